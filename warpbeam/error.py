@@ -1,0 +1,47 @@
+"""What can go wrong, as values of one family: a message, a hint, an exit code.
+
+An error's message says what happened and where; its hint says what to do next. `warpbeam.executor` prints
+both, on standard error, as the last thing a person sees, and exits with the code.
+"""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """Something a person can understand and mend.
+
+    Parameters:
+        message: what happened, where, and what was expected; one sentence, no full stop needed.
+        hint: what to do next, or an empty string.
+        details: lines shown before the message (an app's last log lines, a compiler's output).
+    """
+
+    code = 1
+
+    def __init__(self, message: str, hint: str = "", details: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+
+class Misuse(Problem):
+    """A bad inventory, option or argument, found before anything ran."""
+
+    code = 2
+
+
+class Refused(Problem):
+    """A precondition does not hold; nothing was changed."""
+
+    code = 3
+
+
+class Failed(Problem):
+    """The work failed; hosts may have changed, and the message says what state each is in."""
+
+    code = 4
+
+
+class Lost(Failed):
+    """A host stopped answering in the middle of a phase: its outcome is unknown and must be read back."""
