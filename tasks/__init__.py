@@ -1,0 +1,53 @@
+"""The verbs: one module a command group, each thin: arguments, help, one call, one report.
+
+`assemble` makes the namespace that `fabfile.py` exports: every task, and one word for each inventory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invoke import Collection, Exit, Task
+
+
+def assemble(project: Path, inventory: Path) -> Collection:
+    """Every task of this package, and one word for each file of the `inventory` directory.
+
+    Raises:
+        invoke.Exit: a file of the directory cannot be an environment's word; code 2.
+    """
+    from tasks import app, build, deploy, firewall, hosts, lab, release, setup
+    from warpbeam.error import Misuse
+    from warpbeam.inventory import environments
+
+    namespace = Collection()
+    for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS):
+        namespace.add_task(task)
+    for group in (deploy, firewall, hosts, lab):
+        namespace.add_collection(group.namespace)
+    try:
+        words = environments(inventory)
+        for name, file in words.items():
+            taken = name in namespace.task_names or name in namespace.collections
+            if taken:
+                raise Misuse(
+                    f"{file}: `{name}` is the name of a task, so it cannot be an environment's",
+                    "rename the file",
+                )
+            namespace.add_task(_word(name, file), name=name)
+    except Misuse as misuse:
+        raise Exit(f"error: {misuse.message}\n  hint: {misuse.hint}", code=misuse.code) from None
+    namespace.configure({"environment": None, "warpbeam": {"project": str(project)}})
+    return namespace
+
+
+def _word(name: str, file: Path) -> Task:
+    """The task that means "use this inventory for what follows"; the executor never calls its body."""
+
+    def body(c: object) -> None:
+        raise NotImplementedError
+
+    body.__doc__ = f"(environment) Use inventory/{file.name} for the tasks that follow."
+    word = Task(body, name=name, auto_shortflags=False)
+    word.environment = file
+    return word

@@ -1,0 +1,142 @@
+"""How `fab` runs our tasks: environment words, -H, one plain line for an error, signals.
+
+`fabric.yaml` names `Executor` under `tasks: executor_class`, so that the stock `fab` uses it. Unlike
+Fabric's own it runs a task once, whatever -H says: a task asks its session for the hosts and works on them in
+parallel. (Fabric's would run a task whose host list is empty on this machine.)
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import invoke
+from invoke import Call, Exit
+
+from warpbeam.error import Misuse, Problem
+from warpbeam.session import Session
+
+INTERRUPTED = 130
+
+
+class Interrupted(KeyboardInterrupt):
+    """TERM or HUP, taken as Ctrl-C is."""
+
+
+class Executor(invoke.Executor):
+    """Runs the tasks of one command line in order, over one session."""
+
+    def execute(self, *tasks: Any) -> dict[Any, Any]:
+        """Run `tasks` and what follows `--`; raises `invoke.Exit` with the exit code of the first failure."""
+        debug = bool(self.core and self.core[0].args.debug.value)
+        with _signals_as_interrupt():
+            session: Session | None = None
+            try:
+                session = self._open_session()
+                return self._run(session, tasks)
+            except Problem as problem:
+                _flush(session)
+                _print_problem(problem, debug)
+                raise Exit(code=problem.code) from None
+            except KeyboardInterrupt:
+                _flush(session)
+                print("interrupted", file=sys.stderr)
+                raise Exit(code=INTERRUPTED) from None
+            except BrokenPipeError:
+                raise Exit(code=0) from None
+            except (Exit, invoke.exceptions.UnexpectedExit):
+                raise
+            except Exception as bug:
+                _flush(session)
+                _print_bug(bug, debug)
+                raise Exit(code=1) from None
+            finally:
+                if session is not None:
+                    session.close()
+
+    def _open_session(self) -> Session:
+        # Fabric loads collection and environment settings only just before each task; we need them before the first.
+        self.config.load_collection(self.collection.configuration())
+        self.config.load_shell_env()
+        hosts = self.core[0].args.hosts.value or ""
+        words = self.collection.tasks.values()
+        return Session(
+            environments={word.name: word.environment for word in words if hasattr(word, "environment")},
+            project=self.config.warpbeam.project,
+            only=frozenset(filter(None, hosts.split(","))),
+            default=self.config.environment or "",
+            sudo_password=self.config.sudo.password or "",
+        )
+
+    def _run(self, session: Session, tasks: tuple[Any, ...]) -> dict[Any, Any]:
+        results: dict[Any, Any] = {}
+        dangling = ""
+        if self.config.run.dry:
+            raise Misuse("--dry would still connect and change things", "`fab ENV plan` shows what a deploy would do")
+        for call in self.expand_calls(self.normalize(tasks)):
+            environment = getattr(call.task, "environment", None)
+            if environment is not None:
+                session.chosen = dangling = call.task.name
+                continue
+            dangling = ""
+            results[call.task] = self._call(session, call)
+        if self.core.remainder:
+            from warpbeam.everywhere import run_command
+
+            run_command(session.fleet, self.core.remainder, session.report)
+        elif dangling:
+            raise Misuse(
+                f"`fab {dangling}` chooses an environment but names no task",
+                f"try `fab {dangling} status`; `fab --list` shows every task",
+            )
+        return results
+
+    def _call(self, session: Session, call: Call) -> Any:
+        self.config.load_collection(self.collection.configuration(call.called_as))
+        context = call.make_context(self.config)
+        context._set(session=session)
+        return call.task(context, *call.args, **call.kwargs)
+
+
+@contextmanager
+def _signals_as_interrupt() -> Iterator[None]:
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted(signal.Signals(signum).name)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _flush(session: Session | None) -> None:
+    """Take the live display off the screen, so that the error is the last thing on it."""
+    if session is not None and session._report is not None:
+        session._report.close()
+    sys.stdout.flush()
+
+
+def _print_problem(problem: Problem, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(problem)
+    for line in problem.details:
+        print(f"  | {line}", file=sys.stderr)
+    print(f"error: {problem.message}", file=sys.stderr)
+    if problem.hint:
+        print(f"  hint: {problem.hint}", file=sys.stderr)
+
+
+def _print_bug(bug: Exception, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(bug)
+    # An exception's text may hold a command or a value; its type and place do not.
+    place = traceback.extract_tb(bug.__traceback__)[-1]
+    print(f"error: a fault in Warpbeam itself: {type(bug).__name__} at {place.filename}:{place.lineno}", file=sys.stderr)
+    print("  hint: `fab -d` shows the traceback; it may hold values of your configuration", file=sys.stderr)
