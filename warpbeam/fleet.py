@@ -1,0 +1,132 @@
+"""The hosts of an environment: one connection a host and identity, and work on all of them at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from threading import Lock
+from typing import Any, Literal, TypeVar
+
+from warpbeam.error import Problem
+from warpbeam.event import Tell
+from warpbeam.inventory import Host, Inventory
+from warpbeam.phase import Phase, run
+from warpbeam.shell import Shell
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+# `deploy` owns /opt/ORG/APP; `admin` may become root. (The app's own user never logs in.)
+Identity = Literal["deploy", "admin"]
+
+
+class Fleet:
+    """The hosts of one inventory. `close` ends every connection.
+
+    Parameters:
+        inventory: the environment.
+        sudo_password: for an admin whose sudo asks for one, or empty.
+    """
+
+    def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
+        self.inventory = inventory
+        self.jobs = min(32, 8 * (os.cpu_count() or 1))
+        self._sudo_password = sudo_password
+        self._shells: dict[tuple[str, Identity], Shell] = {}
+        self._guard = Lock()
+
+    def shell(self, host: Host, identity: Identity = "deploy") -> Shell:
+        """The connection to `host` as `identity`, made once and opened at its first use."""
+        with self._guard:
+            key = (host.name, identity)
+            if key not in self._shells:
+                self._shells[key] = self._connect(host, identity)
+            return self._shells[key]
+
+    def _connect(self, host: Host, identity: Identity) -> Shell:
+        from warpbeam.connection import connect
+
+        users = self.inventory.users
+        user = users.deploy if identity == "deploy" else users.admin
+        return connect(host, user, self.inventory.ssh, self.inventory.name)
+
+    def run(
+        self,
+        host: Host,
+        phase: Phase[A],
+        tell: Tell,
+        body: Iterable[bytes] = (),
+        identity: Identity = "deploy",
+    ) -> A:
+        """`phase.run` on `host`; an admin's phase runs as root. Raises what `phase.run` raises."""
+        shell = self.shell(host, identity)
+        if identity == "admin":
+            from warpbeam.sudo import as_root
+
+            shell = as_root(shell, self._sudo_password)
+        return run(shell, phase, tell, body)
+
+    def everywhere(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T | Problem]:
+        """Do `work` for each of `hosts` at once; what it returned or the Problem it raised, by name, in order.
+
+        On an interrupt every host's running command is ended before the interrupt goes on.
+        """
+        return everywhere(hosts, work, jobs=self.jobs, interrupt=self.interrupt)
+
+    def interrupt(self) -> None:
+        """End what runs on every host."""
+        for shell in list(self._shells.values()):
+            with suppress(Exception):
+                shell.interrupt()
+
+    def close(self) -> None:
+        """End every connection."""
+        for shell in self._shells.values():
+            with suppress(Exception):
+                shell.close()
+        self._shells.clear()
+
+
+def everywhere(
+    hosts: Sequence[Host],
+    work: Callable[[Host], T],
+    *,
+    jobs: int,
+    interrupt: Callable[[], None],
+) -> dict[str, T | Problem]:
+    """Do `work` for each host in a thread of its own, `jobs` at a time.
+
+    A plain `with ThreadPoolExecutor` would wait for the remote ends on Ctrl-C; here `interrupt` ends them first.
+    """
+
+    def one(host: Host) -> T | Problem:
+        try:
+            return work(host)
+        except Problem as problem:
+            return problem
+
+    if len(hosts) == 1:
+        return {hosts[0].name: one(hosts[0])}
+    pool = ThreadPoolExecutor(max_workers=max(1, min(jobs, len(hosts))), thread_name_prefix="host")
+    futures: dict[str, Future[T | Problem]] = {}
+    try:
+        futures = {host.name: pool.submit(one, host) for host in hosts}
+        pending: set[Future[Any]] = set(futures.values())
+        while pending:
+            # Bounded, because a wait without a time-out keeps the main thread from handling a signal.
+            _, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+        return {name: future.result() for name, future in futures.items()}
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        interrupt()
+        wait(futures.values(), timeout=5)
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def first_problem(results: dict[str, T | Problem]) -> Problem | None:
+    """The first host's problem, or None."""
+    return next((result for result in results.values() if isinstance(result, Problem)), None)

@@ -1,0 +1,158 @@
+"""A phase: a part of a task that runs on a host as one script in one exec request.
+
+A phase's fields are its script's parameters. What is sent on standard input of the constant command `bash -s` is
+the parameters as assignments, then `scripts/common.sh`, then `scripts/NAME.sh`, then, where the phase has one, its
+body. So no value, secret or not, is ever in an argument list.
+
+Standard output carries records (RFC 7464: RS, JSON, LF); whatever else a host prints there (a chatty .bashrc)
+is passed over. Progress records come first, the answer last.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from warpbeam.error import Failed, Lost, Refused
+from warpbeam.event import Line, Note, Progress, Step, Tell, Warn
+from warpbeam.shell import Shell
+
+SCRIPTS = Path(__file__).parent / "scripts"
+RECORD_START = b"\x1e"
+
+A = TypeVar("A")
+
+
+class Phase(msgspec.Struct, Generic[A], frozen=True):
+    """The parameters of one script. Subclasses name the script and the type of its answer.
+
+    Strings, numbers and booleans become plain assignments (`true` and `false` for booleans, an empty string for
+    None), tuples become arrays. Every script reads them under the names of the fields.
+    """
+
+    script: ClassVar[str]
+    answer: ClassVar[Any]
+    # What runs the script: a login identity's own bash, or root's through sudo.
+    command: ClassVar[str] = "bash -s"
+
+
+def render(phase: Phase[Any]) -> bytes:
+    """The text that a host's bash runs, without a body."""
+    lines = [_assignment(field, getattr(phase, field)) for field in phase.__struct_fields__]
+    # All of it is one function, so that bash has read the whole before it runs any: a connection that is cut in the
+    # middle of sending runs nothing.
+    text = "main() {\n%s\n%s\n%s\n}\nmain\n" % ("\n".join(lines), _source("common"), _source(phase.script))
+    return text.encode()
+
+
+@cache
+def _source(name: str) -> str:
+    """A script's text, less its first line (the shebang that makes it a file a person can run)."""
+    return (SCRIPTS / f"{name}.sh").read_text().partition("\n")[2]
+
+
+def _assignment(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{name}=({' '.join(shlex.quote(_plain(item)) for item in value)})"
+    return f"{name}={shlex.quote(_plain(value))}"
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("a parameter of a script cannot hold a NUL")
+    return text
+
+
+class Records:
+    """Takes standard output in pieces and gives the records in it."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        """The records that `piece` completes."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            _, mark, text = line.rpartition(RECORD_START)
+            if not mark:
+                continue
+            try:
+                record = msgspec.json.decode(text.decode("utf-8", "replace"))
+            except msgspec.DecodeError:
+                continue
+            if isinstance(record, dict):
+                yield record
+
+
+def run(shell: Shell, phase: Phase[A], tell: Tell, body: Iterable[bytes] = ()) -> A:
+    """Run `phase` on the host of `shell`, telling its steps, and return its answer.
+
+    Raises:
+        Refused: the script found a precondition that does not hold; it changed nothing.
+        Failed: the script failed and said so.
+        Lost: no answer came: the outcome is unknown and must be read back.
+    """
+    records = Records()
+    complaints: list[bytes] = []
+    ending: dict[str, Any] = {}
+
+    def heard(piece: bytes) -> None:
+        for record in records.feed(piece):
+            if not _told(record, shell.name, tell):
+                ending.update(record)
+
+    def chunks() -> Iterator[bytes]:
+        yield render(phase)
+        yield from body
+
+    status = shell.execute(phase.command, chunks(), heard, complaints.append)
+    said = b"".join(complaints).decode("utf-8", "replace").splitlines()[-40:]
+    for kind, error in (("refused", Refused), ("failed", Failed)):
+        if kind in ending:
+            told = ending[kind]
+            raise error(f"{_on(shell)}{told['message']}", told.get("hint", ""), tuple(told.get("lines", ())))
+    if "answer" in ending:
+        try:
+            answer: A = msgspec.convert(ending["answer"], phase.answer)
+        except msgspec.ValidationError as mismatch:
+            raise Failed(
+                f"{_on(shell)}{phase.script} answered what this Warpbeam does not understand: {mismatch}",
+                "run `fab ENV setup` if the host was set up by another version",
+            ) from None
+        return answer
+    hint = "`fab ENV status` reads back what is running"
+    if status == 0 or status >= 128:  # noqa: PLR2004 (128+N: ended by signal N)
+        raise Lost(f"{_on(shell)}{phase.script} ended without an answer (status {status})", hint, tuple(said))
+    raise Failed(f"{_on(shell)}{phase.script} failed with status {status}", hint, tuple(said))
+
+
+def _on(shell: Shell) -> str:
+    return f"{shell.name}: " if shell.name else ""
+
+
+def _told(record: dict[str, Any], host: str, tell: Tell) -> bool:
+    """Tell a progress record; false when the record is the script's ending."""
+    match record:
+        case {"step": str(name)}:
+            tell(Step(host, name))
+        case {"progress": str(name), "done": int(done), "total": int(total)}:
+            tell(Progress(host, name, done, total))
+        case {"line": str(text)}:
+            tell(Line(host, text))
+        case {"note": str(text)}:
+            tell(Note(host, text))
+        case {"warn": str(text)}:
+            tell(Warn(host, text))
+        case _:
+            return False
+    return True

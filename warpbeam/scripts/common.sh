@@ -1,0 +1,75 @@
+#!/bin/bash
+# What every phase begins with. A phase is sent whole, so that nothing of it needs to be on the host beforehand.
+#
+# A phase tells `step NAME` as it goes, and ends with exactly one of `answer`, `refuse` or `fail`.
+set -Eeuo pipefail
+umask 027
+export LC_ALL=C
+# A login as the admin has no sbin on Debian.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+# quoted TEXT: TEXT as a JSON string, in REPLY. Control characters that JSON has no short form for become spaces.
+quoted() {
+  local text=$1
+  text=${text//\\/\\\\}
+  text=${text//\"/\\\"}
+  text=${text//$'\n'/\\n}
+  text=${text//$'\r'/\\r}
+  text=${text//$'\t'/\\t}
+  text=${text//[$'\001'-$'\037']/ }
+  REPLY="\"$text\""
+}
+
+# object KEY VALUE ...: a JSON object, in REPLY. KEY `name` takes a text, `name:` takes JSON as it is.
+object() {
+  local body='' key
+  while (($#)); do
+    key=$1
+    case $key in
+      *:) REPLY=${2:-null} key=${key%:} ;;
+      *) quoted "$2" ;;
+    esac
+    body+="${body:+,}\"$key\":$REPLY"
+    shift 2
+  done
+  REPLY="{$body}"
+}
+
+# array TEXT ...: a JSON array of texts, in REPLY.
+array() {
+  local body='' text
+  for text; do
+    quoted "$text"
+    body+="${body:+,}$REPLY"
+  done
+  REPLY="[$body]"
+}
+
+# record JSON: one record on standard output (RFC 7464).
+record() { printf '\036%s\n' "$1"; }
+
+step() { object step "$1"; record "$REPLY"; }
+note() { object note "$1"; record "$REPLY"; }
+warn() { object warn "$1"; record "$REPLY"; }
+line() { object line "$1"; record "$REPLY"; }
+progress() { object progress "$1" done: "$2" total: "$3"; record "$REPLY"; }
+
+# answer KEY VALUE ...: the phase's answer, as `object` takes it.
+answer() { object "$@"; record "{\"answer\":$REPLY}"; }
+
+# refuse MESSAGE [HINT]: nothing was changed, and nothing will be.
+refuse() {
+  object message "$1" hint "${2:-}"
+  record "{\"refused\":$REPLY}"
+  exit 3
+}
+
+# fail MESSAGE [HINT [LINE ...]]: the work failed; LINEs are shown before the message.
+fail() {
+  local message=$1 hint=${2:-}
+  shift; shift || true
+  array "$@"
+  object message "$message" hint "$hint" lines: "$REPLY"
+  record "{\"failed\":$REPLY}"
+  exit 4
+}

@@ -1,0 +1,51 @@
+#!/bin/bash
+# What setup needs to know of a host, read as root. Changes nothing.
+#
+# Parameters: users, groups, paths (arrays), units (array), cookie_file, needs (programs that must be there).
+: "${users?}" "${paths?}" "${units?}" "${cookie_file?}" "${programs?}"
+
+[[ -d /run/systemd/system ]] || refuse 'this host does not run systemd' 'Warpbeam runs apps as systemd units'
+((EUID == 0)) || refuse 'setup must be root here' 'give the admin sudo, or see users.admin in the inventory'
+
+missing=()
+for program in "${programs[@]}"; do
+  command -v "$program" >/dev/null || missing+=("$program")
+done
+
+found_users=''
+for user in "${users[@]}"; do
+  if entry=$(getent passwd -- "$user"); then
+    IFS=: read -r _ _ uid _ _ home shell <<<"$entry"
+    object uid "$uid" home "$home" shell "$shell" group "$(id -gn -- "$user")"
+    found_users+="${found_users:+,}\"$user\":$REPLY"
+  fi
+done
+
+found_paths=''
+for path in "${paths[@]}"; do
+  [[ -e $path || -L $path ]] || continue
+  read -r kind mode owner group < <(stat --printf='%F|%a %U %G\n' -- "$path" | sed 's/ /_/g; s/|/ /; s/_\([^_]*\)_\([^_]*\)$/ \1 \2/')
+  sum=''
+  if [[ -f $path && ! -L $path ]]; then
+    sum=$(sha256sum -- "$path")
+    sum=${sum%% *}
+  fi
+  object kind "$kind" mode "$mode" owner "$owner" group "$group" sha256 "${sum#\\}"
+  quoted_path=$REPLY
+  quoted "$path"
+  found_paths+="${found_paths:+,}$REPLY:$quoted_path"
+done
+
+enabled=()
+for unit in "${units[@]}"; do
+  [[ $(systemctl is-enabled -- "$unit" 2>/dev/null) != enabled ]] || enabled+=("$unit")
+done
+
+cookie=''
+if [[ -n $cookie_file && -r $cookie_file ]]; then
+  cookie=$(sed -n 's/^RELEASE_COOKIE=//p' -- "$cookie_file")
+fi
+
+array "${missing[@]}"; missing=$REPLY
+array "${enabled[@]}"; enabled=$REPLY
+answer missing: "$missing" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled" cookie "$cookie"
