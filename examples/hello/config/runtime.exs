@@ -1,0 +1,32 @@
+# What is known only where the app runs. The app reads the environment nowhere else but in Hello.describe/0.
+import Config
+
+number = fn name, default, range, expected ->
+  text = System.get_env(name, default)
+
+  case Integer.parse(text) do
+    {number, ""} -> if number in range, do: number
+    _ -> nil
+  end || raise "#{name} is #{inspect(text)}; expected #{expected}"
+end
+
+if config_env() != :test do
+  config :hello,
+    port: number.("PORT", "4000", 1..65_535, "a port number from 1 to 65535"),
+    drain_seconds: number.("DRAIN_SECONDS", "10", 0..3600, "whole seconds from 0 to 3600")
+
+  # systemd sets both from RuntimeDirectory= and StateDirectory= (systemd.exec(5)).
+  if directory = System.get_env("RUNTIME_DIRECTORY") do
+    config :hello, drain_file: Path.join(directory, "drain")
+  end
+
+  config :hello,
+    state_directory:
+      System.get_env("STATE_DIRECTORY") ||
+        if(config_env() == :prod, do: "/var/lib/hello", else: "_build/state")
+end
+
+# Empty means none, whatever the build says.
+if fault = System.get_env("HELLO_FAULT") do
+  config :hello, fault: fault
+end

@@ -1,0 +1,73 @@
+defmodule Hello.Acceptor do
+  @moduledoc """
+  Takes connections from the listening socket and gives each a process.
+
+  It looks up from waiting a few times a second to see whether it is to stop, and then still takes what the kernel
+  has queued: those clients believe that they are connected, and closing the socket would reset them.
+  """
+  use Task, restart: :permanent, shutdown: 5_000
+  require Logger
+
+  @look_up_ms 200
+
+  @spec start_link(Hello.Server.t()) :: {:ok, pid()}
+  def start_link(server), do: Task.start_link(__MODULE__, :run, [server])
+
+  @doc false
+  def run(server) do
+    # An order to stop is then a message, which waits until a connection is safely handed over.
+    Process.flag(:trap_exit, true)
+    accept(Hello.Listener.socket(server.listener), server, @look_up_ms)
+  end
+
+  defp accept(listening, server, patience) do
+    case :gen_tcp.accept(listening, patience) do
+      {:ok, socket} ->
+        hand_over(socket, server)
+        accept(listening, server, patience(patience))
+
+      {:error, :timeout} when patience == 0 ->
+        :ok
+
+      {:error, :timeout} ->
+        accept(listening, server, patience(patience))
+
+      {:error, :closed} ->
+        :ok
+
+      {:error, :econnaborted} ->
+        accept(listening, server, patience(patience))
+
+      {:error, reason} ->
+        # Out of file descriptors, most likely: some will come back.
+        Logger.error("cannot accept connections: #{:inet.format_error(reason)}")
+        Process.sleep(@look_up_ms)
+        accept(listening, server, patience(patience))
+    end
+  end
+
+  # No patience is left once the supervisor, the only process we are linked to, wants us to end.
+  defp patience(patience) do
+    receive do
+      {:EXIT, from, _} when is_pid(from) -> 0
+      {:EXIT, _port, _} -> patience(patience)
+    after
+      0 -> patience
+    end
+  end
+
+  defp hand_over(socket, server) do
+    case Task.Supervisor.start_child(server.connections, Hello.Connection, :serve, [socket, server],
+           shutdown: :brutal_kill
+         ) do
+      {:ok, pid} ->
+        # An error means that the client is gone already; the process finds that out by itself.
+        _ = :gen_tcp.controlling_process(socket, pid)
+        send(pid, :yours)
+
+      {:error, :max_children} ->
+        _ = :gen_tcp.send(socket, Hello.Response.refusal(503))
+        :gen_tcp.close(socket)
+    end
+  end
+end

@@ -1,0 +1,55 @@
+defmodule Hello.Listener do
+  @moduledoc "Owns the listening socket, which hears IPv4 and IPv6 on every address."
+  use GenServer
+  require Logger
+
+  @options [
+    :binary,
+    packet: :raw,
+    active: false,
+    # The kernel takes the lesser of this and net.core.somaxconn (listen(2)).
+    backlog: 1_024,
+    # A new instance may listen while connections of the one before it are in TIME_WAIT.
+    reuseaddr: true,
+    nodelay: true,
+    # A client that stops reading may not hold a process for ever.
+    send_timeout: 10_000,
+    send_timeout_close: true
+  ]
+
+  @spec start_link(Hello.Server.t()) :: GenServer.on_start()
+  def start_link(server), do: GenServer.start_link(__MODULE__, server, name: server.listener)
+
+  @spec socket(GenServer.server()) :: :gen_tcp.socket()
+  def socket(listener), do: GenServer.call(listener, :socket)
+
+  @spec port(GenServer.server()) :: :inet.port_number()
+  def port(listener) do
+    {:ok, port} = :inet.port(socket(listener))
+    port
+  end
+
+  @impl true
+  def init(server) do
+    case listen(server.port) do
+      {:ok, socket} ->
+        {:ok, port} = :inet.port(socket)
+        Logger.info("hello #{Hello.version()} listens on port #{port}")
+        {:ok, socket}
+
+      {:error, reason} ->
+        {:stop, "cannot listen on port #{server.port}: #{:inet.format_error(reason)}"}
+    end
+  end
+
+  @impl true
+  def handle_call(:socket, _from, socket), do: {:reply, socket, socket}
+
+  # One socket for both families, whatever net.ipv6.bindv6only says (ipv6(7)); a kernel without IPv6 gets IPv4 only.
+  defp listen(port) do
+    case :gen_tcp.listen(port, [:inet6, {:ipv6_v6only, false} | @options]) do
+      {:error, :eafnosupport} -> :gen_tcp.listen(port, [:inet | @options])
+      other -> other
+    end
+  end
+end

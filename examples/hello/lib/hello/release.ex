@@ -1,0 +1,87 @@
+defmodule Hello.Release do
+  @moduledoc """
+  What a deploy asks of a release before it starts it: `bin/hello eval 'Hello.Release.migrate()'`.
+
+  This app has no database. Its state is one small file in the state directory, and a migration (a file of
+  `priv/migrations`, named NUMBER_WHAT.exs) is a function from the state before to the state after.
+  """
+
+  @doc """
+  Applies, in order, each migration that has not been applied, and tells what it did.
+
+  The file is replaced as a whole after each one, so that a migration is applied entirely or not at all. Raises when a
+  migration does; those before it stay applied. For one caller at a time.
+  """
+  @spec migrate() :: :ok
+  def migrate do
+    load()
+    if Hello.Fault.active() == "migrate-fails", do: raise("migrate-fails: migrations fail, on purpose")
+
+    case Enum.filter(migrations(), &match?({_, _, :pending}, &1)) do
+      [] -> IO.puts("nothing to migrate")
+      pending -> Enum.each(pending, &apply_one/1)
+    end
+  end
+
+  @doc "Every migration of this release, in order, with whether the state has it."
+  @spec migrations() :: [{pos_integer(), String.t(), :applied | :pending}]
+  def migrations do
+    load()
+    {applied, _state} = read()
+
+    for {number, name} <- files() do
+      {number, name, if(number in applied, do: :applied, else: :pending)}
+    end
+  end
+
+  defp apply_one({number, name, :pending}) do
+    {applied, state} = read()
+    {change, _binding} = Code.eval_file(Path.join(directory(), name))
+    write({applied ++ [number], change.(state)})
+    IO.puts("applied #{name}")
+  end
+
+  # `eval` starts a VM in which no application is loaded, so that none has its configuration yet.
+  defp load, do: Application.ensure_loaded(:hello)
+
+  defp directory, do: Application.app_dir(:hello, "priv/migrations")
+
+  defp files do
+    for name <- Enum.sort(File.ls!(directory())), String.ends_with?(name, ".exs") do
+      {number, "_" <> _} = Integer.parse(name)
+      {number, name}
+    end
+  end
+
+  defp file do
+    :hello |> Application.fetch_env!(:state_directory) |> Path.join("hello.state")
+  end
+
+  # The numbers of what was applied, and the state that came of it, as one Erlang term that a person can read.
+  defp read do
+    case :file.consult(file()) do
+      {:ok, [{applied, state}]} when is_list(applied) and is_map(state) -> {applied, state}
+      {:ok, _} -> raise "#{file()} holds no state of this app"
+      {:error, :enoent} -> {[], %{}}
+      {:error, reason} -> raise "cannot read #{file()}: #{:file.format_error(reason)}"
+    end
+  end
+
+  # Written beside, on the disk before it is renamed: a power loss leaves the old file or the new one.
+  defp write(book) do
+    new = file() <> ".new"
+    File.mkdir_p!(Path.dirname(new))
+
+    File.open!(new, [:write, :raw], fn device ->
+      :ok =
+        :file.write(
+          device,
+          :io_lib.format(~c"%% coding: utf-8~n~tp.~n", [book]) |> :unicode.characters_to_binary()
+        )
+
+      :ok = :file.sync(device)
+    end)
+
+    File.rename!(new, file())
+  end
+end

@@ -1,0 +1,1 @@
+fn state -> Map.put(state, :guests, []) end

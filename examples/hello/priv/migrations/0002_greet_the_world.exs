@@ -1,0 +1,1 @@
+fn state -> Map.update!(state, :guests, &["world" | &1]) end
