@@ -1,0 +1,279 @@
+"""A host over SSH: one Fabric connection, opened when it is first needed, as OpenSSH would open it.
+
+Fabric's own way of opening accepts any host key, reads ssh_config in part and shares key lists between hosts; so
+everything it needs is given to it ready-made: the socket, the settings of `ssh -G`, a transport, a policy.
+"""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import fabric
+import paramiko
+from paramiko.auth_strategy import AuthFailure
+
+from warpbeam import hostkeys
+from warpbeam.attempt import Attempt, Cut, ProxyCommand, dial
+from warpbeam.authentication import Keys
+from warpbeam.channel import Process
+from warpbeam.error import Problem, Refused
+from warpbeam.inventory import Host, Ssh
+from warpbeam.shell import Heard
+from warpbeam.ssh_config import Settings, resolve
+from warpbeam.transport import Transport
+
+
+def connect(host: Host, user: str | None, ssh: Ssh, environment: str = "ENV") -> Connection:
+    """The connection to a host of the inventory, as `user` (None: whoever ssh logs in as). Nothing is opened yet.
+
+    Raises:
+        Refused: OpenSSH rejects its configuration for this host.
+    """
+    destination = host.address or host.name
+    settings = resolve(
+        host.name, destination, ssh=ssh, user=user, port=host.port, environment=environment
+    )  # fmt: skip
+    return Connection(settings)
+
+
+def openssh_argv(connection: Connection, command: Sequence[str], tty: bool) -> list[str]:
+    """The `ssh` command line that is equal to a connection; `command` runs on the host, each word as it is.
+
+    `tty` asks for a terminal there. An empty `command` opens a login shell.
+    """
+    settings = connection.settings
+    words = ["ssh", "-tt" if tty else "-T", *settings.options, "--", settings.destination]
+    return [*words, shlex.join(command)] if command else words
+
+
+class Strict(paramiko.MissingHostKeyPolicy):
+    """Judges every host key by known_hosts: the client has no keys of its own, so Paramiko asks here each time."""
+
+    def __init__(
+        self, settings: Settings, known: Sequence[hostkeys.Known], answered: Callable[[], None]
+    ) -> None:
+        self.settings, self.known, self.answered = settings, known, answered
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        self.answered()
+        shown = hostkeys.HostKey(key.get_name(), key.asbytes())
+        hostkeys.check(self.settings, shown, self.known)
+
+
+class Connection:
+    """A `warpbeam.shell.Shell` over SSH. Several threads may use it at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._fabric: fabric.Connection | None = None
+        self._hop = Connection(settings.jump) if settings.jump else None
+        self._proxy: ProxyCommand | None = None
+        self._opening = threading.RLock()
+        self._guard = threading.Lock()
+        self._attempt: Attempt | None = None
+        self._processes: set[Process] = set()
+
+    @property
+    def name(self) -> str:
+        return self.settings.inventory_name
+
+    @property
+    def fabric(self) -> fabric.Connection:
+        """The open Fabric connection. Raises: Refused, where the host cannot be reached."""
+        self._transport()
+        assert self._fabric is not None  # noqa: S101  (opened by the line above)
+        return self._fabric
+
+    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+        """See `warpbeam.shell.Shell.execute`."""
+        process = Process(self.settings.label)
+        with self._guard:
+            self._processes.add(process)
+        try:
+            return process.run(self._session(), command, chunks, heard, complained)
+        finally:
+            with self._guard:
+                self._processes.discard(process)
+
+    def interrupt(self) -> None:
+        """See `warpbeam.shell.Shell.interrupt`."""
+        with self._guard:
+            running, attempt = list(self._processes), self._attempt
+        for process in running:
+            process.interrupt()
+        if attempt is not None:
+            attempt.cut("interrupt")
+
+    def close(self) -> None:
+        """See `warpbeam.shell.Shell.close`."""
+        with self._opening:
+            if self._fabric is not None:
+                # Not Fabric's own close: it leaves a connection open that broke while it was being opened.
+                self._fabric.client.close()
+                self._fabric = None
+            if self._proxy is not None:
+                self._proxy.close()
+                self._proxy = None
+            if self._hop is not None:
+                self._hop.close()
+
+    def reach(self, attempt: Attempt) -> Any:
+        """A socket to the host's SSH server: direct, by ProxyCommand, or a channel of the jump host.
+
+        Raises:
+            Refused: it cannot be reached.
+            Cut: the attempt's time is over, or it was interrupted.
+        """
+        settings = self.settings
+        if self._hop is not None:
+            transport = self._hop._transport(attempt)
+            try:
+                channel = transport.open_channel(
+                    "direct-tcpip",
+                    (settings.hostname, settings.port),
+                    ("127.0.0.1", 0),
+                    timeout=attempt.left(),
+                )
+            except (paramiko.SSHException, EOFError) as error:
+                attempt.left()
+                because = error.args[-1] if error.args else "no reason given"
+                raise Refused(
+                    f"{settings.label}: its jump host {self._hop.settings.label} cannot reach it: {because}",
+                    "is the host up, and its address right as seen from there?",
+                ) from error
+            attempt.guard(channel.close)
+            return channel
+        if settings.proxy_command is not None:
+            self._proxy = ProxyCommand(settings.proxy_command, attempt)
+            return self._proxy.socket
+        return dial(settings.hostname, settings.port, settings.family, attempt)
+
+    def _session(self) -> paramiko.Channel:
+        """A new session channel; over a new connection when the former one has gone unnoticed meanwhile."""
+        for again in (True, False):
+            transport = self._transport()
+            try:
+                return transport.open_session(timeout=self.settings.timeout)
+            except paramiko.ChannelException as error:
+                hint = "sshd's MaxSessions bounds the commands that one connection runs at a time"
+                raise Refused(f"{self.settings.label} opens no session: {error.text}", hint) from error
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                self.close()
+                if not again:
+                    raise Refused(f"{self.settings.label} opens no session: {error}") from error
+        raise AssertionError("unreachable")
+
+    def _transport(self, attempt: Attempt | None = None) -> Transport:
+        """The open transport, opened now if need be: as a hop, within the time of its goal's attempt."""
+        with self._opening:
+            if self._fabric is not None and self._fabric.is_connected:
+                transport: Transport = self._fabric.transport
+                return transport
+            self.close()
+            own = attempt or Attempt(self.settings.timeout)
+            with self._guard:
+                self._attempt = own
+            try:
+                # A hop that answers says nothing of the host behind it, whose time goes on.
+                return self._open(own, own.untime if attempt is None else lambda: None)
+            except BaseException:
+                self.close()
+                raise
+            finally:
+                with self._guard:
+                    self._attempt = None
+                if attempt is None:
+                    own.settle()
+
+    def _open(self, attempt: Attempt, answered: Callable[[], None]) -> Transport:
+        settings = self.settings
+        known, keys = hostkeys.known_keys(settings), Keys(settings)
+
+        def transport_factory(sock: Any, **others: Any) -> Transport:
+            made = Transport(sock, **others)
+            able = made.get_security_options().key_types
+            made.prefer_host_keys(hostkeys.preferred_types(known, settings.host_key_types, able))
+            made.handshake_timeout = attempt.left()
+            made.channel_timeout = settings.timeout
+            return made
+
+        try:
+            opened = self.reach(attempt)
+            left = attempt.left()
+            self._fabric = fabric.Connection(
+                host=settings.hostname,
+                user=settings.user,
+                port=settings.port,
+                # Nothing of ~/.fabric.yaml or Paramiko's ssh_config: `ssh -G` has read the latter already.
+                config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
+                gateway=False,
+                forward_agent=False,
+                connect_kwargs={
+                    "sock": opened,
+                    "timeout": left,
+                    "banner_timeout": left,
+                    "auth_timeout": max(settings.timeout, 1),
+                    "transport_factory": transport_factory,
+                    "auth_strategy": keys,
+                },
+            )
+            self._fabric.client.set_missing_host_key_policy(Strict(settings, known, answered))
+            self._fabric.open()
+        except Problem:
+            raise
+        except Exception as error:  # whatever Paramiko meets there, a person is told in words
+            raise refusal(settings, error, attempt, keys, self._proxy) from error
+        transport: Transport = self._fabric.transport
+        transport.stay_alive(settings.alive_interval, settings.alive_count)
+        return transport
+
+
+def refusal(
+    settings: Settings, error: Exception, attempt: Attempt, keys: Keys, proxy: ProxyCommand | None
+) -> Problem:
+    """Why a host could not be reached, for a person."""
+    label, port = settings.label, settings.port
+    if attempt.cause == "interrupt":
+        return Refused(f"{label}: interrupted while connecting")
+    if isinstance(error, Cut | TimeoutError) or attempt.cause:
+        return Refused(
+            f"{label} did not answer within {attempt.seconds:g} s",
+            "is the host up, its address right, and no firewall between? `ssh: connect_timeout:` bounds the wait",
+        )
+    if isinstance(error, socket.gaierror):
+        hint = "give the host an `address:` in the inventory, or a HostName in ~/.ssh/config"
+        return Refused(f"{label}: there is no address for the name {settings.hostname}", hint)
+    if isinstance(error, ConnectionRefusedError):
+        hint = f"is sshd running there, and listening on port {port}?"
+        return Refused(f"{label} refuses connections to port {port}", hint)
+    if isinstance(error, AuthFailure | paramiko.AuthenticationException):
+        return not_let_in(settings, keys)
+    if proxy is not None and (said := proxy.last_words()):
+        return Refused(f"{label}: its ProxyCommand failed: {said}", f"it is: {settings.proxy_command}")
+    if isinstance(error, paramiko.IncompatiblePeer):
+        return Refused(f"{label}: no SSH algorithm in common: {error}", "update the host's OpenSSH")
+    if isinstance(error, OSError):
+        return Refused(f"{label} cannot be reached: {error.strerror or error}")
+    return Refused(
+        f"{label} ended the connection before it had begun: {error or type(error).__name__}",
+        f"does an SSH server listen on port {port}? Many connections at once may exceed its MaxStartups",
+    )
+
+
+def not_let_in(settings: Settings, keys: Keys) -> Problem:
+    """The refusal of a host that knows none of our keys."""
+    tried = f"keys tried: {', '.join(keys.offered)}" if keys.offered else "there was no key to try"
+    message = f"{settings.label} does not let {settings.user} in; {tried}"
+    if keys.unreadable:
+        message += f"; could not be read: {'; '.join(keys.unreadable)}"
+    if keys.locked:
+        return Refused(
+            f"{message}; locked by a passphrase: {', '.join(keys.locked)}",
+            f"hand it to your agent: ssh-add {keys.locked[0]}",
+        )
+    hint = f"is the public key in {settings.user}'s ~/.ssh/authorized_keys there? `ssh-add -l` lists your agent's keys"
+    return Refused(message, hint)
