@@ -1,9 +1,9 @@
 defmodule Hello.Server do
   @moduledoc """
-  The HTTP server: a listening socket, acceptors, one process for each connection, and the end of all these.
+  The HTTP server: a listening socket, an acceptor, one process for each connection, and the end of all these.
 
-  The order of the children is the order of a stop, read backwards: the acceptors take what the kernel has already
-  accepted for us and end, the listening socket closes, `Hello.Drain` waits until the connections have finished what
+  The order of the children is the order of a stop, read backwards: the acceptor takes what the kernel has already
+  accepted for us and ends, the listening socket closes, `Hello.Drain` waits until the connections have finished what
   runs (at most `stop_ms`), and what is left is cut with its supervisor.
 
   Options, all times in milliseconds:
@@ -63,22 +63,9 @@ defmodule Hello.Server do
         {Task.Supervisor, name: server.connections, max_children: server.max_connections},
         {Hello.Drain, server},
         {Hello.Listener, server},
-        acceptors(server)
+        {Hello.Acceptor, server}
       ],
       strategy: :rest_for_one
     )
-  end
-
-  defp acceptors(server) do
-    children =
-      for n <- 1..System.schedulers_online() do
-        Supervisor.child_spec({Hello.Acceptor, server}, id: n)
-      end
-
-    %{
-      id: :acceptors,
-      type: :supervisor,
-      start: {Supervisor, :start_link, [children, [strategy: :one_for_one]]}
-    }
   end
 end

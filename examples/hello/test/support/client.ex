@@ -3,6 +3,14 @@ defmodule Hello.Client do
 
   @patience 5_000
 
+  @doc "A server of the test's own, on a free port, that does not wait for the connections a test leaves behind."
+  def serve(options \\ []) do
+    name = Module.concat(Hello.TestServer, to_string(System.unique_integer([:positive])))
+    server = {Hello.Server, Keyword.merge([port: 0, name: name, linger_ms: 0], options)}
+    ExUnit.Callbacks.start_supervised!(server, id: name, restart: :temporary)
+    %{name: name, port: Hello.Server.port(name)}
+  end
+
   def connect(port, address \\ {127, 0, 0, 1}) do
     family = if tuple_size(address) == 8, do: :inet6, else: :inet
     {:ok, socket} = :gen_tcp.connect(address, port, [:binary, family, active: false, nodelay: true])

@@ -1,0 +1,143 @@
+defmodule Hello.DrainTest do
+  use ExUnit.Case, async: true
+  alias Hello.Client
+  import Hello.Client, only: [serve: 0, serve: 1]
+
+  describe "draining" do
+    @describetag :tmp_dir
+
+    # Long enough for the server to have looked.
+    @looked 400
+
+    defp drain(tmp_dir, options \\ []) do
+      file = Path.join(tmp_dir, "drain")
+      {serve(Keyword.merge([drain_file: file, linger_ms: 800], options)), file}
+    end
+
+    test "ends each connection after its next response", %{tmp_dir: tmp_dir} do
+      {server, file} = drain(tmp_dir)
+      socket = Client.connect(server.port)
+      refute Client.ask(socket, "GET /").headers["connection"]
+
+      File.touch!(file)
+      Process.sleep(@looked)
+      assert %{status: 200, headers: %{"connection" => "close"}} = Client.ask(socket, "GET /")
+      assert Client.ended?(socket)
+
+      assert %{status: 200, headers: %{"connection" => "close"}} =
+               Client.ask(Client.connect(server.port), "GET /")
+    end
+
+    test "reaches a response that was being made when it began", %{tmp_dir: tmp_dir} do
+      {server, file} = drain(tmp_dir)
+      socket = Client.connect(server.port)
+      asked = Task.async(fn -> Client.ask(socket, "GET /slow?ms=600") end)
+      Process.sleep(50)
+      File.touch!(file)
+      assert %{status: 200, headers: %{"connection" => "close"}} = Task.await(asked)
+    end
+
+    test "closes a connection only when it has been idle for a while", %{tmp_dir: tmp_dir} do
+      {server, file} = drain(tmp_dir)
+      fresh = Client.connect(server.port)
+      assert %{status: 200} = Client.ask(fresh, "GET /")
+      File.touch!(file)
+      assert Client.open?(fresh, @looked)
+      assert Client.ended?(fresh, 1_000)
+    end
+
+    test "ends when the file goes away", %{tmp_dir: tmp_dir} do
+      {server, file} = drain(tmp_dir)
+      File.touch!(file)
+      Process.sleep(@looked)
+      File.rm!(file)
+      Process.sleep(@looked)
+      socket = Client.connect(server.port)
+      refute Client.ask(socket, "GET /").headers["connection"]
+      assert Client.open?(socket, 1_000)
+    end
+
+    test "is known from the first request on when the file is there already", %{tmp_dir: tmp_dir} do
+      File.touch!(Path.join(tmp_dir, "drain"))
+      {server, _file} = drain(tmp_dir)
+      assert %{headers: %{"connection" => "close"}} = Client.ask(Client.connect(server.port), "GET /")
+    end
+
+    test "loses no request of busy clients", %{tmp_dir: tmp_dir} do
+      {server, file} = drain(tmp_dir)
+
+      # Each asks on one connection until it is told to close it, and sees whether all was answered until then.
+      clients =
+        for _ <- 1..20 do
+          Task.async(fn -> ask_until_close(Client.connect(server.port), 0) end)
+        end
+
+      Process.sleep(200)
+      File.touch!(file)
+      assert Enum.all?(Task.await_many(clients), &(&1 > 1))
+    end
+
+    defp ask_until_close(socket, asked) do
+      case Client.ask(socket, "GET /") do
+        %{status: 200, headers: %{"connection" => "close"}} -> asked + 1
+        %{status: 200} -> ask_until_close(socket, asked + 1)
+      end
+    end
+  end
+
+  describe "a stop" do
+    defp stop(server), do: Task.async(fn -> Supervisor.stop(server.name) end)
+
+    test "lets a running request finish, and nothing new begin" do
+      server = serve()
+      socket = Client.connect(server.port)
+      asked = Task.async(fn -> Client.ask(socket, "GET /slow?ms=700") end)
+      Process.sleep(50)
+      stopped = stop(server)
+      Process.sleep(350)
+      assert {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 1}, server.port, [])
+      assert %{status: 200, headers: %{"connection" => "close"}} = Task.await(asked)
+      assert :ok = Task.await(stopped)
+    end
+
+    test "lets a running stream finish" do
+      server = serve()
+      socket = Client.connect(server.port)
+      asked = Task.async(fn -> Client.ask(socket, "GET /stream?ms=700") end)
+      Process.sleep(50)
+      stopped = stop(server)
+      assert %{status: 200, body: body} = Task.await(asked)
+      assert length(String.split(body)) == 8
+      assert :ok = Task.await(stopped)
+    end
+
+    test "serves the clients that the kernel has accepted already" do
+      server = serve(linger_ms: 300)
+      parent = self()
+
+      clients =
+        for _ <- 1..50 do
+          Task.async(fn ->
+            socket = Client.connect(server.port)
+            send(parent, :connected)
+            Client.ask(socket, "GET /")
+          end)
+        end
+
+      for _ <- clients, do: assert_receive(:connected)
+      Supervisor.stop(server.name)
+      for response <- Task.await_many(clients), do: assert(%{status: 200} = response)
+    end
+
+    @tag :capture_log
+    test "cuts what has not finished in time" do
+      server = serve(stop_ms: 200)
+      socket = Client.connect(server.port)
+      Client.say(socket, "GET /slow?ms=30000 HTTP/1.1\r\nhost: x\r\n\r\n")
+      Process.sleep(50)
+      {us, :ok} = :timer.tc(fn -> Supervisor.stop(server.name) end)
+      assert us < 1_500_000
+      assert Client.ended?(socket)
+    end
+  end
+end
