@@ -5,27 +5,44 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from warpbeam.environment import environment_text, seen
+from warpbeam.environment import environments as environments
+from warpbeam.error import Misuse
+from warpbeam.marks import Flaw, line_of, quoted
+from warpbeam.name import (
+    Address,
+    AppName,
+    AppPort,
+    DeployKey,
+    DrainSeconds,
+    Expression,
+    HostName,
+    MixEnv,
+    OrgName,
+    Port,
+    Seconds,
+    ShellCommand,
+    UrlPath,
+    UserName,
+    VariableName,
+    VariableValue,
+    is_public_key,
+)
+from warpbeam.schema import DERIVED, HIDDEN, absolute, decode, nearest
+
 Role = Literal["app", "build", "migrate"]
 Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, Slot] = ("a", "b")
-
-# A name that is at once a path component, a systemd unit name, a user name and a release name (`systemd.unit(5)`,
-# `useradd(8)`, Mix's rule for release names). No dash: an Elixir app and its release are named like an atom.
-AppName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-OrgName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
-UserName = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,30}$")]
-# A host's inventory name, also typed after -H, shown in tables and looked up in ~/.ssh/config.
-HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-# What systemd accepts as the name of an environment variable (`systemd.exec(5)`, EnvironmentFile=).
-VariableName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Roles = Annotated[
+    tuple[Role, ...],
+    Meta(min_length=1, description='a list of at least one of the roles "app", "build" and "migrate"'),
+]
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,12 +50,12 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Host(Value, frozen=True):
-    """One machine. `name` is its key under `hosts:`."""
+    """One machine. `name` is its key under `hosts:`; without an `address` it is also what ssh looks up."""
 
-    name: HostName = ""
-    address: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:%-]*$")] | None = None
+    name: Annotated[HostName, DERIVED] = ""
+    address: Address | None = None
     port: Port | None = None
-    roles: tuple[Role, ...] = ("app",)
+    roles: Roles = ("app",)
 
 
 class Users(Value, frozen=True):
@@ -50,7 +67,7 @@ class Users(Value, frozen=True):
 
 
 class Ssh(Value, frozen=True):
-    """How to reach the hosts, beyond what ~/.ssh/config says. Paths are relative to the inventory file."""
+    """How to reach the hosts, beyond what ~/.ssh/config says. Paths are absolute once read."""
 
     config: Path | None = None
     known_hosts: Path | None = None
@@ -62,15 +79,15 @@ class Http(Value, frozen=True):
     """Ports: `port` is what the world calls; each slot's instance listens on its own."""
 
     port: Port = 80
-    slots: tuple[Port, Port] = (4001, 4002)
-    distribution: tuple[Port, Port] = (9001, 9002)
+    slots: tuple[AppPort, AppPort] = (4001, 4002)
+    distribution: tuple[AppPort, AppPort] = (9001, 9002)
 
 
 class Health(Value, frozen=True):
-    """When an instance counts as healthy: `path` on the slot's own port answers `status`."""
+    """When an instance counts as healthy: `path` on the slot's port answers `status`. Times are seconds."""
 
-    path: Annotated[str, Meta(pattern=r"^/[!-~]*$")] = "/health"
-    status: Annotated[int, Meta(ge=100, le=599)] = 200
+    path: UrlPath = "/health"
+    status: Annotated[int, Meta(ge=100, le=599, description="an HTTP status from 100 to 599")] = 200
     interval: Seconds = 0.2
     timeout: Seconds = 5
     deadline: Seconds = 60
@@ -80,45 +97,50 @@ class Deploy(Value, frozen=True):
     """How releases replace each other. `drain` is how long the old instance may take to stop, in seconds."""
 
     strategy: Literal["restart"] = "restart"
-    keep: Annotated[int, Meta(ge=2, le=100)] = 5
-    drain: Seconds = 30
-    migrate: str | None = None
+    keep: Annotated[int, Meta(ge=2, le=100, description="a number of releases from 2 to 100")] = 5
+    drain: DrainSeconds = 30
+    migrate: Expression | None = None
 
 
 class Build(Value, frozen=True):
     """How the release is made on the build host."""
 
     flavor: Literal["mix"] = "mix"
-    mix_env: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")] = "prod"
+    mix_env: MixEnv = "prod"
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
-    env: dict[VariableName, str] = {}
+    env: dict[VariableName, VariableValue] = {}
 
 
 class Secret(Value, frozen=True):
     """Where a secret's value is found, on this machine: exactly one of the three.
 
     `env` is a variable of this machine's environment; `command` is run and prints it (one line end at the
-    end is not part of the value); `file` holds it, byte for byte, relative to the inventory file.
+    end is not part of the value); `file` holds it, byte for byte; its path is absolute once read.
     """
 
     env: VariableName | None = None
-    command: str | None = None
+    command: ShellCommand | None = None
     file: Path | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("env", "command", "file") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError("expected exactly one of `env`, `command`, `file`")
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"expected exactly one of env, command and file, found {found}")
 
 
 class Inventory(Value, frozen=True):
-    """One environment. `name` and `file` come from where it was read."""
+    """One environment. `name` and `file` come from where it was read.
+
+    `hosts` are those chosen with -H, or all; `all_hosts` are always all of the file.
+    """
 
     org: OrgName
     app: AppName
     hosts: dict[HostName, Host]
-    name: str = ""
-    file: Path = Path()
+    name: Annotated[str, DERIVED] = ""
+    file: Annotated[Path, DERIVED] = Path()
+    all_hosts: Annotated[dict[HostName, Host], DERIVED] = {}
     source: Path | None = None
     release: AppName | None = None
     users: Users = Users()
@@ -127,6 +149,96 @@ class Inventory(Value, frozen=True):
     health: Health = Health()
     deploy: Deploy = Deploy()
     build: Build = Build()
-    env: dict[VariableName, str] = {}
-    secrets: dict[VariableName, Secret] = {}
-    deploy_keys: tuple[str, ...] = ()
+    env: dict[VariableName, VariableValue] = {}
+    secrets: Annotated[dict[VariableName, Secret], HIDDEN] = {}
+    deploy_keys: Annotated[tuple[DeployKey, ...], HIDDEN] = ()
+
+    def __post_init__(self) -> None:
+        if not self.all_hosts:
+            msgspec.structs.force_setattr(self, "all_hosts", self.hosts)
+
+    @property
+    def app_user(self) -> str:
+        """Who runs the app."""
+        return self.users.app or self.app
+
+    @property
+    def release_name(self) -> str:
+        """What Mix calls the release: `bin/NAME` starts it."""
+        return self.release or self.app
+
+    @property
+    def root(self) -> PurePosixPath:
+        """Where the app is on its hosts."""
+        return PurePosixPath("/opt", self.org, self.app)
+
+    @property
+    def app_hosts(self) -> tuple[Host, ...]:
+        """The chosen hosts that run the app, in the file's order."""
+        return tuple(host for host in self.hosts.values() if "app" in host.roles)
+
+    @property
+    def build_host(self) -> Host | None:
+        """The first host with role `build`: of those chosen, else of all, since -H says where to deploy."""
+        both = (*self.hosts.values(), *self.all_hosts.values())
+        return next((host for host in both if "build" in host.roles), None)
+
+    @property
+    def migrate_host(self) -> Host | None:
+        """The chosen host with role `migrate`, else the first chosen one that runs the app.
+
+        It is one of those chosen, because only they get the release that the migrations are part of.
+        """
+        named = (host for host in self.app_hosts if "migrate" in host.roles)
+        return next(named, next(iter(self.app_hosts), None))
+
+    def port(self, slot: Slot) -> int:
+        """Where the instance in `slot` serves HTTP."""
+        return self.http.slots[SLOTS.index(slot)]
+
+    def dist_port(self, slot: Slot) -> int:
+        """Where the node in `slot` takes Erlang distribution, on loopback."""
+        return self.http.distribution[SLOTS.index(slot)]
+
+    def unit(self, slot: Slot) -> str:
+        """The systemd unit of the instance in `slot`."""
+        return f"{self.app}@{slot}.service"
+
+    def node(self, slot: Slot) -> str:
+        """The Erlang node's name of the instance in `slot`."""
+        return f"{self.app}-{slot}@127.0.0.1"
+
+
+def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
+    """The environment that `file` describes, narrowed to the hosts that `only` names, if any.
+
+    Raises:
+        Misuse: the file is unreadable, no inventory, contradicts itself, or lacks a host that `only` names.
+    """
+    # Here, because `fab --list` needs the names of environments but no YAML.
+    from warpbeam.clash import clashes
+    from warpbeam.strict_yaml import parse
+
+    try:
+        tree = parse(environment_text(file))
+        inventory = decode(tree, Inventory, file.absolute().parent)
+        if clash := next(clashes(inventory), None):
+            raise Flaw(line_of(tree, clash.key), clash.key, clash.message, clash.hint)  # noqa: TRY301
+        placed = _placed(inventory, file)
+    except Flaw as flaw:
+        raise Misuse(f"{seen(file)}:{flaw}", flaw.hint) from None
+    for name in sorted(only - placed.hosts.keys()):
+        known = "its hosts are " + ", ".join(placed.hosts)
+        raise Misuse(f"{seen(file)}: there is no host {quoted(name)}" + nearest(name, placed.hosts), known)
+    chosen = {name: host for name, host in placed.hosts.items() if not only or name in only}
+    return msgspec.structs.replace(placed, hosts=chosen)
+
+
+def _placed(inventory: Inventory, file: Path) -> Inventory:
+    """`inventory` with what comes from where it was read; a path among the deploy keys is absolute."""
+    base = file.absolute().parent
+    hosts = {name: msgspec.structs.replace(host, name=name) for name, host in inventory.hosts.items()}
+    keys = tuple(key if is_public_key(key) else str(absolute(key, base)) for key in inventory.deploy_keys)
+    return msgspec.structs.replace(
+        inventory, name=file.stem, file=file.absolute(), hosts=hosts, all_hosts=hosts, deploy_keys=keys
+    )

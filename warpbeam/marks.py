@@ -1,0 +1,81 @@
+"""Positions in a YAML text: nodes that know their line, and the flaw that names a place."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+Key = tuple[str, ...]
+
+_LONGEST_SHOWN = 40
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+class Flaw(Exception):
+    """Something wrong at a place of a YAML text.
+
+    Parameters:
+        line: counted from 1.
+        key: the path of keys that leads there; empty where no key is at fault.
+        message: what was expected and what was found.
+        hint: what to do.
+    """
+
+    def __init__(self, line: int, key: Key, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.line = line
+        self.key = key
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """`12: hosts.web1.roles: expected ..., found ...`: what follows the file's name and a colon."""
+        return ": ".join(filter(None, (str(self.line), dotted(self.key), self.message)))
+
+
+class Scalar(msgspec.Struct, frozen=True):
+    """A single value: `text` as written (without quotes), `value` as YAML 1.2 understands it."""
+
+    line: int
+    text: str
+    value: bool | int | float | str | None
+    quoted: bool = False
+
+
+class Sequence(msgspec.Struct, frozen=True):
+    """A list."""
+
+    line: int
+    items: tuple[Node, ...]
+
+
+class Mapping(msgspec.Struct, frozen=True):
+    """Keys and values, in their order. A value's line is the line of its key."""
+
+    line: int
+    entries: dict[str, Node]
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def dotted(key: Key) -> str:
+    """A path of keys as a person reads it; a key that holds a dot or worse is in quotes."""
+    return ".".join(part if _PLAIN_KEY.match(part) else quoted(part) for part in key)
+
+
+def quoted(text: str) -> str:
+    """`text` in double quotes on one line, cut where it is long."""
+    short = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+    # A file name that is not UTF-8 holds surrogates, which nothing can print.
+    return msgspec.json.encode(short.encode(errors="backslashreplace").decode()).decode()
+
+
+def line_of(node: Node, key: Key) -> int:
+    """The line of the node that `key` leads to, or of the nearest one above it that was written."""
+    for part in key:
+        if not isinstance(node, Mapping) or part not in node.entries:
+            break
+        node = node.entries[part]
+    return node.line

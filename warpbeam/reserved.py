@@ -1,0 +1,61 @@
+"""Names that an inventory may not use, because something else on a host does."""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Users and groups that Debian makes (`base-passwd`), or that common services are known by. An app or deploy
+# user of that name would get their files, and `setup` would change their home and groups.
+USERS = _words(
+    """
+    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup
+    adm tty disk dialout fax voice cdrom floppy tape sudo wheel audio dip operator src shadow utmp video sasl
+    plugdev staff users kvm render input sgx crontab netdev ssh sshd _ssh _apt ssl-cert messagebus polkitd
+    uuidd tss ntp _chrony postfix postgres mysql redis docker lxd libvirt nginx systemd-network
+    systemd-resolve systemd-timesync systemd-journal systemd-coredump
+    """
+)
+# APP.service, APP@.service, /var/lib/APP and /run/APP-a must be the app's alone: these are the system's own.
+APPS = USERS | _words(
+    """
+    apt autovt chrony containerd cron dbus dpkg emergency exim4 getty git halt ifup kmod logrotate modprobe
+    networking nfs nftables pam polkit private procps python quotaon reboot rescue rsync rsyslog snapd systemd
+    ucf udev ufw unattended_upgrades user vim
+    """
+)
+# /etc/ORG is made by `setup` for root alone: these are there already, and others read them.
+ORGS = _words(
+    """
+    alternatives apparmor apt bash binfmt ca-certificates containerd cron dbus default depmod docker dpkg
+    fstab gdb group groff gshadow host hostname hosts init issue kernel ldap locale localtime logcheck machine-id
+    magic mime modprobe modules motd mtab netconfig network networks nftables nginx nss opt pam passwd perl
+    polkit-1 postgresql profile protocols python3 resolvconf rpc rsyslog security selinux services shadow
+    shells skel ssh ssl subgid subuid sudo sudoers sysctl systemd terminfo timezone tmpfiles udev ufw
+    update-motd vim xattr xdg
+    """
+)
+# `systemd.exec(5)`, "Environment Variables in Spawned Processes": a value of one's own would break them.
+_SYSTEMD = _words(
+    """
+    RUNTIME_DIRECTORY STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY CONFIGURATION_DIRECTORY
+    CREDENTIALS_DIRECTORY NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC LISTEN_FDS LISTEN_PID LISTEN_FDNAMES
+    MAINPID INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID
+    """
+)
+_OWNERS = {
+    "PORT": "each slot listens on a port of its own: see http.slots",
+    "SLOT": "Warpbeam sets it for each slot",
+    "ERL_AFLAGS": "Warpbeam sets it for each slot; use ERL_ZFLAGS or the release's vm.args",
+    "RELEASE_COOKIE": "`setup` makes the cookie on each host",
+    **dict.fromkeys(_SYSTEMD, "systemd sets it for each instance"),
+}
+
+
+def variable_owner(name: str) -> str:
+    """What sets the variable `name`, so that an app's environment may not; empty where nothing does."""
+    # Consoles and migrations drop every RELEASE_ variable of the service, known to Mix or not.
+    release = "Warpbeam and the release's start script set RELEASE_ variables, for each slot and release anew"
+    return _OWNERS.get(name, release if name.startswith("RELEASE_") else "")
