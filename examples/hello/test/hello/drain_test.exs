@@ -7,11 +7,11 @@ defmodule Hello.DrainTest do
     @describetag :tmp_dir
 
     # Long enough for the server to have looked.
-    @looked 400
+    @looked 250
 
     defp drain(tmp_dir, options \\ []) do
       file = Path.join(tmp_dir, "drain")
-      {serve(Keyword.merge([drain_file: file, linger_ms: 800], options)), file}
+      {serve(Keyword.merge([drain_file: file, linger_ms: 600], options)), file}
     end
 
     test "ends each connection after its next response", %{tmp_dir: tmp_dir} do
@@ -31,7 +31,7 @@ defmodule Hello.DrainTest do
     test "reaches a response that was being made when it began", %{tmp_dir: tmp_dir} do
       {server, file} = drain(tmp_dir)
       socket = Client.connect(server.port)
-      asked = Task.async(fn -> Client.ask(socket, "GET /slow?ms=600") end)
+      asked = Task.async(fn -> Client.ask(socket, "GET /slow?ms=400") end)
       Process.sleep(50)
       File.touch!(file)
       assert %{status: 200, headers: %{"connection" => "close"}} = Task.await(asked)
@@ -54,7 +54,7 @@ defmodule Hello.DrainTest do
       Process.sleep(@looked)
       socket = Client.connect(server.port)
       refute Client.ask(socket, "GET /").headers["connection"]
-      assert Client.open?(socket, 1_000)
+      assert Client.open?(socket, 800)
     end
 
     test "is known from the first request on when the file is there already", %{tmp_dir: tmp_dir} do
@@ -91,23 +91,25 @@ defmodule Hello.DrainTest do
     test "lets a running request finish, and nothing new begin" do
       server = serve()
       socket = Client.connect(server.port)
-      asked = Task.async(fn -> Client.ask(socket, "GET /slow?ms=700") end)
+      asked = Task.async(fn -> Client.ask(socket, "GET /slow?ms=500") end)
       Process.sleep(50)
       stopped = stop(server)
-      Process.sleep(350)
+      Process.sleep(250)
       assert {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 1}, server.port, [])
       assert %{status: 200, headers: %{"connection" => "close"}} = Task.await(asked)
+      :gen_tcp.close(socket)
       assert :ok = Task.await(stopped)
     end
 
     test "lets a running stream finish" do
       server = serve()
       socket = Client.connect(server.port)
-      asked = Task.async(fn -> Client.ask(socket, "GET /stream?ms=700") end)
+      asked = Task.async(fn -> Client.ask(socket, "GET /stream?ms=500") end)
       Process.sleep(50)
       stopped = stop(server)
       assert %{status: 200, body: body} = Task.await(asked)
-      assert length(String.split(body)) == 8
+      assert length(String.split(body)) == 6
+      :gen_tcp.close(socket)
       assert :ok = Task.await(stopped)
     end
 

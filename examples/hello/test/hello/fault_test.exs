@@ -1,0 +1,56 @@
+defmodule Hello.FaultTest do
+  use ExUnit.Case, async: true
+  import Hello.Vm
+  alias Hello.Client
+
+  test "crash-at-boot: it does not start" do
+    {vm, _} = boot(fault: "crash-at-boot")
+    assert {1, output} = ending(vm)
+    assert output =~ "on purpose"
+  end
+
+  test "crash-after-2s: it serves, and then takes the VM down" do
+    {vm, port} = boot(fault: "crash-after-2s")
+    output(vm, "started")
+    assert %{status: 200} = Client.ask(Client.connect(port), "GET /health")
+    assert {1, _} = ending(vm)
+  end
+
+  test "hang: it starts and does not listen" do
+    {vm, port} = boot(fault: "hang")
+    output(vm, "started")
+    assert {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 1}, port, [])
+    terminate(vm)
+    assert {0, _} = ending(vm)
+  end
+
+  test "wrong-port: it listens a thousand ports away" do
+    {vm, port} = boot(fault: "wrong-port")
+    output(vm, "started")
+    assert {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 1}, port, [])
+
+    assert %{status: 200} =
+             Client.ask(
+               Client.connect(if(port > 64_535, do: port - 1_000, else: port + 1_000)),
+               "GET /health"
+             )
+  end
+
+  test "unhealthy: /health answers 500, the rest is well" do
+    {vm, port} = boot(fault: "unhealthy")
+    output(vm, "started")
+    socket = Client.connect(port)
+    assert %{status: 500} = Client.ask(socket, "GET /health")
+    assert %{status: 200} = Client.ask(socket, "GET /")
+    :gen_tcp.close(socket)
+    terminate(vm)
+    assert {0, _} = ending(vm)
+  end
+
+  test "a fault that there is not is an error that lists those there are" do
+    {vm, _} = boot(fault: "crush")
+    assert {1, output} = ending(vm)
+    assert output =~ ~s(there is no fault \\"crush\\") or output =~ ~s(there is no fault "crush")
+    assert output =~ "migrate-fails"
+  end
+end
