@@ -1,0 +1,38 @@
+"""The one kernel limit that a lab outgrows: how many inotify instances root may have.
+
+Every systemd, journald and networkd has a few, and all of a lab's belong to this machine's root. With the
+usual 128 the ninth host or so does not boot (inotify(7), /proc/sys/fs/inotify/max_user_instances).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from warpbeam.event import Note, Tell
+from warpbeam.lab.state import LABS
+
+LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+# What it was before we raised it; there only while we have.
+BEFORE = LABS.parent / "inotify-before"
+# Each host's share, measured and rounded up (`find /proc/*/fd -lname anon_inode:inotify`), and the machine's own.
+EACH = 16
+REST = 128
+
+
+def suffice(hosts: int, tell: Tell) -> None:
+    """Raise the limit, if it is too low for that many hosts of all labs together."""
+    now = int(LIMIT.read_text())
+    wanted = REST + hosts * EACH
+    if now >= wanted:
+        return
+    if not BEFORE.exists():
+        BEFORE.write_text(f"{now}\n")
+    LIMIT.write_text(f"{wanted}\n")
+    tell(Note(host="", text=f"raised fs.inotify.max_user_instances to {wanted} until the last `lab.down`"))
+
+
+def give_back() -> None:
+    """Set the limit to what it was, if we raised it and nobody has changed it since."""
+    if BEFORE.exists():
+        LIMIT.write_text(BEFORE.read_text())
+        BEFORE.unlink()

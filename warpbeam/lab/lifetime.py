@@ -1,0 +1,225 @@
+"""The life of a lab: up, down, and what befalls its hosts between."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from warpbeam.error import Misuse
+from warpbeam.event import Note, Settled, Step, Tell
+from warpbeam.lab import cgroup, machine, rootfs
+from warpbeam.lab.client import key_file, make_key, write_client
+from warpbeam.lab.command import run
+from warpbeam.lab.inotify import give_back, suffice
+from warpbeam.lab.network import addresses, choose_network, drop_link, network_lock, raise_bridge
+from warpbeam.lab.requirement import require_programs, require_root
+from warpbeam.lab.state import (
+    FIRST,
+    MOST,
+    HostSpec,
+    Kind,
+    Lab,
+    Member,
+    Suite,
+    bridge_name,
+    check_names,
+    find_lab,
+    known_labs,
+    lab_directory,
+    lab_lock,
+    locked,
+    read_lab,
+    remove_tree,
+    write_lab,
+)
+
+OPT_SIZE = 2048
+
+Layers = Mapping[Kind, tuple[str, ...]]
+
+
+class HostStatus(msgspec.Struct, frozen=True):
+    """What a host of a lab is doing now; `pid` is that of its PID 1 on this machine, 0 when it is off."""
+
+    name: str
+    kind: str
+    pid: int
+    address4: str
+    address6: str
+
+
+def up(lab: str, hosts: Sequence[HostSpec], suite: Suite, tell: Tell, opt_size: int = OPT_SIZE) -> Lab:
+    """Make the lab, or what it lacks: afterwards `hosts` run, besides those it had already.
+
+    Parameters:
+        opt_size: the size of each new host's /opt, in MiB.
+
+    Raises:
+        Misuse: a name that cannot be, or a lab of another suite.
+        Refused: this machine cannot have a lab.
+        Failed: a host did not boot; the same call again takes up where it stopped.
+    """
+    check_names(lab, hosts)
+    require_root("a lab")
+    require_programs(tell)
+    with locked(lab_lock(lab)):
+        before = find_lab(lab)
+        if before is None:
+            _clear(lab)
+        elif before.suite != suite:
+            raise Misuse(
+                f"lab {lab} runs {before.suite}, not {suite}",
+                f"`fab lab.down --name {lab}` first, or give another --name",
+            )
+        kinds = {spec.kind for spec in (*hosts, *(before.members if before else ()))}
+        layers = {kind: rootfs.layers(suite, kind, tell) for kind in sorted(kinds)}
+        now = _settle(before, lab, hosts, suite, opt_size, layers)
+        _raise_hosts(now, tell)
+    return now
+
+
+def down(lab: str, tell: Tell, purge: bool = False) -> None:
+    """Remove the lab with all that belongs to it, running or not, whole or half-made.
+
+    Parameters:
+        purge: also remove the cached root file systems that no other lab uses.
+
+    Raises:
+        Refused: not root.
+        Failed: something of it could not be removed.
+    """
+    check_names(lab)
+    require_root("removing a lab")
+    existed = lab_directory(lab).exists()
+    with locked(lab_lock(lab)):
+        _clear(lab)
+        lab_lock(lab).unlink()
+    if not known_labs():
+        give_back()
+    tell(Settled(host="", text=f"lab {lab} is removed" if existed else f"there was no lab {lab}"))
+    if purge:
+        used = frozenset(layer for lab in _labs() for member in lab.members for layer in member.layers)
+        for name in rootfs.purge(used):
+            tell(Note(host="", text=f"removed the root file system {name}"))
+    elif existed:
+        tell(Note(host="", text=f"the root file systems stay in {rootfs.CACHE}; --purge removes them"))
+
+
+def status(lab: str) -> tuple[HostStatus, ...]:
+    """What each host of the lab is doing. Raises `Refused` where there is no such lab."""
+    found = read_lab(lab)
+    return tuple(
+        HostStatus(member.name, member.kind, cgroup.leader(lab, member.name) or 0, *addresses(found, member))
+        for member in found.members
+    )
+
+
+def boot(lab: str, host: str, tell: Tell) -> None:
+    """Boot a host that is off, and wait until one can log in; one that runs is left alone."""
+    _with_member(lab, host, lambda found, member: _raise_hosts(found, tell, (member,)))
+
+
+def crash(lab: str, host: str, tell: Tell) -> None:
+    """End a host as a kernel panic does: what it had written is still in this machine's page cache."""
+    _with_member(lab, host, machine.crash)
+    tell(Settled(host=host, text="crashed; it is off"))
+
+
+def power_loss(lab: str, host: str, tell: Tell) -> None:
+    """End a host as a power cut does: what it had not synced to /opt is lost."""
+    _with_member(lab, host, machine.power_loss)
+    tell(Settled(host=host, text="lost its power, and what it had not synced to /opt; it is off"))
+
+
+def _with_member(lab: str, host: str, act: Callable[[Lab, Member], None]) -> None:
+    read_lab(lab).member(host)
+    require_root("this")
+    with locked(lab_lock(lab)):
+        found = read_lab(lab)
+        act(found, found.member(host))
+
+
+def merge(before: Sequence[Member], hosts: Sequence[HostSpec], layers: Layers) -> tuple[Member, ...]:
+    """The hosts of a lab that had `before` and is to have `hosts` too: those it had keep number and layers.
+
+    Raises:
+        Misuse: there would be too many, or one would change its kind.
+    """
+    members = list(before)
+    for spec in hosts:
+        had = next((member for member in before if member.name == spec.name), None)
+        if had is not None and had.kind != spec.kind:
+            raise Misuse(f"{spec.name} is a {had.kind} host, not a {spec.kind} host", "take it down first")
+        if had is None:
+            number = max((member.number for member in members), default=FIRST - 1) + 1
+            members.append(Member(spec.name, spec.kind, number, uuid.uuid4().hex, layers[spec.kind]))
+    if len(members) > MOST:
+        raise Misuse(f"a lab has at most {MOST} hosts, not {len(members)}", "make another lab with --name")
+    return tuple(members)
+
+
+def _settle(
+    before: Lab | None, name: str, hosts: Sequence[HostSpec], suite: Suite, size: int, layers: Layers
+) -> Lab:
+    """Decide what the lab shall be, and write it down before anything of it is made."""
+    kept = []
+    for member in before.members if before else ():
+        if all(Path(layer).is_dir() for layer in member.layers):
+            kept.append(member)
+        else:
+            # The cache was removed by hand: what the host wrote over it fits nothing any more.
+            machine.crash(before, member) if before else None
+            remove_tree(lab_directory(name) / "hosts" / member.name)
+    members = merge(kept, hosts, layers)
+    with locked(network_lock()):
+        network = before.network if before else choose_network()
+        lab = Lab(name, suite, network, before.opt_size if before else size, members)
+        write_lab(lab)
+    return lab
+
+
+def _raise_hosts(lab: Lab, tell: Tell, only: Sequence[Member] | None = None) -> None:
+    """Make and boot those of `only` (default: all) that do not run."""
+    raise_bridge(lab)
+    suffice(sum(len(other.members) for other in _labs()), tell)
+    make_key(key_file(lab.name), f"lab-{lab.name}")
+    for member in lab.members:
+        machine.make_files(lab, member)
+        machine.update_host_names(lab, member)
+    write_client(lab, {member.name: machine.host_key(lab, member) for member in lab.members})
+    wanted = lab.members if only is None else only
+    begun = [member for member in wanted if not machine.is_running(lab.name, member.name)]
+    for member in begun:
+        tell(Step(host=member.name, name="booting"))
+        machine.boot(lab, member)
+    for member in wanted:
+        machine.wait_ready(lab, member)
+        word = "is up" if member in begun else "was up already"
+        tell(Settled(host=member.name, text=f"{word} at {' and '.join(addresses(lab, member))}"))
+
+
+def _clear(name: str) -> None:
+    """Remove whatever there is of the lab, going by what is there and not by what was written down."""
+    directory = lab_directory(name)
+    for host in cgroup.hosts_of(name):
+        cgroup.kill(name, host)
+    for image in directory.glob("hosts/*/opt.img"):
+        machine.wait_released(image)
+    below = f"{directory}/"
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in reversed(mounts):
+        # None of ours is in this namespace; a person may have looked into a disk image.
+        if mount.startswith(below):
+            run("umount", mount)
+    found = find_lab(name)
+    for member in found.members if found else ():
+        machine.forget(found, member)  # type: ignore[arg-type]
+    drop_link(bridge_name(name))
+    remove_tree(directory)
+
+
+def _labs() -> tuple[Lab, ...]:
+    return tuple(lab for name in known_labs() if (lab := find_lab(name)) is not None)

@@ -1,0 +1,257 @@
+"""One host of a lab: its files, its boot, its sudden ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+from warpbeam.error import Failed
+from warpbeam.lab import cgroup
+from warpbeam.lab.client import host_names, key_file, make_key
+from warpbeam.lab.command import environment, run
+from warpbeam.lab.network import address4, address6, addresses, drop_link, host_link, machine_name
+from warpbeam.lab.state import Lab, Member, remove_tree
+
+HERE = Path(__file__).parent
+ADMIN = 1000
+SSH = 22
+# A boot takes a second or two; many at once on a small machine take longer.
+READY_WITHIN = 120.0
+RELEASED_WITHIN = 20.0
+POLL = 0.05
+# What nspawn keeps for each machine besides, and cannot clear away when it is killed.
+NSPAWN = ("/run/systemd/nspawn/propagate", "/run/systemd/nspawn/unix-export")
+# linux/fs.h, fs/ext4/ext4.h: end a mounted file system at once; nothing more is written, not even the journal.
+FS_IOC_SHUTDOWN = 0x8004587D
+NO_LOG_FLUSH = 2
+
+
+def is_running(lab: str, host: str) -> bool:
+    """Whether the host has a PID 1."""
+    return cgroup.leader(lab, host) is not None
+
+
+def make_files(lab: Lab, member: Member) -> None:
+    """Make the directory of a host, whole or not at all: its layer of the root file system, its disk for /opt."""
+    home = lab.home(member)
+    if home.is_dir():
+        return
+    draft = home.with_name(f"{member.name}.new")
+    remove_tree(draft)
+    for name in ("upper", "work", "root"):
+        (draft / name).mkdir(parents=True)
+    own = draft / "upper"
+    _write(own / "etc/hostname", f"{member.name}\n")
+    _write(own / "etc/hosts", host_names(lab, member))
+    _write(own / "etc/machine-id", f"{member.machine_id}\n")
+    _write(own / "etc/systemd/network/10-lab.network", _network(lab, member))
+    key = own / "etc/ssh/ssh_host_ed25519_key"
+    key.parent.mkdir(parents=True)
+    make_key(key, member.name)
+    admin = own / "home/admin"
+    _write(admin / ".ssh/authorized_keys", key_file(lab.name).with_suffix(".pub").read_text(), 0o600)
+    admin.joinpath(".ssh").chmod(0o700)
+    for file in (admin, admin / ".ssh", admin / ".ssh/authorized_keys"):
+        os.chown(file, ADMIN, ADMIN)
+    disk = draft / "opt.img"
+    with disk.open("wb") as image:
+        image.truncate(lab.opt_size * 1024 * 1024)
+    run("mkfs.ext4", "-q", "-F", "-L", "opt", "-E", "lazy_itable_init=1,lazy_journal_init=1", str(disk))
+    draft.rename(home)
+
+
+def host_key(lab: Lab, member: Member) -> str:
+    """The public host key, as sshd of that host shows it."""
+    return (lab.home(member) / "upper/etc/ssh/ssh_host_ed25519_key.pub").read_text()
+
+
+def boot(lab: Lab, member: Member) -> None:
+    """Boot a host that does not run; returns once it has begun. What a crash left is cleared away first.
+
+    Raises:
+        Failed: something still holds its disk.
+    """
+    crash(lab, member)
+    forget(lab, member)
+    groups = cgroup.make(lab.name, member.name)
+    home = lab.home(member)
+    log = home / "console.log"
+    script = (
+        *("unshare", "--mount", str(HERE / "boot.sh"), str(home), ":".join(member.layers)),
+        *(machine_name(lab, member), member.name, lab.bridge, member.machine_id, *map(str, groups)),
+    )
+    if cgroup.has_systemd():
+        unit = cgroup.unit_name(lab.name, member.name)
+        log.touch()
+        properties = (
+            "Delegate=yes",
+            f"StandardOutput=append:{log}",
+            f"StandardError=append:{log}",
+            "TasksMax=infinity",
+        )
+        run(
+            *("systemd-run", "--quiet", "--collect", f"--unit={unit}", "--service-type=exec"),
+            *(f"--property={line}" for line in properties),
+            *script,
+        )
+        return
+    with log.open("ab") as output:
+        # A session of its own and no pipe of ours: it outlives `fab`, and nobody waits for its output to end.
+        subprocess.Popen(  # noqa: S603 - our own script
+            script,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment(),
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+def wait_ready(lab: Lab, member: Member) -> None:
+    """Wait until sshd of the host answers, which it does only once people may log in.
+
+    Raises:
+        Failed: the host ended, or did not get that far; the details are the end of its console.
+    """
+    deadline = time.monotonic() + READY_WITHIN
+    address = addresses(lab, member)[0]
+    begun = False
+    while time.monotonic() < deadline:
+        if _answers(address):
+            return
+        running = bool(cgroup.processes(lab.name, member.name))
+        if begun and not running:
+            break
+        begun = begun or running
+        time.sleep(POLL)
+    log = lab.home(member) / "console.log"
+    console = log.read_text(errors="replace").splitlines() if log.exists() else []
+    raise Failed(
+        f"{member.name} of lab {lab.name} did not boot",
+        f"its console is in {log}",
+        details=tuple(console[-15:]),
+    )
+
+
+def crash(lab: Lab, member: Member) -> None:
+    """End the whole host at once, as a kernel panic does. What it wrote stays in this machine's page cache."""
+    cgroup.kill(lab.name, member.name)
+    wait_released(lab.home(member) / "opt.img")
+
+
+def forget(lab: Lab, member: Member) -> None:
+    """Remove what systemd-nspawn left behind of a host that was killed, outside of the host's directory."""
+    drop_link(host_link(lab, member))
+    for directory in NSPAWN:
+        remove_tree(Path(directory, machine_name(lab, member)))
+
+
+def power_loss(lab: Lab, member: Member) -> None:
+    """End the whole host as a power cut does: of /opt, only what had reached its disk is there at the next boot.
+
+    Its processes are stopped where they are, and ext4 is told to shut down without writing anything back: what
+    xfstests do to test crash recovery (`src/godown.c`). Copying the image would take longer, and would not be one
+    instant of it. Files outside /opt are as after a crash.
+
+    Raises:
+        Failed: the host does not run.
+    """
+    leader = cgroup.leader(lab.name, member.name)
+    if leader is None:
+        raise Failed(
+            f"{member.name} of lab {lab.name} does not run", f"`fab lab.boot {member.name}` boots it"
+        )
+    disk = os.open(f"/proc/{leader}/root/opt", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        cgroup.freeze(lab.name, member.name)
+        fcntl.ioctl(disk, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+    finally:
+        os.close(disk)
+        cgroup.kill(lab.name, member.name)
+    wait_released(lab.home(member) / "opt.img")
+
+
+def update_host_names(lab: Lab, member: Member) -> None:
+    """Bring /etc/hosts of a running host up to date, after hosts were added."""
+    leader = cgroup.leader(lab.name, member.name)
+    root = Path(f"/proc/{leader}/root") if leader else lab.home(member) / "upper"
+    file = root / "etc/hosts"
+    if file.read_text() != host_names(lab, member):
+        file.write_text(host_names(lab, member))
+
+
+def loops(image: Path) -> tuple[str, ...]:
+    """The loop devices that have `image` in them."""
+    found = []
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            if backing.read_text().strip().removesuffix(" (deleted)") == str(image):
+                found.append(backing.parts[3])
+        except OSError:
+            continue
+    return tuple(sorted(found))
+
+
+def wait_released(image: Path) -> None:
+    """Wait until the kernel has unmounted a disk image: two mounts of it at once would destroy it.
+
+    Raises:
+        Failed: something else holds it.
+    """
+    deadline = time.monotonic() + RELEASED_WITHIN
+    while held := loops(image):
+        if time.monotonic() > deadline:
+            raise Failed(
+                f"{image} is still in use, on {', '.join(held)}",
+                f"see who has it mounted: grep -l {held[0]} /proc/*/mounts",
+            )
+        time.sleep(POLL)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with socket.create_connection((address, SSH), timeout=1) as connection:
+            connection.settimeout(5)
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _network(lab: Lab, member: Member) -> str:
+    """The host's own static addresses; no duplicate detection, which would hold IPv6 back for a second."""
+    four, six = addresses(lab, member)
+    return f"""\
+[Match]
+Name=host0
+
+[Network]
+LinkLocalAddressing=ipv6
+IPv6AcceptRA=no
+LLMNR=no
+MulticastDNS=no
+
+[Address]
+Address={four}/24
+
+[Address]
+Address={six}/64
+DuplicateAddressDetection=none
+
+[Route]
+Gateway={address4(lab.network, 1)}
+
+[Route]
+Gateway={address6(lab.network, 1)}
+"""
+
+
+def _write(file: Path, text: str, mode: int = 0o644) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(mode)

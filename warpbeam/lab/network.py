@@ -1,0 +1,109 @@
+"""A lab's network: a bridge with a subnet of its own, IPv4 and IPv6, that nothing else of this machine uses."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from warpbeam.error import Refused
+from warpbeam.lab.command import run
+from warpbeam.lab.state import LABS, Lab, Member, find_lab, known_labs
+
+IPV6 = Path("/proc/net/if_inet6")
+NETWORKS = 200
+
+
+def subnet4(network: int) -> ipaddress.IPv4Network:
+    """The IPv4 subnet with that number, of the private 10/8 (RFC 1918)."""
+    return ipaddress.IPv4Network(f"10.83.{network}.0/24")
+
+
+def subnet6(network: int) -> ipaddress.IPv6Network:
+    """The IPv6 subnet with that number, of the unique local fd00::/8 (RFC 4193)."""
+    return ipaddress.IPv6Network(f"fd83:7761:7270:{network:x}::/64")
+
+
+def address4(network: int, number: int) -> str:
+    """The IPv4 address of host `number`; the bridge is 1."""
+    return str(subnet4(network)[number])
+
+
+def address6(network: int, number: int) -> str:
+    """The IPv6 address of host `number`; the bridge is 1."""
+    return str(subnet6(network)[number])
+
+
+def addresses(lab: Lab, member: Member) -> tuple[str, str]:
+    """Both addresses of a host."""
+    return address4(lab.network, member.number), address6(lab.network, member.number)
+
+
+def free_network(taken: Iterable[str], reserved: Iterable[int]) -> int:
+    """The first network number that is not `reserved` and overlaps none of the `taken` prefixes.
+
+    Raises:
+        Refused: there is none.
+    """
+    used = [ipaddress.ip_network(prefix, strict=False) for prefix in taken]
+    numbers = set(reserved)
+    for number in range(NETWORKS):
+        ours = (subnet4(number), subnet6(number))
+        clash = any(own.version == other.version and own.overlaps(other) for own in ours for other in used)
+        if number not in numbers and not clash:
+            return number
+    raise Refused(
+        "no subnet of 10.83.0.0/16 is free on this machine", "take a lab down: `fab lab.down --name NAME`"
+    )
+
+
+def choose_network() -> int:
+    """A network number that no lab and no route of this machine uses; call it holding `network_lock`."""
+    taken: list[str] = []
+    for family in ("-4", "-6"):
+        routes = json.loads(run("ip", "-json", family, "route", "show", "table", "all") or "[]")
+        taken += [route["dst"] for route in routes if _is_prefix(route["dst"])]
+    labs = [lab for name in known_labs() if (lab := find_lab(name)) is not None]
+    return free_network(taken, (lab.network for lab in labs))
+
+
+def network_lock() -> Path:
+    """The lock under which a network is chosen and written down."""
+    return LABS / "network.lock"
+
+
+def raise_bridge(lab: Lab) -> None:
+    """Make the lab's bridge as it must be; one that is there is kept, with the hosts that are on it."""
+    name = lab.bridge
+    if not Path("/sys/class/net", name).exists():
+        run("ip", "link", "add", "name", name, "type", "bridge", "stp_state", "0", "forward_delay", "0")
+    run("ip", "address", "replace", f"{address4(lab.network, 1)}/24", "dev", name)
+    if IPV6.exists():
+        run("ip", "address", "replace", f"{address6(lab.network, 1)}/64", "dev", name, "nodad")
+    run("ip", "link", "set", name, "up")
+
+
+def drop_link(name: str) -> None:
+    """Remove a network device, where it exists."""
+    if Path("/sys/class/net", name).exists():
+        run("ip", "link", "delete", name)
+
+
+def machine_name(lab: Lab, member: Member) -> str:
+    """What systemd-nspawn calls a host: unique on this machine, and short enough for `host_link`."""
+    return f"wb{lab.network}-{member.number}"
+
+
+def host_link(lab: Lab, member: Member) -> str:
+    """This machine's end of a host's cable, as systemd-nspawn names it (--network-bridge=)."""
+    return f"vb-{machine_name(lab, member)}"
+
+
+def _is_prefix(text: str) -> bool:
+    """Whether it is a network or an address: "default" is none, and 0.0.0.0/0 overlaps all and says nothing."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return network.prefixlen > 0

@@ -1,0 +1,68 @@
+"""What this machine must have before a lab can be made on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from warpbeam.error import Refused
+from warpbeam.event import Step, Tell
+from warpbeam.lab.command import PATH, run
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# Program -> the Debian package that has it.
+PROGRAMS = {
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "mount": "mount",
+}
+
+
+def require_root(doing: str) -> None:
+    """Raises `Refused` where this is no Linux, or the user is not root; `doing` begins the sentence."""
+    if platform.system() != "Linux":
+        raise Refused(
+            f"{doing} needs Linux: its hosts run on this machine's kernel, and this is {platform.system()}",
+            "use a Debian virtual machine, or write an inventory for hosts of your own",
+        )
+    if os.geteuid() != 0:
+        raise Refused(
+            f"{doing} needs root: it mounts file systems and makes network devices",
+            "run it with sudo; the keys and the ssh_config it makes will belong to you",
+        )
+
+
+def missing_packages() -> tuple[str, ...]:
+    """The Debian packages that this machine still lacks."""
+    wanted = [package for program, package in PROGRAMS.items() if shutil.which(program, path=PATH) is None]
+    if not KEYRING.exists():
+        wanted.append("debian-archive-keyring")
+    return tuple(dict.fromkeys(wanted))
+
+
+def require_programs(tell: Tell) -> None:
+    """Install with apt what is missing.
+
+    Raises:
+        Refused: something is missing and there is no apt.
+        Failed: apt could not install it.
+    """
+    missing = missing_packages()
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise Refused(
+            f"this machine lacks what these Debian packages have: {', '.join(missing)}",
+            "install them with your distribution's package manager",
+        )
+    tell(Step(host="", name=f"installing {', '.join(missing)}"))
+    run("apt-get", "update", "-q")
+    run("apt-get", "install", "-q", "-y", "--no-install-recommends", *missing)
