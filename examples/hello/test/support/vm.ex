@@ -15,7 +15,7 @@ defmodule Hello.Vm do
       {:error, reason} -> IO.inspect(reason); System.halt(1)
     end
     # Its standard input ends with the test, however that ends.
-    spawn(fn -> IO.read(:stdio, :eof); System.halt(9) end)
+    spawn(fn -> if IO.read(:stdio, :line) == :eof, do: System.halt(9) end)
     """
 
     vm =
