@@ -16,15 +16,15 @@ def assemble(project: Path, inventory: Path) -> Collection:
     Raises:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
-    from tasks import app, build, deploy, firewall, hosts, lab, release, setup
+    from tasks import app, build, deploy, firewall, lab, release, setup
     from warpbeam.error import Misuse
     from warpbeam.inventory import environments
 
     namespace = Collection()
     for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS):
         namespace.add_task(task)
-    for group in (deploy, firewall, hosts, lab):
-        namespace.add_collection(group.namespace)
+    for name, group in {"deploy": deploy, "firewall": firewall, "lab": lab}.items():
+        namespace.add_collection(group.namespace, name=name)
     try:
         words = environments(inventory)
         for name, file in words.items():

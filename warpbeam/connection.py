@@ -6,6 +6,7 @@ everything it needs is given to it ready-made: the socket, the settings of `ssh 
 
 from __future__ import annotations
 
+import functools
 import shlex
 import socket
 import threading
@@ -28,16 +29,16 @@ from warpbeam.transport import Transport
 
 
 def connect(host: Host, user: str | None, ssh: Ssh, environment: str = "ENV") -> Connection:
-    """The connection to a host of the inventory, as `user` (None: whoever ssh logs in as). Nothing is opened yet.
+    """The connection to a host of the inventory, as `user` (None: whoever ssh logs in as).
 
-    Raises:
-        Refused: OpenSSH rejects its configuration for this host.
+    Nothing is asked or opened yet: both happen at its first use, so that they do for all hosts at once.
     """
-    destination = host.address or host.name
-    settings = resolve(
-        host.name, destination, ssh=ssh, user=user, port=host.port, environment=environment
-    )  # fmt: skip
-    return Connection(settings)
+    return Connection(
+        host.name,
+        lambda: resolve(
+            host.name, host.address or host.name, ssh=ssh, user=user, port=host.port, environment=environment
+        ),
+    )
 
 
 def openssh_argv(connection: Connection, command: Sequence[str], tty: bool) -> list[str]:
@@ -67,19 +68,21 @@ class Strict(paramiko.MissingHostKeyPolicy):
 class Connection:
     """A `warpbeam.shell.Shell` over SSH. Several threads may use it at once."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, name: str, ask: Callable[[], Settings]) -> None:
+        self.name = name
+        self._ask = ask
         self._fabric: fabric.Connection | None = None
-        self._hop = Connection(settings.jump) if settings.jump else None
+        self._hop: Connection | None = None
         self._proxy: ProxyCommand | None = None
         self._opening = threading.RLock()
         self._guard = threading.Lock()
         self._attempt: Attempt | None = None
         self._processes: set[Process] = set()
 
-    @property
-    def name(self) -> str:
-        return self.settings.inventory_name
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """How OpenSSH would connect. Raises: Refused, where it rejects its configuration for this host."""
+        return self._ask()
 
     @property
     def fabric(self) -> fabric.Connection:
@@ -129,7 +132,8 @@ class Connection:
             Cut: the attempt's time is over, or it was interrupted.
         """
         settings = self.settings
-        if self._hop is not None:
+        if (jump := settings.jump) is not None:
+            self._hop = self._hop or Connection(jump.name, lambda: jump)
             transport = self._hop._transport(attempt)
             try:
                 channel = transport.open_channel(

@@ -86,7 +86,7 @@ class Executor(invoke.Executor):
             dangling = ""
             results[call.task] = self._call(session, call)
         if self.core.remainder:
-            from warpbeam.everywhere import run_command
+            from warpbeam.command import run_command
 
             run_command(session.fleet, self.core.remainder, session.report)
         elif dangling:

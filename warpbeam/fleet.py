@@ -63,9 +63,9 @@ class Fleet:
         """`phase.run` on `host`; an admin's phase runs as root. Raises what `phase.run` raises."""
         shell = self.shell(host, identity)
         if identity == "admin":
-            from warpbeam.sudo import as_root
+            from warpbeam.sudo import RootShell
 
-            shell = as_root(shell, self._sudo_password)
+            shell = RootShell(shell, self._sudo_password)
         return run(shell, phase, tell, body)
 
     def everywhere(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T | Problem]:

@@ -117,10 +117,10 @@ def footprint(
         directories += [
             Directory(f"{root}/releases", "2750", users.deploy, group),
             Directory(f"{root}/slots", "2750", users.deploy, group),
-            Directory(f"{root}/activation", "700", users.deploy, users.deploy),
+            Directory(f"{root}/activation", "2700", users.deploy, group),
         ]
     if "build" in host.roles:
-        directories.append(Directory(f"{root}/build", "700", users.deploy, users.deploy))
+        directories.append(Directory(f"{root}/build", "2700", users.deploy, group))
     if deploy_keys:
         directories.append(Directory(f"{home}/.ssh", "700", users.deploy, users.deploy))
         keys = "".join(f"{key}\n" for key in deploy_keys)
@@ -196,6 +196,9 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Bash has ${#name}.
+        comment_start_string="<#",
+        comment_end_string="#>",
         autoescape=False,  # noqa: S701 (no HTML; every value is validated by the inventory's types)
     )
 

@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from warpbeam.environment import environment_text, seen
-from warpbeam.environment import environments as environments
+from warpbeam.environment import environment_text, environments, seen  # noqa: F401 (offered here too)
 from warpbeam.error import Misuse
 from warpbeam.marks import Flaw, line_of, quoted
 from warpbeam.name import (
@@ -129,6 +128,9 @@ class Secret(Value, frozen=True):
             raise ValueError(f"expected exactly one of env, command and file, found {found}")
 
 
+_WHERE = Meta(extra={"hint": "say where the value is: {env: NAME}, {command: ...} or {file: ...}"})
+
+
 class Inventory(Value, frozen=True):
     """One environment. `name` and `file` come from where it was read.
 
@@ -150,7 +152,7 @@ class Inventory(Value, frozen=True):
     deploy: Deploy = Deploy()
     build: Build = Build()
     env: dict[VariableName, VariableValue] = {}
-    secrets: Annotated[dict[VariableName, Secret], HIDDEN] = {}
+    secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
     deploy_keys: Annotated[tuple[DeployKey, ...], HIDDEN] = ()
 
     def __post_init__(self) -> None:
@@ -223,7 +225,10 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
         tree = parse(environment_text(file))
         inventory = decode(tree, Inventory, file.absolute().parent)
         if clash := next(clashes(inventory), None):
-            raise Flaw(line_of(tree, clash.key), clash.key, clash.message, clash.hint)  # noqa: TRY301
+            # A default can clash with what was written; what was written is what can be shown.
+            lines = {key: line for key in clash.keys if (line := line_of(tree, key))}
+            key, line = next(iter(lines.items()), (clash.keys[0], tree.line))
+            raise Flaw(line, key, clash.message, clash.hint)  # noqa: TRY301
         placed = _placed(inventory, file)
     except Flaw as flaw:
         raise Misuse(f"{seen(file)}:{flaw}", flaw.hint) from None

@@ -72,10 +72,10 @@ def quoted(text: str) -> str:
     return msgspec.json.encode(short.encode(errors="backslashreplace").decode()).decode()
 
 
-def line_of(node: Node, key: Key) -> int:
-    """The line of the node that `key` leads to, or of the nearest one above it that was written."""
+def line_of(node: Node, key: Key) -> int | None:
+    """The line of the node that `key` leads to; None where it was not written."""
     for part in key:
         if not isinstance(node, Mapping) or part not in node.entries:
-            break
+            return None
         node = node.entries[part]
     return node.line

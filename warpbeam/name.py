@@ -19,6 +19,7 @@ AppName = Annotated[
     Meta(
         pattern=r"^[a-z][a-z0-9_]{0,30}\Z",
         description="a name of a-z, 0-9 and _, beginning with a letter, of at most 31 characters",
+        extra={"hint": "use the name in mix.exs, such as my_app"},
     ),
 ]
 OrgName = Annotated[
@@ -54,7 +55,7 @@ MixEnv = Annotated[
     str, Meta(pattern=r"^[a-z][a-z0-9_]*\Z", description="a Mix environment of a-z, 0-9 and _, such as prod")
 ]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
-# The app runs without root's rights, so it cannot listen below 1024 (`ip_unprivileged_port_start` in `ip(7)`).
+# The app has no rights of root's, so it cannot listen below 1024 (`ip_unprivileged_port_start` in `ip(7)`).
 AppPort = Annotated[
     int, Meta(ge=1024, le=65535, description="a port from 1024 to 65535 (the app does not run as root)")
 ]
@@ -66,7 +67,7 @@ VariableName = Annotated[
         description="a variable's name of letters, digits and _, not beginning with a digit",
     ),
 ]
-VariableValue = Annotated[str, Meta(pattern=r"^[^\0]*\Z", description="text without NUL characters")]
+VariableValue = Annotated[str, Meta(pattern=r"^[^\0]*\Z", description="text (without NUL characters)")]
 Seconds = Annotated[
     float, Meta(gt=0, le=86400, description="a number of seconds, more than 0 and at most 86400")
 ]

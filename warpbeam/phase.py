@@ -37,6 +37,8 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
 
     script: ClassVar[str]
     answer: ClassVar[Any]
+    # What is sent before the script: files that several scripts share.
+    parts: ClassVar[tuple[str, ...]] = ("common",)
     # What runs the script: a login identity's own bash, or root's through sudo.
     command: ClassVar[str] = "bash -s"
 
@@ -46,8 +48,8 @@ def render(phase: Phase[Any]) -> bytes:
     lines = [_assignment(field, getattr(phase, field)) for field in phase.__struct_fields__]
     # All of it is one function, so that bash has read the whole before it runs any: a connection that is cut in the
     # middle of sending runs nothing.
-    text = "main() {\n%s\n%s\n%s\n}\nmain\n" % ("\n".join(lines), _source("common"), _source(phase.script))
-    return text.encode()
+    sources = [_source(name) for name in (*phase.parts, phase.script)]
+    return "\n".join(["main() {", *lines, *sources, "}", "main", ""]).encode()
 
 
 @cache

@@ -1,27 +1,245 @@
-"""Shows events to a person, on standard error: a live table on a terminal, plain lines elsewhere."""
+"""Shows events to a person on standard error, and data on standard output.
+
+On a terminal a table of hosts is redrawn in place, with what each does now; elsewhere (CI, a pipe) there is one plain
+line for each step. rich is loaded only when something is shown.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import sys
+import time
+from collections.abc import Callable, Sequence
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, Any
 
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+# How many bytes a second a transfer must have shown before time left means something.
+SOON = 0.5
+
 
 class Report:
-    """Where events go. `close` takes the live display off the screen."""
+    """Where events go. `close` takes the live display off the screen; what was settled stays."""
+
+    def __init__(self) -> None:
+        self.console = _console(sys.stderr)
+        self._live: Live | None = None
+        self._now: dict[str, str] = {}
+        self._began: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+        self._guard = RLock()
+        self._outputs: list[Output] = []
 
     def tell(self, event: Event) -> None:
         """Show one event; safe from any thread."""
-        where = f"{event.host}: " if event.host else ""
-        match event:
-            case Step(name=text) | Line(text=text) | Note(text=text):
-                print(f"{where}{text}", file=sys.stderr)
-            case Warn(text=text):
-                print(f"{where}warning: {text}", file=sys.stderr)
-            case Settled(text=text):
-                print(f"{where}{text}", file=sys.stderr)
-            case Progress():
-                pass
+        with self._guard:
+            match event:
+                case Step(host=host, name=name):
+                    self._doing(host, name)
+                case Progress():
+                    self._progress(event)
+                case Line(host=host, text=text):
+                    self._say(host, f"│ {text}", "dim")
+                case Note(host=host, text=text):
+                    self._say(host, text, "")
+                case Warn(host=host, text=text):
+                    self._say(host, f"warning: {text}", "yellow")
+                case Settled(host=host, text=text, good=good):
+                    self._now.pop(host, None)
+                    self._refresh()
+                    self._say(host, text, "green" if good else "red")
+
+    def _doing(self, host: str, name: str) -> None:
+        self._began[host] = time.monotonic()
+        if not self.console.is_terminal:
+            self._say(host, name, "")
+            return
+        self._now[host] = name
+        self._refresh()
+
+    def _progress(self, event: Progress) -> None:
+        now = time.monotonic()
+        if self._last.get(event.host, 0) + 0.1 > now and event.done < event.total:
+            return
+        self._last[event.host] = now
+        if not self.console.is_terminal:
+            if event.done == event.total:
+                self._say(event.host, f"{event.name} {_size(event.total)}", "")
+            return
+        seconds = now - self._began.get(event.host, now)
+        rate = event.done / seconds if seconds > SOON else 0
+        left = f", {(event.total - event.done) / rate:.0f} s left" if rate else ""
+        speed = f" at {_size(rate)}/s" if rate else ""
+        self._now[event.host] = f"{event.name} {_size(event.done)} of {_size(event.total)}{speed}{left}"
+        self._refresh()
+
+    def _say(self, host: str, text: str, style: str) -> None:
+        from rich.text import Text
+
+        line = Text(f"{host}: " if host else "", style="bold")
+        line.append(text, style=style)
+        # A line is a line: journals and paths are to be copied, so nothing is broken at the screen's edge.
+        self.console.print(line, soft_wrap=True)
+
+    def _refresh(self) -> None:
+        from rich.live import Live
+
+        if not self.console.is_terminal:
+            return
+        if self._live is None:
+            self._live = Live(console=self.console, get_renderable=self._table, transient=True, refresh_per_second=8)
+            self._live.start()
+        self._live.refresh()
+
+    def _table(self) -> Table:
+        from rich.spinner import Spinner
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+        with self._guard:
+            for host, what in self._now.items():
+                seconds = time.monotonic() - self._began.get(host, time.monotonic())
+                table.add_row(Spinner("line"), host or "here", what, f"{seconds:.0f} s" if seconds > 1 else "")
+        return table
+
+    def table(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
+        """Print rows on standard output: as a table for people, or as one JSON array.
+
+        A row's `problem` stands under its row, in words, whatever the other columns are.
+        """
+        self.close()
+        if as_json:
+            import msgspec
+
+            print(msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode())
+            return
+        columns = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "problem"]
+        cells = [[_cell(name, row.get(name, "")) for name in columns] for row in rows]
+        widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(columns)] if rows else []
+        room = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 10_000
+        print(_line(columns, widths, room))
+        for row, texts in zip(rows, cells, strict=True):
+            if not (set(row) <= {"host", "problem"}):
+                print(_line(texts, widths, room))
+            if row.get("problem"):
+                print(f"{row.get('host', '')}: {row['problem']}" if set(row) <= {"host", "problem"} else f"  ^ {row['problem']}")
+        sys.stdout.flush()
+
+    def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
+        """Print what a deploy would do: per host from what to what, then the commits and migrations, once if they agree."""
+        if as_json:
+            self.table(rows, as_json=True)
+            return
+        self.table([{"host": row["host"], "from": row["from"], "to": row["to"], "change": row["change"]} for row in rows])
+        shown: list[object] = []
+        for row in rows:
+            what = (row["commits"], row["migrations"])
+            if what in shown:
+                continue
+            shown.append(what)
+            commits = row["commits"]
+            print()
+            if commits is None:
+                print(f"{row['host']}: what it runs is no commit of this repository, so nothing can be compared")
+                continue
+            print(f"{len(commits)} commits go out (beside {row['host']}):" if commits else "no commit goes out")
+            for line in commits:
+                print(f"  {line}")
+            for name in row["migrations"]:
+                print(f"  migration {name}")
+        for row in rows:
+            if row["locked"]:
+                print(f"{row['host']}: locked by {row['locked']}")
+        sys.stdout.flush()
+
+    def output(self, *, prefixed: bool, error: bool = False) -> Output:
+        """A place for the output of commands on hosts, whole lines at a time."""
+        self.close()
+        output = Output(prefixed=prefixed, error=error)
+        self._outputs.append(output)
+        return output
+
+    def flush(self) -> None:
+        """Print the last line of every output, where it had no end."""
+        for output in self._outputs:
+            output.flush()
 
     def close(self) -> None:
-        """End the display."""
+        """End the live display."""
+        self.flush()
+        with self._guard:
+            live, self._live = self._live, None
+            self._now.clear()
+        if live is not None:
+            with contextlib.suppress(OSError):
+                live.stop()
+
+
+class Output:
+    """Takes pieces of a host's output from any thread and prints whole lines, prefixed by the host where asked."""
+
+    def __init__(self, *, prefixed: bool, error: bool) -> None:
+        self._prefixed = prefixed
+        self._stream = sys.stderr if error else sys.stdout
+        self._rest: dict[str, bytes] = {}
+        self._guard = Lock()
+        self._width = 0
+
+    def __call__(self, host: str, piece: bytes) -> None:
+        with self._guard:
+            self._width = max(self._width, len(host))
+            *lines, self._rest[host] = (self._rest.get(host, b"") + piece).split(b"\n")
+            for line in lines:
+                self._print(host, line)
+            if lines:
+                self._stream.flush()
+
+    def flush(self) -> None:
+        """Print what had no line end."""
+        with self._guard:
+            for host, rest in self._rest.items():
+                if rest:
+                    self._print(host, rest)
+            self._rest.clear()
+            with contextlib.suppress(OSError):
+                self._stream.flush()
+
+    def _print(self, host: str, line: bytes) -> None:
+        text = line.decode("utf-8", "replace")
+        self._stream.write(f"{host.ljust(self._width)} | {text}\n" if self._prefixed else f"{text}\n")
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, emoji=False, markup=False, no_color=bool(os.environ.get("NO_COLOR")))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], room: int) -> str:
+    text = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "memory":
+        return _size(value) if value else ""
+    return str(value)
+
+
+def _size(count: float) -> str:
+    """Bytes as people read them: 26.1 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:  # noqa: PLR2004 (SI)
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -30,10 +30,10 @@ APPS = USERS | _words(
 ORGS = _words(
     """
     alternatives apparmor apt bash binfmt ca-certificates containerd cron dbus default depmod docker dpkg
-    fstab gdb group groff gshadow host hostname hosts init issue kernel ldap locale localtime logcheck machine-id
-    magic mime modprobe modules motd mtab netconfig network networks nftables nginx nss opt pam passwd perl
-    polkit-1 postgresql profile protocols python3 resolvconf rpc rsyslog security selinux services shadow
-    shells skel ssh ssl subgid subuid sudo sudoers sysctl systemd terminfo timezone tmpfiles udev ufw
+    fstab gdb group groff gshadow host hostname hosts init issue kernel ldap locale localtime logcheck
+    machine-id magic mime modprobe modules motd mtab netconfig network networks nftables nginx nss opt pam
+    passwd perl polkit-1 postgresql profile protocols python3 resolvconf rpc rsyslog security selinux services
+    shadow shells skel ssh ssl subgid subuid sudo sudoers sysctl systemd terminfo timezone tmpfiles udev ufw
     update-motd vim xattr xdg
     """
 )
@@ -46,7 +46,7 @@ _SYSTEMD = _words(
     """
 )
 _OWNERS = {
-    "PORT": "each slot listens on a port of its own: see http.slots",
+    "PORT": "each slot listens on a port of its own (http.slots)",
     "SLOT": "Warpbeam sets it for each slot",
     "ERL_AFLAGS": "Warpbeam sets it for each slot; use ERL_ZFLAGS or the release's vm.args",
     "RELEASE_COOKIE": "`setup` makes the cookie on each host",

@@ -95,7 +95,7 @@ def _fit(node: Node, hint: Any, place: Place) -> Any:
     if _is_optional(bare):
         fitted = None if _is_nothing(node) else _fit(node, args_of(bare)[0], place)
     elif _is_struct(bare):
-        fitted = _fit_struct(node, bare, place)
+        fitted = _fit_struct(node, hint, place)
     elif origin_of(bare) is dict:
         fitted = _fit_dict(node, bare, place)
     elif origin_of(bare) is tuple:
@@ -110,12 +110,13 @@ def _fit(node: Node, hint: Any, place: Place) -> Any:
     return fitted
 
 
-def _fit_struct(node: Node, struct: type[msgspec.Struct], place: Place) -> msgspec.Struct:
+def _fit_struct(node: Node, hint: Any, place: Place) -> msgspec.Struct:
+    struct: type[msgspec.Struct] = _bare(hint)
     known = fields(struct)
     if _is_nothing(node):
         node = Mapping(node.line, {})
     if not isinstance(node, Mapping):
-        _misfit(node, struct, place)
+        _misfit(node, hint, place)
     given = {}
     for name, each in node.entries.items():
         here = place.below(name)
@@ -131,7 +132,7 @@ def _fit_struct(node: Node, struct: type[msgspec.Struct], place: Place) -> msgsp
     try:
         return struct(**given)
     except ValueError as error:
-        raise Flaw(node.line, place.key, str(error), _EXPLAINED) from None
+        raise Flaw(node.line, place.key, str(error), _said(hint) or _EXPLAINED) from None
 
 
 def _fit_dict(node: Node, bare: Any, place: Place) -> dict[str, Any]:
@@ -141,11 +142,9 @@ def _fit_dict(node: Node, bare: Any, place: Place) -> dict[str, Any]:
     if not isinstance(node, Mapping):
         _misfit(node, dict, place)
     for name, each in node.entries.items():
-        try:
-            msgspec.convert(name, key_hint)
-        except msgspec.ValidationError:
+        if not _fits(name, key_hint):
             message = f"expected {_expected(key_hint)}, found {quoted(name)}"
-            raise Flaw(each.line, place.below(name).key, message, _EXPLAINED) from None
+            raise Flaw(each.line, place.below(name).key, message, _EXPLAINED)
     return {name: _fit(each, hint, place.below(name)) for name, each in node.entries.items()}
 
 
@@ -172,7 +171,7 @@ def _fit_path(node: Node, place: Place) -> Path:
         return absolute(text, place.base)
     except (OSError, RuntimeError) as error:
         message = f"expected a path, found one that leads nowhere: {error}"
-        raise Flaw(node.line, place.key, message, _EXPLAINED) from None
+        raise Flaw(node.line, place.key, message, "look at the name after ~, and at symbolic links") from None
 
 
 def absolute(path: str, base: Path) -> Path:
@@ -194,21 +193,35 @@ def _misfit(node: Node, hint: Any, place: Place) -> Never:
     if origin_of(bare) is Literal and isinstance(node, Scalar):
         near = nearest(node.text, args_of(bare))
     message = f"expected {_expected(hint)}, found {_found(node, place.hidden)}{near}"
-    raise Flaw(node.line, place.key, message, _remedy(node, bare, place.hidden)) from None
+    raise Flaw(node.line, place.key, message, _remedy(node, hint, place.hidden)) from None
 
 
-def _remedy(node: Node, bare: Any, hidden: bool) -> str:
+def _said(hint: Any) -> str:
+    """What a type's own note says to do, if it has one."""
+    return next((note.extra["hint"] for note in _notes(hint) if note.extra and "hint" in note.extra), "")
+
+
+def _remedy(node: Node, hint: Any, hidden: bool) -> str:
+    bare = _bare(hint)
+    remedy = _said(hint) or _EXPLAINED
     if isinstance(node, Scalar):
-        wants_text = bare in (str, Path)
-        if wants_text and not node.quoted and isinstance(node.value, bool | int | float):
-            return "write it in quotes" if hidden else f'write it in quotes: "{node.text}"'
-        if wants_text and node.value is None:
-            return 'write "" for empty text'
-        if bare in (int, float) and node.quoted:
-            return "write the number without quotes"
-        if origin_of(bare) is tuple and node.value is not None:
-            return "write a list: [one, two], or a line that begins with - for each"
-    return _EXPLAINED
+        if bare is str and _fits("", hint) and node.value is None:
+            remedy = 'write "" for empty text'
+        elif bare is str and not isinstance(node.value, str) and _fits(node.text, hint):
+            remedy = "write it in quotes" if hidden else f'write it in quotes: "{node.text}"'
+        elif bare in (int, float) and node.quoted:
+            remedy = "write the number without quotes"
+        elif origin_of(bare) is tuple and node.value is not None:
+            remedy = "write a list: [one, two], or a line that begins with - for each"
+    return remedy
+
+
+def _fits(text: str, hint: Any) -> bool:
+    try:
+        msgspec.convert(text, hint)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 _SIMPLE = {str: "text", int: "a whole number", float: "a number", tuple: "a list", dict: "keys and values"}

@@ -11,7 +11,7 @@ from warpbeam.error import Misuse
 if TYPE_CHECKING:
     from warpbeam.event import Tell
     from warpbeam.fleet import Fleet
-    from warpbeam.inventory import Inventory
+    from warpbeam.inventory import Host, Inventory
     from warpbeam.report import Report
 
 
@@ -75,6 +75,13 @@ class Session:
         if name not in self._inventories:
             self._inventories[name] = read_inventory(self.environments[name], self.only)
         return self._inventories[name]
+
+    @property
+    def everyone(self) -> list[Host]:
+        """Every host of the environment in force, whatever -H says."""
+        from warpbeam.inventory import read_inventory
+
+        return list(read_inventory(self.environments[self.environment]).hosts.values())
 
     @property
     def fleet(self) -> Fleet:

@@ -151,4 +151,4 @@ def _unreadable(error: yaml.MarkedYAMLError, lines: list[str]) -> Flaw:
         hint = "text that begins with @, ` or % needs quotes"
     else:
         hint = "look at the indentation, quotes and brackets of this line and the one before"
-    return Flaw(line, (), f"expected YAML, found a fault: {error.problem}", hint)
+    return Flaw(line, (), f"expected YAML, found a fault ({error.problem})", hint)

@@ -3,7 +3,7 @@
 #
 # Parameters: users (NAME HOME LOGIN, three items each), directories (PATH MODE OWNER GROUP), files (PATH MODE OWNER
 # GROUP NEEDS CONTENT), units to enable.
-: "${users?}" "${directories?}" "${files?}" "${units?}" "${reconcile?}"
+: "${users[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}"
 
 step users
 for ((i = 0; i < ${#users[@]}; i += 3)); do
@@ -17,32 +17,32 @@ for ((i = 0; i < ${#users[@]}; i += 3)); do
   fi
 done
 
-# as OWNER COMMAND ...: a path below another user's directory is touched as that user only; as root, a link put there in
-# the right moment would lead anywhere.
+# as OWNER GROUP COMMAND ...: a path below another user's directory is touched as that user only; as root, a link put there
+# in the right moment would lead anywhere. In GROUP, because chmod(2) by an outsider drops the set-group-ID bit.
 as() {
-  local owner=$1
-  shift
+  local owner=$1 group=$2
+  shift 2
   if [[ $owner == root ]]; then
     "$@"
   else
-    setpriv --reuid="$owner" --regid="$owner" --init-groups -- "$@"
+    setpriv --reuid="$owner" --regid="$group" --clear-groups -- "$@"
   fi
 }
 
 step directories
 for ((i = 0; i < ${#directories[@]}; i += 4)); do
   path=${directories[i]} mode=${directories[i + 1]} owner=${directories[i + 2]} group=${directories[i + 3]}
+  [[ ! -L $path ]] || fail "$path is a symbolic link; expected a directory" 'remove it on the host and run setup again'
   parent=$(stat -c %U -- "${path%/*}")
-  [[ ! -L $path ]] || fail "$path is a symbolic link; expected a directory" "remove it on the host and run setup again"
-  as "$parent" mkdir -p -- "$path"
+  as "$parent" "$group" mkdir -p -- "$path"
   if [[ $parent == root ]]; then
     chown --no-dereference "$owner:$group" -- "$path"
     chmod "$mode" -- "$path"
+  elif [[ $(stat -c %U -- "$path") == "$owner" ]]; then
+    as "$owner" "$group" chgrp --no-dereference "$group" -- "$path"
+    as "$owner" "$group" chmod "$mode" -- "$path"
   else
-    [[ $(stat -c %U -- "$path") == "$owner" ]] ||
-      fail "$path belongs to $(stat -c %U -- "$path"); expected $owner" "chown it on the host and run setup again"
-    # The group comes from the parent's set-group-ID bit; `chmod` by a user outside that group would drop the bit.
-    [[ $mode == 2* ]] || as "$owner" chmod "$mode" -- "$path"
+    fail "$path belongs to $(stat -c %U -- "$path"); expected $owner" 'chown it on the host and run setup again'
   fi
 done
 
@@ -69,7 +69,7 @@ reload=false
 for ((i = 0; i < ${#files[@]}; i += 6)); do
   path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
   # shellcheck disable=SC2016 # expanded by the inner bash
-  as "$owner" bash -euo pipefail -c 'put "$@"' put "$path" "$mode" "$needs" <<<"${files[i + 5]%$'\n'}" ||
+  as "$owner" "$owner" bash -euo pipefail -c 'put "$@"' put "$path" "$mode" "$needs" <<<"${files[i + 5]%$'\n'}" ||
     fail "$path could not be written, or its check failed" 'nothing after it was changed; the same command goes on from here'
   [[ $needs != *daemon-reload* ]] || reload=true
 done

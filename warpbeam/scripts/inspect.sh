@@ -1,8 +1,8 @@
 #!/bin/bash
 # What setup needs to know of a host, read as root. Changes nothing.
 #
-# Parameters: users, groups, paths (arrays), units (array), cookie_file, needs (programs that must be there).
-: "${users?}" "${paths?}" "${units?}" "${cookie_file?}" "${programs?}"
+# Parameters: users, groups, paths (arrays), units (array), cookie_file, programs that must be there.
+: "${users[@]-}" "${paths[@]-}" "${units[@]-}" "${programs[@]-}" "${cookie_file?}"
 
 [[ -d /run/systemd/system ]] || refuse 'this host does not run systemd' 'Warpbeam runs apps as systemd units'
 ((EUID == 0)) || refuse 'setup must be root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -24,7 +24,7 @@ done
 found_paths=''
 for path in "${paths[@]}"; do
   [[ -e $path || -L $path ]] || continue
-  read -r kind mode owner group < <(stat --printf='%F|%a %U %G\n' -- "$path" | sed 's/ /_/g; s/|/ /; s/_\([^_]*\)_\([^_]*\)$/ \1 \2/')
+  read -r mode owner group kind < <(stat --printf='%a %U %G %F\n' -- "$path")
   sum=''
   if [[ -f $path && ! -L $path ]]; then
     sum=$(sha256sum -- "$path")

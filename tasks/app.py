@@ -1,0 +1,142 @@
+"""The running app: restart, stop, start, status, logs, and a word with the node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Exit, task
+
+
+@task(auto_shortflags=False)
+def restart(c: Any) -> None:
+    """Give every host a new instance of what is live, host after host."""
+    from warpbeam import delivery
+    from warpbeam.session import session
+
+    here = session(c)
+    delivery.restart(here.fleet, here.tell)
+
+
+@task(auto_shortflags=False)
+def stop(c: Any) -> None:
+    """Stop the app, host after host; a reboot or `start` brings it back."""
+    from warpbeam.power import stop_app
+    from warpbeam.session import session
+
+    here = session(c)
+    stop_app(here.fleet, here.tell)
+
+
+@task(auto_shortflags=False)
+def start(c: Any) -> None:
+    """Start what is live, host after host, and wait until it is healthy."""
+    from warpbeam.power import start_app
+    from warpbeam.session import session
+
+    here = session(c)
+    start_app(here.fleet, here.tell)
+
+
+@task(auto_shortflags=False, help={"json": "print JSON on standard output"})
+def status(c: Any, json: bool = False) -> None:
+    """Tell what is running: release, slot, pid, since when, memory, restarts, health."""
+    from warpbeam.error import Problem
+    from warpbeam.node import states, status_rows
+    from warpbeam.session import session
+
+    here = session(c)
+    found = states(here.fleet, here.tell)
+    here.report.table(status_rows(found), as_json=json)
+    if any(isinstance(state, Problem) for state in found.values()):
+        raise Exit(code=4)
+
+
+@task(
+    auto_shortflags=False,
+    help={"host": "the host whose node it is (default: the first app host)"},
+)
+def remote_console(c: Any, host: str = "") -> None:
+    """Open IEx on the running node, as the app user; ends the chain of tasks."""
+    import os
+    import sys
+
+    from warpbeam.node import console_argv, one_host
+    from warpbeam.session import session
+
+    here = session(c)
+    argv = console_argv(here.fleet, one_host(here.fleet, host))
+    here.close()
+    sys.stdout.flush()
+    # OpenSSH itself has the terminal from here on: no copy of its own between keys and node, and its exit status is ours.
+    os.execvp(argv[0], argv)  # noqa: S606 (no shell; an argument list made by openssh_argv)
+
+
+@task(
+    auto_shortflags=False,
+    positional=["expression"],
+    help={
+        "expression": "an Elixir expression; `-` reads it from standard input",
+        "host": "the host to ask (default: the first app host)",
+        "all": "ask every app host, one after the other",
+    },
+)
+def rpc(c: Any, expression: str, host: str = "", all: bool = False) -> None:
+    """Evaluate an Elixir expression on the running node, and print its value."""
+    _evaluate(c, "rpc", expression, host, everyone=all)
+
+
+@task(
+    name="eval",
+    auto_shortflags=False,
+    positional=["expression"],
+    help={
+        "expression": "an Elixir expression; `-` reads it from standard input",
+        "host": "the host to ask (default: the first app host)",
+        "all": "ask every app host, one after the other",
+    },
+)
+def evaluate(c: Any, expression: str, host: str = "", all: bool = False) -> None:
+    """Evaluate an Elixir expression in a VM of its own, with the service's environment, and print its value."""
+    _evaluate(c, "eval", expression, host, everyone=all)
+
+
+def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) -> None:
+    import sys
+
+    from warpbeam.error import Misuse
+    from warpbeam.node import evaluate as ask
+    from warpbeam.node import one_host
+    from warpbeam.session import session
+
+    here = session(c)
+    if everyone and host:
+        raise Misuse("--host and --all say two different things", "give one of them")
+    hosts = list(here.fleet.inventory.app_hosts) if everyone else [one_host(here.fleet, host)]
+    text = sys.stdin.read() if expression == "-" else expression
+    ask(here.fleet, hosts, verb, text, here.report.output(prefixed=everyone))
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "follow": "go on showing new lines (-f)",
+        "lines": "how many of the last lines of each host (-n; default 100, with --since all)",
+        "since": "only lines since then, as journalctl takes it: `10 min ago`, `2026-11-23 12:00`",
+        "grep": "only lines that match this pattern (PCRE)",
+        "slot": "only this slot's, a or b",
+    },
+)
+def logs(
+    c: Any, follow: bool = False, lines: str = "", since: str = "", grep: str = "", slot: str = ""
+) -> None:
+    """Show the app's journal of every host, each line with its host."""
+    from warpbeam.logs import show_logs
+    from warpbeam.session import session
+
+    here = session(c)
+    show_logs(
+        here.fleet, here.report.output(prefixed=True), follow=follow, lines=lines, since=since, grep=grep, slot=slot
+    )
+
+
+TASKS = (restart, stop, start, status, remote_console, rpc, evaluate, logs)

@@ -1,0 +1,28 @@
+"""Building releases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import task
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "ref": "the commit, branch or tag to build (default HEAD)",
+        "dirty": "build the working tree as it stands, uncommitted changes included",
+        "test": "run `mix test` on the build host before, and build nothing when it fails",
+    },
+)
+def build_on_host(c: Any, ref: str = "HEAD", dirty: bool = False, test: bool = False) -> None:
+    """Build the release of a commit on the build host, and keep it here."""
+    from warpbeam.delivery import build_on_host, source_of
+    from warpbeam.session import session
+
+    here = session(c)
+    source = source_of(here.fleet, here.project, ref, dirty=dirty)
+    build_on_host(here.fleet, here.project, source, here.tell, with_tests=test)
+
+
+TASKS = (build_on_host,)

@@ -1,0 +1,75 @@
+"""Putting releases live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Collection, task
+
+HELP = {
+    "ref": "the commit, branch or tag to deploy (default HEAD)",
+    "dirty": "deploy the working tree as it stands, uncommitted changes included",
+    "force": "put the release live again where it is live already",
+    "no-migrate": "do not run the migrations",
+}
+
+
+@task(
+    default=True,
+    auto_shortflags=False,
+    help={**HELP, "release": "`live`: what the other hosts run, for a host that joins them, instead of a commit"},
+)
+def deploy(
+    c: Any, ref: str = "", release: str = "", dirty: bool = False, force: bool = False, no_migrate: bool = False
+) -> None:
+    """Build if needed, and put the release live on every app host."""
+    from warpbeam import delivery
+    from warpbeam.error import Misuse
+    from warpbeam.session import session
+
+    here = session(c)
+    if release not in ("", "live"):
+        raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
+    if release and (ref or dirty):
+        raise Misuse("--release live and --ref or --dirty say two different things", "give one of them")
+
+    def artifact() -> delivery.Artifact:
+        if release:
+            return delivery.live_artifact(here.fleet, here.everyone, here.project, here.tell)
+        source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
+        return delivery.build_on_host(here.fleet, here.project, source, here.tell)
+
+    delivery.deploy(here.fleet, artifact, here.tell, force=force, migrate=not no_migrate)
+
+
+@task(default=True, auto_shortflags=False, help=HELP)
+def local(c: Any, ref: str = "HEAD", dirty: bool = False, force: bool = False, no_migrate: bool = False) -> None:
+    """Build on this machine and put the release live on this machine, without ssh."""
+    from warpbeam import delivery
+    from warpbeam.session import session
+
+    here = session(c)
+    fleet = here.local_fleet
+    source = delivery.source_of(fleet, here.project, ref, dirty=dirty)
+    delivery.deploy(
+        fleet,
+        lambda: delivery.build_on_host(fleet, here.project, source, here.tell),
+        here.tell,
+        force=force,
+        migrate=not no_migrate,
+    )
+
+
+@task(auto_shortflags=False, help={"to": "the release, version or commit to go back to (default: the one before)"})
+def rollback(c: Any, to: str = "") -> None:
+    """Put the release before the live one live again on this machine, without ssh."""
+    from warpbeam.delivery import go_back
+    from warpbeam.session import session
+
+    here = session(c)
+    go_back(here.local_fleet, here.tell, to=to)
+
+
+namespace = Collection("deploy", deploy)
+_local = Collection("local", local, rollback)
+namespace.add_collection(_local)

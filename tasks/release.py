@@ -1,0 +1,55 @@
+"""Looking at releases and going back to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import task
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["skip"],
+    help={
+        "to": "the release, version or commit to go back to (default: on every host the one before the live one)",
+        "skip": "leave this host as it is; may be given more than once",
+    },
+)
+def rollback(c: Any, to: str = "", skip: Any = None) -> None:
+    """Put the release before the live one live again on every host."""
+    from warpbeam.delivery import go_back
+    from warpbeam.session import session
+
+    here = session(c)
+    go_back(here.fleet, here.tell, to=to, skip=frozenset(skip or ()))
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "ref": "the commit, branch or tag that would be deployed (default HEAD)",
+        "dirty": "the working tree as it stands",
+        "json": "print JSON on standard output",
+    },
+)
+def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
+    """Show what `deploy` would do: commits and migrations, and per host from what to what."""
+    from warpbeam.delivery import source_of, tell_outlook
+    from warpbeam.session import session
+
+    here = session(c)
+    source = source_of(here.fleet, here.project, ref, dirty=dirty)
+    here.report.plan(tell_outlook(here.fleet, source, here.tell), as_json=json)
+
+
+@task(auto_shortflags=False, help={"json": "print JSON on standard output"})
+def releases(c: Any, json: bool = False) -> None:
+    """List the releases that every host has, and which is live."""
+    from warpbeam.node import release_rows
+    from warpbeam.session import session
+
+    here = session(c)
+    here.report.table(release_rows(here.fleet), as_json=json)
+
+
+TASKS = (rollback, plan, releases)

@@ -1,0 +1,32 @@
+"""Setting hosts up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Exit, task
+
+
+@task(
+    name="setup",
+    auto_shortflags=False,
+    help={
+        "check": "only tell what would change; exit 5 when something would",
+        "rotate-cookie": "give every host a new Erlang cookie; restart the app afterwards",
+    },
+)
+def set_up_hosts(c: Any, check: bool = False, rotate_cookie: bool = False) -> None:
+    """Make the hosts ready, as admin: users, directories, secrets, units, root door, firewall."""
+    from warpbeam.event import Settled
+    from warpbeam.provision import set_up
+    from warpbeam.session import session
+
+    here = session(c)
+    changed = set_up(here.fleet, here.everyone, here.tell, rotate_cookie=rotate_cookie, dry=check)
+    if not changed:
+        here.tell(Settled("", "nothing to change: every host is as the inventory says"))
+    elif check:
+        raise Exit(code=5)
+
+
+TASKS = (set_up_hosts,)

@@ -1,0 +1,122 @@
+"""An artifact: a built release as one tarball plus its manifest, and the store that keeps them on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from warpbeam.error import Failed
+
+PIECE = 256 * 1024
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One file or link of a release: `mode` is octal text; a link has its target in `link` and no digest."""
+
+    path: str
+    mode: str
+    size: int
+    sha256: str
+    link: str = ""
+
+
+class Toolchain(msgspec.Struct, frozen=True):
+    """What a build host builds with, and so what a release can run on."""
+
+    elixir: str
+    otp: str
+    cpu: str
+    libc: str
+    os: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What an artifact is made of and made by."""
+
+    app: str
+    release: str
+    version: str
+    commit: str
+    subject: str
+    tree: str
+    dirty: bool
+    flavor: str
+    mix_env: str
+    toolchain: Toolchain
+    erts: str
+    libcrypto: str
+    sha256: str
+    size: int
+    files: tuple[Item, ...]
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """An artifact of the store."""
+
+    tarball: Path
+    manifest: Manifest
+
+    @property
+    def label(self) -> str:
+        """The version and short commit, as people name it."""
+        return f"{self.manifest.version} ({self.manifest.commit[:8]}{', dirty' if self.manifest.dirty else ''})"
+
+
+def artifact_key(tree: str, mix_env: str, flavor: str, env: dict[str, str], toolchain: Toolchain) -> str:
+    """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice."""
+    parts = [tree, mix_env, flavor, sorted(env.items()), msgspec.to_builtins(toolchain)]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:20]
+
+
+class Store:
+    """The artifacts of one app on this machine: `KEY.tar.gz` and `KEY.json` in one directory, private to their owner."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def find(self, key: str) -> Artifact | None:
+        """The artifact of that key, when its tarball is whole."""
+        file = self.directory / f"{key}.json"
+        try:
+            manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+            artifact = Artifact(self.directory / f"{key}.tar.gz", manifest)
+            return artifact if artifact.tarball.stat().st_size == manifest.size else None
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    @contextmanager
+    def incoming(self, key: str) -> Iterator[BinaryIO]:
+        """A file to write a tarball into; it gets its name only by `keep`, and is gone when that does not happen."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self._incoming(key)
+        try:
+            with file.open("wb") as opened:
+                yield opened
+        finally:
+            file.unlink(missing_ok=True)
+
+    def keep(self, key: str, manifest: Manifest, digest: str) -> Artifact:
+        """Give the written tarball its name, inside `incoming`.
+
+        Raises:
+            Failed: what arrived is not what the build host sent.
+        """
+        if digest != manifest.sha256:
+            raise Failed(
+                "the artifact arrived damaged: its checksum differs from the build host's", "run the same command again"
+            )
+        tarball = self.directory / f"{key}.tar.gz"
+        self._incoming(key).replace(tarball)
+        described = self.directory / f".{key}.json.{os.getpid()}"
+        described.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=0))
+        described.replace(self.directory / f"{key}.json")
+        return Artifact(tarball, manifest)
+
+    def _incoming(self, key: str) -> Path:
+        return self.directory / f".{key}.tar.gz.{os.getpid()}"

@@ -1,0 +1,175 @@
+"""From a source to what is live, and back: each function holds the lock, gathers, plans, performs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from warpbeam.artifact import Artifact, Store
+from warpbeam.build import build
+from warpbeam.error import Misuse, Problem, Refused
+from warpbeam.event import Note, Settled, Tell
+from warpbeam.facts import Facts, Release
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+from warpbeam.lease import holding, look
+from warpbeam.rollout import Plan, plan_deploy, plan_restart, plan_rollback, roll_out, tell_plan
+from warpbeam.source import Source, commits_since, files_added, find_source
+from warpbeam.upload import Uploader, manifest_lines
+
+
+def store_of(fleet: Fleet, project: Path) -> Store:
+    """Where the artifacts of the fleet's app are kept on this machine."""
+    inventory = fleet.inventory
+    return Store(project / ".warpbeam" / "artifacts" / f"{inventory.org}-{inventory.app}")
+
+
+def source_of(fleet: Fleet, project: Path, ref: str, *, dirty: bool = False) -> Source:
+    """The app's source at `ref`: where the inventory says, or the repository around fabfile.py."""
+    return find_source(fleet.inventory.source or project, ref, allow_dirty=dirty)
+
+
+def build_on_host(fleet: Fleet, project: Path, source: Source, tell: Tell, *, with_tests: bool = False) -> Artifact:
+    """The artifact of `source`, built on the build host of the environment unless it is kept already.
+
+    Raises:
+        Misuse: no host has the role build.
+        Refused, Failed: as `build.build`.
+    """
+    host = fleet.inventory.build_host
+    if host is None:
+        raise Misuse(
+            f"{fleet.inventory.file}: no host has the role build",
+            "give one `roles: [build]`, and leave it in when you narrow with -H",
+        )
+    return build(
+        fleet.shell(host),
+        fleet.inventory,
+        source,
+        store_of(fleet, project),
+        tell,
+        with_tests=with_tests,
+        carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
+    )
+
+
+def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
+    """The artifact of the store with that digest."""
+    for file in sorted(store_of(fleet, project).directory.glob("*.json")):
+        artifact = store_of(fleet, project).find(file.stem)
+        if artifact is not None and artifact.manifest.sha256 == sha256:
+            return artifact
+    return None
+
+
+def live_artifact(fleet: Fleet, everyone: Sequence[Host], project: Path, tell: Tell) -> Artifact:
+    """The artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
+
+    Raises:
+        Refused: they run different ones or none, or this machine no longer has it and its commit is unknown here.
+    """
+    app_hosts = [host for host in everyone if "app" in host.roles]
+    chosen = set(fleet.inventory.hosts)
+    facts = look(fleet, app_hosts, tell)
+    live: dict[str, Release] = {}
+    for name, found in facts.items():
+        if isinstance(found, Problem):
+            if name in chosen:
+                raise found
+            continue
+        if found.live_release is not None:
+            live[name] = found.live_release
+    others = {name: release for name, release in live.items() if name not in chosen} or live
+    digests = {release.artifact.sha256 for release in others.values()}
+    if not digests:
+        raise Refused("no host runs anything yet", "deploy without --release")
+    if len(digests) > 1:
+        told = ", ".join(f"{name} {release.label}" for name, release in others.items())
+        raise Refused(f"hosts run different releases: {told}", "deploy a commit with --ref")
+    (release, *_) = others.values()
+    artifact = kept_artifact(fleet, project, release.artifact.sha256)
+    if artifact is None:
+        if release.artifact.dirty:
+            raise Refused(f"{release.label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
+        tell(Note("", f"{release.label} is not kept on this machine: building its commit again"))
+        artifact = build_on_host(fleet, project, source_of(fleet, project, release.artifact.commit), tell)
+    return artifact
+
+
+def deploy(
+    fleet: Fleet, get_artifact: Callable[[], Artifact], tell: Tell, *, force: bool = False, migrate: bool = True
+) -> Plan:
+    """Put an artifact live on every app host of the fleet.
+
+    Raises:
+        Refused: before anything was changed. Failed: with what each host runs now.
+    """
+    hosts = _app_hosts(fleet)
+    artifact = get_artifact()
+    with (
+        holding(fleet, hosts, "deploy", artifact.label, manifest_lines(artifact), tell) as lease,
+        Uploader(artifact) as uploader,
+    ):
+        plan = plan_deploy(
+            fleet.inventory, lease.facts, artifact, datetime.now(UTC), force=force, migrate=migrate
+        )
+        tell_plan(plan, tell)
+        roll_out(fleet, plan, lease, uploader, tell)
+    if plan.idle:
+        tell(Settled("", f"{artifact.label} is live on every host already; --force puts it live again"))
+    return plan
+
+
+def go_back(fleet: Fleet, tell: Tell, *, to: str = "", skip: frozenset[str] = frozenset()) -> Plan:
+    """Put the release before the live one (or `to`) live again on every app host but `skip`."""
+    hosts = [host for host in _app_hosts(fleet) if host.name not in skip]
+    unknown = skip - set(fleet.inventory.hosts)
+    if unknown:
+        raise Misuse(f"--skip: there is no host {', '.join(sorted(unknown))}", f"there is: {', '.join(fleet.inventory.hosts)}")
+    if not hosts:
+        raise Misuse("--skip: every host is skipped", "leave one")
+    with holding(fleet, hosts, "rollback", to, (), tell) as lease:
+        plan = plan_rollback(fleet.inventory, lease.facts, to, skip)
+        tell_plan(plan, tell)
+        roll_out(fleet, plan, lease, None, tell)
+    return plan
+
+
+def restart(fleet: Fleet, tell: Tell) -> Plan:
+    """Give every app host a new instance of what is live, one host after the other."""
+    with holding(fleet, _app_hosts(fleet), "restart", "", (), tell) as lease:
+        plan = plan_restart(fleet.inventory, lease.facts)
+        roll_out(fleet, plan, lease, None, tell)
+    return plan
+
+
+def tell_outlook(fleet: Fleet, source: Source, tell: Tell) -> list[dict[str, object]]:
+    """What a deploy of `source` would do to each app host: the commits and migrations that would go out."""
+    rows: list[dict[str, object]] = []
+    for name, found in look(fleet, _app_hosts(fleet), lambda event: None).items():
+        if isinstance(found, Problem):
+            raise found
+        rows.append({"host": name, **_outlook(found, source)})
+    return rows
+
+
+def _outlook(found: Facts, source: Source) -> dict[str, object]:
+    live = found.live_release
+    commits = commits_since(source, live.artifact.commit) if live else None
+    same = live is not None and live.artifact.tree == source.tree
+    return {
+        "from": f"{live.name} {live.label}" if live else "nothing",
+        "to": f"{source.commit[:8]}{', dirty' if source.dirty else ''} {source.subject}",
+        "change": "nothing: it runs this source already" if same else "a new release",
+        "commits": commits,
+        "migrations": files_added(source, live.artifact.commit, "priv") if live and commits is not None else [],
+        "locked": str(found.lock) if found.lock else "",
+    }
+
+
+def _app_hosts(fleet: Fleet) -> list[Host]:
+    hosts = list(fleet.inventory.app_hosts)
+    if not hosts:
+        raise Misuse(f"{fleet.inventory.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
+    return hosts

@@ -1,0 +1,82 @@
+"""What a host says of itself and of the app on it, before anything is decided."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Mark = Literal["new", "healthy", "failed", "withdrawn"]
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a release on a host is known to be; written beside it when it was uploaded."""
+
+    version: str = ""
+    commit: str = ""
+    subject: str = ""
+    tree: str = ""
+    sha256: str = ""
+    dirty: bool = False
+
+
+class Release(msgspec.Struct, frozen=True):
+    """An artifact unpacked on a host. `name` is its UTC time, and sorts by it."""
+
+    name: str
+    mark: Mark
+    artifact: About
+
+    @property
+    def label(self) -> str:
+        """The version and short commit, as people name it."""
+        about = self.artifact
+        return f"{about.version} ({about.commit[:8]}{', dirty' if about.dirty else ''})"
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds a deploy lock, in words."""
+
+    who: str = ""
+    why: str = ""
+    since: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.who}, {self.why} {self.version}, since {self.since}".replace("  ", " ")
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """A host's answer to a claim. Sizes in bytes; `lacks` are indices into the artifact's files."""
+
+    cpu: str
+    libc: str
+    os: str
+    libcrypto: tuple[str, ...]
+    free: int
+    inodes: int
+    memory: int
+    live: str
+    slots: dict[str, str]
+    releases: tuple[Release, ...]
+    base: str
+    lacks: tuple[int, ...]
+    door: str
+    previous: str
+    lock: Holder | None
+    activating: bool
+
+    @property
+    def live_release(self) -> Release | None:
+        """The release that `current` leads to, when it is there."""
+        return self.find(self.slots.get(self.live, ""))
+
+    def find(self, name: str) -> Release | None:
+        """The release of that name, when it is on the host."""
+        return next((release for release in self.releases if release.name == name), None)
+
+    @property
+    def door_version(self) -> str:
+        """The root door's version, or empty where it does not answer."""
+        first = self.door.partition("\n")[0].split()
+        return first[1] if len(first) == 2 and first[0] == "door" else ""  # noqa: PLR2004 (a word and its value)

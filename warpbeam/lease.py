@@ -1,0 +1,144 @@
+"""The deploy lock: on every host of a deploy or on none, a lease that a killed `fab` cannot leave behind for long."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import secrets
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.error import Problem, Refused
+from warpbeam.event import Tell
+from warpbeam.facts import Facts, Holder
+from warpbeam.fleet import Fleet
+from warpbeam.footprint import door
+from warpbeam.inventory import Host
+from warpbeam.phase import Phase
+
+# Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
+LEASE = 90
+RENEW_EVERY = 25.0
+
+PARTS = ("common", "lease", "layout")
+
+
+class Claim(Phase[Facts], frozen=True):
+    """Take the lock (or, without `take`, only look) and gather facts; fields as `scripts/claim.sh` tells."""
+
+    script: ClassVar[str] = "claim"
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    answer: ClassVar[type] = Facts
+    root: str
+    app: str
+    door: str
+    token: str
+    lease: int
+    text: str
+    take: bool
+
+
+class Done(msgspec.Struct, frozen=True):
+    """An answer that says no more than that it is done."""
+
+    done: bool
+
+
+class Unlock(Phase[Done], frozen=True):
+    """Give the lock back if it is ours."""
+
+    script: ClassVar[str] = "unlock"
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease")
+    answer: ClassVar[type] = Done
+    root: str
+    token: str
+
+
+class Renew(Phase[Done], frozen=True):
+    """Make the lock last another LEASE seconds."""
+
+    script: ClassVar[str] = "renew"
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease")
+    answer: ClassVar[type] = Done
+    root: str
+    token: str
+    lease: int
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A lock that we hold, and what each host said when it gave it."""
+
+    token: str
+    facts: Mapping[str, Facts]
+
+
+def look(fleet: Fleet, hosts: Sequence[Host], tell: Tell) -> dict[str, Facts | Problem]:
+    """Every host's facts, without a lock."""
+    return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", "", take=False), tell))
+
+
+@contextlib.contextmanager
+def holding(
+    fleet: Fleet, hosts: Sequence[Host], why: str, version: str, manifest: Iterable[bytes], tell: Tell
+) -> Iterator[Lease]:
+    """Hold the lock on all of `hosts`, or raise and hold none; give it back at the end.
+
+    Parameters:
+        why: what it is for, in a word.
+        version: what goes out.
+        manifest: the lines of the artifact's manifest, for the hosts to say which files they lack.
+
+    Raises:
+        Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
+    """
+    token = secrets.token_hex(16)
+    holder = Holder(
+        who=f"{getpass.getuser()}@{socket.gethostname()}",
+        why=why,
+        since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        version=version,
+    )
+    text = msgspec.json.encode(holder).decode()
+    body = list(manifest)
+    ended = threading.Event()
+    renewer: threading.Thread | None = None
+    try:
+        results = fleet.everywhere(
+            hosts, lambda host: fleet.run(host, _claim(fleet, token, text, take=True), tell, body)
+        )
+        problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+        if problems:
+            first = next(iter(problems.values()))
+            others = f" (and {len(problems) - 1} more: {', '.join(list(problems)[1:])})" if len(problems) > 1 else ""
+            raise Refused(f"{first.message}{others}; nothing was changed on any host", first.hint, first.details)
+        facts = {name: result for name, result in results.items() if isinstance(result, Facts)}
+        renewer = threading.Thread(target=_renew, args=(fleet, hosts, token, ended), name="renew", daemon=True)
+        renewer.start()
+        yield Lease(token, facts)
+    finally:
+        ended.set()
+        with contextlib.suppress(Problem):
+            fleet.everywhere(hosts, lambda host: fleet.run(host, Unlock(str(fleet.inventory.root), token), _silent))
+
+
+def _claim(fleet: Fleet, token: str, text: str, *, take: bool) -> Claim:
+    inventory = fleet.inventory
+    return Claim(str(inventory.root), inventory.app, door(inventory), token, LEASE, text, take)
+
+
+def _renew(fleet: Fleet, hosts: Sequence[Host], token: str, ended: threading.Event) -> None:
+    """Keep the lease from running out; what fails here is noticed by the next phase, which asks whose it is."""
+    phase = Renew(str(fleet.inventory.root), token, LEASE)
+    while not ended.wait(RENEW_EVERY):
+        for host in hosts:
+            with contextlib.suppress(Problem):
+                fleet.run(host, phase, _silent)
+
+
+def _silent(event: object) -> None:
+    """Tell nobody."""

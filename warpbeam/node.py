@@ -1,0 +1,230 @@
+"""The running instance: what it is, what it logs, and a word with it (console, rpc, eval)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from warpbeam.error import Failed, Misuse, Problem
+from warpbeam.event import Tell
+from warpbeam.facts import Holder, Release
+from warpbeam.fleet import Fleet
+from warpbeam.footprint import door
+from warpbeam.inventory import Host, Slot
+from warpbeam.phase import Phase, render
+
+
+
+class State(msgspec.Struct, frozen=True):
+    """A host's answer about what is running; `door` is the root door's own text."""
+
+    door: str
+    live: str
+    slots: dict[str, str]
+    health: str
+    releases: tuple[Release, ...]
+    lock: Holder | None
+    result: Any
+
+    @property
+    def running(self) -> dict[str, dict[str, str]]:
+        """What the root door says of each slot's process, by slot."""
+        found: dict[str, dict[str, str]] = {}
+        for line in self.door.splitlines():
+            kind, *words = line.split()
+            if kind == "slot":
+                found[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
+        return found
+
+    def fact(self, name: str) -> str:
+        """One of the door's other lines, such as `redirect`."""
+        for line in self.door.splitlines():
+            if line.startswith(name + " "):
+                return line.removeprefix(name).strip()
+        return ""
+
+
+class AskState(Phase[State], frozen=True):
+    """Read what is running; fields as `scripts/status.sh` tells."""
+
+    script: ClassVar[str] = "status"
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout")
+    answer: ClassVar[type] = State
+    root: str
+    app: str
+    token: str
+    door: str
+    ports: tuple[int, ...]
+    health_path: str
+    health_status: int
+    health_timeout: float
+
+
+class Converse(Phase[None], frozen=True):
+    """One verb of the root door whose answer is text; fields as `scripts/converse.sh` tells."""
+
+    script: ClassVar[str] = "converse"
+    parts: ClassVar[tuple[str, ...]] = ()
+    door: str
+    verb: str
+    input: str
+
+
+def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
+    """What every app host runs, or why it cannot be told."""
+    inventory = fleet.inventory
+    health = inventory.health
+    phase = AskState(
+        root=str(inventory.root),
+        app=inventory.app,
+        token="",
+        door=door(inventory),
+        ports=inventory.http.slots,
+        health_path=health.path,
+        health_status=health.status,
+        health_timeout=health.timeout,
+    )
+    return fleet.everywhere(list(inventory.app_hosts), lambda host: fleet.run(host, phase, tell))
+
+
+def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
+    """One row for each running or live slot of each host; a host that cannot be asked has its problem."""
+    rows: list[dict[str, Any]] = []
+    for host, state in found.items():
+        if isinstance(state, Problem):
+            rows.append({"host": host, "problem": state.message})
+            continue
+        running = state.running
+        shown = [slot for slot, what in running.items() if slot == state.live or what.get("pid", "0") != "0"]
+        if not shown:
+            rows.append({"host": host, "problem": "nothing is live: deploy first"})
+        rows += [_row(host, state, slot, running[slot]) for slot in shown]
+    return rows
+
+
+def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[str, Any]:
+    pid = int(what.get("pid") or 0)
+    live = slot == state.live
+    release = what.get("release", "")
+    about = next((item.artifact for item in state.releases if item.name == release), None)
+    day = what.get("started", "").split("_")
+    row: dict[str, Any] = {
+        "host": host,
+        "release": release or state.slots.get(slot, ""),
+        "version": what.get("version", ""),
+        "commit": about.commit[:8] if about else "",
+        "slot": slot,
+        "live": live,
+        "state": f"{what.get('state', '')} ({what.get('substate', '')})",
+        "pid": pid,
+        "since": " ".join(day[1:3]) if pid else "",
+        "memory": int(what.get("rss") or 0),
+        "restarts": int(what.get("restarts") or 0),
+        "health": state.health if live else "",
+    }
+    if live and release and release != state.slots.get(slot):
+        row["problem"] = f"runs {release}, but its link leads to {state.slots.get(slot) or 'nothing'}"
+    if not live:
+        row["problem"] = "runs, but is not live"
+    return row
+
+
+def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
+    """One row for each release of each host, newest first."""
+    rows: list[dict[str, Any]] = []
+    for host, state in states(fleet, _silent).items():
+        if isinstance(state, Problem):
+            rows.append({"host": host, "problem": state.message})
+            continue
+        live = state.slots.get(state.live, "")
+        rows += [
+            {
+                "host": host,
+                "release": release.name,
+                "version": release.artifact.version,
+                "commit": release.artifact.commit[:8],
+                "state": "live" if release.name == live else release.mark,
+                "subject": release.artifact.subject,
+            }
+            for release in reversed(state.releases)
+        ]
+    return rows
+
+
+def one_host(fleet: Fleet, name: str) -> Host:
+    """The app host of that name, or the first. Raises: Misuse, where there is none of that name."""
+    hosts = list(fleet.inventory.app_hosts)
+    for host in hosts:
+        if not name or host.name == name:
+            return host
+    known = ", ".join(host.name for host in hosts) or "none"
+    raise Misuse(f"--host {name}: there is no such app host", f"there is: {known}")
+
+
+def converse(
+    fleet: Fleet,
+    host: Host,
+    verb: str,
+    text: str,
+    heard: Callable[[bytes], None],
+    *,
+    follow: bool = False,
+) -> int:
+    """Give `text` to a verb of the root door, hear its answer, and return its exit status; its stderr goes to ours."""
+
+    def complained(piece: bytes) -> None:
+        sys.stderr.write(piece.decode("utf-8", "replace"))
+        sys.stderr.flush()
+
+    phase = Converse(door(fleet.inventory), f"{verb}-follow" if follow else verb, text)
+    return fleet.shell(host).execute("bash -s", _kept_open(render(phase), follow), heard, complained)
+
+
+def _kept_open(script: bytes, follow: bool) -> Iterator[bytes]:
+    """The script; with `follow`, then nothing for as long as we live, so that the other end can see us go."""
+    yield script
+    if follow:
+        import threading
+
+        threading.Event().wait()
+
+
+def console_argv(fleet: Fleet, host: Host) -> list[str]:
+    """The ssh command line of IEx on the running node; a terminal there only where there is one here."""
+    from warpbeam.connection import Connection, openssh_argv
+
+    shell = fleet.shell(host)
+    if not isinstance(shell, Connection):
+        return ["sudo", "-n", "--", door(fleet.inventory), "console"]
+    return openssh_argv(shell, ["sudo", "-n", "--", door(fleet.inventory), "console"], tty=os.isatty(0))
+
+
+def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow: bool) -> str:
+    """What the root door's `logs` reads. Raises: Misuse, where a value cannot be one."""
+    if slot not in ("", "a", "b"):
+        raise Misuse(f"--slot {slot}: expected a or b")
+    if "\n" in since + pattern or max(len(since), len(pattern)) > 250:  # noqa: PLR2004 (the door reads 255)
+        raise Misuse("--since and --grep take one line of at most 250 characters")
+    return "\n".join([str(count) if count is not None else "", since, pattern, slot, "yes" if follow else "no", ""])
+
+
+def evaluate(fleet: Fleet, hosts: list[Host], verb: str, expression: str, show: Callable[[str, bytes], None]) -> None:
+    """Evaluate an expression by `rpc` or `eval` on each host and show what it prints.
+
+    Raises:
+        Failed: it raised on a host, or the node is not there.
+    """
+    for host in hosts:
+        status = converse(fleet, host, verb, expression, lambda piece, name=host.name: show(name, piece))  # type: ignore[misc]
+        if status != 0:
+            raise Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
+
+
+
+
+def _silent(event: object) -> None:
+    """Tell nobody."""

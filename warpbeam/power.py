@@ -1,0 +1,82 @@
+"""Stopping and starting what is live, without changing what that is."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.error import Problem
+from warpbeam.event import Settled, Tell
+from warpbeam.fleet import Fleet
+from warpbeam.footprint import door
+from warpbeam.lease import LEASE, PARTS, holding
+from warpbeam.phase import Phase
+
+
+class Powered(msgspec.Struct, frozen=True):
+    """What is live there, and the state its unit is in now."""
+
+    release: str
+    state: str
+
+
+class Power(Phase[Powered], frozen=True):
+    """Stop or start the live slot; fields as `scripts/power.sh` tells."""
+
+    script: ClassVar[str] = "power"
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    answer: ClassVar[type] = Powered
+    root: str
+    app: str
+    door: str
+    token: str
+    lease: int
+    verb: str
+    ports: tuple[int, ...]
+    health_path: str
+    health_status: int
+    health_timeout: float
+    health_deadline: int
+
+
+def stop_app(fleet: Fleet, tell: Tell) -> None:
+    """Stop the app on every app host, one after the other; `current` stays, so a reboot or `start_app` brings it back.
+
+    Raises: Refused, before anything was changed; Failed, with the host that could not be stopped.
+    """
+    _power(fleet, "stop", "is stopped", tell)
+
+
+def start_app(fleet: Fleet, tell: Tell) -> None:
+    """Start what is live on every app host, one after the other, and wait until it is healthy. Raises as `stop_app`."""
+    _power(fleet, "start", "runs, healthy", tell)
+
+
+def _power(fleet: Fleet, verb: str, ending: str, tell: Tell) -> None:
+    inventory = fleet.inventory
+    health = inventory.health
+    hosts = list(inventory.app_hosts)
+    with holding(fleet, hosts, verb, "", (), tell) as lease:
+        phase = Power(
+            root=str(inventory.root),
+            app=inventory.app,
+            door=door(inventory),
+            token=lease.token,
+            lease=LEASE,
+            verb=verb,
+            ports=inventory.http.slots,
+            health_path=health.path,
+            health_status=health.status,
+            health_timeout=health.timeout,
+            health_deadline=math.ceil(health.deadline),
+        )
+        for index, host in enumerate(hosts):
+            try:
+                answer = fleet.run(host, phase, tell)
+            except Problem as problem:
+                rest = ", ".join(other.name for other in hosts[index + 1 :])
+                ending_text = f"; {rest} not touched" if rest else ""
+                raise type(problem)(problem.message + ending_text, problem.hint, problem.details) from None
+            tell(Settled(host.name, f"{answer.release} {ending}"))

@@ -1,0 +1,31 @@
+#!/bin/bash
+# Starts the activation of a release as a unit of its own, and follows it. Losing this connection changes nothing there.
+#
+# Parameters: root, app, door, token, lease, job (the text of the job).
+: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job?}"
+
+still_ours "$lease"
+if activating; then
+  refuse 'an activation is running on this host' 'wait for it; `fab ENV status` shows how it ends'
+fi
+cd -- "$root/activation"
+rm -f -- cancel result
+: >log
+printf '%s' "$job" >job.new
+mv -f -- job.new job
+
+# Ctrl-C asks the job to stop: before the rename it undoes what it did, after it it finishes. Either way it says so.
+trap ': >"$root/activation/cancel"' TERM INT HUP
+sudo -n -- "$door" activate </dev/null >door.out 2>&1 &
+starter=$!
+tail --pid="$starter" --sleep-interval=0.05 --lines=+1 --follow log &
+follower=$!
+while kill -0 "$follower" 2>/dev/null; do wait "$follower" || true; done
+while kill -0 "$starter" 2>/dev/null; do wait "$starter" || true; done
+# The follower may have been ended with us, or a moment early; records are told twice rather than not at all.
+if [[ -e result ]]; then
+  cat -- result
+else
+  mapfile -t lines < <(tail -n 20 -- door.out)
+  fail 'the activation ended without a result' "see journalctl -u $app-activate.service on the host" "${lines[@]}"
+fi

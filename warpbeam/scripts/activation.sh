@@ -1,0 +1,123 @@
+#!/bin/bash
+# The job of an activation: puts a release into the idle slot, and makes it live when it is healthy. It runs on the host as
+# the deploy user, in $app-activate.service; the root door does what needs root. Its records go to activation/log, its
+# ending to activation/result.
+#
+# Parameters: root, app, door, release, ports (of slot a and b), health_path, health_status, health_interval,
+# health_timeout, health_deadline (seconds), withdraw (true: the release left is marked as rolled back from).
+: "${root?}" "${app?}" "${door?}" "${release?}" "${ports?}" "${health_path?}" "${health_status?}" "${health_interval?}"
+: "${health_timeout?}" "${health_deadline?}" "${withdraw?}"
+
+cd -- "$root/activation"
+exec >>log 2>&1
+trap 'cancelled=true' TERM INT HUP
+cancelled=false
+
+# The ending is written aside and renamed, so that whoever reads it back sees all of it or nothing.
+end_with() {
+  printf '\036%s\n' "$1" >result.new
+  sync -- result.new
+  mv -f -- result.new result
+}
+
+knock() { sudo -n -- "$door" "$1" <<<"${2-}"; }
+
+property() { systemctl show --property="$2" --value -- "$app@$1.service"; }
+
+port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
+
+asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
+
+# await SLOT: waits until the slot's instance is healthy; sets `reason` when it will not be.
+await() {
+  local slot=$1 port began=$SECONDS state
+  port=$(port_of "$slot")
+  while true; do
+    state=$(property "$slot" ActiveState)
+    if [[ $state != active && $state != activating ]] || (($(property "$slot" NRestarts) > 0)); then
+      reason='it ended by itself'
+      return 1
+    fi
+    if healthy "$port" "$health_path" "$health_status" "$health_timeout"; then return 0; fi
+    if ((SECONDS - began >= health_deadline)); then
+      reason="it was not healthy within $health_deadline s: http://127.0.0.1:$port$health_path said $health_said; expected $health_status"
+      return 1
+    fi
+    if [[ ${2-} != undoing ]] && asked_to_stop; then
+      reason='it was asked to stop'
+      return 1
+    fi
+    sleep "$health_interval"
+  done
+}
+
+live=$(live_slot)
+idle=$(other_slot "${live:-b}")
+left=''
+if [[ -n $live ]]; then left=$(slot_release "$live"); fi
+began_at=$(date +%s)
+
+# give_up REASON: everything as it was before; then says so, with the app's own last lines.
+give_up() {
+  local why=$1 lines=() serving='nothing was live before'
+  step undo
+  # The unit's own since; two lines of systemd's about each start are part of the story.
+  mapfile -t lines < <(printf '%s\n' 40 "@$began_at" '' "$idle" '' | knock_logs)
+  knock stop "$idle" || true
+  : >"$releases/$release/.warpbeam/failed"
+  rm -f -- "$root/slots/$idle"
+  if [[ -n $live ]]; then
+    knock start "$live" || true
+    if await "$live" undoing; then
+      serving="the old release $left is serving again, healthy"
+    else
+      serving="the old release $left was started again but is NOT healthy: $reason"
+    fi
+    knock reconcile || true
+  fi
+  array "${lines[@]}"
+  object message "$release did not become live: $why; $serving" \
+    hint 'the lines above are the app'"'"'s own; `fab ENV logs` shows more' lines: "$REPLY"
+  end_with "{\"failed\":$REPLY}"
+  exit 1
+}
+
+knock_logs() { sudo -n -- "$door" logs | tail -n 25; }
+
+[[ -d $releases/$release/.warpbeam ]] || {
+  object message "the release $release is not on this host" hint ''
+  end_with "{\"failed\":$REPLY}"
+  exit 1
+}
+
+step link
+point "$root/slots/$idle" "../releases/$release"
+# The start script of some Elixir versions is not executable for the group after unpacking.
+sync -f -- "$root/slots"
+
+if [[ -n $live ]]; then
+  step stop-old
+  knock stop "$live" || give_up "the old instance could not be stopped"
+fi
+
+step start
+knock start "$idle" || give_up 'its unit could not be started'
+
+step health
+await "$idle" || give_up "$reason"
+
+step switch
+knock switch "$idle" || give_up 'the firewall redirect could not be moved'
+
+step current
+: >"$releases/$release/.warpbeam/healthy"
+rm -f -- "$releases/$release/.warpbeam/failed" "$releases/$release/.warpbeam/withdrawn"
+if [[ $withdraw == true && -n $left && $left != "$release" ]]; then : >"$releases/$left/.warpbeam/withdrawn"; fi
+sync -f -- "$releases"
+point "$root/current" "slots/$idle"
+sync -f -- "$root"
+
+step reconcile
+knock reconcile || true
+object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS"
+end_with "{\"answer\":$REPLY}"

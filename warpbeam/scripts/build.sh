@@ -1,0 +1,106 @@
+#!/bin/bash
+# Builds a release from the source on standard input (a tar stream), or from what rsync has put in place.
+#
+# Parameters: root, release, mix_env, strip (leading directories of the stream), carried (true: no stream), with_tests,
+# variables (NAME=VALUE), commit, key.
+: "${root?}" "${release?}" "${mix_env?}" "${strip?}" "${carried?}" "${with_tests?}" "${variables[@]-}" "${commit?}" "${key?}"
+
+build=$root/build
+src=$build/src
+[[ -d $build && -w $build ]] || refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+exec 8>"$build/lock"
+flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
+choose_tools
+export MIX_ENV=$mix_env WARPBEAM_COMMIT=$commit HEX_HTTP_TIMEOUT=60
+for variable in "${variables[@]}"; do export "${variable?}"; done
+
+# shown COMMAND ...: run it with its output told line by line; what it printed last is in $build/log.
+shown() {
+  local status=0
+  "$@" </dev/null > >(tee -- "$build/log" | while IFS= read -r text; do line "$text"; done) 2>&1 || status=$?
+  # The reader above must have told everything before the next record.
+  wait $! 2>/dev/null || true
+  return "$status"
+}
+
+last_lines() { mapfile -t lines < <(tail -n 30 -- "$build/log"); }
+
+# must WHAT HINT COMMAND ...
+must() {
+  local what=$1 hint=$2
+  shift 2
+  shown "$@" || {
+    last_lines
+    fail "$what failed on the build host" "$hint" "${lines[@]}"
+  }
+}
+
+step source
+mkdir -p -- "$src"
+cd -- "$src"
+if [[ $carried != true ]]; then
+  # What is kept: compiled code and dependencies. Everything else is exactly the commit's.
+  find . -mindepth 1 -maxdepth 1 ! -name _build ! -name deps -exec rm -rf -- {} +
+  tar -x --strip-components="$strip" --no-same-owner
+fi
+
+step dependencies
+cp -f -- mix.lock "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
+if grep -qs '{:hex,' mix.lock; then
+  must 'mix local.hex' 'the build host needs Hex: is its registry in reach?' mix local.hex --force --if-missing
+  must 'mix local.rebar' 'the build host needs rebar3: is it in reach?' mix local.rebar --force --if-missing
+fi
+must 'mix deps.get --check-locked' 'is mix.lock up to date and committed?' mix deps.get --only "$mix_env" --check-locked
+# Elixir before 1.15 passes over --check-locked, and writes the lock anew.
+if [[ -e mix.lock ]] && ! cmp -s -- mix.lock "$build/mix.lock.before"; then
+  mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" mix.lock | tail -n +3)
+  fail 'mix.lock is out of date: mix.exs asks for what it does not lock' 'run `mix deps.get`, commit mix.lock, and build again' "${lines[@]}"
+fi
+
+if [[ $with_tests == true ]]; then
+  step test
+  must 'mix test' 'nothing was built' env MIX_ENV=test mix do deps.get --check-locked + test
+fi
+
+step compile
+must 'mix compile' 'the app does not compile at this commit' mix compile
+
+step release
+out=$build/out
+rm -rf -- "$out"
+must 'mix release' 'see the releases of mix.exs' mix release "$release" --overwrite --path "$out"
+[[ -x $out/bin/$release && -f $out/releases/start_erl.data ]] ||
+  fail "mix release made no bin/$release" 'is `release` in the inventory a release of mix.exs?'
+# The cookie is the host's, not the artifact's.
+rm -f -- "$out/releases/COOKIE"
+read -r erts version <"$out/releases/start_erl.data"
+libcrypto=$(find "$out/lib" -path '*/crypto-*/priv/lib/crypto.so' -exec ldd {} + 2>/dev/null | awk '/libcrypto/ { print $1; exit }')
+if [[ -n $(find "$out" -name '*[[:cntrl:]]*' -print -quit) ]]; then
+  fail 'the release holds a file name with a control character' 'rename it'
+fi
+
+step package
+tarball=$build/$key.tar.gz
+# The same source gives the same bytes: sorted names, no owner; times are of no use to a release.
+tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --directory="$out" . | gzip -n >"$tarball.new"
+mv -f -- "$tarball.new" "$tarball"
+cd -- "$out"
+declare -A sums=()
+while read -r -d '' sum path; do sums[${path#./}]=$sum; done < <(find . -type f -print0 | xargs -0 sha256sum -z --)
+files=''
+while IFS= read -r -d '' entry; do
+  IFS=/ read -r mode size path <<<"$entry"
+  quoted "$path"
+  path_text=$REPLY
+  if [[ -L $path ]]; then
+    quoted "$(readlink -- "$path")"
+    files+="${files:+,}[$path_text,\"777\",0,\"\",$REPLY]"
+  else
+    files+="${files:+,}[$path_text,\"$mode\",$size,\"${sums[$path]}\"]"
+  fi
+done < <(
+  find . \( -type f -o -type l \) -printf '%m/%s/%P\0' | sort -z -t / -k 3
+)
+sha=$(sha256sum -- "$tarball")
+answer version "$version" erts "$erts" libcrypto "$libcrypto" tarball "$tarball" sha256 "${sha%% *}" \
+  size: "$(stat -c %s -- "$tarball")" files: "[$files]"

@@ -1,0 +1,59 @@
+#!/bin/bash
+# Takes the deploy lock, and gathers under it what a plan is made from. Standard input: the manifest of the artifact
+# that may go out (lines `MODE SHA256  PATH`), or nothing.
+#
+# Parameters: root, app, door, token, lease (seconds), text (JSON: who, from, why, since, version), take (false: only look).
+: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${take?}"
+
+step claim
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+[[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
+if [[ $take == true ]]; then
+  guard
+  if activating; then
+    refuse 'an activation is running on this host; it outlives the connection that began it' 'wait for it; `fab ENV status` shows how it ends'
+  fi
+  if held && [[ $held_token != "$token" ]]; then
+    object held: "$held_text"
+    record "$REPLY"
+    refuse "another deploy holds the lock: $held_text" 'wait for it to end'
+  fi
+  write_lease "$lease" "$text"
+  flock -u 7
+fi
+
+door_says=$(sudo -n -- "$door" status </dev/null 2>/dev/null) || door_says=''
+
+# What the newest live release shares with the new one need not be sent.
+live=$(live_slot)
+base=''
+if [[ -n $live ]]; then base=$(slot_release "$live"); fi
+if [[ -z $base || ! -r $releases/$base/.warpbeam/manifest ]]; then base=$(complete_releases | tail -n 1); fi
+if [[ $take == true ]]; then
+  # Half-made releases are nobody's now that the lock is ours.
+  find "$releases" -mindepth 1 -maxdepth 1 -name '*.partial' -exec rm -rf -- {} +
+  cat >"$root/activation/manifest"
+else
+  cat >/dev/null
+fi
+lacks=''
+if [[ $take == true && -s $root/activation/manifest ]]; then
+  have=/dev/null
+  if [[ -n $base && -r $releases/$base/.warpbeam/manifest ]]; then have=$releases/$base/.warpbeam/manifest; fi
+  lacks=$(awk -v have="$have" 'BEGIN { while ((getline < have) > 0) there[$0] = 1 } !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }' \
+    "$root/activation/manifest")
+fi
+
+libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc=$(ldd --version 2>&1 | head -n 1)
+. /etc/os-release
+mapfile -t cryptos < <({ ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | awk '/libcrypto/ { print $1 }')
+read -r free < <(df --output=avail -B1 -- "$releases" | tail -n 1)
+read -r inodes < <(df --output=iavail -- "$releases" | tail -n 1)
+memory=$(awk '/^MemAvailable:/ { print $2 * 1024 }' /proc/meminfo)
+described; listed=$REPLY
+array "${cryptos[@]}"; cryptos=$REPLY
+object a "$(slot_release a)" b "$(slot_release b)"; slots=$REPLY
+held || held_text=''
+answer cpu "$(uname -m)" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$cryptos" free: "$free" inodes: "${inodes/-/0}" \
+  memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
+  previous "$(previous_of "$(slot_release "${live:-a}")")" lock: "${held_text:-null}" activating: "$(activating && echo true || echo false)"

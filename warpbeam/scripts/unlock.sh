@@ -1,0 +1,9 @@
+#!/bin/bash
+# Gives the deploy lock back if it is ours, and removes what an upload left half made.
+#
+# Parameters: root, token.
+: "${root?}" "${token?}"
+
+if [[ -r $root/lock && $(head -n 1 -- "$root/lock") == "$token" ]]; then rm -rf -- "$root"/releases/*.partial; fi
+let_go
+answer done: true

@@ -1,0 +1,163 @@
+"""The app's source: a directory in a git repository, at one commit, or its working tree as it stands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from warpbeam.error import Misuse, Refused
+
+PIECE = 256 * 1024
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What is built: `tree` identifies its content, whatever commit it belongs to.
+
+    `prefix` is the directory's path below the top of its repository, empty or ending in a slash.
+    """
+
+    directory: Path
+    top: Path
+    prefix: str
+    commit: str
+    tree: str
+    subject: str
+    dirty: bool = False
+
+
+def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False) -> Source:
+    """The source in `directory` at `ref`.
+
+    Parameters:
+        allow_dirty: take the working tree as it stands instead of a commit, when it differs from HEAD.
+
+    Raises:
+        Misuse: no such directory, repository, commit, or no mix project there.
+        Refused: the working tree below `directory` is dirty (a deploy of HEAD would silently leave that out).
+    """
+    if not directory.is_dir():
+        raise Misuse(f"the source {directory} is not a directory", "see `source` in the inventory")
+    top_text = _git(directory, "rev-parse", "--show-toplevel", expect=f"the source {directory} is in no git repository")
+    top = Path(top_text)
+    prefix = _git(directory, "rev-parse", "--show-prefix")
+    if ref.startswith("-"):
+        raise Misuse(f"{ref!r} is no commit", "give a branch, a tag or a commit id")
+    commit = _git(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}",
+                  expect=f"there is no commit {ref!r} in {top}")
+    changed = dirty_files(directory)
+    dirty = False
+    if changed and ref == "HEAD":
+        if not allow_dirty:
+            shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())  # noqa: PLR2004
+            raise Refused(
+                f"the working tree of {directory} differs from HEAD in {len(changed)} files, which would not be built",
+                "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
+                shown,
+            )
+        dirty = True
+    tree = _working_tree(top, prefix) if dirty else _git(top, "rev-parse", "--verify", _tree(commit, prefix),
+                                                         expect=f"{prefix or '.'} does not exist in commit {ref!r}")
+    if _run(top, "cat-file", "-e", f"{tree}:mix.exs").returncode != 0:
+        raise Misuse(f"{directory} holds no mix.exs at {ref!r}", "see `source` in the inventory")
+    if _run(top, "cat-file", "-e", f"{commit}:.gitmodules").returncode == 0:
+        raise Misuse(f"{top} has submodules, which are not carried to the build host", "vendor them or use Mix dependencies")
+    subject = _git(top, "show", "--no-patch", "--format=%s", commit)
+    return Source(directory, top, prefix, commit, tree, subject, dirty)
+
+
+def dirty_files(directory: Path) -> list[str]:
+    """The files below `directory` that differ from HEAD or are neither tracked nor ignored, as git's short status."""
+    done = _run(directory, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    return done.stdout.decode("utf-8", "replace").splitlines()
+
+
+def ignored_files(source: Source) -> list[str]:
+    """What git ignores below the source, relative to it; directories end in a slash."""
+    text = _run(source.directory, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory").stdout
+    return [name for name in text.decode("utf-8", "surrogateescape").split("\0") if name]
+
+
+def read_file(source: Source, name: str) -> str | None:
+    """The text of a file of the source, or None where there is none."""
+    done = _run(source.top, "cat-file", "blob", f"{source.tree}:{name}")
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+def files_added(source: Source, since: str, directory: str) -> list[str]:
+    """The files that came into `directory` of the source since commit `since` (new migrations, for example)."""
+    done = _run(source.top, "diff", "--name-only", "--diff-filter=A", since, source.commit, "--", source.prefix + directory)
+    return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
+
+
+def commits_since(source: Source, since: str) -> list[str] | None:
+    """One line for each commit of the source since `since`, newest first; None when `since` is not in this repository.
+
+    When `since` is no ancestor (a rollback, a rewritten history), lines that go out begin with `>`, lines that are
+    lost with `<`.
+    """
+    if _run(source.top, "cat-file", "-e", f"{since}^{{commit}}").returncode != 0:
+        return None
+    ancestor = _run(source.top, "merge-base", "--is-ancestor", since, source.commit).returncode == 0
+    style = ["--format=%h %s (%an)"] if ancestor else ["--left-right", "--format=%m %h %s (%an)"]
+    dots = ".." if ancestor else "..."
+    done = _run(source.top, "log", *style, f"{since}{dots}{source.commit}", "--", source.prefix or ".")
+    return done.stdout.decode("utf-8", "replace").splitlines()
+
+
+def archive(source: Source) -> Iterator[bytes]:
+    """The commit's files as a tar stream, below `prefix`; their times are the commit's, so that Mix recompiles little.
+
+    Raises:
+        Refused: git could not make it.
+    """
+    paths = ["--", source.prefix] if source.prefix else []
+    command = ["git", "-C", str(source.top), "archive", "--format=tar", source.commit, *paths]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101 (pipes were asked for)
+        try:
+            while piece := process.stdout.read(PIECE):
+                yield piece
+            said = process.stderr.read().decode("utf-8", "replace").strip()
+        except GeneratorExit:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise Refused(f"git archive failed: {said}")
+
+
+def _tree(commit: str, prefix: str) -> str:
+    return f"{commit}:{prefix.rstrip('/')}" if prefix else f"{commit}^{{tree}}"
+
+
+def _working_tree(top: Path, prefix: str) -> str:
+    """The tree id that the working tree would have if it were committed; the user's index is not touched."""
+    with tempfile.TemporaryDirectory() as scratch:
+        index = Path(scratch, "index")
+        environment = {**os.environ, "GIT_INDEX_FILE": str(index)}
+        _git(top, "read-tree", "HEAD", environment=environment)
+        _git(top, "add", "--all", "--", prefix or ".", environment=environment)
+        whole = _git(top, "write-tree", environment=environment)
+    return _git(top, "rev-parse", "--verify", f"{whole}:{prefix.rstrip('/')}" if prefix else whole)
+
+
+def _git(directory: Path, *arguments: str, expect: str = "", environment: dict[str, str] | None = None) -> str:
+    done = _run(directory, *arguments, environment=environment)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
+        raise Misuse(expect or f"git {arguments[0]} failed in {directory}: {said}", said if expect else "")
+    return done.stdout.decode("utf-8", "replace").rstrip("\n")
+
+
+def _run(
+    directory: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    command: Sequence[str] = ("git", "-C", str(directory), *arguments)
+    try:
+        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, env=environment, check=False)  # noqa: S603
+    except FileNotFoundError:
+        raise Misuse("git is not installed on this machine", "on Debian: apt-get install git") from None
