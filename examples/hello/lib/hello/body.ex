@@ -5,8 +5,8 @@ defmodule Hello.Body do
   # A chunk's size with its extensions, or one trailer field.
   @max_line 4_096
 
-  @typedoc "Waits for more bytes of the connection."
-  @type fetch :: (() -> {:ok, binary()} | {:error, term()})
+  @typedoc "Waits for more bytes of the connection: returns `{:ok, bytes}` or `{:error, reason}`."
+  @type fetch :: fun()
 
   @doc """
   Returns the bytes that follow the body, or an error: a status to refuse the request with (400 when its chunks make no

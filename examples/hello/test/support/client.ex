@@ -13,7 +13,7 @@ defmodule Hello.Client do
 
   def connect(port, address \\ {127, 0, 0, 1}) do
     family = if tuple_size(address) == 8, do: :inet6, else: :inet
-    {:ok, socket} = :gen_tcp.connect(address, port, [:binary, family, active: false, nodelay: true])
+    {:ok, socket} = :gen_tcp.connect(address, port, [:binary, family, active: false, show_econnreset: true])
     socket
   end
 
