@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -103,7 +103,7 @@ def serving(home: Path, *, config: str = "", kinds: tuple[str, ...] = ("ed25519"
     ]
     (home / "sshd_config").write_text("\n".join([*lines, config]) + "\n")
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(home / "sshd_config")], stderr=log)
+        process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(home / "sshd_config")], stdout=log, stderr=log)
     try:
         for _ in range(100):
             with socket.socket() as probe:
@@ -117,6 +117,7 @@ def serving(home: Path, *, config: str = "", kinds: tuple[str, ...] = ("ed25519"
         yield server
     finally:
         for child in Sshd(home, port, process.pid).children():
-            os.kill(child, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
         process.terminate()
-        process.wait()
+        process.wait(10)
