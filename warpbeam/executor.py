@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -67,7 +68,7 @@ class Executor(invoke.Executor):
         words = self.collection.tasks.values()
         return Session(
             environments={word.name: word.environment for word in words if hasattr(word, "environment")},
-            project=self.config.warpbeam.project,
+            project=Path(self.config.warpbeam.project),
             only=frozenset(filter(None, hosts.split(","))),
             default=self.config.environment or "",
             sudo_password=self.config.sudo.password or "",

@@ -122,7 +122,7 @@ def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[st
         "state": f"{what.get('state', '')} ({what.get('substate', '')})",
         "pid": pid,
         "since": " ".join(day[1:3]) if pid else "",
-        "memory": int(what.get("rss") or 0),
+        "memory": int(what.get("rss_kib") or 0) * 1024,
         "restarts": int(what.get("restarts") or 0),
         "health": state.health if live else "",
     }

@@ -67,6 +67,12 @@ def fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
     return {name: hint for name, hint in hints.items() if not _noted(hint, "derived")}
 
 
+@cache
+def _needed(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(field.name for field in msgspec.structs.fields(struct) if field.required)
+
+
+@cache
 def _noted(hint: Any, word: str) -> bool:
     return any(isinstance(note, Meta) and word in (note.extra or {}) for note in _notes(hint))
 
@@ -75,6 +81,7 @@ def _notes(hint: Any) -> tuple[Any, ...]:
     return args_of(hint)[1:] if origin_of(hint) is Annotated else ()
 
 
+@cache
 def _bare(hint: Any) -> Any:
     """A type without its notes."""
     return args_of(hint)[0] if origin_of(hint) is Annotated else hint
@@ -125,10 +132,10 @@ def _fit_struct(node: Node, hint: Any, place: Place) -> msgspec.Struct:
             message = f"expected {one_of(known)}, found an unknown key{near}"
             raise Flaw(each.line, here.key, message, _EXPLAINED)
         given[name] = _fit(each, known[name], here)
-    for field in msgspec.structs.fields(struct):
-        if field.required and field.name not in given:
-            message = f"expected {_expected(known[field.name])}, found no such key"
-            raise Flaw(node.line, place.below(field.name).key, message, _EXPLAINED)
+    for name in _needed(struct):
+        if name not in given:
+            message = f"expected {_expected(known[name])}, found no such key"
+            raise Flaw(node.line, place.below(name).key, message, _EXPLAINED)
     try:
         return struct(**given)
     except ValueError as error:

@@ -14,23 +14,12 @@ choose_tools
 export MIX_ENV=$mix_env WARPBEAM_COMMIT=$commit HEX_HTTP_TIMEOUT=60
 for variable in "${variables[@]}"; do export "${variable?}"; done
 
-# shown COMMAND ...: run it with its output told line by line; what it printed last is in $build/log.
-shown() {
-  local status=0
-  "$@" </dev/null > >(tee -- "$build/log" | while IFS= read -r text; do line "$text"; done) 2>&1 || status=$?
-  # The reader above must have told everything before the next record.
-  wait $! 2>/dev/null || true
-  return "$status"
-}
-
-last_lines() { mapfile -t lines < <(tail -n 30 -- "$build/log"); }
-
 # must WHAT HINT COMMAND ...
 must() {
   local what=$1 hint=$2
   shift 2
-  shown "$@" || {
-    last_lines
+  shown "$build/log" "$@" </dev/null || {
+    mapfile -t lines < <(tail -n 30 -- "$build/log")
     fail "$what failed on the build host" "$hint" "${lines[@]}"
   }
 }
@@ -68,12 +57,14 @@ must 'mix compile' 'the app does not compile at this commit' mix compile
 step release
 out=$build/out
 rm -rf -- "$out"
-must 'mix release' 'see the releases of mix.exs' mix release "$release" --overwrite --path "$out"
+must 'mix release' 'see the releases of mix.exs' mix release "$release" --quiet --overwrite --path "$out"
 [[ -x $out/bin/$release && -f $out/releases/start_erl.data ]] ||
   fail "mix release made no bin/$release" 'is `release` in the inventory a release of mix.exs?'
 # The cookie is the host's, not the artifact's.
 rm -f -- "$out/releases/COOKIE"
-read -r erts version <"$out/releases/start_erl.data"
+# What a `:tar` step made lies among the files; ours is made below, without the cookie.
+rm -f -- "$out/$release"-*.tar.gz
+read -r erts version <<<"$(<"$out/releases/start_erl.data")"
 libcrypto=$(find "$out/lib" -path '*/crypto-*/priv/lib/crypto.so' -exec ldd {} + 2>/dev/null | awk '/libcrypto/ { print $1; exit }')
 if [[ -n $(find "$out" -name '*[[:cntrl:]]*' -print -quit) ]]; then
   fail 'the release holds a file name with a control character' 'rename it'

@@ -49,7 +49,7 @@ libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc=$(ldd --version 2>&1 | head
 mapfile -t cryptos < <({ ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | awk '/libcrypto/ { print $1 }')
 read -r free < <(df --output=avail -B1 -- "$releases" | tail -n 1)
 read -r inodes < <(df --output=iavail -- "$releases" | tail -n 1)
-memory=$(awk '/^MemAvailable:/ { print $2 * 1024 }' /proc/meminfo)
+memory=$(($(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo) * 1024))
 described; listed=$REPLY
 array "${cryptos[@]}"; cryptos=$REPLY
 object a "$(slot_release a)" b "$(slot_release b)"; slots=$REPLY

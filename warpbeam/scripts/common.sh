@@ -73,3 +73,18 @@ fail() {
   record "{\"failed\":$REPLY}"
   exit 4
 }
+
+# A command that fails where nothing was expected to says which and where.
+trap 'printf "line %s: status %s: %s\n" "$LINENO" "$?" "$BASH_COMMAND" >&2' ERR
+
+# shown LOG COMMAND ...: run COMMAND, tell what it prints line by line, keep it in LOG, and return its exit status.
+shown() {
+  local log=$1
+  shift
+  {
+    local status=0
+    "$@" 2>&1 || status=$?
+    echo "$status" >"$log.status"
+  } | tee -- "$log" | while IFS= read -r text; do line "$text"; done
+  return "$(<"$log.status")"
+}

@@ -8,9 +8,7 @@ still_ours "$lease"
 step migrate
 log=$root/activation/migrate.log
 status=0
-printf '%s\n%s\n' "$release" "$expression" | sudo -n -- "$door" migrate > >(tee -- "$log" | while IFS= read -r text; do line "$text"; done) 2>&1 ||
-  status=$?
-wait $! 2>/dev/null || true
+shown "$log" sudo -n -- "$door" migrate < <(printf '%s\n%s\n' "$release" "$expression") || status=$?
 if ((status != 0)); then
   mapfile -t lines < <(tail -n 30 -- "$log")
   fail "the migrations of $release failed with status $status" 'nothing was switched: the old release serves' "${lines[@]}"
