@@ -68,7 +68,7 @@ def environment_text(file: Path) -> str:
     if len(content) > _LARGEST:
         raise Misuse(f"{seen(file)}: expected an inventory, found more than 1 MiB", "name another file")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"found the byte 0x{content[error.start]:02x}"

@@ -54,16 +54,19 @@ def parse(text: str) -> Node:
 def _document(events: Iterator[Any]) -> Node:
     next(events)
     start = next(events)
-    if isinstance(start, event.StreamEndEvent):
+    is_empty = isinstance(start, event.StreamEndEvent)
+    if not is_empty:
+        if start.version or start.tags:
+            _leave_out(start, (), "a directive (%)")
+        node = _node(next(events), events, None, (), 0)
+        next(events)
+        end = next(events)
+        if not isinstance(end, event.StreamEndEvent):
+            _leave_out(end, (), "a second document (---)", "make it a file of its own")
+        is_empty = isinstance(node, Scalar) and not node.text and not node.quoted
+    if is_empty:
         hint = "begin with a copy of inventory/example.yml"
         raise Flaw(1, (), "expected keys and values, found an empty file", hint)
-    if start.version or start.tags:
-        _leave_out(start, (), "a directive (%)")
-    node = _node(next(events), events, None, (), 0)
-    next(events)
-    end = next(events)
-    if not isinstance(end, event.StreamEndEvent):
-        _leave_out(end, (), "a second document (---)", "make it a file of its own")
     return node
 
 

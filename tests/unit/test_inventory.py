@@ -9,20 +9,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from warpbeam.error import Misuse
 from warpbeam.inventory import Inventory, Secret, environments, read_inventory
 from warpbeam.marks import Mapping
-from warpbeam.schema import fields
+from warpbeam.schema import Shape, fields, shape_of
 from warpbeam.strict_yaml import parse
 
 PROJECT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(file: Path) -> None:
     ("content", "message"),
     [
         (b"", "x.yml:1: expected keys and values, found an empty file"),
-        (b"---\n", "x.yml:1: expected keys and values (org, app, "),
+        (b"---\n# none\n", "x.yml:1: expected keys and values, found an empty file"),
         (b"org: acme\napp: h\xff\n", "x.yml:2: expected UTF-8, found the byte 0xff"),
         ("org: acme\n".encode("utf-16"), "x.yml:1: expected UTF-8, found the byte 0xff"),
         (b"org: acme\napp: h\0\n", "x.yml:2: expected text, found the control character U+0000"),
@@ -243,7 +244,8 @@ def test_paths_are_from_the_inventory_file_on_or_from_the_home_directory(
         + "source: ../my app\n"
         + "ssh: {config: ssh_config, known_hosts: ~/.ssh/known, identities: [/keys/a, b]}\n"
         + "secrets: {A: {file: a.key}, B: {env: B}, C: {command: 'pass x; true'}}\n"
-        + "deploy_keys: [~/id.pub, ssh-keys/b.pub, 'ssh-ed25519 AAAAC3Nz me@x.pub', 'sk-ssh-ed25519@openssh.com AAAAGnNr']\n"
+        + "deploy_keys: [~/id.pub, ssh-keys/b.pub, ssh-ed25519 AAAAC3Nz me@x.pub, "
+        + "sk-ssh-ed25519@openssh.com AAAAGnNr]\n"
     )
     monkeypatch.chdir("/")
     inventory = read_inventory(file)
@@ -344,18 +346,14 @@ def test_a_directory_that_is_not_there_is_refused(here: Path) -> None:
 # The annotated example
 
 
-def walk(hint: Any, node: Any, key: str = "") -> Iterator[str]:
+def walk(shape: Shape, node: Any, key: str = "") -> Iterator[str]:
     """The keys that a Struct has and the example lacks, or the other way round."""
-    bare = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
-    if get_origin(bare) is dict:
-        inner = get_args(bare)[1]
-        inner = get_args(inner)[0] if hasattr(inner, "__metadata__") else inner
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            written = {name for entry in node.entries.values() for name in entry.entries}
-            for name in written ^ set(fields(inner)):
-                yield f"{key}.*.{name}"
-    elif isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-        known = fields(bare)
+    if shape.kind == "dict" and shape.inner[1].kind == "struct":
+        written = {name for entry in node.entries.values() for name in entry.entries}
+        for name in written ^ set(fields(shape.inner[1].bare)):
+            yield f"{key}.*.{name}"
+    elif shape.kind == "struct":
+        known = fields(shape.bare)
         for name in known.keys() ^ node.entries.keys():
             yield f"{key}.{name}"
         for name in known.keys() & node.entries.keys():
@@ -363,14 +361,14 @@ def walk(hint: Any, node: Any, key: str = "") -> Iterator[str]:
 
 
 def test_the_example_has_every_key_of_the_schema_and_no_other() -> None:
-    assert [*walk(Inventory, parse(EXAMPLE.read_text()))] == []
+    assert [*walk(shape_of(Inventory), parse(EXAMPLE.read_text()))] == []
 
 
 def test_the_walk_notices_a_key_too_few_and_one_too_many() -> None:
     text = EXAMPLE.read_text()
-    assert [*walk(Inventory, parse(text.replace("  drain: 30 ", "  drian: 30 ")))] != []
-    assert [*walk(Inventory, parse(text.replace("\ndeploy_keys:", "\nkeys:")))] != []
-    assert [*walk(Inventory, parse(text.replace("    command: pass", "    file: pass")))] == [
+    assert [*walk(shape_of(Inventory), parse(text.replace("  drain: 30 ", "  drian: 30 ")))] != []
+    assert [*walk(shape_of(Inventory), parse(text.replace("\ndeploy_keys:", "\nkeys:")))] != []
+    assert [*walk(shape_of(Inventory), parse(text.replace("    command: pass", "    file: pass")))] == [
         ".secrets.*.command"
     ]
 
@@ -396,7 +394,7 @@ def test_what_the_example_calls_a_default_is_one() -> None:
     text = EXAMPLE.read_text()
     inventory = read_inventory(EXAMPLE)
     stated = [*stated_defaults(text)]
-    assert len(stated) >= 17
+    assert len(stated) == 16
     for section, name in stated:
         part = getattr(inventory, section)
         assert getattr(part, name) == default_of(type(part), name), f"{section}.{name}"
@@ -412,7 +410,7 @@ def test_every_key_with_a_default_states_it() -> None:
             assert ((section, field.name) in stated) == shown, f"{section}.{field.name}"
 
 
-def test_every_line_of_the_example_that_has_a_key_of_the_schema_explains_it() -> None:
+def test_the_example_explains_each_key_on_its_line() -> None:
     text = EXAMPLE.read_text()
     tree = parse(text)
     assert isinstance(tree, Mapping)
@@ -421,7 +419,7 @@ def test_every_line_of_the_example_that_has_a_key_of_the_schema_explains_it() ->
         assert "#" in lines[node.line - 1], name
         if isinstance(node, Mapping) and name not in ("hosts", "env", "secrets"):
             for inner, each in node.entries.items():
-                assert "#" in lines[each.line - 1] or inner == "env", f"{name}.{inner}"
+                assert "#" in lines[each.line - 1], f"{name}.{inner}"
 
 
 # Robust and quick
@@ -509,18 +507,23 @@ def test_arbitrary_values_under_any_key_are_read_or_refused(
         assert inventory.app_hosts
 
 
-def test_two_hundred_hosts_are_read_in_ten_milliseconds(here: Path) -> None:
-    hosts = "".join(
-        f"  web{n}:\n    address: 10.0.{n // 256}.{n % 256}\n    roles: [app]\n" for n in range(200)
-    )
-    text = "org: acme\napp: hello\nhosts:\n" + hosts
-    read(text)
+def quickest(work: Callable[[], object]) -> float:
+    """Seconds of processor time, in the best of ten runs."""
     spent = []
     for _ in range(10):
         began = time.process_time()
-        read_inventory(here / "x.yml")
+        work()
         spent.append(time.process_time() - began)
-    assert min(spent) < 0.010
+    return min(spent)
+
+
+def test_two_hundred_hosts_are_read_in_little_more_than_libyaml_needs(here: Path) -> None:
+    """libyaml needs 2.6 ms, and all of it 5 ms, on an idle machine: the ratio holds on a busy one too."""
+    host = "  web{0}:\n    address: 10.0.0.{0}\n    roles: [app]\n"
+    text = "org: acme\napp: hello\nhosts:\n" + "".join(host.format(n) for n in range(200))
+    assert len(read(text).hosts) == 200
+    whole = quickest(lambda: read_inventory(here / "x.yml"))
+    assert whole < 5 * quickest(lambda: yaml.compose(text, Loader=yaml.CSafeLoader))
 
 
 def test_listing_environments_loads_no_yaml_and_reading_loads_little_more() -> None:
