@@ -6,16 +6,16 @@ everything it needs is given to it ready-made: the socket, the settings of `ssh 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shlex
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import fabric
 import paramiko
-from paramiko.auth_strategy import AuthFailure
 
 from warpbeam import hostkeys
 from warpbeam.attempt import Attempt, Cut, ProxyCommand, dial
@@ -77,7 +77,7 @@ class Connection:
         self._opening = threading.RLock()
         self._guard = threading.Lock()
         self._attempt: Attempt | None = None
-        self._processes: set[Process] = set()
+        self._endings: set[Callable[[], None]] = set()
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -94,20 +94,26 @@ class Connection:
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """See `warpbeam.shell.Shell.execute`."""
         process = Process(self.settings.label)
-        with self._guard:
-            self._processes.add(process)
-        try:
+        with self.ending(process.interrupt):
             return process.run(self._session(), command, chunks, heard, complained)
+
+    @contextlib.contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """While this lasts, an interrupt of the connection calls `end` as well."""
+        with self._guard:
+            self._endings.add(end)
+        try:
+            yield
         finally:
             with self._guard:
-                self._processes.discard(process)
+                self._endings.discard(end)
 
     def interrupt(self) -> None:
         """See `warpbeam.shell.Shell.interrupt`."""
         with self._guard:
-            running, attempt = list(self._processes), self._attempt
-        for process in running:
-            process.interrupt()
+            endings, attempt = list(self._endings), self._attempt
+        for end in endings:
+            end()
         if attempt is not None:
             attempt.cut("interrupt")
 
@@ -237,7 +243,11 @@ class Connection:
 
 
 def refusal(
-    settings: Settings, error: Exception, attempt: Attempt, keys: Keys, proxy: ProxyCommand | None
+    settings: Settings,
+    error: Exception,
+    attempt: Attempt,
+    keys: Keys | None = None,
+    proxy: ProxyCommand | None = None,
 ) -> Problem:
     """Why a host could not be reached, for a person."""
     label, port = settings.label, settings.port
@@ -254,7 +264,7 @@ def refusal(
     if isinstance(error, ConnectionRefusedError):
         hint = f"is sshd running there, and listening on port {port}?"
         return Refused(f"{label} refuses connections to port {port}", hint)
-    if isinstance(error, AuthFailure | paramiko.AuthenticationException):
+    if keys is not None and isinstance(error, paramiko.AuthenticationException):
         return not_let_in(settings, keys)
     if proxy is not None and (said := proxy.last_words()):
         return Refused(f"{label}: its ProxyCommand failed: {said}", f"it is: {settings.proxy_command}")

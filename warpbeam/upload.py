@@ -109,7 +109,7 @@ class Uploader:
     def _pack(self, wanted: set[str]) -> Path:
         scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="warpbeam-")))
         packed = scratch / "delta.tar.gz"
-        with tarfile.open(self.artifact.tarball, "r|gz") as source, tarfile.open(packed, "w|gz", compresslevel=6) as target:
+        with tarfile.open(self.artifact.tarball, "r|gz") as source, tarfile.open(packed, "w:gz", compresslevel=6) as target:
             for member in source:
                 name = member.name.removeprefix("./")
                 # Links weigh nothing, so all of them go.

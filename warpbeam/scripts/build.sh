@@ -71,6 +71,8 @@ if [[ -n $(find "$out" -name '*[[:cntrl:]]*' -print -quit) ]]; then
 fi
 
 step package
+# Whatever the builder's umask was, the app's group can read all of it.
+chmod -R u+rwX,go+rX,go-w -- "$out"
 tarball=$build/$key.tar.gz
 # The same source gives the same bytes: sorted names, no owner; times are of no use to a release.
 tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --directory="$out" . | gzip -n >"$tarball.new"

@@ -13,25 +13,21 @@ trap 'exit 143' TERM INT HUP
 rm -rf -- "$partial"
 
 step link
+# Directories are made one by one: only so do they keep the set-group-ID bit, by which the app's group reads all this.
 mkdir -- "$partial"
+cd -- "$partial"
+sed 's/^[0-7]* [0-9a-f]*  //; /\//!d; s,/[^/]*$,,' "$manifest" | sort -u | xargs -r -d '\n' mkdir -p --
 if [[ -n $base ]]; then
-  # One process for all links. What the new release does not have as it is there goes away again.
-  cp -al -- "$releases/$base/." "$partial/"
-  rm -rf -- "$partial/.warpbeam"
-  awk -v new="$manifest" 'BEGIN { while ((getline < new) > 0) keep[$0] = 1 }
-    !($0 in keep) { sub(/^[0-7]+ [0-9a-f]+  /, ""); printf "%s%c", $0, 0 }' "$releases/$base/.warpbeam/manifest" |
-    (cd -- "$partial" && xargs -0 --no-run-if-empty rm -f --)
-  find "$partial" -type l -delete
-  find "$partial" -mindepth 1 -type d -empty -delete
+  grep -Fxf "$manifest" -- "$releases/$base/.warpbeam/manifest" | sed 's/^[0-7]* [0-9a-f]*  //' |
+    (cd -- "$releases/$base" && xargs -r -d '\n' cp --link --parents --target-directory="$partial" --)
 fi
 
 step receive
 # tar replaces a file by unlinking it first, so a link's other names keep their content.
-tar -xz --no-same-owner --no-same-permissions --directory="$partial" ||
+tar -xz --no-same-owner --no-same-permissions --no-overwrite-dir ||
   fail 'the upload could not be unpacked (is the disk full?)' "$(df -h -- "$releases" | tail -n 1)"
 
 step verify
-cd -- "$partial"
 # Every file, linked ones too: a disk can have damaged them since.
 cut -d ' ' -f 2- -- "$manifest" | sha256sum --check --quiet --strict >"$root/activation/damaged" 2>&1 || {
   mapfile -t damaged < <(head -n 10 -- "$root/activation/damaged")
@@ -40,7 +36,8 @@ cut -d ' ' -f 2- -- "$manifest" | sha256sum --check --quiet --strict >"$root/act
 expected=$(wc -l <"$manifest")
 found=$(find . -type f -printf x | wc -c)
 ((expected == found)) || fail "the new release has $found files; its manifest has $expected" 'run the same command again'
-# Modes come from the tar stream less our umask; the app reads by its group.
+unreadable=$(find . \( ! -group "$(stat -c %G -- "$releases")" -o ! -perm -g+r \) -print -quit)
+[[ -z $unreadable ]] || fail "the app user could not read $unreadable of the new release" 'run setup, then the same command again'
 mkdir -- .warpbeam
 cp -- "$manifest" .warpbeam/manifest
 printf '%s\n' "$artifact" >.warpbeam/artifact.json

@@ -1,0 +1,39 @@
+"""Who the hosts are: their keys."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from invoke import Collection, task
+
+
+@task(
+    auto_shortflags=False,
+    help={"yes": "record unknown keys without asking; never replaces a key that has changed"},
+)
+def trust(c: Any, yes: bool = False) -> None:
+    """Show the host keys, and record those that are unknown once you have said yes."""
+    from warpbeam.session import session
+    from warpbeam.trust import trust
+
+    here = session(c)
+    inventory = here.inventory
+    confirm = (lambda _: True) if yes else ask
+    trust(inventory.hosts.values(), inventory.ssh, inventory.name, confirm, here.tell)
+
+
+def ask(question: str) -> bool:
+    """Ask on the terminal; only a plain yes is one. Raises: Misuse, where there is no terminal."""
+    from warpbeam.error import Misuse
+
+    if not sys.stdin.isatty():
+        raise Misuse(
+            "there is no terminal to ask on whether to record these keys",
+            "compare the fingerprints, and run it again with --yes",
+        )
+    print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+namespace = Collection("hosts", trust)
