@@ -14,7 +14,7 @@ from warpbeam.lab.state import LABS
 LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 # What it was before we raised it; there only while we have.
 BEFORE = LABS.parent / "inotify-before"
-# Each host's share, measured and rounded up (`find /proc/*/fd -lname anon_inode:inotify`), and the machine's own.
+# Each host's share (8 were counted: `find /proc/*/fd -lname anon_inode:inotify`), and what is for all others.
 EACH = 16
 REST = 128
 

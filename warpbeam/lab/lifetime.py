@@ -14,7 +14,7 @@ from warpbeam.lab import cgroup, machine, rootfs
 from warpbeam.lab.client import key_file, make_key, write_client
 from warpbeam.lab.command import run
 from warpbeam.lab.inotify import give_back, suffice
-from warpbeam.lab.network import addresses, choose_network, drop_link, network_lock, raise_bridge
+from warpbeam.lab.network import addresses, choose_network, drop_link, network_lock, plug_in, raise_bridge
 from warpbeam.lab.requirement import require_programs, require_root
 from warpbeam.lab.state import (
     FIRST,
@@ -37,6 +37,8 @@ from warpbeam.lab.state import (
 )
 
 OPT_SIZE = 2048
+# The network of a lab that is not written down yet.
+UNDECIDED = -1
 
 Layers = Mapping[Kind, tuple[str, ...]]
 
@@ -74,9 +76,7 @@ def up(lab: str, hosts: Sequence[HostSpec], suite: Suite, tell: Tell, opt_size: 
                 f"lab {lab} runs {before.suite}, not {suite}",
                 f"`fab lab.down --name {lab}` first, or give another --name",
             )
-        kinds = {spec.kind for spec in (*hosts, *(before.members if before else ()))}
-        layers = {kind: rootfs.layers(suite, kind, tell) for kind in sorted(kinds)}
-        now = _settle(before, lab, hosts, suite, opt_size, layers)
+        now = _settle(before or Lab(lab, suite, UNDECIDED, opt_size), hosts, tell)
         _raise_hosts(now, tell)
     return now
 
@@ -143,42 +143,42 @@ def _with_member(lab: str, host: str, act: Callable[[Lab, Member], None]) -> Non
 
 
 def merge(before: Sequence[Member], hosts: Sequence[HostSpec], layers: Layers) -> tuple[Member, ...]:
-    """The hosts of a lab that had `before` and is to have `hosts` too: those it had keep number and layers.
+    """The hosts of a lab that had `before` and is to have `hosts` too: those it had stay as they are.
 
     Raises:
         Misuse: there would be too many, or one would change its kind.
     """
-    members = list(before)
+    members = {member.name: member for member in before}
     for spec in hosts:
-        had = next((member for member in before if member.name == spec.name), None)
-        if had is not None and had.kind != spec.kind:
-            raise Misuse(f"{spec.name} is a {had.kind} host, not a {spec.kind} host", "take it down first")
+        had = members.get(spec.name)
         if had is None:
-            number = max((member.number for member in members), default=FIRST - 1) + 1
-            members.append(Member(spec.name, spec.kind, number, uuid.uuid4().hex, layers[spec.kind]))
+            number = max((member.number for member in members.values()), default=FIRST - 1) + 1
+            members[spec.name] = Member(spec.name, spec.kind, number, uuid.uuid4().hex, layers[spec.kind])
+        elif had.kind != spec.kind:
+            raise Misuse(f"{spec.name} is a {had.kind} host, not a {spec.kind} host", "take it down first")
     if len(members) > MOST:
         raise Misuse(f"a lab has at most {MOST} hosts, not {len(members)}", "make another lab with --name")
-    return tuple(members)
+    return tuple(members.values())
 
 
-def _settle(
-    before: Lab | None, name: str, hosts: Sequence[HostSpec], suite: Suite, size: int, layers: Layers
-) -> Lab:
+def _settle(lab: Lab, hosts: Sequence[HostSpec], tell: Tell) -> Lab:
     """Decide what the lab shall be, and write it down before anything of it is made."""
-    kept = []
-    for member in before.members if before else ():
-        if all(Path(layer).is_dir() for layer in member.layers):
-            kept.append(member)
-        else:
-            # The cache was removed by hand: what the host wrote over it fits nothing any more.
-            machine.crash(before, member) if before else None
-            remove_tree(lab_directory(name) / "hosts" / member.name)
-    members = merge(kept, hosts, layers)
+    stale = [member for member in lab.members if not all(Path(layer).is_dir() for layer in member.layers)]
+    for member in stale:
+        # The cache was removed by hand: what the host wrote over it fits nothing any more.
+        machine.crash(lab, member)
+        remove_tree(lab.home(member))
+    kept = [member for member in lab.members if member not in stale]
+    wanted = (*(HostSpec(member.name, member.kind) for member in stale), *hosts)
+    had = {member.name for member in kept}
+    kinds = {spec.kind for spec in wanted if spec.name not in had}
+    layers = {kind: rootfs.layers(lab.suite, kind, tell) for kind in sorted(kinds)}
+    members = merge(kept, wanted, layers)
     with locked(network_lock()):
-        network = before.network if before else choose_network()
-        lab = Lab(name, suite, network, before.opt_size if before else size, members)
-        write_lab(lab)
-    return lab
+        network = choose_network() if lab.network == UNDECIDED else lab.network
+        settled = msgspec.structs.replace(lab, network=network, members=members)
+        write_lab(settled)
+    return settled
 
 
 def _raise_hosts(lab: Lab, tell: Tell, only: Sequence[Member] | None = None) -> None:
@@ -189,6 +189,7 @@ def _raise_hosts(lab: Lab, tell: Tell, only: Sequence[Member] | None = None) -> 
     for member in lab.members:
         machine.make_files(lab, member)
         machine.update_host_names(lab, member)
+        plug_in(lab, member)
     write_client(lab, {member.name: machine.host_key(lab, member) for member in lab.members})
     wanted = lab.members if only is None else only
     begun = [member for member in wanted if not machine.is_running(lab.name, member.name)]
@@ -214,9 +215,9 @@ def _clear(name: str) -> None:
         # None of ours is in this namespace; a person may have looked into a disk image.
         if mount.startswith(below):
             run("umount", mount)
-    found = find_lab(name)
-    for member in found.members if found else ():
-        machine.forget(found, member)  # type: ignore[arg-type]
+    if (lab := find_lab(name)) is not None:
+        for member in lab.members:
+            machine.forget(lab, member)
     drop_link(bridge_name(name))
     remove_tree(directory)
 

@@ -23,10 +23,12 @@ SSH = 22
 # A boot takes a second or two; many at once on a small machine take longer.
 READY_WITHIN = 120.0
 RELEASED_WITHIN = 20.0
+# How long a host may have no process at all, before it counts as ended.
+BEGUN_WITHIN = 3.0
 POLL = 0.05
 # What nspawn keeps for each machine besides, and cannot clear away when it is killed.
 NSPAWN = ("/run/systemd/nspawn/propagate", "/run/systemd/nspawn/unix-export")
-# linux/fs.h, fs/ext4/ext4.h: end a mounted file system at once; nothing more is written, not even the journal.
+# linux/fs.h, fs/ext4/ext4.h: end a mounted file system at once; not even its journal is written any more.
 FS_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
 
@@ -37,7 +39,7 @@ def is_running(lab: str, host: str) -> bool:
 
 
 def make_files(lab: Lab, member: Member) -> None:
-    """Make the directory of a host, whole or not at all: its layer of the root file system, its disk for /opt."""
+    """Make the directory of a host, whole or not at all: its layer of the file system, its disk for /opt."""
     home = lab.home(member)
     if home.is_dir():
         return
@@ -121,14 +123,14 @@ def wait_ready(lab: Lab, member: Member) -> None:
     """
     deadline = time.monotonic() + READY_WITHIN
     address = addresses(lab, member)[0]
-    begun = False
+    seen = time.monotonic()
     while time.monotonic() < deadline:
         if _answers(address):
             return
-        running = bool(cgroup.processes(lab.name, member.name))
-        if begun and not running:
+        if cgroup.processes(lab.name, member.name):
+            seen = time.monotonic()
+        elif time.monotonic() > seen + BEGUN_WITHIN:
             break
-        begun = begun or running
         time.sleep(POLL)
     log = lab.home(member) / "console.log"
     console = log.read_text(errors="replace").splitlines() if log.exists() else []
@@ -140,7 +142,7 @@ def wait_ready(lab: Lab, member: Member) -> None:
 
 
 def crash(lab: Lab, member: Member) -> None:
-    """End the whole host at once, as a kernel panic does. What it wrote stays in this machine's page cache."""
+    """End the whole host at once, as a kernel panic does; this machine still has what it wrote, in memory."""
     cgroup.kill(lab.name, member.name)
     wait_released(lab.home(member) / "opt.img")
 
@@ -153,11 +155,11 @@ def forget(lab: Lab, member: Member) -> None:
 
 
 def power_loss(lab: Lab, member: Member) -> None:
-    """End the whole host as a power cut does: of /opt, only what had reached its disk is there at the next boot.
+    """End the whole host as a power cut does: at its next boot /opt has what had reached the disk, no more.
 
-    Its processes are stopped where they are, and ext4 is told to shut down without writing anything back: what
-    xfstests do to test crash recovery (`src/godown.c`). Copying the image would take longer, and would not be one
-    instant of it. Files outside /opt are as after a crash.
+    Its processes are stopped where they are, and ext4 is told to shut down without writing anything back, as
+    xfstests do to test recovery (`src/godown.c`). A copy of the image would take longer, and not be of one
+    instant. Files outside /opt are as after a crash.
 
     Raises:
         Failed: the host does not run.

@@ -1,4 +1,4 @@
-"""A lab's network: a bridge with a subnet of its own, IPv4 and IPv6, that nothing else of this machine uses."""
+"""A lab's network: a bridge with subnets of its own, IPv4 and IPv6, that nothing else here uses."""
 
 from __future__ import annotations
 
@@ -84,6 +84,13 @@ def raise_bridge(lab: Lab) -> None:
     run("ip", "link", "set", name, "up")
 
 
+def plug_in(lab: Lab, member: Member) -> None:
+    """Connect the cable of a running host to the bridge again, where a vanished bridge had let go of it."""
+    link = host_link(lab, member)
+    if Path("/sys/class/net", link).exists() and not Path("/sys/class/net", link, "master").exists():
+        run("ip", "link", "set", link, "master", lab.bridge, "up")
+
+
 def drop_link(name: str) -> None:
     """Remove a network device, where it exists."""
     if Path("/sys/class/net", name).exists():
@@ -101,7 +108,7 @@ def host_link(lab: Lab, member: Member) -> str:
 
 
 def _is_prefix(text: str) -> bool:
-    """Whether it is a network or an address: "default" is none, and 0.0.0.0/0 overlaps all and says nothing."""
+    """Whether it is a network or an address: "default" is none, and 0.0.0.0/0 says nothing."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

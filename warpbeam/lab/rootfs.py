@@ -62,8 +62,8 @@ BUILD_PACKAGES = (
 )
 # What of the makers' output a person is shown.
 SHOWN = ("I: fetching", "I: downloading", "I: extracting", "I: installing")
-# Written after mmdebstrap has extracted the essential packages: given as an option (--dpkgopt) it would filter
-# each of their archives through a script, which takes 15 s instead of 6.
+# Written after mmdebstrap has extracted the essential packages: given as an option (--dpkgopt) it would
+# filter each of their archives through a script, which takes 15 s instead of 6.
 DPKG = """\
 force-unsafe-io
 path-exclude=/usr/share/doc/*
@@ -159,7 +159,7 @@ def purge(in_use: frozenset[str]) -> tuple[str, ...]:
 
 
 def _make(recipe: Recipe, tell: Tell, maker: Callable[[Recipe, Path, Tell], Path]) -> None:
-    with _draft() as draft:
+    with draft_in(CACHE) as draft:
         made = maker(recipe, draft, tell)
         # The name must not outlive the content: a power loss after the rename could leave empty files.
         run("sync", "--file-system", str(made))
@@ -167,11 +167,11 @@ def _make(recipe: Recipe, tell: Tell, maker: Callable[[Recipe, Path, Tell], Path
 
 
 @contextmanager
-def _draft() -> Iterator[Path]:
+def draft_in(cache: Path) -> Iterator[Path]:
     """A directory for something half-made; those that a killed run left behind go first."""
-    for stale in CACHE.glob("new-*"):
+    for stale in cache.glob("new-*"):
         remove_tree(stale)
-    draft = Path(tempfile.mkdtemp(prefix="new-", dir=CACHE))
+    draft = Path(tempfile.mkdtemp(prefix="new-", dir=cache))
     try:
         yield draft
     finally:

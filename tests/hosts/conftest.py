@@ -1,0 +1,33 @@
+"""Real hosts for the tests of this directory: a lab of their own, booted once for the whole run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import NAME, LabHandle
+from warpbeam.lab.state import default_hosts
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this directory as one that needs hosts; skip them only where that was asked for."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.hosts)
+            if os.environ.get("WARPBEAM_NO_LAB") == "1":
+                item.add_marker(pytest.mark.skip(reason="WARPBEAM_NO_LAB=1"))
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[LabHandle]:
+    """A lab of build1, web1 and web2 for the whole run, removed at its end unless WARPBEAM_KEEP_LAB=1."""
+    handle = LabHandle(NAME)
+    handle.up(*default_hosts(3))
+    yield handle
+    if os.environ.get("WARPBEAM_KEEP_LAB") != "1":
+        handle.down()

@@ -1,0 +1,74 @@
+"""A lab that runs, as tests use it: a shell on each host, and the accidents that can befall one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from warpbeam.event import Event
+from warpbeam.lab import lifetime
+from warpbeam.lab.client import config_file, key_file, ssh_argv
+from warpbeam.lab.state import HostSpec, Suite
+
+# Two people who run the tests at once on one machine name their labs apart.
+NAME = os.environ.get("WARPBEAM_TEST_LAB", "wbtest")
+SUITE: Suite = "trixie" if os.environ.get("WARPBEAM_TEST_SUITE") == "trixie" else "bookworm"
+
+
+def tell(event: Event) -> None:
+    """Where events of the lab go: pytest shows them when a test fails."""
+    print(event, file=sys.stderr)
+
+
+class LabHandle:
+    """A lab that runs, as tests use it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ssh_config = config_file(name)
+        self.key = key_file(name)
+
+    def up(self, *hosts: HostSpec, opt_size: int = lifetime.OPT_SIZE) -> None:
+        """Boot `hosts`, besides those that the lab has; each new one's /opt has `opt_size` MiB."""
+        lifetime.up(self.name, hosts, SUITE, tell, opt_size)
+
+    def down(self) -> None:
+        """Remove the lab."""
+        lifetime.down(self.name, tell)
+
+    def status(self, host: str) -> lifetime.HostStatus:
+        """What the host is doing."""
+        return next(found for found in lifetime.status(self.name) if found.name == host)
+
+    def address(self, host: str) -> str:
+        """The host's IPv4 address."""
+        return self.status(host).address4
+
+    def address6(self, host: str) -> str:
+        """The host's IPv6 address."""
+        return self.status(host).address6
+
+    def ssh(
+        self, host: str, command: str, user: str = "admin", *, check: bool = True, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command on a host; fails the test when that fails, unless `check` is false."""
+        argv = (*ssh_argv(self.name, host)[:-1], "-l", user, "-o", "BatchMode=yes", host, command)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+        if check:
+            assert done.returncode == 0, (
+                f"{command!r} on {host}: {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def crash(self, host: str) -> None:
+        """End the host; what it wrote survives."""
+        lifetime.crash(self.name, host, tell)
+
+    def power_loss(self, host: str) -> None:
+        """End the host; what it had not synced to /opt is lost."""
+        lifetime.power_loss(self.name, host, tell)
+
+    def boot(self, host: str) -> None:
+        """Boot the host, and wait until one can log in."""
+        lifetime.boot(self.name, host, tell)
