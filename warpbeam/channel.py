@@ -20,6 +20,15 @@ PIECE = 1 << 20  # read at most this much at once, in bytes
 # How long output may stay open and silent after the command has ended: something that it left behind holds it.
 LEFT_OPEN = 10.0
 
+HEED = 0.3  # seconds in which a command that can be signalled has ended
+# Ends the other commands of this connection: each is the leader of a process group, and a child of the sshd that
+# is our parent too (session.c, do_exec_no_pty). Elder ones only: a command that began after the interrupt is
+# not meant. `exec` and `sh`: the user's own shell may be any.
+END_OTHERS = (
+    "exec sh -c 'for p in $(cat /proc/$PPID/task/$PPID/children); do"
+    ' [ "$p" -ge $$ ] || kill -TERM -- "-$p" || sudo -n kill -TERM -- "-$p"; done\' 2>/dev/null'
+)
+
 
 class Bell:
     """The event that both of a channel's pipes ring; neither may silence it, as one event of theirs would."""
@@ -51,6 +60,8 @@ class Process:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._given_up = False
+        self._ended = threading.Event()
+        self._terminating: threading.Thread | None = None
         self._feed_error: BaseException | None = None
 
     def run(
@@ -80,9 +91,16 @@ class Process:
             self._listen(channel, _ignore, _ignore)
             raise
         finally:
+            self._ended.set()
             if self._timer is not None:
                 self._timer.cancel()
-            _aside(channel.close) if self._given_up else channel.close()
+            if self._given_up:
+                _aside(channel.close)
+            else:
+                channel.close()
+                if self._terminating is not None:
+                    # What is on its way to end this command must not meet the next one.
+                    self._terminating.join(GRACE)
         if self._feed_error is not None:
             raise self._feed_error
         return self._status(channel)
@@ -99,8 +117,17 @@ class Process:
             self._timer = threading.Timer(GRACE, self._give_up)
             self._timer.daemon = True
             self._timer.start()
-        # RFC 4254, 6.9. sshd signals the command's whole process group.
-        _aside(lambda: send_request(channel, "signal", "TERM", answer=False))
+        self._terminating = _aside(lambda: self._terminate(channel))
+
+    def _terminate(self, channel: paramiko.Channel) -> None:
+        """Signal the command's process group: by sshd (RFC 4254, 6.9) or, where it will not, by a command."""
+        send_request(channel, "signal", "TERM", answer=False)
+        if not self._ended.wait(HEED):
+            # sshd signals nothing for root (session.c: it wants privilege separation), nor what sudo runs.
+            other = channel.transport.open_session(timeout=GRACE)
+            other.exec_command(END_OTHERS)
+            other.status_event.wait(GRACE)
+            other.close()
 
     def _give_up(self) -> None:
         self._given_up = True
@@ -174,11 +201,13 @@ def _ignore(_: bytes) -> None:
     """Drop output that nobody waits for any more."""
 
 
-def _aside(send: Callable[[], object]) -> None:
+def _aside(send: Callable[[], object]) -> threading.Thread:
     """Send something that must not make us wait: a thread may be stuck in sending to a host that is gone."""
 
     def attempt() -> None:
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             send()
 
-    threading.Thread(target=attempt, daemon=True).start()
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    return thread

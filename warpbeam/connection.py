@@ -54,9 +54,7 @@ def openssh_argv(connection: Connection, command: Sequence[str], tty: bool) -> l
 class Strict(paramiko.MissingHostKeyPolicy):
     """Judges every host key by known_hosts: the client has no keys of its own, so Paramiko asks here each time."""
 
-    def __init__(
-        self, settings: Settings, known: Sequence[hostkeys.Known], answered: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, known: Sequence[hostkeys.Known], answered: Callable[[], None]) -> None:
         self.settings, self.known, self.answered = settings, known, answered
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:

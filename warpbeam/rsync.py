@@ -79,7 +79,11 @@ def carry(
             },
         )
         route = fabric.Connection(
-            host=settings.destination, user=settings.user, port=settings.port, config=config_values, gateway=False
+            host=settings.destination,
+            user=settings.user,
+            port=settings.port,
+            config=config_values,
+            gateway=False,
         )
         with connection.ending(end):
             result = patchwork_rsync()(

@@ -72,7 +72,12 @@ def meet(settings: Settings, name: str, confirm: Callable[[str], bool], tell: Te
     if "changed" in states.values():
         former = [entry for entry in known if not entry.marker and not entry.portless]
         for entry in former:
-            tell(Warn(name, f"known until now: {entry.key.type} {entry.key.fingerprint} ({entry.file}:{entry.line})"))
+            tell(
+                Warn(
+                    name,
+                    f"known until now: {entry.key.type} {entry.key.fingerprint} ({entry.file}:{entry.line})",
+                )
+            )
         raise Refused(
             f"{settings.label}: THE HOST KEY HAS CHANGED, and is not replaced",
             f"if you know why: ssh-keygen -R '{settings.known_name}' -f '{former[0].file}', and do this again",
