@@ -56,9 +56,7 @@ class LabHandle:
         argv = (*ssh_argv(self.name, host)[:-1], "-l", user, "-o", "BatchMode=yes", host, command)
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
         if check:
-            assert done.returncode == 0, (
-                f"{command!r} on {host}: {done.returncode}\n{done.stdout}{done.stderr}"
-            )
+            assert done.returncode == 0, f"{command!r} on {host}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
     def crash(self, host: str) -> None:

@@ -34,12 +34,11 @@ def own() -> Iterator[LabHandle]:
 
 def traces(name: str) -> dict[str, list[str]]:
     """What this machine has of a lab, by kind; every mount namespace and every process is looked at."""
-    mounts, processes = set(), []
+    mounts: set[str] = set()
+    processes: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            mounts.update(
-                line for line in (process / "mounts").read_text().splitlines() if f"{LABS}/{name}/" in line
-            )
+            mounts.update(line for line in (process / "mounts").read_text().splitlines() if f"{LABS}/{name}/" in line)
             command = (process / "cmdline").read_text()
         except OSError:
             continue
@@ -79,10 +78,7 @@ def up_script(*hosts: str) -> tuple[str, ...]:
 
 
 def test_a_host_is_a_real_server_that_runs_without_a_failed_unit(lab: LabHandle) -> None:
-    assert (
-        lab.ssh("web1", "systemctl is-system-running --wait; systemctl --failed --no-legend").stdout
-        == "running\n"
-    )
+    assert lab.ssh("web1", "systemctl is-system-running --wait; systemctl --failed --no-legend").stdout == "running\n"
     assert lab.ssh("web1", "hostname; id -un; sudo -n id -un").stdout.split() == ["web1", "admin", "root"]
     assert "persistent" in lab.ssh("web1", "sudo ls -d /var/log/journal/* && echo persistent").stdout
     lab.ssh("web1", "sudo nft add table inet probe && sudo nft delete table inet probe")
@@ -93,9 +89,7 @@ def test_hosts_reach_each_other_and_this_machine_by_name_over_both_protocols(lab
     assert lab.address("web2") in known
     assert lab.address6("web2") in known
     for address in (lab.address("web2"), lab.address6("web2")):
-        lab.ssh(
-            "web1", f"timeout 5 bash -c 'read -r line < /dev/tcp/{address}/22 && [[ $line == SSH-2.0-* ]]'"
-        )
+        lab.ssh("web1", f"timeout 5 bash -c 'read -r line < /dev/tcp/{address}/22 && [[ $line == SSH-2.0-* ]]'")
     gateway = lab.ssh("web1", "ip route show default; ip -6 route show default").stdout
     assert gateway.count("default via") == 2
 
@@ -136,9 +130,7 @@ def test_a_crashed_host_boots_again_with_what_it_had_written(own: LabHandle) -> 
 
 
 def test_a_power_loss_takes_what_was_not_synced_and_leaves_what_was(own: LabHandle) -> None:
-    own.ssh(
-        "web1", "sudo sh -c 'echo kept > /opt/synced; sync -f /opt; echo lost > /opt/late; cat /opt/late'"
-    )
+    own.ssh("web1", "sudo sh -c 'echo kept > /opt/synced; sync -f /opt; echo lost > /opt/late; cat /opt/late'")
     own.power_loss("web1")
     assert own.status("web1").pid == 0
     own.boot("web1")
@@ -148,9 +140,7 @@ def test_a_power_loss_takes_what_was_not_synced_and_leaves_what_was(own: LabHand
 
 def test_a_power_loss_after_the_metadata_is_committed_leaves_empty_files(own: LabHandle) -> None:
     # ext4 commits names every 5 s and contents later (delayed allocation): the classic way to lose a release.
-    own.ssh(
-        "web1", "sudo sh -c 'mkdir /opt/dir; for n in 1 2 3 4; do echo content > /opt/dir/$n; done'; sleep 7"
-    )
+    own.ssh("web1", "sudo sh -c 'mkdir /opt/dir; for n in 1 2 3 4; do echo content > /opt/dir/$n; done'; sleep 7")
     own.power_loss("web1")
     own.boot("web1")
     assert own.ssh("web1", "ls /opt/dir; cat /opt/dir/*").stdout.split() == ["1", "2", "3", "4"]
@@ -177,9 +167,7 @@ def test_a_host_can_reboot_and_switch_off_by_itself(own: LabHandle) -> None:
     own.ssh("web1", "sudo systemctl reboot", check=False)
     _wait(lambda: own.status("web1").pid not in (0, before))
     machine.wait_ready(read_lab(OWN), read_lab(OWN).member("web1"))
-    assert (
-        own.ssh("web1", "readlink /proc/self/ns/net; systemctl is-system-running --wait").stdout not in first
-    )
+    assert own.ssh("web1", "readlink /proc/self/ns/net; systemctl is-system-running --wait").stdout not in first
     own.ssh("web1", "sudo systemctl poweroff", check=False)
     _wait(lambda: own.status("web1").pid == 0)
     own.boot("web1")
@@ -210,9 +198,7 @@ def test_labs_live_side_by_side_and_end_one_by_one(lab: LabHandle, own: LabHandl
 def test_down_leaves_nothing_of_the_lab_on_this_machine(own: LabHandle) -> None:
     own.up(WEB2)
     found = traces(OWN)
-    assert {"mounts", "processes", "links", "loops", "groups", "files"} <= set(found), (
-        "the search must find a lab"
-    )
+    assert {"mounts", "processes", "links", "loops", "groups", "files"} <= set(found), "the search must find a lab"
     names = [machine.machine_name(read_lab(OWN), member) for member in read_lab(OWN).members]
     own.down()
     assert traces(OWN) == {}

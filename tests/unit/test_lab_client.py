@@ -22,9 +22,7 @@ def resolve(text: str, host: str, tmp_path: Path) -> dict[str, str]:
     """What OpenSSH itself makes of an ssh_config."""
     file = tmp_path / "config"
     file.write_text(text)
-    printed = subprocess.run(
-        ("ssh", "-G", "-F", str(file), host), capture_output=True, text=True, check=True
-    ).stdout
+    printed = subprocess.run(("ssh", "-G", "-F", str(file), host), capture_output=True, text=True, check=True).stdout
     return dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
 
 
@@ -42,9 +40,7 @@ def test_known_hosts_has_each_host_by_name_and_by_both_addresses(tmp_path: Path)
     file = tmp_path / "known_hosts"
     file.write_text(known_hosts(LAB, keys))
     for name in ("web2", "10.83.7.11", "fd83:7761:7270:7::b"):
-        found = subprocess.run(
-            ("ssh-keygen", "-F", name, "-f", str(file)), capture_output=True, text=True, check=True
-        )
+        found = subprocess.run(("ssh-keygen", "-F", name, "-f", str(file)), capture_output=True, text=True, check=True)
         assert keys["web2"].split()[1] in found.stdout
 
 
@@ -89,9 +85,7 @@ def test_a_person_who_is_not_root_is_told_to_use_sudo(monkeypatch: pytest.Monkey
     assert "sudo" in refused.value.hint
 
 
-def test_what_is_missing_is_named_by_package_and_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_what_is_missing_is_named_by_package_and_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(requirement, "PATH", str(tmp_path))
     assert requirement.missing_packages().count("openssh-client") == 1
     assert "systemd-container" in requirement.missing_packages()

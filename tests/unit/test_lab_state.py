@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from warpbeam.error import Misuse, Refused
-from warpbeam.lab import state
+from warpbeam.lab import lifetime, state
 from warpbeam.lab.lifetime import merge
 from warpbeam.lab.state import HostSpec, Lab, Member, check_names, check_suite, default_hosts, locked
 
-LAYERS = {"host": ("/cache/host",), "build": ("/cache/build", "/cache/host")}
+LAYERS: lifetime.Layers = {"host": ("/cache/host",), "build": ("/cache/build", "/cache/host")}
 
 
 @pytest.fixture(autouse=True)

@@ -33,9 +33,7 @@ def hierarchies(mountinfo: str) -> tuple[Path, ...]:
         if kind == "cgroup2" or (kind == "cgroup" and "name=systemd" in options.split(",")):
             found.append(Path(before.split()[4]))
     if not found:
-        raise Refused(
-            "no control groups are mounted on this machine", "mount -t cgroup2 cgroup2 /sys/fs/cgroup"
-        )
+        raise Refused("no control groups are mounted on this machine", "mount -t cgroup2 cgroup2 /sys/fs/cgroup")
     return tuple(dict.fromkeys(found))
 
 

@@ -166,9 +166,7 @@ def power_loss(lab: Lab, member: Member) -> None:
     """
     leader = cgroup.leader(lab.name, member.name)
     if leader is None:
-        raise Failed(
-            f"{member.name} of lab {lab.name} does not run", f"`fab lab.boot {member.name}` boots it"
-        )
+        raise Failed(f"{member.name} of lab {lab.name} does not run", f"`fab lab.boot {member.name}` boots it")
     disk = os.open(f"/proc/{leader}/root/opt", os.O_RDONLY | os.O_DIRECTORY)
     try:
         cgroup.freeze(lab.name, member.name)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from warpbeam.error import Refused
+from warpbeam.error import Failed, Refused
 from warpbeam.lab.command import run
 from warpbeam.lab.state import LABS, Lab, Member, find_lab, known_labs
 
@@ -53,9 +53,7 @@ def free_network(taken: Iterable[str], reserved: Iterable[int]) -> int:
         clash = any(own.version == other.version and own.overlaps(other) for own in ours for other in used)
         if number not in numbers and not clash:
             return number
-    raise Refused(
-        "no subnet of 10.83.0.0/16 is free on this machine", "take a lab down: `fab lab.down --name NAME`"
-    )
+    raise Refused("no subnet of 10.83.0.0/16 is free on this machine", "take a lab down: `fab lab.down --name NAME`")
 
 
 def choose_network() -> int:
@@ -93,8 +91,15 @@ def plug_in(lab: Lab, member: Member) -> None:
 
 def drop_link(name: str) -> None:
     """Remove a network device, where it exists."""
-    if Path("/sys/class/net", name).exists():
+    device = Path("/sys/class/net", name)
+    if not device.exists():
+        return
+    try:
         run("ip", "link", "delete", name)
+    except Failed:
+        # The kernel removes a killed host's end in its own time, and may have been quicker.
+        if device.exists():
+            raise
 
 
 def machine_name(lab: Lab, member: Member) -> str:

@@ -114,9 +114,7 @@ def layers(suite: Suite, kind: Kind, tell: Tell) -> tuple[str, ...]:
                 tell(Step(host="", name=f"making the root file system of a {suite} host (once, about 40 s)"))
                 _make(recipe, tell, _make_host)
             else:
-                tell(
-                    Step(host="", name=f"adding Elixir and Erlang for {suite} build hosts (once, about 30 s)")
-                )
+                tell(Step(host="", name=f"adding Elixir and Erlang for {suite} build hosts (once, about 30 s)"))
                 _make(recipe, tell, _make_build)
     return tuple(str(recipe.directory) for recipe in chain)
 
@@ -236,9 +234,7 @@ def _own_sources(suite: Suite) -> str:
 def _proxies() -> tuple[str, ...]:
     """This machine's apt proxies, as lines of apt.conf."""
     settings = run("apt-config", "dump").splitlines()
-    return tuple(
-        line for line in settings if line.startswith(("Acquire::http::Proxy", "Acquire::https::Proxy"))
-    )
+    return tuple(line for line in settings if line.startswith(("Acquire::http::Proxy", "Acquire::https::Proxy")))
 
 
 def _teller(tell: Tell) -> Callable[[str], None]:
