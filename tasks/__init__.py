@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from invoke import Collection, Exit, Task
 
@@ -41,13 +42,13 @@ def assemble(project: Path, inventory: Path) -> Collection:
     return namespace
 
 
-def _word(name: str, file: Path) -> Task:
+def _word(name: str, file: Path) -> Task[Any]:
     """The task that means "use this inventory for what follows"; the executor never calls its body."""
 
     def body(c: object) -> None:
         raise NotImplementedError
 
     body.__doc__ = f"(environment) Use inventory/{file.name} for the tasks that follow."
-    word = Task(body, name=name, auto_shortflags=False)
-    word.environment = file
+    word: Task[Any] = Task(body, name=name, auto_shortflags=False)
+    vars(word)["environment"] = file
     return word

@@ -67,7 +67,7 @@ def remote_console(c: Any, host: str = "") -> None:
     argv = console_argv(here.fleet, one_host(here.fleet, host))
     here.close()
     sys.stdout.flush()
-    # OpenSSH itself has the terminal from here on: no copy of its own between keys and node, and its exit status is ours.
+    # OpenSSH itself has the terminal from here on: nothing of ours is between keys and node; its exit status is ours.
     os.execvp(argv[0], argv)  # noqa: S606 (no shell; an argument list made by openssh_argv)
 
 
@@ -126,16 +126,20 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
         "slot": "only this slot's, a or b",
     },
 )
-def logs(
-    c: Any, follow: bool = False, lines: str = "", since: str = "", grep: str = "", slot: str = ""
-) -> None:
+def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: str = "", slot: str = "") -> None:
     """Show the app's journal of every host, each line with its host."""
     from warpbeam.logs import show_logs
     from warpbeam.session import session
 
     here = session(c)
     show_logs(
-        here.fleet, here.report.output(prefixed=True), follow=follow, lines=lines, since=since, grep=grep, slot=slot
+        here.fleet,
+        here.report.output(prefixed=True),
+        follow=follow,
+        lines=lines,
+        since=since,
+        grep=grep,
+        slot=slot,
     )
 
 

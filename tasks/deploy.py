@@ -8,7 +8,6 @@ from invoke import Collection, task
 
 HELP = {
     "ref": "the commit, branch or tag to deploy (default HEAD)",
-    "dirty": "deploy the working tree as it stands, uncommitted changes included",
     "force": "put the release live again where it is live already",
     "no-migrate": "do not run the migrations",
 }
@@ -17,10 +16,19 @@ HELP = {
 @task(
     default=True,
     auto_shortflags=False,
-    help={**HELP, "release": "`live`: what the other hosts run, for a host that joins them, instead of a commit"},
+    help={
+        **HELP,
+        "dirty": "deploy the working tree as it stands, uncommitted changes included",
+        "release": "`live`: what the other hosts run, for a host that joins them, instead of a commit",
+    },
 )
 def deploy(
-    c: Any, ref: str = "", release: str = "", dirty: bool = False, force: bool = False, no_migrate: bool = False
+    c: Any,
+    ref: str = "",
+    release: str = "",
+    dirty: bool = False,
+    force: bool = False,
+    no_migrate: bool = False,
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam import delivery
@@ -35,7 +43,7 @@ def deploy(
 
     def artifact() -> delivery.Artifact:
         if release:
-            return delivery.live_artifact(here.fleet, here.everyone, here.project, here.tell)
+            return delivery.live_artifact(here.fleet, here.project, here.tell)
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
         return delivery.build_on_host(here.fleet, here.project, source, here.tell)
 
@@ -43,14 +51,14 @@ def deploy(
 
 
 @task(default=True, auto_shortflags=False, help=HELP)
-def local(c: Any, ref: str = "HEAD", dirty: bool = False, force: bool = False, no_migrate: bool = False) -> None:
+def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = False) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
     from warpbeam import delivery
     from warpbeam.session import session
 
     here = session(c)
     fleet = here.local_fleet
-    source = delivery.source_of(fleet, here.project, ref, dirty=dirty)
+    source = delivery.source_of(fleet, here.project, ref)
     delivery.deploy(
         fleet,
         lambda: delivery.build_on_host(fleet, here.project, source, here.tell),
@@ -60,7 +68,10 @@ def local(c: Any, ref: str = "HEAD", dirty: bool = False, force: bool = False, n
     )
 
 
-@task(auto_shortflags=False, help={"to": "the release, version or commit to go back to (default: the one before)"})
+@task(
+    auto_shortflags=False,
+    help={"to": "the release, version or commit to go back to (default: the one before)"},
+)
 def rollback(c: Any, to: str = "") -> None:
     """Put the release before the live one live again on this machine, without ssh."""
     from warpbeam.delivery import go_back

@@ -11,18 +11,20 @@ from invoke import Exit, task
     name="setup",
     auto_shortflags=False,
     help={
+        "local": "set up this machine itself, without ssh, for deploy.local",
         "check": "only tell what would change; exit 5 when something would",
         "rotate-cookie": "give every host a new Erlang cookie; restart the app afterwards",
     },
 )
-def set_up_hosts(c: Any, check: bool = False, rotate_cookie: bool = False) -> None:
+def set_up_hosts(c: Any, check: bool = False, rotate_cookie: bool = False, local: bool = False) -> None:
     """Make the hosts ready, as admin: users, directories, secrets, units, root door, firewall."""
     from warpbeam.event import Settled
     from warpbeam.provision import set_up
     from warpbeam.session import session
 
     here = session(c)
-    changed = set_up(here.fleet, here.everyone, here.tell, rotate_cookie=rotate_cookie, dry=check)
+    fleet = here.local_fleet if local else here.fleet
+    changed = set_up(fleet, here.tell, rotate_cookie=rotate_cookie, dry=check)
     if not changed:
         here.tell(Settled("", "nothing to change: every host is as the inventory says"))
     elif check:

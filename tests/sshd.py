@@ -62,9 +62,7 @@ class Sshd(msgspec.Struct, frozen=True):
 
 
 def keygen(file: Path, kind: str = "ed25519", passphrase: str = "") -> None:
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", file.name, "-f", str(file)], check=True
-    )
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", file.name, "-f", str(file)], check=True)
 
 
 def free_port() -> int:

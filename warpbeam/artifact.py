@@ -75,7 +75,7 @@ def artifact_key(tree: str, mix_env: str, flavor: str, env: dict[str, str], tool
 
 
 class Store:
-    """The artifacts of one app on this machine: `KEY.tar.gz` and `KEY.json` in one directory, private to their owner."""
+    """The artifacts of one app on this machine: `KEY.tar.gz` and `KEY.json` in a private directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -109,7 +109,8 @@ class Store:
         """
         if digest != manifest.sha256:
             raise Failed(
-                "the artifact arrived damaged: its checksum differs from the build host's", "run the same command again"
+                "the artifact arrived damaged: its checksum differs from the build host's",
+                "run the same command again",
             )
         tarball = self.directory / f"{key}.tar.gz"
         self._incoming(key).replace(tarball)

@@ -115,7 +115,11 @@ def build(
         if carry is None:
             raise Misuse("a dirty tree cannot be built here", "commit it")
         tell(Step(shell.name, "carry the working tree"))
-        carry(source.directory, f"{inventory.root}/build/src", ["/.git", "/_build", "/deps", *_anchored(ignored_files(source))])
+        carry(
+            source.directory,
+            f"{inventory.root}/build/src",
+            ["/.git", "/_build", "/deps", *_anchored(ignored_files(source))],
+        )
     phase = MakeRelease(
         root=str(inventory.root),
         release=inventory.release_name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,13 +63,13 @@ def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
     return None
 
 
-def live_artifact(fleet: Fleet, everyone: Sequence[Host], project: Path, tell: Tell) -> Artifact:
+def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Artifact:
     """The artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
 
     Raises:
         Refused: they run different ones or none, or this machine no longer has it and its commit is unknown here.
     """
-    app_hosts = [host for host in everyone if "app" in host.roles]
+    app_hosts = [host for host in fleet.inventory.all_hosts.values() if "app" in host.roles]
     chosen = set(fleet.inventory.hosts)
     facts = look(fleet, app_hosts, tell)
     live: dict[str, Release] = {}
@@ -91,14 +91,22 @@ def live_artifact(fleet: Fleet, everyone: Sequence[Host], project: Path, tell: T
     artifact = kept_artifact(fleet, project, release.artifact.sha256)
     if artifact is None:
         if release.artifact.dirty:
-            raise Refused(f"{release.label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
+            raise Refused(
+                f"{release.label} was built from a dirty tree and is not kept on this machine",
+                "deploy a commit",
+            )
         tell(Note("", f"{release.label} is not kept on this machine: building its commit again"))
         artifact = build_on_host(fleet, project, source_of(fleet, project, release.artifact.commit), tell)
     return artifact
 
 
 def deploy(
-    fleet: Fleet, get_artifact: Callable[[], Artifact], tell: Tell, *, force: bool = False, migrate: bool = True
+    fleet: Fleet,
+    get_artifact: Callable[[], Artifact],
+    tell: Tell,
+    *,
+    force: bool = False,
+    migrate: bool = True,
 ) -> Plan:
     """Put an artifact live on every app host of the fleet.
 
@@ -111,9 +119,7 @@ def deploy(
         holding(fleet, hosts, "deploy", artifact.label, manifest_lines(artifact), tell) as lease,
         Uploader(artifact) as uploader,
     ):
-        plan = plan_deploy(
-            fleet.inventory, lease.facts, artifact, datetime.now(UTC), force=force, migrate=migrate
-        )
+        plan = plan_deploy(fleet.inventory, lease.facts, artifact, datetime.now(UTC), force=force, migrate=migrate)
         tell_plan(plan, tell)
         roll_out(fleet, plan, lease, uploader, tell)
     if plan.idle:
@@ -126,7 +132,10 @@ def go_back(fleet: Fleet, tell: Tell, *, to: str = "", skip: frozenset[str] = fr
     hosts = [host for host in _app_hosts(fleet) if host.name not in skip]
     unknown = skip - set(fleet.inventory.hosts)
     if unknown:
-        raise Misuse(f"--skip: there is no host {', '.join(sorted(unknown))}", f"there is: {', '.join(fleet.inventory.hosts)}")
+        raise Misuse(
+            f"--skip: there is no host {', '.join(sorted(unknown))}",
+            f"there is: {', '.join(fleet.inventory.hosts)}",
+        )
     if not hosts:
         raise Misuse("--skip: every host is skipped", "leave one")
     with holding(fleet, hosts, "rollback", to, (), tell) as lease:

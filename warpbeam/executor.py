@@ -32,9 +32,14 @@ class Interrupted(KeyboardInterrupt):
 class Executor(invoke.Executor):
     """Runs the tasks of one command line in order, over one session."""
 
+    @property
+    def _line(self) -> Any:
+        """What `fab` parsed of its own command line."""
+        return self.core
+
     def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run `tasks` and what follows `--`; raises `invoke.Exit` with the exit code of the first failure."""
-        debug = bool(self.core and self.core[0].args.debug.value)
+        debug = bool(self._line[0].args.debug.value)
         with _signals_as_interrupt():
             session: Session | None = None
             try:
@@ -64,7 +69,7 @@ class Executor(invoke.Executor):
         # Fabric loads collection and environment settings only just before each task; we need them before the first.
         self.config.load_collection(self.collection.configuration())
         self.config.load_shell_env()
-        hosts = self.core[0].args.hosts.value or ""
+        hosts = self._line[0].args.hosts.value or ""
         words = self.collection.tasks.values()
         return Session(
             environments={word.name: word.environment for word in words if hasattr(word, "environment")},
@@ -86,10 +91,10 @@ class Executor(invoke.Executor):
                 continue
             dangling = ""
             results[call.task] = self._call(session, call)
-        if self.core.remainder:
+        if self._line.remainder:
             from warpbeam.command import run_command
 
-            run_command(session.fleet, self.core.remainder, session.report)
+            run_command(session.fleet, self._line.remainder, session.report)
         elif dangling:
             raise Misuse(
                 f"`fab {dangling}` chooses an environment but names no task",
@@ -109,7 +114,9 @@ def _signals_as_interrupt() -> Iterator[None]:
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signal.Signals(signum).name)
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # `nohup fab …` asked for HUP to be ignored.
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield
     finally:
@@ -139,5 +146,8 @@ def _print_bug(bug: Exception, debug: bool) -> None:
         traceback.print_exception(bug)
     # An exception's text may hold a command or a value; its type and place do not.
     place = traceback.extract_tb(bug.__traceback__)[-1]
-    print(f"error: a fault in Warpbeam itself: {type(bug).__name__} at {place.filename}:{place.lineno}", file=sys.stderr)
+    print(
+        f"error: a fault in Warpbeam itself: {type(bug).__name__} at {place.filename}:{place.lineno}",
+        file=sys.stderr,
+    )
     print("  hint: `fab -d` shows the traceback; it may hold values of your configuration", file=sys.stderr)

@@ -78,7 +78,7 @@ def table_rows(fleet: Fleet, tables: dict[str, Table]) -> list[dict[str, Any]]:
     inventory = fleet.inventory
     rows = []
     for name, table in tables.items():
-        want = str(inventory.http.slots[SLOTS.index(table.live)]) if table.live in SLOTS else ""  # type: ignore[arg-type]
+        want = str(inventory.http.slots[SLOTS.index(table.live)]) if table.live in SLOTS else ""
         row: dict[str, Any] = {
             "host": name,
             "public": inventory.http.port,

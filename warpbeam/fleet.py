@@ -6,8 +6,11 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from warpbeam.error import Problem
 from warpbeam.event import Tell
@@ -20,6 +23,9 @@ A = TypeVar("A")
 
 # `deploy` owns /opt/ORG/APP; `admin` may become root. (The app's own user never logs in.)
 Identity = Literal["deploy", "admin"]
+
+# The name of this machine in a local fleet.
+HERE = "localhost"
 
 
 class Fleet:
@@ -75,6 +81,15 @@ class Fleet:
         """
         return everywhere(hosts, work, jobs=self.jobs, interrupt=self.interrupt)
 
+    def carry(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], tell: Tell) -> None:
+        """Make `target` on `host` like `directory` of this machine, by rsync. Raises what `rsync.carry` raises."""
+        from warpbeam.connection import Connection
+        from warpbeam.rsync import carry
+
+        shell = self.shell(host)
+        assert isinstance(shell, Connection)  # noqa: S101 (only a local fleet has others)
+        carry(shell, directory, target, leave_out, tell)
+
     def interrupt(self) -> None:
         """End what runs on every host."""
         for shell in list(self._shells.values()):
@@ -87,6 +102,20 @@ class Fleet:
             with suppress(Exception):
                 shell.close()
         self._shells.clear()
+
+
+class LocalFleet(Fleet):
+    """This machine, as if it were the environment's only host, in every role; nothing goes over ssh."""
+
+    def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
+        here = Host(name=HERE, roles=("app", "build", "migrate"))
+        alone = msgspec.structs.replace(inventory, hosts={HERE: here}, all_hosts={HERE: here})
+        super().__init__(alone, sudo_password)
+
+    def _connect(self, host: Host, identity: Identity) -> Shell:
+        from warpbeam.local import local_shell
+
+        return local_shell(self.inventory.users.deploy if identity == "deploy" else None)
 
 
 def everywhere(

@@ -162,7 +162,12 @@ def _app_files(inventory: Inventory, secrets: dict[str, str], cookie: str) -> li
     ]
     for slot in SLOTS:
         files.append(
-            File(f"{where}/slot-{slot}.env", render("slot.env.j2", inventory, slot=slot), "600", needs="restart")
+            File(
+                f"{where}/slot-{slot}.env",
+                render("slot.env.j2", inventory, slot=slot),
+                "600",
+                needs="restart",
+            )
         )
         files.append(redirect_file(inventory, slot))
     return files
@@ -205,23 +210,27 @@ def _environment() -> Environment:
 
 def render(template: str, inventory: Inventory, **more: Any) -> str:
     """The text of a template for this environment."""
-    return _environment().get_template(template).render(
-        org=inventory.org,
-        app=inventory.app,
-        release_name=inventory.release_name,
-        deploy_user=inventory.users.deploy,
-        app_user=inventory.app_user,
-        root=str(inventory.root),
-        etc=etc(inventory),
-        door=door(inventory),
-        door_version=DOOR_VERSION,
-        door_verbs=SUDO_VERBS,
-        sudo_verbs=SUDO_VERBS,
-        read_and_evaluate=READ_AND_EVALUATE,
-        public_port=inventory.http.port,
-        port={slot: inventory.port(slot) for slot in SLOTS},
-        dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
-        # The VM's own drain, and five seconds for it to notice.
-        stop_seconds=int(inventory.deploy.drain) + 5,
-        **more,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            org=inventory.org,
+            app=inventory.app,
+            release_name=inventory.release_name,
+            deploy_user=inventory.users.deploy,
+            app_user=inventory.app_user,
+            root=str(inventory.root),
+            etc=etc(inventory),
+            door=door(inventory),
+            door_version=DOOR_VERSION,
+            door_verbs=SUDO_VERBS,
+            sudo_verbs=SUDO_VERBS,
+            read_and_evaluate=READ_AND_EVALUATE,
+            public_port=inventory.http.port,
+            port={slot: inventory.port(slot) for slot in SLOTS},
+            dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
+            # The VM's own drain, and five seconds for it to notice.
+            stop_seconds=int(inventory.deploy.drain) + 5,
+            **more,
+        )
     )

@@ -228,7 +228,7 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
             # A default can clash with what was written; what was written is what can be shown.
             lines = {key: line for key in clash.keys if (line := line_of(tree, key))}
             key, line = next(iter(lines.items()), (clash.keys[0], tree.line))
-            raise Flaw(line, key, clash.message, clash.hint)  # noqa: TRY301
+            raise Flaw(line, key, clash.message, clash.hint)
         placed = _placed(inventory, file)
     except Flaw as flaw:
         raise Misuse(f"{seen(file)}:{flaw}", flaw.hint) from None

@@ -26,7 +26,7 @@ def show_logs(
         Misuse: a value cannot be one.
         Failed: a host's journal cannot be read; the others' was shown.
     """
-    if lines and not (lines.isdigit() and len(lines) <= 6):  # noqa: PLR2004 (the door takes six digits)
+    if lines and not (lines.isdigit() and len(lines) <= 6):
         raise Misuse(f"--lines {lines}: expected a number of lines")
     count = int(lines) if lines else None if since else 100
     text = logs_input(count, since, grep, slot, follow=follow)

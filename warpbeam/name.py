@@ -68,9 +68,7 @@ VariableName = Annotated[
     ),
 ]
 VariableValue = Annotated[str, Meta(pattern=r"^[^\0]*\Z", description="text (without NUL characters)")]
-Seconds = Annotated[
-    float, Meta(gt=0, le=86400, description="a number of seconds, more than 0 and at most 86400")
-]
+Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds, more than 0 and at most 86400")]
 # systemd takes a TimeoutStopSec=0 for "for ever"; a deploy that waits longer than an hour is a mistake.
 DrainSeconds = Annotated[float, Meta(ge=1, le=3600, description="a number of seconds from 1 to 3600")]
 # What RFC 3986 allows in a path and a query, less what a shell would take for more than text.
@@ -104,9 +102,7 @@ Expression = Annotated[
         description='an Elixir expression on one line, such as "Hello.Release.migrate()"',
     ),
 ]
-ShellCommand = Annotated[
-    str, Meta(pattern=r"^[^\0]*[^\0\s][^\0]*\Z", description="a command for this machine's shell")
-]
+ShellCommand = Annotated[str, Meta(pattern=r"^[^\0]*[^\0\s][^\0]*\Z", description="a command for this machine's shell")]
 
 
 def is_public_key(text: str) -> bool:

@@ -14,9 +14,8 @@ from warpbeam.event import Tell
 from warpbeam.facts import Holder, Release
 from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
-from warpbeam.inventory import Host, Slot
+from warpbeam.inventory import Host
 from warpbeam.phase import Phase, render
-
 
 
 class State(msgspec.Struct, frozen=True):
@@ -207,7 +206,7 @@ def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow
     """What the root door's `logs` reads. Raises: Misuse, where a value cannot be one."""
     if slot not in ("", "a", "b"):
         raise Misuse(f"--slot {slot}: expected a or b")
-    if "\n" in since + pattern or max(len(since), len(pattern)) > 250:  # noqa: PLR2004 (the door reads 255)
+    if "\n" in since + pattern or max(len(since), len(pattern)) > 250:
         raise Misuse("--since and --grep take one line of at most 250 characters")
     return "\n".join([str(count) if count is not None else "", since, pattern, slot, "yes" if follow else "no", ""])
 
@@ -216,14 +215,14 @@ def evaluate(fleet: Fleet, hosts: list[Host], verb: str, expression: str, show: 
     """Evaluate an expression by `rpc` or `eval` on each host and show what it prints.
 
     Raises:
-        Failed: it raised on a host, or the node is not there.
+        Failed: it raised on a host, or the node is not there; its code is the exit status there.
     """
     for host in hosts:
         status = converse(fleet, host, verb, expression, lambda piece, name=host.name: show(name, piece))  # type: ignore[misc]
         if status != 0:
-            raise Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
-
-
+            failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
+            failed.code = status
+            raise failed
 
 
 def _silent(event: object) -> None:

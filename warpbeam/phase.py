@@ -133,7 +133,7 @@ def run(shell: Shell, phase: Phase[A], tell: Tell, body: Iterable[bytes] = ()) -
             ) from None
         return answer
     hint = "`fab ENV status` reads back what is running"
-    if status == 0 or status >= 128:  # noqa: PLR2004 (128+N: ended by signal N)
+    if status == 0 or status >= 128:
         raise Lost(f"{_on(shell)}{phase.script} ended without an answer (status {status})", hint, tuple(said))
     raise Failed(f"{_on(shell)}{phase.script} failed with status {status}", hint, tuple(said))
 

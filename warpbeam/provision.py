@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets as entropy
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -132,9 +132,7 @@ def difference(want: Footprint, found: Found, name: str) -> Difference:
     for directory in want.directories:
         there = found.paths.get(directory.path)
         if there is not None and there.kind != "directory":
-            raise Refused(
-                f"{name}: {directory.path} is a {there.kind}; expected a directory", "move it out of the way"
-            )
+            raise Refused(f"{name}: {directory.path} is a {there.kind}; expected a directory", "move it out of the way")
     return Difference(
         users=tuple(user for user in want.users if user.name not in found.users),
         directories=tuple(item for item in want.directories if not _same_directory(item, found.paths.get(item.path))),
@@ -202,13 +200,12 @@ def read_deploy_keys(inventory: Inventory) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def set_up(
-    fleet: Fleet, everyone: Sequence[Host], tell: Tell, *, rotate_cookie: bool = False, dry: bool = False
-) -> bool:
+def set_up(fleet: Fleet, tell: Tell, *, rotate_cookie: bool = False, dry: bool = False) -> bool:
     """Make every host of the fleet what its roles need; true when anything was (or, `dry`, would be) changed.
 
+    App hosts that -H leaves out are asked for the cookie, so that a new host joins them.
+
     Parameters:
-        everyone: all hosts of the environment, also those that -H leaves out: they are asked for the cookie.
         rotate_cookie: give all hosts a new cookie.
         dry: only tell what would change.
 
@@ -220,9 +217,10 @@ def set_up(
     secrets = fetch_secrets(inventory)
     keys = read_deploy_keys(inventory)
     chosen = list(inventory.hosts.values())
-    askable = {host.name: host for host in everyone if "app" in host.roles} | {host.name: host for host in chosen}
+    asked = {host.name: host for host in inventory.all_hosts.values() if "app" in host.roles}
+    asked |= inventory.hosts
 
-    found = fleet.everywhere(list(askable.values()), lambda host: _inspect(fleet, host, tell))
+    found = fleet.everywhere(list(asked.values()), lambda host: _inspect(fleet, host, tell))
     problem = first_problem(found)
     if problem is not None:
         raise _together(found, "nothing was changed on any host") from problem
@@ -241,15 +239,15 @@ def set_up(
         if not isinstance(result, Problem):
             count = len(plans[name].sentences())
             tell(Settled(name, f"set up, {count} changes" if count else "set up already, nothing to change"))
-            if any("restart" in file.needs for file in plans[name].files) and _was_set_up(facts[name], inventory):
+            if any("restart" in file.needs for file in plans[name].files) and _is_live(facts[name], inventory):
                 tell(Warn(name, f"the running app keeps its old settings until `fab {inventory.name} restart`"))
     if first_problem(results) is not None:
         raise _together(results, "run setup again when it is mended: it goes on from here")
     return any(plans.values())
 
 
-def _was_set_up(found: Found, inventory: Inventory) -> bool:
-    return f"{etc(inventory)}/app.env" in found.paths
+def _is_live(found: Found, inventory: Inventory) -> bool:
+    return f"{inventory.root}/current" in found.paths
 
 
 def _together(results: Mapping[str, object], ending: str) -> Problem:
@@ -270,7 +268,7 @@ def _inspect(fleet: Fleet, host: Host, tell: Tell) -> Found:
     is_app = "app" in host.roles
     phase = Inspect(
         users=tuple(user.name for user in want.users),
-        paths=tuple(_paths(want)),
+        paths=(*_paths(want), f"{inventory.root}/current"),
         units=want.units,
         cookie_file=f"{etc(inventory)}/cookie.env" if is_app else "",
         programs=("nft", "sudo", "visudo", "setpriv", "ss", "flock") if is_app else ("tar",),

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
@@ -130,15 +130,21 @@ class Report:
             if not (set(row) <= {"host", "problem"}):
                 print(_line(texts, widths, room))
             if row.get("problem"):
-                print(f"{row.get('host', '')}: {row['problem']}" if set(row) <= {"host", "problem"} else f"  ^ {row['problem']}")
+                print(
+                    f"{row.get('host', '')}: {row['problem']}"
+                    if set(row) <= {"host", "problem"}
+                    else f"  ^ {row['problem']}"
+                )
         sys.stdout.flush()
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
-        """Print what a deploy would do: per host from what to what, then the commits and migrations, once if they agree."""
+        """Print what a deploy would do: per host from what to what, then what goes out, once if they agree."""
         if as_json:
             self.table(rows, as_json=True)
             return
-        self.table([{"host": row["host"], "from": row["from"], "to": row["to"], "change": row["change"]} for row in rows])
+        self.table(
+            [{"host": row["host"], "from": row["from"], "to": row["to"], "change": row["change"]} for row in rows]
+        )
         shown: list[object] = []
         for row in rows:
             what = (row["commits"], row["migrations"])
@@ -239,7 +245,7 @@ def _cell(name: str, value: Any) -> str:
 def _size(count: float) -> str:
     """Bytes as people read them: 26.1 MB."""
     for unit in ("B", "kB", "MB"):
-        if count < 1000:  # noqa: PLR2004 (SI)
+        if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"

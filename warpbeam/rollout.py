@@ -133,7 +133,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan_deploy(
-    inventory: Inventory, facts: Mapping[str, Facts], artifact: Artifact, now: datetime, *, force: bool, migrate: bool
+    inventory: Inventory,
+    facts: Mapping[str, Facts],
+    artifact: Artifact,
+    now: datetime,
+    *,
+    force: bool,
+    migrate: bool,
 ) -> Plan:
     """How `artifact` goes out. Pure.
 
@@ -224,7 +230,7 @@ def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
     needs = sum(files[index].size for index in have.lacks) + 16 * 1024 * 1024
     if have.free < needs:
         raise Refused(
-            f"{name}: {have.free / 1e6:.0f} MB are free under {artifact.manifest.app}'s releases; expected {needs / 1e6:.0f} MB",
+            f"{name}: {have.free / 1e6:.0f} MB are free for releases; expected {needs / 1e6:.0f} MB",
             "make room; `deploy.keep` says how many releases stay",
         )
     # Some file systems count no inodes and say 0.
@@ -234,12 +240,10 @@ def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
 
 def _version(text: str) -> tuple[int, ...]:
     """The numbers of a text such as `glibc 2.36`."""
-    return tuple(int(part) for part in text.split()[-1].split(".") if part.isdigit())
+    return tuple(int(part) for part in text.rsplit(maxsplit=1)[-1].split(".") if part.isdigit())
 
 
-def plan_rollback(
-    inventory: Inventory, facts: Mapping[str, Facts], to: str, skip: frozenset[str]
-) -> Plan:
+def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str, skip: frozenset[str]) -> Plan:
     """How every host goes back to the release before its live one, or to `to` (its name, or a version or commit). Pure.
 
     Raises:
@@ -286,7 +290,7 @@ def _named(have: Facts, to: str, host: str) -> str:
     fits = [
         release
         for release in have.releases
-        if to in (release.name, release.artifact.version) or (len(to) >= 7 and release.artifact.commit.startswith(to))  # noqa: PLR2004
+        if to in (release.name, release.artifact.version) or (len(to) >= 7 and release.artifact.commit.startswith(to))
     ]
     if not fits:
         known = ", ".join(release.name for release in have.releases) or "none"
@@ -335,15 +339,26 @@ def roll_out(fleet: Fleet, plan: Plan, lease: Lease, uploader: Uploader | None, 
         done.append(step.host.name)
         tell(Settled(step.host.name, f"runs {step.release} {step.label} (was {step.before}), slot {result.slot}"))
     outcome = "failed" if problem else "done"
-    finished = fleet.everywhere(hosts, lambda host: fleet.run(host, _finish(fleet, plan, steps[host.name], lease, began, outcome), tell))
+    finished = fleet.everywhere(
+        hosts,
+        lambda host: fleet.run(host, _finish(fleet, plan, steps[host.name], lease, began, outcome), tell),
+    )
     if problem is not None:
         raise _stopped(plan, problem, done) from None
-    for result in finished.values():
-        if isinstance(result, Problem):
-            raise Failed(f"{result.message}; the new release serves on every host, only the clean-up failed", result.hint, result.details)
+    for ending in finished.values():
+        if isinstance(ending, Problem):
+            text = f"{ending.message}; the new release serves on every host, only the clean-up failed"
+            raise Failed(text, ending.hint, ending.details)
 
 
-def _upload(fleet: Fleet, hosts: Sequence[Host], steps: Mapping[str, HostPlan], lease: Lease, uploader: Uploader, tell: Tell) -> None:
+def _upload(
+    fleet: Fleet,
+    hosts: Sequence[Host],
+    steps: Mapping[str, HostPlan],
+    lease: Lease,
+    uploader: Uploader,
+    tell: Tell,
+) -> None:
     def one(host: Host) -> object:
         facts = lease.facts[host.name]
         return uploader.upload(fleet, host, lease.token, steps[host.name].release, facts.base, facts.lacks, tell)
@@ -359,7 +374,13 @@ def _migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], lease: Lea
     host, inventory = plan.migrate_on, fleet.inventory
     assert host is not None and inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)
     phase = Migrate(
-        str(inventory.root), inventory.app, door(inventory), lease.token, LEASE, steps[host.name].release, inventory.deploy.migrate
+        str(inventory.root),
+        inventory.app,
+        door(inventory),
+        lease.token,
+        LEASE,
+        steps[host.name].release,
+        inventory.deploy.migrate,
     )
     fleet.run(host, phase, tell)
 

@@ -94,9 +94,7 @@ def shape_of(hint: Any) -> Shape:
     bare = args_of(hint)[0] if annotated else hint
     said = {key: value for note in notes for key, value in (note.extra or {}).items()}
     origin, args = origin_of(bare), args_of(bare)
-    kind: Any = {dict: "dict", tuple: "pair", Literal: "literal"}.get(
-        origin, "path" if bare is Path else "value"
-    )
+    kind: Any = {dict: "dict", tuple: "pair", Literal: "literal"}.get(origin, "path" if bare is Path else "value")
     if origin in (Union, types.UnionType):
         kind = "optional"
     elif kind == "pair" and args[-1] is Ellipsis:

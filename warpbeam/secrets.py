@@ -50,8 +50,13 @@ def _read(where: str, secret: Secret, directory: Path) -> bytes:
             raise Misuse(f"{where}: {file} cannot be read: {error.strerror}") from None
     assert secret.command is not None  # noqa: S101 (the type holds exactly one of the three)
     # The command is the inventory author's own, run on their own machine, as a shell would from a terminal.
-    done = subprocess.run(
-        secret.command, shell=True, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False  # noqa: S602
+    done = subprocess.run(  # noqa: S602
+        secret.command,
+        shell=True,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=False,
     )
     if done.returncode != 0:
         raise Misuse(f"{where}: its command failed with status {done.returncode}", "run it by hand to see why")

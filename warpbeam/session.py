@@ -11,7 +11,7 @@ from warpbeam.error import Misuse
 if TYPE_CHECKING:
     from warpbeam.event import Tell
     from warpbeam.fleet import Fleet
-    from warpbeam.inventory import Host, Inventory
+    from warpbeam.inventory import Inventory
     from warpbeam.report import Report
 
 
@@ -41,6 +41,7 @@ class Session:
         self.sudo_password = sudo_password
         self._inventories: dict[str, Inventory] = {}
         self._fleets: dict[str, Fleet] = {}
+        self._local: Fleet | None = None
         self._report: Report | None = None
 
     @property
@@ -77,13 +78,6 @@ class Session:
         return self._inventories[name]
 
     @property
-    def everyone(self) -> list[Host]:
-        """Every host of the environment in force, whatever -H says."""
-        from warpbeam.inventory import read_inventory
-
-        return list(read_inventory(self.environments[self.environment]).hosts.values())
-
-    @property
     def fleet(self) -> Fleet:
         """The hosts of the environment in force, with one connection a host and identity."""
         from warpbeam.fleet import Fleet
@@ -92,6 +86,15 @@ class Session:
         if name not in self._fleets:
             self._fleets[name] = Fleet(self.inventory, self.sudo_password)
         return self._fleets[name]
+
+    @property
+    def local_fleet(self) -> Fleet:
+        """This machine alone, in every role, with the settings of the environment in force."""
+        from warpbeam.fleet import LocalFleet
+
+        if self._local is None:
+            self._local = LocalFleet(self.inventory, self.sudo_password)
+        return self._local
 
     @property
     def report(self) -> Report:
@@ -111,7 +114,7 @@ class Session:
         """End what is shown and every connection."""
         if self._report is not None:
             self._report.close()
-        for fleet in self._fleets.values():
+        for fleet in (*self._fleets.values(), *filter(None, [self._local])):
             fleet.close()
 
 

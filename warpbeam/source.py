@@ -47,25 +47,44 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
     prefix = _git(directory, "rev-parse", "--show-prefix")
     if ref.startswith("-"):
         raise Misuse(f"{ref!r} is no commit", "give a branch, a tag or a commit id")
-    commit = _git(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}",
-                  expect=f"there is no commit {ref!r} in {top}")
+    commit = _git(
+        directory,
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        f"{ref}^{{commit}}",
+        expect=f"there is no commit {ref!r} in {top}",
+    )
     changed = dirty_files(directory)
     dirty = False
     if changed and ref == "HEAD":
         if not allow_dirty:
-            shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())  # noqa: PLR2004
+            shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())
             raise Refused(
                 f"the working tree of {directory} differs from HEAD in {len(changed)} files, which would not be built",
                 "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
                 shown,
             )
         dirty = True
-    tree = _working_tree(top, prefix) if dirty else _git(top, "rev-parse", "--verify", _tree(commit, prefix),
-                                                         expect=f"{prefix or '.'} does not exist in commit {ref!r}")
+    tree = (
+        _working_tree(top, prefix)
+        if dirty
+        else _git(
+            top,
+            "rev-parse",
+            "--verify",
+            _tree(commit, prefix),
+            expect=f"{prefix or '.'} does not exist in commit {ref!r}",
+        )
+    )
     if _run(top, "cat-file", "-e", f"{tree}:mix.exs").returncode != 0:
         raise Misuse(f"{directory} holds no mix.exs at {ref!r}", "see `source` in the inventory")
     if _run(top, "cat-file", "-e", f"{commit}:.gitmodules").returncode == 0:
-        raise Misuse(f"{top} has submodules, which are not carried to the build host", "vendor them or use Mix dependencies")
+        raise Misuse(
+            f"{top} has submodules, which are not carried to the build host",
+            "vendor them or use Mix dependencies",
+        )
     subject = _git(top, "show", "--no-patch", "--format=%s", commit)
     return Source(directory, top, prefix, commit, tree, subject, dirty)
 
@@ -90,7 +109,16 @@ def read_file(source: Source, name: str) -> str | None:
 
 def files_added(source: Source, since: str, directory: str) -> list[str]:
     """The files that came into `directory` of the source since commit `since` (new migrations, for example)."""
-    done = _run(source.top, "diff", "--name-only", "--diff-filter=A", since, source.commit, "--", source.prefix + directory)
+    done = _run(
+        source.top,
+        "diff",
+        "--name-only",
+        "--diff-filter=A",
+        since,
+        source.commit,
+        "--",
+        source.prefix + directory,
+    )
     return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
 
 
@@ -117,7 +145,7 @@ def archive(source: Source) -> Iterator[bytes]:
     """
     paths = ["--", source.prefix] if source.prefix else []
     command = ["git", "-C", str(source.top), "archive", "--format=tar", source.commit, *paths]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:  # noqa: S603
         assert process.stdout is not None and process.stderr is not None  # noqa: S101 (pipes were asked for)
         try:
             while piece := process.stdout.read(PIECE):

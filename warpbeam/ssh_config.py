@@ -231,9 +231,7 @@ def expand(text: str, tokens: Mapping[str, str], name: str) -> str:
 
     def token(match: re.Match[str]) -> str:
         if (value := tokens.get(match[1])) is None:
-            raise Refused(
-                f"{name}: its ssh configuration has %{match[1]} in {text!r}, which Warpbeam cannot follow"
-            )
+            raise Refused(f"{name}: its ssh configuration has %{match[1]} in {text!r}, which Warpbeam cannot follow")
         return value
 
     def variable(match: re.Match[str]) -> str:

@@ -10,7 +10,9 @@ from warpbeam.shell import Heard, Shell
 # Constant, so that nothing is quoted: root's own login needs no sudo.
 AS_ROOT = """sh -c 'if [ "$(id -u)" = 0 ]; then exec bash -s; else exec sudo -n -- bash -s; fi'"""
 # -k: always ask, so that the first line is never taken for the script; sudo reads it a byte at a time.
-AS_ROOT_ASKED = """sh -c 'if [ "$(id -u)" = 0 ]; then read -r _; exec bash -s; else exec sudo -k -S -p "" -- bash -s; fi'"""
+AS_ROOT_ASKED = (
+    """sh -c 'if [ "$(id -u)" = 0 ]; then read -r _; exec bash -s; else exec sudo -k -S -p "" -- bash -s; fi'"""
+)
 
 
 class RootShell:
@@ -45,7 +47,9 @@ class RootShell:
             wants = "password is required" in said
             raise Misuse(
                 f"{self.name}: the admin may not become root: {said.strip().splitlines()[0].removeprefix('sudo: ')}",
-                "give --prompt-for-sudo-password" if wants else "see users.admin in the inventory, and the host's sudoers",
+                "give --prompt-for-sudo-password"
+                if wants
+                else "see users.admin in the inventory, and the host's sudoers",
             )
         return status
 

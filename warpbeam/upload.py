@@ -56,9 +56,7 @@ def regular_files(artifact: Artifact) -> tuple[Item, ...]:
 def about(artifact: Artifact) -> About:
     """What a host keeps beside the release."""
     manifest = artifact.manifest
-    return About(
-        manifest.version, manifest.commit, manifest.subject, manifest.tree, manifest.sha256, manifest.dirty
-    )
+    return About(manifest.version, manifest.commit, manifest.subject, manifest.tree, manifest.sha256, manifest.dirty)
 
 
 class Uploader:
@@ -77,7 +75,14 @@ class Uploader:
         self._scratch.close()
 
     def upload(
-        self, fleet: Fleet, host: Host, token: str, release: str, base: str, lacks: tuple[int, ...], tell: Tell
+        self,
+        fleet: Fleet,
+        host: Host,
+        token: str,
+        release: str,
+        base: str,
+        lacks: tuple[int, ...],
+        tell: Tell,
     ) -> Uploaded:
         """Make `release` complete on `host`, which has everything but `lacks` in its release `base`.
 
@@ -109,7 +114,10 @@ class Uploader:
     def _pack(self, wanted: set[str]) -> Path:
         scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="warpbeam-")))
         packed = scratch / "delta.tar.gz"
-        with tarfile.open(self.artifact.tarball, "r|gz") as source, tarfile.open(packed, "w:gz", compresslevel=6) as target:
+        with (
+            tarfile.open(self.artifact.tarball, "r|gz") as source,
+            tarfile.open(packed, "w:gz", compresslevel=6) as target,
+        ):
             for member in source:
                 name = member.name.removeprefix("./")
                 # Links weigh nothing, so all of them go.

@@ -154,9 +154,7 @@ def test_an_unreadable_file_is_refused(here: Path) -> None:
     assert caught.value.message == "x.yml: expected an inventory, cannot read it: Permission denied"
 
 
-def test_a_file_elsewhere_is_shown_as_it_was_named(
-    here: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_file_elsewhere_is_shown_as_it_was_named(here: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "x.yml"
     elsewhere.write_text("app: hello\n")
     named = Path("..") / elsewhere.relative_to(here.parent)
@@ -186,17 +184,13 @@ def test_names_that_differ_from_the_app_are_taken(here: Path) -> None:
     assert (inventory.app_user, inventory.release_name) == ("runner", "hi")
 
 
-@pytest.mark.parametrize(
-    "written", ["ssh:\n", "users:\n", "env:\n", "secrets: null\n", "http: {}\n", "source: ~\n"]
-)
+@pytest.mark.parametrize("written", ["ssh:\n", "users:\n", "env:\n", "secrets: null\n", "http: {}\n", "source: ~\n"])
 def test_a_part_with_nothing_in_it_is_its_default(here: Path, written: str) -> None:
     assert read(SMALL + written) == read(SMALL)
 
 
 def test_text_that_yaml_once_took_for_something_else_stays_text(here: Path) -> None:
-    inventory = read(
-        SMALL + "env: {A: no, B: on, C: 22:22, D: 1_000, E: 2026-01-01, F: 1.2.3, G: .nan, H: 'null'}\n"
-    )
+    inventory = read(SMALL + "env: {A: no, B: on, C: 22:22, D: 1_000, E: 2026-01-01, F: 1.2.3, G: .nan, H: 'null'}\n")
     assert inventory.env == {
         "A": "no",
         "B": "on",
@@ -222,9 +216,7 @@ def test_long_text_in_a_variable_keeps_its_lines(here: Path) -> None:
     assert read(SMALL + "env:\n  PEM: |\n    a\n    \tb\n").env["PEM"] == "a\n\tb\n"
 
 
-@pytest.mark.parametrize(
-    "address", ["::1", "fe80::1%eth0", "2001:db8::20", "10.0.0.1", "a.example.com", "my_host"]
-)
+@pytest.mark.parametrize("address", ["::1", "fe80::1%eth0", "2001:db8::20", "10.0.0.1", "a.example.com", "my_host"])
 def test_an_address_may_be_a_name_or_of_either_ip(here: Path, address: str) -> None:
     assert read(f"org: a\napp: b\nhosts: {{w: {{address: '{address}'}}}}\n").hosts["w"].address == address
 
@@ -234,9 +226,7 @@ def test_one_machine_with_two_ports_is_two_hosts(here: Path) -> None:
     assert len(read(f"org: a\napp: b\nhosts:\n{hosts}").hosts) == 2
 
 
-def test_paths_are_from_the_inventory_file_on_or_from_the_home_directory(
-    here: Path, monkeypatch: Any
-) -> None:
+def test_paths_are_from_the_inventory_file_on_or_from_the_home_directory(here: Path, monkeypatch: Any) -> None:
     (here / "envs").mkdir()
     file = here / "envs" / "x.yml"
     file.write_text(
@@ -337,9 +327,7 @@ def test_a_file_that_no_word_can_name_is_refused(here: Path, name: str, message:
 
 
 def test_a_directory_that_is_not_there_is_refused(here: Path) -> None:
-    with pytest.raises(
-        Misuse, match=r"^nowhere: expected a directory of inventories, found none: No such file"
-    ):
+    with pytest.raises(Misuse, match=r"^nowhere: expected a directory of inventories, found none: No such file"):
         environments(here / "nowhere")
 
 
@@ -490,9 +478,7 @@ TREES: Any = st.recursive(
 
 
 @given(key=st.sampled_from([*fields(Inventory), "other"]), tree=TREES)
-def test_arbitrary_values_under_any_key_are_read_or_refused(
-    tmp_path_factory: Any, key: str, tree: Any
-) -> None:
+def test_arbitrary_values_under_any_key_are_read_or_refused(tmp_path_factory: Any, key: str, tree: Any) -> None:
     file = tmp_path_factory.getbasetemp() / "values.yml"
     given = {"org": "acme", "app": "hello", "hosts": {"web1": {}}, key: tree}
     text = "".join(f"{name}: {inline(value)}\n" for name, value in given.items())

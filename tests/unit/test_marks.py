@@ -67,10 +67,7 @@ def test_a_scalar_is_what_yaml_1_2_says(written: str, value: object) -> None:
 
 @pytest.mark.parametrize("written", ["0644", "-01", "00", "0x1f", "0o17", "0b11"])
 def test_a_number_that_the_two_yamls_read_differently_is_refused(written: str) -> None:
-    assert (
-        str(flaw_of(f"a: {written}\n"))
-        == f"1: a: expected a decimal number or text in quotes, found {written}"
-    )
+    assert str(flaw_of(f"a: {written}\n")) == f"1: a: expected a decimal number or text in quotes, found {written}"
 
 
 def test_values_have_the_line_of_their_key_and_items_their_own() -> None:
@@ -161,9 +158,7 @@ def test_text_made_of_yamls_own_signs_gives_a_tree_or_a_flaw(text: str) -> None:
 @given(
     st.recursive(
         st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8),
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=3)
-        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=3),
         max_leaves=8,
     )
 )
