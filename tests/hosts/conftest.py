@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import NAME, LabHandle
+from tests.stage import Stage
 from warpbeam.lab.state import default_hosts
 
 HERE = Path(__file__).parent
@@ -31,3 +32,12 @@ def lab() -> Iterator[LabHandle]:
     yield handle
     if os.environ.get("WARPBEAM_KEEP_LAB") != "1":
         handle.down()
+
+
+@pytest.fixture(scope="session")
+def stage(lab: LabHandle, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """The sample app, set up on the lab and deployed once. A test that breaks something leaves it healthy again."""
+    made = Stage(lab, tmp_path_factory.mktemp("stage"))
+    made.fab("setup")
+    made.fab("deploy")
+    return made

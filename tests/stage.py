@@ -1,0 +1,136 @@
+"""An app on the lab's hosts, as a person would have it: a repository, an inventory, and `fab`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.lab import LabHandle
+
+PROJECT = Path(__file__).parent.parent
+ENVIRONMENT = "stage"
+
+
+class Stage:
+    """The sample app, its repository and its environment on the hosts of a lab.
+
+    `fab` runs the real command in a process of its own, as a person would; `settings` can be changed and written anew.
+    """
+
+    def __init__(self, lab: LabHandle, directory: Path) -> None:
+        self.lab = lab
+        self.directory = directory
+        self.source = directory / "hello"
+        self.inventories = directory / "inventory"
+        self.inventories.mkdir()
+        shutil.copytree(PROJECT / "examples" / "hello", self.source, ignore=shutil.ignore_patterns("_build", "deps"))
+        self.git("init", "-q", "-b", "main")
+        self.commit("the first version")
+        state = lab.ssh_config.parent
+        self.settings: dict[str, Any] = {
+            "org": "acme",
+            "app": "hello",
+            "source": str(self.source),
+            "hosts": {
+                "web1": {"roles": ["app", "migrate"]},
+                "web2": {"roles": ["app"]},
+                "build1": {"roles": ["build"]},
+            },
+            "users": {"admin": "admin"},
+            "ssh": {
+                "config": str(lab.ssh_config),
+                "known_hosts": str(state / "known_hosts"),
+                "identities": [str(lab.key)],
+            },
+            "deploy_keys": [f"{lab.key}.pub"],
+            "health": {"deadline": 20},
+            "deploy": {"migrate": "Hello.Release.migrate()", "drain": 5},
+            "env": {"GREETING": "good morning"},
+        }
+        self.write()
+
+    def write(self, name: str = ENVIRONMENT, **changes: Any) -> Path:
+        """Write the inventory (JSON is YAML), with some of its settings changed; returns its file."""
+        file = self.inventories / f"{name}.yml"
+        file.write_text(json.dumps({**self.settings, **changes}, indent=2))
+        return file
+
+    def fab(
+        self,
+        *words: str,
+        environment: str = ENVIRONMENT,
+        expect: int | None = 0,
+        variables: Mapping[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `fab ENVIRONMENT WORDS…`; fails the test unless it ends with `expect` (None: anything)."""
+        done = subprocess.run(
+            self.argv(*words, environment=environment),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd=PROJECT,
+            env={**os.environ, **self.variables, **(variables or {})},
+        )
+        said = f"fab {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        print(said, file=sys.stderr)
+        assert expect is None or done.returncode == expect, said
+        assert "Traceback" not in done.stderr, said
+        return done
+
+    def argv(self, *words: str, environment: str = ENVIRONMENT) -> list[str]:
+        """The command line of `fab` in the environment, for a process of the test's own."""
+        return [str(Path(sys.executable).parent / "fab"), *([environment] if environment else []), *words]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What makes `fab` find this stage's inventories."""
+        return {"WARPBEAM_INVENTORY": str(self.inventories)}
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """`fab status --json`, by host: the row of what is live there."""
+        rows = json.loads(self.fab("status", "--json", expect=None).stdout)
+        return {row["host"]: row for row in rows if row.get("live", True)}
+
+    def releases(self, host: str) -> list[dict[str, Any]]:
+        """`fab releases --json` of one host, newest first."""
+        return [row for row in json.loads(self.fab("releases", "--json").stdout) if row["host"] == host]
+
+    def served(self, host: str, path: str = "/") -> Any:
+        """What the app on `host` answers on port 80, from outside; JSON decoded for `/`."""
+        with urllib.request.urlopen(f"http://{self.lab.address(host)}{path}", timeout=5) as answer:
+            body = answer.read().decode()
+        return json.loads(body) if path == "/" else body
+
+    def version(self, text: str, fault: str = "") -> str:
+        """Commit a version of the app, with a fault built in where one is named (see examples/hello/README.md)."""
+        (self.source / "VERSION").write_text(f"{text}\n")
+        file = self.source / "config" / "fault"
+        file.unlink(missing_ok=True)
+        if fault:
+            file.write_text(f"{fault}\n")
+        return self.commit(f"version {text} {fault}".strip())
+
+    def commit(self, message: str) -> str:
+        """Commit everything, a built-in fault included; returns the commit id."""
+        self.git("add", "--all")
+        if (self.source / "config" / "fault").exists():
+            self.git("add", "--force", "config/fault")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def git(self, *words: str) -> str:
+        """Run git in the app's repository."""
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+        done = subprocess.run(["git", "-C", self.source, *identity, *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
