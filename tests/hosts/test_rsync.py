@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -137,3 +138,17 @@ def test_the_options_of_ssh_become_its_configuration_before_the_users_files() ->
         'Include "~/.ssh/config"',
         'Include "/etc/ssh/ssh_config"',
     ]
+
+
+def test_control_c_ends_it(connection: Connection, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    with (source / "large").open("wb") as large:
+        for _ in range(256):
+            large.write(os.urandom(1 << 20))
+    threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        carry(connection, source, str(tmp_path / "target"))
+    assert time.monotonic() - began < 4
+    assert not (tmp_path / "target" / "large").exists()
