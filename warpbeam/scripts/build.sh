@@ -74,8 +74,10 @@ step package
 # Whatever the builder's umask was, the app's group can read all of it.
 chmod -R u+rwX,go+rX,go-w -- "$out"
 tarball=$build/$key.tar.gz
-# The same source gives the same bytes: sorted names, no owner; times are of no use to a release.
-tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --directory="$out" . | gzip -n >"$tarball.new"
+# The same source gives the same bytes: sorted names, no owner; times are of no use to a release. No directories: a host makes
+# its own, and tar would take their set-group-ID bit away again.
+(cd -- "$out" && find . \( -type f -o -type l \) -printf '%P\0' | sort -z |
+  tar -c --null --verbatim-files-from --files-from=- --owner=0 --group=0 --numeric-owner --mtime=@0) | gzip -n >"$tarball.new"
 mv -f -- "$tarball.new" "$tarball"
 cd -- "$out"
 declare -A sums=()

@@ -24,7 +24,7 @@ fi
 
 step receive
 # tar replaces a file by unlinking it first, so a link's other names keep their content.
-tar -xz --no-same-owner --no-same-permissions --no-overwrite-dir ||
+tar -xz --no-same-owner --no-same-permissions ||
   fail 'the upload could not be unpacked (is the disk full?)' "$(df -h -- "$releases" | tail -n 1)"
 
 step verify
