@@ -150,8 +150,8 @@ class ProxyCommand:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
                 ["/bin/sh", "-c", f"exec {command}"],
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=self._complaints,
                 start_new_session=True,
             )

@@ -4,6 +4,9 @@ Paramiko's own way loads every key of the agent whatever IdentitiesOnly says, an
 that holds their passphrase.
 """
 
+# Paramiko's functions have no types.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import base64
@@ -67,7 +70,7 @@ class Keys(AuthStrategy):
     def authenticate(self, transport: paramiko.Transport) -> AuthResult:
         result = AuthResult(strategy=self)
         with contextlib.ExitStack() as stack:
-            for source in self.get_sources(stack):
+            for source in self._keys(stack):
                 self.offered.append(source.origin)
                 try:
                     result.append(SourceResult(source, source.authenticate(transport)))
@@ -79,7 +82,7 @@ class Keys(AuthStrategy):
                     return result
         raise AuthFailure(result)
 
-    def get_sources(self, stack: contextlib.ExitStack) -> Iterator[Key]:
+    def _keys(self, stack: contextlib.ExitStack) -> Iterator[Key]:
         """The order of OpenSSH: the agent's keys that are configured, its other keys, keys of files."""
         user, agent = self.settings.user, None
         if self.settings.agent:
@@ -90,9 +93,9 @@ class Keys(AuthStrategy):
         configured = [(path, public_blob(path)) for path in self.settings.identities]
         wanted = {blob for _, blob in configured if blob}
         held: list[AgentKey] = list(agent.get_keys()) if agent else []
-        for key in sorted(held, key=lambda key: plain_blob(key.blob) not in wanted):
-            if plain_blob(key.blob) in wanted or not self.settings.identities_only:
-                yield Key(user, key, f"{key.comment or key.name} (agent)")
+        for one in sorted(held, key=lambda one: plain_blob(one.blob) not in wanted):
+            if plain_blob(one.blob) in wanted or not self.settings.identities_only:
+                yield Key(user, one, f"{one.comment or one.name} (agent)")
         in_agent = {plain_blob(key.blob) for key in held}
         for path, blob in configured:
             if blob in in_agent and blob is not None:
@@ -108,7 +111,7 @@ class Keys(AuthStrategy):
         if not path.is_file():
             return None
         try:
-            key = paramiko.PKey.from_path(path)
+            key: paramiko.PKey = paramiko.PKey.from_path(path)
         except (TypeError, paramiko.PasswordRequiredException):
             self.locked.append(str(path))  # cryptography says TypeError where a passphrase is needed
             return None

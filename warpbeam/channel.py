@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import paramiko
 
@@ -75,7 +76,7 @@ class Process:
         """As `warpbeam.shell.Shell.execute`, on an open channel, which is closed in the end."""
         channel.in_buffer.set_event(self._bell)
         channel.in_stderr_buffer.set_event(self._bell)
-        channel.ring = self._bell.set
+        channel.ring = self._bell.set  # type: ignore[attr-defined]  # heard by warpbeam.transport
         try:
             with self._lock:
                 if self.interrupted:
@@ -124,7 +125,8 @@ class Process:
         send_request(channel, "signal", "TERM", answer=False)
         if not self._ended.wait(HEED):
             # sshd signals nothing for root (session.c: it wants privilege separation), nor what sudo runs.
-            other = channel.transport.open_session(timeout=GRACE)
+            transport: Any = channel.transport
+            other = transport.open_session(timeout=GRACE)
             other.exec_command(END_OTHERS)
             other.status_event.wait(GRACE)
             other.close()
@@ -187,9 +189,10 @@ class Process:
                 f"{self.host}: interrupted, but the command did not end within {GRACE:g} s",
                 "it may still be running there",
             )
-        if not channel.event_ready and channel.transport.active:
+        transport: Any = channel.transport
+        if not channel.event_ready and transport.active:
             raise Refused(f"{self.host}: its SSH server does not let this user run commands")
-        cause = channel.transport.get_exception()
+        cause = transport.get_exception()
         because = f" ({cause})" if cause is not None and str(cause) else ""
         raise Lost(
             f"{self.host}: the connection ended in the middle{because}",

@@ -4,12 +4,14 @@ Fabric's own way of opening accepts any host key, reads ssh_config in part and s
 everything it needs is given to it ready-made: the socket, the settings of `ssh -G`, a transport, a policy.
 """
 
+# Paramiko's functions have no types.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import contextlib
 import functools
 import shlex
-import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -18,11 +20,12 @@ import fabric
 import paramiko
 
 from warpbeam import hostkeys
-from warpbeam.attempt import Attempt, Cut, ProxyCommand, dial
+from warpbeam.attempt import Attempt, ProxyCommand, dial
 from warpbeam.authentication import Keys
 from warpbeam.channel import Process
 from warpbeam.error import Problem, Refused
 from warpbeam.inventory import Host, Ssh
+from warpbeam.refusal import refusal
 from warpbeam.shell import Heard
 from warpbeam.ssh_config import Settings, resolve
 from warpbeam.transport import Transport
@@ -120,7 +123,8 @@ class Connection:
         with self._opening:
             if self._fabric is not None:
                 # Not Fabric's own close: it leaves a connection open that broke while it was being opened.
-                self._fabric.client.close()
+                client: Any = self._fabric.client
+                client.close()
                 self._fabric = None
             if self._proxy is not None:
                 self._proxy.close()
@@ -165,7 +169,7 @@ class Connection:
         for again in (True, False):
             transport = self._transport()
             try:
-                return transport.open_session(timeout=self.settings.timeout)
+                channel: paramiko.Channel = transport.open_session(timeout=self.settings.timeout)
             except paramiko.ChannelException as error:
                 hint = "sshd's MaxSessions bounds the commands that one connection runs at a time"
                 raise Refused(f"{self.settings.label} opens no session: {error.text}", hint) from error
@@ -173,14 +177,15 @@ class Connection:
                 self.close()
                 if not again:
                     raise Refused(f"{self.settings.label} opens no session: {error}") from error
+            else:
+                return channel
         raise AssertionError("unreachable")
 
     def _transport(self, attempt: Attempt | None = None) -> Transport:
         """The open transport, opened now if need be: as a hop, within the time of its goal's attempt."""
         with self._opening:
             if self._fabric is not None and self._fabric.is_connected:
-                transport: Transport = self._fabric.transport
-                return transport
+                return opened_transport(self._fabric)
             self.close()
             own = attempt or Attempt(self.settings.timeout)
             with self._guard:
@@ -205,8 +210,7 @@ class Connection:
             made = Transport(sock, **others)
             able = made.get_security_options().key_types
             made.prefer_host_keys(hostkeys.preferred_types(known, settings.host_key_types, able))
-            made.handshake_timeout = attempt.left()
-            made.channel_timeout = settings.timeout
+            made.bound(handshake=attempt.left(), channel=settings.timeout)
             return made
 
         try:
@@ -229,63 +233,20 @@ class Connection:
                     "auth_strategy": keys,
                 },
             )
-            self._fabric.client.set_missing_host_key_policy(Strict(settings, known, answered))
+            client: Any = self._fabric.client
+            client.set_missing_host_key_policy(Strict(settings, known, answered))
             self._fabric.open()
         except Problem:
             raise
         except Exception as error:  # whatever Paramiko meets there, a person is told in words
             raise refusal(settings, error, attempt, keys, self._proxy) from error
-        transport: Transport = self._fabric.transport
+        transport = opened_transport(self._fabric)
         transport.stay_alive(settings.alive_interval, settings.alive_count)
         return transport
 
 
-def refusal(
-    settings: Settings,
-    error: Exception,
-    attempt: Attempt,
-    keys: Keys | None = None,
-    proxy: ProxyCommand | None = None,
-) -> Problem:
-    """Why a host could not be reached, for a person."""
-    label, port = settings.label, settings.port
-    if attempt.cause == "interrupt":
-        return Refused(f"{label}: interrupted while connecting")
-    if isinstance(error, Cut | TimeoutError) or attempt.cause:
-        return Refused(
-            f"{label} did not answer within {attempt.seconds:g} s",
-            "is the host up, its address right, and no firewall between? `ssh: connect_timeout:` bounds the wait",
-        )
-    if isinstance(error, socket.gaierror):
-        hint = "give the host an `address:` in the inventory, or a HostName in ~/.ssh/config"
-        return Refused(f"{label}: there is no address for the name {settings.hostname}", hint)
-    if isinstance(error, ConnectionRefusedError):
-        hint = f"is sshd running there, and listening on port {port}?"
-        return Refused(f"{label} refuses connections to port {port}", hint)
-    if keys is not None and isinstance(error, paramiko.AuthenticationException):
-        return not_let_in(settings, keys)
-    if proxy is not None and (said := proxy.last_words()):
-        return Refused(f"{label}: its ProxyCommand failed: {said}", f"it is: {settings.proxy_command}")
-    if isinstance(error, paramiko.IncompatiblePeer):
-        return Refused(f"{label}: no SSH algorithm in common: {error}", "update the host's OpenSSH")
-    if isinstance(error, OSError):
-        return Refused(f"{label} cannot be reached: {error.strerror or error}")
-    return Refused(
-        f"{label} ended the connection before it had begun: {error or type(error).__name__}",
-        f"does an SSH server listen on port {port}? Many connections at once may exceed its MaxStartups",
-    )
-
-
-def not_let_in(settings: Settings, keys: Keys) -> Problem:
-    """The refusal of a host that knows none of our keys."""
-    tried = f"keys tried: {', '.join(keys.offered)}" if keys.offered else "there was no key to try"
-    message = f"{settings.label} does not let {settings.user} in; {tried}"
-    if keys.unreadable:
-        message += f"; could not be read: {'; '.join(keys.unreadable)}"
-    if keys.locked:
-        return Refused(
-            f"{message}; locked by a passphrase: {', '.join(keys.locked)}",
-            f"hand it to your agent: ssh-add {keys.locked[0]}",
-        )
-    hint = f"is the public key in {settings.user}'s ~/.ssh/authorized_keys there? `ssh-add -l` lists your agent's keys"
-    return Refused(message, hint)
+def opened_transport(opened: fabric.Connection) -> Transport:
+    """The transport of a Fabric connection that `_open` opened: of our making."""
+    transport: Any = opened.transport
+    assert isinstance(transport, Transport)  # noqa: S101  (what `transport_factory` returned)
+    return transport

@@ -24,7 +24,7 @@ LEFT_OPEN = 10.0  # seconds that output may stay open and silent after the comma
 
 
 def local_shell(user: str | None = None) -> LocalShell:
-    """Run commands here as `user`, or as whoever runs us. Another user's commands go through sudo, or root's runuser."""
+    """Run commands here as `user`, or as whoever runs us. Another user's go through sudo or runuser."""
     return LocalShell(user)
 
 

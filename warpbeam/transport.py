@@ -4,6 +4,9 @@ Each is a place where Paramiko 5 leaves the protocol's word unheard; `warpbeam.c
 `warpbeam.connection` rely on them.
 """
 
+# Paramiko's functions have no types.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import contextlib
@@ -45,7 +48,7 @@ class Transport(paramiko.Transport):
     """One SSH connection's protocol engine."""
 
     # The order is by speed: AES-GCM does without a separate MAC pass (measured in docs/connections.md).
-    _preferred_ciphers = (
+    _preferred_ciphers: tuple[str, ...] = (  # type: ignore[assignment]
         "aes128-gcm@openssh.com",
         "aes256-gcm@openssh.com",
         "aes128-ctr",
@@ -63,6 +66,12 @@ class Transport(paramiko.Transport):
     def prefer_host_keys(self, types: Sequence[str]) -> None:
         """Ask the host for these types of key, in this order."""
         self.get_security_options().key_types = tuple(types)
+
+    def bound(self, *, handshake: float, channel: float | None = None) -> None:
+        """Bound the waits, in seconds: for the greeting and the key exchange, and for a channel to open."""
+        self.banner_timeout = self.handshake_timeout = handshake  # type: ignore[assignment]
+        if channel is not None:
+            self.channel_timeout = channel  # type: ignore[assignment]
 
     def stay_alive(self, interval: int, count: int) -> None:
         """End the connection when the host has left `count` requests, `interval` seconds apart, unanswered.
@@ -96,8 +105,7 @@ class Transport(paramiko.Transport):
         self._unanswered = 0
         super()._parse_request_failure(m)
 
-    @staticmethod
-    def _hear_request(channel: paramiko.Channel, m: paramiko.Message) -> None:
+    def _hear_request(channel: Any, m: paramiko.Message) -> None:
         """Take in `exit-signal`, which Paramiko drops, and wake who waits for an exit status (RFC 4254, 6.10)."""
         start = m.packet.tell()
         if m.get_text() == "exit-signal":
@@ -115,11 +123,11 @@ class Transport(paramiko.Transport):
 
     _channel_handler_table = {  # noqa: RUF012  (Paramiko's own shape)
         **paramiko.Transport._channel_handler_table,
-        MSG_CHANNEL_REQUEST: _hear_request.__func__,
+        MSG_CHANNEL_REQUEST: _hear_request,
     }
 
 
-def send_request(channel: paramiko.Channel, kind: str, text: str, *, answer: bool) -> None:
+def send_request(channel: Any, kind: str, text: str, *, answer: bool) -> None:
     """Send a channel request with one string (`exec`, `signal`) and do not wait for its answer."""
     request = paramiko.Message()
     request.add_byte(cMSG_CHANNEL_REQUEST)

@@ -1,5 +1,8 @@
 """Getting to know hosts: showing their keys, and recording those that a person vouches for."""
 
+# Paramiko's functions have no types.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
@@ -7,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 import paramiko
 
 from warpbeam.attempt import Attempt, Cut
-from warpbeam.connection import Connection, connect, refusal
+from warpbeam.connection import Connection, connect
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.hostkeys import HostKey, judge, known_keys, record
 from warpbeam.inventory import Host, Ssh
+from warpbeam.refusal import refusal
 from warpbeam.ssh_config import Settings
 from warpbeam.transport import Transport
 
@@ -119,7 +123,7 @@ def shake_hands(connection: Connection, kinds: tuple[str, ...], attempt: Attempt
     transport = Transport(connection.reach(attempt))
     try:
         transport.prefer_host_keys(kinds)
-        transport.banner_timeout = transport.handshake_timeout = attempt.left()
+        transport.bound(handshake=attempt.left())
         transport.start_client(timeout=attempt.left())
         key = transport.get_remote_server_key()
         return HostKey(key.get_name(), key.asbytes())

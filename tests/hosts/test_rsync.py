@@ -34,7 +34,7 @@ def connection(sshd: Sshd) -> Iterator[Connection]:
 
 def tree(directory: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(directory)): os.readlink(path) if path.is_symlink() else path.read_text()
+        str(path.relative_to(directory)): str(path.readlink()) if path.is_symlink() else path.read_text()
         for path in sorted(directory.rglob("*"))
         if path.is_symlink() or path.is_file()
     }

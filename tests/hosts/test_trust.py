@@ -1,5 +1,8 @@
 """`hosts.trust`, against a real sshd."""
 
+# pexpect has no types.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import os
@@ -94,7 +97,7 @@ def test_a_jump_host_is_met_first_and_its_host_through_it(sshd: Sshd, tmp_path: 
 def test_one_dead_host_does_not_keep_the_others_from_being_met(sshd: Sshd) -> None:
     sshd.knows()
     dead = Host(name="dead", address="127.0.0.1", port=1)
-    with pytest.raises(Refused, match="not trusted: dead$"):
+    with pytest.raises(Refused, match=r"not trusted: dead$"):
         trust([dead, sshd.host()], sshd.ssh(), "demo", said_yes, lambda _: None)
     assert sshd.public() in sshd.known_hosts.read_text()
 
@@ -122,9 +125,7 @@ def test_fab_without_a_terminal_wants_the_yes_on_the_command_line(sshd: Sshd, pr
     assert done.returncode != 0
     assert "--yes" in done.stderr
     assert sshd.known_hosts.read_text() == ""
-    done = subprocess.run(
-        [*call, "--yes"], cwd=REPOSITORY, env=project, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*call, "--yes"], cwd=REPOSITORY, env=project, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     assert "SHA256:" in done.stderr
     assert sshd.public() in sshd.known_hosts.read_text()
