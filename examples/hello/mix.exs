@@ -10,6 +10,9 @@ defmodule Hello.MixProject do
       elixirc_paths: elixirc_paths(Mix.env()),
       start_permanent: Mix.env() == :prod,
       deps: [],
+      # Mix writes hello.app again when mix.exs is newer, but knows nothing of VERSION: without this an incremental build
+      # of a new version would be a release of that name in which the app still calls itself by the old one.
+      aliases: ["compile.app": "compile.app --force"],
       releases: releases()
     ]
   end
