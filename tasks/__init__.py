@@ -19,7 +19,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
     """
     from tasks import app, build, deploy, firewall, lab, release, setup
     from warpbeam.error import Misuse
-    from warpbeam.inventory import environments
+    from warpbeam.environment import environments
 
     namespace = Collection()
     for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS):

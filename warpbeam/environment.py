@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from warpbeam.error import Misuse
-from warpbeam.schema import nearest
 
 # An inventory of 200 hosts is 20 KB; what is longer is another file, or a device that never ends.
 _LARGEST = 1 << 20
@@ -60,6 +59,9 @@ def environment_text(file: Path) -> str:
         others = sorted(other.name for other in file.parent.glob("*.yml"))
         known = f"there is: {', '.join(others)}" if others else "begin with a copy of inventory/example.yml"
         message = f"{seen(file)}: expected an inventory, found no such file"
+        # `fab --list` comes through this module, and never here.
+        from warpbeam.schema import nearest
+
         raise Misuse(message + nearest(file.name, others), known) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

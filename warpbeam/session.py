@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +59,10 @@ class Session:
                 "name it first, as in `fab demo status`, or set FABRIC_ENVIRONMENT",
             )
         if name not in self.environments:
-            near = difflib.get_close_matches(name, self.environments, 1)
+            from warpbeam.schema import nearest
+
             raise Misuse(
-                f"there is no environment {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+                f"there is no environment {name!r}{nearest(name, self.environments)}",
                 "there is: " + ", ".join(sorted(self.environments)),
             )
         return name
