@@ -17,14 +17,14 @@ def assemble(project: Path, inventory: Path) -> Collection:
     Raises:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
-    from tasks import app, build, deploy, firewall, lab, release, setup
+    from tasks import app, build, deploy, firewall, hosts, lab, release, setup
     from warpbeam.error import Misuse
     from warpbeam.environment import environments
 
     namespace = Collection()
     for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS):
         namespace.add_task(task)
-    for name, group in {"deploy": deploy, "firewall": firewall, "lab": lab}.items():
+    for name, group in {"deploy": deploy, "firewall": firewall, "hosts": hosts, "lab": lab}.items():
         namespace.add_collection(group.namespace, name=name)
     try:
         words = environments(inventory)

@@ -193,13 +193,17 @@ def _kept_open(script: bytes, follow: bool) -> Iterator[bytes]:
 
 
 def console_argv(fleet: Fleet, host: Host) -> list[str]:
-    """The ssh command line of IEx on the running node; a terminal there only where there is one here."""
+    """The command line of a console on the running node of `host`.
+
+    With a terminal it is IEx. Without one, standard input is evaluated on the node and its value printed: IEx itself
+    would then ignore which node it was told, and on OTP 27 take the node down with the end of its input.
+    """
     from warpbeam.connection import Connection, openssh_argv
 
+    terminal = os.isatty(0)
+    command = ["sudo", "-n", "--", door(fleet.inventory), "console" if terminal else "rpc"]
     shell = fleet.shell(host)
-    if not isinstance(shell, Connection):
-        return ["sudo", "-n", "--", door(fleet.inventory), "console"]
-    return openssh_argv(shell, ["sudo", "-n", "--", door(fleet.inventory), "console"], tty=os.isatty(0))
+    return openssh_argv(shell, command, tty=terminal) if isinstance(shell, Connection) else command
 
 
 def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow: bool) -> str:
