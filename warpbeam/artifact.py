@@ -68,6 +68,11 @@ class Artifact(msgspec.Struct, frozen=True):
         return f"{self.manifest.version} ({self.manifest.commit[:8]}{', dirty' if self.manifest.dirty else ''})"
 
 
+def regular_files(artifact: Artifact) -> tuple[Item, ...]:
+    """The artifact's files without its links, in the order of its manifest."""
+    return tuple(item for item in artifact.manifest.files if not item.link)
+
+
 def artifact_key(tree: str, mix_env: str, flavor: str, env: dict[str, str], toolchain: Toolchain) -> str:
     """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice."""
     parts = [tree, mix_env, flavor, sorted(env.items()), msgspec.to_builtins(toolchain)]

@@ -14,7 +14,8 @@ from warpbeam.facts import Facts, Release
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.lease import holding, look
-from warpbeam.rollout import Plan, plan_deploy, plan_restart, plan_rollback, roll_out, tell_plan
+from warpbeam.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
+from warpbeam.rollout import roll_out
 from warpbeam.source import Source, commits_since, files_added, find_source
 from warpbeam.upload import Uploader, manifest_lines
 

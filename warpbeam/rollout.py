@@ -1,26 +1,23 @@
-"""Putting a release live on hosts, or an earlier one again: planned as data, then performed host after host."""
+"""Performing a plan: upload everywhere, migrate once, activate host after host, finish everywhere."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import ClassVar
 
 import msgspec
 
-from warpbeam.artifact import Artifact
-from warpbeam.error import Failed, Lost, Problem, Refused
-from warpbeam.event import Note, Settled, Tell
-from warpbeam.facts import Facts
+from warpbeam.error import Failed, Lost, Problem
+from warpbeam.event import Settled, Tell
 from warpbeam.fleet import Fleet
-from warpbeam.footprint import DOOR_VERSION, door
-from warpbeam.inventory import Host, Inventory
+from warpbeam.footprint import door
+from warpbeam.inventory import Host
 from warpbeam.lease import LEASE, PARTS, Lease
 from warpbeam.phase import Phase, render
-from warpbeam.upload import Uploader, regular_files
-
-NAME = "%Y%m%dT%H%M%SZ"
+from warpbeam.plan import HostPlan, Plan
+from warpbeam.upload import Uploader
 
 
 class Job(Phase[None], frozen=True):
@@ -104,209 +101,6 @@ class Finish(Phase[Finished], frozen=True):
     lease: int
     keep: int
     entry: str
-
-
-class HostPlan(msgspec.Struct, frozen=True):
-    """What happens on one host. `upload`: it lacks the release; `activate`: it is not live there yet."""
-
-    host: Host
-    release: str
-    label: str
-    before: str
-    upload: bool
-    activate: bool
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """A rollout: `why` is a word for the history; `migrate_on` is the host of the migrations, or None."""
-
-    why: str
-    label: str
-    hosts: tuple[HostPlan, ...]
-    migrate_on: Host | None = None
-    withdraw: bool = False
-
-    @property
-    def idle(self) -> bool:
-        """True when every host has it live already."""
-        return not any(step.activate for step in self.hosts)
-
-
-def plan_deploy(
-    inventory: Inventory,
-    facts: Mapping[str, Facts],
-    artifact: Artifact,
-    now: datetime,
-    *,
-    force: bool,
-    migrate: bool,
-) -> Plan:
-    """How `artifact` goes out. Pure.
-
-    Parameters:
-        now: UTC; the release's name, unless a host has a newer one (a clock may have been ahead).
-        force: put it live again where it is live already.
-
-    Raises:
-        Refused: a host cannot run it, or has no room for it.
-    """
-    for name, have in facts.items():
-        check_fit(name, have, artifact)
-    same = {name: _live_of(have, artifact) for name, have in facts.items()}
-    # A host that was left out of an earlier, broken deploy gets the name that the others have.
-    names = {found for found in same.values() if found}
-    newest = max((release.name for have in facts.values() for release in have.releases), default="")
-    fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
-    shared = max(names, default="")
-    steps = []
-    for host in inventory.app_hosts:
-        have = facts[host.name]
-        live = have.live_release
-        release = fresh
-        if shared and not force and (same[host.name] == shared or _may_take(have, shared, artifact)):
-            release = shared
-        before = live.label if live else "nothing"
-        there = have.find(release)
-        steps.append(
-            HostPlan(
-                host=host,
-                release=release,
-                label=artifact.label,
-                before=f"{live.name} {before}" if live else before,
-                upload=there is None,
-                activate=force or live is None or live.name != release,
-            )
-        )
-    target = inventory.migrate_host
-    runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
-    return Plan("deploy", artifact.label, tuple(steps), migrate_on=target if runs else None)
-
-
-def _live_of(have: Facts, artifact: Artifact) -> str:
-    live = have.live_release
-    return live.name if live is not None and live.artifact.sha256 == artifact.manifest.sha256 else ""
-
-
-def _may_take(have: Facts, name: str, artifact: Artifact) -> bool:
-    """Whether a host may get a release of that name: it sorts after all it has, or is there with the same content."""
-    there = have.find(name)
-    if there is not None:
-        return there.artifact.sha256 == artifact.manifest.sha256 and there.mark != "failed"
-    return all(release.name < name for release in have.releases)
-
-
-def _after(name: str) -> str:
-    return (datetime.strptime(name, NAME).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(NAME)
-
-
-def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
-    """Whether a host can run the artifact. Pure.
-
-    Raises:
-        Refused: another CPU, an older C library, no libcrypto of the right version, no room, another root door.
-    """
-    if have.door_version != DOOR_VERSION:
-        raise Refused(
-            f"{name}: the root door "
-            + (f"has version {have.door_version}" if have.door_version else "does not answer")
-            + f"; expected version {DOOR_VERSION}",
-            "run `fab ENV setup`",
-        )
-    manifest = artifact.manifest
-    made = manifest.toolchain
-    if have.cpu != made.cpu:
-        raise Refused(f"{name}: its CPU is {have.cpu}; the release was built for {made.cpu}", "build on a host like it")
-    if _version(have.libc) < _version(made.libc) or have.libc.split()[0] != made.libc.split()[0]:
-        raise Refused(
-            f"{name}: its C library is {have.libc} ({have.os}); the release was built with {made.libc} ({made.os})",
-            "build on a host whose C library is no newer",
-        )
-    if manifest.libcrypto and manifest.libcrypto not in have.libcrypto:
-        raise Refused(
-            f"{name}: it has no {manifest.libcrypto}, which the release was built with ({made.os})",
-            "install it, or build on a host with the same OpenSSL",
-        )
-    files = regular_files(artifact)
-    needs = sum(files[index].size for index in have.lacks) + 16 * 1024 * 1024
-    if have.free < needs:
-        raise Refused(
-            f"{name}: {have.free / 1e6:.0f} MB are free for releases; expected {needs / 1e6:.0f} MB",
-            "make room; `deploy.keep` says how many releases stay",
-        )
-    # Some file systems count no inodes and say 0.
-    if 0 < have.inodes < len(have.lacks) + 500:
-        raise Refused(f"{name}: {have.inodes} inodes are free; expected {len(have.lacks) + 500}", "make room")
-
-
-def _version(text: str) -> tuple[int, ...]:
-    """The numbers of a text such as `glibc 2.36`."""
-    return tuple(int(part) for part in text.rsplit(maxsplit=1)[-1].split(".") if part.isdigit())
-
-
-def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str, skip: frozenset[str]) -> Plan:
-    """How every host goes back to the release before its live one, or to `to` (its name, or a version or commit). Pure.
-
-    Raises:
-        Refused: a host has none to go to, or hosts would go to different ones and no `to` was given.
-    """
-    targets: dict[str, str] = {}
-    for name, have in facts.items():
-        if name in skip:
-            continue
-        target = _named(have, to, name) if to else have.previous
-        if not target:
-            raise Refused(
-                f"{name}: there is no release to go back to",
-                f"`fab ENV releases` shows what there is; `--skip {name}` leaves this host as it is",
-            )
-        targets[name] = target
-    if not targets:
-        raise Refused("every host is skipped", "leave one")
-    if len(set(targets.values())) > 1:
-        told = ", ".join(f"{name} to {target}" for name, target in targets.items())
-        raise Refused(f"hosts would go back to different releases: {told}", "say which one with --to")
-    steps = []
-    for host in inventory.app_hosts:
-        if host.name not in targets:
-            continue
-        have = facts[host.name]
-        release = have.find(targets[host.name])
-        assert release is not None  # noqa: S101 (taken from its own list)
-        live = have.live_release
-        steps.append(
-            HostPlan(
-                host=host,
-                release=release.name,
-                label=release.label,
-                before=f"{live.name} {live.label}" if live else "nothing",
-                upload=False,
-                activate=live is None or live.name != release.name,
-            )
-        )
-    return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
-
-
-def _named(have: Facts, to: str, host: str) -> str:
-    fits = [
-        release
-        for release in have.releases
-        if to in (release.name, release.artifact.version) or (len(to) >= 7 and release.artifact.commit.startswith(to))
-    ]
-    if not fits:
-        known = ", ".join(release.name for release in have.releases) or "none"
-        raise Refused(f"{host}: there is no release {to!r}", f"it has: {known}")
-    return fits[-1].name
-
-
-def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
-    """How every host gets a new instance of what is live. Pure. Raises: Refused, where nothing is live."""
-    steps = []
-    for host in inventory.app_hosts:
-        live = facts[host.name].live_release
-        if live is None:
-            raise Refused(f"{host.name}: nothing is live", "deploy first")
-        steps.append(HostPlan(host, live.name, live.label, f"{live.name} {live.label}", upload=False, activate=True))
-    return Plan("restart", steps[0].label, tuple(steps))
 
 
 def roll_out(fleet: Fleet, plan: Plan, lease: Lease, uploader: Uploader | None, tell: Tell) -> None:
@@ -436,11 +230,3 @@ def _stopped(plan: Plan, problem: Problem, done: Sequence[str]) -> Problem:
     text = "; ".join([problem.message, *states])
     kind = Lost if isinstance(problem, Lost) else Failed
     return kind(text, problem.hint, problem.details)
-
-
-def tell_plan(plan: Plan, tell: Tell) -> None:
-    """One line a host: from what to what."""
-    for step in plan.hosts:
-        where = f"to {step.release} {step.label}"
-        text = f"{plan.why}: {step.before} {where}" if step.activate else f"stays on {step.release} {step.label}"
-        tell(Note(step.host.name, text))

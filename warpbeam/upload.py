@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.artifact import PIECE, Artifact, Item
+from warpbeam.artifact import PIECE, Artifact, regular_files
 from warpbeam.event import Progress, Tell
 from warpbeam.facts import About
 from warpbeam.fleet import Fleet
@@ -46,11 +46,6 @@ def manifest_lines(artifact: Artifact) -> Iterator[bytes]:
     """The artifact's regular files as the host compares and verifies them: `MODE SHA256  PATH`."""
     for item in regular_files(artifact):
         yield f"{item.mode} {item.sha256}  {item.path}\n".encode()
-
-
-def regular_files(artifact: Artifact) -> tuple[Item, ...]:
-    """The artifact's files without its links, in the order of its manifest."""
-    return tuple(item for item in artifact.manifest.files if not item.link)
 
 
 def about(artifact: Artifact) -> About:
