@@ -162,12 +162,16 @@ def test_hosts_do_not_share_units_so_one_ends_without_the_others(own: LabHandle)
 
 
 def test_a_host_can_reboot_and_switch_off_by_itself(own: LabHandle) -> None:
-    first = own.ssh("web1", "readlink /proc/self/ns/net").stdout
+    own.ssh("web1", "sudo touch /opt/before /run/before")
     before = own.status("web1").pid
     own.ssh("web1", "sudo systemctl reboot", check=False)
     _wait(lambda: own.status("web1").pid not in (0, before))
     machine.wait_ready(read_lab(OWN), read_lab(OWN).member("web1"))
-    assert own.ssh("web1", "readlink /proc/self/ns/net; systemctl is-system-running --wait").stdout not in first
+    assert own.ssh("web1", "ls /run/before", check=False).returncode != 0
+    assert own.ssh("web1", "systemctl is-system-running --wait").stdout == "running\n"
+    own.power_loss("web1")
+    own.boot("web1")
+    own.ssh("web1", "ls /opt/before")  # an orderly reboot had synced it
     own.ssh("web1", "sudo systemctl poweroff", check=False)
     _wait(lambda: own.status("web1").pid == 0)
     own.boot("web1")
@@ -268,25 +272,27 @@ def test_hosts_outlive_whoever_started_them_and_hold_none_of_its_pipes(own: LabH
     own.ssh("web1", "true")
 
 
-def test_a_killed_up_leaves_no_half_made_root_file_system_in_use(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("end", "left"), [(signal.SIGKILL, {"new"}), (signal.SIGINT, set())])
+def test_an_up_that_is_ended_leaves_no_half_made_root_file_system_in_use(
+    tmp_path: Path, end: signal.Signals, left: set[str]
+) -> None:
     cache = tmp_path / "cache"
     making = script(
         "from pathlib import Path",
         f"rootfs.CACHE = Path({str(cache)!r})",
         f"rootfs.layers({SUITE!r}, 'host', lambda event: print(event, flush=True))",
     )
-    process = subprocess.Popen(making, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(making, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     for line in process.stdout:
         if "extracting" in line:
             break
-    process.kill()
+    process.send_signal(end)
     process.wait()
     _wait(lambda: not _processes_with(str(cache)))
-    made = {entry.name.partition("-")[0] for entry in cache.iterdir() if entry.is_dir()}
-    assert made == {"new"}, "only a draft is there"
+    assert {entry.name.partition("-")[0] for entry in cache.iterdir() if entry.is_dir()} == left
     with rootfs.draft_in(cache) as draft:
-        assert {entry for entry in cache.iterdir() if entry.is_dir()} == {draft}
+        assert {entry for entry in cache.iterdir() if entry.is_dir()} == {draft}, "the next one clears up"
     assert not [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(cache) in line]
 
 

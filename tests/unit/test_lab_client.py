@@ -94,6 +94,21 @@ def test_what_is_missing_is_named_by_package_and_once(monkeypatch: pytest.Monkey
         requirement.require_programs(lambda event: None)
 
 
+def test_a_machine_without_an_identity_gets_one_and_any_other_keeps_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(requirement, "MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.setattr(requirement, "run", ran.append)
+    requirement.require_identity(lambda event: None)
+    (tmp_path / "machine-id").write_text("\n")
+    requirement.require_identity(lambda event: None)
+    assert ran == ["systemd-machine-id-setup"] * 2
+    (tmp_path / "machine-id").write_text("0123\n")
+    requirement.require_identity(lambda event: None)
+    assert len(ran) == 2
+
+
 def test_a_failed_program_is_named_with_its_last_lines() -> None:
     with pytest.raises(command.Failed, match="ended with 3") as failed:
         command.run("sh", "-c", "echo one; echo two >&2; exit 3")

@@ -53,4 +53,6 @@ while :; do
     fi
     # 133: the machine wants to boot again (systemd-nspawn(1), --keep-unit).
     [ "$code" -eq 133 ] || exit "$code"
+    # A machine's own systemd does this before it boots again, but not in a container.
+    sync -f "$home/root/opt"
 done

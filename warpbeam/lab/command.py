@@ -64,6 +64,9 @@ def follow(argv: Iterable[str], heard: Callable[[str], None], *, stdin: str = ""
                 heard(line.rstrip())
         except BaseException:
             process.kill()
+            # Its children hold the other end: when the pipe ends they are gone, and what they wrote can be removed.
+            for _ in process.stdout or ():
+                pass
             raise
     if process.returncode:
         raise _failure(argv, process.returncode, lines, "")

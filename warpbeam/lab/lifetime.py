@@ -15,7 +15,7 @@ from warpbeam.lab.client import key_file, make_key, write_client
 from warpbeam.lab.command import run
 from warpbeam.lab.inotify import give_back, suffice
 from warpbeam.lab.network import addresses, choose_network, drop_link, network_lock, plug_in, raise_bridge
-from warpbeam.lab.requirement import require_programs, require_root
+from warpbeam.lab.requirement import require_identity, require_programs, require_root
 from warpbeam.lab.state import (
     FIRST,
     MOST,
@@ -67,6 +67,7 @@ def up(lab: str, hosts: Sequence[HostSpec], suite: Suite, tell: Tell, opt_size: 
     check_names(lab, hosts)
     require_root("a lab")
     require_programs(tell)
+    require_identity(tell)
     with locked(lab_lock(lab)):
         before = find_lab(lab)
         if before is None:

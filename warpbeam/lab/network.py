@@ -85,21 +85,13 @@ def raise_bridge(lab: Lab) -> None:
 def plug_in(lab: Lab, member: Member) -> None:
     """Connect the cable of a running host to the bridge again, where a vanished bridge had let go of it."""
     link = host_link(lab, member)
-    if Path("/sys/class/net", link).exists() and not Path("/sys/class/net", link, "master").exists():
-        run("ip", "link", "set", link, "master", lab.bridge, "up")
+    if not Path("/sys/class/net", link, "master").exists():
+        _on_link(link, "set", link, "master", lab.bridge, "up")
 
 
 def drop_link(name: str) -> None:
     """Remove a network device, where it exists."""
-    device = Path("/sys/class/net", name)
-    if not device.exists():
-        return
-    try:
-        run("ip", "link", "delete", name)
-    except Failed:
-        # The kernel removes a killed host's end in its own time, and may have been quicker.
-        if device.exists():
-            raise
+    _on_link(name, "delete", name)
 
 
 def machine_name(lab: Lab, member: Member) -> str:
@@ -110,6 +102,17 @@ def machine_name(lab: Lab, member: Member) -> str:
 def host_link(lab: Lab, member: Member) -> str:
     """This machine's end of a host's cable, as systemd-nspawn names it (--network-bridge=)."""
     return f"vb-{machine_name(lab, member)}"
+
+
+def _on_link(name: str, *verb: str) -> None:
+    """Run `ip link` on a device that need not exist: the kernel removes a killed host's end in its own time."""
+    device = Path("/sys/class/net", name)
+    if device.exists():
+        try:
+            run("ip", "link", *verb)
+        except Failed:
+            if device.exists():
+                raise
 
 
 def _is_prefix(text: str) -> bool:

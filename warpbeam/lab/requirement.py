@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 
 from warpbeam.error import Refused
-from warpbeam.event import Step, Tell
+from warpbeam.event import Note, Step, Tell
 from warpbeam.lab.command import PATH, run
 
+MACHINE_ID = Path("/etc/machine-id")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Program -> the Debian package that has it.
 PROGRAMS = {
@@ -46,6 +47,16 @@ def missing_packages() -> tuple[str, ...]:
     if not KEYRING.exists():
         wanted.append("debian-archive-keyring")
     return tuple(dict.fromkeys(wanted))
+
+
+def require_identity(tell: Tell) -> None:
+    """Give this machine a machine-id where it has none, as fresh container images have not.
+
+    systemd-nspawn makes the hosts' MAC addresses of it, and does not begin without.
+    """
+    if not MACHINE_ID.exists() or not MACHINE_ID.read_text().strip():
+        tell(Note(host="", text=f"this machine has no identity yet: making {MACHINE_ID}"))
+        run("systemd-machine-id-setup")
 
 
 def require_programs(tell: Tell) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -151,7 +151,8 @@ def purge(in_use: frozenset[str]) -> tuple[str, ...]:
         for entry in gone:
             remove_tree(entry)
         (CACHE / "lock").unlink()
-    if not any(CACHE.iterdir()):
+    with suppress(OSError):
+        # In use again, or a mount point.
         CACHE.rmdir()
     return tuple(entry.name for entry in gone)
 
