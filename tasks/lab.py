@@ -14,19 +14,19 @@ HOST = "a host of the lab, such as web1"
     auto_shortflags=False,
     help={
         "hosts": "how many: build1, then web1, web2 and so on (default 3)",
-        "suite": "the Debian that they run: bookworm or trixie",
+        "suite": "the Debian that they run: bookworm (the default of a new lab) or trixie",
         "name": NAME,
         "opt-size": "size of the disk of its own that each new host has at /opt, in MiB",
     },
 )
-def up(c: Any, hosts: int = 3, suite: str = "bookworm", name: str = "demo", opt_size: int = 2048) -> None:
+def up(c: Any, hosts: int = 3, suite: str = "", name: str = "demo", opt_size: int = 2048) -> None:
     """Boot real Debian hosts on this machine, or those of them that do not run."""
     from warpbeam.lab.client import config_file
     from warpbeam.lab.lifetime import up
     from warpbeam.lab.state import check_suite, default_hosts
     from warpbeam.session import session
 
-    up(name, default_hosts(hosts), check_suite(suite), session(c).tell, opt_size)
+    up(name, default_hosts(hosts), check_suite(suite) if suite else None, session(c).tell, opt_size)
     print(f"ssh -F {config_file(name)} build1")
 
 

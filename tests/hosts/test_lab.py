@@ -187,6 +187,7 @@ def test_up_on_a_running_lab_adds_what_is_missing_and_is_quick(own: LabHandle) -
     assert own.status("web1") == before
     assert own.ssh("web1", "getent ahosts web2").stdout.startswith(own.address6("web2"))
     own.ssh("web2", "getent hosts web1")
+    assert lifetime.up(OWN, (WEB1,), None, tell).suite == SUITE
     with pytest.raises(Misuse, match=r"runs \w+, not"):
         lifetime.up(OWN, (WEB1,), "trixie" if SUITE == "bookworm" else "bookworm", tell)
 

@@ -19,6 +19,7 @@ from warpbeam.lab.requirement import require_identity, require_programs, require
 from warpbeam.lab.state import (
     FIRST,
     MOST,
+    SUITES,
     HostSpec,
     Kind,
     Lab,
@@ -53,10 +54,11 @@ class HostStatus(msgspec.Struct, frozen=True):
     address6: str
 
 
-def up(lab: str, hosts: Sequence[HostSpec], suite: Suite, tell: Tell, opt_size: int = OPT_SIZE) -> Lab:
+def up(lab: str, hosts: Sequence[HostSpec], suite: Suite | None, tell: Tell, opt_size: int = OPT_SIZE) -> Lab:
     """Make the lab, or what it lacks: afterwards `hosts` run, besides those it had already.
 
     Parameters:
+        suite: the Debian of a new lab; None means what the lab has, or the oldest there is.
         opt_size: the size of each new host's /opt, in MiB.
 
     Raises:
@@ -72,12 +74,12 @@ def up(lab: str, hosts: Sequence[HostSpec], suite: Suite, tell: Tell, opt_size: 
         before = find_lab(lab)
         if before is None:
             _clear(lab)
-        elif before.suite != suite:
+        elif suite not in (None, before.suite):
             raise Misuse(
                 f"lab {lab} runs {before.suite}, not {suite}",
                 f"`fab lab.down --name {lab}` first, or give another --name",
             )
-        now = _settle(before or Lab(lab, suite, UNDECIDED, opt_size), hosts, tell)
+        now = _settle(before or Lab(lab, suite or SUITES[0], UNDECIDED, opt_size), hosts, tell)
         _raise_hosts(now, tell)
     return now
 
