@@ -48,7 +48,7 @@ fi
 
 if [[ $with_tests == true ]]; then
   step test
-  must 'mix test' 'nothing was built' env MIX_ENV=test mix do deps.get --check-locked + test
+  must 'mix test' 'nothing was built' env MIX_ENV=test mix 'do' deps.get --check-locked + test
 fi
 
 step compile

@@ -51,9 +51,9 @@ read -r free < <(df --output=avail -B1 -- "$releases" | tail -n 1)
 read -r inodes < <(df --output=iavail -- "$releases" | tail -n 1)
 memory=$(($(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo) * 1024))
 described; listed=$REPLY
-array "${cryptos[@]}"; cryptos=$REPLY
+array "${cryptos[@]}"; libcrypto=$REPLY
 object a "$(slot_release a)" b "$(slot_release b)"; slots=$REPLY
 held || held_text=''
-answer cpu "$(uname -m)" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$cryptos" free: "$free" inodes: "${inodes/-/0}" \
+answer cpu "$(uname -m)" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "${inodes/-/0}" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
   previous "$(previous_of "$(slot_release "${live:-a}")")" lock: "${held_text:-null}" activating: "$(activating && echo true || echo false)"

@@ -46,6 +46,6 @@ if [[ -n $cookie_file && -r $cookie_file ]]; then
   cookie=$(sed -n 's/^RELEASE_COOKIE=//p' -- "$cookie_file")
 fi
 
-array "${missing[@]}"; missing=$REPLY
-array "${enabled[@]}"; enabled=$REPLY
-answer missing: "$missing" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled" cookie "$cookie"
+array "${missing[@]}"; missing_json=$REPLY
+array "${enabled[@]}"; enabled_json=$REPLY
+answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie"

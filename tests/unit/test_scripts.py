@@ -1,0 +1,71 @@
+"""What runs on hosts, as it is sent there: every phase with its parameters and shared parts, and the root door."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import warpbeam
+from warpbeam.footprint import door, footprint
+from warpbeam.inventory import read_inventory
+from warpbeam.phase import Phase, render
+
+PROJECT = Path(__file__).parent.parent.parent
+
+
+def phases() -> list[type[Phase[Any]]]:
+    for module in pkgutil.iter_modules(warpbeam.__path__):
+        importlib.import_module(f"warpbeam.{module.name}")
+    return sorted(Phase.__subclasses__(), key=lambda phase: phase.script)
+
+
+def example(phase: type[Phase[Any]]) -> Phase[Any]:
+    """The phase with some value of the right type in each field."""
+    values = {}
+    for name, hint in typing.get_type_hints(phase).items():
+        if typing.get_origin(hint) is typing.ClassVar:
+            continue
+        values[name] = ("x", "y") if typing.get_origin(hint) is tuple else hint("1")
+    return phase(**values)
+
+
+def shellcheck(text: str) -> str:
+    """What it finds; a shared part may set what only another script reads (SC2034), inner bashes expand (SC2016)."""
+    done = subprocess.run(
+        ["shellcheck", "--shell=bash", "--exclude=SC2016,SC2034", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
+def test_a_phase_as_it_is_sent_passes_shellcheck(phase: type[Phase[Any]]) -> None:
+    assert shellcheck(render(example(phase)).decode()) == ""
+
+
+@pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
+def test_a_script_names_every_parameter_that_it_is_given(phase: type[Phase[Any]]) -> None:
+    sources = "".join((PROJECT / "warpbeam" / "scripts" / f"{name}.sh").read_text() for name in phase.parts)
+    sources += (PROJECT / "warpbeam" / "scripts" / f"{phase.script}.sh").read_text()
+
+    unread = [name for name in phase.__struct_fields__ if f"${{{name}" not in sources and f"${name}" not in sources]
+
+    assert unread == []
+
+
+def test_the_root_door_passes_shellcheck() -> None:
+    inventory = read_inventory(PROJECT / "inventory" / "demo.yml")
+    made = footprint(inventory, inventory.hosts["web1"], {}, "cookie", ())
+
+    (text,) = [file.content for file in made.files if file.path == door(inventory)]
+
+    assert shellcheck(text) == ""
