@@ -21,13 +21,14 @@ PIECE = 1 << 20  # read at most this much at once, in bytes
 # How long output may stay open and silent after the command has ended: something that it left behind holds it.
 LEFT_OPEN = 10.0
 
-HEED = 0.3  # seconds in which a command that can be signalled has ended
-# Ends the other commands of this connection: each is the leader of a process group, and a child of the sshd that
-# is our parent too (session.c, do_exec_no_pty). Elder ones only: a command that began after the interrupt is
-# not meant. `exec` and `sh`: the user's own shell may be any.
+# Ends the other commands of this connection: each is the leader of a process group, and a child of the sshd that is
+# our parent too (session.c, do_exec_no_pty). sshd's own "signal" request (RFC 4254, 6.9) would do for plain users only:
+# it does nothing for root, and sudo passes the signal to its command alone, whose children would go on.
+# Elder ones only: a command that began after the interrupt is not meant. `exec` and `sh`: the login shell may be any.
 END_OTHERS = (
     "exec sh -c 'for p in $(cat /proc/$PPID/task/$PPID/children); do"
-    ' [ "$p" -ge $$ ] || kill -TERM -- "-$p" || sudo -n kill -TERM -- "-$p"; done\' 2>/dev/null'
+    ' [ "$p" -ge $$ ] && continue; [ -O "/proc/$p" ] || sudo -n kill -TERM -- "-$p"; kill -TERM "-$p";'
+    " done' 2>/dev/null"
 )
 
 
@@ -61,7 +62,6 @@ class Process:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._given_up = False
-        self._ended = threading.Event()
         self._terminating: threading.Thread | None = None
         self._feed_error: BaseException | None = None
 
@@ -92,7 +92,6 @@ class Process:
             self._listen(channel, _ignore, _ignore)
             raise
         finally:
-            self._ended.set()
             if self._timer is not None:
                 self._timer.cancel()
             if self._given_up:
@@ -121,15 +120,16 @@ class Process:
         self._terminating = _aside(lambda: self._terminate(channel))
 
     def _terminate(self, channel: paramiko.Channel) -> None:
-        """Signal the command's process group: by sshd (RFC 4254, 6.9) or, where it will not, by a command."""
-        send_request(channel, "signal", "TERM", answer=False)
-        if not self._ended.wait(HEED):
-            # sshd signals nothing for root (session.c: it wants privilege separation), nor what sudo runs.
-            transport: Any = channel.transport
+        """End the command's process group, whoever its processes belong to."""
+        transport: Any = channel.transport
+        try:
             other = transport.open_session(timeout=GRACE)
+        except paramiko.SSHException:
+            send_request(channel, "signal", "TERM", answer=False)  # no further session is allowed: the next best
+            return
+        with other:
             other.exec_command(END_OTHERS)
             other.status_event.wait(GRACE)
-            other.close()
 
     def _give_up(self) -> None:
         self._given_up = True

@@ -108,16 +108,14 @@ class LocalShell:
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """End a process and its group: SIGTERM, and SIGKILL for what is left after `GRACE`."""
+        prefix, _ = self._identity()
         for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, number)
-            except ProcessLookupError:
-                return
-            except PermissionError:
-                # Under sudo it is another user's: only they can.
-                prefix, _ = self._identity()
+            if prefix[:1] == ["sudo"]:
+                # Only they may signal their own; sudo would pass it to the command alone, not to its children.
                 kill = [*prefix, "kill", f"-{number.value}", "--", f"-{process.pid}"]
                 subprocess.run(kill, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, number)
             end = monotonic() + GRACE
             while process.poll() is None or group_exists(process.pid):
                 if monotonic() > end:

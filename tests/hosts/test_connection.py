@@ -342,6 +342,10 @@ def test_an_agent_full_of_keys_does_not_use_up_the_tries_when_identities_only_is
         (sshd.home / "id_ed25519").unlink()
         with connected(sshd) as connection:
             assert run(connection, "echo in\n")[1] == "in\n"
+        (sshd.home / "authorized_keys").write_text("")
+        message = refused(sshd).message
+        assert "id_ed25519 (agent)" in message
+        assert "other0" not in message
 
 
 def test_a_certificate_beside_a_key_is_offered(sshd: Sshd) -> None:
