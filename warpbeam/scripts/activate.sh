@@ -16,6 +16,7 @@ mv -f -- job.new job
 
 # Ctrl-C asks the job to stop: before the rename it undoes what it did, after it it finishes. Either way it says so.
 trap ': >"$root/activation/cancel"' TERM INT HUP
+# shellcheck disable=SC2024 # the file is this user's own
 sudo -n -- "$door" activate </dev/null >door.out 2>&1 &
 starter=$!
 tail --pid="$starter" --sleep-interval=0.05 --lines=+1 --follow log &
