@@ -6,6 +6,8 @@ from typing import Any
 
 from invoke import Exit, task
 
+from tasks.short_flags import ShortFlags
+
 
 @task(auto_shortflags=False)
 def restart(c: Any) -> None:
@@ -117,10 +119,11 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
 
 
 @task(
-    auto_shortflags=False,
+    klass=ShortFlags,
+    short={"follow": "f", "lines": "n"},
     help={
-        "follow": "go on showing new lines (-f)",
-        "lines": "how many of the last lines of each host (-n; default 100, with --since all)",
+        "follow": "go on showing new lines, until Ctrl-C",
+        "lines": "how many of the last lines of each host (default 100, with --since all)",
         "since": "only lines since then, as journalctl takes it: `10 min ago`, `2026-11-23 12:00`",
         "grep": "only lines that match this pattern (PCRE)",
         "slot": "only this slot's, a or b",
