@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import LabHandle
 from tests.sshd import Sshd, keygen, serving
 from warpbeam.connection import Connection, connect, openssh_argv
 from warpbeam.error import Lost, Problem, Refused
@@ -157,6 +158,23 @@ def test_an_interrupt_ends_the_remote_process_and_its_children(sshd: Sshd) -> No
         assert eventually(lambda: not any(lives(pid) for pid in pids))
         connection.interrupt()
         assert run(connection, "echo still here\n")[1] == "still here\n"
+
+
+def test_an_interrupt_ends_what_sudo_runs_and_its_children(lab: LabHandle) -> None:
+    pids: list[int] = []
+    connection = connect(Host(name="web1"), "admin", Ssh(config=lab.ssh_config))
+
+    def heard(piece: bytes) -> None:
+        pids.extend(int(word) for word in piece.split())
+        connection.interrupt()
+
+    began = time.monotonic()
+    script = [b"sleep 600 & echo $$ $!; wait\n"]
+    assert connection.execute("sudo -n -- bash -s", script, heard, lambda _: None) == 143
+    assert time.monotonic() - began < 4
+    left = run(connection, f"sleep 0.2; ps -o pid= -p {','.join(map(str, pids))}\n")
+    assert left == (1, "", "")
+    connection.close()
 
 
 def test_a_command_that_ignores_the_interrupt_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
