@@ -14,7 +14,7 @@ from warpbeam.inventory import SLOTS, Host, Inventory
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 # A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
-DOOR_VERSION = "1"
+DOOR_VERSION = "2"
 SUDO_VERBS = (
     "version",
     "status",
@@ -22,6 +22,8 @@ SUDO_VERBS = (
     "start",
     "stop",
     "switch",
+    "drain",
+    "undrain",
     "activate",
     "migrate",
     "logs",

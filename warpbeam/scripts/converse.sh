@@ -4,10 +4,22 @@
 # Parameters: door, verb, input.
 : "${door?}" "${verb?}" "${input?}"
 
-# The expression (or whatever the verb takes) is here already; standard input stays open as long as the other end lives,
-# which is how a following verb learns that nobody listens any more.
-if [[ $verb == logs-follow ]]; then
-  { printf '%s' "$input"; exec cat; } | sudo -n -- "$door" logs
-else
-  printf '%s' "$input" | sudo -n -- "$door" "$verb"
-fi
+# The input is here already. For a verb that takes its time, standard input then stays open as long as we, or the other
+# end, live: that is how the door learns that nobody waits any more.
+case $verb in
+  logs-follow)
+    { printf '%s' "$input"; exec cat; } | sudo -n -- "$door" logs
+    ;;
+  eval)
+    LC_ALL=C
+    exec 4< <(printf '%s\n%s' "${#input}" "$input"; exec sleep infinity 2>/dev/null)
+    lifeline=$!
+    status=0
+    sudo -n -- "$door" eval <&4 || status=$?
+    kill "$lifeline"
+    exit "$status"
+    ;;
+  *)
+    printf '%s' "$input" | sudo -n -- "$door" "$verb"
+    ;;
+esac

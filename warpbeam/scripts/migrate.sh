@@ -8,7 +8,11 @@ still_ours "$lease"
 step migrate
 log=$root/activation/migrate.log
 status=0
-shown "$log" sudo -n -- "$door" migrate < <(printf '%s\n%s\n' "$release" "$expression") || status=$?
+# The expression, and then nothing for as long as we live: so the door ends the migrations when we are interrupted.
+exec 4< <(printf '%s\n%s\n%s' "$release" "${#expression}" "$expression"; exec sleep infinity 2>/dev/null)
+lifeline=$!
+shown "$log" sudo -n -- "$door" migrate <&4 || status=$?
+kill "$lifeline" || true
 if ((status != 0)); then
   mapfile -t lines < <(tail -n 30 -- "$log")
   fail "the migrations of $release failed with status $status" 'nothing was switched: the old release serves' "${lines[@]}"
