@@ -95,7 +95,7 @@ class Health(Value, frozen=True):
 class Deploy(Value, frozen=True):
     """How releases replace each other. `drain` is how long the old instance may take to stop, in seconds."""
 
-    strategy: Literal["restart"] = "restart"
+    strategy: Literal["restart", "blue-green"] = "restart"
     keep: Annotated[int, Meta(ge=2, le=100, description="a number of releases from 2 to 100")] = 5
     drain: DrainSeconds = 30
     migrate: Expression | None = None

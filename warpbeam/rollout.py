@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from warpbeam.error import Failed, Lost, Problem
-from warpbeam.event import Settled, Tell
+from warpbeam.event import Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
 from warpbeam.inventory import Host
@@ -35,17 +35,20 @@ class Job(Phase[None], frozen=True):
     health_interval: float
     health_timeout: float
     health_deadline: int
+    strategy: str
+    drain: int
     withdraw: bool
 
 
 class Activated(msgspec.Struct, frozen=True):
-    """What an activation ended with; `left` is the release that was live before, or empty."""
+    """What an activation ended with; `left` is the release that was live before, or empty; `cut` how many connections were open to it at its end."""
 
     slot: str
     release: str
     left: str
     pid: int
     seconds: int
+    cut: int = 0
 
 
 class Activate(Phase[Activated], frozen=True):
@@ -111,6 +114,7 @@ def roll_out(fleet: Fleet, plan: Plan, lease: Lease, uploader: Uploader | None, 
         Lost: a host stopped answering in the middle of its activation.
     """
     began = datetime.now(UTC)
+    inventory = fleet.inventory
     hosts = [step.host for step in plan.hosts]
     steps = {step.host.name: step for step in plan.hosts}
     lacking = [step.host for step in plan.hosts if step.upload]
@@ -132,6 +136,9 @@ def roll_out(fleet: Fleet, plan: Plan, lease: Lease, uploader: Uploader | None, 
             break
         done.append(step.host.name)
         tell(Settled(step.host.name, f"runs {step.release} {step.label} (was {step.before}), slot {result.slot}"))
+        if result.cut:
+            what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
+            tell(Warn(step.host.name, f"{what} still open after {inventory.deploy.drain:g} s and cut"))
     outcome = "failed" if problem else "done"
     finished = fleet.everywhere(
         hosts,
@@ -193,6 +200,8 @@ def _activate(fleet: Fleet, step: HostPlan, lease: Lease, *, withdraw: bool) -> 
         health_interval=health.interval,
         health_timeout=health.timeout,
         health_deadline=math.ceil(health.deadline),
+        strategy=inventory.deploy.strategy,
+        drain=math.ceil(inventory.deploy.drain),
         withdraw=withdraw,
     )
     return Activate(str(inventory.root), inventory.app, door(inventory), lease.token, LEASE, render(job).decode())

@@ -4,7 +4,9 @@
 # ending to activation/result.
 #
 # Parameters: root, app, door, release, ports (of slot a and b), health_path, health_status, health_interval,
-# health_timeout, health_deadline (seconds), withdraw (true: the release left is marked as rolled back from).
+# health_timeout, health_deadline (seconds), strategy (restart: the old instance stops first; blue-green: it drains when
+# the new one has the traffic), drain (seconds), withdraw (true: the release left is marked as rolled back from).
+: "${strategy?}" "${drain?}"
 : "${root?}" "${app?}" "${door?}" "${release?}" "${ports?}" "${health_path?}" "${health_status?}" "${health_interval?}"
 : "${health_timeout?}" "${health_deadline?}" "${withdraw?}"
 
@@ -95,7 +97,7 @@ point "$root/slots/$idle" "../releases/$release"
 # The start script of some Elixir versions is not executable for the group after unpacking.
 sync -f -- "$root/slots"
 
-if [[ -n $live ]]; then
+if [[ -n $live && $strategy == restart ]]; then
   step stop-old
   knock stop "$live" || give_up "the old instance could not be stopped"
 fi
@@ -117,7 +119,35 @@ sync -f -- "$releases"
 point "$root/current" "slots/$idle"
 sync -f -- "$root"
 
+# connections SLOT: how many clients are still connected to it, or about to be.
+connections() { ss -Htn state established state syn-recv "( sport = :$(port_of "$1") )" | wc -l; }
+
+# go_back: the new instance ended while the old one was draining: the old one gets the traffic back, whole.
+go_back() {
+  step back
+  knock undrain "$live" || true
+  knock switch "$live" || true
+  rm -f -- "$releases/$release/.warpbeam/healthy" "$releases/$left/.warpbeam/withdrawn"
+  point "$root/current" "slots/$live"
+  sync -f -- "$root"
+  give_up 'it ended by itself soon after it had become live'
+}
+
+cut=0
+if [[ -n $live && $strategy == blue-green ]]; then
+  step drain
+  knock drain "$live" || true
+  began=$SECONDS
+  while cut=$(connections "$live") && ((cut > 0 && SECONDS - began < drain)); do
+    if (($(property "$idle" NRestarts) > 0)); then go_back; fi
+    sleep 0.2
+  done
+  if (($(property "$idle" NRestarts) > 0)); then go_back; fi
+  step stop-old
+  knock stop "$live" || true
+fi
+
 step reconcile
 knock reconcile || true
-object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS"
+object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS" cut: "$cut"
 end_with "{\"answer\":$REPLY}"
