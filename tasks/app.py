@@ -135,9 +135,11 @@ def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: s
     from warpbeam.session import session
 
     here = session(c)
+    width = max((len(host.name) for host in here.fleet.inventory.app_hosts), default=0)
     show_logs(
         here.fleet,
-        here.report.output(prefixed=True),
+        here.report.output(prefixed=True, width=width),
+        here.tell,
         follow=follow,
         lines=lines,
         since=since,

@@ -18,8 +18,9 @@ def run_command(fleet: Fleet, command: str, report: Report) -> None:
         Problem: a host cannot be reached.
     """
     hosts = list(fleet.inventory.hosts.values())
-    show = report.output(prefixed=len(hosts) > 1)
-    complain = report.output(prefixed=len(hosts) > 1, error=True)
+    width = max(len(host.name) for host in hosts)
+    show = report.output(prefixed=len(hosts) > 1, width=width)
+    complain = report.output(prefixed=len(hosts) > 1, error=True, width=width)
 
     def one(host: Host) -> int:
         # What the user typed is run by the login shell there, as `ssh HOST COMMAND` would; it is theirs to write.

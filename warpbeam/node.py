@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -109,24 +110,27 @@ def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[st
     pid = int(what.get("pid") or 0)
     live = slot == state.live
     release = what.get("release", "")
-    about = next((item.artifact for item in state.releases if item.name == release), None)
+    linked = state.slots.get(slot, "")
+    about = next((item.artifact for item in state.releases if item.name == (release or linked)), None)
     day = what.get("started", "").split("_")
     row: dict[str, Any] = {
         "host": host,
-        "release": release or state.slots.get(slot, ""),
-        "version": what.get("version", ""),
+        "release": release or linked,
+        "version": what.get("version") or (about.version if about else ""),
         "commit": about.commit[:8] if about else "",
         "slot": slot,
         "live": live,
         "state": f"{what.get('state', '')} ({what.get('substate', '')})",
         "pid": pid,
-        "since": " ".join(day[1:3]) if pid else "",
+        "since": " ".join(day[1:4]) if pid else "",
         "memory": int(what.get("rss_kib") or 0) * 1024,
         "restarts": int(what.get("restarts") or 0),
         "health": state.health if live else "",
     }
-    if live and release and release != state.slots.get(slot):
-        row["problem"] = f"runs {release}, but its link leads to {state.slots.get(slot) or 'nothing'}"
+    if live and not pid:
+        row["problem"] = "it is live, but does not run: `start` starts it, and so does a reboot"
+    if live and release and release != linked:
+        row["problem"] = f"runs {release}, but its link leads to {linked or 'nothing'}"
     if not live:
         row["problem"] = "runs, but is not live"
     return row
@@ -170,15 +174,11 @@ def converse(
     verb: str,
     text: str,
     heard: Callable[[bytes], None],
+    complained: Callable[[bytes], None],
     *,
     follow: bool = False,
 ) -> int:
-    """Give `text` to a verb of the root door, hear its answer, and return its exit status; its stderr goes to ours."""
-
-    def complained(piece: bytes) -> None:
-        sys.stderr.write(piece.decode("utf-8", "replace"))
-        sys.stderr.flush()
-
+    """Give `text` to a verb of the root door, hear its answer and what it says on stderr; return its exit status."""
     phase = Converse(door(fleet.inventory), f"{verb}-follow" if follow else verb, text)
     return fleet.shell(host).execute("bash -s", _kept_open(render(phase), follow), heard, complained)
 
@@ -221,8 +221,13 @@ def evaluate(fleet: Fleet, hosts: list[Host], verb: str, expression: str, show: 
     Raises:
         Failed: it raised on a host, or the node is not there; its code is the exit status there.
     """
+
+    def complained(piece: bytes) -> None:
+        sys.stderr.write(piece.decode("utf-8", "replace"))
+        sys.stderr.flush()
+
     for host in hosts:
-        status = converse(fleet, host, verb, expression, lambda piece, name=host.name: show(name, piece))  # type: ignore[misc]
+        status = converse(fleet, host, verb, expression, functools.partial(show, host.name), complained)
         if status != 0:
             failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
             failed.code = status

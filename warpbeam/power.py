@@ -46,7 +46,7 @@ def stop_app(fleet: Fleet, tell: Tell) -> None:
 
     Raises: Refused, before anything was changed; Failed, with the host that could not be stopped.
     """
-    _power(fleet, "stop", "is stopped", tell)
+    _power(fleet, "stop", "is stopped, until `start` or a reboot", tell)
 
 
 def start_app(fleet: Fleet, tell: Tell) -> None:

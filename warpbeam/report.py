@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 # How many bytes a second a transfer must have shown before time left means something.
 SOON = 0.5
 
+# Of a table: characters between columns, before a row's further lines, and of its last column at the least.
+GAP = 2
+INDENT = 6
+LEAST = 20
+
 
 class Report:
     """Where events go. `close` takes the live display off the screen; what was settled stays."""
@@ -125,10 +130,11 @@ class Report:
         cells = [[_cell(name, row.get(name, "")) for name in columns] for row in rows]
         widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(columns)] if rows else []
         room = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 10_000
-        print(_line(columns, widths, room))
+        groups = packed(widths, room)
+        print(_lines(columns, widths, groups, room))
         for row, texts in zip(rows, cells, strict=True):
             if not (set(row) <= {"host", "problem"}):
-                print(_line(texts, widths, room))
+                print(_lines(texts, widths, groups, room))
             if row.get("problem"):
                 print(
                     f"{row.get('host', '')}: {row['problem']}"
@@ -166,10 +172,10 @@ class Report:
                 print(f"{row['host']}: locked by {row['locked']}")
         sys.stdout.flush()
 
-    def output(self, *, prefixed: bool, error: bool = False) -> Output:
-        """A place for the output of commands on hosts, whole lines at a time."""
+    def output(self, *, prefixed: bool, error: bool = False, width: int = 0) -> Output:
+        """A place for the output of commands on hosts, whole lines at a time; `width` is that of the longest name."""
         self.close()
-        output = Output(prefixed=prefixed, error=error)
+        output = Output(prefixed=prefixed, error=error, width=width)
         self._outputs.append(output)
         return output
 
@@ -192,12 +198,12 @@ class Report:
 class Output:
     """Takes pieces of a host's output from any thread and prints whole lines, prefixed by the host where asked."""
 
-    def __init__(self, *, prefixed: bool, error: bool) -> None:
+    def __init__(self, *, prefixed: bool, error: bool, width: int = 0) -> None:
         self._prefixed = prefixed
         self._stream = sys.stderr if error else sys.stdout
         self._rest: dict[str, bytes] = {}
         self._guard = Lock()
-        self._width = 0
+        self._width = width
 
     def __call__(self, host: str, piece: bytes) -> None:
         with self._guard:
@@ -229,9 +235,30 @@ def _console(stream: Any) -> Console:
     return Console(file=stream, highlight=False, emoji=False, markup=False, no_color=bool(os.environ.get("NO_COLOR")))
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], room: int) -> str:
-    text = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-    return text if len(text) <= room else text[: room - 1] + "…"
+def packed(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns, by index, for each line of a row, so that every one is seen where the screen is narrow.
+
+    Only the last may be cut at the screen's edge, to `LEAST` characters: it is the one that holds sentences.
+    """
+    groups: list[list[int]] = [[]]
+    used = 0
+    for index, width in enumerate(widths):
+        need = min(width, LEAST) if index == len(widths) - 1 else width
+        if groups[-1] and used + need > room:
+            groups.append([])
+            used = INDENT
+        groups[-1].append(index)
+        used += need + GAP
+    return groups
+
+
+def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequence[int]], room: int) -> str:
+    lines = []
+    for number, group in enumerate(groups):
+        indent = " " * INDENT if number else ""
+        text = (indent + (" " * GAP).join(cells[index].ljust(widths[index]) for index in group)).rstrip()
+        lines.append(text if len(text) <= room else text[: room - 1] + "…")
+    return "\n".join(lines)
 
 
 def _cell(name: str, value: Any) -> str:
