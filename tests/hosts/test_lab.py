@@ -319,8 +319,8 @@ def test_the_person_behind_sudo_can_log_in_and_nobody_else_can_read_the_key(
 
 
 def test_a_host_with_another_key_than_the_labs_is_not_logged_in_to(own: LabHandle) -> None:
-    own.ssh("web1", "ssh-keygen -qt ed25519 -N '' -f other; sudo cp other /etc/ssh/ssh_host_ed25519_key")
-    own.ssh("web1", "sudo systemctl restart ssh")
+    replace = "ssh-keygen -qt ed25519 -N '' -f other && sudo cp other /etc/ssh/ssh_host_ed25519_key"
+    own.ssh("web1", f"{replace} && sudo systemctl restart ssh")
     refused = own.ssh("web1", "true", check=False)
     assert refused.returncode == 255
     assert "Host key verification failed" in refused.stderr
