@@ -28,5 +28,8 @@ if [[ -e result ]]; then
   cat -- result
 else
   mapfile -t lines < <(tail -n 20 -- door.out)
-  fail 'the activation ended without a result' "see journalctl -u $app-activate.service on the host" "${lines[@]}"
+  live=$(live_slot)
+  serving='nothing is live'
+  if [[ -n $live ]]; then serving="\`current\` leads to $(slot_release "$live")"; fi
+  fail "the activation ended without a result; $serving" "see journalctl -u $app-activate.service on the host" "${lines[@]}"
 fi

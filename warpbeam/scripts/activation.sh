@@ -28,6 +28,7 @@ property() { systemctl show --property="$2" --value -- "$app@$1.service"; }
 
 port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
 
+stopped='it was asked to stop'
 asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
 
 # await SLOT: waits until the slot's instance is healthy; sets `reason` when it will not be.
@@ -46,7 +47,7 @@ await() {
       return 1
     fi
     if [[ ${2-} != undoing ]] && asked_to_stop; then
-      reason='it was asked to stop'
+      reason=$stopped
       return 1
     fi
     sleep "$health_interval"
@@ -61,12 +62,15 @@ began_at=$(date +%s)
 
 # give_up REASON: everything as it was before; then says so, with the app's own last lines.
 give_up() {
-  local why=$1 lines=() serving='nothing was live before'
+  local why=$1 lines=() serving='nothing was live before' hint='`fab ENV logs` shows what the app says of itself'
   step undo
-  # The unit's own since; two lines of systemd's about each start are part of the story.
-  mapfile -t lines < <(printf '%s\n' 40 "@$began_at" '' "$idle" '' | knock_logs)
   knock stop "$idle" || true
-  : >"$releases/$release/.warpbeam/failed"
+  if [[ $why != "$stopped" ]]; then
+    : >"$releases/$release/.warpbeam/failed" || true
+    # The unit's own since; two lines of systemd's about each start are part of the story.
+    mapfile -t lines < <(printf '%s\n' 40 "@$began_at" '' "$idle" '' | knock_logs)
+    if ((${#lines[@]})); then hint="the lines above are the app's own; \`fab ENV logs\` shows more"; fi
+  fi
   rm -f -- "$root/slots/$idle"
   if [[ -n $live ]]; then
     knock start "$live" || true
@@ -79,7 +83,7 @@ give_up() {
   fi
   array "${lines[@]}"
   object message "$release did not become live: $why; $serving" \
-    hint 'the lines above are the app'"'"'s own; `fab ENV logs` shows more' lines: "$REPLY"
+    hint "$hint" lines: "$REPLY"
   end_with "{\"failed\":$REPLY}"
   exit 1
 }
@@ -97,6 +101,7 @@ point "$root/slots/$idle" "../releases/$release"
 # The start script of some Elixir versions is not executable for the group after unpacking.
 sync -f -- "$root/slots"
 
+if asked_to_stop; then give_up "$stopped"; fi
 if [[ -n $live && $strategy == restart ]]; then
   step stop-old
   knock stop "$live" || give_up "the old instance could not be stopped"
