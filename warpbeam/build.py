@@ -105,12 +105,13 @@ def build(
     key = artifact_key(source.tree, plan.mix_env, plan.flavor, plan.env, toolchain)
     kept = store.find(key)
     if kept is not None and not with_tests:
-        tell(Note("", f"built already: {inventory.app} {kept.label}"))
         # The same tree may have another commit by now; what goes out is told by the one asked for.
         described = msgspec.structs.replace(
             kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
         )
-        return Artifact(kept.tarball, described)
+        artifact = Artifact(kept.tarball, described)
+        tell(Note("", f"built already: {inventory.app} {artifact.label}"))
+        return artifact
     if source.dirty:
         if carry is None:
             raise Misuse("a dirty tree cannot be built here", "commit it")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from warpbeam.artifact import Artifact, Store
 from warpbeam.build import build
 from warpbeam.error import Misuse, Problem, Refused
@@ -98,7 +100,10 @@ def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Artifact:
             )
         tell(Note("", f"{release.label} is not kept on this machine: building its commit again"))
         artifact = build_on_host(fleet, project, source_of(fleet, project, release.artifact.commit), tell)
-    return artifact
+    # The same tree can be several commits: this is the one that they run.
+    about = release.artifact
+    manifest = msgspec.structs.replace(artifact.manifest, commit=about.commit, subject=about.subject, dirty=about.dirty)
+    return Artifact(artifact.tarball, manifest)
 
 
 def deploy(
