@@ -115,7 +115,9 @@ class LocalFleet(Fleet):
     def _connect(self, host: Host, identity: Identity) -> Shell:
         from warpbeam.local import local_shell
 
-        return local_shell(self.inventory.users.deploy if identity == "deploy" else None)
+        shell = local_shell(self.inventory.users.deploy if identity == "deploy" else None)
+        shell.name = host.name
+        return shell
 
 
 def everywhere(

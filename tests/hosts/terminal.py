@@ -1,0 +1,56 @@
+"""`fab` in a real terminal, as a person has it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pexpect
+
+from tests.stage import PROJECT, Stage
+
+PROMPT = r"iex\(hello-[ab]@127\.0\.0\.1\)\d+>"
+SOON = 20
+
+
+@contextlib.contextmanager
+def terminal(stage: Stage, *words: str, rows: int = 30, columns: int = 100) -> Iterator[pexpect.spawn[str]]:
+    """`fab ENVIRONMENT WORDS…` in a pseudo-terminal, ended in the end."""
+    program, *arguments = stage.argv(*words)
+    child = pexpect.spawn(
+        program,
+        arguments,
+        encoding="utf-8",
+        timeout=SOON,
+        dimensions=(rows, columns),
+        cwd=str(PROJECT),
+        env={**os.environ, **stage.variables, "TERM": "xterm"},
+    )
+    try:
+        yield child
+    finally:
+        child.close(force=True)
+
+
+@contextlib.contextmanager
+def console(stage: Stage, *words: str) -> Iterator[pexpect.spawn[str]]:
+    """`fab remote-console` at its first prompt."""
+    with terminal(stage, "remote-console", *words) as child:
+        child.expect(PROMPT)
+        yield child
+
+
+def ask(child: pexpect.spawn[str], expression: str, answer: str) -> None:
+    """Type an expression and wait for a pattern in what comes back, then for the prompt."""
+    child.sendline(expression)
+    child.expect(answer)
+    child.expect(PROMPT)
+
+
+def exit_status(child: pexpect.spawn[str]) -> int:
+    """Wait for the program's end."""
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus is not None, f"ended by signal {child.signalstatus}"
+    return int(child.exitstatus)
