@@ -6,17 +6,21 @@ from typing import Any
 
 from invoke import Exit, task
 
+from tasks import rolling
 from tasks.short_flags import ShortFlags
 
 
-@task(auto_shortflags=False)
-def restart(c: Any) -> None:
+@task(auto_shortflags=False, iterable=["skip"], help=rolling.HELP)
+def restart(
+    c: Any, batch: str = "", pause: str = "", on_failure: str = "", skip: Any = None, skip_unreachable: bool = False
+) -> None:
     """Give every host a new instance of what is live, host after host."""
     from warpbeam import delivery
     from warpbeam.session import session
 
     here = session(c)
-    delivery.restart(here.fleet, here.tell)
+    policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
+    delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable), policy, here.tell)
 
 
 @task(auto_shortflags=False)

@@ -6,6 +6,8 @@ from typing import Any
 
 from invoke import Collection, task
 
+from tasks import rolling
+
 HELP = {
     "ref": "the commit, branch or tag to deploy (default HEAD)",
     "force": "put the release live again where it is live already",
@@ -16,10 +18,12 @@ HELP = {
 @task(
     default=True,
     auto_shortflags=False,
+    iterable=["skip"],
     help={
         **HELP,
         "dirty": "deploy the working tree as it stands, uncommitted changes included",
         "release": "`live`: what the other hosts run, for a host that joins them, instead of a commit",
+        **rolling.HELP,
     },
 )
 def deploy(
@@ -29,6 +33,11 @@ def deploy(
     dirty: bool = False,
     force: bool = False,
     no_migrate: bool = False,
+    batch: str = "",
+    pause: str = "",
+    on_failure: str = "",
+    skip: Any = None,
+    skip_unreachable: bool = False,
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam import delivery
@@ -40,6 +49,7 @@ def deploy(
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty):
         raise Misuse("--release live and --ref or --dirty say two different things", "give one of them")
+    policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
 
     def artifact() -> delivery.Artifact:
         if release:
@@ -47,7 +57,8 @@ def deploy(
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
         return delivery.build_on_host(here.fleet, here.project, source, here.tell)
 
-    delivery.deploy(here.fleet, artifact, here.tell, force=force, migrate=not no_migrate)
+    reach = rolling.reach_of(skip, skip_unreachable)
+    delivery.deploy(here.fleet, artifact, reach, policy, here.tell, force=force, migrate=not no_migrate)
 
 
 @task(default=True, auto_shortflags=False, help=HELP)
@@ -62,6 +73,8 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = Fal
     delivery.deploy(
         fleet,
         lambda: delivery.build_on_host(fleet, here.project, source, here.tell),
+        rolling.reach_of((), False),
+        rolling.policy_of(fleet, "", "", ""),
         here.tell,
         force=force,
         migrate=not no_migrate,
@@ -78,7 +91,8 @@ def rollback(c: Any, to: str = "") -> None:
     from warpbeam.session import session
 
     here = session(c)
-    go_back(here.local_fleet, here.tell, to=to)
+    fleet = here.local_fleet
+    go_back(fleet, rolling.reach_of((), False), rolling.policy_of(fleet, "", "", ""), here.tell, to=to)
 
 
 namespace = Collection("deploy", deploy)

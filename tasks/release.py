@@ -6,22 +6,33 @@ from typing import Any
 
 from invoke import task
 
+from tasks import rolling
+
 
 @task(
     auto_shortflags=False,
     iterable=["skip"],
     help={
         "to": "the release, version or commit to go back to (default: on every host the one before the live one)",
-        "skip": "leave this host as it is; may be given more than once",
+        **rolling.HELP,
     },
 )
-def rollback(c: Any, to: str = "", skip: Any = None) -> None:
+def rollback(
+    c: Any,
+    to: str = "",
+    batch: str = "",
+    pause: str = "",
+    on_failure: str = "",
+    skip: Any = None,
+    skip_unreachable: bool = False,
+) -> None:
     """Put the release before the live one live again on every host."""
     from warpbeam.delivery import go_back
     from warpbeam.session import session
 
     here = session(c)
-    go_back(here.fleet, here.tell, to=to, skip=frozenset(skip or ()))
+    policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
+    go_back(here.fleet, rolling.reach_of(skip, skip_unreachable), policy, here.tell, to=to)
 
 
 @task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,15 +10,15 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.artifact import Artifact, Store
+from warpbeam.batch import check_batch
 from warpbeam.build import build
 from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell
 from warpbeam.facts import Facts, Release
 from warpbeam.fleet import Fleet
-from warpbeam.inventory import Host
-from warpbeam.lease import holding, look
+from warpbeam.lease import Reach, holding, look
 from warpbeam.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
-from warpbeam.rollout import roll_out
+from warpbeam.rollout import Policy, roll_out
 from warpbeam.source import Source, commits_since, files_added, find_source
 from warpbeam.upload import Uploader, manifest_lines
 
@@ -106,63 +107,71 @@ def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Artifact:
     return Artifact(artifact.tarball, manifest)
 
 
+def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str = "") -> Policy:
+    """How a rollout rolls: what the command line says, else the inventory. Raises: Misuse, where a word is wrong."""
+    plan = fleet.inventory.deploy
+    if pause and not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", pause):
+        raise Misuse(f"--pause: {pause!r} is no number of seconds")
+    if on_failure not in ("", "stop", "rollback"):
+        raise Misuse(f"--on-failure: expected stop or rollback, found {on_failure!r}")
+    return Policy(
+        batch=check_batch(batch, "--batch") if batch else plan.batch,
+        pause=float(pause) if pause else plan.pause,
+        on_failure="rollback" if (on_failure or plan.on_failure) == "rollback" else "stop",
+    )
+
+
 def deploy(
     fleet: Fleet,
     get_artifact: Callable[[], Artifact],
+    reach: Reach,
+    policy: Policy,
     tell: Tell,
     *,
     force: bool = False,
     migrate: bool = True,
 ) -> Plan:
-    """Put an artifact live on every app host of the fleet.
+    """Put an artifact live on the app hosts of `reach`.
 
     Raises:
         Refused: before anything was changed. Failed: with what each host runs now.
     """
-    hosts = _app_hosts(fleet)
+    reach.hosts(fleet.inventory)
     artifact = get_artifact()
+    lines = manifest_lines(artifact)
     with (
-        holding(fleet, hosts, "deploy", artifact.label, manifest_lines(artifact), tell) as lease,
+        holding(fleet, reach, "deploy", tell, version=artifact.label, manifest=lines) as lease,
         Uploader(artifact) as uploader,
     ):
         plan = plan_deploy(fleet.inventory, lease.facts, artifact, datetime.now(UTC), force=force, migrate=migrate)
         tell_plan(plan, tell)
-        roll_out(fleet, plan, lease, uploader, tell)
+        roll_out(fleet, plan, policy, lease, uploader, tell)
     if plan.idle:
         tell(Settled("", f"{artifact.label} is live on every host already; --force puts it live again"))
     return plan
 
 
-def go_back(fleet: Fleet, tell: Tell, *, to: str = "", skip: frozenset[str] = frozenset()) -> Plan:
-    """Put the release before the live one (or `to`) live again on every app host but `skip`."""
-    hosts = [host for host in _app_hosts(fleet) if host.name not in skip]
-    unknown = skip - set(fleet.inventory.hosts)
-    if unknown:
-        raise Misuse(
-            f"--skip: there is no host {', '.join(sorted(unknown))}",
-            f"there is: {', '.join(fleet.inventory.hosts)}",
-        )
-    if not hosts:
-        raise Misuse("--skip: every host is skipped", "leave one")
-    with holding(fleet, hosts, "rollback", to, (), tell) as lease:
-        plan = plan_rollback(fleet.inventory, lease.facts, to, skip)
+def go_back(fleet: Fleet, reach: Reach, policy: Policy, tell: Tell, *, to: str = "") -> Plan:
+    """Put the release before the live one (or `to`) live again on the app hosts of `reach`."""
+    with holding(fleet, reach, "rollback", tell, version=to) as lease:
+        plan = plan_rollback(fleet.inventory, lease.facts, to)
         tell_plan(plan, tell)
-        roll_out(fleet, plan, lease, None, tell)
+        roll_out(fleet, plan, policy, lease, None, tell)
     return plan
 
 
-def restart(fleet: Fleet, tell: Tell) -> Plan:
-    """Give every app host a new instance of what is live, one host after the other."""
-    with holding(fleet, _app_hosts(fleet), "restart", "", (), tell) as lease:
+def restart(fleet: Fleet, reach: Reach, policy: Policy, tell: Tell) -> Plan:
+    """Give the app hosts of `reach` a new instance of what is live, in the other slot."""
+    with holding(fleet, reach, "restart", tell) as lease:
         plan = plan_restart(fleet.inventory, lease.facts)
-        roll_out(fleet, plan, lease, None, tell)
+        roll_out(fleet, plan, policy, lease, None, tell)
     return plan
 
 
 def tell_outlook(fleet: Fleet, source: Source, tell: Tell) -> list[dict[str, object]]:
     """What a deploy of `source` would do to each app host: the commits and migrations that would go out."""
     rows: list[dict[str, object]] = []
-    for name, found in look(fleet, _app_hosts(fleet), lambda event: None).items():
+    for name, found in look(fleet, Reach().hosts(fleet.inventory), lambda event: None).items():
         if isinstance(found, Problem):
             raise found
         rows.append({"host": name, **_outlook(found, source)})
@@ -181,10 +190,3 @@ def _outlook(found: Facts, source: Source) -> dict[str, object]:
         "migrations": files_added(source, live.artifact.commit, "priv") if live and commits is not None else [],
         "locked": str(found.lock) if found.lock else "",
     }
-
-
-def _app_hosts(fleet: Fleet) -> list[Host]:
-    hosts = list(fleet.inventory.app_hosts)
-    if not hosts:
-        raise Misuse(f"{fleet.inventory.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
-    return hosts

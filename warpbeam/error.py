@@ -37,6 +37,10 @@ class Refused(Problem):
     code = 3
 
 
+class Unreachable(Refused):
+    """A host does not answer: it is off, or the way to it is. (One that answers wrongly is merely refused.)"""
+
+
 class Failed(Problem):
     """The work failed; hosts may have changed, and the message says what state each is in."""
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from warpbeam.artifact import Artifact
+
 Mark = Literal["new", "healthy", "failed", "withdrawn"]
 
 
@@ -18,6 +20,12 @@ class About(msgspec.Struct, frozen=True):
     tree: str = ""
     sha256: str = ""
     dirty: bool = False
+
+
+def about(artifact: Artifact) -> About:
+    """What a host keeps beside the release."""
+    manifest = artifact.manifest
+    return About(manifest.version, manifest.commit, manifest.subject, manifest.tree, manifest.sha256, manifest.dirty)
 
 
 class Release(msgspec.Struct, frozen=True):

@@ -18,12 +18,14 @@ from warpbeam.name import (
     Address,
     AppName,
     AppPort,
+    Batch,
     DeployKey,
     DrainSeconds,
     Expression,
     HostName,
     MixEnv,
     OrgName,
+    Pause,
     Port,
     Seconds,
     ShellCommand,
@@ -93,11 +95,17 @@ class Health(Value, frozen=True):
 
 
 class Deploy(Value, frozen=True):
-    """How releases replace each other. `drain` is how long the old instance may take to stop, in seconds."""
+    """How releases replace each other.
+
+    `drain` is how long the old instance may take to finish, `pause` how long to wait between two batches, in seconds.
+    """
 
     strategy: Literal["restart", "blue-green"] = "restart"
     keep: Annotated[int, Meta(ge=2, le=100, description="a number of releases from 2 to 100")] = 5
     drain: DrainSeconds = 30
+    batch: Batch = "1,25%"
+    pause: Pause = 0
+    on_failure: Literal["stop", "rollback"] = "stop"
     migrate: Expression | None = None
 
 

@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.error import Problem, Refused
-from warpbeam.event import Tell
+from warpbeam.error import Misuse, Problem, Refused, Unreachable
+from warpbeam.event import Tell, Warn
 from warpbeam.facts import Facts, Holder
 from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
-from warpbeam.inventory import Host
+from warpbeam.inventory import Host, Inventory
 from warpbeam.phase import Phase
 
 # Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
@@ -70,10 +70,34 @@ class Renew(Phase[Done], frozen=True):
     lease: int
 
 
+class Reach(msgspec.Struct, frozen=True):
+    """Which app hosts a rollout concerns: all that the inventory has (or -H left), but those that are skipped.
+
+    `skip_unreachable` leaves out hosts that do not answer, instead of refusing.
+    """
+
+    skip: frozenset[str] = frozenset()
+    skip_unreachable: bool = False
+
+    def hosts(self, inventory: Inventory) -> list[Host]:
+        """The hosts, in the inventory's order. Raises: Misuse, where a name is unknown or none is left."""
+        known = list(inventory.app_hosts)
+        names = {host.name for host in known}
+        if unknown := sorted(self.skip - names):
+            raise Misuse(f"--skip: there is no app host {', '.join(unknown)}", f"there is: {', '.join(sorted(names))}")
+        if not known:
+            raise Misuse(f"{inventory.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
+        left = [host for host in known if host.name not in self.skip]
+        if not left:
+            raise Misuse("--skip: every host is skipped", "leave one")
+        return left
+
+
 class Lease(msgspec.Struct, frozen=True):
     """A lock that we hold, and what each host said when it gave it."""
 
     token: str
+    holder: Holder
     facts: Mapping[str, Facts]
 
 
@@ -84,9 +108,15 @@ def look(fleet: Fleet, hosts: Sequence[Host], tell: Tell) -> dict[str, Facts | P
 
 @contextlib.contextmanager
 def holding(
-    fleet: Fleet, hosts: Sequence[Host], why: str, version: str, manifest: Iterable[bytes], tell: Tell
+    fleet: Fleet,
+    reach: Reach,
+    why: str,
+    tell: Tell,
+    *,
+    version: str = "",
+    manifest: Iterable[bytes] = (),
 ) -> Iterator[Lease]:
-    """Hold the lock on all of `hosts`, or raise and hold none; give it back at the end.
+    """Hold the lock on all app hosts of `reach`, or raise and hold none; give it back at the end.
 
     Parameters:
         why: what it is for, in a word.
@@ -105,6 +135,7 @@ def holding(
     )
     text = msgspec.json.encode(holder).decode()
     body = list(manifest)
+    hosts = reach.hosts(fleet.inventory)
     ended = threading.Event()
     renewer: threading.Thread | None = None
     try:
@@ -112,14 +143,22 @@ def holding(
             hosts, lambda host: fleet.run(host, _claim(fleet, token, text, take=True), tell, body)
         )
         problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+        away = [name for name, problem in problems.items() if isinstance(problem, Unreachable)]
+        if reach.skip_unreachable and len(away) < len(hosts):
+            for name in away:
+                tell(Warn("", f"{problems.pop(name).message}: left out"))
+            hosts = [host for host in hosts if host.name not in away]
         if problems:
             first = next(iter(problems.values()))
             others = f" (and {len(problems) - 1} more: {', '.join(list(problems)[1:])})" if len(problems) > 1 else ""
             raise Refused(f"{first.message}{others}; nothing was changed on any host", first.hint, first.details)
         facts = {name: result for name, result in results.items() if isinstance(result, Facts)}
+        left_out = sorted({host.name for host in fleet.inventory.app_hosts} - set(facts))
         renewer = threading.Thread(target=_renew, args=(fleet, hosts, token, ended), name="renew", daemon=True)
         renewer.start()
-        yield Lease(token, facts)
+        yield Lease(token, holder, facts)
+        if left_out:
+            tell(Warn("", f"left as they are: {', '.join(left_out)}"))
     finally:
         ended.set()
         with contextlib.suppress(Problem):

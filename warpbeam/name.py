@@ -70,6 +70,15 @@ VariableName = Annotated[
 VariableValue = Annotated[str, Meta(pattern=r"^[^\0]*\Z", description="text (without NUL characters)")]
 Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds, more than 0 and at most 86400")]
 # systemd takes a TimeoutStopSec=0 for "for ever"; a deploy that waits longer than an hour is a mistake.
+Pause = Annotated[float, Meta(ge=0, le=86400, description="a number of seconds from 0 to 86400")]
+# How many hosts change at once; warpbeam.batch reads it.
+Batch = Annotated[
+    str,
+    Meta(
+        pattern=r"^([1-9][0-9]{0,2}|([1-9][0-9]?|100)%)(,([1-9][0-9]{0,2}|([1-9][0-9]?|100)%))*\Z",
+        description="numbers of hosts such as 1, 25% or 1,25%",
+    ),
+]
 DrainSeconds = Annotated[float, Meta(ge=1, le=3600, description="a number of seconds from 1 to 3600")]
 # What RFC 3986 allows in a path and a query, less what a shell would take for more than text.
 UrlPath = Annotated[

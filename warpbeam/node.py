@@ -40,6 +40,12 @@ class State(msgspec.Struct, frozen=True):
                 found[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
         return found
 
+    @property
+    def well(self) -> bool:
+        """Whether what is live runs, is healthy, and has not been restarted by systemd."""
+        process = self.running.get(self.live, {})
+        return self.health == "healthy" and process.get("restarts") == "0"
+
     def fact(self, name: str) -> str:
         """One of the door's other lines, such as `redirect`."""
         for line in self.door.splitlines():
@@ -76,9 +82,15 @@ class Converse(Phase[None], frozen=True):
 
 def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
     """What every app host runs, or why it cannot be told."""
+    phase = ask_state(fleet)
+    return fleet.everywhere(list(fleet.inventory.app_hosts), lambda host: fleet.run(host, phase, tell))
+
+
+def ask_state(fleet: Fleet) -> AskState:
+    """The phase that asks a host of the fleet for its `State`."""
     inventory = fleet.inventory
     health = inventory.health
-    phase = AskState(
+    return AskState(
         root=str(inventory.root),
         app=inventory.app,
         token="",
@@ -88,7 +100,6 @@ def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
         health_status=health.status,
         health_timeout=health.timeout,
     )
-    return fleet.everywhere(list(inventory.app_hosts), lambda host: fleet.run(host, phase, tell))
 
 
 def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
@@ -96,7 +107,7 @@ def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for host, state in found.items():
         if isinstance(state, Problem):
-            rows.append({"host": host, "problem": state.message})
+            rows.append({"host": host, "problem": state.message.removeprefix(f"{host}: ")})
             continue
         running = state.running
         shown = [slot for slot, what in running.items() if slot == state.live or what.get("pid", "0") != "0"]
@@ -141,7 +152,7 @@ def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for host, state in states(fleet, _silent).items():
         if isinstance(state, Problem):
-            rows.append({"host": host, "problem": state.message})
+            rows.append({"host": host, "problem": state.message.removeprefix(f"{host}: ")})
             continue
         live = state.slots.get(state.live, "")
         rows += [

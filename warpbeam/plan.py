@@ -10,7 +10,7 @@ import msgspec
 from warpbeam.artifact import Artifact
 from warpbeam.error import Refused
 from warpbeam.event import Note, Tell
-from warpbeam.facts import Facts
+from warpbeam.facts import Facts, Release, about
 from warpbeam.fit import check_fit
 from warpbeam.inventory import Host, Inventory
 
@@ -18,12 +18,18 @@ NAME = "%Y%m%dT%H%M%SZ"
 
 
 class HostPlan(msgspec.Struct, frozen=True):
-    """What happens on one host. `upload`: it lacks the release; `activate`: it is not live there yet."""
+    """What happens on one host. `upload`: it lacks the release; `activate`: it is not live there yet.
+
+    `label` and `before` are for people; `before_release` is the name of what is live, or empty.
+    """
 
     host: Host
     release: str
+    version: str
+    commit: str
     label: str
     before: str
+    before_release: str
     upload: bool
     activate: bool
 
@@ -70,27 +76,34 @@ def plan_deploy(
     fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
     shared = max(names, default="")
     steps = []
-    for host in inventory.app_hosts:
+    hosts = [host for host in inventory.app_hosts if host.name in facts]
+    for host in hosts:
         have = facts[host.name]
         live = have.live_release
         release = fresh
         if shared and not force and (same[host.name] == shared or _may_take(have, shared, artifact)):
             release = shared
-        before = live.label if live else "nothing"
-        there = have.find(release)
-        steps.append(
-            HostPlan(
-                host=host,
-                release=release,
-                label=artifact.label,
-                before=f"{live.name} {before}" if live else before,
-                upload=there is None,
-                activate=force or live is None or live.name != release,
-            )
-        )
-    target = inventory.migrate_host
+        going = Release(release, "new", about(artifact))
+        activate = force or live is None or live.name != release
+        steps.append(_step(host, have, going, upload=have.find(release) is None, activate=activate))
     runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
-    return Plan("deploy", artifact.label, tuple(steps), migrate_on=target if runs else None)
+    target = next((host for host in hosts if host == inventory.migrate_host), hosts[0]) if runs else None
+    return Plan("deploy", artifact.label, tuple(steps), migrate_on=target)
+
+
+def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, activate: bool = True) -> HostPlan:
+    live = have.live_release
+    return HostPlan(
+        host=host,
+        release=going.name,
+        version=going.artifact.version,
+        commit=going.artifact.commit,
+        label=going.label,
+        before=f"{live.name} {live.label}" if live else "nothing",
+        before_release=live.name if live else "",
+        upload=upload,
+        activate=activate,
+    )
 
 
 def _live_of(have: Facts, artifact: Artifact) -> str:
@@ -110,7 +123,7 @@ def _after(name: str) -> str:
     return (datetime.strptime(name, NAME).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(NAME)
 
 
-def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str, skip: frozenset[str]) -> Plan:
+def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> Plan:
     """How every host goes back to the release before its live one, or to `to` (its name, or a version or commit). Pure.
 
     Raises:
@@ -118,8 +131,6 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str, ski
     """
     targets: dict[str, str] = {}
     for name, have in facts.items():
-        if name in skip:
-            continue
         target = _named(have, to, name) if to else have.previous
         if not target:
             raise Refused(
@@ -127,8 +138,6 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str, ski
                 f"`fab ENV releases` shows what there is; `--skip {name}` leaves this host as it is",
             )
         targets[name] = target
-    if not targets:
-        raise Refused("every host is skipped", "leave one")
     if len(set(targets.values())) > 1:
         told = ", ".join(f"{name} to {target}" for name, target in targets.items())
         raise Refused(f"hosts would go back to different releases: {told}", "say which one with --to")
@@ -139,17 +148,7 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str, ski
         have = facts[host.name]
         release = have.find(targets[host.name])
         assert release is not None  # noqa: S101 (taken from its own list)
-        live = have.live_release
-        steps.append(
-            HostPlan(
-                host=host,
-                release=release.name,
-                label=release.label,
-                before=f"{live.name} {live.label}" if live else "nothing",
-                upload=False,
-                activate=live is None or live.name != release.name,
-            )
-        )
+        steps.append(_step(host, have, release, activate=have.live_release != release))
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
 
 
@@ -168,11 +167,11 @@ def _named(have: Facts, to: str, host: str) -> str:
 def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
     """How every host gets a new instance of what is live. Pure. Raises: Refused, where nothing is live."""
     steps = []
-    for host in inventory.app_hosts:
+    for host in (host for host in inventory.app_hosts if host.name in facts):
         live = facts[host.name].live_release
         if live is None:
             raise Refused(f"{host.name}: nothing is live", "deploy first")
-        steps.append(HostPlan(host, live.name, live.label, f"{live.name} {live.label}", upload=False, activate=True))
+        steps.append(_step(host, facts[host.name], live))
     return Plan("restart", steps[0].label, tuple(steps))
 
 

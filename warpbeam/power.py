@@ -11,7 +11,7 @@ from warpbeam.error import Problem
 from warpbeam.event import Settled, Tell
 from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
-from warpbeam.lease import LEASE, PARTS, holding
+from warpbeam.lease import LEASE, PARTS, Reach, holding
 from warpbeam.phase import Phase
 
 
@@ -57,8 +57,8 @@ def start_app(fleet: Fleet, tell: Tell) -> None:
 def _power(fleet: Fleet, verb: str, ending: str, tell: Tell) -> None:
     inventory = fleet.inventory
     health = inventory.health
-    hosts = list(inventory.app_hosts)
-    with holding(fleet, hosts, verb, "", (), tell) as lease:
+    hosts = Reach().hosts(inventory)
+    with holding(fleet, Reach(), verb, tell) as lease:
         phase = Power(
             root=str(inventory.root),
             app=inventory.app,

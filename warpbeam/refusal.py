@@ -8,7 +8,7 @@ import paramiko
 
 from warpbeam.attempt import Attempt, Cut, ProxyCommand
 from warpbeam.authentication import Keys
-from warpbeam.error import Problem, Refused
+from warpbeam.error import Problem, Refused, Unreachable
 from warpbeam.ssh_config import Settings
 
 
@@ -24,16 +24,16 @@ def refusal(
     if attempt.cause == "interrupt":
         return Refused(f"{label}: interrupted while connecting")
     if isinstance(error, Cut | TimeoutError) or attempt.cause:
-        return Refused(
+        return Unreachable(
             f"{label} did not answer within {attempt.seconds:g} s",
             "is the host up, its address right, and no firewall between? `ssh: connect_timeout:` bounds the wait",
         )
     if isinstance(error, socket.gaierror):
         hint = "give the host an `address:` in the inventory, or a HostName in ~/.ssh/config"
-        return Refused(f"{label}: there is no address for the name {settings.hostname}", hint)
+        return Unreachable(f"{label}: there is no address for the name {settings.hostname}", hint)
     if isinstance(error, ConnectionRefusedError):
         hint = f"is sshd running there, and listening on port {port}?"
-        return Refused(f"{label} refuses connections to port {port}", hint)
+        return Unreachable(f"{label} refuses connections to port {port}", hint)
     if keys is not None and isinstance(error, paramiko.AuthenticationException):
         return not_let_in(settings, keys)
     if proxy is not None and (said := proxy.last_words()):
@@ -41,7 +41,7 @@ def refusal(
     if isinstance(error, paramiko.IncompatiblePeer):
         return Refused(f"{label}: no SSH algorithm in common: {error}", "update the host's OpenSSH")
     if isinstance(error, OSError):
-        return Refused(f"{label} cannot be reached: {error.strerror or error}")
+        return Unreachable(f"{label} cannot be reached: {error.strerror or error}")
     return Refused(
         f"{label} ended the connection before it had begun: {error or type(error).__name__}",
         f"does an SSH server listen on port {port}? Many connections at once may exceed its MaxStartups",

@@ -1,68 +1,26 @@
-"""Performing a plan: upload everywhere, migrate once, activate host after host, finish everywhere."""
+"""Performing a plan: upload everywhere, migrate once, activate batch by batch, finish everywhere."""
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
+from warpbeam.activation import Activated, activate
+from warpbeam.batch import batches
 from warpbeam.error import Failed, Lost, Problem
-from warpbeam.event import Settled, Tell, Warn
+from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
 from warpbeam.inventory import Host
 from warpbeam.lease import LEASE, PARTS, Lease
-from warpbeam.phase import Phase, render
+from warpbeam.node import ask_state
+from warpbeam.phase import Phase
 from warpbeam.plan import HostPlan, Plan
 from warpbeam.upload import Uploader
-
-
-class Job(Phase[None], frozen=True):
-    """The activation's job, which runs on the host without us; fields as `scripts/activation.sh` tells."""
-
-    script: ClassVar[str] = "activation"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout")
-    root: str
-    app: str
-    door: str
-    release: str
-    ports: tuple[int, ...]
-    health_path: str
-    health_status: int
-    health_interval: float
-    health_timeout: float
-    health_deadline: int
-    strategy: str
-    drain: int
-    withdraw: bool
-
-
-class Activated(msgspec.Struct, frozen=True):
-    """What an activation ended with; `left` is the release that was live before, or empty; `cut` how many connections were open to it at its end."""
-
-    slot: str
-    release: str
-    left: str
-    pid: int
-    seconds: int
-    cut: int = 0
-
-
-class Activate(Phase[Activated], frozen=True):
-    """Start the job in a unit of its own and follow it."""
-
-    script: ClassVar[str] = "activate"
-    parts: ClassVar[tuple[str, ...]] = PARTS
-    answer: ClassVar[type] = Activated
-    root: str
-    app: str
-    door: str
-    token: str
-    lease: int
-    job: str
 
 
 class Migrated(msgspec.Struct, frozen=True):
@@ -106,16 +64,34 @@ class Finish(Phase[Finished], frozen=True):
     entry: str
 
 
-def roll_out(fleet: Fleet, plan: Plan, lease: Lease, uploader: Uploader | None, tell: Tell) -> None:
-    """Perform `plan` under `lease`: upload everywhere, migrate once, activate host after host, finish everywhere.
+class Policy(msgspec.Struct, frozen=True):
+    """How a rollout goes from host to host.
+
+    `batch` says how many change at once (see `warpbeam.batch`); `pause` seconds lie between two batches, after which
+    those that have changed must still be healthy; `on_failure` is whether hosts that have changed stay so or go back.
+    """
+
+    batch: str
+    pause: float = 0
+    on_failure: Literal["stop", "rollback"] = "stop"
+
+
+class Rolled(msgspec.Struct):
+    """How far a roll has come: hosts by what they run now."""
+
+    done: list[str] = []
+    failed: dict[str, Problem] = {}
+    brought_back: list[str] = []
+
+
+def roll_out(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: Uploader | None, tell: Tell) -> None:
+    """Perform `plan` under `lease`: upload everywhere, migrate once, activate batch by batch, finish everywhere.
 
     Raises:
         Failed: a host failed; its message says what each host runs now.
         Lost: a host stopped answering in the middle of its activation.
     """
     began = datetime.now(UTC)
-    inventory = fleet.inventory
-    hosts = [step.host for step in plan.hosts]
     steps = {step.host.name: step for step in plan.hosts}
     lacking = [step.host for step in plan.hosts if step.upload]
     if lacking:
@@ -123,33 +99,86 @@ def roll_out(fleet: Fleet, plan: Plan, lease: Lease, uploader: Uploader | None, 
         _upload(fleet, lacking, steps, lease, uploader, tell)
     if plan.migrate_on is not None:
         _migrate(fleet, plan, steps, lease, tell)
-    done: list[str] = []
-    problem: Problem | None = None
     for step in plan.hosts:
         if not step.activate:
             tell(Settled(step.host.name, f"runs {step.release} {step.label} already"))
-            continue
-        try:
-            result = fleet.run(step.host, _activate(fleet, step, lease, withdraw=plan.withdraw), tell)
-        except Problem as stopped:
-            problem = stopped
-            break
-        done.append(step.host.name)
-        tell(Settled(step.host.name, f"runs {step.release} {step.label} (was {step.before}), slot {result.slot}"))
-        if result.cut:
-            what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
-            tell(Warn(step.host.name, f"{what} still open after {inventory.deploy.drain:g} s and cut"))
-    outcome = "failed" if problem else "done"
-    finished = fleet.everywhere(
-        hosts,
-        lambda host: fleet.run(host, _finish(fleet, plan, steps[host.name], lease, began, outcome), tell),
-    )
-    if problem is not None:
-        raise _stopped(plan, problem, done) from None
+    rolled = _roll(fleet, plan, policy, lease, tell)
+    if rolled.failed and policy.on_failure == "rollback":
+        _bring_back(fleet, steps, rolled, lease, tell)
+
+    def finish(host: Host) -> Finished:
+        entry = _entry(plan, steps[host.name], rolled, began, lease)
+        return fleet.run(host, _finish(fleet, lease, entry), tell)
+
+    finished = fleet.everywhere([step.host for step in plan.hosts], finish)
+    if rolled.failed:
+        raise _stopped(plan, rolled) from None
     for ending in finished.values():
         if isinstance(ending, Problem):
             text = f"{ending.message}; the new release serves on every host, only the clean-up failed"
             raise Failed(text, ending.hint, ending.details)
+
+
+def _roll(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, tell: Tell) -> Rolled:
+    """Activate batch by batch, until a host fails."""
+    rolled = Rolled()
+    steps = {step.host.name: step for step in plan.hosts}
+
+    def one(host: Host) -> Activated:
+        result = activate(fleet, host, steps[host.name].release, lease, tell, withdraw=plan.withdraw)
+        _tell_activated(fleet, steps[host.name], result, tell)
+        return result
+
+    todo = [step.host for step in plan.hosts if step.activate]
+    for index, batch in enumerate(batches(todo, policy.batch)):
+        if index and policy.pause:
+            _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, tell)
+            if rolled.failed:
+                break
+        for name, result in fleet.everywhere(batch, one).items():
+            if isinstance(result, Problem):
+                rolled.failed[name] = result
+            else:
+                rolled.done.append(name)
+        if rolled.failed:
+            break
+    return rolled
+
+
+def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell) -> None:
+    was = f"was {step.before}" if step.before_release else "the first here"
+    tell(Settled(step.host.name, f"runs {step.release} {step.label} ({was}), slot {result.slot}"))
+    if result.cut:
+        what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
+        tell(Warn(step.host.name, f"{what} still open after {fleet.inventory.deploy.drain:g} s and cut"))
+
+
+def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, tell: Tell) -> None:
+    """Wait, then look whether the hosts that have changed are still healthy."""
+    tell(Note("", f"waiting {seconds:g} s before the next hosts"))
+    time.sleep(seconds)
+    for name, state in fleet.everywhere(hosts, lambda host: fleet.run(host, ask_state(fleet), tell)).items():
+        if isinstance(state, Problem):
+            rolled.failed[name] = state
+        elif not state.well:
+            text = f"{name}: after {seconds:g} s it is no longer healthy: {state.health or 'nothing is live'}"
+            rolled.failed[name] = Failed(text, f"`fab {fleet.inventory.name} logs -H {name}` shows what it says")
+
+
+def _bring_back(fleet: Fleet, steps: Mapping[str, HostPlan], rolled: Rolled, lease: Lease, tell: Tell) -> None:
+    """Put what was live before live again on the hosts that have changed."""
+    back = [steps[name].host for name in rolled.done if steps[name].before_release]
+
+    def one(host: Host) -> Activated:
+        return activate(fleet, host, steps[host.name].before_release, lease, tell, withdraw=True)
+
+    for name, result in fleet.everywhere(back, one).items():
+        rolled.done.remove(name)
+        if isinstance(result, Problem):
+            rolled.failed[name] = result
+        else:
+            rolled.brought_back.append(name)
+            tell(Settled(name, f"runs {steps[name].before} again", good=False))
 
 
 def _upload(
@@ -186,56 +215,55 @@ def _migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], lease: Lea
     fleet.run(host, phase, tell)
 
 
-def _activate(fleet: Fleet, step: HostPlan, lease: Lease, *, withdraw: bool) -> Activate:
+def _finish(fleet: Fleet, lease: Lease, entry: str) -> Finish:
     inventory = fleet.inventory
-    health = inventory.health
-    job = Job(
-        root=str(inventory.root),
-        app=inventory.app,
-        door=door(inventory),
-        release=step.release,
-        ports=inventory.http.slots,
-        health_path=health.path,
-        health_status=health.status,
-        health_interval=health.interval,
-        health_timeout=health.timeout,
-        health_deadline=math.ceil(health.deadline),
-        strategy=inventory.deploy.strategy,
-        drain=math.ceil(inventory.deploy.drain),
-        withdraw=withdraw,
-    )
-    return Activate(str(inventory.root), inventory.app, door(inventory), lease.token, LEASE, render(job).decode())
+    return Finish(str(inventory.root), inventory.app, lease.token, LEASE, inventory.deploy.keep, entry)
 
 
-def _finish(fleet: Fleet, plan: Plan, step: HostPlan, lease: Lease, began: datetime, outcome: str) -> Finish:
-    inventory = fleet.inventory
-    now = datetime.now(UTC)
-    entry = {
-        "at": began.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "what": plan.why,
-        "release": step.release,
-        "version": step.label,
-        "before": step.before,
-        "seconds": round((now - began).total_seconds(), 1),
-        "outcome": outcome,
+def _entry(plan: Plan, step: HostPlan, rolled: Rolled, began: datetime, lease: Lease) -> str:
+    """The host's line of history; empty where nothing happened to it."""
+    name = step.host.name
+    outcomes = {
+        "failed": name in rolled.failed,
+        "brought back": name in rolled.brought_back,
+        "done": name in rolled.done,
     }
-    return Finish(
-        str(inventory.root),
-        inventory.app,
-        lease.token,
-        LEASE,
-        inventory.deploy.keep,
-        msgspec.json.encode(entry).decode() if step.activate else "",
-    )
+    outcome = next((word for word, so in outcomes.items() if so), "")
+    if not outcome:
+        return ""
+    return msgspec.json.encode(
+        {
+            "at": began.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "what": plan.why,
+            "outcome": outcome,
+            "release": step.release,
+            "version": step.version,
+            "commit": step.commit,
+            "before": step.before_release,
+            "who": lease.holder.who,
+            "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
+            "problem": rolled.failed[name].message if name in rolled.failed else "",
+        }
+    ).decode()
 
 
-def _stopped(plan: Plan, problem: Problem, done: Sequence[str]) -> Problem:
-    waiting = [step.host.name for step in plan.hosts if step.activate and step.host.name not in done][1:]
-    states = []
-    if done:
-        states.append(f"{', '.join(done)} {'runs' if len(done) == 1 else 'run'} {plan.label} already")
-    if waiting:
-        states.append(f"{', '.join(waiting)} {'was' if len(waiting) == 1 else 'were'} not touched")
-    text = "; ".join([problem.message, *states])
-    kind = Lost if isinstance(problem, Lost) else Failed
-    return kind(text, problem.hint, problem.details)
+def _stopped(plan: Plan, rolled: Rolled) -> Problem:
+    """One problem of all that failed, which says what every host runs now."""
+    touched = {*rolled.done, *rolled.failed, *rolled.brought_back}
+    untouched = [step.host.name for step in plan.hosts if step.activate and step.host.name not in touched]
+    problems = list(rolled.failed.values())
+    states = [problem.message for problem in problems]
+    if rolled.done:
+        states.append(f"{_names(rolled.done)} {'runs' if len(rolled.done) == 1 else 'run'} {plan.label} already")
+    if rolled.brought_back:
+        verb = "was" if len(rolled.brought_back) == 1 else "were"
+        states.append(f"{_names(rolled.brought_back)} {verb} brought back to what ran before")
+    if untouched:
+        states.append(f"{_names(untouched)} {'was' if len(untouched) == 1 else 'were'} not touched")
+    kind = Lost if all(isinstance(problem, Lost) for problem in problems) else Failed
+    details = tuple(line for problem in problems for line in problem.details)
+    return kind("; ".join(states), problems[0].hint, details)
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -14,7 +14,7 @@ import msgspec
 
 from warpbeam.artifact import PIECE, Artifact, regular_files
 from warpbeam.event import Progress, Tell
-from warpbeam.facts import About
+from warpbeam.facts import about
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.lease import LEASE, PARTS
@@ -46,12 +46,6 @@ def manifest_lines(artifact: Artifact) -> Iterator[bytes]:
     """The artifact's regular files as the host compares and verifies them: `MODE SHA256  PATH`."""
     for item in regular_files(artifact):
         yield f"{item.mode} {item.sha256}  {item.path}\n".encode()
-
-
-def about(artifact: Artifact) -> About:
-    """What a host keeps beside the release."""
-    manifest = artifact.manifest
-    return About(manifest.version, manifest.commit, manifest.subject, manifest.tree, manifest.sha256, manifest.dirty)
 
 
 class Uploader:

@@ -1,0 +1,32 @@
+"""The options of every task that goes from host to host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warpbeam.fleet import Fleet
+    from warpbeam.lease import Reach
+    from warpbeam.rollout import Policy
+
+HELP = {
+    "batch": "how many hosts at once: `1,25%` is first one, then a quarter of them at a time (default: inventory)",
+    "pause": "seconds between two batches; hosts that have changed must still be healthy after it",
+    "on-failure": "when a host fails, those that have changed `stop` as they are, or `rollback` too",
+    "skip": "leave this host as it is; may be given more than once",
+    "skip-unreachable": "leave out hosts that do not answer, and name them at the end",
+}
+
+
+def reach_of(skip: Any, skip_unreachable: bool) -> Reach:
+    """Which hosts the command line asks for."""
+    from warpbeam.lease import Reach
+
+    return Reach(frozenset(skip or ()), skip_unreachable)
+
+
+def policy_of(fleet: Fleet, batch: str, pause: str, on_failure: str) -> Policy:
+    """How the command line and the inventory want to roll."""
+    from warpbeam import delivery
+
+    return delivery.policy_of(fleet, batch=batch, pause=pause, on_failure=on_failure)
