@@ -12,7 +12,13 @@ from tasks.short_flags import ShortFlags
 
 @task(auto_shortflags=False, iterable=["skip"], help=rolling.HELP)
 def restart(
-    c: Any, batch: str = "", pause: str = "", on_failure: str = "", skip: Any = None, skip_unreachable: bool = False
+    c: Any,
+    batch: str = "",
+    pause: str = "",
+    on_failure: str = "",
+    skip: Any = None,
+    skip_unreachable: bool = False,
+    wait: str = "",
 ) -> None:
     """Give every host a new instance of what is live, host after host."""
     from warpbeam import delivery
@@ -20,7 +26,7 @@ def restart(
 
     here = session(c)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
-    delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable), policy, here.tell)
+    delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell)
 
 
 @task(auto_shortflags=False)

@@ -38,6 +38,7 @@ def deploy(
     on_failure: str = "",
     skip: Any = None,
     skip_unreachable: bool = False,
+    wait: str = "",
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam import delivery
@@ -57,7 +58,7 @@ def deploy(
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
         return delivery.build_on_host(here.fleet, here.project, source, here.tell)
 
-    reach = rolling.reach_of(skip, skip_unreachable)
+    reach = rolling.reach_of(skip, skip_unreachable, wait)
     delivery.deploy(here.fleet, artifact, reach, policy, here.tell, force=force, migrate=not no_migrate)
 
 
@@ -73,7 +74,7 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = Fal
     delivery.deploy(
         fleet,
         lambda: delivery.build_on_host(fleet, here.project, source, here.tell),
-        rolling.reach_of((), False),
+        rolling.reach_of(),
         rolling.policy_of(fleet, "", "", ""),
         here.tell,
         force=force,
@@ -92,7 +93,7 @@ def rollback(c: Any, to: str = "") -> None:
 
     here = session(c)
     fleet = here.local_fleet
-    go_back(fleet, rolling.reach_of((), False), rolling.policy_of(fleet, "", "", ""), here.tell, to=to)
+    go_back(fleet, rolling.reach_of(), rolling.policy_of(fleet, "", "", ""), here.tell, to=to)
 
 
 namespace = Collection("deploy", deploy)

@@ -25,6 +25,7 @@ def rollback(
     on_failure: str = "",
     skip: Any = None,
     skip_unreachable: bool = False,
+    wait: str = "",
 ) -> None:
     """Put the release before the live one live again on every host."""
     from warpbeam.delivery import go_back
@@ -32,7 +33,7 @@ def rollback(
 
     here = session(c)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
-    go_back(here.fleet, rolling.reach_of(skip, skip_unreachable), policy, here.tell, to=to)
+    go_back(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell, to=to)
 
 
 @task(

@@ -14,15 +14,19 @@ HELP = {
     "pause": "seconds between two batches; hosts that have changed must still be healthy after it",
     "on-failure": "when a host fails, those that have changed `stop` as they are, or `rollback` too",
     "skip": "leave this host as it is; may be given more than once",
+    "wait": "seconds to wait for somebody else's deploy lock (default: refuse at once)",
     "skip-unreachable": "leave out hosts that do not answer, and name them at the end",
 }
 
 
-def reach_of(skip: Any, skip_unreachable: bool) -> Reach:
-    """Which hosts the command line asks for."""
+def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -> Reach:
+    """Which hosts the command line asks for, and how patiently. Raises: Misuse, where the wait is no number."""
+    from warpbeam.error import Misuse
     from warpbeam.lease import Reach
 
-    return Reach(frozenset(skip or ()), skip_unreachable)
+    if wait and not (wait.isdigit() and len(wait) <= 6):
+        raise Misuse(f"--wait: {wait!r} is no number of seconds")
+    return Reach(frozenset(skip or ()), skip_unreachable, float(wait or 0))
 
 
 def policy_of(fleet: Fleet, batch: str, pause: str, on_failure: str) -> Policy:

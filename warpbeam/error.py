@@ -37,6 +37,10 @@ class Refused(Problem):
     code = 3
 
 
+class Held(Refused):
+    """Somebody else has the deploy lock of a host."""
+
+
 class Unreachable(Refused):
     """A host does not answer: it is off, or the way to it is. (One that answers wrongly is merely refused.)"""
 

@@ -51,7 +51,8 @@ class Holder(msgspec.Struct, frozen=True):
     version: str = ""
 
     def __str__(self) -> str:
-        return f"{self.who}, {self.why} {self.version}, since {self.since}".replace("  ", " ")
+        what = f"{self.why} {self.version}".strip()
+        return f"{self.who} since {self.since} ({what})"
 
 
 class Facts(msgspec.Struct, frozen=True):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import random
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
 import msgspec
 
-from warpbeam.error import Misuse, Problem, Refused, Unreachable
-from warpbeam.event import Tell, Warn
+from warpbeam.error import Held, Misuse, Problem, Refused, Unreachable
+from warpbeam.event import Note, Tell, Warn
 from warpbeam.facts import Facts, Holder
 from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
@@ -40,6 +42,7 @@ class Claim(Phase[Facts], frozen=True):
     token: str
     lease: int
     text: str
+    words: str
     take: bool
 
 
@@ -73,11 +76,13 @@ class Renew(Phase[Done], frozen=True):
 class Reach(msgspec.Struct, frozen=True):
     """Which app hosts a rollout concerns: all that the inventory has (or -H left), but those that are skipped.
 
-    `skip_unreachable` leaves out hosts that do not answer, instead of refusing.
+    `skip_unreachable` leaves out hosts that do not answer, instead of refusing; `wait` is how many seconds to wait for
+    somebody else's lock.
     """
 
     skip: frozenset[str] = frozenset()
     skip_unreachable: bool = False
+    wait: float = 0
 
     def hosts(self, inventory: Inventory) -> list[Host]:
         """The hosts, in the inventory's order. Raises: Misuse, where a name is unknown or none is left."""
@@ -103,7 +108,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 def look(fleet: Fleet, hosts: Sequence[Host], tell: Tell) -> dict[str, Facts | Problem]:
     """Every host's facts, without a lock."""
-    return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", "", take=False), tell))
+    return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", None), tell))
 
 
 @contextlib.contextmanager
@@ -127,47 +132,75 @@ def holding(
         Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
     """
     token = secrets.token_hex(16)
-    holder = Holder(
-        who=f"{getpass.getuser()}@{socket.gethostname()}",
-        why=why,
-        since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        version=version,
-    )
-    text = msgspec.json.encode(holder).decode()
-    body = list(manifest)
+    holder = ourselves(why, version)
     hosts = reach.hosts(fleet.inventory)
     ended = threading.Event()
-    renewer: threading.Thread | None = None
     try:
-        results = fleet.everywhere(
-            hosts, lambda host: fleet.run(host, _claim(fleet, token, text, take=True), tell, body)
-        )
-        problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
-        away = [name for name, problem in problems.items() if isinstance(problem, Unreachable)]
-        if reach.skip_unreachable and len(away) < len(hosts):
-            for name in away:
-                tell(Warn("", f"{problems.pop(name).message}: left out"))
-            hosts = [host for host in hosts if host.name not in away]
-        if problems:
-            first = next(iter(problems.values()))
-            others = f" (and {len(problems) - 1} more: {', '.join(list(problems)[1:])})" if len(problems) > 1 else ""
-            raise Refused(f"{first.message}{others}; nothing was changed on any host", first.hint, first.details)
-        facts = {name: result for name, result in results.items() if isinstance(result, Facts)}
-        left_out = sorted({host.name for host in fleet.inventory.app_hosts} - set(facts))
-        renewer = threading.Thread(target=_renew, args=(fleet, hosts, token, ended), name="renew", daemon=True)
-        renewer.start()
+        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), list(manifest), tell)
+        hosts = [host for host in hosts if host.name in facts]
+        threading.Thread(target=_renew, args=(fleet, hosts, token, ended), name="renew", daemon=True).start()
         yield Lease(token, holder, facts)
-        if left_out:
+        if left_out := [host.name for host in fleet.inventory.app_hosts if host.name not in facts]:
             tell(Warn("", f"left as they are: {', '.join(left_out)}"))
     finally:
         ended.set()
-        with contextlib.suppress(Problem):
-            fleet.everywhere(hosts, lambda host: fleet.run(host, Unlock(str(fleet.inventory.root), token), _silent))
+        _let_go(fleet, hosts, token)
 
 
-def _claim(fleet: Fleet, token: str, text: str, *, take: bool) -> Claim:
+def _claim_all(
+    fleet: Fleet, reach: Reach, hosts: list[Host], phase: Claim, body: list[bytes], tell: Tell
+) -> dict[str, Facts]:
+    """The facts of every host whose lock we took; `reach` says how long to wait for locks, and for whom not.
+
+    Raises: Refused, and then we hold none.
+    """
+    until = time.monotonic() + reach.wait
+    while True:
+        results = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, body))
+        problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+        away = {name for name, problem in problems.items() if isinstance(problem, Unreachable)}
+        if reach.skip_unreachable and len(away) < len(hosts):
+            for name in away:
+                tell(Warn("", f"{problems.pop(name).message}: left out"))
+        if not problems:
+            return {name: result for name, result in results.items() if isinstance(result, Facts)}
+        # Whoever waits holds none meanwhile, so that two who wait for each other cannot; jitter, so that they do not
+        # meet again at every try.
+        _let_go(fleet, [host for host in hosts if host.name not in away], phase.token)
+        first = next(iter(problems.values()))
+        left = until - time.monotonic()
+        if all(isinstance(problem, Held) for problem in problems.values()) and left > 0:
+            tell(Note("", f"{first.message}; waiting, {left:.0f} s left"))
+            time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
+            hosts = [host for host in hosts if host.name not in away]
+            continue
+        others = f" (and {len(problems) - 1} more: {', '.join(list(problems)[1:])})" if len(problems) > 1 else ""
+        message = f"{first.message}{others}; nothing was changed on any host"
+        raise (
+            type(first)(message, first.hint, first.details)
+            if isinstance(first, Refused)
+            else Refused(message, first.hint, first.details)
+        )
+
+
+def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:
+    """Give back what we hold; a host that does not hear it forgets us when the lease ends."""
+    with contextlib.suppress(Problem):
+        fleet.everywhere(hosts, lambda host: fleet.run(host, Unlock(str(fleet.inventory.root), token), _silent))
+
+
+def ourselves(why: str, version: str) -> Holder:
+    """Who we are, as others are told."""
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Holder(who=f"{getpass.getuser()}@{socket.gethostname()}", why=why, since=since, version=version)
+
+
+def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
+    """The phase that takes the lock for `holder`; without one it only looks."""
     inventory = fleet.inventory
-    return Claim(str(inventory.root), inventory.app, door(inventory), token, LEASE, text, take)
+    text = msgspec.json.encode(holder).decode() if holder else ""
+    words = str(holder) if holder else ""
+    return Claim(str(inventory.root), inventory.app, door(inventory), token, LEASE, text, words, holder is not None)
 
 
 def _renew(fleet: Fleet, hosts: Sequence[Host], token: str, ended: threading.Event) -> None:

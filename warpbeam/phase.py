@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from warpbeam.error import Failed, Lost, Refused
+from warpbeam.error import Failed, Held, Lost, Refused
 from warpbeam.event import Line, Note, Progress, Step, Tell, Warn
 from warpbeam.shell import Shell
 
@@ -122,7 +122,9 @@ def run(shell: Shell, phase: Phase[A], tell: Tell, body: Iterable[bytes] = ()) -
     for kind, error in (("refused", Refused), ("failed", Failed)):
         if kind in ending:
             told = ending[kind]
-            raise error(f"{_on(shell)}{told['message']}", told.get("hint", ""), tuple(told.get("lines", ())))
+            raise (Held if told.get("kind") == "held" else error)(
+                f"{_on(shell)}{told['message']}", told.get("hint", ""), tuple(told.get("lines", ()))
+            )
     if "answer" in ending:
         try:
             answer: A = msgspec.convert(ending["answer"], phase.answer)

@@ -2,8 +2,9 @@
 # Takes the deploy lock, and gathers under it what a plan is made from. Standard input: the manifest of the artifact
 # that may go out (lines `MODE SHA256  PATH`), or nothing.
 #
-# Parameters: root, app, door, token, lease (seconds), text (JSON: who, from, why, since, version), take (false: only look).
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${take?}"
+# Parameters: root, app, door, token, lease (seconds), text (JSON: who, why, since, version), words (the same for
+# people), take (false: only look).
+: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}"
 
 step claim
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
@@ -14,11 +15,9 @@ if [[ $take == true ]]; then
     refuse 'an activation is running on this host; it outlives the connection that began it' 'wait for it; `fab ENV status` shows how it ends'
   fi
   if held && [[ $held_token != "$token" ]]; then
-    object held: "$held_text"
-    record "$REPLY"
-    refuse "another deploy holds the lock: $held_text" 'wait for it to end'
+    refuse "the deploy lock is held by $held_words" '--wait SECONDS waits for it; `fab ENV lock.status` shows it' held
   fi
-  write_lease "$lease" "$text"
+  write_lease "$lease" "$text" "$words"
   flock -u 7
 fi
 

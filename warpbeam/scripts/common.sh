@@ -57,9 +57,9 @@ progress() { object progress "$1" done: "$2" total: "$3"; record "$REPLY"; }
 # answer KEY VALUE ...: the phase's answer, as `object` takes it.
 answer() { object "$@"; record "{\"answer\":$REPLY}"; }
 
-# refuse MESSAGE [HINT]: nothing was changed, and nothing will be.
+# refuse MESSAGE [HINT [KIND]]: nothing was changed, and nothing will be. KIND `held`: somebody else has the deploy lock.
 refuse() {
-  object message "$1" hint "${2:-}"
+  object message "$1" hint "${2:-}" kind "${3:-}"
   record "{\"refused\":$REPLY}"
   exit 3
 }

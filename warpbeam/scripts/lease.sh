@@ -2,7 +2,8 @@
 # The deploy lock of an app on this host: a lease, in seconds of this host's own uptime, so that no clock matters and a
 # reboot ends it.
 #
-# $root/lock holds four lines: token, boot id, uptime at which it ends, and a JSON text for people.
+# $root/lock holds five lines: token, boot id, uptime at which it ends, who holds it as JSON, and the same in words. A freeze, which a person
+# asked for, has the word in place of a boot id, and no end.
 : "${root?}" "${token?}"
 
 lock=$root/lock
@@ -15,21 +16,30 @@ guard() {
   flock -w 30 7 || refuse "$lock.guard is held by a process that has not ended within 30 s" 'look for it with `fuser`'
 }
 
-# held: true when someone holds the lock in force; sets held_token and held_text.
+FROZEN=frozen
+
+# held: true when someone holds the lock in force; sets held_token, held_boot, held_ends, held_text and held_words.
 held() {
-  local boot ends
-  held_token='' held_text=''
+  held_token='' held_boot='' held_ends=0 held_text='' held_words=''
   [[ -r $lock ]] || return 1
-  { read -r held_token && read -r boot && read -r ends && read -r held_text; } <"$lock" || return 1
+  { read -r held_token && read -r held_boot && read -r held_ends && read -r held_text && read -r held_words; } <"$lock" || return 1
+  [[ $held_boot != "$FROZEN" ]] || return 0
   uptime_seconds
-  [[ $boot == "$(</proc/sys/kernel/random/boot_id)" && $ends -gt $REPLY ]]
+  [[ $held_boot == "$(</proc/sys/kernel/random/boot_id)" && $held_ends -gt $REPLY ]]
 }
 
-# write_lease SECONDS TEXT
+# write_lock BOOT ENDS TEXT WORDS
+write_lock() {
+  printf '%s\n' "$token" "$1" "$2" "$3" "$4" >"$lock.$token"
+  mv -fT -- "$lock.$token" "$lock"
+}
+
+write_freeze() { write_lock "$FROZEN" 0 "$1" "$2"; }
+
+# write_lease SECONDS TEXT WORDS
 write_lease() {
   uptime_seconds
-  printf '%s\n' "$token" "$(</proc/sys/kernel/random/boot_id)" "$((REPLY + $1))" "$2" >"$lock.$token"
-  mv -fT -- "$lock.$token" "$lock"
+  write_lock "$(</proc/sys/kernel/random/boot_id)" "$((REPLY + $1))" "$2" "$3"
 }
 
 # still_ours SECONDS: refuses unless the lock is ours; makes it last SECONDS from now.
@@ -39,9 +49,9 @@ still_ours() {
     refuse 'the deploy lock is no longer ours: it ran out' 'run the same command again'
   fi
   if [[ $held_token != "$token" ]]; then
-    refuse "the deploy lock is no longer ours; it is held by: $held_text" 'run the same command again'
+    refuse "the deploy lock is no longer ours; it is held by $held_words" 'run the same command again'
   fi
-  write_lease "$1" "$held_text"
+  write_lease "$1" "$held_text" "$held_words"
   flock -u 7
 }
 

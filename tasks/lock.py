@@ -1,0 +1,43 @@
+"""The deploy lock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Collection, task
+
+
+@task(auto_shortflags=False, help={"json": "print JSON on standard output"})
+def status(c: Any, json: bool = False) -> None:
+    """Show who holds the deploy lock on every host, why, and since when."""
+    from warpbeam.freeze import lock_status
+    from warpbeam.session import session
+
+    here = session(c)
+    here.report.table(lock_status(here.fleet, here.tell), as_json=json)
+
+
+@task(auto_shortflags=False, help={"reason": "why nobody may deploy; shown to whoever tries"})
+def acquire(c: Any, reason: str = "") -> None:
+    """Freeze: keep everybody from deploying until lock.release."""
+    from warpbeam.error import Misuse
+    from warpbeam.freeze import freeze
+    from warpbeam.session import session
+
+    here = session(c)
+    if not reason.strip():
+        raise Misuse("a freeze needs a reason, for whoever runs into it", 'lock.acquire --reason "…"')
+    freeze(here.fleet, reason, here.tell)
+
+
+@task(auto_shortflags=False, help={"force": "also take away the lock of a command that runs, or that is gone"})
+def release(c: Any, force: bool = False) -> None:
+    """End a freeze."""
+    from warpbeam.freeze import thaw
+    from warpbeam.session import session
+
+    here = session(c)
+    thaw(here.fleet, here.tell, force=force)
+
+
+namespace = Collection("lock", status, acquire, release)

@@ -1,0 +1,129 @@
+"""The deploy lock: all hosts or none, a lease nobody can leave behind, a freeze a person can ask for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+from tests.stage import PROJECT, Stage
+
+ROOT = "/opt/acme/hello"
+
+
+def locks(stage: Stage) -> dict[str, str]:
+    rows = json.loads(stage.fab("lock.status", "--json").stdout)
+    return {row["host"]: row["lock"] for row in rows}
+
+
+def test_a_freeze_keeps_everybody_from_deploying_until_it_is_released(stage: Stage) -> None:
+    stage.fab("lock.acquire", "--reason", "quarter end")
+    try:
+        refused = stage.fab("restart", expect=3)
+
+        assert "(freeze: quarter end)" in refused.stderr
+        assert "nothing was changed on any host" in refused.stderr
+        assert locks(stage) == {"web1": "frozen", "web2": "frozen"}
+    finally:
+        stage.fab("lock.release")
+    stage.fab("restart")
+
+
+def test_a_freeze_survives_a_reboot(stage: Stage) -> None:
+    stage.fab("lock.acquire", "--reason", "quarter end")
+    stage.lab.crash("web1")
+    stage.lab.boot("web1")
+
+    assert locks(stage) == {"web1": "frozen", "web2": "frozen"}
+    stage.fab("lock.release")
+    assert locks(stage) == {"web1": "free", "web2": "free"}
+
+
+def test_a_freeze_needs_a_reason(stage: Stage) -> None:
+    assert "needs a reason" in stage.fab("lock.acquire", expect=2).stderr
+
+
+def test_a_lock_on_one_host_gives_back_those_of_the_others(stage: Stage) -> None:
+    stage.fab("-H", "web2", "lock.acquire", "--reason", "only web2")
+    try:
+        stage.fab("restart", expect=3)
+
+        assert locks(stage) == {"web1": "free", "web2": "frozen"}
+    finally:
+        stage.fab("lock.release")
+
+
+def test_wait_goes_on_when_the_lock_comes_free(stage: Stage) -> None:
+    stage.fab("lock.acquire", "--reason", "soon over")
+    waiting = subprocess.Popen(
+        stage.argv("restart", "--wait", "60"),
+        cwd=PROJECT,
+        env={**os.environ, **stage.variables},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    stage.fab("lock.release")
+    _, said = waiting.communicate(timeout=90)
+
+    assert waiting.returncode == 0, said
+    assert "waiting" in said
+
+
+def test_a_killed_command_blocks_no_longer_than_its_lease_and_a_person_can_take_it_away(stage: Stage) -> None:
+    running = subprocess.Popen(
+        stage.argv("restart"), cwd=PROJECT, env={**os.environ, **stage.variables}, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 30
+    while not stage.lab.ssh("web1", f"sudo cat {ROOT}/lock", check=False).stdout:
+        assert time.monotonic() < deadline
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    held = locks(stage)
+
+    assert held["web1"].startswith("held, ")
+    assert 0 < int(held["web1"].split()[1]) <= 90
+    assert "no freeze" in stage.fab("lock.release", expect=4).stderr
+    stage.fab("lock.release", "--force")
+    for _ in range(30):
+        done = stage.fab("restart", expect=None)
+        if done.returncode == 0:
+            break
+        # The activation that the killed command began goes on; it is waited for, not run over.
+        assert "an activation is running" in done.stderr
+        time.sleep(1)
+    assert all(row["health"] == "healthy" for row in stage.status().values())
+
+
+def test_a_lease_of_an_earlier_boot_is_nobodys(stage: Stage) -> None:
+    lock = "\\n".join(["deadbeef", "00000000-0000-0000-0000-000000000000", "99999999", "{}", "somebody"])
+    stage.lab.ssh("web1", f"printf '{lock}\\n' | sudo -u deploy tee {ROOT}/lock >/dev/null")
+
+    assert locks(stage)["web1"] == "free"
+    stage.fab("restart")
+
+
+def test_an_activation_refuses_when_the_lock_is_no_longer_ours(stage: Stage) -> None:
+    boot = stage.lab.ssh("web2", "cat /proc/sys/kernel/random/boot_id").stdout.strip()
+    running = subprocess.Popen(
+        stage.argv("restart", "--batch", "1"),
+        cwd=PROJECT,
+        env={**os.environ, **stage.variables},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while not stage.lab.ssh("web2", f"sudo cat {ROOT}/lock", check=False).stdout:
+        assert time.monotonic() < deadline
+    lock = "\\n".join(["another", boot, "99999999", "{}", "somebody else"])
+    stage.lab.ssh(
+        "web2", f"printf '{lock}\\n' | sudo -u deploy tee {ROOT}/lock.x >/dev/null; sudo mv {ROOT}/lock.x {ROOT}/lock"
+    )
+    _, said = running.communicate(timeout=120)
+
+    assert running.returncode == 4, said
+    assert "the deploy lock is no longer ours; it is held by somebody else" in said
+    assert locks(stage)["web2"].startswith("held")
+    stage.fab("lock.release", "--force")

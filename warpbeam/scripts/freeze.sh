@@ -1,0 +1,38 @@
+#!/bin/bash
+# The deploy lock, by a person's own word: who holds it, take it until further notice (a freeze), give it back.
+#
+# Parameters: root, token, verb (status, acquire, release), text (JSON: who, why, since), words
+# (the same for people), force (also a lease).
+: "${root?}" "${token?}" "${verb?}" "${text?}" "${words?}" "${force?}"
+
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+before=null
+case $verb in
+  status) if held; then before=$held_text; fi ;;
+  acquire)
+    guard
+    if held; then refuse "the deploy lock is held already by $held_words" 'see lock.status'; fi
+    write_freeze "$text" "$words"
+    ;;
+  release)
+    guard
+    if held; then
+      before=$held_text
+      if [[ $held_boot != "$FROZEN" && $force != true ]]; then
+        refuse "the deploy lock is no freeze, but that of a running command: $held_words" 'wait for it to end; --force takes it away all the same'
+      fi
+      rm -f -- "$lock"
+    fi
+    ;;
+esac
+frozen=false left=0
+if held; then
+  if [[ $held_boot == "$FROZEN" ]]; then
+    frozen=true
+  else
+    uptime_seconds
+    left=$((held_ends - REPLY))
+  fi
+fi
+held || held_text=null
+answer before: "$before" holder: "$held_text" frozen: "$frozen" left: "$left"
