@@ -136,11 +136,7 @@ class Report:
             if not (set(row) <= {"host", "problem"}):
                 print(_lines(texts, widths, groups, room))
             if row.get("problem"):
-                print(
-                    f"{row.get('host', '')}: {row['problem']}"
-                    if set(row) <= {"host", "problem"}
-                    else f"  ^ {row['problem']}"
-                )
+                print(_problem_line(row))
         sys.stdout.flush()
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
@@ -233,6 +229,13 @@ def _console(stream: Any) -> Console:
     from rich.console import Console
 
     return Console(file=stream, highlight=False, emoji=False, markup=False, no_color=bool(os.environ.get("NO_COLOR")))
+
+
+def _problem_line(row: dict[str, Any]) -> str:
+    host, problem = str(row.get("host", "")), str(row["problem"])
+    if not set(row) <= {"host", "problem"}:
+        return f"  ^ {problem}"
+    return problem if problem.startswith(host) else f"{host}: {problem}"
 
 
 def packed(widths: Sequence[int], room: int) -> list[list[int]]:
