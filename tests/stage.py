@@ -80,7 +80,7 @@ class Stage:
             timeout=timeout,
             check=False,
             cwd=PROJECT,
-            env={**os.environ, **self.variables, **(variables or {})},
+            env={**self.environ, **(variables or {})},
         )
         said = f"fab {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         print(said, file=sys.stderr)
@@ -96,6 +96,11 @@ class Stage:
     def variables(self) -> dict[str, str]:
         """What makes `fab` find this stage's inventories."""
         return {"WARPBEAM_INVENTORY": str(self.inventories)}
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The whole environment of a `fab` that a test starts by itself."""
+        return {**os.environ, **self.variables}
 
     def status(self) -> dict[str, dict[str, Any]]:
         """`fab status --json`, by host: the row of what is live there."""

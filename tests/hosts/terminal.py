@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 import pexpect
@@ -15,7 +14,7 @@ SOON = 20
 
 
 @contextlib.contextmanager
-def terminal(stage: Stage, *words: str, rows: int = 30, columns: int = 100) -> Iterator[pexpect.spawn[str]]:
+def terminal(stage: Stage, *words: str, rows: int = 30, columns: int = 100) -> Iterator[pexpect.spawn]:
     """`fab ENVIRONMENT WORDS…` in a pseudo-terminal, ended in the end."""
     program, *arguments = stage.argv(*words)
     child = pexpect.spawn(
@@ -25,7 +24,7 @@ def terminal(stage: Stage, *words: str, rows: int = 30, columns: int = 100) -> I
         timeout=SOON,
         dimensions=(rows, columns),
         cwd=str(PROJECT),
-        env={**os.environ, **stage.variables, "TERM": "xterm"},
+        env={**stage.environ, "TERM": "xterm"},
     )
     try:
         yield child
@@ -34,21 +33,21 @@ def terminal(stage: Stage, *words: str, rows: int = 30, columns: int = 100) -> I
 
 
 @contextlib.contextmanager
-def console(stage: Stage, *words: str) -> Iterator[pexpect.spawn[str]]:
+def console(stage: Stage, *words: str) -> Iterator[pexpect.spawn]:
     """`fab remote-console` at its first prompt."""
     with terminal(stage, "remote-console", *words) as child:
         child.expect(PROMPT)
         yield child
 
 
-def ask(child: pexpect.spawn[str], expression: str, answer: str) -> None:
+def ask(child: pexpect.spawn, expression: str, answer: str) -> None:
     """Type an expression and wait for a pattern in what comes back, then for the prompt."""
     child.sendline(expression)
     child.expect(answer)
     child.expect(PROMPT)
 
 
-def exit_status(child: pexpect.spawn[str]) -> int:
+def exit_status(child: pexpect.spawn) -> int:
     """Wait for the program's end."""
     child.expect(pexpect.EOF)
     child.close()

@@ -1,0 +1,86 @@
+"""The app's journal, of all hosts at once."""
+
+from __future__ import annotations
+
+import time
+
+import pexpect
+import pytest
+
+from tests.hosts.terminal import exit_status, terminal
+from tests.stage import Stage
+
+
+def say(stage: Stage, word: str) -> None:
+    """Make every host's app print a line, and wait until it is in the journal."""
+    stage.fab("rpc", "--all", f'IO.puts(:user, "{word}")')
+    for host in ("web1", "web2"):
+        wait = f"for i in $(seq 50); do sudo journalctl -q -u 'hello@*' --grep {word} && break; sleep 0.1; done"
+        assert word in stage.lab.ssh(host, wait).stdout
+
+
+def assert_nobody_follows(stage: Stage) -> None:
+    """No journalctl is left on any host, two seconds from now at the latest."""
+    for host in ("web1", "web2"):
+        wait = "for i in $(seq 20); do pgrep -f 'journalctl --[f]ollow' || exit 0; sleep 0.1; done; exit 1"
+        assert stage.lab.ssh(host, wait, check=False).returncode == 0, f"{host}: journalctl is still there"
+
+
+def test_lines_of_all_hosts_are_merged_by_time_and_prefixed(stage: Stage) -> None:
+    for word in ("merged-1", "merged-2"):
+        say(stage, word)
+
+    lines = stage.fab("logs", "-n", "2", "--grep", "merged-").stdout.splitlines()
+
+    assert sorted(line.split(" | ")[0] for line in lines) == ["web1", "web1", "web2", "web2"]
+    times = [line.split(" | ")[1].split()[0] for line in lines]
+    assert times == sorted(times)
+    assert len(stage.fab("-H", "web2", "logs", "--lines", "1").stdout.splitlines()) == 1
+
+
+def test_since_and_slot_and_grep_narrow_what_is_shown(stage: Stage) -> None:
+    live = stage.status()["web1"]["slot"]
+    say(stage, "narrow-word")
+
+    assert "narrow-word" in stage.fab("logs", "--since", "5 min ago", "--slot", live).stdout
+    assert "narrow-word" not in stage.fab("logs", "--slot", "b" if live == "a" else "a").stdout
+    assert stage.fab("logs", "--since", "2038-01-01").stdout == ""
+    assert stage.fab("logs", "--grep", "no such word anywhere").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["--since", "yesterdya"], 3, "its journal cannot be read: Failed to parse timestamp: yesterdya"),
+        (["--since", "$(id)"], 3, "its journal cannot be read: door: the time holds a character"),
+        (["--grep", "["], 3, 'its journal cannot be read: Bad pattern "["'),
+        (["--slot", "c"], 2, "--slot c: expected a or b"),
+        (["-n", "many"], 2, "--lines many: expected a number of lines"),
+        (["--grep", "two\nlines"], 2, "take one line"),
+    ],
+)
+def test_a_bad_option_of_logs_is_an_error_that_says_which(stage: Stage, words: list[str], code: int, text: str) -> None:
+    assert text in stage.fab("logs", *words, expect=code).stderr
+
+
+def test_following_shows_new_lines_and_leaves_nothing_behind_on_ctrl_c(stage: Stage) -> None:
+    with terminal(stage, "logs", "-f", "-n", "1") as child:
+        child.expect(r"web[12] \| ")
+        child.expect(r"web[12] \| ")
+        say(stage, "followed")
+        for _ in ("web1", "web2"):
+            child.expect(r"(web[12]) \| \S+ web[12] hello\[\d+\]: followed")
+        began = time.monotonic()
+        child.sendintr()
+        assert exit_status(child) == 130
+        assert time.monotonic() - began < 3
+    assert_nobody_follows(stage)
+
+
+def test_following_ends_on_hosts_when_fab_is_killed(stage: Stage) -> None:
+    with terminal(stage, "logs", "-f", "-n", "1") as child:
+        child.expect(r"web[12] \| ")
+        child.expect(r"web[12] \| ")
+        child.kill(9)
+        child.expect(pexpect.EOF)
+    assert_nobody_follows(stage)
