@@ -64,4 +64,17 @@ def releases(c: Any, json: bool = False) -> None:
     here.report.table(release_rows(here.fleet), as_json=json)
 
 
-TASKS = (rollback, plan, releases)
+@task(
+    auto_shortflags=False,
+    help={"lines": "how many of the last entries of each host (default 20)", "json": "print JSON on standard output"},
+)
+def history(c: Any, lines: int = 20, json: bool = False) -> None:
+    """List who deployed what, when, and how it ended, on every host."""
+    from warpbeam.history import history_rows
+    from warpbeam.session import session
+
+    here = session(c)
+    here.report.table(history_rows(here.fleet, lines, here.tell), as_json=json)
+
+
+TASKS = (rollback, plan, releases, history)
