@@ -13,10 +13,20 @@ from tests.stage import Stage
 from warpbeam.lab.state import default_hosts
 
 HERE = Path(__file__).parent
+# Marks of tests that have to be asked for.
+LATE = ("load",)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this directory as one that needs hosts; skip them only where that was asked for."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test of this directory as one that needs hosts; skip them only where that was asked for.
+
+    Those that take minutes (`-m load`) run only when they are named: a normal run does not count them at all.
+    """
+    wanted = str(config.getoption("-m"))
+    late = [item for item in items if any(item.get_closest_marker(mark) and mark not in wanted for mark in LATE)]
+    if late:
+        config.hook.pytest_deselected(items=late)
+        items[:] = [item for item in items if item not in late]
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.hosts)

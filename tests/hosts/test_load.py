@@ -1,0 +1,151 @@
+"""Deploys nobody notices: requests that never stop, and never fail, while instances come and go.
+
+The normal run takes a slice. All of it: `pytest -m load -s`, with LOAD_REQUESTS, LOAD_DEPLOYS and LOAD_SEED from the
+environment; it prints its figures.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.load.crew import Crew, load
+from tests.load.tally import Tally
+from tests.stage import Stage
+from warpbeam.inventory import Http
+
+HOST = "web1"
+REQUESTS = int(os.environ.get("LOAD_REQUESTS", "200000"))
+DEPLOYS = int(os.environ.get("LOAD_DEPLOYS", "20"))
+SEED = int(os.environ.get("LOAD_SEED") or time.time_ns() % 1_000_000)
+
+# Every one of these puts another instance into the place of the old one, and none builds anything.
+COMMANDS = (("deploy", "--force"), ("rollback",), ("restart",))
+
+
+@pytest.fixture(scope="module")
+def blue_green(stage: Stage) -> Iterator[str]:
+    """An environment of the stage's hosts whose strategy is blue-green."""
+    stage.write("load", deploy={**stage.settings["deploy"], "strategy": "blue-green", "drain": 20})
+    yield "load"
+    # The other tests go on with the strategy of the stage, and with both hosts alike.
+    stage.fab("deploy", "--force")
+
+
+def flip(stage: Stage, environment: str, words: tuple[str, ...]) -> str:
+    """Do one of COMMANDS on HOST; fails unless the old instance is gone afterwards. Returns what `fab` said."""
+    before = instances(stage)
+    said = stage.fab("-H", HOST, *words, environment=environment).stderr
+    after = instances(stage)
+    assert len(after) == 1, f"{words}: {after} run"
+    assert not before & after, f"{words}: {before} was not stopped"
+    return said
+
+
+def instances(stage: Stage) -> set[str]:
+    """The process ids of the instances on HOST."""
+    return set(stage.lab.ssh(HOST, "systemctl show --property=MainPID --value hello@a hello@b").stdout.split()) - {"0"}
+
+
+def deploys(stage: Stage, environment: str, crew: Crew, count: int, requests: int = 0) -> list[float]:
+    """Do `count` flips, and more until there were so many requests; returns how long each took, in seconds."""
+    crew.phase("deploys")
+    took: list[float] = []
+    while len(took) < count or crew.requests < requests:
+        began = time.monotonic()
+        flip(stage, environment, COMMANDS[len(took) % len(COMMANDS)])
+        took.append(time.monotonic() - began)
+    # What was told to close connects once more, and has its answer counted.
+    time.sleep(1)
+    return took
+
+
+def boots(stage: Stage, crew: Crew, count: int) -> None:
+    """Start an instance in the idle slot and stop it again, without a flip, `count` times."""
+    port_a, port_b = Http().slots
+    script = f"""
+        live=$(basename "$(readlink /opt/acme/hello/current)")
+        if [ $live = a ]; then idle=b port={port_b}; else idle=a port={port_a}; fi
+        for _ in $(seq {count}); do
+            systemctl start hello@$idle
+            until (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; do sleep 0.05; done
+            systemctl stop hello@$idle
+        done
+    """
+    crew.phase("boots")
+    stage.lab.ssh(HOST, f"sudo bash -c {shlex.quote(script)}")
+    crew.phase("between")
+
+
+def show(title: str, tally: Tally, took: list[float]) -> None:
+    """Print the figures."""
+    times = " ".join(f"{seconds:.1f}" for seconds in took)
+    print(f"\n== {title}, seed {SEED}: {len(took)} flips, each in (s): {times}\n{tally.figures()}", flush=True)
+
+
+def nothing_failed(tally: Tally, flips: int, spanning: int) -> None:
+    """Fail unless every request was answered, by as many instances as there were, with connections over each flip."""
+    assert tally.failures == 0, tally.figures()
+    assert {"a", "b", "stream"} <= tally.answered.keys(), tally.figures()
+    assert len(tally.instances) == flips + 1, tally.figures()
+    assert len(tally.spanning) == flips, tally.figures()
+    assert min(tally.spanning.values()) >= spanning, tally.figures()
+    assert tally.long.get("slow, begun before a flip", 0) > 0, tally.figures()
+    assert tally.long.get("stream, begun before a flip", 0) > 0, tally.figures()
+
+
+def test_no_request_fails_while_the_old_instance_is_replaced_three_times(stage: Stage, blue_green: str) -> None:
+    with load(stage.lab, HOST, SEED) as crew:
+        took = deploys(stage, blue_green, crew, 3, 15_000)
+
+    show("blue-green, a slice", crew.tally, took)
+    nothing_failed(crew.tally, len(took), 10)
+    assert crew.tally.requests >= 15_000
+    assert "problem" not in stage.status()[HOST]
+
+
+def test_a_stream_longer_than_the_drain_time_is_cut_counted_and_told(stage: Stage, blue_green: str) -> None:
+    deploy = {**stage.settings["deploy"], "strategy": "blue-green", "drain": 1}
+    stage.write("hurry", deploy=deploy)
+    # Longer than the drain time and the ten seconds that the app itself takes to stop.
+    streams = {"streams": 1, "least": 30, "long": 31, "farewell": 1}
+    with load(stage.lab, HOST, SEED, kept=1, fresh=1, lazy=0, slow=0, **streams) as crew:
+        crew.phase("hurry")
+        crew.await_requests(100, 30)
+        said = flip(stage, "hurry", ("restart",))
+
+    show("blue-green, streams that outlast the drain", crew.tally, [])
+    told = re.search(r"(\d+) connections? w\w+ still open", said)
+    assert told is not None, said
+    # One stream to each address: two from outside, four from inside. Nothing else was cut.
+    assert told[1] == "6"
+    assert crew.tally.failed == {"short body": 6}
+
+
+@pytest.mark.load
+def test_no_request_of_many_fails_through_twenty_deploys_and_p99_is_that_of_a_boot(
+    stage: Stage, blue_green: str
+) -> None:
+    # The idle slot leads to a release only when there was a flip.
+    flip(stage, blue_green, COMMANDS[0])
+    with load(stage.lab, HOST, SEED) as crew:
+        crew.phase("quiet")
+        time.sleep(10)
+        boots(stage, crew, 5)
+        took = deploys(stage, blue_green, crew, DEPLOYS, REQUESTS)
+    with load(stage.lab, HOST, SEED) as other:
+        other_took = deploys(stage, "stage", other, 3)
+
+    show("blue-green", crew.tally, took)
+    show("restart, for comparison", other.tally, other_took)
+    nothing_failed(crew.tally, len(took), 50)
+    # The same clients, with eyes open: they do see it when an instance is missing.
+    assert other.tally.failures > 0
+    assert crew.tally.requests >= REQUESTS
+    assert crew.tally.latency("deploys", 0.99) <= 2 * crew.tally.latency("boots", 0.99), crew.tally.figures()
+    assert "problem" not in stage.status()[HOST]
