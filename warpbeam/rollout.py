@@ -150,7 +150,9 @@ def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell)
     tell(Settled(step.host.name, f"runs {step.release} {step.label} ({was}), slot {result.slot}"))
     if result.cut:
         what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
-        tell(Warn(step.host.name, f"{what} still open after {fleet.inventory.deploy.drain:g} s and cut"))
+        # Not "cut": an app that stops in good order may still have finished what ran on them.
+        drained = f"after {fleet.inventory.deploy.drain:g} s of draining"
+        tell(Warn(step.host.name, f"{what} still open {drained}, when the old instance was stopped"))
 
 
 def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, tell: Tell) -> None:
