@@ -17,14 +17,22 @@ def assemble(project: Path, inventory: Path) -> Collection:
     Raises:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
-    from tasks import app, build, deploy, firewall, hosts, lab, lock, release, setup
+    from tasks import app, build, deploy, firewall, hosts, lab, lock, maintenance, release, setup
     from warpbeam.environment import environments
     from warpbeam.error import Misuse
 
     namespace = Collection()
     for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS):
         namespace.add_task(task)
-    for name, group in {"deploy": deploy, "firewall": firewall, "hosts": hosts, "lab": lab, "lock": lock}.items():
+    groups = {
+        "deploy": deploy,
+        "firewall": firewall,
+        "hosts": hosts,
+        "lab": lab,
+        "lock": lock,
+        "maintenance": maintenance,
+    }
+    for name, group in groups.items():
         namespace.add_collection(group.namespace, name=name)
     try:
         words = environments(inventory)

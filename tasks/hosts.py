@@ -1,4 +1,4 @@
-"""Who the hosts are: their keys."""
+"""The hosts themselves: their keys, their reboots."""
 
 from __future__ import annotations
 
@@ -36,4 +36,17 @@ def ask(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-namespace = Collection("hosts", trust)
+@task(
+    auto_shortflags=False,
+    help={"timeout": "how many seconds a host may take until one can log in again (default 300)"},
+)
+def reboot(c: Any, timeout: int = 300) -> None:
+    """Reboot host after host (as admin): each is drained before, and must be healthy before the next."""
+    from warpbeam.reboot import reboot
+    from warpbeam.session import session
+
+    here = session(c)
+    reboot(here.fleet, here.tell, timeout=timeout)
+
+
+namespace = Collection("hosts", trust, reboot)

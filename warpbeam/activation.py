@@ -13,25 +13,18 @@ from warpbeam.footprint import door
 from warpbeam.inventory import Host
 from warpbeam.lease import LEASE, PARTS, Lease
 from warpbeam.phase import Phase, render
+from warpbeam.probe import Probing, probe
 
 
-class Job(Phase[None], frozen=True):
+class Job(Probing[None], frozen=True, kw_only=True):
     """The activation's job, which runs on the host without us; fields as `scripts/activation.sh` tells."""
 
     script: ClassVar[str] = "activation"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout")
-    root: str
-    app: str
-    door: str
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "health")
     release: str
-    ports: tuple[int, ...]
-    health_path: str
-    health_status: int
-    health_interval: float
-    health_timeout: float
-    health_deadline: int
     strategy: str
     drain: int
+    balancer_drain: int
     withdraw: bool
 
 
@@ -71,20 +64,12 @@ def activate(fleet: Fleet, host: Host, release: str, lease: Lease, tell: Tell, *
         Lost: the host stopped answering: the job goes on there without us.
     """
     inventory = fleet.inventory
-    health = inventory.health
     job = Job(
-        root=str(inventory.root),
-        app=inventory.app,
-        door=door(inventory),
+        **probe(inventory),
         release=release,
-        ports=inventory.http.slots,
-        health_path=health.path,
-        health_status=health.status,
-        health_interval=health.interval,
-        health_timeout=health.timeout,
-        health_deadline=math.ceil(health.deadline),
         strategy=inventory.deploy.strategy,
         drain=math.ceil(inventory.deploy.drain),
+        balancer_drain=math.ceil(inventory.deploy.balancer_drain),
         withdraw=withdraw,
     )
     phase = Activate(str(inventory.root), inventory.app, door(inventory), lease.token, LEASE, render(job).decode())

@@ -120,6 +120,7 @@ def _ports(inventory: Inventory) -> Iterator[Clash]:
         ("http", "port"): (http.port,),
         ("http", "slots"): http.slots,
         ("http", "distribution"): http.distribution,
+        ("http", "maintenance"): (http.maintenance,),
     }
     taken: dict[int, Key] = {}
     for key, ports in parts.items():

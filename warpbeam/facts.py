@@ -85,6 +85,16 @@ class Facts(msgspec.Struct, frozen=True):
         return next((release for release in self.releases if release.name == name), None)
 
     @property
+    def live_memory(self) -> int:
+        """What the live instance has in memory, in bytes; 0 where none runs."""
+        for line in self.door.splitlines():
+            words = line.split()
+            if words[:2] == ["slot", self.live]:
+                fields = dict(word.partition("=")[::2] for word in words[2:])
+                return int(fields.get("rss_kib") or 0) * 1024
+        return 0
+
+    @property
     def door_version(self) -> str:
         """The root door's version, or empty where it does not answer."""
         first = self.door.partition("\n")[0].split()

@@ -9,18 +9,22 @@ import msgspec
 from warpbeam.error import Failed, Problem
 from warpbeam.event import Settled, Tell
 from warpbeam.fleet import Fleet
-from warpbeam.footprint import door, redirect_file
+from warpbeam.footprint import door, redirect_files
 from warpbeam.inventory import SLOTS, Host
 from warpbeam.phase import Phase
 
 
 class Table(msgspec.Struct, frozen=True):
-    """The table as the kernel has it: its text, the port it leads to, whether a reboot would bring it back."""
+    """The table as the kernel has it: its text, the port it leads to, whether a reboot would bring it back.
+
+    `maintenance`: it is to lead to the page, whatever is live.
+    """
 
     text: str
     port: str
     live: str
     kept: bool
+    maintenance: bool
 
 
 class Firewall(Phase[Table], frozen=True):
@@ -44,9 +48,7 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "status"], tell: Tell
     Raises: Failed, where a host could not do it; the others did.
     """
     inventory = fleet.inventory
-    files = tuple(
-        part for slot in SLOTS for part in (redirect_file(inventory, slot).path, redirect_file(inventory, slot).content)
-    )
+    files = tuple(part for file in redirect_files(inventory) for part in (file.path, file.content))
     phase = Firewall(inventory.app, str(inventory.root), door(inventory), verb, files)
 
     def one(host: Host) -> Table:
@@ -69,7 +71,12 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "status"], tell: Tell
 def table_sentence(table: Table, public: int) -> str:
     """What the table does, in words."""
     if not table.port:
-        return f"port {public} leads nowhere" + (": nothing is live yet" if table.kept and not table.live else "")
+        nowhere = f"port {public} leads nowhere"
+        if table.maintenance:
+            return f"{nowhere}, though maintenance is on"
+        return nowhere + (": nothing is live yet" if table.kept and not table.live else "")
+    if table.maintenance:
+        return f"port {public} leads to the maintenance page (port {table.port}), until maintenance.off"
     return f"port {public} leads to slot {table.live} (port {table.port})"
 
 
@@ -79,12 +86,15 @@ def table_rows(fleet: Fleet, tables: dict[str, Table]) -> list[dict[str, Any]]:
     rows = []
     for name, table in tables.items():
         want = str(inventory.http.slots[SLOTS.index(table.live)]) if table.live in SLOTS else ""
+        if table.maintenance:
+            want = str(inventory.http.maintenance)
         row: dict[str, Any] = {
             "host": name,
             "public": inventory.http.port,
             "leads to": table.port or "nowhere",
             "live": table.live or "nothing",
             "at boot": "yes" if table.kept else "no",
+            "maintenance": "on" if table.maintenance else "off",
         }
         if want != table.port:
             row["problem"] = f"expected port {want or 'none'}: run firewall.apply"

@@ -8,6 +8,20 @@ from warpbeam.facts import Facts
 from warpbeam.footprint import DOOR_VERSION
 
 
+def check_memory(name: str, have: Facts) -> None:
+    """Whether a host has room for a second instance beside the live one, which is taken to be as large. Pure.
+
+    Raises:
+        Refused: it has not: the kernel would end one of them in the middle of a deploy.
+    """
+    if have.memory < have.live_memory:
+        raise Refused(
+            f"{name}: {have.memory / 1e6:.0f} MB of memory are free; a second instance beside the live one would take "
+            f"{have.live_memory / 1e6:.0f} MB",
+            "make room, or use `deploy.strategy: restart`, which runs one at a time",
+        )
+
+
 def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
     """Whether a host can run the artifact. Pure.
 

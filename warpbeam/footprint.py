@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from warpbeam.inventory import SLOTS, Host, Inventory
+from warpbeam.inventory import SLOTS, Host, Inventory, Slot
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 # A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
-DOOR_VERSION = "2"
+DOOR_VERSION = "3"
 SUDO_VERBS = (
     "version",
     "status",
@@ -25,15 +25,25 @@ SUDO_VERBS = (
     "drain",
     "undrain",
     "activate",
+    "maintenance",
     "migrate",
     "logs",
     "console",
     "rpc",
+    "well",
     "eval",
 )
+# Answers with the maintenance page of whichever app it is; owns nothing.
+PAGE_USER = "warpbeam-page"
 # The VM reads an expression from standard input and prints its value, so that it stands in no argument list.
 READ_AND_EVALUATE = (
     "IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"
+)
+
+# The same, and fails unless the value is true; on failure the last line is what it was.
+READ_AND_REQUIRE = (
+    "value = IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0); "
+    "if value != true, do: (IO.puts(inspect(value)); exit(:unwell))"
 )
 
 
@@ -105,6 +115,7 @@ def footprint(
     group = inventory.app_user if is_app else users.deploy
     if is_app:
         people.append(User(inventory.app_user, f"/var/lib/{inventory.app}", login=False))
+        people.append(User(PAGE_USER, "/nonexistent", login=False))
         files += _app_files(inventory, secrets, cookie)
         units.append(f"{inventory.app}.service")
         directories += [
@@ -143,6 +154,7 @@ def _app_files(inventory: Inventory, secrets: dict[str, str], cookie: str) -> li
         text = render("variables.env.j2", inventory, title=title, variables=variables)
         return File(f"{where}/{name}", text, "600", secret=secret, needs="restart")
 
+    responder = f"/usr/lib/warpbeam/{app}/maintenance"
     files = [
         setting("app.env", f"Variables of {app}.", plain),
         setting("secrets.env", f"Secrets of {app}.", hidden, secret=True),
@@ -171,7 +183,18 @@ def _app_files(inventory: Inventory, secrets: dict[str, str], cookie: str) -> li
                 needs="restart",
             )
         )
-        files.append(redirect_file(inventory, slot))
+    files += [
+        File(responder, render("maintenance.sh.j2", inventory), "755"),
+        *(
+            File(
+                f"/lib/systemd/system/{app}-maintenance{suffix}",
+                render(template, inventory, responder=responder, page_user=PAGE_USER),
+                needs="daemon-reload",
+            )
+            for suffix, template in ((".socket", "maintenance.socket.j2"), ("@.service", "maintenance.service.j2"))
+        ),
+        *redirect_files(inventory),
+    ]
     return files
 
 
@@ -179,10 +202,18 @@ def _own_variables(inventory: Inventory) -> dict[str, str]:
     return {"LANG": "C.UTF-8", "MIX_ENV": inventory.build.mix_env, **inventory.env}
 
 
-def redirect_file(inventory: Inventory, slot: str) -> File:
-    """The app's nftables table for when `slot` is live."""
-    text = render("redirect.nft.j2", inventory, slot=slot)
-    return File(f"{etc(inventory)}/redirect-{slot}.nft", text, "600", needs="nft")
+def redirect_files(inventory: Inventory) -> tuple[File, ...]:
+    """The app's nftables tables: for when slot a or slot b is live, and for when maintenance is on."""
+    return tuple(_redirect_file(inventory, where) for where in (*SLOTS, "maintenance"))
+
+
+def _redirect_file(inventory: Inventory, where: Slot | Literal["maintenance"]) -> File:
+    if where == "maintenance":
+        what, to = "the maintenance page", inventory.http.maintenance
+    else:
+        what, to = f"slot {where}", inventory.port(where)
+    text = render("redirect.nft.j2", inventory, what=what, to=to)
+    return File(f"{etc(inventory)}/redirect-{where}.nft", text, "600", needs="nft")
 
 
 def systemd_quoted(value: str) -> str:
@@ -228,7 +259,9 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
             door_verbs=SUDO_VERBS,
             sudo_verbs=SUDO_VERBS,
             read_and_evaluate=READ_AND_EVALUATE,
+        read_and_require=READ_AND_REQUIRE,
             public_port=inventory.http.port,
+            maintenance_port=inventory.http.maintenance,
             port={slot: inventory.port(slot) for slot in SLOTS},
             dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
             # The VM's own drain, and five seconds for it to notice.

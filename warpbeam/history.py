@@ -13,7 +13,7 @@ from warpbeam.phase import Phase
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line. `what` is deploy, rollback or restart; `outcome` done, failed or brought back; `seconds` of the whole."""
+    """One line. `what` is deploy, rollback or restart; `outcome` is done, failed or brought back."""
 
     at: str
     what: str

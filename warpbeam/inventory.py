@@ -82,14 +82,16 @@ class Http(Value, frozen=True):
     port: Port = 80
     slots: tuple[AppPort, AppPort] = (4001, 4002)
     distribution: tuple[AppPort, AppPort] = (9001, 9002)
+    maintenance: AppPort = 4003
 
 
 class Health(Value, frozen=True):
-    """When an instance counts as healthy: `path` on the slot's port answers `status`. Times are seconds."""
+    """When an instance counts as healthy: `path` on the slot's port answers `status`, or `rpc` is true. In seconds."""
 
     path: UrlPath = "/health"
     status: Annotated[int, Meta(ge=100, le=599, description="an HTTP status from 100 to 599")] = 200
     interval: Seconds = 0.2
+    rpc: Expression | None = None
     timeout: Seconds = 5
     deadline: Seconds = 60
 
@@ -103,6 +105,7 @@ class Deploy(Value, frozen=True):
     strategy: Literal["restart", "blue-green"] = "restart"
     keep: Annotated[int, Meta(ge=2, le=100, description="a number of releases from 2 to 100")] = 5
     drain: DrainSeconds = 30
+    balancer_drain: Pause = 0
     batch: Batch = "1,25%"
     pause: Pause = 0
     on_failure: Literal["stop", "rollback"] = "stop"

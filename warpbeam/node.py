@@ -17,6 +17,7 @@ from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, render
+from warpbeam.probe import Probing, probe
 
 
 class State(msgspec.Struct, frozen=True):
@@ -54,20 +55,13 @@ class State(msgspec.Struct, frozen=True):
         return ""
 
 
-class AskState(Phase[State], frozen=True):
+class AskState(Probing[State], frozen=True, kw_only=True):
     """Read what is running; fields as `scripts/status.sh` tells."""
 
     script: ClassVar[str] = "status"
-    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout")
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health")
     answer: ClassVar[type] = State
-    root: str
-    app: str
-    token: str
-    door: str
-    ports: tuple[int, ...]
-    health_path: str
-    health_status: int
-    health_timeout: float
+    token: str = ""
 
 
 class Converse(Phase[None], frozen=True):
@@ -88,18 +82,7 @@ def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
 
 def ask_state(fleet: Fleet) -> AskState:
     """The phase that asks a host of the fleet for its `State`."""
-    inventory = fleet.inventory
-    health = inventory.health
-    return AskState(
-        root=str(inventory.root),
-        app=inventory.app,
-        token="",
-        door=door(inventory),
-        ports=inventory.http.slots,
-        health_path=health.path,
-        health_status=health.status,
-        health_timeout=health.timeout,
-    )
+    return AskState(**probe(fleet.inventory))
 
 
 def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
@@ -138,6 +121,9 @@ def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[st
         "restarts": int(what.get("restarts") or 0),
         "health": state.health if live else "",
     }
+    if live and state.fact("maintenance") == "on":
+        row["maintenance"] = True
+        row["problem"] = "maintenance is on: the public port answers 503 until `maintenance.off`"
     if live and not pid:
         row["problem"] = "it is live, but does not run: `start` starts it, and so does a reboot"
     if live and release and release != linked:

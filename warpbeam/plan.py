@@ -11,7 +11,7 @@ from warpbeam.artifact import Artifact
 from warpbeam.error import Refused
 from warpbeam.event import Note, Tell
 from warpbeam.facts import Facts, Release, about
-from warpbeam.fit import check_fit
+from warpbeam.fit import check_fit, check_memory
 from warpbeam.inventory import Host, Inventory
 
 NAME = "%Y%m%dT%H%M%SZ"
@@ -69,6 +69,8 @@ def plan_deploy(
     """
     for name, have in facts.items():
         check_fit(name, have, artifact)
+        if inventory.deploy.strategy == "blue-green":
+            check_memory(name, have)
     same = {name: _live_of(have, artifact) for name, have in facts.items()}
     # A host that was left out of an earlier, broken deploy gets the name that the others have.
     names = {found for found in same.values() if found}

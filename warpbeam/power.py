@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import msgspec
@@ -10,9 +9,8 @@ import msgspec
 from warpbeam.error import Problem
 from warpbeam.event import Settled, Tell
 from warpbeam.fleet import Fleet
-from warpbeam.footprint import door
 from warpbeam.lease import LEASE, PARTS, Reach, holding
-from warpbeam.phase import Phase
+from warpbeam.probe import Probing, probe
 
 
 class Powered(msgspec.Struct, frozen=True):
@@ -22,23 +20,15 @@ class Powered(msgspec.Struct, frozen=True):
     state: str
 
 
-class Power(Phase[Powered], frozen=True):
+class Power(Probing[Powered], frozen=True, kw_only=True):
     """Stop or start the live slot; fields as `scripts/power.sh` tells."""
 
     script: ClassVar[str] = "power"
-    parts: ClassVar[tuple[str, ...]] = PARTS
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "health")
     answer: ClassVar[type] = Powered
-    root: str
-    app: str
-    door: str
     token: str
     lease: int
     verb: str
-    ports: tuple[int, ...]
-    health_path: str
-    health_status: int
-    health_timeout: float
-    health_deadline: int
 
 
 def stop_app(fleet: Fleet, tell: Tell) -> None:
@@ -56,22 +46,9 @@ def start_app(fleet: Fleet, tell: Tell) -> None:
 
 def _power(fleet: Fleet, verb: str, ending: str, tell: Tell) -> None:
     inventory = fleet.inventory
-    health = inventory.health
     hosts = Reach().hosts(inventory)
     with holding(fleet, Reach(), verb, tell) as lease:
-        phase = Power(
-            root=str(inventory.root),
-            app=inventory.app,
-            door=door(inventory),
-            token=lease.token,
-            lease=LEASE,
-            verb=verb,
-            ports=inventory.http.slots,
-            health_path=health.path,
-            health_status=health.status,
-            health_timeout=health.timeout,
-            health_deadline=math.ceil(health.deadline),
-        )
+        phase = Power(**probe(inventory), token=lease.token, lease=LEASE, verb=verb)
         for index, host in enumerate(hosts):
             try:
                 answer = fleet.run(host, phase, tell)

@@ -22,7 +22,10 @@ PROJECT = Path(__file__).parent.parent.parent
 def phases() -> list[type[Phase[Any]]]:
     for module in pkgutil.iter_modules(warpbeam.__path__):
         importlib.import_module(f"warpbeam.{module.name}")
-    return sorted(Phase.__subclasses__(), key=lambda phase: phase.script)
+    found = list(Phase.__subclasses__())
+    for phase in found:
+        found += phase.__subclasses__()
+    return sorted((phase for phase in found if hasattr(phase, "script")), key=lambda phase: phase.script)
 
 
 def example(phase: type[Phase[Any]]) -> Phase[Any]:

@@ -3,12 +3,11 @@
 # the deploy user, in $app-activate.service; the root door does what needs root. Its records go to activation/log, its
 # ending to activation/result.
 #
-# Parameters: root, app, door, release, ports (of slot a and b), health_path, health_status, health_interval,
-# health_timeout, health_deadline (seconds), strategy (restart: the old instance stops first; blue-green: it drains when
+# Parameters: root, app, door, release, those of health.sh, strategy (restart: the old instance stops first; blue-green: it drains when
 # the new one has the traffic), drain (seconds), withdraw (true: the release left is marked as rolled back from).
-: "${strategy?}" "${drain?}"
-: "${root?}" "${app?}" "${door?}" "${release?}" "${ports?}" "${health_path?}" "${health_status?}" "${health_interval?}"
-: "${health_timeout?}" "${health_deadline?}" "${withdraw?}"
+# balancer_drain: seconds that the live instance says 503 at its health path before anything is switched.
+: "${strategy?}" "${drain?}" "${balancer_drain?}"
+: "${root?}" "${app?}" "${door?}" "${release?}" "${withdraw?}"
 
 cd -- "$root/activation"
 exec >>log 2>&1
@@ -26,24 +25,21 @@ knock() { sudo -n -- "$door" "$1" <<<"${2-}"; }
 
 property() { systemctl show --property="$2" --value -- "$app@$1.service"; }
 
-port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
-
 stopped='it was asked to stop'
 asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
 
 # await SLOT: waits until the slot's instance is healthy; sets `reason` when it will not be.
 await() {
-  local slot=$1 port began=$SECONDS state
-  port=$(port_of "$slot")
+  local slot=$1 began=$SECONDS state
   while true; do
     state=$(property "$slot" ActiveState)
     if [[ $state != active && $state != activating ]] || (($(property "$slot" NRestarts) > 0)); then
       reason='it ended by itself'
       return 1
     fi
-    if healthy "$port" "$health_path" "$health_status" "$health_timeout"; then return 0; fi
+    if well "$slot"; then return 0; fi
     if ((SECONDS - began >= health_deadline)); then
-      reason="it was not healthy within $health_deadline s: http://127.0.0.1:$port$health_path said $health_said; expected $health_status"
+      reason="it was not healthy within $health_deadline s: $(health_asked "$slot")"
       return 1
     fi
     if [[ ${2-} != undoing ]] && asked_to_stop; then
@@ -73,6 +69,7 @@ give_up() {
   fi
   rm -f -- "$root/slots/$idle"
   if [[ -n $live ]]; then
+    knock undrain "$live" || true
     knock start "$live" || true
     if await "$live" undoing; then
       serving="the old release $left is serving again, healthy"
@@ -102,7 +99,21 @@ point "$root/slots/$idle" "../releases/$release"
 sync -f -- "$root/slots"
 
 if asked_to_stop; then give_up "$stopped"; fi
+# leave_balancer: a load balancer that asks for health takes this host out; `give_up` takes it back.
+leave_balancer() {
+  local began=$SECONDS
+  if [[ -z $live ]] || ((balancer_drain == 0)); then return 0; fi
+  step balancer
+  knock drain "$live" || true
+  while ((SECONDS - began < balancer_drain)); do
+    if asked_to_stop; then give_up "$stopped"; fi
+    if [[ $strategy == blue-green ]] && (($(property "$idle" NRestarts) > 0)); then give_up 'it ended by itself'; fi
+    sleep 0.2
+  done
+}
+
 if [[ -n $live && $strategy == restart ]]; then
+  leave_balancer
   step stop-old
   knock stop "$live" || give_up "the old instance could not be stopped"
 fi
@@ -113,6 +124,7 @@ knock start "$idle" || give_up 'its unit could not be started'
 step health
 await "$idle" || give_up "$reason"
 
+if [[ $strategy == blue-green ]]; then leave_balancer; fi
 step switch
 knock switch "$idle" || give_up 'the firewall redirect could not be moved'
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # The app's own nftables table, as root. Other tables are not touched.
 #
-# Parameters: app, root, door, verb (apply, clear, status), files (PATH CONTENT, two items each: the table for each slot).
+# Parameters: app, root, door, verb (apply, clear, status), files (PATH CONTENT, two items each: the table for
+# each slot and for maintenance).
 : "${app?}" "${root?}" "${door?}" "${verb?}" "${files?}"
 
 ((EUID == 0)) || refuse 'the firewall needs root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -36,4 +37,6 @@ case $(readlink -- "$root/current" 2>/dev/null || true) in
 esac
 kept=true
 [[ -e ${files[0]} ]] || kept=false
-answer text "$text" port "$port" live "$live" kept: "$kept"
+maintenance=false
+[[ ! -e ${files[0]%/*}/maintenance ]] || maintenance=true
+answer text "$text" port "$port" live "$live" kept: "$kept" maintenance: "$maintenance"

@@ -1,0 +1,30 @@
+"""A page in place of the app, while people work on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Collection, task
+
+
+@task(auto_shortflags=False, help={"message": "what people read on the page (one line, at most 1000 bytes)"})
+def on(c: Any, message: str = "") -> None:
+    """Show a page (503) in place of the app on every host until maintenance.off, through deploys and reboots too."""
+    from warpbeam.maintenance import DEFAULT_MESSAGE, maintain
+    from warpbeam.session import session
+
+    here = session(c)
+    maintain(here.fleet, "on", here.tell, message or DEFAULT_MESSAGE)
+
+
+@task(auto_shortflags=False)
+def off(c: Any) -> None:
+    """Lead the public port of every host to the app again."""
+    from warpbeam.maintenance import maintain
+    from warpbeam.session import session
+
+    here = session(c)
+    maintain(here.fleet, "off", here.tell)
+
+
+namespace = Collection(on, off)

@@ -1,0 +1,148 @@
+"""Choosing where: environment words, FABRIC_ENVIRONMENT, -H, a command of one's own, chains."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.stage import PROJECT, Stage
+
+
+def test_a_command_runs_on_every_host_and_its_output_is_told_apart(stage: Stage) -> None:
+    done = stage.fab("--", "hostname; echo \"a  b\" '$HOME' >&2")
+
+    assert sorted(done.stdout.splitlines()) == ["build1 | build1", "web1   | web1", "web2   | web2"]
+    assert sorted(done.stderr.splitlines()) == ["build1 | a  b $HOME", "web1   | a  b $HOME", "web2   | a  b $HOME"]
+
+
+def test_a_command_passes_its_exit_status_on(stage: Stage) -> None:
+    assert stage.fab("--", 'test "$(hostname)" != web2 || exit 7', expect=7).stdout == ""
+    assert stage.fab("-H", "web1", "--", "exit 0").stdout == ""
+
+
+def test_an_environment_variable_chooses_where_no_word_does(stage: Stage) -> None:
+    stage.write("other")
+    try:
+        chosen = stage.fab("-H", "web1", "--", "hostname", environment="", variables={"FABRIC_ENVIRONMENT": "stage"})
+        assert chosen.stdout == "web1\n"
+        # Empty is unset; then there is more than one, and none is guessed.
+        for variables in ({}, {"FABRIC_ENVIRONMENT": ""}):
+            asked = stage.fab("status", environment="", expect=2, variables=variables)
+            assert "error: no environment is chosen; there is: other, stage" in asked.stderr
+        wrong = stage.fab("status", environment="", expect=2, variables={"FABRIC_ENVIRONMENT": "stag"})
+        assert "there is no environment 'stag'; did you mean \"stage\"?" in wrong.stderr
+        # A word wins over the variable.
+        word = stage.fab("-H", "web2", "--", "hostname", variables={"FABRIC_ENVIRONMENT": "nowhere"})
+        assert word.stdout == "web2\n"
+    finally:
+        (stage.inventories / "other.yml").unlink()
+    assert stage.fab("-H", "web1", "--", "hostname", environment="").stdout == "web1\n"
+
+
+def test_a_word_without_a_task_says_so(stage: Stage) -> None:
+    done = stage.fab(expect=2)
+
+    assert "error: `fab stage` chooses an environment but names no task" in done.stderr
+
+
+def test_an_unknown_host_of_h_is_an_error_that_names_the_known_ones(stage: Stage) -> None:
+    done = stage.fab("-H", "web1,wbe2", "status", expect=2)
+
+    assert 'there is no host "wbe2"; did you mean "web2"?' in done.stderr
+    assert "its hosts are web1, web2, build1" in done.stderr
+
+
+def test_dry_is_refused_since_it_would_not_be(stage: Stage) -> None:
+    done = stage.fab("--dry", "restart", expect=2)
+
+    assert "--dry would still connect and change things" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("status.yml", "org: acme", "`status` is the name of a task"),
+        ("firewall.yml", "org: acme", "`firewall` is the name of a task"),
+        ("Bad Name.yml", "org: acme", "expected a name of a-z, 0-9 and -"),
+        ("other.yaml", "org: acme", "expected a file that ends in .yml"),
+    ],
+)
+def test_a_file_that_cannot_be_an_environment_stops_every_command(
+    stage: Stage, name: str, text: str, message: str
+) -> None:
+    file = stage.inventories / name
+    file.write_text(text)
+    try:
+        done = stage.fab("--list", environment="", expect=2)
+    finally:
+        file.unlink()
+
+    assert message in done.stderr
+    assert name in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_bad_inventory_names_its_line_and_nothing_has_run(stage: Stage) -> None:
+    file = stage.inventories / "bad.yml"
+    file.write_text("org: acme\napp: hello\nhosts:\n  web1:\n    rolse: [app]\n")
+    try:
+        done = stage.fab("--", "touch /tmp/it-ran", environment="bad", expect=2)
+    finally:
+        file.unlink()
+
+    assert "bad.yml:5: hosts.web1.rolse" in done.stderr
+    assert 'did you mean "roles"?' in done.stderr
+
+
+def test_a_chain_opens_one_connection_a_host_and_identity(stage: Stage) -> None:
+    since = int(time.time())
+    time.sleep(1)
+
+    stage.fab("setup", "deploy", "status", "releases", "firewall.status", "--", "true")
+
+    for host, users in {
+        "web1": ["admin", "deploy"],
+        "web2": ["admin", "deploy"],
+        "build1": ["admin", "deploy"],
+    }.items():
+        log = stage.lab.ssh(host, f"sudo journalctl -q -u ssh --since @{since + 1} -o cat").stdout
+        accepted = [line.split()[3] for line in log.splitlines() if line.startswith("Accepted publickey")]
+        # Our own look is one more of the admin's.
+        assert sorted(accepted) == sorted([*users, "admin"]), host
+
+
+def test_a_loop_over_a_list_of_hosts_keeps_its_input(stage: Stage) -> None:
+    fab = stage.argv()[0]
+    loop = f'printf "web1\\nweb2\\n" | while read -r host; do {fab} stage -H "$host" -- hostname; done'
+
+    done = subprocess.run(
+        ["sh", "-c", loop], capture_output=True, text=True, check=True, cwd=PROJECT, env=stage.environ
+    )
+
+    assert done.stdout.split() == ["web1", "web2"]
+
+
+def test_the_stock_programs_help_explains_a_task(stage: Stage) -> None:
+    done = stage.fab("--help", "logs", environment="")
+
+    assert "-f, --follow" in done.stdout
+    assert "-n STRING, --lines=STRING" in done.stdout
+
+
+def test_output_that_nobody_reads_is_no_error(stage: Stage) -> None:
+    fab = Path(stage.argv()[0])
+
+    done = subprocess.run(
+        ["sh", "-c", f"{fab} stage logs -n 999 | head -n 1"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
+        env=stage.environ,
+    )
+
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""

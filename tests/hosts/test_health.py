@@ -1,0 +1,43 @@
+"""When an instance counts as healthy."""
+
+from __future__ import annotations
+
+from tests.stage import Stage
+
+
+def test_an_app_without_http_is_asked_by_an_expression_on_its_node(stage: Stage) -> None:
+    stage.write(health={"rpc": "Hello.version() != nil", "deadline": 20})
+    try:
+        stage.fab("restart")
+
+        assert {row["health"] for row in stage.status().values()} == {"healthy"}
+    finally:
+        stage.write()
+
+
+def test_an_expression_that_is_not_true_is_told_with_its_value(stage: Stage) -> None:
+    before = stage.status()["web1"]["release"]
+    stage.write(health={"rpc": "{:pool, 0}", "deadline": 3, "timeout": 2})
+    try:
+        failed = stage.fab("restart", expect=4)
+
+        assert "{:pool, 0} said" in failed.stderr
+        assert "expected true" in failed.stderr
+        assert "web2 was not touched" in failed.stderr
+    finally:
+        stage.write()
+    stage.fab("restart")
+    assert stage.status()["web1"]["release"] == before
+
+
+def test_an_instance_that_dies_is_given_up_at_once(stage: Stage) -> None:
+    stage.version("7.0.0", fault="crash-at-boot")
+    stage.write(health={"deadline": 300})
+    try:
+        failed = stage.fab("deploy", expect=4, timeout=120)
+
+        assert "it ended by itself" in failed.stderr
+    finally:
+        stage.write()
+        stage.version("7.0.1")
+        stage.fab("deploy")

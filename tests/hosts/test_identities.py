@@ -1,0 +1,104 @@
+"""Who may do what on a host: the admin, the deploy user, the app's user."""
+
+from __future__ import annotations
+
+import re
+
+from tests.stage import Stage
+from warpbeam.footprint import SUDO_VERBS
+
+DOOR = "/usr/lib/warpbeam/hello/door"
+ROOT = "/opt/acme/hello"
+
+
+def knock(stage: Stage, arguments: str, stdin: str = "") -> tuple[int, str]:
+    """Run the root door as the deploy user; its exit status and what it said."""
+    done = stage.lab.ssh("web1", f"sudo -n {DOOR} {arguments}", user="deploy", check=False, stdin=stdin)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_app_can_read_its_release_and_write_none_of_it(stage: Stage) -> None:
+    writable = stage.lab.ssh(
+        "web1", f"sudo runuser -u hello -- find {ROOT}/ -writable ! -type l 2>/dev/null", check=False
+    )
+    assert writable.stdout == ""
+    release = f"{ROOT}/releases/{stage.status()['web1']['release']}"
+    unreadable = stage.lab.ssh("web1", f"sudo runuser -u hello -- find {release} ! -readable")
+    assert unreadable.stdout == ""
+    for link in ("current", "slots/a"):
+        done = stage.lab.ssh("web1", f"sudo runuser -u hello -- ln -sfn /tmp {ROOT}/{link}", check=False)
+        assert done.returncode != 0
+    assert stage.lab.ssh("web1", "sudo runuser -u hello -- ls /etc/acme/hello", check=False).returncode != 0
+
+
+def test_the_app_runs_without_any_privilege(stage: Stage) -> None:
+    pid = stage.status()["web1"]["pid"]
+
+    status = stage.lab.ssh("web1", f"sudo cat /proc/{pid}/status; ps -o user= -p {pid}").stdout
+
+    assert status.splitlines()[-1] == "hello"
+    assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
+    assert re.search(r"^CapBnd:\s+0+$", status, re.MULTILINE)
+    assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
+
+
+def test_the_deploy_user_may_ask_the_door_for_its_verbs_and_do_nothing_else_as_root(stage: Stage) -> None:
+    listed = stage.lab.ssh("web1", "sudo -n -l", user="deploy").stdout
+
+    allowed = listed[listed.index("may run") :].splitlines()[1:]
+    assert " ".join(allowed).split("NOPASSWD: ")[1].split(", ") == [f"{DOOR} {verb}" for verb in SUDO_VERBS]
+    for command in (
+        "id",
+        "bash",
+        "-u hello id",
+        "systemctl stop hello@a",
+        f"{DOOR} status x",
+        DOOR,
+        f"{DOOR} 'start;id'",
+    ):
+        done = stage.lab.ssh("web1", f"sudo -n {command}", user="deploy", check=False)
+        assert "password is required" in done.stderr or "command not found" in done.stderr, command
+        assert "uid=0" not in done.stdout
+    mine = stage.lab.ssh(
+        "web1", "find /etc /usr /lib/systemd -xdev -writable ! -type l 2>/dev/null", "deploy", check=False
+    )
+    assert mine.stdout == ""
+    assert stage.lab.ssh("web1", "ls /etc/acme/hello", "deploy", check=False).returncode != 0
+
+
+# What is said to the door, and what it answers.
+ODD = [
+    ("stop", "", "expected a slot (a or b) on standard input"),
+    ("stop", "c\n", "expected a slot (a or b) on standard input"),
+    ("start", "a b\n", "expected a slot (a or b) on standard input"),
+    ("switch", "../a\n", "expected a slot (a or b) on standard input"),
+    ("stop", "a" * 300 + "\n", "found a line of 256 characters or more"),
+    ("migrate", "../../etc\n3\n1+1", "expected a release such as"),
+    ("migrate", "20200101T000000Z\n3\n1+1", "the release 20200101T000000Z is not on this host"),
+    ("eval", "99999999999\n", "expected the size of an expression"),
+    ("eval", "$(id)\n", "expected the size of an expression"),
+    ("logs", "5\n$(id)\n\n\nno\n", "the time holds a character that no time has"),
+    ("logs", "5; id\n\n\n\nno\n", "the count must be a number"),
+    ("logs", "5\n\n\nhello@a\nno\n", "the slot must be a or b"),
+    ("console", "1\n", "the console needs a terminal"),
+]
+
+
+def test_the_door_refuses_odd_input(stage: Stage) -> None:
+    before = stage.status()["web1"]["pid"]
+
+    for verb, stdin, complaint in ODD:
+        status, said = knock(stage, verb, stdin)
+        assert (status, complaint in said, "uid=0" in said) == (2, True, False), f"{verb} {stdin!r}: {said}"
+
+    assert stage.status()["web1"]["pid"] == before
+
+
+def test_the_door_takes_nothing_from_its_callers_environment(stage: Stage) -> None:
+    trap = "BASH_ENV=/tmp/evil ENV=/tmp/evil PATH=/tmp/evil-bin:$PATH LD_PRELOAD=/tmp/evil.so SHELLOPTS=xtrace"
+    stage.lab.ssh("web1", "echo 'id >/tmp/got-in' >/tmp/evil; rm -f /tmp/got-in", user="deploy")
+
+    done = stage.lab.ssh("web1", f"{trap} sudo -n {DOOR} version; ls /tmp/got-in", user="deploy", check=False)
+
+    assert done.stdout.strip().isdigit()
+    assert "No such file" in done.stderr

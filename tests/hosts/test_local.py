@@ -1,0 +1,112 @@
+"""`deploy.local`: the same on the machine that runs `fab`, without ssh. The build host is that machine here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import LabHandle
+from tests.stage import PROJECT, Stage
+
+HOST = "build1"
+HOME = "/srv/warpbeam"
+INVENTORY = {
+    "org": "local",
+    "app": "hello",
+    "source": f"{HOME}/hello",
+    "hosts": {"here": {"roles": ["app", "build"]}},
+    "health": {"deadline": 20},
+    "deploy": {"migrate": "Hello.Release.migrate()", "drain": 5},
+}
+# Fabric and what it needs; not the tools that only look at code.
+LEFT_OUT = ("mypy*", "ruff*", "hypothesis*", "*pytest*", "grimp*", "__pycache__", "lexers")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def send(lab: LabHandle, files: list[str], directory: Path, target: str) -> None:
+    """Copy files (or a directory's, but for those left out) onto the host."""
+    names = "\0".join(files)
+    pack = ["tar", "-c", "-C", str(directory), *(f"--exclude={name}" for name in LEFT_OUT), "--null", "-T", "-"]
+    packed = subprocess.run(pack, input=names.encode(), capture_output=True, check=True).stdout
+    unpack = f"sudo mkdir -p {target} && sudo tar -x --no-same-owner -C {target}"
+    subprocess.run(["ssh", "-F", str(lab.ssh_config), HOST, unpack], input=packed, check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def fab(stage: Stage) -> Iterator[Run]:
+    """`fab here WORDS…` on the host itself, from a clone of this project there; `user` owns it while it runs."""
+    lab = stage.lab
+    python = lab.ssh(HOST, "python3 -c 'import sysconfig; print(sysconfig.get_python_version())'").stdout.strip()
+    if python != sysconfig.get_python_version():
+        pytest.skip(f"the host has Python {python}, whose packages are not installed here")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    send(lab, [name for name in listed.split("\0") if name and (PROJECT / name).exists()], PROJECT, HOME)
+    packages = Path(sysconfig.get_path("purelib"))
+    send(lab, ["."], packages, f"{HOME}/packages")
+    send(lab, ["."], stage.source, f"{HOME}/hello")
+    lab.ssh(HOST, f"sudo tee {HOME}/inventory/here.yml", stdin=json.dumps(INVENTORY))
+    script = f'#!/bin/sh\ncd {HOME}\nPYTHONPATH=packages exec python3 -m fabric here "$@"\n'
+    lab.ssh(HOST, f"sudo tee {HOME}/fab; sudo chmod 755 {HOME}/fab", stdin=script)
+
+    def run(*words: str, user: str = "root", expect: int = 0) -> subprocess.CompletedProcess[str]:
+        done = lab.ssh(HOST, f"sudo chown -R {user}: {HOME}; sudo -u {user} {HOME}/fab {' '.join(words)}", check=False)
+        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    yield run
+    remove = (
+        "sudo systemctl disable --now hello.service; sudo systemctl stop 'hello@*';"
+        " sudo nft delete table inet warpbeam_hello; sudo find /lib/systemd/system -name 'hello*' -delete;"
+        f" sudo systemctl daemon-reload; sudo rm -rf {HOME} /etc/local /opt/local /usr/lib/warpbeam /etc/sudoers.d/warpbeam-hello;"
+        " sudo userdel hello; true"
+    )
+    lab.ssh(HOST, remove)
+
+
+def served(stage: Stage) -> str:
+    """The version that answers on port 80 there."""
+    body = stage.lab.ssh(HOST, "curl -sS --max-time 5 http://127.0.0.1/").stdout
+    return str(json.loads(body)["version"])
+
+
+def bump(stage: Stage, version: str) -> None:
+    """Commit a version in the clone there, as whoever owns it."""
+    git = "git -c user.name=Test -c user.email=test@localhost -c safe.directory='*'"
+    stage.lab.ssh(HOST, f"cd {HOME}/hello && echo {version} | sudo tee VERSION && sudo {git} commit -qam {version}")
+
+
+def test_a_machine_deploys_onto_itself_and_goes_back(stage: Stage, fab: Run) -> None:
+    nobody = fab("deploy.local", expect=3)
+    assert "error:" in nobody.stderr
+
+    assert "localhost: set up, " in fab("setup", "--local").stderr
+    assert "nothing to change" in fab("setup", "--local").stderr
+    bump(stage, "7.0.0")
+    fab("deploy.local")
+    assert served(stage) == "7.0.0"
+    bump(stage, "7.0.1")
+    second = fab("deploy.local")
+    assert "localhost: runs " in second.stderr
+    assert served(stage) == "7.0.1"
+    fab("deploy.local.rollback")
+    assert served(stage) == "7.0.0"
+    none = fab("deploy.local.rollback", expect=3)
+    assert "localhost: there is no release to go back to" in none.stderr
+    assert served(stage) == "7.0.0"
+
+    # The deploy user needs nobody's help; an admin becomes it through sudo. The release is there: nothing is built.
+    for user in ("deploy", "admin"):
+        there = fab("deploy.local", user=user)
+        assert "built already: hello 7.0.1" in there.stderr
+        assert served(stage) == "7.0.1"
+        fab("deploy.local.rollback", user=user)
+        assert served(stage) == "7.0.0"
+    refused = fab("setup", "--local", user="deploy", expect=2)
+    assert "localhost: the admin may not become root" in refused.stderr

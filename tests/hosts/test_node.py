@@ -1,0 +1,222 @@
+"""The running instance: rpc, eval, status, stop, start, restart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.terminal import ask, console, exit_status, terminal
+from tests.stage import PROJECT, Stage
+
+AWKWARD = """{"it's", ~s("quoted"), "$(id) `id` \\\\ %s é漢",
+  :second_line}"""
+
+
+def test_rpc_prints_the_value_of_an_expression_on_the_live_node(stage: Stage) -> None:
+    live = stage.status()
+
+    assert stage.fab("rpc", "1 + 1").stdout == "2\n"
+    assert stage.fab("rpc", "-", "--host", "web2", stdin="System.pid()\n").stdout == f'"{live["web2"]["pid"]}"\n'
+    assert stage.fab("rpc", AWKWARD).stdout == '{"it\'s", "\\"quoted\\"", "$(id) `id` \\\\ %s é漢", :second_line}\n'
+    everywhere = stage.fab("rpc", "--all", "System.pid()").stdout.splitlines()
+    assert everywhere == [f'{host} | "{row["pid"]}"' for host, row in live.items()]
+
+
+def test_a_value_of_many_lines_is_printed_whole(stage: Stage) -> None:
+    printed = stage.fab("rpc", "Enum.to_list(1..20_000)").stdout
+
+    assert json.loads(printed) == list(range(1, 20_001))
+
+
+@pytest.mark.parametrize("verb", ["rpc", "eval"])
+def test_an_expression_that_raises_ends_with_its_status_and_says_why(stage: Stage, verb: str) -> None:
+    raised = stage.fab(verb, 'raise "the reason"', expect=1)
+    assert "the reason" in raised.stderr
+    assert f"error: web1: {verb} ended with status 1" in raised.stderr
+    assert "missing terminator" in stage.fab(verb, "(", expect=1).stderr
+
+
+def test_rpc_and_eval_refuse_what_says_two_things(stage: Stage) -> None:
+    assert "give one of them" in stage.fab("rpc", "1", "--all", "--host", "web1", expect=2).stderr
+    assert "there is: web1, web2" in stage.fab("eval", "1", "--host", "web3", expect=2).stderr
+
+
+def test_eval_has_the_services_environment_in_a_vm_of_its_own_even_while_the_app_is_stopped(stage: Stage) -> None:
+    expression = '{System.get_env("GREETING"), node(), System.get_env("RELEASE_VSN"), System.pid()}'
+    live = stage.status()["web1"]
+
+    said = stage.fab("eval", expression).stdout
+    assert said.startswith(f'{{"good morning", :nonode@nohost, "{live["version"]}", ')
+    assert f'"{live["pid"]}"' not in said
+
+    stage.fab("-H", "web1", "stop")
+    try:
+        assert stage.fab("eval", AWKWARD).stdout.startswith('{"it\'s", ')
+        stopped = stage.fab("rpc", "1", expect=2)
+        assert "is not running: `fab ENV start` starts it" in stopped.stderr
+    finally:
+        stage.fab("-H", "web1", "start")
+
+
+def test_ctrl_c_ends_an_evaluation_on_the_host_too(stage: Stage) -> None:
+    for verb in ("rpc", "eval"):
+        with terminal(stage, verb, 'IO.puts("it began"); :timer.sleep(:infinity)') as child:
+            child.expect_exact("it began")
+            began = time.monotonic()
+            child.sendintr()
+            assert exit_status(child) == 130
+            assert time.monotonic() - began < 4
+    wait = "for i in $(seq 30); do pgrep -f '[R]EAD_AND|[e]val_string' || exit 0; sleep 0.1; done; exit 1"
+    assert stage.lab.ssh("web1", wait, check=False).returncode == 0, "a VM is still there"
+
+
+def test_status_fits_a_screen_of_80_columns_and_shows_every_column(stage: Stage) -> None:
+    with terminal(stage, "status", columns=80) as child:
+        shown = child.read()
+
+    assert max(len(line.rstrip("\r")) for line in shown.split("\n")) <= 80
+    for word in ("release", "pid", "since", "memory", "restarts", "health", "healthy"):
+        assert word in shown
+
+
+def test_status_tells_of_a_killed_vm_and_of_a_dead_host_in_plain_words(stage: Stage) -> None:
+    before = stage.status()["web1"]
+    stage.write(ssh={**stage.settings["ssh"], "connect_timeout": 2})
+    stage.lab.ssh("web1", f"sudo kill -9 {before['pid']}")
+    stage.lab.crash("web2")
+    try:
+        row, dead = json.loads(stage.fab("status", "--json", expect=4).stdout)
+        for _ in range(20):
+            if row["health"] == "healthy":
+                break
+            time.sleep(0.2)
+            row = json.loads(stage.fab("-H", "web1", "status", "--json").stdout)[0]
+        assert row["pid"] not in (0, before["pid"])
+        assert row["restarts"] == before["restarts"] + 1
+        assert set(dead) == {"host", "problem"}
+        text = stage.fab("status", expect=4).stdout
+        assert re.search(r"^web2 \([0-9.]+\) did not answer within 2 s$", text, re.MULTILINE)
+    finally:
+        stage.write()
+        stage.lab.boot("web2")
+    # A host that comes back serves what was live.
+    stage.fab("-H", "web2", "start")
+    assert stage.served("web2", "/health").strip() == "ok"
+
+
+def test_what_is_stopped_stays_stopped_until_start_or_a_reboot(stage: Stage) -> None:
+    done = stage.fab("stop")
+    assert "is stopped, until `start` or a reboot" in done.stderr
+
+    for row in stage.status().values():
+        assert (row["pid"], row["version"] != "") == (0, True)
+        assert row["problem"].startswith("it is live, but does not run")
+        assert row["health"] == "no answer"
+    stage.lab.crash("web2")
+    stage.lab.boot("web2")
+    assert "runs, healthy" in stage.fab("start").stderr
+    assert stage.served("web2", "/health").strip() == "ok"
+    assert stage.served("web1", "/health").strip() == "ok"
+
+
+def test_restart_gives_every_host_a_new_process_of_the_same_release(stage: Stage) -> None:
+    before = stage.status()
+
+    stage.fab("restart")
+
+    for host, row in stage.status().items():
+        assert row["release"] == before[host]["release"]
+        assert row["pid"] != before[host]["pid"]
+        assert row["health"] == "healthy"
+        assert stage.served(host)["pid"] == row["pid"]
+
+
+class Watch(threading.Thread):
+    """Looks at every argument list on this machine and on its hosts, which are its processes too."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__(daemon=True)
+        self.secret = secret.encode()
+        self.seen: set[bytes] = set()
+        self.looks = 0
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.02):
+            self.looks += 1
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    line = file.read_bytes()
+                except OSError:
+                    continue
+                if self.secret in line:
+                    self.seen.add(line)
+
+
+def test_a_secret_is_seen_by_the_app_and_by_nobody_else(stage: Stage) -> None:
+    secret = f"{secrets.token_hex(8)} $(id) \"'\\ é"
+    digest = hashlib.md5(secret.encode(), usedforsecurity=False).hexdigest()
+    proof = 'Base.encode16(:erlang.md5(System.get_env("API_TOKEN")), case: :lower)'
+    variables = {"THEIR_TOKEN": secret}
+    stage.write(secrets={"API_TOKEN": {"env": "THEIR_TOKEN"}})
+    said: list[subprocess.CompletedProcess[str]] = []
+    watch = Watch(secret)
+    watch.start()
+    try:
+        said.append(stage.fab("--echo", "setup", environment="stage", variables=variables))
+        debugged = [stage.argv()[0], "--echo", "-d", "stage", "setup", "restart"]
+        said.append(
+            subprocess.run(
+                debugged,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=PROJECT,
+                env={**stage.environ, **variables},
+            )
+        )
+        assert said[-1].returncode == 0
+        said += [stage.fab("rpc", proof), stage.fab("eval", proof), stage.fab("status", "--json")]
+        assert [done.stdout.strip('"\n') for done in said[2:4]] == [digest, digest]
+        with console(stage) as child:
+            ask(child, proof, digest)
+        assert watch.looks > 20
+        assert watch.seen == set()
+        core = secret.split(maxsplit=1)[0]
+        for done in said:
+            assert core not in done.stdout + done.stderr
+        needle = "/root/needle"
+        for host in ("web1", "web2"):
+            stage.lab.ssh(host, f"sudo sh -c 'umask 077; cat >{needle}'", stdin=core)
+            journal = stage.lab.ssh(host, f"sudo journalctl --no-pager | sudo grep -cFf {needle}", check=False)
+            assert journal.stdout.strip() == "0"
+            found = stage.lab.ssh(
+                host,
+                "sudo find /etc /opt /run /tmp /var /home /usr/lib/warpbeam /lib/systemd/system -xdev -type f"
+                f" -size -4M -print0 | sudo xargs -0 grep -lFf {needle}; sudo rm {needle}",
+                check=False,
+            ).stdout.split()
+            assert found == ["/etc/acme/hello/secrets.env"]
+            assert stage.lab.ssh(host, f"sudo stat -c '%a %U' {found[0]}").stdout == "600 root\n"
+    finally:
+        watch.over.set()
+        stage.write()
+        stage.fab("setup")
+
+
+def test_a_signal_from_outside_is_an_interrupt_too(stage: Stage) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with terminal(stage, "rpc", 'IO.puts("it began"); :timer.sleep(:infinity)') as child:
+            child.expect_exact("it began")
+            child.kill(number)
+            child.expect_exact("interrupted")
+            assert exit_status(child) == 130

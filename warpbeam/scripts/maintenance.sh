@@ -1,0 +1,38 @@
+#!/bin/bash
+# Turns maintenance on or off. On: new connections get the page at once, then those that the app has are asked to end, so
+# that nobody is left with it. Needs no deploy lock: it is for bad days too.
+#
+# Parameters: root, app, door, verb (on, off), message, public (port), ports (of slot a and b), drain (seconds).
+: "${root?}" "${app?}" "${door?}" "${verb?}" "${message?}" "${public?}" "${ports?}" "${drain?}"
+
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+says=$(sudo -n -- "$door" status </dev/null) || refuse 'the root door does not answer' 'run setup'
+[[ $says == *$'\nmaintenance '* ]] || refuse 'the root door of this host knows no maintenance' 'run setup'
+[[ $says != *$'\nmaintenance '"$verb"* ]] || note "maintenance was $verb already"
+
+step "$verb"
+mapfile -t lines < <(printf '%s\n%s' "$verb" "$message" | sudo -n -- "$door" maintenance 2>&1 || echo 'it failed')
+((${#lines[@]} == 0)) || fail "maintenance could not be turned $verb" 'see the lines above, and journalctl on the host' "${lines[@]}"
+
+live=$(live_slot)
+release=''
+if [[ -n $live ]]; then release=$(slot_release "$live"); fi
+left=0
+if [[ $verb == on && -n $live ]] && ! activating; then
+  port=${ports[0]}
+  if [[ $live == b ]]; then port=${ports[1]}; fi
+  connections() { ss -Htn state established state syn-recv "( sport = :$port )" | wc -l; }
+  if (($(connections) > 0)); then
+    step drain
+    # However this ends, the app is not left saying goodbye to everybody.
+    trap 'sudo -n -- "$door" undrain <<<"$live"' EXIT
+    sudo -n -- "$door" drain <<<"$live"
+    began=$SECONDS
+    while left=$(connections) && ((left > 0 && SECONDS - began < drain)); do sleep 0.2; done
+  fi
+fi
+
+step look
+# Of whoever asks at the public port of this host itself.
+healthy "$public" / 503 5 || true
+answer verb "$verb" said "$health_said" left: "$left" release "$release"
