@@ -65,7 +65,7 @@ defmodule Hello.Connection do
   defp respond(socket, server, request, buffer) do
     case discard_body(socket, server, request, buffer) do
       {:ok, rest} ->
-        response = answer(request)
+        response = answer(request, server)
         # Asked after the answer was made, which may have taken long.
         keep = request.keep_alive and not Drain.closing?(server.flags)
         framing = Response.framing(response, request.version)
@@ -101,8 +101,8 @@ defmodule Hello.Connection do
     Body.discard(request.body, buffer, fn -> fetch(socket, deadline) end)
   end
 
-  defp answer(request) do
-    Router.answer(request)
+  defp answer(request, server) do
+    Router.answer(request, Drain.closing?(server.flags))
   rescue
     error ->
       Logger.error(Exception.format(:error, error, __STACKTRACE__))

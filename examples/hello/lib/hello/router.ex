@@ -3,7 +3,7 @@ defmodule Hello.Router do
   What this service answers to `GET` and `HEAD`:
 
     * `/` - who is answering, as one line of JSON
-    * `/health` - 200 and `ok`
+    * `/health` - 200 and `ok`; 503 while the server wants to be rid of its connections, so that a load balancer sends none
     * `/slow?ms=N` - the same as `/`, after N milliseconds
     * `/stream?ms=N` - a stream that lasts N milliseconds
   """
@@ -13,33 +13,36 @@ defmodule Hello.Router do
   @max_ms 60_000
   @tick_ms 100
 
-  @spec answer(Request.t()) :: Response.t()
-  def answer(%Request{path: path} = request) when path in ["/", "/health", "/slow", "/stream"] do
+  @doc "The response to a request; `closing?` is what `Hello.Drain.closing?/1` says."
+  @spec answer(Request.t(), boolean()) :: Response.t()
+  def answer(%Request{path: path} = request, closing?) when path in ["/", "/health", "/slow", "/stream"] do
     if request.method in ["GET", "HEAD"] do
-      get(path, request)
+      get(path, request, closing?)
     else
       Response.plain(405, [{"allow", "GET, HEAD"}])
     end
   end
 
-  def answer(_request), do: Response.plain(404)
+  def answer(_request, _closing?), do: Response.plain(404)
 
-  defp get("/", _request), do: description()
+  defp get("/", _request, _closing?), do: description()
 
-  defp get("/health", _request) do
-    if Hello.Fault.active() == "unhealthy",
-      do: Response.plain(500),
-      else: %Response{status: 200, body: "ok\n"}
+  defp get("/health", _request, closing?) do
+    cond do
+      Hello.Fault.active() == "unhealthy" -> Response.plain(500)
+      closing? -> Response.plain(503)
+      true -> %Response{status: 200, body: "ok\n"}
+    end
   end
 
-  defp get("/slow", request) do
+  defp get("/slow", request, _closing?) do
     with_ms(request, fn ms ->
       Process.sleep(ms)
       description()
     end)
   end
 
-  defp get("/stream", request) do
+  defp get("/stream", request, _closing?) do
     with_ms(request, fn ms ->
       %Response{status: 200, body: {:stream, Stream.map(ticks(ms), &tick/1)}}
     end)

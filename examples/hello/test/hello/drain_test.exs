@@ -46,6 +46,20 @@ defmodule Hello.DrainTest do
       assert Client.ended?(fresh, 1_000)
     end
 
+    test "is what the health path tells a load balancer, and nothing else fails", %{tmp_dir: tmp_dir} do
+      {server, file} = drain(tmp_dir)
+      ask = fn path -> Client.ask(Client.connect(server.port), "GET #{path}").status end
+      assert ask.("/health") == 200
+
+      File.touch!(file)
+      Process.sleep(@looked)
+      assert {ask.("/health"), ask.("/")} == {503, 200}
+
+      File.rm!(file)
+      Process.sleep(@looked)
+      assert ask.("/health") == 200
+    end
+
     test "ends when the file goes away", %{tmp_dir: tmp_dir} do
       {server, file} = drain(tmp_dir)
       File.touch!(file)
