@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import secrets
 from typing import ClassVar
 
 import msgspec
 
-from warpbeam.event import Tell
+from warpbeam.error import Lost, Refused
+from warpbeam.event import Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
 from warpbeam.inventory import Host
@@ -26,6 +28,7 @@ class Job(Probing[None], frozen=True, kw_only=True):
     drain: int
     balancer_drain: int
     withdraw: bool
+    job_id: str
 
 
 class Activated(msgspec.Struct, frozen=True):
@@ -53,6 +56,18 @@ class Activate(Phase[Activated], frozen=True):
     job: str
 
 
+class Follow(Phase[Activated], frozen=True):
+    """Read back how an activation ended, once it has; fields as `scripts/follow.sh` tells."""
+
+    script: ClassVar[str] = "follow"
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout")
+    answer: ClassVar[type] = Activated
+    root: str
+    app: str
+    job_id: str
+    patience: int
+
+
 def activate(fleet: Fleet, host: Host, release: str, lease: Lease, tell: Tell, *, withdraw: bool) -> Activated:
     """Put `release`, which is on `host`, live there, by the inventory's strategy.
 
@@ -61,7 +76,7 @@ def activate(fleet: Fleet, host: Host, release: str, lease: Lease, tell: Tell, *
 
     Raises:
         Failed: it did not become live; the message says what serves now.
-        Lost: the host stopped answering: the job goes on there without us.
+        Lost: the host stopped answering, and its ending could not be read back: the job goes on there without us.
     """
     inventory = fleet.inventory
     job = Job(
@@ -71,6 +86,23 @@ def activate(fleet: Fleet, host: Host, release: str, lease: Lease, tell: Tell, *
         drain=math.ceil(inventory.deploy.drain),
         balancer_drain=math.ceil(inventory.deploy.balancer_drain),
         withdraw=withdraw,
+        job_id=secrets.token_hex(8),
     )
     phase = Activate(str(inventory.root), inventory.app, door(inventory), lease.token, LEASE, render(job).decode())
-    return fleet.run(host, phase, tell)
+    try:
+        return fleet.run(host, phase, tell)
+    except Lost as lost:
+        if fleet.interrupted:
+            raise
+        tell(Warn(host.name, f"{lost.message}; asking how it ended"))
+        return _read_back(fleet, host, job, lost, tell)
+
+
+def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, tell: Tell) -> Activated:
+    """How a job ended whose connection broke. Raises: what the job failed with, or `lost` where that cannot be told."""
+    patience = job.health_deadline + job.drain + job.balancer_drain + 30
+    try:
+        return fleet.run(host, Follow(job.root, job.app, job.job_id, patience), tell)
+    except (Lost, Refused) as unknown:
+        hint = f"`fab {fleet.inventory.name} status` shows what runs; the same command again goes on from there"
+        raise Lost(f"{lost.message}; {unknown.message}", hint, lost.details) from None

@@ -39,6 +39,7 @@ class Fleet:
     def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
         self.inventory = inventory
         self.jobs = min(32, 8 * (os.cpu_count() or 1))
+        self.interrupted = False
         self._sudo_password = sudo_password
         self._shells: dict[tuple[str, Identity], Shell] = {}
         self._guard = Lock()
@@ -91,7 +92,8 @@ class Fleet:
         carry(shell, directory, target, leave_out, tell)
 
     def interrupt(self) -> None:
-        """End what runs on every host."""
+        """End what runs on every host; from then on `interrupted` is true."""
+        self.interrupted = True
         for shell in list(self._shells.values()):
             with suppress(Exception):
                 shell.interrupt()

@@ -5,18 +5,18 @@
 #
 # Parameters: root, app, door, release, those of health.sh, strategy (restart: the old instance stops first; blue-green: it drains when
 # the new one has the traffic), drain (seconds), withdraw (true: the release left is marked as rolled back from).
-# balancer_drain: seconds that the live instance says 503 at its health path before anything is switched.
+# job_id (by which its result is known again); balancer_drain: seconds that the live instance says 503 at its health path before anything is switched.
 : "${strategy?}" "${drain?}" "${balancer_drain?}"
-: "${root?}" "${app?}" "${door?}" "${release?}" "${withdraw?}"
+: "${root?}" "${app?}" "${door?}" "${release?}" "${withdraw?}" "${job_id?}"
 
 cd -- "$root/activation"
 exec >>log 2>&1
 trap 'cancelled=true' TERM INT HUP
 cancelled=false
 
-# The ending is written aside and renamed, so that whoever reads it back sees all of it or nothing.
+# end_with KIND JSON: the ending is written aside and renamed, so that whoever reads it back sees all of it or nothing.
 end_with() {
-  printf '\036%s\n' "$1" >result.new
+  printf '\036{"job":"%s","%s":%s}\n' "$job_id" "$1" "$2" >result.new
   sync -- result.new
   mv -f -- result.new result
 }
@@ -81,7 +81,7 @@ give_up() {
   array "${lines[@]}"
   object message "$release did not become live: $why; $serving" \
     hint "$hint" lines: "$REPLY"
-  end_with "{\"failed\":$REPLY}"
+  end_with failed "$REPLY"
   exit 1
 }
 
@@ -89,7 +89,7 @@ knock_logs() { sudo -n -- "$door" logs | tail -n 25; }
 
 [[ -d $releases/$release/.warpbeam ]] || {
   object message "the release $release is not on this host" hint ''
-  end_with "{\"failed\":$REPLY}"
+  end_with failed "$REPLY"
   exit 1
 }
 
@@ -167,4 +167,4 @@ fi
 step reconcile
 knock reconcile || true
 object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS" cut: "$cut"
-end_with "{\"answer\":$REPLY}"
+end_with answer "$REPLY"

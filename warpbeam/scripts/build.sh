@@ -70,6 +70,11 @@ if [[ -n $(find "$out" -name '*[[:cntrl:]]*' -print -quit) ]]; then
   fail 'the release holds a file name with a control character' 'rename it'
 fi
 
+# Two instances on one host need two names, which the slots' settings give them.
+if grep -Eqs '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh"; then
+  warn "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance will not start; leave it out, or write \${RELEASE_NODE:-…}"
+fi
+
 step package
 # Whatever the builder's umask was, the app's group can read all of it.
 chmod -R u+rwX,go+rX,go-w -- "$out"

@@ -1,0 +1,18 @@
+#!/bin/bash
+# Reads back how an activation ended whose connection was lost; waits for its end.
+#
+# Parameters: root, app, job_id, patience (seconds).
+: "${root?}" "${app?}" "${job_id?}" "${patience?}"
+
+step follow
+began=$SECONDS
+while activating; do
+  ((SECONDS - began < patience)) || refuse "the activation has not ended within $patience s" '`fab ENV status` shows how it ends'
+  sleep 0.2
+done
+result=$root/activation/result
+if [[ -r $result && $(<"$result") == *"\"job\":\"$job_id\""* ]]; then
+  cat -- "$result"
+else
+  refuse 'the activation left no result: it never began, or the host was restarted' '`fab ENV status` shows what runs'
+fi
