@@ -15,6 +15,7 @@ from warpbeam.error import Failed, Lost, Problem
 from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.footprint import door
+from warpbeam.halt import halt
 from warpbeam.inventory import Host
 from warpbeam.lease import LEASE, PARTS, Lease
 from warpbeam.node import ask_state
@@ -135,7 +136,13 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, tell: Tell) ->
             _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, tell)
             if rolled.failed:
                 break
-        for name, result in fleet.everywhere(batch, one).items():
+        try:
+            results = fleet.everywhere(batch, one)
+        except KeyboardInterrupt:
+            tell(Note("", "stopping; Ctrl-C again leaves that to the hosts"))
+            fleet.everywhere(batch, lambda host: halt(fleet, host, tell))
+            raise
+        for name, result in results.items():
             if isinstance(result, Problem):
                 rolled.failed[name] = result
             else:

@@ -1,0 +1,15 @@
+#!/bin/bash
+# Asks an activation that runs here to stop, waits until it has ended, and tells how: before the rename it undoes what it
+# did, after it it finishes.
+#
+# Parameters: root, app.
+: "${root?}" "${app?}"
+
+if activating; then
+  step undo
+  : >"$root/activation/cancel"
+  while activating; do sleep 0.1; done
+fi
+ending='{}'
+if [[ -r $root/activation/result ]]; then ending=$(tr -d '\036' <"$root/activation/result"); fi
+record "{\"answer\":$ending}"
