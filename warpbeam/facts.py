@@ -56,7 +56,10 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """A host's answer to a claim. Sizes in bytes; `lacks` are indices into the artifact's files."""
+    """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
+
+    `lacks` are indices into the artifact's files.
+    """
 
     cpu: str
     libc: str

@@ -56,8 +56,8 @@ def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
             f"{name}: {have.free / 1e6:.0f} MB are free for releases; expected {needs / 1e6:.0f} MB",
             "make room; `deploy.keep` says how many releases stay",
         )
-    # Some file systems count no inodes and say 0.
-    if 0 < have.inodes < len(have.lacks) + 500:
+    # Some file systems count none.
+    if 0 <= have.inodes < len(have.lacks) + 500:
         raise Refused(f"{name}: {have.inodes} inodes are free; expected {len(have.lacks) + 500}", "make room")
 
 

@@ -6,6 +6,13 @@
 # people), take (false: only look).
 : "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}"
 
+# room: the bytes and inodes that are free for releases, in free and inodes; -1 inodes where the file system counts none.
+room() {
+  local total
+  read -r free inodes total < <(df --output=avail,iavail,itotal -B1 -- "$releases" | tail -n 1)
+  [[ $total =~ ^[1-9] ]] || inodes=-1
+}
+
 step claim
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
@@ -15,8 +22,16 @@ if [[ $take == true ]]; then
     refuse 'an activation is running on this host; it outlives the connection that began it' 'wait for it; `fab ENV status` shows how it ends'
   fi
   if held && [[ $held_token != "$token" ]]; then
-    refuse "the deploy lock is held by $held_words" '--wait SECONDS waits for it; `fab ENV lock.status` shows it' held
+    hint='--wait SECONDS waits for it; `fab ENV lock.status` shows it'
+    uptime_seconds
+    [[ $held_boot == "$FROZEN" ]] || hint+="; were its command killed, it would end in $((held_ends - REPLY)) s"
+    refuse "the deploy lock is held by $held_words" "$hint" held
   fi
+  # Half-made releases are nobody's now that the lock is ours; and a lock needs room too.
+  find "$releases" -mindepth 1 -maxdepth 1 -name '*.partial' -exec rm -rf -- {} +
+  room
+  ((free >= 1024 * 1024)) || refuse "$root is on a full disk: $((free / 1024)) kB are free" 'make room there'
+  ((inodes != 0)) || refuse "$root is on a disk without a free inode" 'remove files there'
   write_lease "$lease" "$text" "$words"
   flock -u 7
 fi
@@ -29,8 +44,6 @@ base=''
 if [[ -n $live ]]; then base=$(slot_release "$live"); fi
 if [[ -z $base || ! -r $releases/$base/.warpbeam/manifest ]]; then base=$(complete_releases | tail -n 1); fi
 if [[ $take == true ]]; then
-  # Half-made releases are nobody's now that the lock is ours.
-  find "$releases" -mindepth 1 -maxdepth 1 -name '*.partial' -exec rm -rf -- {} +
   cat >"$root/activation/manifest"
 else
   cat >/dev/null
@@ -46,13 +59,12 @@ fi
 libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc=$(ldd --version 2>&1 | head -n 1)
 . /etc/os-release
 mapfile -t cryptos < <({ ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | awk '/libcrypto/ { print $1 }')
-read -r free < <(df --output=avail -B1 -- "$releases" | tail -n 1)
-read -r inodes < <(df --output=iavail -- "$releases" | tail -n 1)
+room
 memory=$(($(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo) * 1024))
 described; listed=$REPLY
 array "${cryptos[@]}"; libcrypto=$REPLY
 object a "$(slot_release a)" b "$(slot_release b)"; slots=$REPLY
 held || held_text=''
-answer cpu "$(uname -m)" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "${inodes/-/0}" \
+answer cpu "$(uname -m)" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
   previous "$(previous_of "$(slot_release "${live:-a}")")" lock: "${held_text:-null}" activating: "$(activating && echo true || echo false)"

@@ -5,7 +5,10 @@
 : "${root?}" "${app?}" "${token?}" "${lease?}" "${keep?}" "${entry?}"
 
 still_ours "$lease"
-if [[ -n $entry ]]; then printf '%s\n' "$entry" >>"$root/history.jsonl"; fi
+if [[ -n $entry ]]; then
+  # A full disk must not keep us from what makes room again.
+  printf '%s\n' "$entry" >>"$root/history.jsonl" || warn 'the history could not be written'
+fi
 
 step prune
 live=$(slot_release "$(live_slot)")

@@ -30,7 +30,10 @@ held() {
 
 # write_lock BOOT ENDS TEXT WORDS
 write_lock() {
-  printf '%s\n' "$token" "$1" "$2" "$3" "$4" >"$lock.$token"
+  printf '%s\n' "$token" "$1" "$2" "$3" "$4" >"$lock.$token" || {
+    rm -f -- "$lock.$token"
+    return 1
+  }
   mv -fT -- "$lock.$token" "$lock"
 }
 
@@ -51,7 +54,8 @@ still_ours() {
   if [[ $held_token != "$token" ]]; then
     refuse "the deploy lock is no longer ours; it is held by $held_words" 'run the same command again'
   fi
-  write_lease "$1" "$held_text" "$held_words"
+  # On a disk that is full by now the lock is no less ours; whoever waits for it to run out has the same trouble.
+  write_lease "$1" "$held_text" "$held_words" 2>/dev/null || true
   flock -u 7
 }
 
