@@ -163,7 +163,8 @@ def _named(have: Facts, to: str, host: str) -> str:
     if not fits:
         known = ", ".join(release.name for release in have.releases) or "none"
         raise Refused(f"{host}: there is no release {to!r}", f"it has: {known}")
-    return fits[-1].name
+    # A version or commit may have been deployed more than once: what has been live is meant, not what never was.
+    return next((release for release in reversed(fits) if release.mark in ("healthy", "withdrawn")), fits[-1]).name
 
 
 def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
