@@ -105,7 +105,8 @@ leave_balancer() {
   if [[ -z $live ]] || ((balancer_drain == 0)); then return 0; fi
   step balancer
   knock drain "$live" || true
-  while ((SECONDS - began < balancer_drain)); do
+  # SECONDS counts whole ones: never less than was asked for.
+  while ((SECONDS - began <= balancer_drain)); do
     if asked_to_stop; then give_up "$stopped"; fi
     if [[ $strategy == blue-green ]] && (($(property "$idle" NRestarts) > 0)); then give_up 'it ended by itself'; fi
     sleep 0.2
