@@ -1,0 +1,128 @@
+"""Rebooting hosts, one after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.stage import Stage
+
+
+def boot_id(stage: Stage, host: str) -> str:
+    return stage.lab.ssh(host, "cat /proc/sys/kernel/random/boot_id").stdout
+
+
+@contextmanager
+def watched(stage: Stage, *hosts: str) -> Iterator[list[set[str]]]:
+    """While this lasts: each time that fewer than all of `hosts` serve, which of them do."""
+    seen: list[set[str]] = []
+    ended = threading.Event()
+
+    def serves(host: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{stage.lab.address(host)}/", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            up = {host for host in hosts if serves(host)}
+            if len(up) < len(hosts) and (not seen or seen[-1] != up):
+                seen.append(up)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_hosts_reboot_one_after_the_other_and_one_always_serves(stage: Stage) -> None:
+    hosts = ("web1", "web2", "build1")
+    before = {host: boot_id(stage, host) for host in hosts}
+    status = stage.status()
+
+    with watched(stage, "web1", "web2") as seen:
+        done = stage.fab("hosts.reboot")
+
+    assert all(boot_id(stage, host) != before[host] for host in hosts)
+    assert set() not in seen, seen
+    assert {"web2"} in seen and {"web1"} in seen
+    after = stage.status()
+    for host in ("web1", "web2"):
+        assert f"{host}: rebooted in " in done.stderr
+        assert (after[host]["release"], after[host]["health"]) == (status[host]["release"], "healthy")
+        assert stage.served(host)["version"] == status[host]["version"]
+        assert stage.lab.ssh(host, "sudo ls /opt/acme/hello/lock", check=False).returncode != 0
+    assert "build1: rebooted in " in done.stderr
+
+
+def test_a_request_that_runs_finishes_before_the_reboot(stage: Stage) -> None:
+    got: list[int] = []
+
+    def ask() -> None:
+        with urllib.request.urlopen(f"http://{stage.lab.address('web1')}/slow?ms=4000", timeout=20) as answer:
+            got.append(len(answer.read()))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.5)
+    stage.fab("-H", "web1", "hosts.reboot")
+    asking.join()
+
+    assert got and got[0] > 0
+
+
+def test_a_host_that_does_not_get_healthy_stops_it_and_the_next_is_not_touched(stage: Stage) -> None:
+    before = {host: boot_id(stage, host) for host in ("web1", "web2")}
+    override = "/etc/systemd/system/hello@.service.d"
+    stage.lab.ssh(
+        "web1",
+        f"sudo mkdir {override} && printf '[Service]\\nExecStartPre=/bin/false\\n' | sudo tee {override}/bad.conf",
+    )
+    try:
+        done = stage.fab("-H", "web1,web2", "hosts.reboot", expect=4)
+    finally:
+        stage.lab.ssh("web1", f"sudo rm -r {override} && sudo systemctl daemon-reload")
+        stage.fab("start")
+
+    assert "error: web1: it booted, but is not healthy" in done.stderr
+    assert "web2 was not touched" in done.stderr
+    assert boot_id(stage, "web1") != before["web1"]
+    assert boot_id(stage, "web2") == before["web2"]
+
+
+def test_a_host_that_does_not_come_back_is_told_with_what_was_not_touched(stage: Stage) -> None:
+    before = boot_id(stage, "web2")
+    slow = "/etc/systemd/system/ssh.service.d/slow.conf"
+    stage.lab.ssh("web1", f"printf '[Service]\\nExecStartPre=/bin/sleep 20\\n' | sudo tee {slow}")
+    try:
+        done = stage.fab("-H", "web1,web2", "hosts.reboot", "--timeout", "6", expect=4)
+    finally:
+        deadline = time.monotonic() + 60
+        while stage.lab.ssh("web1", f"sudo rm {slow}", check=False).returncode != 0:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+
+    assert "error: web1 did not come back within 6 s" in done.stderr
+    assert "web2 was not touched" in done.stderr
+    assert boot_id(stage, "web2") == before
+    assert stage.served("web2")["version"] == stage.status()["web1"]["version"]
+
+
+def test_nothing_is_rebooted_when_one_host_cannot_be_reached(stage: Stage) -> None:
+    before = boot_id(stage, "web1")
+    stage.lab.crash("web2")
+    try:
+        done = stage.fab("hosts.reboot", expect=3)
+    finally:
+        stage.lab.boot("web2")
+
+    assert "no host was rebooted" in done.stderr
+    assert boot_id(stage, "web1") == before
