@@ -1,0 +1,111 @@
+"""Deploys behind a load balancer: the host's health is 503 for a while before anything is switched."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from tests.stage import Stage
+
+
+def probe(stage: Stage, host: str) -> tuple[int, str]:
+    """The status of the health path and the slot that serves, as seen at the public port."""
+    address = f"http://{stage.lab.address(host)}"
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    with urllib.request.urlopen(f"{address}/", timeout=5) as answer:
+        return status, json.loads(answer.read())["slot"]
+
+
+def watch(
+    stage: Stage, *words: str, **deploy: Any
+) -> tuple[list[tuple[float, int, str]], subprocess.CompletedProcess[str]]:
+    """Run `fab -H web1 WORDS…`; what `probe` saw meanwhile, each with its time, and how it ended."""
+    stage.write(deploy={**stage.settings["deploy"], **deploy})
+    seen = []
+    try:
+        with subprocess.Popen(
+            stage.argv("-H", "web1", *words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **stage.variables},
+        ) as process:
+            while process.poll() is None:
+                try:
+                    seen.append((time.monotonic(), *probe(stage, "web1")))
+                except OSError:
+                    # With strategy `restart` there is a moment without an instance.
+                    seen.append((time.monotonic(), 0, ""))
+                time.sleep(0.1)
+            out, err = process.communicate()
+    finally:
+        stage.write()
+    return seen, subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+@pytest.mark.parametrize("strategy", ["blue-green", "restart"])
+def test_the_old_slot_is_unhealthy_for_the_balancer_before_the_switch_and_serves_all_the_same(
+    stage: Stage, strategy: str
+) -> None:
+    stage.fab("deploy")
+    old = probe(stage, "web1")[1]
+    new = "b" if old == "a" else "a"
+
+    seen, done = watch(stage, "deploy", "--force", strategy=strategy, balancer_drain=3)
+
+    assert done.returncode == 0, done.stderr
+    assert "web1: balancer" in done.stderr
+    away = [at for at, status, slot in seen if (status, slot) == (503, old)]
+    switched = min(at for at, status, slot in seen if slot == new)
+    assert min(away) < switched - 2.5
+    assert max(away) < switched
+    # From the first 503 on the old slot says nothing else, and the new one is healthy from its first answer on.
+    assert {status for at, status, slot in seen if slot == old and at > min(away)} == {503}
+    assert {status for _, status, slot in seen if slot == new} == {200}
+    if strategy == "blue-green":
+        assert all(slot for _, _, slot in seen)
+
+
+@pytest.mark.parametrize("how", ["interrupted", "killed on the host"])
+def test_a_deploy_that_ends_meanwhile_leaves_the_host_in_the_balancer(stage: Stage, how: str) -> None:
+    stage.fab("deploy")
+    before = stage.status()["web1"]
+    stage.write(deploy={**stage.settings["deploy"], "strategy": "blue-green", "balancer_drain": 60})
+    try:
+        with subprocess.Popen(
+            stage.argv("-H", "web1", "deploy", "--force"),
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **stage.variables},
+        ) as process:
+            until_health_is(stage, 503)
+            if how == "interrupted":
+                process.terminate()
+            else:
+                stage.lab.ssh("web1", "sudo systemctl kill --signal=KILL hello-activate")
+            _, err = process.communicate(timeout=60)
+    finally:
+        stage.write()
+
+    assert process.returncode in (4, 130), err
+    until_health_is(stage, 200)
+    after = stage.status()["web1"]
+    assert (after["pid"], after["health"]) == (before["pid"], "healthy")
+
+
+def until_health_is(stage: Stage, status: int) -> None:
+    deadline = time.monotonic() + 60
+    while probe(stage, "web1")[0] != status:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
