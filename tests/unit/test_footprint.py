@@ -1,0 +1,184 @@
+"""What setup keeps on a host, and what it would change there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warpbeam.error import Misuse, Refused
+from warpbeam.footprint import DOOR_VERSION, SUDO_VERBS, Footprint, footprint, systemd_quoted
+from warpbeam.inventory import Host, Inventory
+from warpbeam.provision import (
+    COOKIE_LENGTH,
+    Found,
+    FoundPath,
+    FoundUser,
+    agreed_cookie,
+    difference,
+    mint_cookie,
+    read_deploy_keys,
+)
+
+APP = Host(name="web1", roles=("app",))
+BUILD = Host(name="build1", roles=("build",))
+INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": APP, "build1": BUILD}, env={"GREETING": 'good "morning"'})
+SECRET = "s3cret"
+
+
+def want(host: Host = APP, inventory: Inventory = INVENTORY) -> Footprint:
+    """The footprint of a host."""
+    return footprint(inventory, host, {"TOKEN": SECRET}, "C" * COOKIE_LENGTH, ("ssh-ed25519 AAAA me",))
+
+
+def as_found(footprint: Footprint) -> Found:
+    """The facts of a host that is as `footprint` says."""
+    paths = {item.path: FoundPath("directory", item.mode, item.owner, item.group, "") for item in footprint.directories}
+    for file in footprint.files:
+        digest = hashlib.sha256(file.content.encode()).hexdigest()
+        paths[file.path] = FoundPath("regular file", file.mode, file.owner, file.group, digest)
+    users = {
+        user.name: FoundUser("1000", user.home, "/bin/bash" if user.login else "/usr/sbin/nologin", user.name)
+        for user in footprint.users
+    }
+    return Found((), users, paths, footprint.units, "")
+
+
+NOTHING = Found((), {}, {}, (), "")
+
+
+@pytest.mark.parametrize("host", [APP, BUILD, Host(name="one", roles=("app", "build", "migrate"))])
+def test_a_host_that_is_as_it_should_be_differs_in_nothing_and_an_empty_one_in_all(host: Host) -> None:
+    wanted = want(host)
+
+    assert not difference(wanted, as_found(wanted), "web1")
+    everything = difference(wanted, NOTHING, "web1")
+    assert (everything.users, everything.directories, everything.files, everything.units) == (
+        wanted.users,
+        wanted.directories,
+        wanted.files,
+        wanted.units,
+    )
+
+
+@pytest.mark.parametrize("change", [{"mode": "777"}, {"owner": "nobody"}, {"group": "nogroup"}, {"sha256": "other"}])
+def test_one_thing_that_was_changed_by_hand_is_all_that_differs(change: dict[str, str]) -> None:
+    wanted = want()
+    found = as_found(wanted)
+    file = wanted.files[-1]
+    changed = msgspec.structs.replace(found.paths[file.path], **change)
+
+    left = difference(wanted, msgspec.structs.replace(found, paths={**found.paths, file.path: changed}), "web1")
+
+    assert left.files == (file,)
+    assert left.sentences() == [f"file {file.path} {file.mode} {file.owner}:{file.group}"]
+
+
+def test_setup_does_not_take_over_what_is_not_its_own() -> None:
+    wanted = want()
+    found = as_found(wanted)
+    people = {**found.users, "hello": FoundUser("1001", "/home/hello", "/bin/bash", "hello")}
+    with pytest.raises(Refused, match="web1: the app user hello exists and may log in"):
+        difference(wanted, msgspec.structs.replace(found, users=people), "web1")
+    link = FoundPath("symbolic link", "777", "root", "root", "")
+    with pytest.raises(Refused, match="/opt/acme/hello is a symbolic link; expected a directory"):
+        difference(wanted, msgspec.structs.replace(found, paths={**found.paths, "/opt/acme/hello": link}), "web1")
+
+
+def test_only_root_reads_secrets_and_they_are_in_one_file() -> None:
+    for file in want().files:
+        holds = SECRET in file.content or "C" * COOKIE_LENGTH in file.content
+        assert holds == file.secret
+        if holds:
+            assert (file.mode, file.owner) == ("600", "root")
+
+
+def test_the_app_owns_nothing_and_nothing_is_writable_by_all() -> None:
+    wanted = want()
+
+    owned = [(item.owner, item.mode) for item in wanted.directories] + [
+        (item.owner, item.mode) for item in wanted.files
+    ]
+    for owner, mode in owned:
+        assert owner != "hello"
+        assert not int(mode, 8) & 0o022
+
+
+def test_a_build_host_gets_no_secret_no_door_and_no_unit() -> None:
+    wanted = want(BUILD)
+
+    assert [file.path for file in wanted.files] == ["/home/deploy/.ssh/authorized_keys"]
+    assert wanted.units == ()
+    assert [user.name for user in wanted.users] == ["deploy"]
+
+
+def test_every_verb_of_the_door_is_in_sudoers_and_is_there() -> None:
+    files = {file.path: file.content for file in want().files}
+    door = files["/usr/lib/warpbeam/hello/door"]
+
+    allowed = re.findall(r"^ +/usr/lib/warpbeam/hello/door (\S+?)(?:,|$)", files["/etc/sudoers.d/warpbeam-hello"], re.M)
+    assert tuple(allowed) == SUDO_VERBS
+    for verb in SUDO_VERBS:
+        assert f"\nverb_{verb}() {{" in door
+    assert f"readonly VERSION={DOOR_VERSION}\n" in door
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_door_is_bash(tmp_path: Path) -> None:
+    file = tmp_path / "door"
+    file.write_text(next(file.content for file in want().files if file.path.endswith("/door")))
+
+    assert subprocess.run(["bash", "-n", file], capture_output=True, text=True, check=False).stderr == ""
+
+
+def parsed(text: str) -> str:
+    """A double-quoted value as systemd reads it (env-file.c, DOUBLE_QUOTE_VALUE)."""
+    assert text[0] == text[-1] == '"'
+    value, rest = "", text[1:-1]
+    while rest:
+        if rest[0] == "\\" and rest[1:2] in ('"', "\\", "`", "$"):
+            rest = rest[1:]
+        elif rest[0] == "\\" and rest[1:2] == "\n":
+            rest = rest[2:]
+            continue
+        else:
+            assert rest[0] != '"'
+        value, rest = value + rest[0], rest[1:]
+    return value
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_systemd_reads_back_whatever_a_value_holds(value: str) -> None:
+    assert parsed(systemd_quoted(value)) == value
+
+
+def test_a_new_host_takes_the_others_cookie_and_hosts_that_differ_are_told() -> None:
+    one, other = (msgspec.structs.replace(NOTHING, cookie=letter * COOKIE_LENGTH) for letter in "AB")
+
+    assert agreed_cookie({"web1": one, "web2": NOTHING}) == "A" * COOKIE_LENGTH
+    assert re.fullmatch(f"[A-Za-z0-9]{{{COOKIE_LENGTH}}}", agreed_cookie({"web1": NOTHING}))
+    assert mint_cookie() != mint_cookie()
+    with pytest.raises(Refused, match="hosts have different cookies: web1, web2"):
+        agreed_cookie({"web1": one, "web2": other})
+
+
+def test_deploy_keys_are_read_and_a_private_key_is_refused(tmp_path: Path) -> None:
+    public, private = tmp_path / "key.pub", tmp_path / "key"
+    public.write_text("# mine\nssh-ed25519 AAAA me\n\nssh-ed25519 AAAA me\n")
+    private.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+
+    def keys(*entries: str) -> tuple[str, ...]:
+        return read_deploy_keys(msgspec.structs.replace(INVENTORY, deploy_keys=entries))
+
+    assert keys(str(public), "ssh-rsa BBBB you") == ("ssh-ed25519 AAAA me", "ssh-rsa BBBB you")
+    with pytest.raises(Misuse, match=r"deploy_keys\[0\]: .*holds no public key"):
+        keys(str(private))
+    with pytest.raises(Misuse, match=r"deploy_keys\[1\]: .* cannot be read"):
+        keys(str(public), str(tmp_path / "missing.pub"))

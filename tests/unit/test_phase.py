@@ -1,0 +1,157 @@
+"""Phases: how parameters reach a script, and how its records come back. The scripts run in a real bash here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from warpbeam import phase
+from warpbeam.error import Failed, Lost, Refused
+from warpbeam.event import Event, Line, Note, Progress, Step, Warn
+from warpbeam.local import local_shell
+from warpbeam.phase import Phase, Records, render, run
+
+
+class Echo(msgspec.Struct, frozen=True):
+    """What the script below was given."""
+
+    text: str
+    items: tuple[str, ...]
+
+
+class Repeat(Phase[Echo], frozen=True):
+    """Says back what it is given."""
+
+    script: ClassVar[str] = "repeat"
+    answer: ClassVar[type] = Echo
+    text: str
+    items: tuple[str, ...] = ()
+    yes: bool = True
+
+
+@pytest.fixture(autouse=True)
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of scripts: the real common.sh, and one that a test may write."""
+    (tmp_path / "common.sh").write_text((phase.SCRIPTS / "common.sh").read_text())
+    monkeypatch.setattr(phase, "SCRIPTS", tmp_path)
+    phase._source.cache_clear()
+    repeat(tmp_path, 'array "${items[@]}"; listed=$REPLY\nanswer text "$text" items: "$listed"')
+    return tmp_path
+
+
+def repeat(scripts: Path, body: str) -> None:
+    """Let the script of `Repeat` be `body`."""
+    (scripts / "repeat.sh").write_text(f"#!/bin/bash\n{body}\n")
+    phase._source.cache_clear()
+
+
+def perform(asked: Repeat, body: list[bytes] | None = None) -> tuple[Echo, list[Event]]:
+    """Run it in a real bash; its answer and what it told."""
+    told: list[Event] = []
+    return run(local_shell(), asked, told.append, body or []), told
+
+
+# A value without control characters arrives as it is; JSON has those that matter, and blanks for the rest.
+TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=80)
+
+
+@settings(max_examples=25, deadline=None)
+@given(text=TEXTS, items=st.lists(TEXTS, max_size=4))
+def test_whatever_a_parameter_holds_arrives_as_it_is_and_comes_back(text: str, items: list[str]) -> None:
+    answer, _ = perform(Repeat(text, tuple(items)))
+
+    assert answer == Echo(text, tuple(items))
+
+
+def test_awkward_text_is_data_and_nothing_runs() -> None:
+    awkward = "$(touch /tmp/it-ran) `id` '\" \\ \n\t ; & ${x} é漢"
+
+    assert perform(Repeat(awkward, (awkward, "")))[0] == Echo(awkward, (awkward, ""))
+
+
+def test_a_parameter_with_a_nul_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        render(Repeat("a\0b"))
+
+
+def test_progress_is_told_in_order_and_noise_is_passed_over(scripts: Path) -> None:
+    repeat(
+        scripts,
+        'echo noise; step one; echo \'{"step":"no record"}\'; note found; warn careful\n'
+        "line 'a  b'; progress up 1 2\n"
+        'printf "noise before "; answer text x items: "[]"',
+    )
+
+    answer, told = perform(Repeat("x"))
+
+    assert answer.text == "x"
+    assert told == [Step("", "one"), Note("", "found"), Warn("", "careful"), Line("", "a  b"), Progress("", "up", 1, 2)]
+
+
+@given(
+    st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), min_size=1), max_size=5),
+    st.lists(st.integers(1, 9)),
+)
+def test_records_are_found_however_the_stream_is_cut(records: list[dict[str, str]], cuts: list[int]) -> None:
+    stream = b"noise\n" + b"".join(b"\x1e" + msgspec.json.encode(record) + b"\n" for record in records)
+    reader = Records()
+    found = []
+    for size in [*cuts, len(stream)]:
+        found += list(reader.feed(stream[:size]))
+        stream = stream[size:]
+
+    assert found == records
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        ("refuse 'it may not' 'ask first'", Refused, "it may not"),
+        ("fail 'it broke' 'mend it' 'line one' 'line two'", Failed, "it broke"),
+        ("exit 7", Failed, "repeat failed with status 7"),
+        ("false", Failed, "repeat failed with status 1"),
+        ("true", Lost, "repeat ended without an answer"),
+        ("kill -9 $$", Lost, "repeat ended without an answer"),
+        ('answer text "$undefined"', Failed, "repeat failed with status 1"),
+        ("answer other x", Failed, "answered what this Warpbeam does not understand"),
+    ],
+)
+def test_a_script_that_gives_no_answer_says_why(scripts: Path, body: str, error: type[Failed], message: str) -> None:
+    repeat(scripts, body)
+
+    with pytest.raises(error, match=message) as raised:
+        perform(Repeat("x"))
+
+    assert type(raised.value) is error
+
+
+def test_a_failure_brings_its_lines_and_a_stray_one_the_place_that_failed(scripts: Path) -> None:
+    repeat(scripts, "fail broke mend one two")
+    with pytest.raises(Failed) as raised:
+        perform(Repeat("x"))
+    assert (raised.value.hint, raised.value.details) == ("mend", ("one", "two"))
+
+    repeat(scripts, "ls /no/such/place")
+    with pytest.raises(Failed) as raised:
+        perform(Repeat("x"))
+    assert any("ls /no/such/place" in line for line in raised.value.details)
+
+
+def test_a_script_that_is_cut_in_the_middle_runs_none_of_it(tmp_path: Path) -> None:
+    repeat(tmp_path, f"touch {tmp_path}/ran; answer text x items: '[]'")
+    whole = render(Repeat("x"))
+
+    local_shell().execute("bash -s", [whole[:-5]], lambda _: None, lambda _: None)
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_body_follows_the_script_on_its_input(scripts: Path) -> None:
+    repeat(scripts, 'answer text "$(cat)" items: "[]"')
+
+    assert perform(Repeat("x"), [b"the ", b"body"])[0].text == "the body"

@@ -1,0 +1,189 @@
+"""Which release goes where: plans as data, from facts alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from warpbeam.artifact import Artifact, Item, Manifest, Toolchain
+from warpbeam.error import Refused
+from warpbeam.facts import Facts, Mark, Release, about
+from warpbeam.footprint import DOOR_VERSION
+from warpbeam.inventory import Deploy, Host, Inventory
+from warpbeam.plan import plan_deploy, plan_restart, plan_rollback
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+FRESH = "20261123T120000Z"
+TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")
+INVENTORY = Inventory(
+    org="acme",
+    app="hello",
+    hosts={"web1": Host(name="web1", roles=("app",)), "web2": Host(name="web2", roles=("app", "migrate"))},
+    deploy=Deploy(migrate="Hello.Release.migrate()"),
+)
+
+
+def artifact(version: str = "2.0", **changes: object) -> Artifact:
+    """An artifact whose digest and commit tell its version."""
+    manifest = Manifest(
+        app="hello",
+        release="hello",
+        version=version,
+        commit=f"{version:0<40}",
+        subject="a subject",
+        tree="t" * 40,
+        dirty=False,
+        flavor="mix",
+        mix_env="prod",
+        toolchain=TOOLS,
+        erts="13.1",
+        libcrypto="libcrypto.so.3",
+        sha256=f"sum of {version}",
+        size=100,
+        files=(
+            Item("bin/hello", "755", 60, "x"),
+            Item("lib/a", "644", 50_000_000, "y"),
+            Item("lib/b", "777", 0, "", "a"),
+        ),
+    )
+    return Artifact(Path("x.tar.gz"), msgspec.structs.replace(manifest, **changes))
+
+
+def release(name: str, version: str, mark: Mark = "healthy") -> Release:
+    """A release of that version on a host."""
+    return Release(f"2026112{name}T000000Z", mark, about(artifact(version)))
+
+
+def facts(*releases: Release, live: int | None = -1, previous: str = "", **changes: object) -> Facts:
+    """A host with `releases`, of which the one at index `live` is live in slot a."""
+    there = live is not None and releases
+    have = Facts(
+        cpu="x86_64",
+        libc="glibc 2.36",
+        os="Debian 12",
+        libcrypto=("libcrypto.so.3",),
+        free=10**9,
+        inodes=10**6,
+        memory=10**9,
+        live="a" if there else "",
+        slots={"a": releases[live or 0].name} if there else {},
+        releases=releases,
+        base="",
+        lacks=(),
+        door=f"door {DOOR_VERSION}\n",
+        previous=previous,
+        lock=None,
+        activating=False,
+    )
+    return msgspec.structs.replace(have, **changes)
+
+
+def deploy(hosts: dict[str, Facts], *, force: bool = False, migrate: bool = True) -> dict[str, tuple[str, bool, bool]]:
+    """For each host: the release it gets, whether it is uploaded, whether it is made live."""
+    plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=force, migrate=migrate)
+    return {step.host.name: (step.release, step.upload, step.activate) for step in plan.hosts}
+
+
+def test_empty_hosts_get_one_release_of_the_same_name() -> None:
+    assert deploy({"web1": facts(), "web2": facts()}) == {"web1": (FRESH, True, True), "web2": (FRESH, True, True)}
+
+
+def test_what_is_live_everywhere_stays_unless_it_is_forced() -> None:
+    both = {name: facts(release("0", "2.0")) for name in ("web1", "web2")}
+
+    assert deploy(both) == dict.fromkeys(both, ("20261120T000000Z", False, False))
+    assert deploy(both, force=True) == dict.fromkeys(both, (FRESH, True, True))
+
+
+def test_a_host_that_an_earlier_deploy_did_not_reach_gets_the_name_that_the_other_has() -> None:
+    hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0")), "web2": facts(release("0", "1.0"))}
+
+    assert deploy(hosts) == {"web1": ("20261121T000000Z", False, False), "web2": ("20261121T000000Z", True, True)}
+
+
+def test_a_clock_that_was_ahead_does_not_make_a_new_release_older_than_the_old() -> None:
+    ahead = Release("20301231T235959Z", "healthy", about(artifact("1.0")))
+
+    assert deploy({"web1": facts(ahead), "web2": facts()})["web2"] == ("20310101T000000Z", True, True)
+
+
+def test_migrations_run_once_on_their_host_and_not_when_nothing_changes() -> None:
+    def migrates(hosts: dict[str, Facts], *, migrate: bool = True) -> str | None:
+        plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=migrate)
+        return plan.migrate_on.name if plan.migrate_on else None
+
+    assert migrates({"web1": facts(), "web2": facts()}) == "web2"
+    assert migrates({"web1": facts()}) == "web1"
+    assert migrates({"web1": facts(), "web2": facts()}, migrate=False) is None
+    assert migrates({name: facts(release("0", "2.0")) for name in ("web1", "web2")}) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cpu": "aarch64"}, "web1: its CPU is aarch64; the release was built for x86_64"),
+        ({"libc": "glibc 2.31", "os": "Debian 11"}, r"its C library is glibc 2.31 \(Debian 11\); .* glibc 2.36"),
+        ({"libc": "musl 3.0"}, "its C library is musl"),
+        ({"libcrypto": ("libcrypto.so.1.1",)}, "it has no libcrypto.so.3"),
+        ({"free": 60_000_000, "lacks": (1,)}, "60 MB are free for releases; expected 67 MB"),
+        ({"inodes": 100}, "100 inodes are free; expected 500"),
+        ({"door": "door 0\n"}, f"the root door has version 0; expected version {DOOR_VERSION}"),
+        ({"door": ""}, "the root door does not answer"),
+    ],
+)
+def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        deploy({"web1": facts(**changes), "web2": facts()})  # type: ignore[arg-type]
+
+
+def test_a_newer_c_library_and_a_file_system_without_inodes_are_fine() -> None:
+    assert deploy({"web1": facts(libc="glibc 2.41", inodes=-1), "web2": facts()})["web1"][2]
+
+
+def test_a_rollback_goes_to_the_release_before_the_live_one() -> None:
+    hosts = {
+        name: facts(release("0", "1.0"), release("1", "2.0"), previous="20261120T000000Z") for name in ("web1", "web2")
+    }
+
+    plan = plan_rollback(INVENTORY, hosts, "")
+
+    assert [(step.release, step.upload, step.activate) for step in plan.hosts] == [
+        ("20261120T000000Z", False, True)
+    ] * 2
+    assert (plan.withdraw, plan.migrate_on) == (True, None)
+
+
+def test_a_rollback_refuses_what_it_would_have_to_guess() -> None:
+    none = {"web1": facts(release("0", "1.0"))}
+    with pytest.raises(Refused, match="web1: there is no release to go back to"):
+        plan_rollback(INVENTORY, none, "")
+    apart = {
+        "web1": facts(release("0", "1.0"), release("1", "2.0"), previous="20261120T000000Z"),
+        "web2": facts(release("1", "2.0"), release("2", "3.0"), previous="20261121T000000Z"),
+    }
+    with pytest.raises(Refused, match="web1 to 20261120T000000Z, web2 to 20261121T000000Z"):
+        plan_rollback(INVENTORY, apart, "")
+    with pytest.raises(Refused, match=r"web2: there is no release '1\.0'") as raised:
+        plan_rollback(INVENTORY, apart, "1.0")
+    assert "20261121T000000Z, 20261122T000000Z" in raised.value.hint
+
+
+@pytest.mark.parametrize("to", ["20261121T000000Z", "2.0", f"{'2.0':0<40}", "2.00000"])
+def test_a_release_may_be_named_by_name_version_or_commit(to: str) -> None:
+    hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0"), release("2", "2.0", "failed"), live=0)}
+
+    # The second of version 2.0 never was live: the one that has been is meant.
+    assert [step.release for step in plan_rollback(INVENTORY, hosts, to).hosts] == ["20261121T000000Z"]
+
+
+def test_a_restart_makes_the_live_release_live_again() -> None:
+    hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0"))}
+
+    assert [(step.release, step.activate) for step in plan_restart(INVENTORY, hosts).hosts] == [
+        ("20261121T000000Z", True)
+    ]
+    with pytest.raises(Refused, match="web1: nothing is live"):
+        plan_restart(INVENTORY, {"web1": facts()})

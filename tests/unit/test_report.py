@@ -1,0 +1,121 @@
+"""What a person and a program see."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warpbeam.event import Line, Note, Progress, Settled, Step, Warn
+from warpbeam.report import GAP, INDENT, LEAST, Report, packed
+
+ROWS: list[dict[str, Any]] = [
+    {"host": "web1", "memory": 26_100_000, "live": True, "health": "healthy"},
+    {"host": "web10", "memory": 0, "live": False, "health": "", "problem": "runs, but is not live"},
+    {"host": "web3", "problem": "web3 (10.0.0.3) did not answer within 10 s"},
+    {"host": "web4", "problem": "nothing is live: deploy first"},
+]
+
+
+def test_rows_become_a_table_with_problems_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    Report().table(ROWS)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "host   memory   live  health",
+        "web1   26.1 MB  yes   healthy",
+        "web10           no",
+        "  ^ runs, but is not live",
+        "web3 (10.0.0.3) did not answer within 10 s",
+        "web4: nothing is live: deploy first",
+    ]
+
+
+def test_the_same_rows_are_one_json_array_for_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    Report().table(ROWS, as_json=True)
+    Report().table([], as_json=True)
+
+    first, _, second = capsys.readouterr().out.rpartition("[")
+    assert json.loads(first) == ROWS
+    assert json.loads("[" + second) == []
+
+
+def test_without_a_terminal_every_event_is_one_plain_line_on_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = Report()
+    for event in (
+        Step("web1", "upload"),
+        Progress("web1", "upload", 1_000_000, 5_400_000),
+        Progress("web1", "upload", 5_400_000, 5_400_000),
+        Line("web1", "[red]not markup[/red] :smile:"),
+        Note("", "a note of no host"),
+        Warn("web1", "careful"),
+        Settled("web1", "x" * 300),
+    ):
+        report.tell(event)
+    report.close()
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "web1: upload",
+        "web1: upload 5.4 MB",
+        "web1: │ [red]not markup[/red] :smile:",
+        "a note of no host",
+        "web1: warning: careful",
+        "web1: " + "x" * 300,
+    ]
+
+
+def test_hosts_output_is_whole_lines_each_with_its_host(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report()
+    show = report.output(prefixed=True, width=6)
+
+    show("web1", b"a ")
+    show("build1", b"one\ntwo")
+    show("web1", b"line\n\xff\n")
+    report.close()
+
+    assert capsys.readouterr().out.splitlines() == [
+        "build1 | one",
+        "web1   | a line",
+        "web1   | \ufffd",
+        "build1 | two",
+    ]
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(60, 200))
+def test_a_table_shows_every_column_within_the_screen(widths: list[int], room: int) -> None:
+    groups = packed(widths, room)
+
+    assert [index for group in groups for index in group] == list(range(len(widths)))
+    needs = [*widths[:-1], min(widths[-1], LEAST)]
+    for number, group in enumerate(groups):
+        indent = INDENT if number else 0
+        assert indent + sum(needs[index] for index in group) + GAP * (len(group) - 1) <= room
+
+
+def test_a_terminal_gets_a_live_line_that_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        report = Report()
+        report.tell(Step("web1", "upload"))
+        report.tell(Settled("web1", "done"))
+        report.close()
+        terminal.flush()
+        shown = os.read(leader, 65536).decode()
+    os.close(leader)
+
+    assert "upload" in shown
+    # The cursor that the live display hid is shown again.
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    assert "done" in shown
