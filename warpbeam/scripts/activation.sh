@@ -56,6 +56,17 @@ left=''
 if [[ -n $live ]]; then left=$(slot_release "$live"); fi
 began_at=$(date +%s)
 
+# unheard: how many clients' first packets the kernel has dropped so far because a queue was full. Such a client knocks again
+# after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot where it knocked first; `ss`
+# shows nothing of it meanwhile. If the old instance were gone by then, it would be refused.
+unheard() {
+  awk '$1 != "TcpExt:" { next }
+    !names { names = split($0, name); next }
+    { for (i = 2; i <= names; i++) if (name[i] == "ListenDrops" || name[i] == "SyncookiesSent") sum += $i }
+    END { printf "%d\n", sum }' /proc/net/netstat || echo 0
+}
+unheard_before=$(unheard)
+
 # give_up REASON: everything as it was before; then says so, with the app's own last lines.
 give_up() {
   local why=$1 lines=() serving='nothing was live before' hint='`fab ENV logs` shows what the app says of itself'
@@ -155,8 +166,9 @@ cut=0
 if [[ -n $live && $strategy == blue-green ]]; then
   step drain
   knock drain "$live" || true
-  began=$SECONDS
-  while cut=$(connections "$live") && ((cut > 0 && SECONDS - began < drain)); do
+  began=$SECONDS least=0
+  if (($(unheard) != unheard_before)); then least=5; fi
+  while cut=$(connections "$live") && (((cut > 0 || SECONDS - began < least) && SECONDS - began < drain)); do
     if (($(property "$idle" NRestarts) > 0)); then go_back; fi
     sleep 0.2
   done
