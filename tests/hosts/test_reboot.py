@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,19 +66,32 @@ def test_hosts_reboot_one_after_the_other_and_one_always_serves(stage: Stage) ->
 
 
 def test_a_request_that_runs_finishes_before_the_reboot(stage: Stage) -> None:
-    got: list[int] = []
+    address = stage.lab.address("web1")
+    got: list[bytes] = []
 
     def ask() -> None:
-        with urllib.request.urlopen(f"http://{stage.lab.address('web1')}/slow?ms=4000", timeout=20) as answer:
-            got.append(len(answer.read()))
+        # Idle, it holds the drain open for as long as it takes to notice that it began.
+        with socket.create_connection((address, 80)):
+            while health(address) != 503:
+                time.sleep(0.05)
+            with urllib.request.urlopen(f"http://{address}/slow?ms=3500", timeout=20) as answer:
+                got.append(answer.read())
 
-    asking = threading.Thread(target=ask)
+    asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    time.sleep(0.5)
-    stage.fab("-H", "web1", "hosts.reboot")
-    asking.join()
+    done = stage.fab("-H", "web1", "hosts.reboot")
+    asking.join(10)
 
-    assert got and got[0] > 0
+    assert got and b"hello" in got[0]
+    assert "still open" not in done.stderr
+
+
+def health(address: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://{address}/health", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_a_host_that_does_not_get_healthy_stops_it_and_the_next_is_not_touched(stage: Stage) -> None:
