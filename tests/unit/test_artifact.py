@@ -1,0 +1,102 @@
+"""Artifacts: what makes two the same, and the store that keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from warpbeam.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, regular_files
+from warpbeam.error import Failed
+
+TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")
+CONTENT = b"a tarball"
+MANIFEST = Manifest(
+    app="hello",
+    release="hello",
+    version="1.0",
+    commit="c" * 40,
+    subject="s",
+    tree="t" * 40,
+    dirty=True,
+    flavor="mix",
+    mix_env="prod",
+    toolchain=TOOLS,
+    erts="13.1",
+    libcrypto="",
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    size=len(CONTENT),
+    files=(Item("bin/a", "755", 1, "x"), Item("bin/b", "777", 0, "", "a")),
+)
+
+
+def keep(store: Store, key: str, content: bytes = CONTENT) -> Artifact:
+    """Put an artifact into the store, as a build does."""
+    with store.incoming(key) as file:
+        file.write(content)
+        file.flush()
+        return store.keep(key, MANIFEST, hashlib.sha256(content).hexdigest())
+
+
+def test_whatever_changes_what_is_built_changes_the_key() -> None:
+    def key(tree: str = "t", env: str = "prod", flavor: str = "mix", tools: Toolchain = TOOLS, **more: str) -> str:
+        return artifact_key(tree, env, flavor, more, tools)
+
+    others = [
+        key(tree="u"),
+        key(env="test"),
+        key(flavor="distillery"),
+        key(A="1"),
+        *(key(tools=msgspec.structs.replace(TOOLS, **{name: "other"})) for name in TOOLS.__struct_fields__),
+    ]
+    assert len({key(), *others}) == len(others) + 1
+    assert key(A="1", B="2") == key(B="2", A="1")
+
+
+def test_what_is_kept_is_found_whole(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+
+    kept = keep(store, "one")
+
+    assert store.find("one") == kept
+    assert kept.tarball.read_bytes() == CONTENT
+    assert store.find("two") is None
+    assert kept.label == "1.0 (cccccccc, dirty)"
+    assert (tmp_path / "store").stat().st_mode & 0o077 == 0
+
+
+def test_a_damaged_transfer_is_not_kept_and_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    with pytest.raises(Failed, match="arrived damaged"):
+        keep(store, "one", b"another tarball")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_transfer_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    with pytest.raises(KeyboardInterrupt), store.incoming("one") as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"app": "hello"}'])
+def test_what_cannot_be_read_is_built_again(tmp_path: Path, text: bytes) -> None:
+    store = Store(tmp_path)
+    kept = keep(store, "one")
+
+    (tmp_path / "one.json").write_bytes(text)
+    assert store.find("one") is None
+    keep(store, "one")
+    kept.tarball.write_bytes(b"cut")
+    assert store.find("one") is None
+
+
+def test_links_are_no_regular_files() -> None:
+    assert [item.path for item in regular_files(Artifact(Path(), MANIFEST))] == ["bin/a"]

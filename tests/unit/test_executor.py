@@ -1,0 +1,174 @@
+"""How `fab` ends: the real program in a process of its own, with a task that goes wrong in one way or another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+FABFILE = """
+import os, signal, sys, time
+from invoke import Collection, Exit, Task, task
+from warpbeam.error import Failed, Lost, Misuse, Refused
+
+@task
+def misuse(c): raise Misuse("it is wrong", "do it right")
+@task
+def refused(c): raise Refused("it may not")
+@task
+def failed(c): raise Failed("it broke", "mend it", ("one line", "two lines"))
+@task
+def lost(c): raise Lost("it is gone")
+@task
+def bug(c): raise RuntimeError("password=hunter2")
+@task
+def stop(c): raise Exit(code=5)
+@task
+def ok(c): print("ok ran")
+@task
+def ask(c): print("took", c.session.environment, sorted(c.session.only))
+@task
+def wait(c):
+    try:
+        print("waiting", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned up", flush=True)
+@task
+def pipe(c): raise BrokenPipeError
+
+namespace = Collection(misuse, refused, failed, lost, bug, stop, ok, ask, wait, pipe)
+for name in ("demo", "one", "two"):
+    word = Task(lambda c: 1 / 0, name=name)
+    vars(word)["environment"] = name
+    namespace.add_task(word, name=name)
+namespace.configure({"environment": None, "warpbeam": {"project": "."}})
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with the tasks above, and this one's settings."""
+    (tmp_path / "fabfile.py").write_text(FABFILE)
+    (tmp_path / "fabric.yaml").write_text((PROJECT / "fabric.yaml").read_text())
+    return tmp_path
+
+
+def start(project: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
+    """The stock `fab` in that project."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FABRIC_")}
+    return subprocess.Popen(
+        [Path(sys.executable).parent / "fab", *words],
+        cwd=project,
+        env={**clean, "PYTHONPATH": str(PROJECT), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def fab(project: Path, *words: str, **variables: str) -> tuple[int, str, str]:
+    """Run it; its exit status, standard output and standard error."""
+    process = start(project, *words, **variables)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "said"),
+    [
+        ("misuse", 2, "error: it is wrong\n  hint: do it right\n"),
+        ("refused", 3, "error: it may not\n"),
+        ("failed", 4, "  | one line\n  | two lines\nerror: it broke\n  hint: mend it\n"),
+        ("lost", 4, "error: it is gone\n"),
+        ("stop", 5, ""),
+        ("pipe", 0, ""),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_status_and_plain_words(project: Path, task: str, code: int, said: str) -> None:
+    assert fab(project, "one", task, "ok") == (code, "", said)
+
+
+def test_a_bug_tells_its_place_but_no_value_unless_it_is_asked(project: Path) -> None:
+    code, _, said = fab(project, "one", "bug")
+
+    assert code == 1
+    assert "a fault in Warpbeam itself: RuntimeError at " in said
+    assert "hunter2" not in said
+    assert "Traceback" not in said
+    assert "hunter2" in fab(project, "-d", "one", "bug")[2]
+
+
+def test_words_choose_the_environment_of_the_tasks_after_them(project: Path) -> None:
+    code, out, err = fab(project, "-H", "b,a", "one", "ask", "two", "ask")
+
+    assert (code, out, err) == (0, "took one ['a', 'b']\ntook two ['a', 'b']\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "code", "said"),
+    [
+        (["ask"], {}, 2, "no environment is chosen; there is: demo, one, two"),
+        (["ask"], {"FABRIC_ENVIRONMENT": ""}, 2, "no environment is chosen"),
+        (["ask"], {"FABRIC_ENVIRONMENT": "twoo"}, 2, "there is no environment 'twoo'; did you mean \"two\"?"),
+        (["ok", "one"], {}, 2, "`fab one` chooses an environment but names no task"),
+        (["--dry", "one", "ok"], {}, 2, "--dry would still connect"),
+    ],
+)
+def test_what_cannot_be_chosen_is_said(
+    project: Path, words: list[str], variables: dict[str, str], code: int, said: str
+) -> None:
+    status, _, err = fab(project, *words, **variables)
+
+    assert status == code
+    assert said in err
+
+
+def test_a_variable_or_a_setting_chooses_where_no_word_does(project: Path) -> None:
+    assert fab(project, "ask", FABRIC_ENVIRONMENT="two")[1] == "took two []\n"
+    with (project / "fabric.yaml").open("a") as settings:
+        settings.write("environment: demo\n")
+    assert fab(project, "ask")[1] == "took demo []\n"
+    assert fab(project, "ask", FABRIC_ENVIRONMENT="two")[1] == "took two []\n"
+    assert fab(project, "one", "ask", FABRIC_ENVIRONMENT="two")[1] == "took one []\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_a_task_clean_up_and_ends_with_130(project: Path, number: signal.Signals) -> None:
+    process = start(project, "one", "wait", "ok")
+    assert process.stdout is not None and process.stdout.readline() == "waiting\n"
+    began = time.monotonic()
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out, err) == (130, "cleaned up\n", "interrupted\n")
+    assert time.monotonic() - began < 10
+
+
+def test_nohup_is_honoured(project: Path) -> None:
+    line = f"trap '' HUP; exec {Path(sys.executable).parent / 'fab'} one wait"
+    process = subprocess.Popen(
+        ["sh", "-c", line],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "waiting\n"
+
+    process.send_signal(signal.SIGHUP)
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 130

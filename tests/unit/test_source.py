@@ -1,0 +1,143 @@
+"""The app's source: which commit and tree are built, in a real git repository."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from warpbeam.error import Misuse, Refused
+from warpbeam.source import archive, commits_since, files_added, find_source, ignored_files, read_file
+
+MIX = "defmodule Hello.MixProject do\nend\n"
+
+
+def git(directory: Path, *words: str) -> str:
+    """Run git as somebody."""
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", "-C", directory, *identity, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit(app: Path, name: str, text: str) -> str:
+    """Commit one file of the app."""
+    (app / name).parent.mkdir(parents=True, exist_ok=True)
+    (app / name).write_text(text)
+    git(app, "add", "--all")
+    git(app, "commit", "-q", "-m", f"write {name}")
+    return git(app, "rev-parse", "HEAD")
+
+
+@pytest.fixture(params=["", "apps/hello"])
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """An app at the top of a repository, and one in a directory of it beside something else."""
+    directory: Path = tmp_path / "repository" / request.param
+    directory.mkdir(parents=True)
+    git(tmp_path / "repository", "init", "-q", "-b", "main")
+    (tmp_path / "repository" / "elsewhere").write_text("x")
+    (directory / ".gitignore").write_text("_build/\n")
+    commit(directory, "mix.exs", MIX)
+    return directory
+
+
+def packed(app: Path) -> dict[str, str]:
+    """The files of the archive of HEAD, below the app's directory."""
+    source = find_source(app)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(archive(source)))) as tar:
+        files = [member for member in tar if member.isfile() and member.name.startswith(source.prefix)]
+        return {
+            member.name.removeprefix(source.prefix): (tar.extractfile(member) or io.BytesIO()).read().decode()
+            for member in files
+        }
+
+
+def test_a_commit_is_known_by_its_id_and_tree(app: Path) -> None:
+    first = git(app, "rev-parse", "HEAD")
+    commit(app, "lib/é ä.ex", "one")
+    git(app, "tag", "v1")
+    second = find_source(app, "v1")
+
+    assert (second.commit, second.subject, second.dirty) == (git(app, "rev-parse", "v1"), "write lib/é ä.ex", False)
+    assert packed(app)["lib/é ä.ex"] == "one"
+    assert read_file(second, "mix.exs") == MIX
+    assert read_file(second, "no.exs") is None
+    old = find_source(app, first[:10])
+    assert (old.commit, old.tree == second.tree) == (first, False)
+
+
+def test_the_same_content_is_the_same_tree_whatever_the_commit(app: Path) -> None:
+    one = find_source(app)
+    commit(app, "lib/a.ex", "x")
+    (app / "lib/a.ex").unlink()
+    git(app, "commit", "-q", "-a", "-m", "take it away")
+
+    assert find_source(app).tree == one.tree
+    assert find_source(app).commit != one.commit
+
+
+def test_a_dirty_tree_is_refused_unless_it_is_asked_for(app: Path) -> None:
+    clean = find_source(app)
+    (app / "new.ex").write_text("x")
+    (app / "_build").mkdir()
+    (app / "_build" / "kept").write_text("x")
+
+    with pytest.raises(Refused, match="differs from HEAD in 1 files") as raised:
+        find_source(app)
+    assert any("new.ex" in line for line in raised.value.details)
+    dirty = find_source(app, allow_dirty=True)
+    assert (dirty.dirty, dirty.commit, dirty.tree == clean.tree) == (True, clean.commit, False)
+    assert read_file(dirty, "new.ex") == "x"
+    assert ignored_files(dirty) == ["_build/"]
+    # The index is the person's own: nothing was staged.
+    assert git(app, "diff", "--cached", "--name-only") == ""
+    # A named commit is built whatever the tree is like.
+    assert find_source(app, clean.commit).tree == clean.tree
+
+
+@pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
+def test_what_changes_outside_the_app_makes_nothing_dirty(tmp_path: Path, app: Path) -> None:
+    (tmp_path / "repository" / "elsewhere").write_text("changed")
+
+    assert not find_source(app).dirty
+
+
+def test_what_goes_out_is_told_commit_by_commit(app: Path) -> None:
+    first = git(app, "rev-parse", "HEAD")
+    commit(app, "priv/migrations/1.exs", "x")
+    second = commit(app, "lib/a.ex", "x")
+    source = find_source(app)
+
+    lines = commits_since(source, first)
+    assert lines is not None
+    assert [line.split(maxsplit=1)[1] for line in lines] == [
+        "write lib/a.ex (Test)",
+        "write priv/migrations/1.exs (Test)",
+    ]
+    assert [Path(name).name for name in files_added(source, first, "priv")] == ["1.exs"]
+    assert commits_since(find_source(app, first), second) == [
+        f"< {line}" for line in (commits_since(find_source(app, second), first) or [])
+    ]
+    assert commits_since(source, "0" * 40) is None
+
+
+@pytest.mark.parametrize(
+    ("ref", "message"),
+    [("no-such", "there is no commit 'no-such'"), ("--all", "'--all' is no commit"), ("HEAD~99", "there is no commit")],
+)
+def test_what_is_no_commit_is_named(app: Path, ref: str, message: str) -> None:
+    with pytest.raises(Misuse, match=message):
+        find_source(app, ref)
+
+
+def test_a_directory_that_is_no_source_says_why(tmp_path: Path, app: Path) -> None:
+    with pytest.raises(Misuse, match="is not a directory"):
+        find_source(tmp_path / "missing")
+    with pytest.raises(Misuse, match="is in no git repository"):
+        find_source(tmp_path)
+    (app / "mix.exs").unlink()
+    git(app, "commit", "-q", "-a", "-m", "no project")
+    with pytest.raises(Misuse, match=r"holds no mix\.exs"):
+        find_source(app)
