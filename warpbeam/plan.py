@@ -117,7 +117,8 @@ def _may_take(have: Facts, name: str, artifact: Artifact) -> bool:
     """Whether a host may get a release of that name: it sorts after all it has, or is there with the same content."""
     there = have.find(name)
     if there is not None:
-        return there.artifact.sha256 == artifact.manifest.sha256 and there.mark != "failed"
+        # Also one that failed here: the same command again is asked to try.
+        return there.artifact.sha256 == artifact.manifest.sha256
     return all(release.name < name for release in have.releases)
 
 

@@ -1,0 +1,120 @@
+"""Going from host to host: batches, pauses, and what becomes of the others when one fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.stage import Stage
+
+BLUE_GREEN = {"strategy": "blue-green", "drain": 3, "migrate": "Hello.Release.migrate()"}
+
+
+@contextmanager
+def sick(stage: Stage, host: str) -> Iterator[None]:
+    """Every new instance on `host` is unhealthy: its /health answers 500."""
+    place = "/etc/systemd/system/hello@.service.d"
+    stage.lab.ssh(
+        host,
+        f"sudo mkdir -p {place} && printf '[Service]\\nEnvironment=HELLO_FAULT=unhealthy\\n' "
+        f"| sudo tee {place}/sick.conf >/dev/null && sudo systemctl daemon-reload",
+    )
+    stage.write(deploy=BLUE_GREEN, health={"deadline": 3, "timeout": 2})
+    try:
+        yield
+    finally:
+        stage.lab.ssh(host, f"sudo rm -r {place} && sudo systemctl daemon-reload")
+        stage.write()
+
+
+def outcomes(stage: Stage) -> dict[str, str]:
+    """The last line of history of each host."""
+    rows = json.loads(stage.fab("history", "--json").stdout)
+    return {row["host"]: row["outcome"] for row in rows}
+
+
+def test_a_host_that_fails_stops_the_roll_and_the_others_stay_as_they_are(stage: Stage) -> None:
+    before = stage.status()
+    with sick(stage, "web1"):
+        failed = stage.fab("deploy", "--force", expect=4)
+
+        assert "web1: " in failed.stderr
+        assert "said 500; expected 200" in failed.stderr
+        assert "web2 was not touched" in failed.stderr
+    after = stage.status()
+    assert {host: row["pid"] for host, row in after.items()} == {host: row["pid"] for host, row in before.items()}
+    assert outcomes(stage)["web1"] == "failed"
+
+
+def test_by_on_failure_rollback_the_hosts_already_done_go_back_too(stage: Stage) -> None:
+    stage.version("8.0.0")
+    stage.fab("deploy")
+    before = stage.status()["web1"]["release"]
+    stage.version("8.1.0")
+    with sick(stage, "web2"):
+        failed = stage.fab("deploy", "--on-failure", "rollback", expect=4)
+
+        assert "web1 was brought back to what ran before" in failed.stderr
+    assert {row["version"] for row in stage.status().values()} == {"8.0.0"}
+    assert stage.status()["web1"]["release"] == before
+    assert outcomes(stage) == {"web1": "brought back", "web2": "failed"}
+    stage.fab("deploy")
+    assert {row["version"] for row in stage.status().values()} == {"8.1.0"}
+
+
+def test_without_it_they_stay_and_the_message_says_so(stage: Stage) -> None:
+    stage.version("8.2.0")
+    with sick(stage, "web2"):
+        failed = stage.fab("deploy", expect=4)
+
+        assert "web1 runs 8.2.0" in failed.stderr
+    assert {host: row["version"] for host, row in stage.status().items()}["web1"] == "8.2.0"
+    stage.fab("deploy")
+    assert {row["version"] for row in stage.status().values()} == {"8.2.0"}
+    # They have the same release by the same name, so that a rollback needs no --to.
+    assert len({row["release"] for row in stage.status().values()}) == 1
+
+
+def test_after_a_pause_the_hosts_that_have_changed_must_still_be_healthy(stage: Stage) -> None:
+    stage.write(deploy=BLUE_GREEN)
+    stage.version("8.3.0", fault="crash-after-2s")
+    try:
+        failed = stage.fab("deploy", "--pause", "4", "--batch", "1", expect=4)
+
+        assert "web2 was not touched" in failed.stderr
+    finally:
+        stage.write()
+        stage.version("8.3.1")
+        stage.fab("deploy")
+
+
+def test_a_whole_batch_changes_at_once(stage: Stage) -> None:
+    done = stage.fab("restart", "--batch", "100%")
+
+    lines = [line for line in done.stderr.splitlines() if line.endswith((": start", ": reconcile"))]
+    assert sorted(lines[:2]) == ["web1: start", "web2: start"]
+
+
+def test_a_host_that_does_not_answer_is_refused_or_left_out_by_name_or_by_itself(stage: Stage) -> None:
+    stage.write(ssh={**stage.settings["ssh"], "connect_timeout": 3})
+    stage.lab.crash("web2")
+    try:
+        before = stage.status()["web1"]["pid"]
+        refused = stage.fab("restart", expect=3)
+        assert "nothing was changed on any host" in refused.stderr
+        assert stage.status()["web1"]["pid"] == before
+
+        left_out = stage.fab("restart", "--skip-unreachable")
+        assert "left as they are: web2" in left_out.stderr.splitlines()[-1]
+        assert "left as they are: web2" in stage.fab("restart", "--skip", "web2").stderr
+    finally:
+        stage.lab.boot("web2")
+        stage.write()
+
+
+def test_wrong_words_are_refused_before_anything_runs(stage: Stage) -> None:
+    assert "--batch" in stage.fab("restart", "--batch", "0", expect=2).stderr
+    assert "--pause" in stage.fab("restart", "--pause", "soon", expect=2).stderr
+    assert "--on-failure" in stage.fab("restart", "--on-failure", "explode", expect=2).stderr
+    assert "--skip" in stage.fab("restart", "--skip", "web9", expect=2).stderr
