@@ -24,16 +24,22 @@ REQUESTS = int(os.environ.get("LOAD_REQUESTS", "200000"))
 DEPLOYS = int(os.environ.get("LOAD_DEPLOYS", "20"))
 SEED = int(os.environ.get("LOAD_SEED") or time.time_ns() % 1_000_000)
 
+ABRUPT = {"DRAIN_SECONDS": "0"}
 # Every one of these puts another instance into the place of the old one, and none builds anything.
 COMMANDS = (("deploy", "--force"), ("rollback",), ("restart",))
 
 
 @pytest.fixture(scope="module")
 def blue_green(stage: Stage) -> Iterator[str]:
-    """An environment of the stage's hosts whose strategy is blue-green."""
-    stage.write("load", deploy={**stage.settings["deploy"], "strategy": "blue-green", "drain": 20})
+    """An environment of the stage's hosts whose strategy is blue-green, with an app that cuts everything when it stops.
+
+    The sample app would otherwise finish what runs by itself, and a deploy that forgot to drain would pass.
+    """
+    stage.write("load", deploy={**stage.settings["deploy"], "strategy": "blue-green", "drain": 20}, env=ABRUPT)
+    stage.fab("setup", environment="load")
     yield "load"
-    # The other tests go on with the strategy of the stage, and with both hosts alike.
+    # The other tests go on with the settings of the stage, and with both hosts alike.
+    stage.fab("setup")
     stage.fab("deploy", "--force")
 
 
@@ -111,9 +117,8 @@ def test_no_request_fails_while_the_old_instance_is_replaced_three_times(stage: 
 
 def test_a_stream_longer_than_the_drain_time_is_cut_counted_and_told(stage: Stage, blue_green: str) -> None:
     deploy = {**stage.settings["deploy"], "strategy": "blue-green", "drain": 1}
-    stage.write("hurry", deploy=deploy)
-    # Longer than the drain time and the ten seconds that the app itself takes to stop.
-    streams = {"streams": 1, "least": 30, "long": 31, "farewell": 1}
+    stage.write("hurry", deploy=deploy, env=ABRUPT)
+    streams = {"streams": 1, "least": 50, "long": 60, "farewell": 1}
     with load(stage.lab, HOST, SEED, kept=1, fresh=1, lazy=0, slow=0, **streams) as crew:
         crew.phase("hurry")
         crew.await_requests(100, 30)
