@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Refused
@@ -139,22 +139,27 @@ def test_the_door_is_bash(tmp_path: Path) -> None:
 
 
 def parsed(text: str) -> str:
-    """A double-quoted value as systemd reads it (env-file.c, DOUBLE_QUOTE_VALUE)."""
-    assert text[0] == text[-1] == '"'
-    value, rest = "", text[1:-1]
-    while rest:
-        if rest[0] == "\\" and rest[1:2] in ('"', "\\", "`", "$"):
-            rest = rest[1:]
-        elif rest[0] == "\\" and rest[1:2] == "\n":
-            rest = rest[2:]
-            continue
-        else:
-            assert rest[0] != '"'
-        value, rest = value + rest[0], rest[1:]
+    """A double-quoted value as systemd reads it (env-file.c, DOUBLE_QUOTE_VALUE and its ESCAPE)."""
+    assert text[0] == '"'
+    value, position = "", 1
+    while text[position] != '"':
+        character = text[position]
+        if character == "\\":
+            position += 1
+            character = text[position]
+            if character == "\n":
+                character = ""
+            elif character not in '"\\`$':
+                character = "\\" + character
+        value += character
+        position += 1
+    assert position == len(text) - 1
     return value
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@example("\\")
+@example('\\\\"$(id)`\\n\n\\\n')
 def test_systemd_reads_back_whatever_a_value_holds(value: str) -> None:
     assert parsed(systemd_quoted(value)) == value
 
