@@ -38,8 +38,7 @@ class Release(msgspec.Struct, frozen=True):
     @property
     def label(self) -> str:
         """The version and short commit, as people name it."""
-        about = self.artifact
-        return f"{about.version} ({about.commit[:8]}{', dirty' if about.dirty else ''})"
+        return f"{self.artifact.version} ({self.artifact.short_commit})"
 
 
 class Holder(msgspec.Struct, frozen=True):

@@ -111,7 +111,7 @@ def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[st
         "host": host,
         "release": release or linked,
         "version": what.get("version") or (about.version if about else ""),
-        "commit": about.commit[:8] if about else "",
+        "commit": about.short_commit if about else "",
         "slot": slot,
         "live": live,
         "state": f"{what.get('state', '')} ({what.get('substate', '')})",
@@ -146,7 +146,7 @@ def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
                 "host": host,
                 "release": release.name,
                 "version": release.artifact.version,
-                "commit": release.artifact.commit[:8],
+                "commit": release.artifact.short_commit,
                 "state": "live" if release.name == live else release.mark,
                 "subject": release.artifact.subject,
             }
