@@ -16,7 +16,7 @@ from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell
 from warpbeam.facts import Facts, Release
 from warpbeam.fleet import Fleet
-from warpbeam.lease import Reach, holding, look
+from warpbeam.lease import Reach, check_reach, holding, look
 from warpbeam.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
 from warpbeam.rollout import Policy, roll_out
 from warpbeam.source import Source, commits_since, files_added, find_source
@@ -136,7 +136,7 @@ def deploy(
     Raises:
         Refused: before anything was changed. Failed: with what each host runs now.
     """
-    reach.hosts(fleet.inventory)
+    check_reach(fleet, reach)
     artifact = get_artifact()
     lines = manifest_lines(artifact)
     with (

@@ -111,6 +111,19 @@ def look(fleet: Fleet, hosts: Sequence[Host], tell: Tell) -> dict[str, Facts | P
     return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", None), tell))
 
 
+def check_reach(fleet: Fleet, reach: Reach) -> None:
+    """Ask every app host of `reach` whether a rollout could begin, before minutes go into a build.
+
+    Raises: Refused, where a host cannot be reached or is not set up.
+    """
+    found = look(fleet, reach.hosts(fleet.inventory), _silent)
+    problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
+    if reach.skip_unreachable:
+        problems = {name: problem for name, problem in problems.items() if not isinstance(problem, Unreachable)}
+    if problems:
+        raise _untouched(problems)
+
+
 @contextlib.contextmanager
 def holding(
     fleet: Fleet,
@@ -167,20 +180,22 @@ def _claim_all(
         # Whoever waits holds none meanwhile, so that two who wait for each other cannot; jitter, so that they do not
         # meet again at every try.
         _let_go(fleet, [host for host in hosts if host.name not in away], phase.token)
-        first = next(iter(problems.values()))
         left = until - time.monotonic()
         if all(isinstance(problem, Held) for problem in problems.values()) and left > 0:
+            first = next(iter(problems.values()))
             tell(Note("", f"{first.message}; waiting, {left:.0f} s left"))
             time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
             hosts = [host for host in hosts if host.name not in away]
             continue
-        others = f" (and {len(problems) - 1} more: {', '.join(list(problems)[1:])})" if len(problems) > 1 else ""
-        message = f"{first.message}{others}; nothing was changed on any host"
-        raise (
-            type(first)(message, first.hint, first.details)
-            if isinstance(first, Refused)
-            else Refused(message, first.hint, first.details)
-        )
+        raise _untouched(problems)
+
+
+def _untouched(problems: Mapping[str, Problem]) -> Refused:
+    """One refusal of what keeps us from every host, when nothing was changed on any."""
+    first = next(iter(problems.values()))
+    others = f" (and {len(problems) - 1} more: {', '.join(list(problems)[1:])})" if len(problems) > 1 else ""
+    kind = type(first) if isinstance(first, Refused) else Refused
+    return kind(f"{first.message}{others}; nothing was changed on any host", first.hint, first.details)
 
 
 def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:

@@ -18,14 +18,14 @@ step claim
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
 if [[ $take == true ]]; then
   guard
-  if activating; then
-    refuse 'an activation is running on this host; it outlives the connection that began it' 'wait for it; `fab ENV status` shows how it ends'
-  fi
   if held && [[ $held_token != "$token" ]]; then
     hint='--wait SECONDS waits for it; `fab ENV lock.status` shows it'
     uptime_seconds
     [[ $held_boot == "$FROZEN" ]] || hint+="; were its command killed, it would end in $((held_ends - REPLY)) s"
     refuse "the deploy lock is held by $held_words" "$hint" held
+  fi
+  if activating; then
+    refuse 'an activation is running on this host; it outlives the connection that began it' 'wait for it; `fab ENV status` shows how it ends'
   fi
   # Half-made releases are nobody's now that the lock is ours; and a lock needs room too.
   find "$releases" -mindepth 1 -maxdepth 1 -name '*.partial' -exec rm -rf -- {} +
