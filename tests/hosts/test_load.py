@@ -116,7 +116,7 @@ def test_no_request_fails_while_the_old_instance_is_replaced_three_times(stage: 
 
 
 def test_a_stream_longer_than_the_drain_time_is_cut_counted_and_told(stage: Stage, blue_green: str) -> None:
-    deploy = {**stage.settings["deploy"], "strategy": "blue-green", "drain": 1}
+    deploy = {**stage.settings["deploy"], "strategy": "blue-green", "drain": 2}
     stage.write("hurry", deploy=deploy, env=ABRUPT)
     streams = {"streams": 1, "least": 50, "long": 60, "farewell": 1}
     with load(stage.lab, HOST, SEED, kept=1, fresh=1, lazy=0, slow=0, **streams) as crew:

@@ -168,7 +168,8 @@ if [[ -n $live && $strategy == blue-green ]]; then
   knock drain "$live" || true
   began=$SECONDS least=0
   if (($(unheard) != unheard_before)); then least=5; fi
-  while cut=$(connections "$live") && (((cut > 0 || SECONDS - began < least) && SECONDS - began < drain)); do
+  # Whole seconds: `<=`, so that the drain is never shorter than was promised.
+  while cut=$(connections "$live") && (((cut > 0 || SECONDS - began < least) && SECONDS - began <= drain)); do
     if (($(property "$idle" NRestarts) > 0)); then go_back; fi
     sleep 0.2
   done
