@@ -21,6 +21,11 @@ class About(msgspec.Struct, frozen=True):
     sha256: str = ""
     dirty: bool = False
 
+    @property
+    def short_commit(self) -> str:
+        """The commit as people name it, and whether more than the commit went in."""
+        return f"{self.commit[:8]}{', dirty' if self.dirty else ''}"
+
 
 def about(artifact: Artifact) -> About:
     """What a host keeps beside the release."""
