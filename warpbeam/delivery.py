@@ -19,7 +19,7 @@ from warpbeam.fleet import Fleet
 from warpbeam.lease import Reach, check_reach, holding, look
 from warpbeam.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
 from warpbeam.rollout import Policy, roll_out
-from warpbeam.source import Source, commits_since, files_added, find_source
+from warpbeam.source import Source, commits_since, find_source, migrations_added
 from warpbeam.upload import Uploader, manifest_lines
 
 
@@ -187,6 +187,6 @@ def _outlook(found: Facts, source: Source) -> dict[str, object]:
         "to": f"{source.commit[:8]}{', dirty' if source.dirty else ''} {source.subject}",
         "change": "nothing: it runs this source already" if same else "a new release",
         "commits": commits,
-        "migrations": files_added(source, live.artifact.commit, "priv") if live and commits is not None else [],
+        "migrations": migrations_added(source, live.artifact.commit) if live and commits is not None else [],
         "locked": str(found.lock) if found.lock else "",
     }

@@ -107,8 +107,8 @@ def read_file(source: Source, name: str) -> str | None:
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
 
-def files_added(source: Source, since: str, directory: str) -> list[str]:
-    """The files that came into `directory` of the source since commit `since` (new migrations, for example)."""
+def migrations_added(source: Source, since: str) -> list[str]:
+    """The migrations that came into the source since commit `since`: files below priv/…/migrations/, as Ecto has them."""
     done = _run(
         source.top,
         "diff",
@@ -117,7 +117,7 @@ def files_added(source: Source, since: str, directory: str) -> list[str]:
         since,
         source.commit,
         "--",
-        source.prefix + directory,
+        f":(top,glob){source.prefix}**/priv/**/migrations/*",
     )
     return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
 

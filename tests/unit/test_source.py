@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from warpbeam.error import Misuse, Refused
-from warpbeam.source import archive, commits_since, files_added, find_source, ignored_files, read_file
+from warpbeam.source import archive, commits_since, find_source, ignored_files, migrations_added, read_file
 
 MIX = "defmodule Hello.MixProject do\nend\n"
 
@@ -116,7 +116,7 @@ def test_what_goes_out_is_told_commit_by_commit(app: Path) -> None:
         "write lib/a.ex (Test)",
         "write priv/migrations/1.exs (Test)",
     ]
-    assert [Path(name).name for name in files_added(source, first, "priv")] == ["1.exs"]
+    assert [Path(name).name for name in migrations_added(source, first)] == ["1.exs"]
     assert commits_since(find_source(app, first), second) == [
         f"< {line}" for line in (commits_since(find_source(app, second), first) or [])
     ]
