@@ -25,7 +25,10 @@ def phases() -> list[type[Phase[Any]]]:
     found = list(Phase.__subclasses__())
     for phase in found:
         found += phase.__subclasses__()
-    return sorted((phase for phase in found if hasattr(phase, "script")), key=lambda phase: phase.script)
+    return sorted(
+        (phase for phase in found if hasattr(phase, "script") and phase.__module__.startswith("warpbeam.")),
+        key=lambda phase: phase.script,
+    )
 
 
 def example(phase: type[Phase[Any]]) -> Phase[Any]:
@@ -39,7 +42,7 @@ def example(phase: type[Phase[Any]]) -> Phase[Any]:
 
 
 def shellcheck(text: str) -> str:
-    """What it finds; a shared part may set what only another script reads (SC2034) or call (SC2317), inner bashes expand (SC2016)."""
+    """What it finds, but SC2034 and SC2317 (another part uses it) and SC2016 (an inner bash expands it)."""
     done = subprocess.run(
         ["shellcheck", "--shell=bash", "--exclude=SC2016,SC2034,SC2317", "-"],
         input=text,
