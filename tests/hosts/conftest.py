@@ -14,7 +14,7 @@ from warpbeam.lab.state import default_hosts
 
 HERE = Path(__file__).parent
 # Marks of tests that have to be asked for.
-LATE = ("load",)
+LATE = ("load", "faults")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,0 +1,80 @@
+"""The fault matrix: whatever goes wrong at whatever step, the host serves a whole release, and the next deploy works.
+
+The normal run takes a slice. More: `pytest -m faults --seed N --cases 500`; `--cases 0` tries every cell once, and
+fails on one whose moment did not come. See tests/faults/matrix.py, and docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from tests.faults.drill import Drills, Untried
+from tests.faults.matrix import Case, Cell, cases, cells, draw
+from tests.faults.tally import TALLY
+from tests.stage import Stage
+
+# Cheap ones of different kinds for every run of the tests.
+SLICE = (
+    Cell("blue-green", "activation.current", "power-loss"),
+    Cell("blue-green", "activation.health", "fab-kill"),
+    Cell("blue-green", "activation.switch", "cut"),
+    Cell("restart", "activation.start", "crash"),
+    Cell("blue-green", "activation.current", "disk-full"),
+    Cell("restart", "", "crash-at-boot"),
+)
+SLICE_SEED = 1
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a case."""
+    if "case" not in metafunc.fixturenames:
+        return
+    chosen: list[Case]
+    if metafunc.function is test_a_slice_of_the_fault_matrix_is_survived:
+        drawn = (draw(SLICE_SEED, number, cell) for number, cell in enumerate(SLICE))
+        chosen = [msgspec.structs.replace(case, hosts=("web1",), victim="web1") for case in drawn]
+    else:
+        seed, count = metafunc.config.getoption("--seed"), metafunc.config.getoption("--cases")
+        only = metafunc.config.getoption("--only")
+        chosen = list(cases(seed, max(only) + 1 if only else count))
+        chosen = [case for case in chosen if not only or case.number in only]
+    metafunc.parametrize("case", chosen, ids=[str(case) for case in chosen])
+
+
+@pytest.fixture(scope="module")
+def drills(stage: Stage) -> Iterator[Drills]:
+    """The releases and hosts of all cases; the hosts are healthy again afterwards."""
+    made = Drills(stage)
+    yield made
+    made.close()
+
+
+def survive(drills: Drills, case: Case) -> None:
+    outcome = "broken"
+    try:
+        drills.run(case)
+        outcome = "survived"
+    except Untried:
+        outcome = "untried"
+        raise
+    finally:
+        TALLY.add(case, outcome)
+
+
+def test_a_slice_of_the_fault_matrix_is_survived(drills: Drills, case: Case) -> None:
+    survive(drills, case)
+
+
+@pytest.mark.faults
+def test_a_fault_is_survived(drills: Drills, case: Case) -> None:
+    survive(drills, case)
+
+
+@pytest.mark.faults
+def test_no_cell_of_the_matrix_is_left_untried(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--cases") != 0 or request.config.getoption("--only"):
+        return
+    assert sorted(str(cell) for cell in set(cells()) - TALLY.tried) == []

@@ -1,0 +1,58 @@
+"""The fault matrix is generated from the scripts: nothing in them may be left out without a word."""
+
+from __future__ import annotations
+
+from tests.faults.matrix import (
+    BROUGHT_BY,
+    COMMANDS,
+    ELSEWHERE,
+    LASTING,
+    MOMENTARY,
+    ONLY,
+    STRATEGIES,
+    Case,
+    Cell,
+    cases,
+    cells,
+    occurrence,
+    steps,
+    telling,
+)
+
+
+def test_every_script_that_tells_steps_is_in_the_matrix_or_said_to_be_elsewhere() -> None:
+    known = {script for scripts in COMMANDS.values() for script in scripts}
+
+    assert telling() - known == ELSEWHERE
+
+
+def test_every_step_of_a_deploy_meets_every_fault_under_both_strategies() -> None:
+    found = {(cell.strategy, cell.step, cell.fault) for cell in cells()}
+
+    assert ("blue-green", "activation.drain", "power-loss") in found
+    assert ("restart", "upload.receive", "disk-full") in found
+    assert {fault for _, step, fault in found if step == "activation.start"} == set(MOMENTARY)
+    assert {fault for _, step, fault in found if not step} == set(LASTING)
+    assert {strategy for strategy, _, _ in found} == set(STRATEGIES)
+
+
+def test_what_is_said_of_steps_is_said_of_steps_that_there_are() -> None:
+    assert {*ONLY, *BROUGHT_BY} <= set(steps("deploy"))
+
+
+def test_all_cells_are_cases_once_in_an_order_that_the_seed_decides() -> None:
+    order = [case.cell for case in cases(1, 0)]
+
+    assert sorted(map(str, order)) == sorted(map(str, cells()))
+    assert order == [case.cell for case in cases(1, 0)]
+    assert order != [case.cell for case in cases(2, 0)]
+    assert list(cases(1, 5)) == list(cases(1, 0))[:5]
+
+
+def test_a_step_that_two_scripts_tell_is_told_apart_by_their_order() -> None:
+    def case(command: str, step: str) -> Case:
+        return Case(0, 0, Cell("restart", step, "crash"), command, ("web1",), "web1", 0)
+
+    assert occurrence(case("deploy", "upload.link")) == 1
+    assert occurrence(case("deploy", "activation.link")) == 2
+    assert occurrence(case("rollback", "activation.link")) == 1
