@@ -259,7 +259,7 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
             door_verbs=SUDO_VERBS,
             sudo_verbs=SUDO_VERBS,
             read_and_evaluate=READ_AND_EVALUATE,
-        read_and_require=READ_AND_REQUIRE,
+            read_and_require=READ_AND_REQUIRE,
             public_port=inventory.http.port,
             maintenance_port=inventory.http.maintenance,
             port={slot: inventory.port(slot) for slot in SLOTS},

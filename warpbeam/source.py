@@ -108,7 +108,7 @@ def read_file(source: Source, name: str) -> str | None:
 
 
 def migrations_added(source: Source, since: str) -> list[str]:
-    """The migrations that came into the source since commit `since`: files below priv/…/migrations/, as Ecto has them."""
+    """The migrations that came into the source since commit `since`: files below priv/…/migrations/, as Ecto does."""
     done = _run(
         source.top,
         "diff",
