@@ -50,7 +50,8 @@ class Stage:
                 "identities": [str(lab.key)],
             },
             "deploy_keys": [f"{lab.key}.pub"],
-            "health": {"deadline": 20},
+            # Quick: most tests are not about apps that come up and die soon after.
+            "health": {"deadline": 20, "settle": 0},
             "deploy": {"migrate": "Hello.Release.migrate()", "drain": 5},
             "env": {"GREETING": "good morning"},
         }

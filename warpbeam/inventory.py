@@ -86,7 +86,10 @@ class Http(Value, frozen=True):
 
 
 class Health(Value, frozen=True):
-    """When an instance counts as healthy: `path` on the slot's port answers `status`, or `rpc` is true. In seconds."""
+    """When an instance counts as healthy: `path` on the slot's port answers `status`, or `rpc` is true. In seconds.
+
+    A new one must stay so for `settle`, before it is trusted with anything.
+    """
 
     path: UrlPath = "/health"
     status: Annotated[int, Meta(ge=100, le=599, description="an HTTP status from 100 to 599")] = 200
@@ -94,6 +97,7 @@ class Health(Value, frozen=True):
     rpc: Expression | None = None
     timeout: Seconds = 5
     deadline: Seconds = 60
+    settle: Pause = 3
 
 
 class Deploy(Value, frozen=True):

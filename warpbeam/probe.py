@@ -25,6 +25,7 @@ class Probing(Phase[A], frozen=True, kw_only=True):
     health_interval: float
     health_timeout: float
     health_deadline: int
+    health_settle: int
 
 
 def probe(inventory: Inventory) -> dict[str, Any]:
@@ -41,4 +42,6 @@ def probe(inventory: Inventory) -> dict[str, Any]:
         "health_interval": health.interval,
         "health_timeout": health.timeout,
         "health_deadline": math.ceil(health.deadline),
+        # In hundredths: bash has no fractions.
+        "health_settle": math.ceil(health.settle * 100),
     }

@@ -59,6 +59,7 @@ class Drills:
             ground.stand_up()
             ground.make_room()
             ground.give_inodes_back()
+        self.stage.version(GOOD[-1])
         self.stage.fab("deploy", "--force")
 
     def run(self, case: Case) -> None:
@@ -91,7 +92,7 @@ class Drills:
         balancer = BROUGHT_BY.get(case.cell.step) == "balancer"
         settings: dict[str, Any] = {
             "ssh": self._ssh,
-            "health": {"deadline": 8, "timeout": 2},
+            "health": {"deadline": 8, "timeout": 2, "settle": 3 if case.cell.fault == "crash-after-2s" else 0},
             "deploy": {
                 "strategy": case.cell.strategy,
                 "migrate": "Hello.Release.migrate()",

@@ -20,7 +20,7 @@ INVENTORY = {
     "app": "hello",
     "source": f"{HOME}/hello",
     "hosts": {"here": {"roles": ["app", "build"]}},
-    "health": {"deadline": 20},
+    "health": {"deadline": 20, "settle": 0},
     "deploy": {"migrate": "Hello.Release.migrate()", "drain": 5},
 }
 # Fabric and what it needs; not the tools that only look at code.

@@ -9,9 +9,17 @@ if activating; then
   refuse 'an activation is running on this host' 'wait for it; `fab ENV status` shows how it ends'
 fi
 cd -- "$root/activation"
-rm -f -- cancel result
-: >log
-printf '%s' "$job" >job.new
+rm -rf -- cancel result spare
+# Once it runs it must be able to tell how it ended: `spare` is room, in bytes and in inodes, that it gives up for that.
+{
+  : >log
+  printf '%s' "$job" >job.new
+  mkdir -- spare
+  for file in spare/{1..8}; do head -c 8192 /dev/zero >"$file"; done
+} 2>/dev/null || {
+  rm -rf -- spare job.new
+  refuse "$root is on a full disk: the activation was not begun" 'make room there, then run the same command again'
+}
 mv -f -- job.new job
 
 # Ctrl-C asks the job to stop: before the rename it undoes what it did, after it it finishes. Either way it says so.

@@ -14,12 +14,27 @@ exec >>log 2>&1
 trap 'cancelled=true' TERM INT HUP
 cancelled=false
 
+# A disk that is full by now takes no line of a log: that must not be what ends us.
+record() { printf '\036%s\n' "$1" 2>/dev/null || true; }
+
+# surely COMMAND ...: run it, and again with the room that was kept for us (activate.sh) where the disk is full by now.
+surely() {
+  "$@" 2>/dev/null || {
+    rm -rf -- spare
+    "$@"
+  }
+}
+
 # end_with KIND JSON: the ending is written aside and renamed, so that whoever reads it back sees all of it or nothing.
 end_with() {
-  printf '\036{"job":"%s","%s":%s}\n' "$job_id" "$1" "$2" >result.new
-  sync -- result.new
+  surely write_result "$1" "$2"
   mv -f -- result.new result
 }
+write_result() {
+  printf '\036{"job":"%s","%s":%s}\n' "$job_id" "$1" "$2" >result.new && sync -- result.new
+}
+
+mark() { surely touch -- "$releases/$1/.warpbeam/$2"; }
 
 knock() { sudo -n -- "$door" "$1" <<<"${2-}"; }
 
@@ -28,17 +43,27 @@ property() { systemctl show --property="$2" --value -- "$app@$1.service"; }
 stopped='it was asked to stop'
 asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
 
-# await SLOT: waits until the slot's instance is healthy; sets `reason` when it will not be.
+# Of uptime, because SECONDS counts whole ones only.
+hundredths() { read -r REPLY _ </proc/uptime; REPLY=${REPLY/./}; }
+
+# await SLOT [undoing]: waits until the slot's instance is healthy, and has stayed up and healthy for `health_settle` hundredths of a
+# second (not when undoing); sets `reason` when it will not be.
 await() {
-  local slot=$1 began=$SECONDS state
+  local slot=$1 began=$SECONDS state well_since=''
   while true; do
     state=$(property "$slot" ActiveState)
     if [[ $state != active && $state != activating ]] || (($(property "$slot" NRestarts) > 0)); then
       reason='it ended by itself'
       return 1
     fi
-    if well "$slot"; then return 0; fi
-    if ((SECONDS - began >= health_deadline)); then
+    if well "$slot"; then
+      hundredths
+      well_since=${well_since:-$REPLY}
+      if [[ ${2-} == undoing ]] || ((REPLY - well_since >= health_settle)); then return 0; fi
+    else
+      well_since=''
+    fi
+    if [[ -z $well_since ]] && ((SECONDS - began >= health_deadline)); then
       reason="it was not healthy within $health_deadline s: $(health_asked "$slot")"
       return 1
     fi
@@ -69,16 +94,18 @@ unheard_before=$(unheard)
 
 # give_up REASON: everything as it was before; then says so, with the app's own last lines.
 give_up() {
+  trap - ERR
+  set +e
   local why=$1 lines=() serving='nothing was live before' hint='`fab ENV logs` shows what the app says of itself'
   step undo
   knock stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
-    : >"$releases/$release/.warpbeam/failed" || true
+    mark "$release" failed || true
     # The unit's own since; two lines of systemd's about each start are part of the story.
     mapfile -t lines < <(printf '%s\n' 40 "@$began_at" '' "$idle" '' | knock_logs)
     if ((${#lines[@]})); then hint="the lines above are the app's own; \`fab ENV logs\` shows more"; fi
   fi
-  rm -f -- "$root/slots/$idle"
+  rm -f -- "$root/slots/$idle" || true
   if [[ -n $live ]]; then
     knock undrain "$live" || true
     knock start "$live" || true
@@ -104,8 +131,21 @@ knock_logs() { sudo -n -- "$door" logs | tail -n 25; }
   exit 1
 }
 
+# unforeseen LINE COMMAND: a command failed that nobody expected to: what can be undone is.
+renamed=false
+unforeseen() {
+  local status=$?
+  printf 'line %s: status %s: %s\n' "$1" "$status" "$2" >&2
+  if ((BASH_SUBSHELL > 0)) || [[ $renamed == true ]]; then return 0; fi
+  give_up "\`$2\` failed with status $status ($(df --output=avail -h -- "$root" | tail -n 1 | tr -d ' ') of disk are free)"
+}
+trap 'unforeseen "$LINENO" "$BASH_COMMAND"' ERR
+
+# An instance that was left there (started by hand, or still ending) would answer in the new one's place.
+if [[ $(property "$idle" ActiveState) != inactive ]]; then knock stop "$idle"; fi
+
 step link
-point "$root/slots/$idle" "../releases/$release"
+surely point "$root/slots/$idle" "../releases/$release"
 # The start script of some Elixir versions is not executable for the group after unpacking.
 sync -f -- "$root/slots"
 
@@ -141,11 +181,12 @@ step switch
 knock switch "$idle" || give_up 'the firewall redirect could not be moved'
 
 step current
-: >"$releases/$release/.warpbeam/healthy"
+mark "$release" healthy
 rm -f -- "$releases/$release/.warpbeam/failed" "$releases/$release/.warpbeam/withdrawn"
-if [[ $withdraw == true && -n $left && $left != "$release" ]]; then : >"$releases/$left/.warpbeam/withdrawn"; fi
+if [[ $withdraw == true && -n $left && $left != "$release" ]]; then mark "$left" withdrawn; fi
 sync -f -- "$releases"
-point "$root/current" "slots/$idle"
+surely point "$root/current" "slots/$idle"
+renamed=true
 sync -f -- "$root"
 
 # connections SLOT: how many clients are still connected to it, or about to be.
@@ -157,7 +198,7 @@ go_back() {
   knock undrain "$live" || true
   knock switch "$live" || true
   rm -f -- "$releases/$release/.warpbeam/healthy" "$releases/$left/.warpbeam/withdrawn"
-  point "$root/current" "slots/$live"
+  surely point "$root/current" "slots/$live"
   sync -f -- "$root"
   give_up 'it ended by itself soon after it had become live'
 }

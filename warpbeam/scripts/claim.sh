@@ -29,6 +29,8 @@ if [[ $take == true ]]; then
   fi
   # Half-made releases are nobody's now that the lock is ours; and a lock needs room too.
   find "$releases" -mindepth 1 -maxdepth 1 -name '*.partial' -exec rm -rf -- {} +
+  # So is what somebody was about to rename when the host went down.
+  rm -f -- "$lock".[0-9a-f]* "$root/current.new" "$root"/slots/*.new
   room
   ((free >= 1024 * 1024)) || refuse "$root is on a full disk: $((free / 1024)) kB are free" 'make room there'
   ((inodes != 0)) || refuse "$root is on a disk without a free inode" 'remove files there'
@@ -36,6 +38,13 @@ if [[ $take == true ]]; then
   flock -u 7
 fi
 
+# A link that leads nowhere (removed by hand, say) would make the plan for a host where nothing is live.
+if [[ $take == true && ! -d $root/current/.warpbeam && -n $(complete_releases) ]]; then
+  sudo -n -- "$door" reconcile </dev/null || true
+  if [[ -d $root/current/.warpbeam ]]; then
+    warn "\`current\` led nowhere; it leads to $(slot_release "$(live_slot)") again"
+  fi
+fi
 door_says=$(sudo -n -- "$door" status </dev/null 2>/dev/null) || door_says=''
 
 # What the newest live release shares with the new one need not be sent.
@@ -44,7 +53,7 @@ base=''
 if [[ -n $live ]]; then base=$(slot_release "$live"); fi
 if [[ -z $base || ! -r $releases/$base/.warpbeam/manifest ]]; then base=$(complete_releases | tail -n 1); fi
 if [[ $take == true ]]; then
-  cat >"$root/activation/manifest"
+  cat >"$root/activation/manifest" || refuse "$root is on a disk that is full by now" 'make room there'
 else
   cat >/dev/null
 fi

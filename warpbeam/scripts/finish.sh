@@ -38,6 +38,7 @@ for release in "${pruned[@]}"; do
   mv -T -- "$releases/$release" "$releases/$release.partial"
   rm -rf -- "$releases/$release.partial"
 done
+rm -rf -- "$root/activation/spare"
 let_go
 array "${pruned[@]}"
 answer pruned: "$REPLY"

@@ -7,7 +7,8 @@
 
 if activating; then
   step undo
-  : >"$root/activation/cancel"
+  # A full disk has no inode for it, but what was kept for the activation.
+  touch -- "$root/activation/cancel" 2>/dev/null || { rm -rf -- "$root/activation/spare"; touch -- "$root/activation/cancel"; }
   while activating; do sleep 0.1; done
 fi
 ending='{}'

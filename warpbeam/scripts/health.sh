@@ -3,9 +3,9 @@
 # expression that its node must find true.
 #
 # Parameters: ports (of slot a and b), health_path, health_status, health_rpc (empty: HTTP), health_interval, health_timeout,
-# health_deadline (seconds).
+# health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy).
 : "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_interval?}" "${health_timeout?}"
-: "${health_deadline?}" "${door?}"
+: "${health_deadline?}" "${health_settle?}" "${door?}"
 
 port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
 

@@ -26,8 +26,7 @@ activating() { [[ $(systemctl show --property=ActiveState --value -- "$app-activ
 
 # point LINK TARGET: LINK leads to TARGET from one moment to the next (rename(2)).
 point() {
-  ln -sfn -- "$2" "$1.new"
-  mv -fT -- "$1.new" "$1"
+  ln -sfn -- "$2" "$1.new" && mv -fT -- "$1.new" "$1"
 }
 
 # Complete releases, oldest first. Their names sort by time; a directory gets its name only when all of it is there.
