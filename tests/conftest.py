@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.faults.tally import TALLY
+
+# A shell without job control starts what it puts in the background with Ctrl-C ignored, and every process below
+# inherits that: the tests that press it would press in vain.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
