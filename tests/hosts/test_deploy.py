@@ -2,26 +2,135 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.stage import Stage
+from tests.witness import APP_HOSTS, ROOT, another, lasting, serve, watching
 
 
 def test_a_deploy_puts_the_commit_live_on_every_host(stage: Stage) -> None:
-    commit = stage.version("1.0.0")
+    version = another(stage)
 
-    stage.fab("deploy")
+    with watching(stage.lab):
+        stage.fab("deploy")
 
-    for host, row in stage.status().items():
-        assert row["commit"] == commit[:8]
-        assert row["health"] == "healthy"
-        assert stage.served(host)["version"] == "1.0.0"
+    serve(stage, version)
+    head = stage.git("rev-parse", "HEAD")
+    assert {row["commit"] for row in stage.status().values()} == {head[:8]}
 
 
 def test_a_second_deploy_changes_nothing_and_says_so(stage: Stage) -> None:
-    before = stage.status()
+    stage.fab("deploy")
+    before = lasting(stage)
 
     done = stage.fab("deploy")
 
     assert "is live on every host already" in done.stderr
-    assert {host: row["pid"] for host, row in stage.status().items()} == {
-        host: row["pid"] for host, row in before.items()
-    }
+    assert lasting(stage) == before
+
+
+def test_a_forced_deploy_puts_the_same_commit_live_again(stage: Stage) -> None:
+    stage.fab("deploy")
+    before = stage.status()
+
+    with watching(stage.lab):
+        stage.fab("deploy", "--force")
+
+    after = stage.status()
+    serve(stage, before["web1"]["version"])
+    assert all(after[host]["pid"] != before[host]["pid"] for host in APP_HOSTS)
+
+
+def test_ref_deploys_an_older_commit_whatever_the_tree_looks_like(stage: Stage) -> None:
+    older = another(stage)
+    commit = stage.git("rev-parse", "HEAD")
+    another(stage)
+    (stage.source / "VERSION").write_text("not yet committed\n")
+
+    try:
+        with watching(stage.lab):
+            stage.fab("deploy", "--ref", commit[:10])
+    finally:
+        stage.git("checkout", "-q", "VERSION")
+
+    serve(stage, older)
+    assert {row["commit"] for row in stage.status().values()} == {commit[:8]}
+
+
+def test_a_host_named_with_H_alone_is_changed(stage: Stage) -> None:
+    stage.fab("deploy")
+    before = lasting(stage)
+    version = another(stage)
+
+    with watching(stage.lab):
+        stage.fab("-H", "web1", "deploy")
+
+    after = lasting(stage)
+    assert after["web1"]["version"] == version
+    assert after["web2"] == before["web2"]
+    stage.fab("deploy")
+    serve(stage, version)
+
+
+def test_a_host_that_joined_later_gets_what_the_others_run(stage: Stage) -> None:
+    version = another(stage)
+    stage.fab("-H", "web1", "deploy")
+    # HEAD has moved on since; nobody asked for that.
+    another(stage)
+
+    done = stage.fab("-H", "web2", "deploy", "--release", "live")
+
+    serve(stage, version)
+    assert "web1" not in done.stderr.replace("web1: claim", "")
+    rows = stage.status()
+    assert rows["web1"]["commit"] == rows["web2"]["commit"]
+
+
+def test_a_plan_tells_commits_and_migrations_and_changes_nothing(stage: Stage) -> None:
+    stage.fab("deploy")
+    before = lasting(stage)
+    text = stage.lab.ssh("web1", f"sudo find {ROOT} ! -name lock.guard -printf '%p %T@\\n' | sort").stdout
+    migration = stage.source / "priv" / "migrations" / "0003_count_the_guests.exs"
+    migration.write_text("fn state -> state end\n")
+    stage.commit("count the guests")
+    version = another(stage)
+
+    try:
+        done = stage.fab("plan")
+        rows = json.loads(stage.fab("plan", "--json").stdout)
+    finally:
+        migration.unlink()
+        stage.commit("no more guests")
+
+    assert "count the guests" in done.stdout
+    assert f"version {version}" in done.stdout
+    assert "priv/migrations/0003_count_the_guests.exs" in done.stdout
+    assert [row["host"] for row in rows] == ["web1", "web2"]
+    assert rows[0]["migrations"] == ["priv/migrations/0003_count_the_guests.exs"]
+    assert rows[0]["from"].startswith(str(before["web1"]["release"]))
+    assert lasting(stage) == before
+    after = stage.lab.ssh("web1", f"sudo find {ROOT} ! -name lock.guard -printf '%p %T@\\n' | sort").stdout
+    assert after == text
+
+
+def test_what_is_kept_is_what_one_can_go_back_to(stage: Stage) -> None:
+    stage.write(deploy={**stage.settings["deploy"], "keep": 2})
+    try:
+        for _ in range(2):
+            another(stage)
+            stage.fab("-H", "web1", "deploy")
+        stage.version("9.9.0", fault="crash-at-boot")
+        stage.fab("-H", "web1", "deploy", expect=4)
+        bad = stage.releases("web1")[0]
+        last = another(stage)
+        stage.fab("deploy")
+
+        kept = stage.releases("web1")
+        assert [row["state"] for row in kept] == ["live", "healthy"]
+        assert bad["release"] not in [row["release"] for row in kept]
+        stage.fab("-H", "web1", "rollback")
+        assert stage.status()["web1"]["release"] == kept[1]["release"]
+    finally:
+        stage.write()
+    stage.fab("deploy", "--force")
+    serve(stage, last)

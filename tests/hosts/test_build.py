@@ -1,0 +1,214 @@
+"""Building on the build host: what is built, what is refused, what is kept; and setting hosts up."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stage import Stage
+from tests.witness import another, lasting, serve, watching
+
+
+@pytest.fixture
+def source(stage: Stage) -> Iterator[Stage]:
+    """The stage; what a test commits or leaves lying in the source is gone after it."""
+    head = stage.git("rev-parse", "HEAD")
+    yield stage
+    stage.git("reset", "-q", "--hard", head)
+    stage.git("clean", "-q", "-d", "--force")
+
+
+def test_the_same_source_is_not_built_twice(source: Stage) -> None:
+    # Something that no earlier run has built.
+    (source.source / "priv" / "stamp").write_text(str(time.time_ns()))
+    first = source.commit("a new file")
+    built = source.fab("build-on-host")
+    again = source.fab("build-on-host")
+    other = source.commit("the same tree")
+    told = source.fab("build-on-host")
+
+    assert "build1: compile" in built.stderr
+    assert re.search(rf"built hello \S+ \({first[:8]}\), [0-9.]+ MB", built.stderr)
+    assert "compile" not in again.stderr + told.stderr
+    assert f"({first[:8]})" in again.stderr
+    assert f"built already: hello {(source.source / 'VERSION').read_text().strip()} ({other[:8]})" in told.stderr
+
+
+def test_a_dirty_tree_is_refused_and_goes_out_only_where_that_is_said(source: Stage) -> None:
+    version = another(source)
+    before = lasting(source)
+    (source.source / "VERSION").write_text("8.8.8\n")
+    (source.source / "lib" / "untracked.ex").write_text("defmodule Untracked do\nend\n")
+
+    refused = source.fab("deploy", expect=3)
+    assert lasting(source) == before
+    with watching(source.lab):
+        source.fab("deploy", "--dirty")
+
+    assert "differs from HEAD in 2 files, which would not be built" in refused.stderr
+    assert "|  M VERSION" in refused.stderr
+    assert "| ?? lib/untracked.ex" in refused.stderr
+    assert "--dirty" in refused.stderr
+    serve(source, "8.8.8")
+    for host in before:
+        live = source.releases(host)[0]
+        assert (live["version"], live["state"]) == ("8.8.8", "live")
+        assert live["commit"].endswith(", dirty")
+    source.git("checkout", "-q", ".")
+    source.git("clean", "-q", "-d", "--force")
+    source.fab("deploy")
+    serve(source, version)
+
+
+def test_a_lock_file_that_is_out_of_date_is_refused(source: Stage) -> None:
+    # A dependency that the build host can fetch without a network.
+    project = (
+        'defmodule Leaf.MixProject do\n  use Mix.Project\n  def project, do: [app: :leaf, version: "1.0.0"]\nend\n'
+    )
+    make = "rm -rf ~/leaf && mkdir ~/leaf && cd ~/leaf && cat >mix.exs && git init -q . && git add -A"
+    make += " && git -c user.name=T -c user.email=t@localhost commit -q -m leaf"
+    source.lab.ssh("build1", f"sudo -u deploy -i bash -c {shlex.quote(make)}", stdin=project)
+    mix = source.source / "mix.exs"
+    mix.write_text(mix.read_text().replace("deps: []", 'deps: [{:leaf, git: "/home/deploy/leaf"}]'))
+    source.commit("a dependency that is not locked")
+    before = lasting(source)
+
+    refused = source.fab("deploy", expect=4)
+
+    assert "error: build1: mix.lock is out of date: mix.exs asks for what it does not lock" in refused.stderr
+    assert '+  "leaf": {:git, "/home/deploy/leaf"' in refused.stderr
+    assert "run `mix deps.get`, commit mix.lock" in refused.stderr
+    assert lasting(source) == before
+
+
+def test_tools_that_do_not_fit_are_refused_by_both_names(source: Stage) -> None:
+    (source.source / ".tool-versions").write_text("erlang 25.2.3\nelixir 1.13.4\n")
+    source.commit("an older Elixir")
+
+    refused = source.fab("deploy", expect=3)
+
+    assert "error: build1: .tool-versions asks for Elixir 1.13.4; this build host has 1." in refused.stderr
+
+
+def test_a_compiler_s_error_is_shown_last(source: Stage) -> None:
+    (source.source / "lib" / "broken.ex").write_text("defmodule Broken do\n  def f, do: undefined_thing\nend\n")
+    source.commit("does not compile")
+
+    failed = source.fab("deploy", expect=4)
+
+    assert "undefined_thing" in failed.stderr
+    assert "lib/broken.ex:2" in failed.stderr
+    assert failed.stderr.splitlines()[-2] == "error: build1: mix compile failed on the build host"
+
+
+def test_tests_that_fail_build_nothing_and_tests_that_pass_do(source: Stage) -> None:
+    # One quick test instead of the app's own.
+    for file in (source.source / "test").rglob("*_test.exs"):
+        file.unlink()
+    test = source.source / "test" / "sum_test.exs"
+    template = 'defmodule SumTest do\n  use ExUnit.Case\n  # {}\n  test "a sum", do: assert 1 + 1 == {}\nend\n'
+    stamp = time.time_ns()
+    test.write_text(template.format(stamp, 3))
+    source.commit("a test that fails")
+    failed = source.fab("build-on-host", "--test", expect=4)
+    test.write_text(template.format(stamp, 2))
+    source.commit("a test that passes")
+    passed = source.fab("build-on-host", "--test")
+
+    assert "error: build1: mix test failed on the build host" in failed.stderr
+    assert "nothing was built" in failed.stderr
+    assert "1 test, 1 failure" in failed.stderr
+    assert "package" not in failed.stderr
+    assert "1 test, 0 failures" in passed.stderr
+    assert "built hello " in passed.stderr
+
+
+def test_a_ref_that_is_no_commit_is_a_misuse(stage: Stage) -> None:
+    refused = stage.fab("deploy", "--ref", "no-such-branch", expect=2)
+
+    assert "error: there is no commit 'no-such-branch' in " in refused.stderr
+
+
+def test_an_environment_without_a_build_host_says_so(stage: Stage) -> None:
+    hosts = {name: host for name, host in stage.settings["hosts"].items() if name != "build1"}
+    stage.write("nobuild", hosts=hosts)
+    try:
+        refused = stage.fab("deploy", environment="nobuild", expect=2)
+    finally:
+        (stage.inventories / "nobuild.yml").unlink()
+
+    assert "nobuild.yml: no host has the role build" in refused.stderr
+
+
+def test_an_environment_without_an_app_host_is_no_environment(stage: Stage) -> None:
+    stage.write("noapp", hosts={"build1": {"roles": ["build"]}})
+    try:
+        refused = stage.fab("deploy", environment="noapp", expect=2)
+        narrowed = stage.fab("-H", "build1", "deploy", expect=2)
+    finally:
+        (stage.inventories / "noapp.yml").unlink()
+
+    assert "app" in refused.stderr
+    assert "no chosen host has the role app" in narrowed.stderr
+
+
+def test_a_wrong_host_key_stops_everything_and_shows_it(stage: Stage, tmp_path: Path) -> None:
+    before = lasting(stage)
+    known = Path(stage.settings["ssh"]["known_hosts"]).read_text().splitlines()
+    address = stage.lab.address("web2")
+    wrong = next(line.split()[2] for line in known if address not in line.split()[0])
+    file = tmp_path / "known_hosts"
+    lines = [re.sub(r"\S+$", wrong, " ".join(line.split()[:3])) if address in line else line for line in known]
+    file.write_text("\n".join(lines) + "\n")
+    stage.write("changed", ssh={**stage.settings["ssh"], "known_hosts": str(file)})
+    file_without = tmp_path / "fewer"
+    file_without.write_text("\n".join(line for line in known if address not in line) + "\n")
+    stage.write("unknown", ssh={**stage.settings["ssh"], "known_hosts": str(file_without)})
+
+    try:
+        changed = stage.fab("deploy", "--force", environment="changed", expect=3)
+        unknown = stage.fab("deploy", "--force", environment="unknown", expect=3)
+    finally:
+        (stage.inventories / "changed.yml").unlink()
+        (stage.inventories / "unknown.yml").unlink()
+
+    shown = stage.lab.ssh("web2", "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
+    for refused in (changed, unknown):
+        assert "error: web2" in refused.stderr
+        assert shown in refused.stderr
+        assert "nothing was changed on any host" in refused.stderr
+    assert f"{file}:" in changed.stderr
+    assert "fab unknown hosts.trust -H web2" in unknown.stderr
+    assert lasting(stage) == before
+
+
+def test_setup_twice_changes_nothing_and_says_so(stage: Stage) -> None:
+    stage.fab("setup")
+
+    done = stage.fab("setup")
+
+    assert "nothing to change: every host is as the inventory says" in done.stderr
+    assert "changing" not in done.stderr
+    stage.fab("setup", "--check")
+
+
+def test_setup_puts_right_what_was_changed_by_hand_and_names_it(stage: Stage) -> None:
+    unit = "/lib/systemd/system/hello@.service"
+    stage.lab.ssh("web2", f"echo '# mine' | sudo tee -a {unit} >/dev/null && sudo chmod 777 /opt/acme/hello/slots")
+
+    check = stage.fab("setup", "--check", expect=5)
+    done = stage.fab("setup")
+    stage.fab("setup", "--check")
+
+    assert f"web2: would change: file {unit} 644 root:root" in check.stderr
+    assert "web1: would change" not in check.stderr
+    assert f"web2: changing: file {unit} 644 root:root" in done.stderr
+    assert "web2: changing: directory /opt/acme/hello/slots 2750 deploy:hello" in done.stderr
+    assert stage.lab.ssh("web2", f"grep -c mine {unit}", check=False).stdout.strip() == "0"
+    assert json.loads(stage.fab("status", "--json").stdout)

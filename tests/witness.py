@@ -1,0 +1,106 @@
+"""What an onlooker on the hosts sees: during a command, and after it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.lab import LabHandle
+from tests.stage import Stage
+from warpbeam.lab.client import ssh_argv
+
+ROOT = "/opt/acme/hello"
+APP_HOSTS = ("web1", "web2")
+
+# `current` is entered, not read: so one look is at one directory, whatever is renamed meanwhile. A directory seen for
+# the first time is verified byte for byte; now and then every file of it is asked for again. Ends with its input.
+LOOK = r"""
+cd / && looks=0 seen=' ' bad=0
+say() { echo "BAD $(date +%T.%N): $1"; bad=$((bad + 1)); ((bad < 5)) || exit 1; }
+while true; do
+  looks=$((looks + 1))
+  if ! cd -P ROOT/current/ 2>/dev/null; then
+    say "current leads nowhere: $(readlink ROOT/current)"
+  elif [[ $seen != *" $PWD "* ]]; then
+    seen+="$PWD "
+    cut -d ' ' -f 2- .warpbeam/manifest | sha256sum --check --quiet --strict >/dev/null 2>&1 || say "$PWD is damaged"
+  else
+    [[ -x bin/hello && -s .warpbeam/manifest ]] || say "$PWD has no bin/hello or no manifest"
+    if ((looks % 16 == 0)); then
+      while read -r _ _ path; do [[ -e $path ]] || say "$PWD has no $path"; done <.warpbeam/manifest
+    fi
+  fi
+  read -r -t 0.03 || (($? > 128)) || break
+done
+echo "LOOKS $looks BAD $bad AT$seen"
+""".replace("ROOT", ROOT)
+
+
+@contextmanager
+def watching(lab: LabHandle, *hosts: str) -> Iterator[None]:
+    """While this lasts, `current` on each of `hosts` (default: every app host) must lead to a whole release.
+
+    Fails the test where it did not, were it for a moment.
+    """
+    onlookers = {host: _onlooker(lab, host) for host in hosts or APP_HOSTS}
+    try:
+        yield
+    finally:
+        said = {host: process.communicate("", timeout=30) for host, process in onlookers.items()}
+    for host, (out, err) in said.items():
+        assert " BAD 0 AT" in out, f"the onlooker on {host} saw: {out}{err}"
+        assert int(out.split()[1]) > 1, f"the onlooker on {host} looked but once"
+
+
+def _onlooker(lab: LabHandle, host: str) -> subprocess.Popen[str]:
+    argv = (*ssh_argv(lab.name, host)[:-1], "-l", "admin", "-o", "BatchMode=yes", host)
+    script = f"sudo bash -c {shlex.quote(LOOK)}"
+    return subprocess.Popen(
+        (*argv, script),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def another(stage: Stage) -> str:
+    """Commit a good version that no host serves now, and return its number; few of them, as each is built once."""
+    served = {stage.served(host)["version"] for host in APP_HOSTS}
+    version = next(number for number in ("1.0.0", "2.0.0", "3.0.0") if number not in served)
+    stage.version(version)
+    return version
+
+
+def serve(stage: Stage, version: str, *hosts: str) -> None:
+    """Fail unless `hosts` (default: every app host) serve `version`, all told alike, with nothing left behind."""
+    status = stage.status()
+    for host in hosts or APP_HOSTS:
+        row = status[host]
+        assert "problem" not in row, row
+        assert (row["version"], row["health"]) == (version, "healthy"), row
+        told = stage.served(host)
+        assert told["version"] == version, told
+        assert told["release"] == f"{ROOT}/releases/{row['release']}", told
+        assert str(told["pid"]) == str(row["pid"])
+        assert tidy(stage.lab, host) == ""
+
+
+def tidy(lab: LabHandle, host: str) -> str:
+    """What a command has left behind on `host` and should not have: empty when nothing."""
+    script = f"""
+        cd {ROOT} && find . -maxdepth 2 ! -name lock.guard \\
+            \\( -name '*.partial' -o -name lock -o -name 'lock.?*' -o -name '*.new' \\)
+        systemctl is-active -q hello-activate && echo 'an activation runs'
+        running=$(systemctl is-active 'hello@a' 'hello@b' | grep -cx active)
+        [ "$running" = 1 ] || echo "$running slots run"
+        [ "$(systemctl show -P MainPID hello@$(basename "$(readlink current)"))" != 0 ] || echo 'current does not run'
+    """
+    return lab.ssh(host, f"sudo bash -c {shlex.quote(script)}", check=False).stdout
+
+
+def lasting(stage: Stage) -> dict[str, dict[str, object]]:
+    """What `status` says of what is live, less what changes by itself."""
+    return {host: {key: row[key] for key in row if key != "memory"} for host, row in stage.status().items()}
