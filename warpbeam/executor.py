@@ -7,6 +7,7 @@ parallel. (Fabric's would run a task whose host list is empty on this machine.)
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -64,6 +65,7 @@ class Executor(invoke.Executor):
             finally:
                 if session is not None:
                     session.close()
+                _drop_what_nobody_reads()
 
     def _open_session(self) -> Session:
         # Fabric loads collection and environment settings only just before each task; we need them before the first.
@@ -128,7 +130,18 @@ def _flush(session: Session | None) -> None:
     """Take the live display off the screen, so that the error is the last thing on it."""
     if session is not None and session._report is not None:
         session._report.close()
-    sys.stdout.flush()
+    _drop_what_nobody_reads()
+
+
+def _drop_what_nobody_reads() -> None:
+    """Flush standard output; where its reader is gone (`| head`), keep Python from saying so again at its end.
+
+    As the documentation of Python's signal module has it (Note on SIGPIPE).
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_problem(problem: Problem, debug: bool) -> None:
