@@ -85,7 +85,8 @@ def serve(stage: Stage, version: str, *hosts: str) -> None:
         assert told["version"] == version, told
         assert told["release"] == f"{ROOT}/releases/{row['release']}", told
         assert str(told["pid"]) == str(row["pid"])
-        assert tidy(stage.lab, host) == ""
+        left = tidy(stage.lab, host)
+        assert not left, f"{host}: {left}"
 
 
 def tidy(lab: LabHandle, host: str) -> str:
@@ -98,7 +99,8 @@ def tidy(lab: LabHandle, host: str) -> str:
         [ "$running" = 1 ] || echo "$running slots run"
         [ "$(systemctl show -P MainPID hello@$(basename "$(readlink current)"))" != 0 ] || echo 'current does not run'
     """
-    return lab.ssh(host, f"sudo bash -c {shlex.quote(script)}", check=False).stdout
+    done = lab.ssh(host, f"sudo bash -c {shlex.quote(script)}", check=False)
+    return done.stdout + done.stderr
 
 
 def lasting(stage: Stage) -> dict[str, dict[str, object]]:

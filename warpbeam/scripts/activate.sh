@@ -9,7 +9,7 @@ if activating; then
   refuse 'an activation is running on this host' 'wait for it; `fab ENV status` shows how it ends'
 fi
 cd -- "$root/activation"
-rm -rf -- cancel result spare
+rm -rf -- cancel result result.new spare
 # Once it runs it must be able to tell how it ended: `spare` is room, in bytes and in inodes, that it gives up for that.
 {
   : >log

@@ -29,6 +29,8 @@ surely() {
 end_with() {
   surely write_result "$1" "$2"
   mv -f -- result.new result
+  # The rename too: without it a power loss soon after takes the result back, though not the release.
+  sync -- . || true
 }
 write_result() {
   printf '\036{"job":"%s","%s":%s}\n' "$job_id" "$1" "$2" >result.new && sync -- result.new
