@@ -1,0 +1,44 @@
+"""Whether a host has room for a second instance."""
+
+from __future__ import annotations
+
+import pytest
+
+from warpbeam.error import Refused
+from warpbeam.facts import Facts
+from warpbeam.fit import check_memory
+
+
+def facts(memory: int, door: str, live: str = "a") -> Facts:
+    return Facts(
+        cpu="x86_64",
+        libc="glibc 2.36",
+        os="Debian",
+        libcrypto=(),
+        free=0,
+        inodes=0,
+        memory=memory,
+        live=live,
+        slots={},
+        releases=(),
+        base="",
+        lacks=(),
+        door=door,
+        previous="",
+        lock=None,
+        activating=False,
+    )
+
+
+RUNS = "door 4\nslot a state=active pid=7 rss_kib=100000 release=x\nslot b state=inactive pid=0 rss_kib=0 release=\n"
+
+
+def test_a_second_instance_is_taken_to_be_as_large_as_the_live_one() -> None:
+    check_memory("web1", facts(103_000_000, RUNS))
+    with pytest.raises(Refused, match=r"web1: 102 MB of memory are free; .* would take 102 MB"):
+        check_memory("web1", facts(102_000_000, RUNS))
+
+
+def test_where_nothing_runs_there_is_nothing_to_compare_with() -> None:
+    check_memory("web1", facts(0, RUNS, live="b"))
+    check_memory("web1", facts(0, ""))
