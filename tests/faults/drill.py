@@ -316,7 +316,9 @@ class _Drill:
         )
 
     def _refuses_while_full(self, words: tuple[str, ...]) -> None:
-        """On a full disk the same command refuses cleanly, or finds nothing to do."""
+        """On a full disk the same command refuses cleanly."""
+        # The command has given back the room that it kept for itself.
+        inject(self.case, self.victim, None, self.slot_before, self._second_deploy)
         done = self.stage.fab("-H", ",".join(self.case.hosts), *words, environment=self.environment, expect=None)
         self.story += f"--- while full, fab {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}\n"
         insist(done.returncode == 3, f"on a full disk the same command ended with {done.returncode}, expected 3")

@@ -76,7 +76,9 @@ class Ground:
 
     def _touch(self, directory: str, count: str) -> None:
         self.sh(
-            f"mkdir -p {directory} && cd {directory} && seq {count} | xargs -n 500 touch 2>/dev/null; true", timeout=300
+            f"mkdir -p {directory} && cd {directory} && "
+            f"seq -f $(date +%s%N)-%.0f {count} | xargs -n 500 touch 2>/dev/null; true",
+            timeout=300,
         )
 
     def make_room(self) -> None:

@@ -34,19 +34,20 @@ def befall(case: Case, victim: Ground) -> None:
 def inject(
     case: Case,
     victim: Ground,
-    fab: subprocess.Popen[str],
+    fab: subprocess.Popen[str] | None,
     live: str,
     second: Callable[[], subprocess.Popen[str]],
 ) -> subprocess.Popen[str] | None:
     """Let the fault happen now.
 
     Parameters:
-        fab: the command that is running.
+        fab: the command that is running; None when it has ended.
         live: the slot that was live when it began; the new instance is in the other one.
         second: begins another deploy; it is returned, where the fault is that.
     """
     match case.cell.fault:
         case "fab-term" | "fab-kill" | "fab-int" as kind:
+            assert fab is not None
             fab.send_signal(SIGNALS[kind])
         case "cut" | "reset" as kind:
             victim.cut(reset=kind == "reset")

@@ -183,6 +183,8 @@ step switch
 knock switch "$idle" || give_up 'the firewall redirect could not be moved'
 
 step current
+was_healthy=false
+if marked "$release" healthy; then was_healthy=true; fi
 mark "$release" healthy
 rm -f -- "$releases/$release/.warpbeam/failed" "$releases/$release/.warpbeam/withdrawn"
 if [[ $withdraw == true && -n $left && $left != "$release" ]]; then mark "$left" withdrawn; fi
@@ -199,9 +201,12 @@ go_back() {
   step back
   knock undrain "$live" || true
   knock switch "$live" || true
-  rm -f -- "$releases/$release/.warpbeam/healthy" "$releases/$left/.warpbeam/withdrawn"
   surely point "$root/current" "slots/$live"
   sync -f -- "$root"
+  # Only now: `current` never leads to a release without that mark. What had it before has earned it: a rollback or a
+  # restart that fails must not have an old release pruned.
+  if [[ $was_healthy == false ]]; then rm -f -- "$releases/$release/.warpbeam/healthy"; fi
+  if [[ $withdraw == true ]]; then rm -f -- "$releases/$left/.warpbeam/withdrawn"; fi
   give_up 'it ended by itself soon after it had become live'
 }
 
