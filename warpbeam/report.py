@@ -109,10 +109,10 @@ class Report:
         from rich.table import Table
 
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-        with self._guard:
-            for host, what in self._now.items():
-                seconds = time.monotonic() - self._began.get(host, time.monotonic())
-                table.add_row(Spinner("line"), host or "here", what, f"{seconds:.0f} s" if seconds > 1 else "")
+        # A copy, not the guard: rich calls this with its own lock held, and `tell` waits for that lock with the guard held.
+        for host, what in self._now.copy().items():
+            seconds = time.monotonic() - self._began.get(host, time.monotonic())
+            table.add_row(Spinner("line"), host or "here", what, f"{seconds:.0f} s" if seconds > 1 else "")
         return table
 
     def table(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
