@@ -109,7 +109,7 @@ class Report:
         from rich.table import Table
 
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-        # A copy, not the guard: rich calls this with its own lock held, and `tell` waits for that lock with the guard held.
+        # A copy, not the guard: rich calls this with its own lock held, for which `tell` waits with the guard held.
         for host, what in self._now.copy().items():
             seconds = time.monotonic() - self._began.get(host, time.monotonic())
             table.add_row(Spinner("line"), host or "here", what, f"{seconds:.0f} s" if seconds > 1 else "")
