@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shlex
+import struct
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from tests.lab import LabHandle
 from tests.stage import Stage
+from warpbeam.lab import cgroup
 from warpbeam.lab.client import ssh_argv
 
 ROOT = "/opt/acme/hello"
 APP_HOSTS = ("web1", "web2")
+# linux/inotify.h
+IN_MOVED_FROM, IN_DELETE, IN_Q_OVERFLOW = 0x40, 0x200, 0x4000
 
 # `current` is entered, not read: so one look is at one directory, whatever is renamed meanwhile. A directory seen for
 # the first time is verified byte for byte; now and then every file of it is asked for again. Ends with its input.
@@ -45,13 +51,48 @@ def watching(lab: LabHandle, *hosts: str) -> Iterator[None]:
     Fails the test where it did not, were it for a moment.
     """
     onlookers = {host: _onlooker(lab, host) for host in hosts or APP_HOSTS}
-    try:
-        yield
-    finally:
-        said = {host: process.communicate("", timeout=30) for host, process in onlookers.items()}
+    with ExitStack() as stack:
+        events = {host: stack.enter_context(_removals(lab, host)) for host in onlookers}
+        try:
+            yield
+        finally:
+            said = {host: process.communicate("", timeout=30) for host, process in onlookers.items()}
+        gone = {host: names() for host, names in events.items()}
+    assert not any("current" in names for names in gone.values()), f"`current` was taken away: {gone}"
     for host, (out, err) in said.items():
         assert " BAD 0 AT" in out, f"the onlooker on {host} saw: {out}{err}"
         assert int(out.split()[1]) > 1, f"the onlooker on {host} looked but once"
+
+
+@contextmanager
+def _removals(lab: LabHandle, host: str) -> Iterator[Callable[[], list[str]]]:
+    """While this lasts, what is removed or moved away right below ROOT on `host`; call it for the names so far.
+
+    A look every now and then misses the millisecond between `rm` and `ln`; the kernel does not. It is this machine's
+    own, so inotify(7) can look into the host. A rename over a name is no removal of that name.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    leader = cgroup.leader(lab.name, host)
+    watch = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        added = libc.inotify_add_watch(watch, f"/proc/{leader}/root{ROOT}".encode(), IN_MOVED_FROM | IN_DELETE)
+        assert watch >= 0 and added >= 0, os.strerror(ctypes.get_errno())
+        yield lambda: list(_names(watch))
+    finally:
+        os.close(watch)
+
+
+def _names(watch: int) -> Iterator[str]:
+    while True:
+        try:
+            events = os.read(watch, 1 << 16)
+        except BlockingIOError:
+            return
+        while events:
+            _, mask, _, size = struct.unpack_from("iIII", events)
+            assert not mask & IN_Q_OVERFLOW, "events were lost"
+            yield events[16 : 16 + size].rstrip(b"\0").decode()
+            events = events[16 + size :]
 
 
 def _onlooker(lab: LabHandle, host: str) -> subprocess.Popen[str]:
