@@ -130,7 +130,7 @@ def test_a_deploy_and_a_reload_of_the_firewall_leave_maintenance_on(stage: Stage
         stage.fab("deploy")
     finally:
         stage.write()
-    stage.lab.ssh("web1", "sudo systemctl reload nftables")
+    stage.lab.ssh("web1", "sudo systemctl reload-or-restart nftables")
 
     for host in APP_HOSTS:
         assert soon(stage.lab.address(host))[0] == 503
