@@ -18,8 +18,8 @@ def assemble(project: Path, inventory: Path) -> Collection:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
     from tasks import app, build, deploy, firewall, hosts, lab, lock, maintenance, release, setup
-    from warpbeam.environment import environments
     from warpbeam.error import Misuse
+    from warpbeam.reading.environment import environments
 
     namespace = Collection()
     for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS):

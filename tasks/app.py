@@ -21,8 +21,8 @@ def restart(
     wait: str = "",
 ) -> None:
     """Give every host a new instance of what is live, host after host."""
-    from warpbeam import delivery
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.deploying import delivery
 
     here = session(c)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
@@ -32,8 +32,8 @@ def restart(
 @task(auto_shortflags=False)
 def stop(c: Any) -> None:
     """Stop the app, host after host; a reboot or `start` brings it back."""
-    from warpbeam.power import stop_app
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.running.power import stop_app
 
     here = session(c)
     stop_app(here.fleet, here.tell)
@@ -42,8 +42,8 @@ def stop(c: Any) -> None:
 @task(auto_shortflags=False)
 def start(c: Any) -> None:
     """Start what is live, host after host, and wait until it is healthy."""
-    from warpbeam.power import start_app
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.running.power import start_app
 
     here = session(c)
     start_app(here.fleet, here.tell)
@@ -52,9 +52,9 @@ def start(c: Any) -> None:
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})
 def status(c: Any, json: bool = False) -> None:
     """Tell what is running: release, slot, pid, since when, memory, restarts, health."""
+    from warpbeam.cli.session import session
     from warpbeam.error import Problem
-    from warpbeam.node import states, status_rows
-    from warpbeam.session import session
+    from warpbeam.running.node import states, status_rows
 
     here = session(c)
     found = states(here.fleet, here.tell)
@@ -72,8 +72,8 @@ def remote_console(c: Any, host: str = "") -> None:
     import os
     import sys
 
-    from warpbeam.node import console_argv, one_host
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.running.node import console_argv, one_host
 
     here = session(c)
     argv = console_argv(here.fleet, one_host(here.fleet, host))
@@ -115,10 +115,10 @@ def evaluate(c: Any, expression: str, host: str = "", all: bool = False) -> None
 def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) -> None:
     import sys
 
+    from warpbeam.cli.session import session
     from warpbeam.error import Misuse
-    from warpbeam.node import evaluate as ask
-    from warpbeam.node import one_host
-    from warpbeam.session import session
+    from warpbeam.running.node import evaluate as ask
+    from warpbeam.running.node import one_host
 
     here = session(c)
     if everyone and host:
@@ -141,8 +141,8 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
 )
 def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: str = "", slot: str = "") -> None:
     """Show the app's journal of every host, each line with its host."""
-    from warpbeam.logs import show_logs
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.running.logs import show_logs
 
     here = session(c)
     width = max((len(host.name) for host in here.fleet.inventory.app_hosts), default=0)

@@ -41,9 +41,9 @@ def deploy(
     wait: str = "",
 ) -> None:
     """Build if needed, and put the release live on every app host."""
-    from warpbeam import delivery
+    from warpbeam.cli.session import session
+    from warpbeam.deploying import delivery
     from warpbeam.error import Misuse
-    from warpbeam.session import session
 
     here = session(c)
     if release not in ("", "live"):
@@ -65,8 +65,8 @@ def deploy(
 @task(default=True, auto_shortflags=False, help=HELP)
 def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = False) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
-    from warpbeam import delivery
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.deploying import delivery
 
     here = session(c)
     fleet = here.local_fleet
@@ -88,8 +88,8 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = Fal
 )
 def rollback(c: Any, to: str = "") -> None:
     """Put the release before the live one live again on this machine, without ssh."""
-    from warpbeam.delivery import go_back
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.deploying.delivery import go_back
 
     here = session(c)
     fleet = here.local_fleet

@@ -14,8 +14,8 @@ from invoke import Collection, task
 )
 def trust(c: Any, yes: bool = False) -> None:
     """Show the host keys, and record those that are unknown once you have said yes."""
-    from warpbeam.session import session
-    from warpbeam.trust import trust
+    from warpbeam.cli.session import session
+    from warpbeam.ssh.trust import trust
 
     here = session(c)
     inventory = here.inventory
@@ -42,8 +42,8 @@ def ask(question: str) -> bool:
 )
 def reboot(c: Any, timeout: int = 300) -> None:
     """Reboot host after host (as admin): each is drained before, and must be healthy before the next."""
-    from warpbeam.reboot import reboot
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.running.reboot import reboot
 
     here = session(c)
     reboot(here.fleet, here.tell, timeout=timeout)

@@ -21,10 +21,10 @@ HOST = "a host of the lab, such as web1"
 )
 def up(c: Any, hosts: int = 3, suite: str = "", name: str = "demo", opt_size: int = 2048) -> None:
     """Boot real Debian hosts on this machine, or those of them that do not run."""
+    from warpbeam.cli.session import session
     from warpbeam.lab.client import config_file
     from warpbeam.lab.lifetime import up
     from warpbeam.lab.state import check_suite, default_hosts
-    from warpbeam.session import session
 
     up(name, default_hosts(hosts), check_suite(suite) if suite else None, session(c).tell, opt_size)
     print(f"ssh -F {config_file(name)} build1")
@@ -52,8 +52,8 @@ def status(c: Any, name: str = "demo", json: bool = False) -> None:
 )
 def down(c: Any, name: str = "demo", purge: bool = False) -> None:
     """Remove the lab: its hosts, their disks, its network."""
+    from warpbeam.cli.session import session
     from warpbeam.lab.lifetime import down
-    from warpbeam.session import session
 
     down(name, session(c).tell, purge)
 
@@ -64,10 +64,10 @@ def ssh(c: Any, host: str, name: str = "demo") -> None:
     import os
     import shutil
 
+    from warpbeam.cli.session import session
     from warpbeam.error import Refused
     from warpbeam.lab.client import ssh_argv
     from warpbeam.lab.state import read_lab
-    from warpbeam.session import session
 
     program = shutil.which("ssh")
     if program is None:
@@ -81,8 +81,8 @@ def ssh(c: Any, host: str, name: str = "demo") -> None:
 @task(auto_shortflags=False, positional=["host"], help={"host": HOST, "name": NAME})
 def crash(c: Any, host: str, name: str = "demo") -> None:
     """Crash a host: it ends at once, but what it wrote reaches its disk."""
+    from warpbeam.cli.session import session
     from warpbeam.lab.lifetime import crash
-    from warpbeam.session import session
 
     crash(name, host, session(c).tell)
 
@@ -90,8 +90,8 @@ def crash(c: Any, host: str, name: str = "demo") -> None:
 @task(auto_shortflags=False, positional=["host"], help={"host": HOST, "name": NAME})
 def power_loss(c: Any, host: str, name: str = "demo") -> None:
     """Cut a host's power: what it had not synced to /opt is lost."""
+    from warpbeam.cli.session import session
     from warpbeam.lab.lifetime import power_loss
-    from warpbeam.session import session
 
     power_loss(name, host, session(c).tell)
 
@@ -99,8 +99,8 @@ def power_loss(c: Any, host: str, name: str = "demo") -> None:
 @task(auto_shortflags=False, positional=["host"], help={"host": HOST, "name": NAME})
 def boot(c: Any, host: str, name: str = "demo") -> None:
     """Boot a host that is off."""
+    from warpbeam.cli.session import session
     from warpbeam.lab.lifetime import boot
-    from warpbeam.session import session
 
     boot(name, host, session(c).tell)
 

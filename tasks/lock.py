@@ -10,8 +10,8 @@ from invoke import Collection, task
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})
 def status(c: Any, json: bool = False) -> None:
     """Show who holds the deploy lock on every host, why, and since when."""
-    from warpbeam.freeze import lock_status
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.deploying.freeze import lock_status
 
     here = session(c)
     here.report.table(lock_status(here.fleet, here.tell), as_json=json)
@@ -20,9 +20,9 @@ def status(c: Any, json: bool = False) -> None:
 @task(auto_shortflags=False, help={"reason": "why nobody may deploy; shown to whoever tries"})
 def acquire(c: Any, reason: str = "") -> None:
     """Freeze: keep everybody from deploying until lock.release."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploying.freeze import freeze
     from warpbeam.error import Misuse
-    from warpbeam.freeze import freeze
-    from warpbeam.session import session
 
     here = session(c)
     if not reason.strip():
@@ -33,8 +33,8 @@ def acquire(c: Any, reason: str = "") -> None:
 @task(auto_shortflags=False, help={"force": "also take away the lock of a command that runs, or that is gone"})
 def release(c: Any, force: bool = False) -> None:
     """End a freeze."""
-    from warpbeam.freeze import thaw
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.deploying.freeze import thaw
 
     here = session(c)
     thaw(here.fleet, here.tell, force=force)

@@ -10,8 +10,8 @@ from invoke import Collection, task
 @task(auto_shortflags=False, help={"message": "what people read on the page (one line, at most 1000 bytes)"})
 def on(c: Any, message: str = "") -> None:
     """Show a page (503) in place of the app on every host until maintenance.off, through deploys and reboots too."""
-    from warpbeam.maintenance import DEFAULT_MESSAGE, maintain
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.running.maintenance import DEFAULT_MESSAGE, maintain
 
     here = session(c)
     maintain(here.fleet, "on", here.tell, message or DEFAULT_MESSAGE)
@@ -20,8 +20,8 @@ def on(c: Any, message: str = "") -> None:
 @task(auto_shortflags=False)
 def off(c: Any) -> None:
     """Lead the public port of every host to the app again."""
-    from warpbeam.maintenance import maintain
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.running.maintenance import maintain
 
     here = session(c)
     maintain(here.fleet, "off", here.tell)

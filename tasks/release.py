@@ -28,8 +28,8 @@ def rollback(
     wait: str = "",
 ) -> None:
     """Put the release before the live one live again on every host."""
-    from warpbeam.delivery import go_back
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.deploying.delivery import go_back
 
     here = session(c)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
@@ -46,8 +46,8 @@ def rollback(
 )
 def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
-    from warpbeam.delivery import source_of, tell_outlook
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.deploying.delivery import source_of, tell_outlook
 
     here = session(c)
     source = source_of(here.fleet, here.project, ref, dirty=dirty)
@@ -57,8 +57,8 @@ def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})
 def releases(c: Any, json: bool = False) -> None:
     """List the releases that every host has, and which is live."""
-    from warpbeam.node import release_rows
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.running.node import release_rows
 
     here = session(c)
     here.report.table(release_rows(here.fleet), as_json=json)
@@ -70,8 +70,8 @@ def releases(c: Any, json: bool = False) -> None:
 )
 def history(c: Any, lines: int = 20, json: bool = False) -> None:
     """List who deployed what, when, and how it ended, on every host."""
-    from warpbeam.history import history_rows
-    from warpbeam.session import session
+    from warpbeam.cli.session import session
+    from warpbeam.deploying.history import history_rows
 
     here = session(c)
     here.report.table(history_rows(here.fleet, lines, here.tell), as_json=json)

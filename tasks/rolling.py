@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warpbeam.deploying.lease import Reach
+    from warpbeam.deploying.rollout import Policy
     from warpbeam.fleet import Fleet
-    from warpbeam.lease import Reach
-    from warpbeam.rollout import Policy
 
 HELP = {
     "batch": "how many hosts at once: `1,25%` is first one, then a quarter of them at a time (default: inventory)",
@@ -21,8 +21,8 @@ HELP = {
 
 def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -> Reach:
     """Which hosts the command line asks for, and how patiently. Raises: Misuse, where the wait is no number."""
+    from warpbeam.deploying.lease import Reach
     from warpbeam.error import Misuse
-    from warpbeam.lease import Reach
 
     if wait and not (wait.isdigit() and len(wait) <= 6):
         raise Misuse(f"--wait: {wait!r} is no number of seconds")
@@ -31,6 +31,6 @@ def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -
 
 def policy_of(fleet: Fleet, batch: str, pause: str, on_failure: str) -> Policy:
     """How the command line and the inventory want to roll."""
-    from warpbeam import delivery
+    from warpbeam.deploying import delivery
 
     return delivery.policy_of(fleet, batch=batch, pause=pause, on_failure=on_failure)

@@ -18,9 +18,9 @@ from invoke import Exit, task
 )
 def set_up_hosts(c: Any, check: bool = False, rotate_cookie: bool = False, local: bool = False) -> None:
     """Make the hosts ready, as admin: users, directories, secrets, units, root door, firewall."""
+    from warpbeam.cli.session import session
     from warpbeam.event import Settled
-    from warpbeam.provision import set_up
-    from warpbeam.session import session
+    from warpbeam.provisioning.provision import set_up
 
     here = session(c)
     fleet = here.local_fleet if local else here.fleet

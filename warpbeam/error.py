@@ -1,6 +1,6 @@
 """What can go wrong, as values of one family: a message, a hint, an exit code.
 
-An error's message says what happened and where; its hint says what to do next. `warpbeam.executor` prints
+An error's message says what happened and where; its hint says what to do next. `warpbeam.cli.executor` prints
 both, on standard error, as the last thing a person sees, and exits with the code.
 """
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from warpbeam.artifact import Artifact
+from warpbeam.building.artifact import Artifact
 
 Mark = Literal["new", "healthy", "failed", "withdrawn"]
 

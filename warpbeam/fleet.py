@@ -53,7 +53,7 @@ class Fleet:
             return self._shells[key]
 
     def _connect(self, host: Host, identity: Identity) -> Shell:
-        from warpbeam.connection import connect
+        from warpbeam.ssh.connection import connect
 
         users = self.inventory.users
         user = users.deploy if identity == "deploy" else users.admin
@@ -84,8 +84,8 @@ class Fleet:
 
     def carry(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], tell: Tell) -> None:
         """Make `target` on `host` like `directory` of this machine, by rsync. Raises what `rsync.carry` raises."""
-        from warpbeam.connection import Connection
-        from warpbeam.rsync import carry
+        from warpbeam.ssh.connection import Connection
+        from warpbeam.ssh.rsync import carry
 
         shell = self.shell(host)
         assert isinstance(shell, Connection)  # noqa: S101 (only a local fleet has others)

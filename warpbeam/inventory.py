@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from warpbeam.environment import environment_text, environments, seen  # noqa: F401 (offered here too)
 from warpbeam.error import Misuse
-from warpbeam.marks import Flaw, line_of, quoted
-from warpbeam.name import (
+from warpbeam.reading.environment import environment_text, environments, seen  # noqa: F401 (offered here too)
+from warpbeam.reading.marks import Flaw, line_of, quoted
+from warpbeam.reading.name import (
     Address,
     AppName,
     AppPort,
@@ -35,7 +35,7 @@ from warpbeam.name import (
     VariableValue,
     is_public_key,
 )
-from warpbeam.schema import DERIVED, HIDDEN, absolute, decode, nearest
+from warpbeam.reading.schema import DERIVED, HIDDEN, absolute, decode, nearest
 
 Role = Literal["app", "build", "migrate"]
 Slot = Literal["a", "b"]
@@ -233,8 +233,8 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
         Misuse: the file is unreadable, no inventory, contradicts itself, or lacks a host that `only` names.
     """
     # Here, because `fab --list` needs the names of environments but no YAML.
-    from warpbeam.clash import clashes
-    from warpbeam.strict_yaml import parse
+    from warpbeam.reading.clash import clashes
+    from warpbeam.reading.strict_yaml import parse
 
     try:
         tree = parse(environment_text(file))

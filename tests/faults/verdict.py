@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.faults.ground import ROOT, Ground
 from tests.stage import Stage
-from warpbeam.lease import LEASE
+from warpbeam.deploying.lease import LEASE
 
 # A boot of the host and of the app, on a machine that does other things too.
 WITHIN = 30.0

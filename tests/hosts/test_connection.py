@@ -18,10 +18,10 @@ import pytest
 
 from tests.lab import LabHandle
 from tests.sshd import Sshd, keygen, serving
-from warpbeam.connection import Connection, connect, openssh_argv
 from warpbeam.error import Lost, Problem, Refused
-from warpbeam.hostkeys import hashed
 from warpbeam.inventory import Host, Ssh
+from warpbeam.ssh.connection import Connection, connect, openssh_argv
+from warpbeam.ssh.hostkeys import hashed
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_an_interrupt_ends_what_sudo_runs_and_its_children(lab: LabHandle) -> No
 
 
 def test_a_command_that_ignores_the_interrupt_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warpbeam.channel.GRACE", 1.5)
+    monkeypatch.setattr("warpbeam.ssh.channel.GRACE", 1.5)
     with connected(sshd) as connection:
         with pytest.raises(Lost, match="did not end"):
             connection.execute(

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.sshd import Sshd, serving
-from warpbeam.connection import Connection, connect
 from warpbeam.error import Failed, Misuse
 from warpbeam.event import Event
 from warpbeam.inventory import Host
-from warpbeam.rsync import carry, config_text
+from warpbeam.ssh.connection import Connection, connect
+from warpbeam.ssh.rsync import carry, config_text
 
 
 @pytest.fixture

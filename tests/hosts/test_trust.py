@@ -15,11 +15,11 @@ import pexpect
 import pytest
 
 from tests.sshd import Sshd, keygen, serving
-from warpbeam.connection import connect
 from warpbeam.error import Refused
 from warpbeam.event import Event, Note, Settled, Warn
 from warpbeam.inventory import Host
-from warpbeam.trust import trust
+from warpbeam.ssh.connection import connect
+from warpbeam.ssh.trust import trust
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAB = Path(sys.executable).parent / "fab"

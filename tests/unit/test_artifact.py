@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from warpbeam.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, regular_files
+from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, regular_files
 from warpbeam.error import Failed
 
 TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from warpbeam.difference import Found, FoundPath, FoundUser, difference
 from warpbeam.error import Misuse, Refused
-from warpbeam.footprint import DOOR_VERSION, SUDO_VERBS, Footprint, footprint, systemd_quoted
 from warpbeam.inventory import Host, Inventory
-from warpbeam.provision import COOKIE_LENGTH, agreed_cookie, mint_cookie, read_deploy_keys
+from warpbeam.provisioning.difference import Found, FoundPath, FoundUser, difference
+from warpbeam.provisioning.footprint import DOOR_VERSION, SUDO_VERBS, Footprint, footprint, systemd_quoted
+from warpbeam.provisioning.provision import COOKIE_LENGTH, agreed_cookie, mint_cookie, read_deploy_keys
 
 APP = Host(name="web1", roles=("app",))
 BUILD = Host(name="build1", roles=("build",))

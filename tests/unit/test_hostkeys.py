@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpbeam.error import Refused
-from warpbeam.hostkeys import (
+from warpbeam.ssh.hostkeys import (
     HostKey,
     Known,
     hashed,
@@ -23,7 +23,7 @@ from warpbeam.hostkeys import (
     read_known,
     record,
 )
-from warpbeam.ssh_config import Settings
+from warpbeam.ssh.ssh_config import Settings
 
 ONE = HostKey("ssh-ed25519", b"one")
 TWO = HostKey("ssh-rsa", b"two")

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Misuse
 from warpbeam.inventory import Inventory, Secret, environments, read_inventory
-from warpbeam.marks import Mapping
-from warpbeam.schema import Shape, fields, shape_of
-from warpbeam.strict_yaml import parse
+from warpbeam.reading.marks import Mapping
+from warpbeam.reading.schema import Shape, fields, shape_of
+from warpbeam.reading.strict_yaml import parse
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLE = PROJECT / "inventory" / "example.yml"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from warpbeam.error import Misuse
-from warpbeam.footprint import footprint
 from warpbeam.inventory import read_inventory
-from warpbeam.maintenance import Shown, check_message, sentence
+from warpbeam.provisioning.footprint import footprint
+from warpbeam.running.maintenance import Shown, check_message, sentence
 
 PROJECT = Path(__file__).parents[2]
 PAGE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: close\r\n\r\n<p>\n"

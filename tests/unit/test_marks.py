@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpbeam.marks import Flaw, Mapping, Node, Scalar, Sequence, dotted, line_of, quoted
-from warpbeam.strict_yaml import parse
+from warpbeam.reading.marks import Flaw, Mapping, Node, Scalar, Sequence, dotted, line_of, quoted
+from warpbeam.reading.strict_yaml import parse
 
 
 def plain(node: Node) -> Any:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warpbeam.cli.report import GAP, INDENT, LEAST, Report, packed
 from warpbeam.event import Line, Note, Progress, Settled, Step, Warn
-from warpbeam.report import GAP, INDENT, LEAST, Report, packed
 
 ROWS: list[dict[str, Any]] = [
     {"host": "web1", "memory": 26_100_000, "live": True, "health": "healthy"},

@@ -9,8 +9,8 @@ import time
 
 from rich.console import Console
 
+from warpbeam.cli.report import Report
 from warpbeam.event import Note, Step
-from warpbeam.report import Report
 
 
 def test_hosts_that_tell_at_once_while_the_screen_is_redrawn_never_wait_for_each_other() -> None:

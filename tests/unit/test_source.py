@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from warpbeam.building.source import archive, commits_since, find_source, ignored_files, migrations_added, read_file
 from warpbeam.error import Misuse, Refused
-from warpbeam.source import archive, commits_since, find_source, ignored_files, migrations_added, read_file
 
 MIX = "defmodule Hello.MixProject do\nend\n"
 

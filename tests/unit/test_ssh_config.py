@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.connection import connect, openssh_argv
 from warpbeam.error import Refused
 from warpbeam.inventory import Host, Ssh
-from warpbeam.ssh_config import Settings, parse_hop, resolve
+from warpbeam.ssh.connection import connect, openssh_argv
+from warpbeam.ssh.ssh_config import Settings, parse_hop, resolve
 
 
 @pytest.fixture

@@ -1,0 +1,183 @@
+"""Building: a source becomes an artifact, on the build host (or, for `deploy.local`, on this machine)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
+from warpbeam.building.source import Source, archive, ignored_files, read_file
+from warpbeam.error import Failed, Misuse
+from warpbeam.event import Note, Progress, Step, Tell
+from warpbeam.inventory import Inventory
+from warpbeam.phase import Phase, render, run
+from warpbeam.shell import Shell
+
+
+class AskToolchain(Phase[Toolchain], frozen=True):
+    """What the build host builds with; refuses a mismatch with .tool-versions."""
+
+    script: ClassVar[str] = "toolchain"
+    parts: ClassVar[tuple[str, ...]] = ("common", "tools")
+    answer: ClassVar[type] = Toolchain
+    tools: str
+    want_elixir: str
+    want_erlang: str
+
+
+class Built(msgspec.Struct, frozen=True):
+    """What build.sh made."""
+
+    version: str
+    erts: str
+    libcrypto: str
+    tarball: str
+    sha256: str
+    size: int
+    files: tuple[Item, ...]
+
+
+class MakeRelease(Phase[Built], frozen=True):
+    """Compile and assemble; fields as `scripts/build.sh` tells."""
+
+    script: ClassVar[str] = "build"
+    parts: ClassVar[tuple[str, ...]] = ("common", "tools")
+    answer: ClassVar[type] = Built
+    root: str
+    release: str
+    mix_env: str
+    strip: int
+    carried: bool
+    with_tests: bool
+    variables: tuple[str, ...]
+    commit: str
+    key: str
+    tools: str
+    want_elixir: str
+    want_erlang: str
+
+
+class Fetch(Phase[None], frozen=True):
+    """The tarball's bytes on standard output; no records."""
+
+    script: ClassVar[str] = "fetch"
+    parts: ClassVar[tuple[str, ...]] = ()
+    tarball: str
+
+
+def asked_tools(source: Source) -> tuple[str, str]:
+    """The Elixir and Erlang versions that the source's .tool-versions asks for; empty where it asks for none."""
+    wanted = {"elixir": "", "erlang": ""}
+    for line in (read_file(source, ".tool-versions") or "").splitlines():
+        words = line.partition("#")[0].split()
+        if len(words) > 1 and words[0] in wanted:
+            wanted[words[0]] = words[1]
+    return wanted["elixir"], wanted["erlang"]
+
+
+def build(
+    shell: Shell,
+    inventory: Inventory,
+    source: Source,
+    store: Store,
+    tell: Tell,
+    *,
+    with_tests: bool = False,
+    carry: Callable[[Path, str, list[str]], None] | None = None,
+) -> Artifact:
+    """The artifact of `source`: from the store, or built on the host of `shell` and brought home.
+
+    Parameters:
+        with_tests: run `mix test` before; builds even when the store has the artifact, so that they do run.
+        carry: brings a dirty working tree to a directory of the build host, leaving out what the list names.
+
+    Raises:
+        Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
+        Failed: the build failed; its last lines are in the details.
+    """
+    elixir, erlang = asked_tools(source)
+    plan = inventory.build
+    toolchain = run(shell, AskToolchain(plan.tools, elixir, erlang), tell)
+    key = artifact_key(source.tree, plan.mix_env, plan.flavor, plan.env, toolchain)
+    kept = store.find(key)
+    if kept is not None and not with_tests:
+        # The same tree may have another commit by now; what goes out is told by the one asked for.
+        described = msgspec.structs.replace(
+            kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
+        )
+        artifact = Artifact(kept.tarball, described)
+        tell(Note("", f"built already: {inventory.app} {artifact.label}"))
+        return artifact
+    if source.dirty:
+        if carry is None:
+            raise Misuse("a dirty tree cannot be built here", "commit it")
+        tell(Step(shell.name, "carry the working tree"))
+        carry(
+            source.directory,
+            f"{inventory.root}/build/src",
+            ["/.git", "/_build", "/deps", *_anchored(ignored_files(source))],
+        )
+    phase = MakeRelease(
+        root=str(inventory.root),
+        release=inventory.release_name,
+        mix_env=plan.mix_env,
+        strip=source.prefix.count("/"),
+        carried=source.dirty,
+        with_tests=with_tests,
+        variables=tuple(f"{name}={value}" for name, value in plan.env.items()),
+        commit=source.commit,
+        key=key,
+        tools=plan.tools,
+        want_elixir=elixir,
+        want_erlang=erlang,
+    )
+    built = run(shell, phase, tell, () if source.dirty else archive(source))
+    manifest = Manifest(
+        app=inventory.app,
+        release=inventory.release_name,
+        version=built.version,
+        commit=source.commit,
+        subject=source.subject,
+        tree=source.tree,
+        dirty=source.dirty,
+        flavor=plan.flavor,
+        mix_env=plan.mix_env,
+        toolchain=toolchain,
+        erts=built.erts,
+        libcrypto=built.libcrypto,
+        sha256=built.sha256,
+        size=built.size,
+        files=built.files,
+    )
+    artifact = _bring_home(shell, built, manifest, store, key, tell)
+    tell(Note("", f"built {inventory.app} {artifact.label}, {manifest.size / 1e6:.1f} MB"))
+    return artifact
+
+
+def _anchored(names: Iterable[str]) -> list[str]:
+    return [f"/{name}" for name in names]
+
+
+def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, tell: Tell) -> Artifact:
+    digest = hashlib.sha256()
+    done = 0
+    complaints: list[bytes] = []
+    with store.incoming(key) as file:
+
+        def heard(piece: bytes) -> None:
+            nonlocal done
+            file.write(piece)
+            digest.update(piece)
+            done += len(piece)
+            tell(Progress(shell.name, "bring home", done, built.size))
+
+        status = shell.execute("bash -s", [render(Fetch(built.tarball))], heard, complaints.append)
+        if status != 0:
+            said = tuple(b"".join(complaints).decode("utf-8", "replace").splitlines())
+            raise Failed(f"{shell.name}: the artifact could not be brought home (status {status})", "", said)
+        file.flush()
+        return store.keep(key, manifest, digest.hexdigest())

@@ -1,0 +1,38 @@
+"""A command of the user's own on every host: `fab ENV -- uptime`."""
+
+from __future__ import annotations
+
+from invoke import Exit
+
+from warpbeam.cli.report import Report
+from warpbeam.error import Problem
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+
+
+def run_command(fleet: Fleet, command: str, report: Report) -> None:
+    """Run `command` on every chosen host at once, as the deploy user, and show its output by host.
+
+    Raises:
+        invoke.Exit: it failed on a host; the highest exit status.
+        Problem: a host cannot be reached.
+    """
+    hosts = list(fleet.inventory.hosts.values())
+    width = max(len(host.name) for host in hosts)
+    show = report.output(prefixed=len(hosts) > 1, width=width)
+    complain = report.output(prefixed=len(hosts) > 1, error=True, width=width)
+
+    def one(host: Host) -> int:
+        # What the user typed is run by the login shell there, as `ssh HOST COMMAND` would; it is theirs to write.
+        return fleet.shell(host).execute(
+            command, (), lambda piece: show(host.name, piece), lambda piece: complain(host.name, piece)
+        )
+
+    results = fleet.everywhere(hosts, one)
+    report.flush()
+    for result in results.values():
+        if isinstance(result, Problem):
+            raise result
+    worst = max(status for status in results.values() if isinstance(status, int))
+    if worst:
+        raise Exit(code=worst)

@@ -1,0 +1,133 @@
+"""One invocation of `fab`: which environment it works on, on which of its hosts, and who is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warpbeam.error import Misuse
+
+if TYPE_CHECKING:
+    from warpbeam.cli.report import Report
+    from warpbeam.event import Tell
+    from warpbeam.fleet import Fleet
+    from warpbeam.inventory import Inventory
+
+
+class Session:
+    """The environment in force and what was opened for it. `close` ends every connection.
+
+    Parameters:
+        environments: the inventories there are, by name.
+        project: the directory of fabfile.py; the default source of the app is the repository around it.
+        only: inventory names given with -H, or empty for all hosts.
+        default: the environment when no word of the command line names one, or empty.
+        sudo_password: what `fab --prompt-for-sudo-password` asked for, or empty.
+    """
+
+    def __init__(
+        self,
+        environments: dict[str, Path],
+        project: Path,
+        only: frozenset[str] = frozenset(),
+        default: str = "",
+        sudo_password: str = "",
+    ) -> None:
+        self.environments = environments
+        self.project = project
+        self.only = only
+        self.chosen = default
+        self.sudo_password = sudo_password
+        self._inventories: dict[str, Inventory] = {}
+        self._fleets: dict[str, Fleet] = {}
+        self._local: Fleet | None = None
+        self._report: Report | None = None
+
+    @property
+    def environment(self) -> str:
+        """The environment in force.
+
+        Raises:
+            Misuse: none was chosen and there is more than one, or the chosen one does not exist.
+        """
+        others = sorted(set(self.environments) - {"demo"})
+        name = self.chosen or (others[0] if len(others) == 1 else "")
+        if not name:
+            known = ", ".join(sorted(self.environments)) or "none: copy inventory/example.yml to begin"
+            raise Misuse(
+                f"no environment is chosen; there is: {known}",
+                "name it first, as in `fab demo status`, or set FABRIC_ENVIRONMENT",
+            )
+        if name not in self.environments:
+            from warpbeam.reading.schema import nearest
+
+            raise Misuse(
+                f"there is no environment {name!r}{nearest(name, self.environments)}",
+                "there is: " + ", ".join(sorted(self.environments)),
+            )
+        return name
+
+    @property
+    def inventory(self) -> Inventory:
+        """The inventory of the environment in force, narrowed to the hosts of -H."""
+        from warpbeam.inventory import read_inventory
+
+        name = self.environment
+        if name not in self._inventories:
+            self._inventories[name] = read_inventory(self.environments[name], self.only)
+        return self._inventories[name]
+
+    @property
+    def fleet(self) -> Fleet:
+        """The hosts of the environment in force, with one connection a host and identity."""
+        from warpbeam.fleet import Fleet
+
+        name = self.environment
+        if name not in self._fleets:
+            self._fleets[name] = Fleet(self.inventory, self.sudo_password)
+        return self._fleets[name]
+
+    @property
+    def local_fleet(self) -> Fleet:
+        """This machine alone, in every role, with the settings of the environment in force."""
+        from warpbeam.fleet import LocalFleet
+
+        if self._local is None:
+            self._local = LocalFleet(self.inventory, self.sudo_password)
+        return self._local
+
+    @property
+    def report(self) -> Report:
+        """Where events go."""
+        from warpbeam.cli.report import Report
+
+        if self._report is None:
+            self._report = Report()
+        return self._report
+
+    @property
+    def tell(self) -> Tell:
+        """Short for `report.tell`."""
+        return self.report.tell
+
+    def close(self) -> None:
+        """End what is shown and every connection."""
+        if self._report is not None:
+            self._report.close()
+        for fleet in (*self._fleets.values(), *filter(None, [self._local])):
+            fleet.close()
+
+
+def session(c: Any) -> Session:
+    """The session that a task's context belongs to.
+
+    Raises:
+        Misuse: the task was not run by Warpbeam's executor.
+    """
+    found = getattr(c, "session", None)
+    if not isinstance(found, Session):
+        raise Misuse(
+            "this task needs Warpbeam's executor",
+            "keep `executor_class: warpbeam.cli.executor.Executor` under `tasks:` in fabric.yaml",
+        )
+    return found

@@ -1,0 +1,1 @@
+"""From artifact to the live release of every host, and back."""

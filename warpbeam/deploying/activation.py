@@ -1,0 +1,108 @@
+"""Making a release live on one host: a job of the host's own, which we only follow."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.deploying.lease import LEASE, PARTS, Lease
+from warpbeam.error import Lost, Refused
+from warpbeam.event import Tell, Warn
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+from warpbeam.phase import Phase, render
+from warpbeam.provisioning.footprint import door
+from warpbeam.running.probe import Probing, probe
+
+
+class Job(Probing[None], frozen=True, kw_only=True):
+    """The activation's job, which runs on the host without us; fields as `scripts/activation.sh` tells."""
+
+    script: ClassVar[str] = "activation"
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "health")
+    release: str
+    strategy: str
+    drain: int
+    balancer_drain: int
+    withdraw: bool
+    job_id: str
+
+
+class Activated(msgspec.Struct, frozen=True):
+    """What an activation ended with: `left` was live before (or is empty), `cut` connections were open at its end."""
+
+    slot: str
+    release: str
+    left: str
+    pid: int
+    seconds: int
+    cut: int = 0
+
+
+class Activate(Phase[Activated], frozen=True):
+    """Start the job in a unit of its own and follow it."""
+
+    script: ClassVar[str] = "activate"
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    answer: ClassVar[type] = Activated
+    root: str
+    app: str
+    door: str
+    token: str
+    lease: int
+    job: str
+
+
+class Follow(Phase[Activated], frozen=True):
+    """Read back how an activation ended, once it has; fields as `scripts/follow.sh` tells."""
+
+    script: ClassVar[str] = "follow"
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout")
+    answer: ClassVar[type] = Activated
+    root: str
+    app: str
+    job_id: str
+    patience: int
+
+
+def activate(fleet: Fleet, host: Host, release: str, lease: Lease, tell: Tell, *, withdraw: bool) -> Activated:
+    """Put `release`, which is on `host`, live there, by the inventory's strategy.
+
+    Parameters:
+        withdraw: mark the release that is left as rolled back from.
+
+    Raises:
+        Failed: it did not become live; the message says what serves now.
+        Lost: the host stopped answering, and its ending could not be read back: the job goes on there without us.
+    """
+    inventory = fleet.inventory
+    job = Job(
+        **probe(inventory),
+        release=release,
+        strategy=inventory.deploy.strategy,
+        drain=math.ceil(inventory.deploy.drain),
+        balancer_drain=math.ceil(inventory.deploy.balancer_drain),
+        withdraw=withdraw,
+        job_id=secrets.token_hex(8),
+    )
+    phase = Activate(str(inventory.root), inventory.app, door(inventory), lease.token, LEASE, render(job).decode())
+    try:
+        return fleet.run(host, phase, tell)
+    except Lost as lost:
+        if fleet.interrupted:
+            raise
+        tell(Warn(host.name, f"{lost.message}; asking how it ended"))
+        return _read_back(fleet, host, job, lost, tell)
+
+
+def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, tell: Tell) -> Activated:
+    """How a job ended whose connection broke. Raises: what the job failed with, or `lost` where that cannot be told."""
+    patience = job.health_deadline + job.drain + job.balancer_drain + 30
+    try:
+        return fleet.run(host, Follow(job.root, job.app, job.job_id, patience), tell)
+    except (Lost, Refused) as unknown:
+        hint = f"`fab {fleet.inventory.name} status` shows what runs; the same command again goes on from there"
+        raise Lost(f"{lost.message}; {unknown.message}", hint, lost.details) from None

@@ -1,0 +1,192 @@
+"""From a source to what is live, and back: each function holds the lock, gathers, plans, performs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from warpbeam.building.artifact import Artifact, Store
+from warpbeam.building.build import build
+from warpbeam.building.source import Source, commits_since, find_source, migrations_added
+from warpbeam.deploying.batch import check_batch
+from warpbeam.deploying.lease import Reach, check_reach, holding, look
+from warpbeam.deploying.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
+from warpbeam.deploying.rollout import Policy, roll_out
+from warpbeam.deploying.upload import Uploader, manifest_lines
+from warpbeam.error import Misuse, Problem, Refused
+from warpbeam.event import Note, Settled, Tell
+from warpbeam.facts import Facts, Release
+from warpbeam.fleet import Fleet
+
+
+def store_of(fleet: Fleet, project: Path) -> Store:
+    """Where the artifacts of the fleet's app are kept on this machine."""
+    inventory = fleet.inventory
+    return Store(project / ".warpbeam" / "artifacts" / f"{inventory.org}-{inventory.app}")
+
+
+def source_of(fleet: Fleet, project: Path, ref: str, *, dirty: bool = False) -> Source:
+    """The app's source at `ref`: where the inventory says, or the repository around fabfile.py."""
+    return find_source(fleet.inventory.source or project, ref, allow_dirty=dirty)
+
+
+def build_on_host(fleet: Fleet, project: Path, source: Source, tell: Tell, *, with_tests: bool = False) -> Artifact:
+    """The artifact of `source`, built on the build host of the environment unless it is kept already.
+
+    Raises:
+        Misuse: no host has the role build.
+        Refused, Failed: as `build.build`.
+    """
+    host = fleet.inventory.build_host
+    if host is None:
+        raise Misuse(
+            f"{fleet.inventory.file}: no host has the role build",
+            "give one `roles: [build]`, and leave it in when you narrow with -H",
+        )
+    return build(
+        fleet.shell(host),
+        fleet.inventory,
+        source,
+        store_of(fleet, project),
+        tell,
+        with_tests=with_tests,
+        carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
+    )
+
+
+def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
+    """The artifact of the store with that digest."""
+    for file in sorted(store_of(fleet, project).directory.glob("*.json")):
+        artifact = store_of(fleet, project).find(file.stem)
+        if artifact is not None and artifact.manifest.sha256 == sha256:
+            return artifact
+    return None
+
+
+def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Artifact:
+    """The artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
+
+    Raises:
+        Refused: they run different ones or none, or this machine no longer has it and its commit is unknown here.
+    """
+    app_hosts = [host for host in fleet.inventory.all_hosts.values() if "app" in host.roles]
+    chosen = set(fleet.inventory.hosts)
+    facts = look(fleet, app_hosts, tell)
+    live: dict[str, Release] = {}
+    for name, found in facts.items():
+        if isinstance(found, Problem):
+            if name in chosen:
+                raise found
+            continue
+        if found.live_release is not None:
+            live[name] = found.live_release
+    others = {name: release for name, release in live.items() if name not in chosen} or live
+    digests = {release.artifact.sha256 for release in others.values()}
+    if not digests:
+        raise Refused("no host runs anything yet", "deploy without --release")
+    if len(digests) > 1:
+        told = ", ".join(f"{name} {release.label}" for name, release in others.items())
+        raise Refused(f"hosts run different releases: {told}", "deploy a commit with --ref")
+    (release, *_) = others.values()
+    artifact = kept_artifact(fleet, project, release.artifact.sha256)
+    if artifact is None:
+        if release.artifact.dirty:
+            raise Refused(
+                f"{release.label} was built from a dirty tree and is not kept on this machine",
+                "deploy a commit",
+            )
+        tell(Note("", f"{release.label} is not kept on this machine: building its commit again"))
+        artifact = build_on_host(fleet, project, source_of(fleet, project, release.artifact.commit), tell)
+    # The same tree can be several commits: this is the one that they run.
+    about = release.artifact
+    manifest = msgspec.structs.replace(artifact.manifest, commit=about.commit, subject=about.subject, dirty=about.dirty)
+    return Artifact(artifact.tarball, manifest)
+
+
+def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str = "") -> Policy:
+    """How a rollout rolls: what the command line says, else the inventory. Raises: Misuse, where a word is wrong."""
+    plan = fleet.inventory.deploy
+    if pause and not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", pause):
+        raise Misuse(f"--pause: {pause!r} is no number of seconds")
+    if on_failure not in ("", "stop", "rollback"):
+        raise Misuse(f"--on-failure: expected stop or rollback, found {on_failure!r}")
+    return Policy(
+        batch=check_batch(batch, "--batch") if batch else plan.batch,
+        pause=float(pause) if pause else plan.pause,
+        on_failure="rollback" if (on_failure or plan.on_failure) == "rollback" else "stop",
+    )
+
+
+def deploy(
+    fleet: Fleet,
+    get_artifact: Callable[[], Artifact],
+    reach: Reach,
+    policy: Policy,
+    tell: Tell,
+    *,
+    force: bool = False,
+    migrate: bool = True,
+) -> Plan:
+    """Put an artifact live on the app hosts of `reach`.
+
+    Raises:
+        Refused: before anything was changed. Failed: with what each host runs now.
+    """
+    check_reach(fleet, reach)
+    artifact = get_artifact()
+    lines = manifest_lines(artifact)
+    with (
+        holding(fleet, reach, "deploy", tell, version=artifact.label, manifest=lines) as lease,
+        Uploader(artifact) as uploader,
+    ):
+        plan = plan_deploy(fleet.inventory, lease.facts, artifact, datetime.now(UTC), force=force, migrate=migrate)
+        tell_plan(plan, tell)
+        roll_out(fleet, plan, policy, lease, uploader, tell)
+    if plan.idle:
+        tell(Settled("", f"{artifact.label} is live on every host already; --force puts it live again"))
+    return plan
+
+
+def go_back(fleet: Fleet, reach: Reach, policy: Policy, tell: Tell, *, to: str = "") -> Plan:
+    """Put the release before the live one (or `to`) live again on the app hosts of `reach`."""
+    with holding(fleet, reach, "rollback", tell, version=to) as lease:
+        plan = plan_rollback(fleet.inventory, lease.facts, to)
+        tell_plan(plan, tell)
+        roll_out(fleet, plan, policy, lease, None, tell)
+    return plan
+
+
+def restart(fleet: Fleet, reach: Reach, policy: Policy, tell: Tell) -> Plan:
+    """Give the app hosts of `reach` a new instance of what is live, in the other slot."""
+    with holding(fleet, reach, "restart", tell) as lease:
+        plan = plan_restart(fleet.inventory, lease.facts)
+        roll_out(fleet, plan, policy, lease, None, tell)
+    return plan
+
+
+def tell_outlook(fleet: Fleet, source: Source, tell: Tell) -> list[dict[str, object]]:
+    """What a deploy of `source` would do to each app host: the commits and migrations that would go out."""
+    rows: list[dict[str, object]] = []
+    for name, found in look(fleet, Reach().hosts(fleet.inventory), lambda event: None).items():
+        if isinstance(found, Problem):
+            raise found
+        rows.append({"host": name, **_outlook(found, source)})
+    return rows
+
+
+def _outlook(found: Facts, source: Source) -> dict[str, object]:
+    live = found.live_release
+    commits = commits_since(source, live.artifact.commit) if live else None
+    same = live is not None and live.artifact.tree == source.tree
+    return {
+        "from": f"{live.name} {live.label}" if live else "nothing",
+        "to": f"{source.commit[:8]}{', dirty' if source.dirty else ''} {source.subject}",
+        "change": "nothing: it runs this source already" if same else "a new release",
+        "commits": commits,
+        "migrations": migrations_added(source, live.artifact.commit) if live and commits is not None else [],
+        "locked": str(found.lock) if found.lock else "",
+    }

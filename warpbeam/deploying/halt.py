@@ -1,0 +1,46 @@
+"""A halt: an activation is asked to stop, and tells how it ended."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.deploying.activation import Activated
+from warpbeam.event import Settled, Tell
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+from warpbeam.phase import Phase
+
+
+class Undone(msgspec.Struct, frozen=True):
+    """What an activation that failed says of itself."""
+
+    message: str
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How the last activation ended: it failed, or it came to be; neither where it never began."""
+
+    failed: Undone | None = None
+    answer: Activated | None = None
+
+
+class Halt(Phase[Ending], frozen=True):
+    """Ask an activation to stop, and wait for its end; fields as `scripts/halt.sh` tells."""
+
+    script: ClassVar[str] = "halt"
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout")
+    answer: ClassVar[type] = Ending
+    root: str
+    app: str
+
+
+def halt(fleet: Fleet, host: Host, tell: Tell) -> None:
+    """Stop the activation on `host` where it can still be undone, and tell what serves there now."""
+    inventory = fleet.inventory
+    ending = fleet.run(host, Halt(str(inventory.root), inventory.app), tell)
+    if ending.failed is not None:
+        tell(Settled(host.name, ending.failed.message, good=False))
+    elif ending.answer is not None:
+        tell(Settled(host.name, f"runs {ending.answer.release}: it was too late to stop"))

@@ -1,0 +1,231 @@
+"""The deploy lock: on every host of a deploy or on none, a lease that a killed `fab` cannot leave behind for long."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import random
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.error import Held, Misuse, Problem, Refused, Unreachable
+from warpbeam.event import Note, Tell, Warn
+from warpbeam.facts import Facts, Holder
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host, Inventory
+from warpbeam.phase import Phase
+from warpbeam.provisioning.footprint import door
+
+# Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
+LEASE = 90
+RENEW_EVERY = 25.0
+
+PARTS = ("common", "lease", "layout")
+
+
+class Claim(Phase[Facts], frozen=True):
+    """Take the lock (or, without `take`, only look) and gather facts; fields as `scripts/claim.sh` tells."""
+
+    script: ClassVar[str] = "claim"
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    answer: ClassVar[type] = Facts
+    root: str
+    app: str
+    door: str
+    token: str
+    lease: int
+    text: str
+    words: str
+    take: bool
+
+
+class Done(msgspec.Struct, frozen=True):
+    """An answer that says no more than that it is done."""
+
+    done: bool
+
+
+class Unlock(Phase[Done], frozen=True):
+    """Give the lock back if it is ours."""
+
+    script: ClassVar[str] = "unlock"
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease")
+    answer: ClassVar[type] = Done
+    root: str
+    token: str
+
+
+class Renew(Phase[Done], frozen=True):
+    """Make the lock last another LEASE seconds."""
+
+    script: ClassVar[str] = "renew"
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease")
+    answer: ClassVar[type] = Done
+    root: str
+    token: str
+    lease: int
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """Which app hosts a rollout concerns: all that the inventory has (or -H left), but those that are skipped.
+
+    `skip_unreachable` leaves out hosts that do not answer, instead of refusing; `wait` is how many seconds to wait for
+    somebody else's lock.
+    """
+
+    skip: frozenset[str] = frozenset()
+    skip_unreachable: bool = False
+    wait: float = 0
+
+    def hosts(self, inventory: Inventory) -> list[Host]:
+        """The hosts, in the inventory's order. Raises: Misuse, where a name is unknown or none is left."""
+        known = list(inventory.app_hosts)
+        names = {host.name for host in known}
+        if unknown := sorted(self.skip - names):
+            raise Misuse(f"--skip: there is no app host {', '.join(unknown)}", f"there is: {', '.join(sorted(names))}")
+        if not known:
+            raise Misuse(f"{inventory.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
+        left = [host for host in known if host.name not in self.skip]
+        if not left:
+            raise Misuse("--skip: every host is skipped", "leave one")
+        return left
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A lock that we hold, and what each host said when it gave it."""
+
+    token: str
+    holder: Holder
+    facts: Mapping[str, Facts]
+
+
+def look(fleet: Fleet, hosts: Sequence[Host], tell: Tell) -> dict[str, Facts | Problem]:
+    """Every host's facts, without a lock."""
+    return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", None), tell))
+
+
+def check_reach(fleet: Fleet, reach: Reach) -> None:
+    """Ask every app host of `reach` whether a rollout could begin, before minutes go into a build.
+
+    Raises: Refused, where a host cannot be reached or is not set up.
+    """
+    found = look(fleet, reach.hosts(fleet.inventory), _silent)
+    problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
+    if reach.skip_unreachable:
+        problems = {name: problem for name, problem in problems.items() if not isinstance(problem, Unreachable)}
+    if problems:
+        raise _untouched(problems)
+
+
+@contextlib.contextmanager
+def holding(
+    fleet: Fleet,
+    reach: Reach,
+    why: str,
+    tell: Tell,
+    *,
+    version: str = "",
+    manifest: Iterable[bytes] = (),
+) -> Iterator[Lease]:
+    """Hold the lock on all app hosts of `reach`, or raise and hold none; give it back at the end.
+
+    Parameters:
+        why: what it is for, in a word.
+        version: what goes out.
+        manifest: the lines of the artifact's manifest, for the hosts to say which files they lack.
+
+    Raises:
+        Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
+    """
+    token = secrets.token_hex(16)
+    holder = ourselves(why, version)
+    hosts = reach.hosts(fleet.inventory)
+    ended = threading.Event()
+    try:
+        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), list(manifest), tell)
+        hosts = [host for host in hosts if host.name in facts]
+        threading.Thread(target=_renew, args=(fleet, hosts, token, ended), name="renew", daemon=True).start()
+        yield Lease(token, holder, facts)
+        if left_out := [host.name for host in fleet.inventory.app_hosts if host.name not in facts]:
+            tell(Warn("", f"left as they are: {', '.join(left_out)}"))
+    finally:
+        ended.set()
+        _let_go(fleet, hosts, token)
+
+
+def _claim_all(
+    fleet: Fleet, reach: Reach, hosts: list[Host], phase: Claim, body: list[bytes], tell: Tell
+) -> dict[str, Facts]:
+    """The facts of every host whose lock we took; `reach` says how long to wait for locks, and for whom not.
+
+    Raises: Refused, and then we hold none.
+    """
+    until = time.monotonic() + reach.wait
+    while True:
+        results = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, body))
+        problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+        away = {name for name, problem in problems.items() if isinstance(problem, Unreachable)}
+        if reach.skip_unreachable and len(away) < len(hosts):
+            for name in away:
+                tell(Warn("", f"{problems.pop(name).message}: left out"))
+        if not problems:
+            return {name: result for name, result in results.items() if isinstance(result, Facts)}
+        # Whoever waits holds none meanwhile, so that two who wait for each other cannot; jitter, so that they do not
+        # meet again at every try.
+        _let_go(fleet, [host for host in hosts if host.name not in away], phase.token)
+        left = until - time.monotonic()
+        if all(isinstance(problem, Held) for problem in problems.values()) and left > 0:
+            first = next(iter(problems.values()))
+            tell(Note("", f"{first.message}; waiting, {left:.0f} s left"))
+            time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
+            hosts = [host for host in hosts if host.name not in away]
+            continue
+        raise _untouched(problems)
+
+
+def _untouched(problems: Mapping[str, Problem]) -> Refused:
+    """One refusal of what keeps us from every host, when nothing was changed on any."""
+    first = next(iter(problems.values()))
+    others = f" (and {len(problems) - 1} more: {', '.join(list(problems)[1:])})" if len(problems) > 1 else ""
+    kind = type(first) if isinstance(first, Refused) else Refused
+    return kind(f"{first.message}{others}; nothing was changed on any host", first.hint, first.details)
+
+
+def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:
+    """Give back what we hold; a host that does not hear it forgets us when the lease ends."""
+    with contextlib.suppress(Problem):
+        fleet.everywhere(hosts, lambda host: fleet.run(host, Unlock(str(fleet.inventory.root), token), _silent))
+
+
+def ourselves(why: str, version: str) -> Holder:
+    """Who we are, as others are told."""
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Holder(who=f"{getpass.getuser()}@{socket.gethostname()}", why=why, since=since, version=version)
+
+
+def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
+    """The phase that takes the lock for `holder`; without one it only looks."""
+    inventory = fleet.inventory
+    text = msgspec.json.encode(holder).decode() if holder else ""
+    words = str(holder) if holder else ""
+    return Claim(str(inventory.root), inventory.app, door(inventory), token, LEASE, text, words, holder is not None)
+
+
+def _renew(fleet: Fleet, hosts: Sequence[Host], token: str, ended: threading.Event) -> None:
+    """Keep the lease from running out; what fails here is noticed by the next phase, which asks whose it is."""
+    phase = Renew(str(fleet.inventory.root), token, LEASE)
+    while not ended.wait(RENEW_EVERY):
+        for host in hosts:
+            with contextlib.suppress(Problem):
+                fleet.run(host, phase, _silent)
+
+
+def _silent(event: object) -> None:
+    """Tell nobody."""

@@ -1,0 +1,187 @@
+"""A rollout as data: which release goes where, worked out from facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from warpbeam.building.artifact import Artifact
+from warpbeam.deploying.fit import check_fit, check_memory
+from warpbeam.error import Refused
+from warpbeam.event import Note, Tell
+from warpbeam.facts import Facts, Release, about
+from warpbeam.inventory import Host, Inventory
+
+NAME = "%Y%m%dT%H%M%SZ"
+
+
+class HostPlan(msgspec.Struct, frozen=True):
+    """What happens on one host. `upload`: it lacks the release; `activate`: it is not live there yet.
+
+    `label` and `before` are for people; `before_release` is the name of what is live, or empty.
+    """
+
+    host: Host
+    release: str
+    version: str
+    commit: str
+    label: str
+    before: str
+    before_release: str
+    upload: bool
+    activate: bool
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A rollout: `why` is a word for the history; `migrate_on` is the host of the migrations, or None."""
+
+    why: str
+    label: str
+    hosts: tuple[HostPlan, ...]
+    migrate_on: Host | None = None
+    withdraw: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """True when every host has it live already."""
+        return not any(step.activate for step in self.hosts)
+
+
+def plan_deploy(
+    inventory: Inventory,
+    facts: Mapping[str, Facts],
+    artifact: Artifact,
+    now: datetime,
+    *,
+    force: bool,
+    migrate: bool,
+) -> Plan:
+    """How `artifact` goes out. Pure.
+
+    Parameters:
+        now: UTC; the release's name, unless a host has a newer one (a clock may have been ahead).
+        force: put it live again where it is live already.
+
+    Raises:
+        Refused: a host cannot run it, or has no room for it.
+    """
+    for name, have in facts.items():
+        check_fit(name, have, artifact)
+        if inventory.deploy.strategy == "blue-green":
+            check_memory(name, have)
+    same = {name: _live_of(have, artifact) for name, have in facts.items()}
+    # A host that was left out of an earlier, broken deploy gets the name that the others have.
+    names = {found for found in same.values() if found}
+    newest = max((release.name for have in facts.values() for release in have.releases), default="")
+    fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
+    shared = max(names, default="")
+    steps = []
+    hosts = [host for host in inventory.app_hosts if host.name in facts]
+    for host in hosts:
+        have = facts[host.name]
+        live = have.live_release
+        release = fresh
+        if shared and not force and (same[host.name] == shared or _may_take(have, shared, artifact)):
+            release = shared
+        going = Release(release, "new", about(artifact))
+        activate = force or live is None or live.name != release
+        steps.append(_step(host, have, going, upload=have.find(release) is None, activate=activate))
+    runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
+    target = next((host for host in hosts if host == inventory.migrate_host), hosts[0]) if runs else None
+    return Plan("deploy", artifact.label, tuple(steps), migrate_on=target)
+
+
+def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, activate: bool = True) -> HostPlan:
+    live = have.live_release
+    return HostPlan(
+        host=host,
+        release=going.name,
+        version=going.artifact.version,
+        commit=going.artifact.commit,
+        label=going.label,
+        before=f"{live.name} {live.label}" if live else "nothing",
+        before_release=live.name if live else "",
+        upload=upload,
+        activate=activate,
+    )
+
+
+def _live_of(have: Facts, artifact: Artifact) -> str:
+    live = have.live_release
+    return live.name if live is not None and live.artifact.sha256 == artifact.manifest.sha256 else ""
+
+
+def _may_take(have: Facts, name: str, artifact: Artifact) -> bool:
+    """Whether a host may get a release of that name: it sorts after all it has, or is there with the same content."""
+    there = have.find(name)
+    if there is not None:
+        # Also one that failed here: the same command again is asked to try.
+        return there.artifact.sha256 == artifact.manifest.sha256
+    return all(release.name < name for release in have.releases)
+
+
+def _after(name: str) -> str:
+    return (datetime.strptime(name, NAME).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(NAME)
+
+
+def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> Plan:
+    """How every host goes back to the release before its live one, or to `to` (its name, or a version or commit). Pure.
+
+    Raises:
+        Refused: a host has none to go to, or hosts would go to different ones and no `to` was given.
+    """
+    targets: dict[str, str] = {}
+    for name, have in facts.items():
+        target = _named(have, to, name) if to else have.previous
+        if not target:
+            raise Refused(
+                f"{name}: there is no release to go back to",
+                f"`fab ENV releases` shows what there is; `--skip {name}` leaves this host as it is",
+            )
+        targets[name] = target
+    if len(set(targets.values())) > 1:
+        told = ", ".join(f"{name} to {target}" for name, target in targets.items())
+        raise Refused(f"hosts would go back to different releases: {told}", "say which one with --to")
+    steps = []
+    for host in inventory.app_hosts:
+        if host.name not in targets:
+            continue
+        have = facts[host.name]
+        release = have.find(targets[host.name])
+        assert release is not None  # noqa: S101 (taken from its own list)
+        steps.append(_step(host, have, release, activate=have.live_release != release))
+    return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
+
+
+def _named(have: Facts, to: str, host: str) -> str:
+    fits = [
+        release
+        for release in have.releases
+        if to in (release.name, release.artifact.version) or (len(to) >= 7 and release.artifact.commit.startswith(to))
+    ]
+    if not fits:
+        known = ", ".join(release.name for release in have.releases) or "none"
+        raise Refused(f"{host}: there is no release {to!r}", f"it has: {known}")
+    # A version or commit may have been deployed more than once: what has been live is meant, not what never was.
+    return next((release for release in reversed(fits) if release.mark in ("healthy", "withdrawn")), fits[-1]).name
+
+
+def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
+    """How every host gets a new instance of what is live. Pure. Raises: Refused, where nothing is live."""
+    steps = []
+    for host in (host for host in inventory.app_hosts if host.name in facts):
+        live = facts[host.name].live_release
+        if live is None:
+            raise Refused(f"{host.name}: nothing is live", "deploy first")
+        steps.append(_step(host, facts[host.name], live))
+    return Plan("restart", steps[0].label, tuple(steps))
+
+
+def tell_plan(plan: Plan, tell: Tell) -> None:
+    """One line a host: from what to what."""
+    for step in plan.hosts:
+        where = f"to {step.release} {step.label}"
+        text = f"{plan.why}: {step.before} {where}" if step.activate else f"stays on {step.release} {step.label}"
+        tell(Note(step.host.name, text))

@@ -1,0 +1,279 @@
+"""Performing a plan: upload everywhere, migrate once, activate batch by batch, finish everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar, Literal
+
+import msgspec
+
+from warpbeam.deploying.activation import Activated, activate
+from warpbeam.deploying.batch import batches
+from warpbeam.deploying.halt import halt
+from warpbeam.deploying.lease import LEASE, PARTS, Lease
+from warpbeam.deploying.plan import HostPlan, Plan
+from warpbeam.deploying.upload import Uploader
+from warpbeam.error import Failed, Lost, Problem
+from warpbeam.event import Note, Settled, Tell, Warn
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+from warpbeam.phase import Phase
+from warpbeam.provisioning.footprint import door
+from warpbeam.running.node import ask_state
+
+
+class Migrated(msgspec.Struct, frozen=True):
+    """The migrations' exit status."""
+
+    status: int
+
+
+class Migrate(Phase[Migrated], frozen=True):
+    """Run the migrations of a release, before any switch."""
+
+    script: ClassVar[str] = "migrate"
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    answer: ClassVar[type] = Migrated
+    root: str
+    app: str
+    door: str
+    token: str
+    lease: int
+    release: str
+    expression: str
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The releases that were removed."""
+
+    pruned: tuple[str, ...]
+
+
+class Finish(Phase[Finished], frozen=True):
+    """Prune, write the history, give the lock back."""
+
+    script: ClassVar[str] = "finish"
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    answer: ClassVar[type] = Finished
+    root: str
+    app: str
+    token: str
+    lease: int
+    keep: int
+    entry: str
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How a rollout goes from host to host.
+
+    `batch` says how many change at once (see `warpbeam.deploying.batch`); `pause` seconds lie between two batches,
+    after which those that have changed must still be healthy; `on_failure` is whether hosts that have changed stay so
+    or go back.
+    """
+
+    batch: str
+    pause: float = 0
+    on_failure: Literal["stop", "rollback"] = "stop"
+
+
+class Rolled(msgspec.Struct):
+    """How far a roll has come: hosts by what they run now."""
+
+    done: list[str] = []
+    failed: dict[str, Problem] = {}
+    brought_back: list[str] = []
+
+
+def roll_out(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: Uploader | None, tell: Tell) -> None:
+    """Perform `plan` under `lease`: upload everywhere, migrate once, activate batch by batch, finish everywhere.
+
+    Raises:
+        Failed: a host failed; its message says what each host runs now.
+        Lost: a host stopped answering in the middle of its activation.
+    """
+    began = datetime.now(UTC)
+    steps = {step.host.name: step for step in plan.hosts}
+    lacking = [step.host for step in plan.hosts if step.upload]
+    if lacking:
+        assert uploader is not None  # noqa: S101 (only a deploy uploads)
+        _upload(fleet, lacking, steps, lease, uploader, tell)
+    if plan.migrate_on is not None:
+        _migrate(fleet, plan, steps, lease, tell)
+    for step in plan.hosts:
+        if not step.activate:
+            tell(Settled(step.host.name, f"runs {step.release} {step.label} already"))
+    rolled = _roll(fleet, plan, policy, lease, tell)
+    if rolled.failed and policy.on_failure == "rollback":
+        _bring_back(fleet, steps, rolled, lease, tell)
+
+    def finish(host: Host) -> Finished:
+        entry = _entry(plan, steps[host.name], rolled, began, lease)
+        return fleet.run(host, _finish(fleet, lease, entry), tell)
+
+    finished = fleet.everywhere([step.host for step in plan.hosts], finish)
+    if rolled.failed:
+        raise _stopped(plan, rolled) from None
+    for ending in finished.values():
+        if isinstance(ending, Problem):
+            text = f"{ending.message}; the new release serves on every host, only the clean-up failed"
+            raise Failed(text, ending.hint, ending.details)
+
+
+def _roll(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, tell: Tell) -> Rolled:
+    """Activate batch by batch, until a host fails."""
+    rolled = Rolled()
+    steps = {step.host.name: step for step in plan.hosts}
+
+    def one(host: Host) -> Activated:
+        result = activate(fleet, host, steps[host.name].release, lease, tell, withdraw=plan.withdraw)
+        _tell_activated(fleet, steps[host.name], result, tell)
+        return result
+
+    todo = [step.host for step in plan.hosts if step.activate]
+    for index, batch in enumerate(batches(todo, policy.batch)):
+        if index and policy.pause:
+            _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, tell)
+            if rolled.failed:
+                break
+        try:
+            results = fleet.everywhere(batch, one)
+        except KeyboardInterrupt:
+            tell(Note("", "stopping; Ctrl-C again leaves that to the hosts"))
+            fleet.everywhere(batch, lambda host: halt(fleet, host, tell))
+            raise
+        for name, result in results.items():
+            if isinstance(result, Problem):
+                rolled.failed[name] = result
+            else:
+                rolled.done.append(name)
+        if rolled.failed:
+            break
+    return rolled
+
+
+def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell) -> None:
+    was = f"was {step.before}" if step.before_release else "the first here"
+    tell(Settled(step.host.name, f"runs {step.release} {step.label} ({was}), slot {result.slot}"))
+    if result.cut:
+        what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
+        # Not "cut": an app that stops in good order may still have finished what ran on them.
+        drained = f"after {fleet.inventory.deploy.drain:g} s of draining"
+        tell(Warn(step.host.name, f"{what} still open {drained}, when the old instance was stopped"))
+
+
+def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, tell: Tell) -> None:
+    """Wait, then look whether the hosts that have changed are still healthy."""
+    tell(Note("", f"waiting {seconds:g} s before the next hosts"))
+    time.sleep(seconds)
+    for name, state in fleet.everywhere(hosts, lambda host: fleet.run(host, ask_state(fleet), tell)).items():
+        if isinstance(state, Problem):
+            rolled.failed[name] = state
+        elif not state.well:
+            text = f"{name}: after {seconds:g} s it is no longer healthy: {state.health or 'nothing is live'}"
+            rolled.failed[name] = Failed(text, f"`fab {fleet.inventory.name} logs -H {name}` shows what it says")
+
+
+def _bring_back(fleet: Fleet, steps: Mapping[str, HostPlan], rolled: Rolled, lease: Lease, tell: Tell) -> None:
+    """Put what was live before live again on the hosts that have changed."""
+    back = [steps[name].host for name in rolled.done if steps[name].before_release]
+
+    def one(host: Host) -> Activated:
+        return activate(fleet, host, steps[host.name].before_release, lease, tell, withdraw=True)
+
+    for name, result in fleet.everywhere(back, one).items():
+        rolled.done.remove(name)
+        if isinstance(result, Problem):
+            rolled.failed[name] = result
+        else:
+            rolled.brought_back.append(name)
+            tell(Settled(name, f"runs {steps[name].before} again", good=False))
+
+
+def _upload(
+    fleet: Fleet,
+    hosts: Sequence[Host],
+    steps: Mapping[str, HostPlan],
+    lease: Lease,
+    uploader: Uploader,
+    tell: Tell,
+) -> None:
+    def one(host: Host) -> object:
+        facts = lease.facts[host.name]
+        return uploader.upload(fleet, host, lease.token, steps[host.name].release, facts.base, facts.lacks, tell)
+
+    results = fleet.everywhere(hosts, one)
+    problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+    if problems:
+        first = next(iter(problems.values()))
+        raise Failed(f"{first.message}; nothing was switched on any host", first.hint, first.details)
+
+
+def _migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], lease: Lease, tell: Tell) -> None:
+    host, inventory = plan.migrate_on, fleet.inventory
+    assert host is not None and inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)
+    phase = Migrate(
+        str(inventory.root),
+        inventory.app,
+        door(inventory),
+        lease.token,
+        LEASE,
+        steps[host.name].release,
+        inventory.deploy.migrate,
+    )
+    fleet.run(host, phase, tell)
+
+
+def _finish(fleet: Fleet, lease: Lease, entry: str) -> Finish:
+    inventory = fleet.inventory
+    return Finish(str(inventory.root), inventory.app, lease.token, LEASE, inventory.deploy.keep, entry)
+
+
+def _entry(plan: Plan, step: HostPlan, rolled: Rolled, began: datetime, lease: Lease) -> str:
+    """The host's line of history; empty where nothing happened to it."""
+    name = step.host.name
+    outcomes = {
+        "failed": name in rolled.failed,
+        "brought back": name in rolled.brought_back,
+        "done": name in rolled.done,
+    }
+    outcome = next((word for word, so in outcomes.items() if so), "")
+    if not outcome:
+        return ""
+    return msgspec.json.encode(
+        {
+            "at": began.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "what": plan.why,
+            "outcome": outcome,
+            "release": step.release,
+            "version": step.version,
+            "commit": step.commit,
+            "before": step.before_release,
+            "who": lease.holder.who,
+            "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
+            "problem": rolled.failed[name].message if name in rolled.failed else "",
+        }
+    ).decode()
+
+
+def _stopped(plan: Plan, rolled: Rolled) -> Problem:
+    """One problem of all that failed, which says what every host runs now."""
+    touched = {*rolled.done, *rolled.failed, *rolled.brought_back}
+    untouched = [step.host.name for step in plan.hosts if step.activate and step.host.name not in touched]
+    problems = list(rolled.failed.values())
+    states = [problem.message for problem in problems]
+    if rolled.done:
+        states.append(f"{_names(rolled.done)} {'runs' if len(rolled.done) == 1 else 'run'} {plan.label} already")
+    if rolled.brought_back:
+        verb = "was" if len(rolled.brought_back) == 1 else "were"
+        states.append(f"{_names(rolled.brought_back)} {verb} brought back to what ran before")
+    if untouched:
+        states.append(f"{_names(untouched)} {'was' if len(untouched) == 1 else 'were'} not touched")
+    kind = Lost if all(isinstance(problem, Lost) for problem in problems) else Failed
+    details = tuple(line for problem in problems for line in problem.details)
+    return kind("; ".join(states), problems[0].hint, details)
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names)

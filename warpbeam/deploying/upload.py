@@ -1,0 +1,125 @@
+"""Bringing a release to a host: only the files that it lacks, compressed once for all hosts that lack the same."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.building.artifact import PIECE, Artifact, regular_files
+from warpbeam.deploying.lease import LEASE, PARTS
+from warpbeam.event import Progress, Tell
+from warpbeam.facts import about
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+from warpbeam.phase import Phase
+
+
+class Uploaded(msgspec.Struct, frozen=True):
+    """How many files the release has; every one was verified."""
+
+    files: int
+
+
+class Upload(Phase[Uploaded], frozen=True):
+    """Make a complete release; fields as `scripts/upload.sh` tells."""
+
+    script: ClassVar[str] = "upload"
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    answer: ClassVar[type] = Uploaded
+    root: str
+    app: str
+    token: str
+    lease: int
+    release: str
+    base: str
+    artifact: str
+
+
+def manifest_lines(artifact: Artifact) -> Iterator[bytes]:
+    """The artifact's regular files as the host compares and verifies them: `MODE SHA256  PATH`."""
+    for item in regular_files(artifact):
+        yield f"{item.mode} {item.sha256}  {item.path}\n".encode()
+
+
+class Uploader:
+    """One artifact on its way to many hosts. `close` removes its temporary files."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self._streams: dict[tuple[int, ...], Path] = {}
+        self._guard = Lock()
+        self._scratch = ExitStack()
+
+    def __enter__(self) -> Uploader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._scratch.close()
+
+    def upload(
+        self,
+        fleet: Fleet,
+        host: Host,
+        token: str,
+        release: str,
+        base: str,
+        lacks: tuple[int, ...],
+        tell: Tell,
+    ) -> Uploaded:
+        """Make `release` complete on `host`, which has everything but `lacks` in its release `base`.
+
+        Raises what `phase.run` raises; nothing of a failed upload stays.
+        """
+        inventory = fleet.inventory
+        phase = Upload(
+            root=str(inventory.root),
+            app=inventory.app,
+            token=token,
+            lease=LEASE,
+            release=release,
+            base=base,
+            artifact=msgspec.json.encode(about(self.artifact)).decode(),
+        )
+        file = self._stream(lacks)
+        return fleet.run(host, phase, tell, _pieces(file, host.name, tell))
+
+    def _stream(self, lacks: tuple[int, ...]) -> Path:
+        """A gzip'd tar file of what is lacking; the artifact itself when that is everything."""
+        files = regular_files(self.artifact)
+        if len(lacks) == len(files):
+            return self.artifact.tarball
+        with self._guard:
+            if lacks not in self._streams:
+                self._streams[lacks] = self._pack({files[index].path for index in lacks})
+            return self._streams[lacks]
+
+    def _pack(self, wanted: set[str]) -> Path:
+        scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="warpbeam-")))
+        packed = scratch / "delta.tar.gz"
+        with (
+            tarfile.open(self.artifact.tarball, "r|gz") as source,
+            tarfile.open(packed, "w:gz", compresslevel=6) as target,
+        ):
+            for member in source:
+                name = member.name.removeprefix("./")
+                # Links weigh nothing, so all of them go.
+                if member.issym() or (member.isfile() and name in wanted):
+                    target.addfile(member, source.extractfile(member) if member.isfile() else None)
+        return packed
+
+
+def _pieces(file: Path, host: str, tell: Tell) -> Iterator[bytes]:
+    total = file.stat().st_size
+    done = 0
+    with file.open("rb") as opened:
+        while piece := opened.read(PIECE):
+            yield piece
+            done += len(piece)
+            tell(Progress(host, "upload", done, total))

@@ -1,0 +1,1 @@
+"""What a host should have, what it has, and making it so."""

@@ -1,0 +1,271 @@
+"""Everything that Warpbeam keeps on a host besides releases: users, directories, files, units; as data."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from warpbeam.inventory import SLOTS, Host, Inventory, Slot
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+
+# A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
+DOOR_VERSION = "4"
+SUDO_VERBS = (
+    "version",
+    "status",
+    "reconcile",
+    "start",
+    "stop",
+    "switch",
+    "drain",
+    "undrain",
+    "activate",
+    "maintenance",
+    "migrate",
+    "logs",
+    "console",
+    "rpc",
+    "well",
+    "eval",
+)
+# Answers with the maintenance page of whichever app it is; owns nothing.
+PAGE_USER = "warpbeam-page"
+# The VM reads an expression from standard input and prints its value, so that it stands in no argument list.
+READ_AND_EVALUATE = (
+    "IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"
+)
+
+# The same, and fails unless the value is true; on failure the last line is what it was.
+READ_AND_REQUIRE = (
+    "value = IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0); "
+    "if value != true, do: (IO.puts(inspect(value)); exit(:unwell))"
+)
+
+
+class User(msgspec.Struct, frozen=True):
+    """A user with a group of its own name; `login` is whether it may log in."""
+
+    name: str
+    home: str
+    login: bool
+
+
+class Directory(msgspec.Struct, frozen=True):
+    """A directory. What lies below another user's directory is made as that user, never as root."""
+
+    path: str
+    mode: str
+    owner: str
+    group: str
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file and its whole content. `secret`: its content must not be shown."""
+
+    path: str
+    content: str
+    mode: str = "644"
+    owner: str = "root"
+    group: str = "root"
+    secret: bool = False
+    # What must happen when it changes: nothing, systemd reads its units again, or the app is restarted (by a person).
+    needs: str = ""
+
+
+class Footprint(msgspec.Struct, frozen=True):
+    """What one host should have. `units` are enabled."""
+
+    users: tuple[User, ...]
+    directories: tuple[Directory, ...]
+    files: tuple[File, ...]
+    units: tuple[str, ...]
+
+
+def etc(inventory: Inventory) -> str:
+    """Where the app's settings are; root's alone."""
+    return f"/etc/{inventory.org}/{inventory.app}"
+
+
+def door(inventory: Inventory) -> str:
+    """The path of the app's root door."""
+    return f"/usr/lib/warpbeam/{inventory.app}/door"
+
+
+def footprint(
+    inventory: Inventory,
+    host: Host,
+    secrets: dict[str, str],
+    cookie: str,
+    deploy_keys: tuple[str, ...],
+) -> Footprint:
+    """What `host` should have, by its roles."""
+    users = inventory.users
+    home = f"/home/{users.deploy}"
+    root = str(inventory.root)
+    people = [User(users.deploy, home, login=True)]
+    directories = [Directory(f"/opt/{inventory.org}", "755", "root", "root")]
+    files: list[File] = []
+    units: list[str] = []
+    is_app = "app" in host.roles
+    group = inventory.app_user if is_app else users.deploy
+    if is_app:
+        people.append(User(inventory.app_user, f"/var/lib/{inventory.app}", login=False))
+        people.append(User(PAGE_USER, "/nonexistent", login=False))
+        files += _app_files(inventory, secrets, cookie)
+        units.append(f"{inventory.app}.service")
+        directories += [
+            Directory(f"/etc/{inventory.org}", "755", "root", "root"),
+            Directory(etc(inventory), "700", "root", "root"),
+            Directory("/usr/lib/warpbeam", "755", "root", "root"),
+            Directory(f"/usr/lib/warpbeam/{inventory.app}", "755", "root", "root"),
+        ]
+    # The group is the app's, so that it can read releases; 2: what deploy makes inside keeps that group.
+    directories.append(Directory(root, "2750", users.deploy, group))
+    if is_app:
+        directories += [
+            Directory(f"{root}/releases", "2750", users.deploy, group),
+            Directory(f"{root}/slots", "2750", users.deploy, group),
+            Directory(f"{root}/activation", "2700", users.deploy, group),
+        ]
+    if "build" in host.roles:
+        directories.append(Directory(f"{root}/build", "2700", users.deploy, group))
+    if deploy_keys:
+        directories.append(Directory(f"{home}/.ssh", "700", users.deploy, users.deploy))
+        keys = "".join(f"{key}\n" for key in deploy_keys)
+        files.append(
+            File(f"{home}/.ssh/authorized_keys", keys, "600", users.deploy, users.deploy),
+        )
+    return Footprint(tuple(people), tuple(directories), tuple(files), tuple(units))
+
+
+def _app_files(inventory: Inventory, secrets: dict[str, str], cookie: str) -> list[File]:
+    where, app = etc(inventory), inventory.app
+    plain = [(name, systemd_quoted(value)) for name, value in _own_variables(inventory).items()]
+    hidden = [(name, systemd_quoted(value)) for name, value in secrets.items()]
+    service = render("service.j2", inventory)
+    properties = [line for line in service.splitlines() if line and not line.startswith("#")]
+
+    def setting(name: str, title: str, variables: list[tuple[str, str]], *, secret: bool = False) -> File:
+        text = render("variables.env.j2", inventory, title=title, variables=variables)
+        return File(f"{where}/{name}", text, "600", secret=secret, needs="restart")
+
+    responder = f"/usr/lib/warpbeam/{app}/maintenance"
+    files = [
+        setting("app.env", f"Variables of {app}.", plain),
+        setting("secrets.env", f"Secrets of {app}.", hidden, secret=True),
+        setting("cookie.env", f"The cookie of {app}'s nodes.", [("RELEASE_COOKIE", cookie)], secret=True),
+        File(f"{where}/eval.env", render("eval.env.j2", inventory), "600"),
+        File(door(inventory), render("door.j2", inventory, service_properties=properties), "755"),
+        File(f"/etc/sudoers.d/warpbeam-{app}", render("sudoers.j2", inventory), "440", needs="visudo"),
+        File(
+            f"/lib/systemd/system/{app}@.service",
+            render("slot.service.j2", inventory, service=service),
+            needs="daemon-reload restart",
+        ),
+        File(f"/lib/systemd/system/{app}.service", render("app.service.j2", inventory), needs="daemon-reload"),
+        File(
+            f"/lib/systemd/system/{app}-activate.service",
+            render("activate.service.j2", inventory),
+            needs="daemon-reload",
+        ),
+    ]
+    for slot in SLOTS:
+        files.append(
+            File(
+                f"{where}/slot-{slot}.env",
+                render("slot.env.j2", inventory, slot=slot),
+                "600",
+                needs="restart",
+            )
+        )
+    files += [
+        File(responder, render("maintenance.sh.j2", inventory), "755"),
+        *(
+            File(
+                f"/lib/systemd/system/{app}-maintenance{suffix}",
+                render(template, inventory, responder=responder, page_user=PAGE_USER),
+                needs="daemon-reload",
+            )
+            for suffix, template in ((".socket", "maintenance.socket.j2"), ("@.service", "maintenance.service.j2"))
+        ),
+        *redirect_files(inventory),
+    ]
+    return files
+
+
+def _own_variables(inventory: Inventory) -> dict[str, str]:
+    return {"LANG": "C.UTF-8", "MIX_ENV": inventory.build.mix_env, **inventory.env}
+
+
+def redirect_files(inventory: Inventory) -> tuple[File, ...]:
+    """The app's nftables tables: for when slot a or slot b is live, and for when maintenance is on."""
+    return tuple(_redirect_file(inventory, where) for where in (*SLOTS, "maintenance"))
+
+
+def _redirect_file(inventory: Inventory, where: Slot | Literal["maintenance"]) -> File:
+    if where == "maintenance":
+        what, to = "the maintenance page", inventory.http.maintenance
+    else:
+        what, to = f"slot {where}", inventory.port(where)
+    text = render("redirect.nft.j2", inventory, what=what, to=to)
+    return File(f"{etc(inventory)}/redirect-{where}.nft", text, "600", needs="nft")
+
+
+def systemd_quoted(value: str) -> str:
+    """A value of an EnvironmentFile, byte for byte, in double quotes (`systemd.exec(5)`, EnvironmentFile=).
+
+    Inside them systemd takes a backslash as an escape before these four only; newlines stand as they are.
+    """
+    for character in '\\"`$':
+        value = value.replace(character, "\\" + character)
+    return f'"{value}"'
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Bash has ${#name}.
+        comment_start_string="<#",
+        comment_end_string="#>",
+        autoescape=False,  # noqa: S701 (no HTML; every value is validated by the inventory's types)
+    )
+
+
+def render(template: str, inventory: Inventory, **more: Any) -> str:
+    """The text of a template for this environment."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            org=inventory.org,
+            app=inventory.app,
+            release_name=inventory.release_name,
+            deploy_user=inventory.users.deploy,
+            app_user=inventory.app_user,
+            root=str(inventory.root),
+            etc=etc(inventory),
+            door=door(inventory),
+            door_version=DOOR_VERSION,
+            door_verbs=SUDO_VERBS,
+            sudo_verbs=SUDO_VERBS,
+            read_and_evaluate=READ_AND_EVALUATE,
+            read_and_require=READ_AND_REQUIRE,
+            public_port=inventory.http.port,
+            maintenance_port=inventory.http.maintenance,
+            port={slot: inventory.port(slot) for slot in SLOTS},
+            dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
+            # The VM's own drain, and five seconds for it to notice.
+            stop_seconds=int(inventory.deploy.drain) + 5,
+            **more,
+        )
+    )

@@ -1,0 +1,1 @@
+"""Reading an inventory: YAML, types, and every message for what cannot be."""

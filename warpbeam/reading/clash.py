@@ -1,0 +1,165 @@
+"""What in an inventory cannot both be, though each value by itself is well-formed."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from warpbeam.reading import reserved
+from warpbeam.reading.marks import Key
+
+if TYPE_CHECKING:
+    from warpbeam.inventory import Inventory
+
+_SSH_PORT = 22
+
+
+class Clash(NamedTuple):
+    """What cannot be and what to do; `keys` are the places that may have caused it, the likeliest first."""
+
+    message: str
+    hint: str
+    keys: tuple[Key, ...]
+
+
+def clashes(inventory: Inventory) -> Iterator[Clash]:
+    """Every clash of `inventory`, as its file gave it, from the names to the variables."""
+    yield from _names(inventory)
+    yield from _users(inventory)
+    yield from _roles(inventory)
+    yield from _machines(inventory)
+    yield from _ports(inventory)
+    yield from _health(inventory)
+    yield from _variables(inventory)
+
+
+def _clash(message: str, hint: str, *keys: Key) -> Clash:
+    return Clash(message, hint, keys)
+
+
+def _names(inventory: Inventory) -> Iterator[Clash]:
+    app, org = inventory.app, inventory.org
+    if app in reserved.APPS:
+        message = f'expected a name of the app\'s own, found "{app}", which the operating system uses'
+        free = f"{org.replace('-', '_')}_{app}"
+        yield _clash(message, f"call it {free}, and set `release` to what Mix calls it", ("app",))
+    if org in reserved.ORGS:
+        message = f'expected a name that is free in /etc, found "{org}", which the operating system uses'
+        yield _clash(message, "add something to it", ("org",))
+
+
+def _users(inventory: Inventory) -> Iterator[Clash]:
+    users = inventory.users
+    app = ("users", "app") if users.app else ("app",)
+    deploy, admin = ("users", "deploy"), ("users", "admin")
+    for name, user, key in (("app", inventory.app_user, app), ("deploy", users.deploy, deploy)):
+        if user in reserved.USERS:
+            message = f'expected a user of Warpbeam\'s own, found "{user}", which the operating system uses'
+            yield _clash(message, f"set users.{name} to another name", key)
+    if inventory.app_user == users.deploy:
+        message = f'expected a user other than users.deploy, found "{users.deploy}" for both'
+        hint = "the app could otherwise write its own code: set users.app to another name"
+        yield _clash(message, hint, app)
+    if inventory.app_user == users.admin:
+        message = f'expected a user other than users.admin, found "{users.admin}" for both'
+        yield _clash(message, "the app could otherwise become root: set users.app to another name", app)
+    if users.deploy == users.admin:
+        message = f'expected a user other than users.admin, found "{users.admin}" for both'
+        hint = "whoever deploys could otherwise become root: `setup` makes the deploy user, so name a new one"
+        yield _clash(message, hint, deploy, admin)
+
+
+def _roles(inventory: Inventory) -> Iterator[Clash]:
+    for name, host in inventory.hosts.items():
+        key = ("hosts", name, "roles")
+        if twice := next((role for role in host.roles if host.roles.count(role) > 1), None):
+            yield _clash(f'expected each role once, found "{twice}" twice', "keep one", key)
+        if "migrate" in host.roles and "app" not in host.roles:
+            message = 'expected "app" beside "migrate", found it missing'
+            hint = "migrations run from the app's release: choose a host with role app"
+            yield _clash(message, hint, key)
+    migrate = [name for name, host in inventory.hosts.items() if "migrate" in host.roles]
+    if len(migrate) > 1:
+        message = f'expected one host with role "migrate", found {" and ".join(migrate)}'
+        hint = "keep it on one; where none has it, it is the first with role app"
+        yield _clash(message, hint, ("hosts", migrate[1], "roles"))
+    if not any("app" in host.roles for host in inventory.hosts.values()):
+        found = ", ".join(inventory.hosts) or "no host at all"
+        message = f'expected at least one host with role "app", found {found}'
+        yield _clash(message, "a host without `roles` has role app", ("hosts",))
+
+
+def _machines(inventory: Inventory) -> Iterator[Clash]:
+    seen: dict[tuple[str, int], str] = {}
+    for name, host in inventory.hosts.items():
+        key = ("hosts", name, "address")
+        if host.address and ":" in host.address and not _is_ipv6(host.address):
+            message = f'expected a host name or an IP address, found "{host.address}"'
+            yield _clash(message, "a port has a key of its own: `port`", key)
+        address, port = (host.address or name).lower(), host.port or _SSH_PORT
+        if (address, port) in seen:
+            both = f"{seen[address, port]} and as {name}"
+            message = f"expected a machine once, found {address} port {port} as {both}"
+            hint = "one host can have several roles: roles: [app, build]"
+            yield _clash(message, hint, key, ("hosts", name))
+        seen.setdefault((address, port), name)
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def _ports(inventory: Inventory) -> Iterator[Clash]:
+    http = inventory.http
+    parts: dict[Key, tuple[int, ...]] = {
+        ("http", "port"): (http.port,),
+        ("http", "slots"): http.slots,
+        ("http", "distribution"): http.distribution,
+        ("http", "maintenance"): (http.maintenance,),
+    }
+    taken: dict[int, Key] = {}
+    for key, ports in parts.items():
+        for port in ports:
+            if port in taken:
+                first = ".".join(taken[port])
+                uses = f"{first} and {'.'.join(key)}" if taken[port] != key else f"both of {first}"
+                message = f"expected a port for each use, found {port} for {uses}"
+                yield _clash(message, "choose another port for one of them", key, taken[port])
+            taken.setdefault(port, key)
+    for name, host in inventory.hosts.items():
+        ssh = host.port or _SSH_PORT
+        if ssh in taken:
+            uses = f"{'.'.join(taken[ssh])} and ssh to {name}"
+            message = f"expected a port for each use, found {ssh} for {uses}"
+            hint = "the firewall would lock you out: choose another port for one of them"
+            yield _clash(message, hint, ("hosts", name, "port"), taken[ssh])
+
+
+def _health(inventory: Inventory) -> Iterator[Clash]:
+    health = inventory.health
+    for name, value in (("interval", health.interval), ("timeout", health.timeout)):
+        if value > health.deadline:
+            limit = f"health.deadline ({health.deadline:g} s)"
+            message = f"expected health.{name} to be at most {limit}, found {value:g} s"
+            hint = f"shorten health.{name}, or raise health.deadline"
+            yield _clash(message, hint, ("health", name), ("health", "deadline"))
+
+
+def _variables(inventory: Inventory) -> Iterator[Clash]:
+    for part, names in (("env", [*inventory.env]), ("secrets", [*inventory.secrets])):
+        for name in names:
+            if owner := reserved.variable_owner(name):
+                message = f"expected a variable of the app's own, found one that is not: {owner}"
+                yield _clash(message, "remove it", (part, name))
+    for name in inventory.secrets:
+        if name in inventory.env:
+            message = "expected a variable under env or under secrets, found it under both"
+            yield _clash(message, "remove one of them", ("secrets", name))
+    if "MIX_ENV" in inventory.build.env:
+        message = "expected a variable of the build's own, found what build.mix_env says"
+        yield _clash(message, "set build.mix_env instead", ("build", "env", "MIX_ENV"))

@@ -1,0 +1,1 @@
+"""What is live: telling of it, talking to it, starting and stopping it, leading the public port to it."""

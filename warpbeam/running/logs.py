@@ -1,0 +1,81 @@
+"""The app's journal, of all hosts at once."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+
+from warpbeam.error import Misuse, Problem, Refused
+from warpbeam.event import Tell, Warn
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+from warpbeam.running.node import converse, logs_input
+
+# Before every line that has a time of its own.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def show_logs(
+    fleet: Fleet,
+    show: Callable[[str, bytes], None],
+    tell: Tell,
+    *,
+    follow: bool = False,
+    lines: str = "",
+    since: str = "",
+    grep: str = "",
+    slot: str = "",
+) -> None:
+    """Show journal lines of every app host: those of all hosts by time, or with `follow` as they come.
+
+    Raises:
+        Misuse: a value cannot be one.
+        Refused: a host's journal cannot be read; the others' was shown.
+    """
+    if lines and not (lines.isdigit() and len(lines) <= 6):
+        raise Misuse(f"--lines {lines}: expected a number of lines")
+    count = int(lines) if lines else None if since else 100
+    text = logs_input(count, since, grep, slot, follow=follow)
+    hosts = list(fleet.inventory.app_hosts)
+    heard: dict[str, list[bytes]] = {host.name: [] for host in hosts}
+
+    def one(host: Host) -> None:
+        complaints: list[bytes] = []
+        hear = functools.partial(show, host.name) if follow else heard[host.name].append
+        try:
+            status = converse(fleet, host, "logs", text, hear, complaints.append, follow=follow)
+            said = b"".join(complaints).decode("utf-8", "replace").strip()
+            # journalctl says 1 when a pattern matched nothing, and when something is wrong: then it says what.
+            if status != 0 and (said or status != 1):
+                raise Refused(f"{host.name}: its journal cannot be read: {said or f'status {status}'}")
+        except Problem as problem:
+            if follow:
+                # The others' go on, so this would not be seen before their end.
+                tell(Warn(host.name, problem.message))
+            raise
+
+    fleet.jobs = max(fleet.jobs, len(hosts)) if follow else fleet.jobs
+    results = fleet.everywhere(hosts, one)
+    for name, line in by_time({name: b"".join(pieces).splitlines() for name, pieces in heard.items()}):
+        show(name, line + b"\n")
+    for result in results.values():
+        if isinstance(result, Problem):
+            raise result
+
+
+def by_time(journals: Mapping[str, Iterable[bytes]]) -> Iterator[tuple[str, bytes]]:
+    """The lines of all hosts, each with its host, in the order of the times that they begin with (`short-iso`)."""
+
+    def timed(name: str, lines: Iterable[bytes]) -> Iterator[tuple[datetime, str, bytes]]:
+        time = LONG_AGO
+        for line in lines:
+            # A message's further lines begin with blanks: they stay with its first.
+            with contextlib.suppress(ValueError):
+                time = datetime.fromisoformat(line.partition(b" ")[0].decode("ascii")).astimezone(UTC)
+            yield time, name, line
+
+    merged = heapq.merge(*(timed(name, lines) for name, lines in journals.items()), key=lambda item: item[0])
+    return ((name, line) for _, name, line in merged)

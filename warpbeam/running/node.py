@@ -1,0 +1,235 @@
+"""The running instance: what it is, what it logs, and a word with it (console, rpc, eval)."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from warpbeam.error import Failed, Misuse, Problem
+from warpbeam.event import Tell
+from warpbeam.facts import Holder, Release
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+from warpbeam.phase import Phase, render
+from warpbeam.provisioning.footprint import door
+from warpbeam.running.probe import Probing, probe
+
+
+class State(msgspec.Struct, frozen=True):
+    """A host's answer about what is running; `door` is the root door's own text."""
+
+    door: str
+    live: str
+    slots: dict[str, str]
+    health: str
+    releases: tuple[Release, ...]
+    lock: Holder | None
+    result: Any
+
+    @property
+    def running(self) -> dict[str, dict[str, str]]:
+        """What the root door says of each slot's process, by slot."""
+        found: dict[str, dict[str, str]] = {}
+        for line in self.door.splitlines():
+            kind, *words = line.split()
+            if kind == "slot":
+                found[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
+        return found
+
+    @property
+    def well(self) -> bool:
+        """Whether what is live runs, is healthy, and has not been restarted by systemd."""
+        process = self.running.get(self.live, {})
+        return self.health == "healthy" and process.get("restarts") == "0"
+
+    def fact(self, name: str) -> str:
+        """One of the door's other lines, such as `redirect`."""
+        for line in self.door.splitlines():
+            if line.startswith(name + " "):
+                return line.removeprefix(name).strip()
+        return ""
+
+
+class AskState(Probing[State], frozen=True, kw_only=True):
+    """Read what is running; fields as `scripts/status.sh` tells."""
+
+    script: ClassVar[str] = "status"
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health")
+    answer: ClassVar[type] = State
+    token: str = ""
+
+
+class Converse(Phase[None], frozen=True):
+    """One verb of the root door whose answer is text; fields as `scripts/converse.sh` tells."""
+
+    script: ClassVar[str] = "converse"
+    parts: ClassVar[tuple[str, ...]] = ()
+    door: str
+    verb: str
+    input: str
+
+
+def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
+    """What every app host runs, or why it cannot be told."""
+    phase = ask_state(fleet)
+    return fleet.everywhere(list(fleet.inventory.app_hosts), lambda host: fleet.run(host, phase, tell))
+
+
+def ask_state(fleet: Fleet) -> AskState:
+    """The phase that asks a host of the fleet for its `State`."""
+    return AskState(**probe(fleet.inventory))
+
+
+def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
+    """One row for each running or live slot of each host; a host that cannot be asked has its problem."""
+    rows: list[dict[str, Any]] = []
+    for host, state in found.items():
+        if isinstance(state, Problem):
+            rows.append({"host": host, "problem": state.message.removeprefix(f"{host}: ")})
+            continue
+        running = state.running
+        shown = [slot for slot, what in running.items() if slot == state.live or what.get("pid", "0") != "0"]
+        if not shown:
+            rows.append({"host": host, "problem": "nothing is live: deploy first"})
+        rows += [_row(host, state, slot, running[slot]) for slot in shown]
+    return rows
+
+
+def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[str, Any]:
+    pid = int(what.get("pid") or 0)
+    live = slot == state.live
+    release = what.get("release", "")
+    linked = state.slots.get(slot, "")
+    about = next((item.artifact for item in state.releases if item.name == (release or linked)), None)
+    day = what.get("started", "").split("_")
+    row: dict[str, Any] = {
+        "host": host,
+        "release": release or linked,
+        "version": what.get("version") or (about.version if about else ""),
+        "commit": about.short_commit if about else "",
+        "slot": slot,
+        "live": live,
+        "state": f"{what.get('state', '')} ({what.get('substate', '')})",
+        "pid": pid,
+        "since": " ".join(day[1:4]) if pid else "",
+        "memory": int(what.get("rss_kib") or 0) * 1024,
+        "restarts": int(what.get("restarts") or 0),
+        "health": state.health if live else "",
+    }
+    if live and state.fact("maintenance") == "on":
+        row["maintenance"] = True
+        row["problem"] = "maintenance is on: the public port answers 503 until `maintenance.off`"
+    if live and not pid:
+        row["problem"] = "it is live, but does not run: `start` starts it, and so does a reboot"
+    if live and release and release != linked:
+        row["problem"] = f"runs {release}, but its link leads to {linked or 'nothing'}"
+    if not live:
+        row["problem"] = "runs, but is not live"
+    return row
+
+
+def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
+    """One row for each release of each host, newest first."""
+    rows: list[dict[str, Any]] = []
+    for host, state in states(fleet, _silent).items():
+        if isinstance(state, Problem):
+            rows.append({"host": host, "problem": state.message.removeprefix(f"{host}: ")})
+            continue
+        live = state.slots.get(state.live, "")
+        rows += [
+            {
+                "host": host,
+                "release": release.name,
+                "version": release.artifact.version,
+                "commit": release.artifact.short_commit,
+                "state": "live" if release.name == live else release.mark,
+                "subject": release.artifact.subject,
+            }
+            for release in reversed(state.releases)
+        ]
+    return rows
+
+
+def one_host(fleet: Fleet, name: str) -> Host:
+    """The app host of that name, or the first. Raises: Misuse, where there is none of that name."""
+    hosts = list(fleet.inventory.app_hosts)
+    for host in hosts:
+        if not name or host.name == name:
+            return host
+    known = ", ".join(host.name for host in hosts) or "none"
+    raise Misuse(f"--host {name}: there is no such app host", f"there is: {known}")
+
+
+def converse(
+    fleet: Fleet,
+    host: Host,
+    verb: str,
+    text: str,
+    heard: Callable[[bytes], None],
+    complained: Callable[[bytes], None],
+    *,
+    follow: bool = False,
+) -> int:
+    """Give `text` to a verb of the root door, hear its answer and what it says on stderr; return its exit status."""
+    phase = Converse(door(fleet.inventory), f"{verb}-follow" if follow else verb, text)
+    return fleet.shell(host).execute("bash -s", _kept_open(render(phase), follow), heard, complained)
+
+
+def _kept_open(script: bytes, follow: bool) -> Iterator[bytes]:
+    """The script; with `follow`, then nothing for as long as we live, so that the other end can see us go."""
+    yield script
+    if follow:
+        import threading
+
+        threading.Event().wait()
+
+
+def console_argv(fleet: Fleet, host: Host) -> list[str]:
+    """The command line of a console on the running node of `host`.
+
+    With a terminal it is IEx. Without one, standard input is evaluated on the node and its value printed: IEx itself
+    would then ignore which node it was told, and on OTP 27 take the node down with the end of its input.
+    """
+    from warpbeam.ssh.connection import Connection, openssh_argv
+
+    terminal = os.isatty(0)
+    command = ["sudo", "-n", "--", door(fleet.inventory), "console" if terminal else "rpc"]
+    shell = fleet.shell(host)
+    return openssh_argv(shell, command, tty=terminal) if isinstance(shell, Connection) else command
+
+
+def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow: bool) -> str:
+    """What the root door's `logs` reads. Raises: Misuse, where a value cannot be one."""
+    if slot not in ("", "a", "b"):
+        raise Misuse(f"--slot {slot}: expected a or b")
+    if "\n" in since + pattern or max(len(since), len(pattern)) > 250:
+        raise Misuse("--since and --grep take one line of at most 250 characters")
+    return "\n".join([str(count) if count is not None else "", since, pattern, slot, "yes" if follow else "no", ""])
+
+
+def evaluate(fleet: Fleet, hosts: list[Host], verb: str, expression: str, show: Callable[[str, bytes], None]) -> None:
+    """Evaluate an expression by `rpc` or `eval` on each host and show what it prints.
+
+    Raises:
+        Failed: it raised on a host, or the node is not there; its code is the exit status there.
+    """
+
+    def complained(piece: bytes) -> None:
+        sys.stderr.write(piece.decode("utf-8", "replace"))
+        sys.stderr.flush()
+
+    for host in hosts:
+        status = converse(fleet, host, verb, expression, functools.partial(show, host.name), complained)
+        if status != 0:
+            failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
+            failed.code = status
+            raise failed
+
+
+def _silent(event: object) -> None:
+    """Tell nobody."""

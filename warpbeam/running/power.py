@@ -1,0 +1,59 @@
+"""Stopping and starting what is live, without changing what that is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.deploying.lease import LEASE, PARTS, Reach, holding
+from warpbeam.error import Problem
+from warpbeam.event import Settled, Tell
+from warpbeam.fleet import Fleet
+from warpbeam.running.probe import Probing, probe
+
+
+class Powered(msgspec.Struct, frozen=True):
+    """What is live there, and the state its unit is in now."""
+
+    release: str
+    state: str
+
+
+class Power(Probing[Powered], frozen=True, kw_only=True):
+    """Stop or start the live slot; fields as `scripts/power.sh` tells."""
+
+    script: ClassVar[str] = "power"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "health")
+    answer: ClassVar[type] = Powered
+    token: str
+    lease: int
+    verb: str
+
+
+def stop_app(fleet: Fleet, tell: Tell) -> None:
+    """Stop the app on every app host, one after the other; `current` stays, so a reboot or `start_app` brings it back.
+
+    Raises: Refused, before anything was changed; Failed, with the host that could not be stopped.
+    """
+    _power(fleet, "stop", "is stopped, until `start` or a reboot", tell)
+
+
+def start_app(fleet: Fleet, tell: Tell) -> None:
+    """Start what is live on every app host, one after the other, and wait until it is healthy. Raises as `stop_app`."""
+    _power(fleet, "start", "runs, healthy", tell)
+
+
+def _power(fleet: Fleet, verb: str, ending: str, tell: Tell) -> None:
+    inventory = fleet.inventory
+    hosts = Reach().hosts(inventory)
+    with holding(fleet, Reach(), verb, tell) as lease:
+        phase = Power(**probe(inventory), token=lease.token, lease=LEASE, verb=verb)
+        for index, host in enumerate(hosts):
+            try:
+                answer = fleet.run(host, phase, tell)
+            except Problem as problem:
+                rest = ", ".join(other.name for other in hosts[index + 1 :])
+                ending_text = f"; {rest} not touched" if rest else ""
+                raise type(problem)(problem.message + ending_text, problem.hint, problem.details) from None
+            tell(Settled(host.name, f"{answer.release} {ending}"))

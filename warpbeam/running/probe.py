@@ -1,0 +1,47 @@
+"""How an instance is asked whether it is healthy: the fields that every phase which asks it has."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+from warpbeam.inventory import Inventory
+from warpbeam.phase import Phase
+from warpbeam.provisioning.footprint import door
+
+A = TypeVar("A")
+
+
+class Probing(Phase[A], frozen=True, kw_only=True):
+    """A phase with the parameters of `scripts/health.sh`."""
+
+    root: str
+    app: str
+    door: str
+    ports: tuple[int, ...]
+    health_path: str
+    health_status: int
+    health_rpc: str
+    health_interval: float
+    health_timeout: float
+    health_deadline: int
+    health_settle: int
+
+
+def probe(inventory: Inventory) -> dict[str, Any]:
+    """The values of `Probing`'s fields."""
+    health = inventory.health
+    return {
+        "root": str(inventory.root),
+        "app": inventory.app,
+        "door": door(inventory),
+        "ports": inventory.http.slots,
+        "health_path": health.path,
+        "health_status": health.status,
+        "health_rpc": health.rpc or "",
+        "health_interval": health.interval,
+        "health_timeout": health.timeout,
+        "health_deadline": math.ceil(health.deadline),
+        # In hundredths: bash has no fractions.
+        "health_settle": math.ceil(health.settle * 100),
+    }

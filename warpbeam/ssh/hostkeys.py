@@ -1,0 +1,249 @@
+"""Host keys: who a host is known to be, by the known_hosts files of OpenSSH, and how a key gets into them.
+
+Paramiko keeps one key a type, stops at a line it cannot read and knows no markers; so the files are read here,
+line by line, as sshd(8) describes them under SSH_KNOWN_HOSTS FILE FORMAT.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from warpbeam.error import Problem, Refused
+from warpbeam.ssh.ssh_config import Settings
+
+FIELDS = 3  # names, type, key: what a line needs before its comment
+
+
+class HostKey(msgspec.Struct, frozen=True):
+    """A public key that a host has shown: its type (`ssh-ed25519`) and its bytes."""
+
+    type: str
+    blob: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """As `ssh-keygen -l` shows it."""
+        return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
+
+    @property
+    def text(self) -> str:
+        """As a line of known_hosts has it, after the names."""
+        return f"{self.type} {base64.b64encode(self.blob).decode()}"
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A line of a known_hosts file that speaks of a host.
+
+    `portless` marks a line for the bare name of a host whose port is not 22: OpenSSH believes it when it
+    fits, and takes no offence when it does not (sshconnect.c, "checking without port identifier").
+    """
+
+    key: HostKey
+    marker: Literal["", "cert-authority", "revoked"]
+    file: Path
+    line: int
+    portless: bool = False
+
+
+State = Literal["known", "unknown", "changed", "revoked"]
+
+
+def judge(shown: HostKey, known: Sequence[Known]) -> State:
+    """What known_hosts says of the key that a host has shown. A revocation outweighs everything."""
+    if any(entry.marker == "revoked" and entry.key.blob == shown.blob for entry in known):
+        return "revoked"
+    plain = [entry for entry in known if not entry.marker]
+    if any(entry.key.blob == shown.blob for entry in plain):
+        return "known"
+    return "changed" if any(not entry.portless for entry in plain) else "unknown"
+
+
+def known_keys(settings: Settings) -> tuple[Known, ...]:
+    """Every line about this host in its known_hosts files, the user's own files first.
+
+    Raises:
+        Refused: a file is there and cannot be read.
+    """
+    bare = (settings.host_key_alias or settings.hostname).lower()
+    files = (*settings.user_known_hosts, *settings.global_known_hosts)
+    return tuple(entry for file in files for entry in read_known(file, settings.known_name, bare))
+
+
+def read_known(file: Path, name: str, bare: str) -> Iterator[Known]:
+    """The lines of one file that match `name`, or `bare` without its port. Unreadable lines are passed over."""
+    try:
+        text = file.read_text(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise Refused(f"cannot read the known host keys in {file}: {error.strerror}") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        fields = line.split()
+        marker: Literal["", "cert-authority", "revoked"] = ""
+        if fields and fields[0] in ("@cert-authority", "@revoked"):
+            marker = "revoked" if fields.pop(0) == "@revoked" else "cert-authority"
+        if len(fields) < FIELDS or fields[0].startswith(("#", "@")):
+            continue
+        exact = matches(fields[0], name)
+        if not exact and not (bare != name and matches(fields[0], bare)):
+            continue
+        try:
+            blob = base64.b64decode(fields[2], validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        yield Known(HostKey(fields[1], blob), marker, file, number, portless=not exact)
+
+
+def matches(patterns: str, name: str) -> bool:
+    """Does the first field of a line mean this host? It is one hashed name, or patterns between commas."""
+    if patterns.startswith("|1|"):
+        try:
+            salt, digest = (base64.b64decode(part, validate=True) for part in patterns[3:].split("|"))
+        except (binascii.Error, ValueError):
+            return False
+        return hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest)
+    found = False
+    for pattern in patterns.lower().split(","):
+        wild = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
+        if re.fullmatch(wild, name):
+            if pattern.startswith("!"):
+                return False
+            found = True
+    return found
+
+
+def preferred_types(known: Sequence[Known], allowed: Sequence[str], able: Sequence[str]) -> tuple[str, ...]:
+    """The key types to ask a host for, those that are known first: it shows one key only, and should it
+    have several, the one we cannot check would look like a changed one.
+
+    `allowed` is ssh_config's HostKeyAlgorithms, `able` what the SSH library can do.
+    """
+    possible = [kind for kind in allowed if kind in able] or list(able)
+    sound = {algorithm for entry in known if not entry.marker for algorithm in algorithms(entry.key.type)}
+    return tuple(sorted(possible, key=lambda kind: kind not in sound))
+
+
+def algorithms(key_type: str) -> tuple[str, ...]:
+    """The signature algorithms of a key type: an RSA key has two today (RFC 8332)."""
+    return ("rsa-sha2-512", "rsa-sha2-256") if key_type == "ssh-rsa" else (key_type,)
+
+
+def check(settings: Settings, shown: HostKey, known: Sequence[Known]) -> None:
+    """Let a host pass that shows a key which is known to be its own.
+
+    Raises:
+        Refused: the key is unknown, another than the known one, or revoked.
+    """
+    state = judge(shown, known)
+    if state == "revoked" or revoked_by_file(settings, shown):
+        raise Refused(
+            f"{settings.label} shows a host key that has been REVOKED: {shown.type} {shown.fingerprint}",
+            "somebody may hold a copy of it: do not connect before whoever runs the host has explained this",
+        )
+    if state == "changed":
+        raise changed(settings, shown, known)
+    if state == "unknown":
+        raise unknown(settings, shown, known)
+
+
+def trusting(settings: Settings) -> str:
+    """The command that would record this host's key."""
+    return f"fab {settings.environment} hosts.trust -H {settings.inventory_name}"
+
+
+def unknown(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Problem:
+    """The refusal of a host that was never met."""
+    message = f"{settings.label} is not known: its host key is {shown.type} {shown.fingerprint}"
+    if any(entry.marker == "cert-authority" for entry in known):
+        message += "; only a certificate authority vouches for it, which Warpbeam cannot check"
+    return Refused(message, f"if that is its fingerprint, record it with: {trusting(settings)}")
+
+
+def changed(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Problem:
+    """The refusal of a host that is not who it was."""
+    former = [entry for entry in known if not entry.marker and not entry.portless]
+    told = [f"known: {e.key.type} {e.key.fingerprint} ({e.file}:{e.line})" for e in former]
+    place = former[0]
+    return Refused(
+        f"{settings.label}: THE HOST KEY HAS CHANGED. Shown: {shown.type} {shown.fingerprint}; {'; '.join(told)}",
+        "either the host was installed anew, or somebody else answers in its place. Ask whoever runs it; only "
+        f"then: ssh-keygen -R '{settings.known_name}' -f '{place.file}', and {trusting(settings)}",
+    )
+
+
+def revoked_by_file(settings: Settings, shown: HostKey) -> bool:
+    """Is the key in a file of RevokedHostKeys? It holds a key a line, or is a KRL, which ssh-keygen(1) reads."""
+    for file in settings.revoked_host_keys:
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            # Like OpenSSH: no key is good while the list of the bad ones cannot be read (ssh_config(5)).
+            hint = "mend RevokedHostKeys in your ssh configuration"
+            raise Refused(f"cannot read the revoked host keys in {file}: {error.strerror}", hint) from error
+        if content.startswith(b"SSHKRL\n\0"):
+            asked = subprocess.run(  # noqa: S603
+                ["ssh-keygen", "-Q", "-f", str(file), "/dev/stdin"],  # noqa: S607
+                input=shown.text + "\n", capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if asked.returncode:
+                return True
+        elif any(shown.text.split()[1].encode() in line.split() for line in content.splitlines()):
+            return True
+    return False
+
+
+def record(settings: Settings, keys: Iterable[HostKey]) -> tuple[Path, int]:
+    """Add keys to the first of the user's known_hosts files; say which, and how many were new in it.
+
+    The file (0600) and its directory (0700) are made when they are not there. One write under a lock, so
+    that two of us neither mix nor repeat lines; a symbolic link stays one.
+
+    Raises:
+        Refused: there is no such file to write to.
+    """
+    if not settings.user_known_hosts:
+        hint = "set UserKnownHostsFile, or `ssh: known_hosts:` in the inventory"
+        raise Refused(f"{settings.label}: no known_hosts file to record host keys in", hint)
+    file = settings.user_known_hosts[0]
+    bare = (settings.host_key_alias or settings.hostname).lower()
+    name = hashed(settings.known_name) if settings.hash_names else settings.known_name
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise Refused(f"cannot record host keys in {file}: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb+", buffering=0) as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        there = {
+            entry.key.blob
+            for entry in read_known(file, settings.known_name, bare)
+            if not entry.marker and not entry.portless
+        }
+        fresh = [key for key in dict.fromkeys(keys) if key.blob not in there]
+        if fresh:
+            size = opened.seek(0, os.SEEK_END)
+            unended = size > 0 and os.pread(opened.fileno(), 1, size - 1) != b"\n"
+            lines = "".join(f"{name} {key.text}\n" for key in fresh)
+            opened.write((("\n" if unended else "") + lines).encode())
+            os.fsync(opened.fileno())
+    return file, len(fresh)
+
+
+def hashed(name: str) -> str:
+    """A name as HashKnownHosts writes it: salted, so that the file does not tell where its owner goes."""
+    salt = secrets.token_bytes(20)
+    digest = hmac.digest(salt, name.encode(), "sha1")
+    return "|1|" + "|".join(base64.b64encode(part).decode() for part in (salt, digest))

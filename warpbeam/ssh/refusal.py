@@ -1,0 +1,63 @@
+"""Why a host could not be reached, in words for a person."""
+
+from __future__ import annotations
+
+import socket
+
+import paramiko
+
+from warpbeam.error import Problem, Refused, Unreachable
+from warpbeam.ssh.attempt import Attempt, Cut, ProxyCommand
+from warpbeam.ssh.authentication import Keys
+from warpbeam.ssh.ssh_config import Settings
+
+
+def refusal(
+    settings: Settings,
+    error: Exception,
+    attempt: Attempt,
+    keys: Keys | None = None,
+    proxy: ProxyCommand | None = None,
+) -> Problem:
+    """The error that a person is shown for one that the network, the SSH library or the host's server gave."""
+    label, port = settings.label, settings.port
+    if attempt.cause == "interrupt":
+        return Refused(f"{label}: interrupted while connecting")
+    if isinstance(error, Cut | TimeoutError) or attempt.cause:
+        return Unreachable(
+            f"{label} did not answer within {attempt.seconds:g} s",
+            "is the host up, its address right, and no firewall between? `ssh: connect_timeout:` bounds the wait",
+        )
+    if isinstance(error, socket.gaierror):
+        hint = "give the host an `address:` in the inventory, or a HostName in ~/.ssh/config"
+        return Unreachable(f"{label}: there is no address for the name {settings.hostname}", hint)
+    if isinstance(error, ConnectionRefusedError):
+        hint = f"is sshd running there, and listening on port {port}?"
+        return Unreachable(f"{label} refuses connections to port {port}", hint)
+    if keys is not None and isinstance(error, paramiko.AuthenticationException):
+        return not_let_in(settings, keys)
+    if proxy is not None and (said := proxy.last_words()):
+        return Refused(f"{label}: its ProxyCommand failed: {said}", f"it is: {settings.proxy_command}")
+    if isinstance(error, paramiko.IncompatiblePeer):
+        return Refused(f"{label}: no SSH algorithm in common: {error}", "update the host's OpenSSH")
+    if isinstance(error, OSError):
+        return Unreachable(f"{label} cannot be reached: {error.strerror or error}")
+    return Refused(
+        f"{label} ended the connection before it had begun: {error or type(error).__name__}",
+        f"does an SSH server listen on port {port}? Many connections at once may exceed its MaxStartups",
+    )
+
+
+def not_let_in(settings: Settings, keys: Keys) -> Problem:
+    """The refusal of a host that knows none of our keys."""
+    tried = f"keys tried: {', '.join(keys.offered)}" if keys.offered else "there was no key to try"
+    message = f"{settings.label} does not let {settings.user} in; {tried}"
+    if keys.unreadable:
+        message += f"; could not be read: {'; '.join(keys.unreadable)}"
+    if keys.locked:
+        return Refused(
+            f"{message}; locked by a passphrase: {', '.join(keys.locked)}",
+            f"hand it to your agent: ssh-add {keys.locked[0]}",
+        )
+    hint = f"is the public key in {settings.user}'s ~/.ssh/authorized_keys there? `ssh-add -l` lists your agent's keys"
+    return Refused(message, hint)

@@ -1,0 +1,173 @@
+"""Carrying a directory to a host with Patchwork's rsync, over ssh with a connection's own settings.
+
+Patchwork 1.0.1 was written for Fabric 2 and puts its arguments into shell lines unquoted, so it is handed only what
+cannot be misread: quoted words, and files that hold the rest (ssh's options, rsync's exclusions).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import fabric
+import invoke
+import paramiko
+
+from warpbeam.error import Failed, Lost, Misuse, Refused
+from warpbeam.event import Line, Tell
+from warpbeam.ssh.connection import Connection
+
+LAST_LINES = 10
+# rsync(1), EXIT VALUES: the connection broke, a time-out, ssh's own failure.
+BROKEN = frozenset({10, 12, 30, 35, 255})
+
+
+def carry(
+    connection: Connection, source: Path, target: str, exclude: Sequence[str] = (), tell: Tell | None = None
+) -> None:
+    """Make the directory `target` of a host like `source`: what `source` has not is deleted there.
+
+    What `exclude` matches (rsync's patterns: `/_build`, `*.beam`) is neither carried nor deleted. Permissions,
+    times and symbolic links are kept; names may hold anything but line ends.
+
+    Raises:
+        Misuse: a path or pattern that cannot be carried.
+        Refused: this machine has no rsync, or the host cannot be reached.
+        Failed: rsync failed; `target` may be half-way. Its last lines are in `details`.
+    """
+    if not source.is_dir():
+        raise Misuse(f"{source} is not a directory that could be carried to {connection.name}")
+    if not target.startswith("/") or re.search(r"[\x00-\x1f]", target):
+        raise Misuse(f"{target!r} is not an absolute path on {connection.name}")
+    if bad := next((pattern for pattern in exclude if re.search(r"[\x00\n\r]", pattern)), None):
+        raise Misuse(f"rsync cannot leave out {bad!r}", "rename the file: its name has a line end in it")
+    settings = connection.settings
+    with scratch() as directory:
+        config = directory / "config"
+        config.write_text(config_text(settings.options))
+        excluded = directory / "exclude"
+        # With "- " before it no pattern is taken for a comment or an order (rsync(1), FILTER RULES).
+        excluded.write_bytes(b"".join(b"- " + os.fsencode(pattern) + b"\n" for pattern in exclude))
+        interrupted = False
+        runner: list[Rsync] = []
+
+        def started(rsync: Rsync) -> None:
+            runner.append(rsync)
+
+        def end() -> None:
+            nonlocal interrupted
+            interrupted = True
+            for rsync in runner:
+                rsync.end()
+
+        class Told(Rsync):
+            begun = staticmethod(started)
+
+        config_values = fabric.Config(
+            lazy=True,
+            ssh_config=paramiko.SSHConfig(),
+            overrides={
+                "runners": {"local": Told},
+                "run": {"hide": True, "warn": True, "echo": False, "in_stream": False, "pty": False},
+            },
+        )
+        route = fabric.Connection(
+            host=settings.destination,
+            user=settings.user,
+            port=settings.port,
+            config=config_values,
+            gateway=False,
+        )
+        with connection.ending(end):
+            result = patchwork_rsync()(
+                route,
+                shlex.quote(f"{source.absolute()}/"),
+                shlex.quote(f"{target.rstrip('/')}/"),
+                delete=True,
+                # -s: the host's shell sees no file name. -l: Patchwork forgets symbolic links.
+                rsync_opts=f"-l -s --exclude-from={excluded}",
+                ssh_opts=f"-T -F {config}",
+            )
+    if interrupted or any(rsync.interrupted for rsync in runner):
+        raise KeyboardInterrupt
+    said = tuple(line for line in (result.stdout + result.stderr).splitlines() if line.strip())
+    if result.exited == 0:
+        for line in said if tell else ():
+            tell and tell(Line(connection.name, line))
+        return
+    refused = Lost if result.exited in BROKEN else Failed
+    raise refused(
+        f"{settings.label}: rsync of {source} to {target} ended with status {result.exited}",
+        "is rsync installed there, and the directory writable?",
+        said[-LAST_LINES:],
+    )
+
+
+class Rsync(invoke.runners.Local):
+    """Invoke's local runner; Ctrl-C ends the process instead of typing ^C into its input, which nobody reads."""
+
+    begun: Callable[[Rsync], None]
+
+    def start(self, command: str, shell: str, env: dict[str, str]) -> None:
+        self.interrupted = False
+        super().start(command, shell, env)
+        self.begun(self)
+
+    def send_interrupt(self, interrupt: BaseException) -> None:
+        self.interrupted = True
+        self.end()
+
+    def end(self) -> None:
+        """End rsync; its ssh ends with it."""
+        self.process.terminate()
+
+
+def patchwork_rsync() -> Callable[..., invoke.Result]:
+    """Patchwork's function. It wants a module that Invoke 2 no longer has, and of it only `string_types`."""
+    if "invoke.vendor.six" not in sys.modules:
+        six = types.ModuleType("invoke.vendor.six")
+        six.string_types = (str,)  # type: ignore[attr-defined]
+        sys.modules["invoke.vendor.six"] = six
+        import invoke.vendor
+
+        invoke.vendor.six = six  # type: ignore[attr-defined]
+    from patchwork.transfers import rsync
+
+    function: Callable[..., invoke.Result] = rsync
+    return function
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A private directory whose path needs no quoting, whatever TMPDIR says."""
+    usual = tempfile.gettempdir()
+    plain = usual if re.fullmatch(r"[A-Za-z0-9/._-]+", usual) else "/tmp"  # noqa: S108  (mkdtemp makes it 0700)
+    with tempfile.TemporaryDirectory(prefix="warpbeam-", dir=plain) as directory:
+        yield Path(directory)
+
+
+def config_text(options: Sequence[str]) -> str:
+    """The arguments of `ssh` as a file of ssh_config(5), which then includes the files that they stand before.
+
+    `-F` replaces both the user's own and the system's file, so both are included where it was not given.
+    """
+    lines, files = ["BatchMode yes"], ["~/.ssh/config", "/etc/ssh/ssh_config"]
+    words = iter(options)
+    for word in words:
+        value = next(words)
+        if word == "-o":
+            lines.append(value.replace("=", " ", 1))
+        elif word == "-F":
+            files = [value]
+        elif word in ("-l", "-p"):
+            lines.append(f"{'User' if word == '-l' else 'Port'} {value}")
+        else:
+            raise Refused(f"ssh's option {word} has no word in its configuration")
+    return "\n".join([*lines, *(f'Include "{file}"' for file in files)]) + "\n"

@@ -1,0 +1,138 @@
+"""Paramiko's transport, with what OpenSSH's has: no Nagle, answered keep-alives, ends by signal.
+
+Each is a place where Paramiko 5 leaves the protocol's word unheard; `warpbeam.ssh.channel` and
+`warpbeam.ssh.connection` rely on them.
+"""
+
+# Paramiko's functions have no types.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import paramiko
+from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_REQUEST, cMSG_GLOBAL_REQUEST
+from paramiko.packet import Packetizer
+
+# Paramiko logs the tracebacks of its threads; without a handler, logging prints them on stderr.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+SIGNAL_BASE = 128  # how a shell tells an end by signal N: 128 + N
+
+
+class Prompt(Packetizer):
+    """Acknowledges what it reads at once. sshd leaves Nagle's algorithm on where there is no terminal, and so
+    would hold back its second small packet until our delayed ACK: 40 ms before the first command."""
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(sock)
+        tcp = isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6)
+        self._tcp = sock if tcp and hasattr(socket, "TCP_QUICKACK") else None
+
+    def read_message(self) -> tuple[int, paramiko.Message]:
+        message: tuple[int, paramiko.Message] = super().read_message()
+        if self._tcp is not None:
+            with contextlib.suppress(OSError):
+                # Linux forgets it soon (tcp(7)): it must be said again.
+                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return message
+
+
+class Transport(paramiko.Transport):
+    """One SSH connection's protocol engine."""
+
+    # The order is by speed: AES-GCM does without a separate MAC pass (measured in docs/connections.md).
+    _preferred_ciphers: tuple[str, ...] = (  # type: ignore[assignment]
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+    )
+
+    def __init__(self, sock: Any, **others: Any) -> None:
+        if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
+            # A request is two small packets; Nagle's algorithm and a delayed ACK make that 40 ms.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().__init__(sock, packetizer_class=Prompt, **others)
+        self._unanswered = 0
+
+    def prefer_host_keys(self, types: Sequence[str]) -> None:
+        """Ask the host for these types of key, in this order."""
+        self.get_security_options().key_types = tuple(types)
+
+    def bound(self, *, handshake: float, channel: float | None = None) -> None:
+        """Bound the waits, in seconds: for the greeting and the key exchange, and for a channel to open."""
+        self.banner_timeout = self.handshake_timeout = handshake  # type: ignore[assignment]
+        if channel is not None:
+            self.channel_timeout = channel  # type: ignore[assignment]
+
+    def stay_alive(self, interval: int, count: int) -> None:
+        """End the connection when the host has left `count` requests, `interval` seconds apart, unanswered.
+
+        Paramiko's own keep-alive asks for no answer, so that a host which is gone goes unnoticed for ever.
+        """
+
+        def ask() -> None:
+            if self._unanswered >= count:
+                raise paramiko.SSHException(f"no sign of life for {interval * count} s")
+            self._unanswered += 1
+            question = paramiko.Message()
+            question.add_byte(cMSG_GLOBAL_REQUEST)
+            question.add_string("keepalive@openssh.com")
+            question.add_boolean(True)
+            self._send_user_message(question)
+
+        self.packetizer.set_keepalive(interval, ask)
+        if isinstance(self.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # A writer that waits for a dead host holds the lock `ask` needs: the kernel must end that.
+            with contextlib.suppress(OSError):
+                limit = interval * count * 1000
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
+
+    def _parse_request_success(self, m: paramiko.Message) -> None:
+        self._unanswered = 0
+        super()._parse_request_success(m)
+
+    def _parse_request_failure(self, m: paramiko.Message) -> None:
+        # The answer to a request that the host does not know: it lives.
+        self._unanswered = 0
+        super()._parse_request_failure(m)
+
+    def _hear_request(channel: Any, m: paramiko.Message) -> None:
+        """Take in `exit-signal`, which Paramiko drops, and wake who waits for an exit status (RFC 4254, 6.10)."""
+        start = m.packet.tell()
+        if m.get_text() == "exit-signal":
+            m.get_boolean()
+            name = m.get_text()
+            number = signal.Signals.__members__.get(f"SIG{name}", signal.SIGKILL)
+            channel.exit_status = SIGNAL_BASE + number
+            channel.status_event.set()
+        else:
+            m.packet.seek(start)
+            channel._handle_request(m)
+        ring = getattr(channel, "ring", None)
+        if ring is not None:
+            ring()
+
+    _channel_handler_table = {  # noqa: RUF012  (Paramiko's own shape)
+        **paramiko.Transport._channel_handler_table,
+        MSG_CHANNEL_REQUEST: _hear_request,
+    }
+
+
+def send_request(channel: Any, kind: str, text: str, *, answer: bool) -> None:
+    """Send a channel request with one string (`exec`, `signal`) and do not wait for its answer."""
+    request = paramiko.Message()
+    request.add_byte(cMSG_CHANNEL_REQUEST)
+    request.add_int(channel.remote_chanid)
+    request.add_string(kind)
+    request.add_boolean(answer)
+    request.add_string(text)
+    channel.transport._send_user_message(request)

@@ -1,0 +1,131 @@
+"""Getting to know hosts: showing their keys, and recording those that a person vouches for."""
+
+# Paramiko's functions have no types.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import paramiko
+
+from warpbeam.error import Problem, Refused
+from warpbeam.event import Note, Settled, Tell, Warn
+from warpbeam.inventory import Host, Ssh
+from warpbeam.ssh.attempt import Attempt, Cut
+from warpbeam.ssh.connection import Connection, connect
+from warpbeam.ssh.hostkeys import HostKey, judge, known_keys, record
+from warpbeam.ssh.refusal import refusal
+from warpbeam.ssh.ssh_config import Settings
+from warpbeam.ssh.transport import Transport
+
+# One handshake shows one key: each kind is asked for by itself, the usual first.
+KINDS = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
+
+
+def trust(hosts: Iterable[Host], ssh: Ssh, environment: str, confirm: Callable[[str], bool], tell: Tell) -> None:
+    """For each host, and each jump host before it: tell its keys; record those of an unknown one if `confirm` says so.
+
+    A key that has changed is never replaced.
+
+    Raises:
+        Refused: in the end, when a host could not be reached, has changed, or was not confirmed.
+    """
+    left: list[str] = []
+    hints: list[str] = []
+    met: set[str] = set()
+    for host in hosts:
+        try:
+            settings = connect(host, None, ssh, environment).settings
+            for one in way(settings):
+                if one.known_name in met:
+                    continue
+                met.add(one.known_name)
+                meet(one, host.name, confirm, tell)
+        except Problem as problem:
+            tell(Settled(host.name, problem.message, good=False))
+            left.append(host.name)
+            hints.append(problem.hint)
+    if left:
+        raise Refused(f"not trusted: {', '.join(left)}", next((hint for hint in hints if hint), ""))
+
+
+def way(settings: Settings) -> Iterator[Settings]:
+    """The hosts on the way to one, the nearest to us first, itself last."""
+    if settings.jump is not None:
+        yield from way(settings.jump)
+    yield settings
+
+
+def meet(settings: Settings, name: str, confirm: Callable[[str], bool], tell: Tell) -> None:
+    """Tell the keys of one host and record them if it is unknown and they are confirmed. Raises: Refused."""
+    shown = scan(settings)
+    known = known_keys(settings)
+    states = {key: judge(key, known) for key in shown}
+    for key in shown:
+        tell(Note(name, f"{settings.label}: {key.type} {key.fingerprint}"))
+    if "revoked" in states.values():
+        raise Refused(f"{settings.label} shows a host key that has been REVOKED")
+    if "known" in states.values():
+        tell(Settled(name, f"{settings.label} is known already"))
+        return
+    if "changed" in states.values():
+        former = [entry for entry in known if not entry.marker and not entry.portless]
+        for entry in former:
+            tell(
+                Warn(
+                    name,
+                    f"known until now: {entry.key.type} {entry.key.fingerprint} ({entry.file}:{entry.line})",
+                )
+            )
+        raise Refused(
+            f"{settings.label}: THE HOST KEY HAS CHANGED, and is not replaced",
+            f"if you know why: ssh-keygen -R '{settings.known_name}' -f '{former[0].file}', and do this again",
+        )
+    if not confirm(f"Record the host key{'s' if len(shown) > 1 else ''} of {settings.label}?"):
+        raise Refused(f"{settings.label}: its host keys were not recorded")
+    file, count = record(settings, shown)
+    tell(Settled(name, f"{settings.label}: {count} host key{'s' if count != 1 else ''} recorded in {file}"))
+
+
+def scan(settings: Settings) -> list[HostKey]:
+    """The keys that a host shows, through its jump host if it has one. Nothing is proved by them yet.
+
+    Raises:
+        Refused: the host cannot be reached, or shows none.
+    """
+    shown = []
+    for kinds in KINDS:
+        connection = Connection(settings.name, lambda: settings)
+        attempt = Attempt(settings.timeout)
+        try:
+            shown.append(shake_hands(connection, kinds, attempt))
+        except paramiko.IncompatiblePeer:
+            continue  # it has no key of this kind
+        except Problem:
+            raise
+        except (Cut, OSError, EOFError, paramiko.SSHException) as error:
+            raise refusal(settings, error, attempt) from error
+        finally:
+            attempt.settle()
+            connection.close()
+    if not shown:
+        raise Refused(f"{settings.label} has no host key of a kind known here", "update the host's OpenSSH")
+    return shown
+
+
+def shake_hands(connection: Connection, kinds: tuple[str, ...], attempt: Attempt) -> HostKey:
+    """Exchange keys with a host, and no more: the key that it signed the exchange with."""
+    transport = Transport(connection.reach(attempt))
+    try:
+        transport.prefer_host_keys(kinds)
+        transport.bound(handshake=attempt.left())
+        transport.start_client(timeout=attempt.left())
+        key = transport.get_remote_server_key()
+        return HostKey(key.get_name(), key.asbytes())
+    finally:
+        transport.close()
