@@ -9,11 +9,11 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.faults.ground import ROOT, Ground, clock_back
 from tests.faults.injection import befall, inject
-from tests.faults.matrix import BAD_RELEASES, BROUGHT_BY, Case, occurrence
+from tests.faults.matrix import BAD_RELEASES, BROUGHT_BY, GOOD, Case, occurrence
 from tests.faults.verdict import (
     Broken,
     await_activation,
@@ -24,13 +24,14 @@ from tests.faults.verdict import (
     settle,
     tells_the_truth,
 )
-from tests.stage import PROJECT, Stage
+from tests.stage import PROJECT
 from warpbeam.error import Problem
 
-GOOD = ("9.0.1", "9.0.2")
+if TYPE_CHECKING:
+    from tests.faults.series import Series
+
 # What the whole command may take; a hang is a fault.
 PATIENCE = 150.0
-ALIVE = "Host *\n  ServerAliveInterval 1\n  ServerAliveCountMax 3\n"
 # After these `fab` could not give its lock back.
 LOCKED = frozenset({"fab-kill", "cut", "reset", "crash", "power-loss"})
 ENDINGS = {0, 3, 4, 130, -9}
@@ -40,81 +41,16 @@ class Untried(AssertionError):
     """The moment of the case never came."""
 
 
-class Drills:
-    """What the cases of a run share: releases built once, good ones and bad ones, and the hosts."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.grounds = {host: Ground(stage.lab, host) for host in ("web1", "web2")}
-        self.commits: dict[str, str] = {}
-        config = stage.directory / "impatient_ssh_config"
-        config.write_text(f"{ALIVE}Include {stage.lab.ssh_config}\n")
-        self._ssh = {**stage.settings["ssh"], "config": str(config), "connect_timeout": 5}
-        for version in GOOD:
-            self._commit(version)
-
-    def close(self) -> None:
-        """Leave the hosts as other tests expect them."""
-        for ground in self.grounds.values():
-            ground.stand_up()
-            ground.make_room()
-            ground.give_inodes_back()
-        self.stage.version(GOOD[-1])
-        self.stage.fab("deploy", "--force")
-
-    def run(self, case: Case) -> None:
-        """Try one case. Raises: Broken, with everything that is needed to see it again; Untried."""
-        drill = _Drill(self, case)
-        try:
-            drill.run()
-        except (AssertionError, OSError, subprocess.SubprocessError) as broken:
-            again = f"pytest -m faults --seed {case.seed} --only {case.number}"
-            told = f"{case}\n{type(broken).__name__}: {broken}\n\nagain: {again}\n\n{drill.story}"
-            raise (Untried if isinstance(broken, Untried) else Broken)(told) from None
-        finally:
-            for host in case.hosts:
-                self.grounds[host].stand_up()
-                self.grounds[host].make_room()
-
-    def _commit(self, version: str, fault: str = "") -> str:
-        key = fault or version
-        if key not in self.commits:
-            self.commits[key] = self.stage.version(version, fault)
-        return self.commits[key]
-
-    def bad(self, fault: str) -> str:
-        """The commit of a release that is bad in this way."""
-        return self._commit(f"9.9.{BAD_RELEASES.index(fault)}", fault)
-
-    def environment(self, case: Case) -> str:
-        """The name of an inventory for the case."""
-        name = f"faults-{case.cell.strategy}"
-        balancer = BROUGHT_BY.get(case.cell.step) == "balancer"
-        settings: dict[str, Any] = {
-            "ssh": self._ssh,
-            "health": {"deadline": 8, "timeout": 2, "settle": 3 if case.cell.fault == "crash-after-2s" else 0},
-            "deploy": {
-                "strategy": case.cell.strategy,
-                "migrate": "Hello.Release.migrate()",
-                "drain": 2,
-                "balancer_drain": 1 if balancer else 0,
-                "keep": 3,
-            },
-        }
-        self.stage.write(name, **settings)
-        return name
-
-
-class _Drill:
+class Drill:
     """One case under way; `story` is what its commands said."""
 
-    def __init__(self, drills: Drills, case: Case) -> None:
+    def __init__(self, series: Series, case: Case) -> None:
         self.case = case
-        self.stage = drills.stage
-        self.drills = drills
-        self.environment = drills.environment(case)
-        self.grounds = [drills.grounds[host] for host in case.hosts]
-        self.victim = drills.grounds[case.victim]
+        self.stage = series.stage
+        self.series = series
+        self.environment = series.environment(case)
+        self.grounds = [series.grounds[host] for host in case.hosts]
+        self.victim = series.grounds[case.victim]
         self.story = ""
         self.came = False
         self.slot_before = ""
@@ -138,7 +74,7 @@ class _Drill:
         words: tuple[str, ...]
         match case.command:
             case "deploy":
-                words = ("deploy", "--ref", self.drills.bad(bad) if bad else self.drills.commits[other])
+                words = ("deploy", "--ref", self.series.bad(bad) if bad else self.series.commits[other])
                 aim = before if bad else other
             case "rollback":
                 words, aim = ("rollback", "--to", other), other
@@ -170,7 +106,7 @@ class _Drill:
                 "-H", ",".join(self.case.hosts), "lock.release", "--force", environment=self.environment, expect=None
             )
             for version in GOOD:
-                self.fab("deploy", "--force", "--ref", self.drills.commits[version], expect=0)
+                self.fab("deploy", "--force", "--ref", self.series.commits[version], expect=0)
             return GOOD[-1]
 
     def _perform(self, words: tuple[str, ...]) -> int:
@@ -227,7 +163,7 @@ class _Drill:
             self.mishap = f"the fault could not be made: {error}"
 
     def _second_deploy(self) -> subprocess.Popen[str]:
-        words = ("-H", ",".join(self.case.hosts), "deploy", "--force", "--ref", self.drills.commits[GOOD[0]])
+        words = ("-H", ",".join(self.case.hosts), "deploy", "--force", "--ref", self.series.commits[GOOD[0]])
         return self._begin(words, {})
 
     def _begin(self, words: tuple[str, ...], variables: dict[str, str]) -> subprocess.Popen[str]:
@@ -282,7 +218,7 @@ class _Drill:
             frozenset({self._good_now() if bad else aim} if words[0] != "restart" else GOOD), ask_status=False
         )
         last = next(version for version in GOOD if version != self._good_now())
-        self.fab("deploy", "--ref", self.drills.commits[last], expect=0)
+        self.fab("deploy", "--ref", self.series.commits[last], expect=0)
         self._all_well(frozenset({last}))
         for ground in self.grounds:
             is_tidy(ground)

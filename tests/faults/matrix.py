@@ -64,6 +64,8 @@ LASTING = {
     "unhealthy": ("deploy",),
     "migrate-fails": ("deploy",),
 }
+# Versions of releases that are good.
+GOOD = ("9.0.1", "9.0.2")
 BAD_RELEASES = ("crash-at-boot", "crash-after-2s", "hang", "unhealthy", "migrate-fails")
 # There is no new instance before.
 NEW_FROM = "start"

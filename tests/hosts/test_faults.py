@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from tests.faults.drill import Drills, Untried
+from tests.faults.drill import Untried
 from tests.faults.matrix import Case, Cell, cases, cells, draw
+from tests.faults.series import Series
 from tests.faults.tally import TALLY
 from tests.stage import Stage
 
@@ -45,17 +46,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def drills(stage: Stage) -> Iterator[Drills]:
+def series(stage: Stage) -> Iterator[Series]:
     """The releases and hosts of all cases; the hosts are healthy again afterwards."""
-    made = Drills(stage)
+    made = Series(stage)
     yield made
     made.close()
 
 
-def survive(drills: Drills, case: Case) -> None:
+def survive(series: Series, case: Case) -> None:
     outcome = "broken"
     try:
-        drills.run(case)
+        series.run(case)
         outcome = "survived"
     except Untried:
         outcome = "untried"
@@ -64,13 +65,13 @@ def survive(drills: Drills, case: Case) -> None:
         TALLY.add(case, outcome)
 
 
-def test_a_slice_of_the_fault_matrix_is_survived(drills: Drills, case: Case) -> None:
-    survive(drills, case)
+def test_a_slice_of_the_fault_matrix_is_survived(series: Series, case: Case) -> None:
+    survive(series, case)
 
 
 @pytest.mark.faults
-def test_a_fault_is_survived(drills: Drills, case: Case) -> None:
-    survive(drills, case)
+def test_a_fault_is_survived(series: Series, case: Case) -> None:
+    survive(series, case)
 
 
 @pytest.mark.faults
