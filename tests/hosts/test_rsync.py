@@ -16,7 +16,7 @@ from warpbeam.error import Failed, Misuse
 from warpbeam.event import Event
 from warpbeam.inventory import Host
 from warpbeam.ssh.connection import Connection, connect
-from warpbeam.ssh.rsync import carry, config_text
+from warpbeam.ssh.rsync import carry, config_text, this_path
 
 
 @pytest.fixture
@@ -74,6 +74,17 @@ def test_what_is_gone_here_goes_there_and_what_is_excluded_stays(connection: Con
     (target / "stale.ex").write_text("removed here")
     carry(connection, source, str(target), ["/deps"])
     assert tree(target) == {"kept": "kept", "deps/dep": "fetched there"}
+
+
+@pytest.mark.parametrize("name", ["a*", "a?", "a[1]", "a\\b", "a\\*b", "[x", "dir/a*"])
+def test_a_name_with_wildcards_leaves_out_that_name_alone(connection: Connection, tmp_path: Path, name: str) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    others = ["a1", "ab", "axb", "a\\xb", "x", "dir/ab"]
+    for each in (name, *others):
+        (source / each).parent.mkdir(parents=True, exist_ok=True)
+        (source / each).write_text(each)
+    carry(connection, source, str(target), [this_path(name)])
+    assert sorted(tree(target)) == sorted(others)
 
 
 def test_a_target_that_cannot_be_written_fails_with_rsyncs_own_words(connection: Connection, tmp_path: Path) -> None:

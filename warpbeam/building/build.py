@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ from warpbeam.event import Note, Progress, Step, Tell
 from warpbeam.inventory import Inventory
 from warpbeam.phase import Phase, render, run
 from warpbeam.shell import Shell
+from warpbeam.ssh.rsync import this_path
 
 
 class AskToolchain(Phase[Toolchain], frozen=True):
@@ -119,7 +120,7 @@ def build(
         carry(
             source.directory,
             f"{inventory.root}/build/src",
-            ["/.git", "/_build", "/deps", *_anchored(ignored_files(source))],
+            ["/.git", "/_build", "/deps", *map(this_path, ignored_files(source))],
         )
     phase = MakeRelease(
         root=str(inventory.root),
@@ -156,10 +157,6 @@ def build(
     artifact = _bring_home(shell, built, manifest, store, key, tell)
     tell(Note("", f"built {inventory.app} {artifact.label}, {manifest.size / 1e6:.1f} MB"))
     return artifact
-
-
-def _anchored(names: Iterable[str]) -> list[str]:
-    return [f"/{name}" for name in names]
 
 
 def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, tell: Tell) -> Artifact:

@@ -110,6 +110,16 @@ def carry(
     )
 
 
+def this_path(name: str) -> str:
+    """The pattern that matches `name` alone, a path relative to what is carried (a slash at its end: a directory).
+
+    A backslash escapes only in a pattern that has a wildcard (rsync(1), PATTERN MATCHING RULES).
+    """
+    if re.search(r"[*?[]", name):
+        name = re.sub(r"([*?[\\])", r"\\\1", name)
+    return f"/{name}"
+
+
 class Rsync(invoke.runners.Local):
     """Invoke's local runner; Ctrl-C ends the process instead of typing ^C into its input, which nobody reads."""
 
