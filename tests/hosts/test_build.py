@@ -107,6 +107,25 @@ def test_a_compiler_s_error_is_shown_last(source: Stage) -> None:
     assert failed.stderr.splitlines()[-2] == "error: build1: mix compile failed on the build host"
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("export RELEASE_NODE=hello@127.0.0.1", True),
+        ('export RELEASE_NODE="${RELEASE_NODE:-hello@127.0.0.1}"', False),
+        ("# export RELEASE_NODE=hello", False),
+    ],
+)
+def test_a_release_that_names_its_own_node_is_told(source: Stage, line: str, told: bool) -> None:
+    file = source.source / "rel" / "env.sh.eex"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"# {time.time_ns()}\n{line}\n")
+    source.commit("an env.sh of its own")
+
+    built = source.fab("build-on-host")
+
+    assert ("rel/env.sh.eex sets RELEASE_NODE" in built.stderr) is told
+
+
 def test_tests_that_fail_build_nothing_and_tests_that_pass_do(source: Stage) -> None:
     # One quick test instead of the app's own.
     for file in (source.source / "test").rglob("*_test.exs"):

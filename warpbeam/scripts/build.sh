@@ -71,7 +71,7 @@ if [[ -n $(find "$out" -name '*[[:cntrl:]]*' -print -quit) ]]; then
 fi
 
 # Two instances on one host need two names, which the slots' settings give them.
-if grep -Eqs '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh"; then
+if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" | grep -Eqv 'RELEASE_NODE="?\$\{RELEASE_NODE:?[-=]'; then
   warn "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance will not start; leave it out, or write \${RELEASE_NODE:-…}"
 fi
 
