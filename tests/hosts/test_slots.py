@@ -1,0 +1,90 @@
+"""The two slots of a host: instances that share nothing, so that the end of one is no event for the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts.terminal import ask, console
+from tests.stage import Stage
+
+HOST = "web1"
+DOOR = "sudo -n /usr/lib/warpbeam/hello/door"
+
+
+@pytest.fixture
+def both(stage: Stage) -> Iterator[Stage]:
+    """The stage with strategy blue-green, and no second instance left running afterwards."""
+    stage.write(deploy={**stage.settings["deploy"], "strategy": "blue-green"})
+    # Releases in both slots.
+    stage.fab("-H", HOST, "restart")
+    yield stage
+    stage.write()
+    stage.lab.ssh(HOST, f"{DOOR} stop", "deploy", stdin=f"{other(live(stage))}\n")
+
+
+def live(stage: Stage) -> str:
+    return str(stage.status()[HOST]["slot"])
+
+
+def other(slot: str) -> str:
+    return "b" if slot == "a" else "a"
+
+
+def start(stage: Stage, slot: str) -> None:
+    stage.lab.ssh(HOST, f"{DOOR} start", "deploy", stdin=f"{slot}\n")
+    port = {"a": 4001, "b": 4002}[slot]
+    stage.lab.ssh(
+        HOST, f"for i in $(seq 150); do curl -fsS -m 2 http://127.0.0.1:{port}/health && exit; sleep 0.2; done; exit 1"
+    )
+
+
+def environ(stage: Stage, slot: str) -> dict[str, str]:
+    """The environment of the instance in a slot, as the kernel has it."""
+    text = stage.lab.ssh(
+        HOST,
+        f"pid=$(systemctl show --property=MainPID --value hello@{slot}); sudo cat /proc/$pid/environ | tr '\\0' '\\n'",
+    ).stdout
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def test_two_instances_have_names_ports_and_directories_of_their_own_and_no_epmd(both: Stage) -> None:
+    start(both, other(live(both)))
+
+    a, b = environ(both, "a"), environ(both, "b")
+
+    assert (a["SLOT"], b["SLOT"]) == ("a", "b")
+    for name in ("RELEASE_NODE", "PORT", "RELEASE_TMP", "RUNTIME_DIRECTORY", "ERL_AFLAGS"):
+        assert a[name] != b[name], name
+    assert both.lab.ssh(HOST, "pgrep -x epmd", check=False).stdout == ""
+
+
+# From one live slot, then from the other: each is stopped once.
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_the_end_of_one_slot_leaves_console_rpc_and_requests_of_the_other_whole(both: Stage, turn: str) -> None:
+    if turn == "second":
+        both.fab("-H", HOST, "restart")
+    mine = live(both)
+    theirs = other(mine)
+    pid = both.status()[HOST]["pid"]
+    start(both, theirs)
+    slow: list[object] = []
+    request = threading.Thread(target=lambda: slow.append(both.served(HOST, "/slow?ms=3000")))
+
+    with console(both) as child:
+        ask(child, "kept = :rand.uniform(1) * 41; kept + 1", "42")
+        request.start()
+        both.lab.ssh(HOST, f"{DOOR} stop", "deploy", stdin=f"{theirs}\n")
+        ask(child, "kept + 2", "43")
+        ask(child, "System.pid()", f'"{pid}"')
+    request.join()
+    spoken = both.fab("-H", HOST, "rpc", "System.get_env(~s(SLOT))")
+    answers = both.lab.ssh(HOST, "for i in $(seq 50); do curl -fsS -m 5 http://127.0.0.1/ || exit 1; done").stdout
+
+    assert both.lab.ssh(HOST, f"systemctl is-active hello@{theirs}", check=False).stdout.strip() == "inactive"
+    assert f'"{mine}"' in spoken.stdout
+    assert answers.count(f'"slot":"{mine}"') == 50
+    assert len(slow) == 1
+    assert both.status()[HOST]["pid"] == pid
