@@ -197,6 +197,29 @@ def test_ctrl_c_in_mid_build_ends_mix_on_the_build_host(stage: Stage) -> None:
     stage.fab("deploy")
 
 
+def test_ctrl_c_in_mid_migration_ends_it_on_the_host_and_switches_nothing(stage: Stage) -> None:
+    before = lasting(stage)
+    another(stage)
+    stage.write(deploy={**stage.settings["deploy"], "migrate": "Process.sleep(120_000)"})
+
+    def migrates() -> bool:
+        return "hello-eval-" in stage.lab.ssh("web1", "systemctl list-units --plain --no-legend 'hello-eval-*'").stdout
+
+    try:
+        with watching(stage.lab), begun(stage, "deploy", until="web1: migrate") as process:
+            assert eventually(migrates)
+            process.send_signal(signal.SIGINT)
+            status, said = ended(process)
+    finally:
+        stage.write()
+
+    assert (status, said.splitlines()[-1]) == (130, "interrupted")
+    assert eventually(lambda: not migrates())
+    assert lasting(stage) == before
+    serve(stage, str(before["web1"]["version"]))
+    stage.fab("deploy")
+
+
 def test_a_killed_command_leaves_an_activation_that_completes_and_the_next_command_knows(stage: Stage) -> None:
     stage.version("9.9.0", fault="slow-boot")
 
