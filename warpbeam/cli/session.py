@@ -70,7 +70,7 @@ class Session:
     @property
     def inventory(self) -> Inventory:
         """The inventory of the environment in force, narrowed to the hosts of -H."""
-        from warpbeam.inventory import read_inventory
+        from warpbeam.reading.reader import read_inventory
 
         name = self.environment
         if name not in self._inventories:
