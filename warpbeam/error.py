@@ -6,6 +6,19 @@ both, on standard error, as the last thing a person sees, and exits with the cod
 
 from __future__ import annotations
 
+DONE, FAULT, MISUSE, REFUSED, FAILED, AMISS, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+# The one table of exit codes: the README shows it, and a test holds them together.
+EXIT_CODES = {
+    DONE: "done",
+    FAULT: "a fault in Warpbeam, or `fab` itself did not understand its options",
+    MISUSE: "the inventory, a word, an option or an argument is wrong; nothing ran",
+    REFUSED: "refused, nothing was changed: a lock, a host out of reach, no room, an unknown host key",
+    FAILED: "failed; hosts may have changed, and the message says what state each is in",
+    AMISS: "looked, and not all is well: `status` found an app down or unhealthy, `setup --check` something to change",
+    INTERRUPTED: "interrupted (Ctrl-C, TERM, HUP)",
+}
+
 
 class Problem(Exception):
     """Something a person can understand and mend.
@@ -16,7 +29,7 @@ class Problem(Exception):
         details: lines shown before the message (an app's last log lines, a compiler's output).
     """
 
-    code = 1
+    code = FAULT
 
     def __init__(self, message: str, hint: str = "", details: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -28,13 +41,13 @@ class Problem(Exception):
 class Misuse(Problem):
     """A bad inventory, option or argument, found before anything ran."""
 
-    code = 2
+    code = MISUSE
 
 
 class Refused(Problem):
     """A precondition does not hold; nothing was changed."""
 
-    code = 3
+    code = REFUSED
 
 
 class Held(Refused):
@@ -48,7 +61,7 @@ class Unreachable(Refused):
 class Failed(Problem):
     """The work failed; hosts may have changed, and the message says what state each is in."""
 
-    code = 4
+    code = FAILED
 
 
 class Lost(Failed):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
-from typing import Any, Literal, TypeVar
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from time import monotonic
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -16,7 +17,7 @@ from warpbeam.error import Problem
 from warpbeam.event import Tell
 from warpbeam.inventory import Host, Inventory
 from warpbeam.phase import Phase, run
-from warpbeam.shell import Shell
+from warpbeam.shell import GRACE, Shell
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -43,6 +44,21 @@ class Fleet:
         self._sudo_password = sudo_password
         self._shells: dict[tuple[str, Identity], Shell] = {}
         self._guard = Lock()
+        self._doing: dict[str, str] = {}
+
+    @property
+    def waits_for(self) -> list[str]:
+        """The hosts that something is being done on now, each with what it is: `web1 (activate)`."""
+        return [f"{name} ({what})" for name, what in self._doing.copy().items()]
+
+    @contextmanager
+    def doing(self, host: Host, what: str) -> Iterator[None]:
+        """While this lasts, `host` is waited for because of `what`."""
+        self._doing[host.name] = what
+        try:
+            yield
+        finally:
+            self._doing.pop(host.name, None)
 
     def shell(self, host: Host, identity: Identity = "deploy") -> Shell:
         """The connection to `host` as `identity`, made once and opened at its first use."""
@@ -73,7 +89,8 @@ class Fleet:
             from warpbeam.sudo import RootShell
 
             shell = RootShell(shell, self._sudo_password)
-        return run(shell, phase, tell, body)
+        with self.doing(host, phase.script):
+            return run(shell, phase, tell, body)
 
     def everywhere(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T | Problem]:
         """Do `work` for each of `hosts` at once; what it returned or the Problem it raised, by name, in order.
@@ -89,21 +106,19 @@ class Fleet:
 
         shell = self.shell(host)
         assert isinstance(shell, Connection)  # noqa: S101 (only a local fleet has others)
-        carry(shell, directory, target, leave_out, tell)
+        with self.doing(host, "carry"):
+            carry(shell, directory, target, leave_out, tell)
 
     def interrupt(self) -> None:
-        """End what runs on every host; from then on `interrupted` is true."""
+        """End what runs on every host; from then on `interrupted` is true. Takes no longer than `GRACE`."""
         self.interrupted = True
-        for shell in list(self._shells.values()):
-            with suppress(Exception):
-                shell.interrupt()
+        _each(list(self._shells.values()), lambda shell: shell.interrupt())
 
     def close(self) -> None:
-        """End every connection."""
-        for shell in self._shells.values():
-            with suppress(Exception):
-                shell.close()
+        """End every connection; one that is stuck is left behind after `GRACE`."""
+        shells = list(self._shells.values())
         self._shells.clear()
+        _each(shells, lambda shell: shell.close())
 
 
 class LocalFleet(Fleet):
@@ -131,7 +146,8 @@ def everywhere(
 ) -> dict[str, T | Problem]:
     """Do `work` for each host in a thread of its own, `jobs` at a time.
 
-    A plain `with ThreadPoolExecutor` would wait for the remote ends on Ctrl-C; here `interrupt` ends them first.
+    On an interrupt `interrupt` ends what they run, and they have `GRACE` seconds and a little to say how it ended. The
+    threads are daemons, not a ThreadPoolExecutor's: Python would wait at its end for one that never comes back.
     """
 
     def one(host: Host) -> T | Problem:
@@ -142,22 +158,76 @@ def everywhere(
 
     if len(hosts) == 1:
         return {hosts[0].name: one(hosts[0])}
-    pool = ThreadPoolExecutor(max_workers=max(1, min(jobs, len(hosts))), thread_name_prefix="host")
-    futures: dict[str, Future[T | Problem]] = {}
+    todo: SimpleQueue[Host] = SimpleQueue()
+    done: SimpleQueue[tuple[str, T | Problem | BaseException]] = SimpleQueue()
+
+    def labour() -> None:
+        while True:
+            try:
+                host = todo.get_nowait()
+            except Empty:
+                return
+            try:
+                done.put((host.name, one(host)))
+            except BaseException as error:  # it goes on in the calling thread
+                done.put((host.name, error))
+
+    for host in hosts:
+        todo.put(host)
+    for number in range(min(jobs, len(hosts))):
+        Thread(target=labour, name=f"host-{number}", daemon=True).start()
+    ended: dict[str, T | Problem | BaseException] = {}
     try:
-        futures = {host.name: pool.submit(one, host) for host in hosts}
-        pending: set[Future[Any]] = set(futures.values())
-        while pending:
-            # Bounded, because a wait without a time-out keeps the main thread from handling a signal.
-            _, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-        return {name: future.result() for name, future in futures.items()}
+        while len(ended) < len(hosts):
+            # Bounded, because a wait without a time-out may keep the main thread from handling a signal.
+            with suppress(Empty):
+                name, result = done.get(timeout=0.5)
+                ended[name] = result
     except KeyboardInterrupt:
-        pool.shutdown(wait=False, cancel_futures=True)
+        begun = len(hosts) - _emptied(todo) - len(ended)
         interrupt()
-        wait(futures.values(), timeout=5)
+        _gather(done, begun, GRACE)
         raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    results: dict[str, T | Problem] = {}
+    for host in hosts:
+        result = ended[host.name]
+        if isinstance(result, BaseException) and not isinstance(result, Problem):
+            raise result
+        results[host.name] = result
+    return results
+
+
+def _emptied(todo: SimpleQueue[Host]) -> int:
+    """How many had not been begun, and will not be."""
+    count = 0
+    with suppress(Empty):
+        while True:
+            todo.get_nowait()
+            count += 1
+    return count
+
+
+def _gather(done: SimpleQueue[tuple[str, T]], count: int, seconds: float) -> None:
+    """Wait until so many more have ended, or the time has."""
+    end = monotonic() + seconds
+    with suppress(Empty):
+        for _ in range(count):
+            done.get(timeout=max(end - monotonic(), 0))
+
+
+def _each(shells: Sequence[Shell], work: Callable[[Shell], None]) -> None:
+    """Do `work` on every shell at once, and wait `GRACE` seconds at most: a connection may be stuck for good."""
+
+    def one(shell: Shell) -> None:
+        with suppress(Exception):
+            work(shell)
+
+    threads = [Thread(target=one, args=(shell,), daemon=True) for shell in shells]
+    for thread in threads:
+        thread.start()
+    end = monotonic() + GRACE
+    for thread in threads:
+        thread.join(max(end - monotonic(), 0))
 
 
 def first_problem(results: dict[str, T | Problem]) -> Problem | None:

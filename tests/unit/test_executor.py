@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -42,8 +43,53 @@ def wait(c):
         print("cleaned up", flush=True)
 @task
 def pipe(c): raise BrokenPipeError
+def forever(host):
+    while True:
+        time.sleep(60)
+@task
+def stuck(c):
+    from warpbeam.event import Step
+    from warpbeam.fleet import Fleet
+    from warpbeam.inventory import Host, Inventory, Ssh
+    fleet = Fleet(Inventory(name="one", file="f", org="o", app="a", hosts={}, all_hosts={}))
+    c.session._fleets["one"] = fleet
+    def work(host):
+        with fleet.doing(host, "activate"):
+            c.session.tell(Step(host.name, "wait"))
+            if host.name == "web2":
+                print("waiting", flush=True)
+            forever(host)
+    fleet.everywhere([Host(name="web1"), Host(name="web2")], work)
+@task
+def stubborn(c):
+    try:
+        print("waiting", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaning", flush=True)
+        forever(None)
+@task
+def tidy(c):
+    from warpbeam.event import Note, Step
+    c.session.tell(Step("web1", "work"))
+    try:
+        c.session.tell(Note("", "waiting"))
+        time.sleep(60)
+    finally:
+        c.session.tell(Note("", "nobody sees this"))
+        c.session.tell(Step("web1", "undo"))
+        open("tidied", "w").close()
+@task
+def late(c):
+    class Slow:
+        _report = None
+        waits_for = ["the end"]
+        def close(self):
+            print("waiting", flush=True)
+            time.sleep(60)
+    c.session._fleets["one"] = Slow()
 
-namespace = Collection(misuse, refused, failed, lost, bug, stop, ok, ask, wait, pipe)
+namespace = Collection(misuse, refused, failed, lost, bug, stop, ok, ask, wait, pipe, stuck, stubborn, tidy, late)
 for name in ("demo", "one", "two"):
     word = Task(lambda c: 1 / 0, name=name)
     vars(word)["environment"] = name
@@ -151,6 +197,80 @@ def test_a_signal_lets_a_task_clean_up_and_ends_with_130(project: Path, number: 
 
     assert (process.returncode, out, err) == (130, "cleaned up\n", "interrupted\n")
     assert time.monotonic() - began < 10
+
+
+def test_threads_that_are_stuck_for_good_do_not_keep_the_program_from_ending(project: Path) -> None:
+    process = start(project, "one", "stuck")
+    assert process.stdout is not None and process.stdout.readline() == "waiting\n"
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=40)
+
+    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted")
+
+
+def test_a_second_interrupt_says_what_is_waited_for_and_a_third_leaves_at_once(project: Path) -> None:
+    process = start(project, "one", "stuck")
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert said_soon(process, "still ending in order: waiting for web1 (activate), web2 (activate)")
+    process.kill()
+    process.communicate()
+
+    process = start(project, "one", "stubborn")
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "cleaning\n"
+    process.send_signal(signal.SIGTERM)
+    assert said_soon(process, "still ending in order")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "left at once" in err
+    assert time.monotonic() - began < 10
+
+
+def said_soon(process: subprocess.Popen[str], what: str) -> bool:
+    """Whether `process` says a line with `what` on standard error."""
+    assert process.stderr is not None
+    return any(what in line for line in iter(process.stderr.readline, ""))
+
+
+def test_a_signal_while_connections_are_closed_ends_with_130_too(project: Path) -> None:
+    process = start(project, "one", "late")
+    assert process.stdout is not None and process.stdout.readline() == "waiting\n"
+
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+
+    assert (process.returncode, err) == (130, "interrupted\n")
+
+
+def test_a_terminal_that_is_closed_ends_the_command_with_130_after_its_clean_up(project: Path, tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", Path(sys.executable).parent / "fab", "one", "tidy"],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "TERM": "xterm"},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+    )
+    os.close(follower)
+    shown = b""
+    while b"waiting" not in shown:
+        shown += os.read(leader, 4096)
+
+    os.close(leader)
+
+    assert process.wait(timeout=30) == 130
+    assert (project / "tidied").exists()
 
 
 def test_nohup_is_honoured(project: Path) -> None:

@@ -7,27 +7,18 @@ parallel. (Fabric's would run a task whose host list is empty on this machine.)
 
 from __future__ import annotations
 
-import os
-import signal
+import contextlib
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import invoke
 from invoke import Call, Exit
 
+from warpbeam.cli.interruption import hush_when_unread, interruptible
 from warpbeam.cli.session import Session
-from warpbeam.error import Misuse, Problem
-
-INTERRUPTED = 130
-
-
-class Interrupted(KeyboardInterrupt):
-    """TERM or HUP, taken as Ctrl-C is."""
+from warpbeam.error import DONE, FAULT, INTERRUPTED, Misuse, Problem
 
 
 class Executor(invoke.Executor):
@@ -40,32 +31,35 @@ class Executor(invoke.Executor):
 
     def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run `tasks` and what follows `--`; raises `invoke.Exit` with the exit code of the first failure."""
-        debug = bool(self._line[0].args.debug.value)
-        with _signals_as_interrupt():
-            session: Session | None = None
+        session: Session | None = None
+        with interruptible(lambda: session.waits_for if session is not None else []):
             try:
-                session = self._open_session()
-                return self._run(session, tasks)
+                try:
+                    session = self._open_session()
+                    return self._perform(session, tasks)
+                finally:
+                    _flush(session)
+                    if session is not None:
+                        session.close()
             except Problem as problem:
-                _flush(session)
-                _print_problem(problem, debug)
+                _print_problem(problem, self._debug)
                 raise Exit(code=problem.code) from None
             except KeyboardInterrupt:
-                _flush(session)
-                print("interrupted", file=sys.stderr)
+                _say("interrupted")
                 raise Exit(code=INTERRUPTED) from None
             except BrokenPipeError:
-                raise Exit(code=0) from None
+                raise Exit(code=DONE) from None
             except (Exit, invoke.exceptions.UnexpectedExit):
                 raise
             except Exception as bug:
-                _flush(session)
-                _print_bug(bug, debug)
-                raise Exit(code=1) from None
+                _print_bug(bug, self._debug)
+                raise Exit(code=FAULT) from None
             finally:
-                if session is not None:
-                    session.close()
-                _drop_what_nobody_reads()
+                hush_when_unread()
+
+    @property
+    def _debug(self) -> bool:
+        return bool(self._line[0].args.debug.value)
 
     def _open_session(self) -> Session:
         # Fabric loads collection and environment settings only just before each task; we need them before the first.
@@ -81,7 +75,7 @@ class Executor(invoke.Executor):
             sudo_password=self.config.sudo.password or "",
         )
 
-    def _run(self, session: Session, tasks: tuple[Any, ...]) -> dict[Any, Any]:
+    def _perform(self, session: Session, tasks: tuple[Any, ...]) -> dict[Any, Any]:
         results: dict[Any, Any] = {}
         dangling = ""
         if self.config.run.dry:
@@ -111,47 +105,27 @@ class Executor(invoke.Executor):
         return call.task(context, *call.args, **call.kwargs)
 
 
-@contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise Interrupted(signal.Signals(signum).name)
-
-    # `nohup fab …` asked for HUP to be ignored.
-    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _flush(session: Session | None) -> None:
     """Take the live display off the screen, so that the error is the last thing on it."""
     if session is not None and session._report is not None:
         session._report.close()
-    _drop_what_nobody_reads()
+    hush_when_unread()
 
 
-def _drop_what_nobody_reads() -> None:
-    """Flush standard output; where its reader is gone (`| head`), keep Python from saying so again at its end.
-
-    As the documentation of Python's signal module has it (Note on SIGPIPE).
-    """
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _say(text: str) -> None:
+    """A line on standard error, where somebody is there to read it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def _print_problem(problem: Problem, debug: bool) -> None:
     if debug:
         traceback.print_exception(problem)
     for line in problem.details:
-        print(f"  | {line}", file=sys.stderr)
-    print(f"error: {problem.message}", file=sys.stderr)
+        _say(f"  | {line}")
+    _say(f"error: {problem.message}")
     if problem.hint:
-        print(f"  hint: {problem.hint}", file=sys.stderr)
+        _say(f"  hint: {problem.hint}")
 
 
 def _print_bug(bug: Exception, debug: bool) -> None:
@@ -159,8 +133,5 @@ def _print_bug(bug: Exception, debug: bool) -> None:
         traceback.print_exception(bug)
     # An exception's text may hold a command or a value; its type and place do not.
     place = traceback.extract_tb(bug.__traceback__)[-1]
-    print(
-        f"error: a fault in Warpbeam itself: {type(bug).__name__} at {place.filename}:{place.lineno}",
-        file=sys.stderr,
-    )
-    print("  hint: `fab -d` shows the traceback; it may hold values of your configuration", file=sys.stderr)
+    _say(f"error: a fault in Warpbeam itself: {type(bug).__name__} at {place.filename}:{place.lineno}")
+    _say("  hint: `fab -d` shows the traceback; it may hold values of your configuration")

@@ -7,6 +7,7 @@ line for each step. rich is loaded only when something is shown.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import sys
@@ -44,23 +45,31 @@ class Report:
         self._outputs: list[Output] = []
 
     def tell(self, event: Event) -> None:
-        """Show one event; safe from any thread."""
+        """Show one event; safe from any thread, and no trouble of the work when nobody is there to see it."""
         with self._guard:
-            match event:
-                case Step(host=host, name=name):
-                    self._doing(host, name)
-                case Progress():
-                    self._progress(event)
-                case Line(host=host, text=text):
-                    self._say(host, f"│ {text}", "dim")
-                case Note(host=host, text=text):
-                    self._say(host, text, "")
-                case Warn(host=host, text=text):
-                    self._say(host, f"warning: {text}", "yellow")
-                case Settled(host=host, text=text, good=good):
-                    self._now.pop(host, None)
-                    self._refresh()
-                    self._say(host, text, "green" if good else "red")
+            try:
+                self._show(event)
+            except OSError:
+                # The terminal was closed (EIO), the pipe's reader is gone: the work goes on to its orderly end.
+                self._live = None
+                self.console = _console(io.StringIO())
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case Step(host=host, name=name):
+                self._doing(host, name)
+            case Progress():
+                self._progress(event)
+            case Line(host=host, text=text):
+                self._say(host, f"│ {text}", "dim")
+            case Note(host=host, text=text):
+                self._say(host, text, "")
+            case Warn(host=host, text=text):
+                self._say(host, f"warning: {text}", "yellow")
+            case Settled(host=host, text=text, good=good):
+                self._now.pop(host, None)
+                self._refresh()
+                self._say(host, text, "green" if good else "red")
 
     def _doing(self, host: str, name: str) -> None:
         self._began[host] = time.monotonic()

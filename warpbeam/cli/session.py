@@ -110,11 +110,20 @@ class Session:
         """Short for `report.tell`."""
         return self.report.tell
 
+    @property
+    def waits_for(self) -> list[str]:
+        """The hosts that something is being done on now, each with what it is."""
+        return [what for fleet in self._open for what in fleet.waits_for]
+
+    @property
+    def _open(self) -> list[Fleet]:
+        return [*self._fleets.values(), *filter(None, [self._local])]
+
     def close(self) -> None:
         """End what is shown and every connection."""
         if self._report is not None:
             self._report.close()
-        for fleet in (*self._fleets.values(), *filter(None, [self._local])):
+        for fleet in self._open:
             fleet.close()
 
 

@@ -166,5 +166,9 @@ class ProxyCommand:
     def close(self) -> None:
         self.socket.close()
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._complaints.close()
