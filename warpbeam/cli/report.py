@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import sys
 import time
@@ -98,7 +99,10 @@ class Report:
     def _say(self, host: str, text: str, style: str) -> None:
         from rich.text import Text
 
-        line = Text(f"{host}: " if host else "", style="bold")
+        # Once is enough: messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`.
+        text = text.replace(f"{host}: ", "", 1) if re.match(rf"(warning: )?{re.escape(host)}: ", text) else text
+        named = not host or re.match(rf"(warning: )?{re.escape(host)} \(", text)
+        line = Text("" if named else f"{host}: ", style="bold")
         line.append(text, style=style)
         # A line is a line: journals and paths are to be copied, so nothing is broken at the screen's edge.
         self.console.print(line, soft_wrap=True)
@@ -276,8 +280,10 @@ def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequenc
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if name in ("memory", "pid") and not value:
+        return ""
     if name == "memory":
-        return _size(value) if value else ""
+        return _size(value)
     return str(value)
 
 

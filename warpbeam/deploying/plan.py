@@ -27,6 +27,7 @@ class HostPlan(msgspec.Struct, frozen=True):
     release: str
     version: str
     commit: str
+    dirty: bool
     label: str
     before: str
     before_release: str
@@ -100,6 +101,7 @@ def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, acti
         release=going.name,
         version=going.artifact.version,
         commit=going.artifact.commit,
+        dirty=going.artifact.dirty,
         label=going.label,
         before=f"{live.name} {live.label}" if live else "nothing",
         before_release=live.name if live else "",
