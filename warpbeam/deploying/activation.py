@@ -32,7 +32,10 @@ class Job(Probing[None], frozen=True, kw_only=True):
 
 
 class Activated(msgspec.Struct, frozen=True):
-    """What an activation ended with: `left` was live before (or is empty), `cut` connections were open at its end."""
+    """What an activation ended with: `left` was live before (or is empty), `cut` connections were open at its end.
+
+    `maintenance`: the public port answers with the maintenance page all the same.
+    """
 
     slot: str
     release: str
@@ -40,6 +43,7 @@ class Activated(msgspec.Struct, frozen=True):
     pid: int
     seconds: int
     cut: int = 0
+    maintenance: bool = False
 
 
 class Activate(Phase[Activated], frozen=True):

@@ -147,7 +147,7 @@ def deploy(
         tell_plan(plan, tell)
         roll_out(fleet, plan, policy, lease, uploader, tell)
     if plan.idle:
-        tell(Settled("", f"{artifact.label} is live on every host already; --force puts it live again"))
+        tell(Settled("", f"{plan.label} is live on every host already; --force puts it live again"))
     return plan
 
 

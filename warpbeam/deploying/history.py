@@ -17,6 +17,7 @@ from warpbeam.deploying.lease import PARTS, Done, Lease
 from warpbeam.deploying.plan import HostPlan, Plan
 from warpbeam.error import Problem
 from warpbeam.event import Tell
+from warpbeam.facts import About
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
 
@@ -69,14 +70,11 @@ class Scribe(msgspec.Struct, frozen=True):
     def return_opening(self, step: HostPlan) -> Opening:
         """How the line of the activation begins that takes a host back to what was live before this command."""
         before = self.lease.facts[step.host.name].live_release
-        about = before.artifact if before else None
         back = msgspec.structs.replace(
             step,
             release=step.before_release,
             before_release=step.release,
-            version=about.version if about else "",
-            commit=about.commit if about else "",
-            dirty=about is not None and about.dirty,
+            about=before.artifact if before else About(),
         )
         return Opening(secrets.token_hex(8), round(self._seconds() * 10), "brought back", self._text(back))
 
@@ -93,9 +91,9 @@ class Scribe(msgspec.Struct, frozen=True):
             "at": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "what": self.plan.why,
             "release": step.release,
-            "version": step.version,
-            "commit": step.commit,
-            "dirty": step.dirty,
+            "version": step.about.version,
+            "commit": step.about.commit,
+            "dirty": step.about.dirty,
             "before": step.before_release,
             "who": self.lease.holder.who,
         }

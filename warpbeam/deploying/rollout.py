@@ -109,7 +109,8 @@ def roll_out(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
         _migrate(fleet, plan, steps, scribe, tell)
     for step in plan.hosts:
         if not step.activate:
-            tell(Settled(step.host.name, f"runs {step.release} {step.label} already"))
+            text = f"runs {step.release} {step.label} already"
+            tell(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
     rolled = _roll(fleet, plan, policy, scribe, tell)
     if rolled.failed and policy.on_failure == "rollback":
         _bring_back(fleet, steps, rolled, scribe, tell)
@@ -165,13 +166,22 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
 
 
 def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell) -> None:
-    was = f"was {step.before}" if step.before_release else "the first here"
-    tell(Settled(step.host.name, f"runs {step.release} {step.label} ({was}), slot {result.slot}"))
+    if step.release == step.before_release:
+        ending = f"restarted {step.release} {step.label}, slot {step.slot} to {result.slot}"
+    else:
+        was = f"was {step.before}" if step.before_release else "the first here"
+        ending = f"runs {step.release} {step.label} ({was}), slot {result.slot}"
+    tell(Settled(step.host.name, ending + _maintained(fleet, result.maintenance)))
     if result.cut:
         what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
         # Not "cut": an app that stops in good order may still have finished what ran on them.
         drained = f"after {fleet.inventory.deploy.drain:g} s of draining"
         tell(Warn(step.host.name, f"{what} still open {drained}, when the old instance was stopped"))
+
+
+def _maintained(fleet: Fleet, on: bool) -> str:
+    port = fleet.inventory.http.port
+    return f"; maintenance is on: port {port} answers 503 until `maintenance.off`" if on else ""
 
 
 def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, tell: Tell) -> None:
@@ -218,7 +228,8 @@ def _upload(
 
     def one(host: Host) -> object:
         facts = lease.facts[host.name]
-        return uploader.upload(fleet, host, lease.token, steps[host.name].release, facts.base, facts.lacks, tell)
+        step = steps[host.name]
+        return uploader.upload(fleet, host, lease.token, step.release, step.about, facts.base, facts.lacks, tell)
 
     results = fleet.everywhere(hosts, one)
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}

@@ -240,5 +240,8 @@ fi
 
 step reconcile
 knock reconcile || true
-object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS" cut: "$cut"
+maintenance=false
+if [[ $(sudo -n -- "$door" status </dev/null 2>/dev/null) == *$'\nmaintenance on'* ]]; then maintenance=true; fi
+object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS" cut: "$cut" \
+  maintenance: "$maintenance"
 end_with answer "$REPLY" "${pending_success:-done}"
