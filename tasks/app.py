@@ -26,7 +26,8 @@ def restart(
 
     here = session(c)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
-    delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell)
+    with rolling.explained(here, here.fleet):
+        delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell)
 
 
 @task(auto_shortflags=False)

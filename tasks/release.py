@@ -33,7 +33,8 @@ def rollback(
 
     here = session(c)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
-    go_back(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell, to=to)
+    with rolling.explained(here, here.fleet):
+        go_back(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell, to=to)
 
 
 @task(

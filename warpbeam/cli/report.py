@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +34,13 @@ LEAST = 20
 
 
 class Report:
-    """Where events go. `close` takes the live display off the screen; what was settled stays."""
+    """Where events go. `close` takes the live display off the screen; what was settled stays.
 
-    def __init__(self) -> None:
+    `addressed` puts the environment's name into what is told to a person.
+    """
+
+    def __init__(self, addressed: Callable[[str], str] = str) -> None:
+        self._addressed = addressed
         self.console = _console(sys.stderr)
         self._live: Live | None = None
         self._now: dict[str, str] = {}
@@ -99,6 +103,7 @@ class Report:
     def _say(self, host: str, text: str, style: str) -> None:
         from rich.text import Text
 
+        text = self._addressed(text)
         # Once is enough: messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`.
         text = text.replace(f"{host}: ", "", 1) if re.match(rf"(warning: )?{re.escape(host)}: ", text) else text
         named = not host or re.match(rf"(warning: )?{re.escape(host)} \(", text)
@@ -149,7 +154,7 @@ class Report:
             if not (set(row) <= {"host", "problem"}):
                 print(_lines(texts, widths, groups, room))
             if row.get("problem"):
-                print(_problem_line(row))
+                print(self._addressed(_problem_line(row)))
         sys.stdout.flush()
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
