@@ -48,11 +48,11 @@ def rollback(
 def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.delivery import source_of, tell_outlook
+    from warpbeam.deploying.delivery import source_to_plan, tell_outlook
 
     here = session(c)
-    source = source_of(here.fleet, here.project, ref, dirty=dirty)
-    here.report.plan(tell_outlook(here.fleet, source, here.tell), as_json=json)
+    source = source_to_plan(here.fleet, here.project, ref, here.tell, dirty=dirty)
+    here.report.plan(tell_outlook(here.fleet, source), as_json=json)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})

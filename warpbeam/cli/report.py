@@ -158,32 +158,17 @@ class Report:
         sys.stdout.flush()
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
-        """Print what a deploy would do: per host from what to what, then what goes out, once if they agree."""
+        """Print what a deploy would do: per host from what to what, then what goes out, as `outlook_lines` has it."""
+        from warpbeam.deploying.outlook import outlook_lines
+
         if as_json:
             self.table(rows, as_json=True)
             return
         self.table(
             [{"host": row["host"], "from": row["from"], "to": row["to"], "change": row["change"]} for row in rows]
         )
-        shown: list[object] = []
-        for row in rows:
-            what = (row["commits"], row["migrations"])
-            if what in shown:
-                continue
-            shown.append(what)
-            commits = row["commits"]
-            print()
-            if commits is None:
-                print(f"{row['host']}: what it runs is no commit of this repository, so nothing can be compared")
-                continue
-            print(f"{len(commits)} commits go out (beside {row['host']}):" if commits else "no commit goes out")
-            for line in commits:
-                print(f"  {line}")
-            for name in row["migrations"]:
-                print(f"  migration {name}")
-        for row in rows:
-            if row["locked"]:
-                print(f"{row['host']}: locked by {row['locked']}")
+        for line in outlook_lines(rows):
+            print(line)
         sys.stdout.flush()
 
     def output(self, *, prefixed: bool, error: bool = False, width: int = 0) -> Output:
