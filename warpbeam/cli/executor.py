@@ -18,6 +18,7 @@ import invoke
 from invoke import Call, Exit
 
 from warpbeam.cli.interruption import hush_when_unread, interruptible
+from warpbeam.cli.screen import folded, room_on
 from warpbeam.cli.session import Session
 from warpbeam.error import DONE, FAULT, INTERRUPTED, Misuse, Problem
 
@@ -124,9 +125,10 @@ def _print_problem(problem: Problem, debug: bool, addressed: Callable[[str], str
         traceback.print_exception(problem)
     for line in problem.details:
         _say(f"  | {line}")
-    _say(addressed(f"error: {problem.message}"))
+    room = room_on(sys.stderr)
+    _say(folded(addressed(f"error: {problem.message}"), room))
     if problem.hint:
-        _say(addressed(f"  hint: {problem.hint}"))
+        _say(folded(addressed(f"  hint: {problem.hint}"), room, "    "))
 
 
 def _print_bug(bug: Exception, debug: bool) -> None:
