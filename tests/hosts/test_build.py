@@ -156,13 +156,13 @@ def test_a_ref_that_is_no_commit_is_a_misuse(stage: Stage) -> None:
 
 def test_an_environment_without_a_build_host_says_so(stage: Stage) -> None:
     hosts = {name: host for name, host in stage.settings["hosts"].items() if name != "build1"}
-    stage.write("nobuild", hosts=hosts)
+    stage.write(hosts=hosts)
     try:
-        refused = stage.fab("deploy", environment="nobuild", expect=2)
+        refused = stage.fab("deploy", expect=2)
     finally:
-        (stage.inventories / "nobuild.yml").unlink()
+        stage.write()
 
-    assert "nobuild.yml: no host has the role build" in refused.stderr
+    assert "stage.yml: no host has the role build" in refused.stderr
 
 
 def test_an_environment_without_an_app_host_is_no_environment(stage: Stage) -> None:
@@ -185,17 +185,16 @@ def test_a_wrong_host_key_stops_everything_and_shows_it(stage: Stage, tmp_path: 
     file = tmp_path / "known_hosts"
     lines = [re.sub(r"\S+$", wrong, " ".join(line.split()[:3])) if address in line else line for line in known]
     file.write_text("\n".join(lines) + "\n")
-    stage.write("changed", ssh={**stage.settings["ssh"], "known_hosts": str(file)})
     file_without = tmp_path / "fewer"
     file_without.write_text("\n".join(line for line in known if address not in line) + "\n")
-    stage.write("unknown", ssh={**stage.settings["ssh"], "known_hosts": str(file_without)})
 
     try:
-        changed = stage.fab("deploy", "--force", environment="changed", expect=3)
-        unknown = stage.fab("deploy", "--force", environment="unknown", expect=3)
+        stage.write(ssh={**stage.settings["ssh"], "known_hosts": str(file)})
+        changed = stage.fab("deploy", "--force", expect=3)
+        stage.write(ssh={**stage.settings["ssh"], "known_hosts": str(file_without)})
+        unknown = stage.fab("deploy", "--force", expect=3)
     finally:
-        (stage.inventories / "changed.yml").unlink()
-        (stage.inventories / "unknown.yml").unlink()
+        stage.write()
 
     shown = stage.lab.ssh("web2", "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
     for refused in (changed, unknown):
@@ -203,7 +202,7 @@ def test_a_wrong_host_key_stops_everything_and_shows_it(stage: Stage, tmp_path: 
         assert shown in refused.stderr
         assert "nothing was changed on any host" in refused.stderr
     assert f"{file}:" in changed.stderr
-    assert "fab unknown hosts.trust -H web2" in unknown.stderr
+    assert "fab stage hosts.trust -H web2" in unknown.stderr
     assert lasting(stage) == before
 
 
