@@ -21,6 +21,7 @@ from warpbeam.cli.interruption import hush_when_unread, interruptible
 from warpbeam.cli.screen import folded, room_on
 from warpbeam.cli.session import Session
 from warpbeam.error import DONE, FAULT, INTERRUPTED, Misuse, Problem
+from warpbeam.event import Note
 
 
 class Executor(invoke.Executor):
@@ -34,7 +35,12 @@ class Executor(invoke.Executor):
     def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run `tasks` and what follows `--`; raises `invoke.Exit` with the exit code of the first failure."""
         session: Session | None = None
-        with interruptible(lambda: session.waits_for if session is not None else []):
+
+        def say(text: str) -> None:
+            if session is not None:
+                session.tell(Note("", text))
+
+        with interruptible(lambda: session.waits_for if session is not None else [], say):
             try:
                 try:
                     session = self._open_session()
