@@ -38,6 +38,11 @@ class LocalShell:
         self._interrupted: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
 
+    @property
+    def busy(self) -> bool:
+        """See `warpbeam.shell.Shell.busy`."""
+        return bool(self._running)
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """See `warpbeam.shell.Shell.execute`. It starts in the user's home directory, as over ssh."""
         prefix, environment = self._identity()

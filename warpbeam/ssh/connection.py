@@ -92,6 +92,11 @@ class Connection:
         assert self._fabric is not None  # noqa: S101  (opened by the line above)
         return self._fabric
 
+    @property
+    def busy(self) -> bool:
+        """See `warpbeam.shell.Shell.busy`."""
+        return self._attempt is not None or bool(self._endings)
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """See `warpbeam.shell.Shell.execute`."""
         process = Process(self.settings.label)
