@@ -20,8 +20,8 @@ PROJECT = Path(__file__).parent.parent.parent
 
 
 def phases() -> list[type[Phase[Any]]]:
-    for module in pkgutil.iter_modules(warpbeam.__path__):
-        importlib.import_module(f"warpbeam.{module.name}")
+    for module in pkgutil.walk_packages(warpbeam.__path__, "warpbeam."):
+        importlib.import_module(module.name)
     found = list(Phase.__subclasses__())
     for phase in found:
         found += phase.__subclasses__()
