@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from warpbeam.error import Misuse
 from warpbeam.reading.environment import environment_text, environments, seen  # noqa: F401 (offered here too)
+from warpbeam.reading.hook import Hooked, Hooks
 from warpbeam.reading.marks import Flaw, line_of, quoted
 from warpbeam.reading.name import (
     Address,
@@ -169,6 +170,7 @@ class Inventory(Value, frozen=True):
     env: dict[VariableName, VariableValue] = {}
     secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
     deploy_keys: Annotated[tuple[DeployKey, ...], HIDDEN] = ()
+    hooks: dict[Hooked, Hooks] = {}
 
     def __post_init__(self) -> None:
         if not self.all_hosts:

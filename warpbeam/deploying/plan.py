@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 
@@ -37,7 +38,7 @@ class HostPlan(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """A rollout: `why` is a word for the history; `migrate_on` is the host of the migrations, or None."""
 
-    why: str
+    why: Literal["deploy", "rollback", "restart"]
     label: str
     hosts: tuple[HostPlan, ...]
     migrate_on: Host | None = None
@@ -47,6 +48,19 @@ class Plan(msgspec.Struct, frozen=True):
     def idle(self) -> bool:
         """True when every host has it live already."""
         return not any(step.activate for step in self.hosts)
+
+    @property
+    def about(self) -> dict[str, dict[str, str]]:
+        """What hooks are told of each host."""
+        return {
+            step.host.name: {
+                "RELEASE": step.release,
+                "VERSION": step.version,
+                "COMMIT": step.commit,
+                "PREVIOUS": step.before_release,
+            }
+            for step in self.hosts
+        }
 
 
 def plan_deploy(
