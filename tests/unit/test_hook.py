@@ -109,10 +109,8 @@ def test_a_hook_before_that_fails_keeps_the_phase_from_beginning_and_shows_its_o
     with pytest.raises(Failed) as caught:
         perform(made, lambda: begun.append(1))
 
-    assert (
-        caught.value.message
-        == "localhost: echo no room; exit 3 ended with status 3 (a hook before deploy); deploy was not begun"
-    )
+    how = "localhost: echo no room; exit 3 ended with status 3"
+    assert caught.value.message == f"{how} (a hook before deploy); deploy was not begun"
     assert caught.value.details == ("no room",)
     assert caught.value.code == 4
     assert begun == []
