@@ -10,6 +10,7 @@ import msgspec
 from warpbeam.error import Failed, Problem, Refused
 from warpbeam.event import Line, Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet, first_problem
+from warpbeam.hook import around
 from warpbeam.provisioning.comparison import compared
 from warpbeam.provisioning.convergence import converge, inspect
 from warpbeam.provisioning.cookie import agreed_cookie, mint_cookie
@@ -78,18 +79,19 @@ def set_up(
             tell(Note(name, f"would need a restart of the app, for {', '.join(files)}"))
         return Outcome(changed, tuple(late))
 
-    results = fleet.everywhere(
-        chosen, lambda host: converge(fleet, host, plans[host.name], facts[host.name], wants[host.name], tell)
-    )
-    for name, result in results.items():
-        if not isinstance(result, Problem):
-            count = len(plans[name].sentences())
-            tell(Settled(name, f"set up, {_counted(count)}" if count else "set up already, nothing to change"))
-            if name in late and not restart:
-                what = f"the app still runs with its old settings ({', '.join(late[name])})"
-                tell(Warn(name, f"{what}: `fab {inventory.name} setup --restart` restarts it, host after host"))
-    if first_problem(results) is not None:
-        raise _together(results, "run setup again when it is mended: it goes on from here")
+    with around(fleet, "setup", chosen, tell):
+        results = fleet.everywhere(
+            chosen, lambda host: converge(fleet, host, plans[host.name], facts[host.name], wants[host.name], tell)
+        )
+        for name, result in results.items():
+            if not isinstance(result, Problem):
+                count = len(plans[name].sentences())
+                tell(Settled(name, f"set up, {_counted(count)}" if count else "set up already, nothing to change"))
+                if name in late and not restart:
+                    what = f"the app still runs with its old settings ({', '.join(late[name])})"
+                    tell(Warn(name, f"{what}: `fab {inventory.name} setup --restart` restarts it, host after host"))
+        if first_problem(results) is not None:
+            raise _together(results, "run setup again when it is mended: it goes on from here")
     return Outcome(changed, tuple(late))
 
 
