@@ -139,7 +139,7 @@ def footprint(
         people.append(User(inventory.app_user, f"/var/lib/{inventory.app}", login=False))
         people.append(User(PAGE_USER, "/nonexistent", login=False))
         files += _app_files(inventory, host, secrets, cookie)
-        units.append(f"{inventory.app}.service")
+        units += [f"{inventory.app}.service", f"{inventory.app}-firewall.service"]
         directories += [
             Directory(f"/etc/{inventory.org}", "755", "root", "root"),
             Directory(etc(inventory), "700", "root", "root"),
@@ -203,6 +203,11 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
             needs="verify daemon-reload restart",
         ),
         File(f"/lib/systemd/system/{app}.service", render("app.service.j2", inventory), needs="verify daemon-reload"),
+        File(
+            f"/lib/systemd/system/{app}-firewall.service",
+            render("firewall.service.j2", inventory),
+            needs="verify daemon-reload",
+        ),
         File(
             f"/lib/systemd/system/{app}-activate.service",
             render("activate.service.j2", inventory),
