@@ -43,6 +43,7 @@ class SecretFile(Phase[Kept], frozen=True):
     answer: ClassVar[type] = Kept
     verb: str
     file: str
+    ledger: str
     content: str
     key: str
     app: str
@@ -162,5 +163,6 @@ def rows(
 
 def _phase(fleet: Fleet, verb: Literal["push", "list"], content: str, key: str = "") -> SecretFile:
     inventory = fleet.inventory
-    file = f"{etc(inventory)}/secrets.env"
-    return SecretFile(verb, file, content, key or entropy.token_hex(32), inventory.app, str(inventory.root))
+    where = etc(inventory)
+    file, ledger = f"{where}/secrets.env", f"{where}/.written"
+    return SecretFile(verb, file, ledger, content, key or entropy.token_hex(32), inventory.app, str(inventory.root))

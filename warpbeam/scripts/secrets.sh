@@ -10,18 +10,31 @@ directory=${file%/*}
 [[ -d $directory && ! -L $directory && $(stat -c %U:%a -- "$directory") == root:700 ]] ||
   refuse "$directory is not a directory of root's alone" 'run setup first'
 
+# put PATH < CONTENT: PATH has it from one moment to the next, for root alone.
+put() {
+  local new=$1.warpbeam-new
+  rm -f -- "$new"
+  (umask 077 && set -C && cat >"$new") || {
+    rm -f -- "$new"
+    return 1
+  }
+  sync -- "$new"
+  mv -fT -- "$new" "$1"
+}
+
 changed=false
 if [[ $verb == push ]]; then
   step secrets
   if ! printf '%s' "$content" | cmp --quiet -- - "$file" || [[ $(stat -c %U:%G:%a -- "$file") != root:root:600 ]]; then
-    new=$file.warpbeam-new
-    rm -f -- "$new"
-    (umask 077 && set -C && printf '%s' "$content" >"$new") || {
-      rm -f -- "$new"
+    # By pipes: what does not fit into one, bash would put into a file of its own for a here-string.
+    printf '%s' "$content" | put "$file" ||
       fail "$file could not be written; it is as it was" 'make room there, then run the same command again'
-    }
-    sync -- "$new"
-    mv -fT -- "$new" "$file"
+    # So that setup does not take it for changed by hand.
+    {
+      if [[ -f $ledger ]]; then grep -v " $file\$" -- "$ledger" || true; fi
+      sum=$(sha256sum -- "$file")
+      printf '%s %s\n' "${sum%% *}" "$file"
+    } | sort -k 2 | put "$ledger"
     sync -- "$directory"
     changed=true
   fi
