@@ -23,6 +23,7 @@ from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.facts import Release
 from warpbeam.fleet import Fleet
+from warpbeam.hook import around
 
 
 def store_of(fleet: Fleet, project: Path) -> Store:
@@ -67,6 +68,7 @@ def build_on_host(fleet: Fleet, project: Path, source: Source, tell: Tell, *, wi
         tell,
         with_tests=with_tests,
         carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
+        hooked=lambda about: around(fleet, "build", [host], tell, {host.name: about}),
     )
 
 

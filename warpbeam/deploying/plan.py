@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 
@@ -38,7 +39,7 @@ class HostPlan(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """A rollout: `why` is a word for the history; `migrate_on` is the host of the migrations, or None."""
 
-    why: str
+    why: Literal["deploy", "rollback", "restart"]
     label: str
     hosts: tuple[HostPlan, ...]
     migrate_on: Host | None = None
@@ -48,6 +49,19 @@ class Plan(msgspec.Struct, frozen=True):
     def idle(self) -> bool:
         """True when every host has it live already."""
         return not any(step.activate for step in self.hosts)
+
+    @property
+    def for_hooks(self) -> dict[str, dict[str, str]]:
+        """What hooks are told of each host."""
+        return {
+            step.host.name: {
+                "RELEASE": step.release,
+                "VERSION": step.about.version,
+                "COMMIT": step.about.commit,
+                "PREVIOUS": step.before_release,
+            }
+            for step in self.hosts
+        }
 
 
 def plan_deploy(
