@@ -22,14 +22,14 @@ from tests.witness import another, lasting, serve, tidy, watching
 from warpbeam.lab.network import host_link
 from warpbeam.lab.state import read_lab
 
-QUICK = {"deadline": 4, "timeout": 2}
+QUICK = {"deadline": 8, "timeout": 4}
 
 
 @pytest.mark.parametrize(
     ("fault", "reason", "shown"),
     [
         ("crash-at-boot", "it ended by itself", "crash-at-boot: this release does not start, on purpose"),
-        ("hang", "it was not healthy within 4 s: http://127.0.0.1:", "Started hello@"),
+        ("hang", "it was not healthy within 8 s: http://127.0.0.1:", "Started hello@"),
         ("unhealthy", "said 500; expected 200", "Started hello@"),
         ("wrong-port", "said no answer; expected 200", "on port 500"),
     ],

@@ -20,7 +20,7 @@ def sick(stage: Stage, host: str) -> Iterator[None]:
         f"sudo mkdir -p {place} && printf '[Service]\\nEnvironment=HELLO_FAULT=unhealthy\\n' "
         f"| sudo tee {place}/sick.conf >/dev/null && sudo systemctl daemon-reload",
     )
-    stage.write(deploy=BLUE_GREEN, health={"deadline": 3, "timeout": 2})
+    stage.write(deploy=BLUE_GREEN, health={"deadline": 8, "timeout": 4})
     try:
         yield
     finally:
