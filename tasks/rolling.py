@@ -34,19 +34,12 @@ def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -
 
 @contextmanager
 def explained(here: Session, fleet: Fleet) -> Iterator[None]:
-    """Around what goes from host to host: a refusal names the options that help, an interrupt tells what it left."""
-    from warpbeam.deploying.freeze import lock_status
-    from warpbeam.error import Held, Unreachable
+    """Around what goes from host to host: a host out of reach has its options told, an interrupt what it left."""
+    from warpbeam.error import Unreachable
     from warpbeam.running.aftermath import tell_aftermath
 
     try:
         yield
-    except Held as held:
-        if not any(row.get("lock") == "frozen" for row in lock_status(fleet, lambda event: None)):
-            raise
-        # A lease ends by itself; what a person froze does not, so that to wait for it would be in vain.
-        hint = "it is a freeze: `fab ENV lock.release` ends it once its reason is gone; `fab ENV lock.status` shows it"
-        raise Held(held.message, hint, held.details) from held
     except Unreachable as away:
         # Not of a build host, which no option leaves out.
         names = [host.name for host in fleet.inventory.app_hosts]

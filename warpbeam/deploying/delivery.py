@@ -161,7 +161,10 @@ def deploy(
         tell_plan(plan, tell)
         roll_out(fleet, plan, policy, lease, uploader, tell)
     if plan.idle:
-        tell(Settled("", f"{plan.label} is live on every host already; --force puts it live again"))
+        asked = [step.host.name for step in plan.hosts]
+        every = [host.name for host in fleet.inventory.all_hosts.values() if "app" in host.roles]
+        where = "every host" if set(asked) == set(every) else ", ".join(asked)
+        tell(Settled("", f"{plan.label} is live on {where} already; --force puts it live again"))
     return plan
 
 

@@ -225,8 +225,7 @@ def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
 
 
 def tell_plan(plan: Plan, tell: Tell) -> None:
-    """One line a host: from what to what."""
+    """One line for each host that will change: from what to what."""
     for step in plan.hosts:
-        where = f"to {step.release} {step.label}"
-        text = f"{plan.why}: {step.before} {where}" if step.activate else f"stays on {step.release} {step.label}"
-        tell(Note(step.host.name, text))
+        if step.activate:
+            tell(Note(step.host.name, f"{plan.why}: {step.before} to {step.release} {step.label}"))

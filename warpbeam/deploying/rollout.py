@@ -164,7 +164,7 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
         try:
             results = fleet.everywhere(batch, one)
         except KeyboardInterrupt:
-            tell(Note("", "stopping; Ctrl-C again leaves that to the hosts"))
+            tell(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
             fleet.everywhere(batch, lambda host: halt(fleet, host, tell))
             raise
         for name, result in results.items():

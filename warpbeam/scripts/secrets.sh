@@ -8,7 +8,7 @@
 ((EUID == 0)) || refuse 'secrets are root'"'"'s to read here' 'give the admin sudo, or see users.admin in the inventory'
 directory=${file%/*}
 [[ -d $directory && ! -L $directory && $(stat -c %U:%a -- "$directory") == root:700 ]] ||
-  refuse "$directory is not a directory of root's alone" 'run setup first'
+  refuse "$directory is not a directory of root's alone" '`fab ENV setup` first'
 
 # put PATH < CONTENT: PATH has it from one moment to the next, for root alone.
 put() {
