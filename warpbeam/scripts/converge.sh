@@ -81,8 +81,8 @@ verified() {
   unit=${unit/@./@a.}
   directory=$(mktemp -d)
   cp -- "$1" "$directory/$unit"
-  complaints=$(systemd-analyze verify --man=no --recursive-errors=no "$directory/$unit" 2>&1 | grep -F -- "$unit:" | grep -Fv 'is not executable') ||
-    complaints=''
+  complaints=$({ systemd-analyze verify --man=no --recursive-errors=no "$directory/$unit" 2>&1 || true; } |
+    grep -F -- "$unit:" | grep -Fv 'is not executable') || complaints=''
   rm -rf -- "$directory"
   [[ -n $complaints ]] || return 0
   printf '%s\n' "$complaints" >&2
