@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warpbeam.inventory import SLOTS, Host, Inventory, Slot
 from warpbeam.provisioning import unit
-
-TEMPLATES = Path(__file__).parents[2] / "templates"
+from warpbeam.provisioning.template import filled, systemd_quoted
 
 # A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
 DOOR_VERSION = "4"
@@ -273,57 +269,29 @@ def secrets_text(inventory: Inventory, secrets: dict[str, str]) -> str:
     return render("variables.env.j2", inventory, title=f"Secrets of {inventory.app}.", variables=variables)
 
 
-def systemd_quoted(value: str) -> str:
-    """A value of an EnvironmentFile, byte for byte, in double quotes (`systemd.exec(5)`, EnvironmentFile=).
-
-    Inside them systemd takes a backslash as an escape before these four only; newlines stand as they are.
-    """
-    for character in '\\"`$':
-        value = value.replace(character, "\\" + character)
-    return f'"{value}"'
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Bash has ${#name}.
-        comment_start_string="<#",
-        comment_end_string="#>",
-        autoescape=False,  # noqa: S701 (no HTML; every value is validated by the inventory's types)
-    )
-
-
 def render(template: str, inventory: Inventory, **more: Any) -> str:
     """The text of a template for this environment."""
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            org=inventory.org,
-            app=inventory.app,
-            release_name=inventory.release_name,
-            deploy_user=inventory.users.deploy,
-            app_user=inventory.app_user,
-            root=str(inventory.root),
-            etc=etc(inventory),
-            door=door(inventory),
-            door_version=DOOR_VERSION,
-            door_verbs=SUDO_VERBS,
-            sudo_verbs=SUDO_VERBS,
-            read_and_evaluate=READ_AND_EVALUATE,
-            read_and_require=READ_AND_REQUIRE,
-            public_port=inventory.http.port,
-            maintenance_port=inventory.http.maintenance,
-            port={slot: inventory.port(slot) for slot in SLOTS},
-            dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
-            # The VM's own drain, and five seconds for it to notice.
-            stop_seconds=math.ceil(inventory.deploy.drain) + 5,
-            drain_seconds=f"{inventory.deploy.drain:g}",
-            **more,
-        )
+    return filled(
+        template,
+        org=inventory.org,
+        app=inventory.app,
+        release_name=inventory.release_name,
+        deploy_user=inventory.users.deploy,
+        app_user=inventory.app_user,
+        root=str(inventory.root),
+        etc=etc(inventory),
+        door=door(inventory),
+        door_version=DOOR_VERSION,
+        door_verbs=SUDO_VERBS,
+        sudo_verbs=SUDO_VERBS,
+        read_and_evaluate=READ_AND_EVALUATE,
+        read_and_require=READ_AND_REQUIRE,
+        public_port=inventory.http.port,
+        maintenance_port=inventory.http.maintenance,
+        port={slot: inventory.port(slot) for slot in SLOTS},
+        dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
+        # The VM's own drain, and five seconds for it to notice.
+        stop_seconds=math.ceil(inventory.deploy.drain) + 5,
+        drain_seconds=f"{inventory.deploy.drain:g}",
+        **more,
     )
