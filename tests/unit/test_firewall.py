@@ -170,3 +170,19 @@ def test_a_sentence_names_every_port_and_the_filter() -> None:
     assert table_sentence(table, inventory(ports=PORTS)) == (
         "port 80 leads to slot b (port 4002), port 443 to its port 4012; the filter is in force"
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a mount of its own")
+@pytest.mark.parametrize(("has", "then"), [(1_000, 500_000), (500_000, 500_000), (900_000, 900_000)])
+def test_the_door_makes_room_for_connections_and_never_takes_it_away(has: int, then: int) -> None:
+    # Files in place of the kernel's, which has but one number for this whole machine.
+    door = render("door.j2", inventory(Firewall(tracked=500_000)), service_properties=[])
+    function = door[door.index("make_room() {") :].partition("\n}\n")[0] + "\n}\n"
+    script = f"""set -euo pipefail
+      cd /proc/sys/net/netfilter && mount -t tmpfs none . && cd "$PWD"
+      for key in max buckets; do echo {has} >nf_conntrack_$key; done
+      {function}
+      make_room
+      cat nf_conntrack_max nf_conntrack_buckets"""
+    done = subprocess.run(["unshare", "-nm", "bash", "-c", script], text=True, capture_output=True, check=False)
+    assert (done.stderr, done.stdout) == ("", f"{then}\n{then}\n")

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from warpbeam.inventory import Host, Inventory
-from warpbeam.provisioning.footprint import etc, render
+from warpbeam.provisioning.footprint import render
 from warpbeam.reading.firewall import refill_seconds, source_matches
-
-
-def filter_file(inventory: Inventory) -> str:
-    """Where the filter is that a boot loads: one that a new ssh connection has come through."""
-    return f"{etc(inventory)}/filter.nft"
 
 
 def filter_rules(inventory: Inventory, host: Host) -> str:
