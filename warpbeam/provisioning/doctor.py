@@ -155,7 +155,8 @@ def _converged(fleet: Fleet, host: Host, want: Footprint, found: Found | Problem
     if wrong:
         yield Finding(name, "sudo", False, wrong[0], f"`fab {inventory.name} setup`; see /etc/sudoers.d on the host")
     else:
-        yield Finding(name, "sudo", True, "the admin may become root, and the deploy user ask the door, as they should")
+        also = f", and {inventory.users.deploy} may ask the root door" if "app" in host.roles else ""
+        yield Finding(name, "sudo", True, f"the admin may become root{also}")
     want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
     try:
         plan = difference(want, found, name)
