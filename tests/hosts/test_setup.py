@@ -171,6 +171,8 @@ def test_a_mode_that_is_put_right_needs_no_restart(stage: Stage) -> None:
     assert "(it is 644 root:root)" in done.stderr
     assert "old settings" not in done.stderr
     assert root(stage, "stat -c %a /etc/acme/hello/app.env").strip() == "600"
+    # Nor does the next one take it for changed.
+    assert "old settings" not in stage.fab("setup").stderr
 
 
 def test_deploy_keys_are_added_and_removed(stage: Stage) -> None:

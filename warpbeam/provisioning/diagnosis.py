@@ -140,13 +140,15 @@ def doors(inventory: Inventory, found: Found) -> Iterator[str]:
             yield f"{inventory.users.deploy} may not run {door(inventory)} through sudo"
 
 
-def machine(host: str, seen: Seen, received: float) -> Iterator[Finding]:
+def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Finding]:
     """Clock, disks, upgrades: what any host should have in order.
 
     Parameters:
-        received: when its answer came, in seconds since the epoch, by this machine's clock.
+        asked, received: when it was asked and when its answer came, in seconds since the epoch, by this machine's clock.
+            Its own time lies between them, however busy either machine is.
     """
-    skew = float(seen.clock) - received
+    clock = float(seen.clock)
+    skew = clock - received if clock > received else min(clock - asked, 0)
     way = "ahead of" if skew > 0 else "behind"
     yield _finding(
         host,
