@@ -7,7 +7,6 @@ import signal
 import socket
 import struct
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from tests.hosts.test_firewall import HOST, answers, outside
 from tests.stage import Stage
+from tests.underway import eventually
 
 # Something of the host's own that listens, and that no inventory names.
 OTHER_PORT = 12345
@@ -91,16 +91,6 @@ def pings(address: str) -> bool:
                     return True
         except TimeoutError:
             return False
-
-
-def eventually(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it became true within so long."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 def in_force(stage: Stage) -> str:
