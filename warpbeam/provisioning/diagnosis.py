@@ -144,7 +144,7 @@ def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Fi
     """Clock, disks, upgrades: what any host should have in order.
 
     Parameters:
-        asked, received: when it was asked and when its answer came, in seconds since the epoch, by this machine's clock.
+        asked, received: when it was asked and when it answered, in seconds since the epoch, by this machine's clock.
             Its own time lies between them, however busy either machine is.
     """
     clock = float(seen.clock)
