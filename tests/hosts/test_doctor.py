@@ -148,7 +148,7 @@ BREAKS = {
     "settings that the app does not have": Break(
         "sleep 1.1; sudo touch /etc/acme/hello/app.env",
         "true",
-        {"settings": "the running app was started before app.env changed"},
+        {"settings": "app.env"},
         "restart",
     ),
     "the clock": Break(
@@ -175,7 +175,8 @@ BREAKS = {
     "a limit": Break(
         "sudo mkdir -p /etc/systemd/system/hello@.service.d && "
         "printf '[Service]\\nLimitNOFILE=1024\\n' | sudo tee /etc/systemd/system/hello@.service.d/x.conf && "
-        "sudo systemctl daemon-reload && sudo systemctl restart hello@$(basename $(readlink /opt/acme/hello/current))",
+        "sudo systemctl daemon-reload && "
+        "sudo systemctl restart hello@$(basename $(sudo readlink /opt/acme/hello/current))",
         "sudo rm -r /etc/systemd/system/hello@.service.d; sudo systemctl daemon-reload",
         {"limits": "the app may open 1024 files; expected 16384"},
         "LimitNOFILE",

@@ -144,8 +144,8 @@ def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Fi
     """Clock, disks, upgrades: what any host should have in order.
 
     Parameters:
-        asked, received: when it was asked and when its answer came, by this machine's clock, in seconds since the
-            epoch. Its own time lies between them, however busy either machine is.
+        asked, received: when it was asked and when it answered, in seconds since the epoch, by this machine's clock.
+            Its own time lies between them, however busy either machine is.
     """
     clock = float(seen.clock)
     skew = clock - received if clock > received else min(clock - asked, 0)
