@@ -32,14 +32,13 @@ def set_up_hosts(
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
-    from warpbeam.provisioning.belonging import check_belonging
     from warpbeam.provisioning.provision import set_up
 
     here = session(c)
     fleet = here.local_fleet if local else here.fleet
-    if not take_over:
-        check_belonging(fleet, here.tell)
-    outcome = set_up(fleet, here.tell, rotate_cookie=rotate_cookie, dry=check, show=diff, restart=restart)
+    outcome = set_up(
+        fleet, here.tell, rotate_cookie=rotate_cookie, dry=check, show=diff, restart=restart, take_over=take_over
+    )
     again = restart and bool(outcome.restart)
     if not outcome.changed and not again:
         here.tell(Settled("", "nothing to change: every host is as the inventory says"))

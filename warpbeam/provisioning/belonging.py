@@ -6,50 +6,23 @@ Setup writes the environment's name beside the root door. Whoever claims the hos
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
-import msgspec
-
-from warpbeam.error import Problem, Refused
-from warpbeam.event import Tell
-from warpbeam.fleet import Fleet
-from warpbeam.inventory import Host
-from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import environment_file
+from warpbeam.error import Refused
+from warpbeam.inventory import Inventory
+from warpbeam.provisioning.difference import Found
 
 
-class Belonging(msgspec.Struct, frozen=True):
-    """The name of the environment, or empty."""
-
-    environment: str
-
-
-class AskBelonging(Phase[Belonging], frozen=True):
-    """Read which environment a host belongs to; fields as `scripts/belonging.sh` tells."""
-
-    script: ClassVar[str] = "belonging"
-    answer: ClassVar[type] = Belonging
-    file: str
-
-
-def check_belonging(fleet: Fleet, tell: Tell) -> None:
-    """Ask every app host of the fleet whether it is ours to set up.
+def check_belonging(inventory: Inventory, found: Mapping[str, Found]) -> None:
+    """Whether every host of `inventory` that was looked at is its own, or nobody's, to set up.
 
     Raises:
-        Refused: a host belongs to another environment. What keeps a host from answering is raised too.
+        Refused: a host belongs to another environment.
     """
-    inventory = fleet.inventory
-    phase = AskBelonging(environment_file(inventory))
-
-    def ask(host: Host) -> Belonging:
-        return fleet.run(host, phase, tell, identity="admin")
-
-    for name, result in fleet.everywhere(list(inventory.app_hosts), ask).items():
-        if isinstance(result, Problem):
-            raise type(result)(f"{result.message}; nothing was changed on any host", result.hint, result.details)
-        if result.environment not in ("", inventory.name):
+    for name, facts in found.items():
+        if name in inventory.hosts and facts.belongs not in ("", inventory.name):
             raise Refused(
-                f"{name}: {inventory.app} on this host belongs to the environment {result.environment!r}, "
+                f"{name}: {inventory.app} on this host belongs to the environment {facts.belongs!r}, "
                 f"not to {inventory.name!r}; nothing was changed on any host",
                 f"two environments need hosts, or an `app`, of their own; to take it over: "
                 f"`fab {inventory.name} -H {name} setup --take-over`",

@@ -41,7 +41,8 @@ class Found(msgspec.Struct, frozen=True):
     """A host's facts.
 
     `lacking` are OS packages that are not installed, `installer` is what could install them; `started` is since when
-    the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user.
+    the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user;
+    `belongs` is the environment whose setup was here before, or empty.
     """
 
     missing: tuple[str, ...]
@@ -53,6 +54,7 @@ class Found(msgspec.Struct, frozen=True):
     installer: str = ""
     started: int = 0
     door: str = ""
+    belongs: str = ""
 
 
 class Difference(msgspec.Struct, frozen=True):

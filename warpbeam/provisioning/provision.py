@@ -11,6 +11,7 @@ from warpbeam.error import Failed, Problem, Refused
 from warpbeam.event import Line, Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet, first_problem
 from warpbeam.hook import around
+from warpbeam.provisioning.belonging import check_belonging
 from warpbeam.provisioning.comparison import compared
 from warpbeam.provisioning.convergence import converge, inspect
 from warpbeam.provisioning.cookie import agreed_cookie, mint_cookie
@@ -35,6 +36,7 @@ def set_up(
     dry: bool = False,
     show: bool = False,
     restart: bool = False,
+    take_over: bool = False,
 ) -> Outcome:
     """Make every host of the fleet what its roles need.
 
@@ -45,6 +47,7 @@ def set_up(
         dry: only tell what would change.
         show: tell how files differ, too; no secret is told.
         restart: whoever calls restarts the app where it must be; otherwise that is told.
+        take_over: also set up hosts that belong to another environment.
 
     Raises:
         Misuse, Refused: before anything was changed.
@@ -67,6 +70,8 @@ def set_up(
     if problem is not None:
         raise _together(found, "nothing was changed on any host") from problem
     facts = {name: result for name, result in found.items() if isinstance(result, Found)}
+    if not take_over:
+        check_belonging(inventory, facts)
     cookie = mint_cookie() if rotate_cookie else agreed_cookie(facts)
     wants = {host.name: footprint(inventory, host, secrets, cookie, keys) for host in chosen}
     plans = {host.name: difference(wants[host.name], facts[host.name], host.name) for host in chosen}

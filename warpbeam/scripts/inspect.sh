@@ -97,6 +97,10 @@ if [[ -n $cookie_file && -r $cookie_file ]]; then
   cookie=$(sed -n 's/^RELEASE_COOKIE=//p' -- "$cookie_file")
 fi
 
+# The environment whose setup was here before; empty where none has written that down.
+belongs=''
+if [[ -n $door && -r ${door%/*}/environment ]]; then belongs=$(<"${door%/*}/environment"); fi
+
 # Since when the live instance runs, in seconds since the epoch; 0: none does.
 started=0
 if [[ -n $app ]]; then
@@ -122,4 +126,4 @@ array "${missing[@]}"; missing_json=$REPLY
 array "${lacking[@]}"; lacking_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
 answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie" \
-  lacking: "$lacking_json" installer "$installer" started: "$started" door "$version"
+  lacking: "$lacking_json" installer "$installer" started: "$started" door "$version" belongs "$belongs"
