@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread, local
 from time import monotonic
 from typing import Literal, TypeVar
 
@@ -27,6 +27,9 @@ Identity = Literal["deploy", "admin"]
 
 # The name of this machine in a local fleet.
 HERE = "localhost"
+
+# Of a thread that works for one host: whether that work was interrupted.
+_working = local()
 
 
 class Fleet:
@@ -98,6 +101,10 @@ class Fleet:
         identity: Identity = "deploy",
     ) -> A:
         """`phase.run` on `host`; an admin's phase runs as root. Raises what `phase.run` raises."""
+        # An interrupt ends what runs; what comes between two phases must not begin the next.
+        stopped: Event | None = getattr(_working, "stopped", None)
+        if stopped is not None and stopped.is_set():
+            raise KeyboardInterrupt
         shell = self.shell(host, identity)
         if identity == "admin":
             from warpbeam.sudo import RootShell
@@ -192,8 +199,10 @@ def everywhere(
         return {hosts[0].name: one(hosts[0])}
     todo: SimpleQueue[Host] = SimpleQueue()
     done: SimpleQueue[tuple[str, T | Problem | BaseException]] = SimpleQueue()
+    stopped = Event()
 
     def labour() -> None:
+        _working.stopped = stopped
         while True:
             try:
                 host = todo.get_nowait()
@@ -217,6 +226,7 @@ def everywhere(
                 ended[name] = result
     except KeyboardInterrupt:
         begun = len(hosts) - _emptied(todo) - len(ended)
+        stopped.set()
         interrupt()
         _gather(done, begun, GRACE)
         raise
@@ -227,6 +237,17 @@ def everywhere(
             raise result
         results[host.name] = result
     return results
+
+
+@contextmanager
+def after_all() -> Iterator[None]:
+    """What is done here is done though the work that it belongs to was interrupted: it puts something in order."""
+    stopped = getattr(_working, "stopped", None)
+    _working.stopped = None
+    try:
+        yield
+    finally:
+        _working.stopped = stopped
 
 
 def _emptied(todo: SimpleQueue[Host]) -> int:

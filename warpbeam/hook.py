@@ -15,7 +15,7 @@ import msgspec
 
 from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Step, Tell, Warn
-from warpbeam.fleet import Fleet, first_problem
+from warpbeam.fleet import Fleet, after_all, first_problem
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, run
 from warpbeam.reading.hook import Hook, Hooked
@@ -74,7 +74,8 @@ def around(
     except (Problem, KeyboardInterrupt) as problem:
         known["PROBLEM"] = problem.message if isinstance(problem, Problem) else "interrupted"
         try:
-            _each(fleet, phase, "failed", hooks.failed, hosts, about or {}, known, tell)
+            with after_all():
+                _each(fleet, phase, "failed", hooks.failed, hosts, about or {}, known, tell)
         except Problem as second:
             tell(Warn("", second.message))
         raise

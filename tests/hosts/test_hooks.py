@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.stage import Stage
+from tests.underway import begun, ended
 from tests.witness import ROOT, another, serve
 
 PHASES = ("setup", "build", "deploy", "migrate", "activate", "rollback", "restart")
@@ -158,19 +158,21 @@ def test_with_on_failure_rollback_a_failing_hook_after_an_activation_brings_the_
 
 def test_ctrl_c_ends_a_hook_and_what_it_started_on_the_host(stage: Stage) -> None:
     stage.write(hooks={"restart": {"before": [{"run": "echo begun; sleep 4321", "on": "hosts"}]}})
-    process = subprocess.Popen(stage.argv("restart"), env=stage.environ, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "begun" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=120) == 130
-    # The hook's process, and the directory that it was in; the bracket keeps the search from finding itself.
+    # At the first word of it the script has not begun on the host, at the second it runs.
+    for sign in ("hook before restart", "│ begun"):
+        with begun(stage, "restart", until=sign) as process:
+            process.send_signal(signal.SIGINT)
+            assert ended(process)[0] == 130
+        _gone(stage)
+    assert stage.status()["web1"]["health"] == "healthy"
+    stage.fab("lock.release", "--force", expect=None)
+
+
+def _gone(stage: Stage) -> None:
+    """The hook's process and the directory that it was in are no more; the bracket keeps the search from itself."""
     look = "pgrep -f '[s]leep 4321'; ls -A /home/deploy | grep warpbeam-hook"
     until = time.monotonic() + 60
     for host in ("web1", "web2"):
         while left := stage.lab.ssh(host, look, check=False, user="deploy").stdout:
             assert time.monotonic() < until, left
             time.sleep(0.3)
-    assert stage.status()["web1"]["health"] == "healthy"
-    stage.fab("lock.release", "--force", expect=None)

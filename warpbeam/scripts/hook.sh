@@ -23,10 +23,12 @@ hook() {
   exec timeout --kill-after=5 "$seconds" "$program"
 }
 
+# It runs in a process group of its own, that timeout(1) makes: who ends us ends it too, however early that is.
+job='' ended=false
+trap 'ended=true; [[ -z $job ]] || kill "$job" 2>/dev/null || true' TERM INT HUP
 hook </dev/null >"$work/out" 2>&1 &
 job=$!
-# It runs in a process group of its own, that timeout(1) makes: who ends us ends it too.
-trap 'kill "$job" 2>/dev/null || true' TERM INT HUP
+! $ended || kill "$job" 2>/dev/null || true
 # Not a pipe from the hook itself: what it leaves running in the background would keep that open.
 tail --pid="$job" --sleep-interval=0.05 --lines=+1 --follow -- "$work/out" | while IFS= read -r said || [[ -n $said ]]; do line "$said"; done &
 teller=$!
