@@ -52,7 +52,7 @@ def test_a_dirty_tree_is_refused_and_goes_out_only_where_that_is_said(source: St
         source.fab("deploy", "--dirty")
 
     assert "differs from HEAD in 2 files: they would not be built" in refused.stderr
-    assert "|  M VERSION" in refused.stderr
+    assert "| M VERSION" in refused.stderr
     assert "| ?? lib/untracked.ex" in refused.stderr
     assert "--dirty" in refused.stderr
     serve(source, "8.8.8")
