@@ -18,6 +18,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
     from tasks import app, build, deploy, firewall, hosts, lab, lock, maintenance, release, setup
+    from warpbeam.cli.guide import attend
     from warpbeam.error import Misuse
     from warpbeam.reading.environment import environments
 
@@ -46,6 +47,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
             namespace.add_task(_word(name, file), name=name)
     except Misuse as misuse:
         raise Exit(f"error: {misuse.message}\n  hint: {misuse.hint}", code=misuse.code) from None
+    attend(inventory)
     namespace.configure({"environment": None, "warpbeam": {"project": str(project)}})
     return namespace
 
@@ -56,7 +58,9 @@ def _word(name: str, file: Path) -> Task[Any]:
     def body(c: object) -> None:
         raise NotImplementedError
 
-    body.__doc__ = f"(environment) Use inventory/{file.name} for the tasks that follow."
+    from warpbeam.cli.guide import ENVIRONMENT
+
+    body.__doc__ = f"{ENVIRONMENT}Use inventory/{file.name} for the tasks that follow."
     word: Task[Any] = Task(body, name=name, auto_shortflags=False)
     vars(word)["environment"] = file
     return word

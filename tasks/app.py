@@ -26,7 +26,8 @@ def restart(
 
     here = session(c)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
-    delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell)
+    with rolling.explained(here, here.fleet):
+        delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell)
 
 
 @task(auto_shortflags=False)
@@ -53,14 +54,13 @@ def start(c: Any) -> None:
 def status(c: Any, json: bool = False) -> None:
     """Tell what is running: release, slot, pid, since when, memory, restarts, health."""
     from warpbeam.cli.session import session
-    from warpbeam.error import Problem
-    from warpbeam.running.node import states, status_rows
+    from warpbeam.running.node import judged, states, status_rows
 
     here = session(c)
     found = states(here.fleet, here.tell)
     here.report.table(status_rows(found), as_json=json)
-    if any(isinstance(state, Problem) for state in found.values()):
-        raise Exit(code=4)
+    if code := judged(found):
+        raise Exit(code=code)
 
 
 @task(
@@ -142,20 +142,27 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
 def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: str = "", slot: str = "") -> None:
     """Show the app's journal of every host, each line with its host."""
     from warpbeam.cli.session import session
+    from warpbeam.error import INTERRUPTED
     from warpbeam.running.logs import show_logs
 
     here = session(c)
     width = max((len(host.name) for host in here.fleet.inventory.app_hosts), default=0)
-    show_logs(
-        here.fleet,
-        here.report.output(prefixed=True, width=width),
-        here.tell,
-        follow=follow,
-        lines=lines,
-        since=since,
-        grep=grep,
-        slot=slot,
-    )
+    try:
+        show_logs(
+            here.fleet,
+            here.report.output(prefixed=True, width=width),
+            here.tell,
+            follow=follow,
+            lines=lines,
+            since=since,
+            grep=grep,
+            slot=slot,
+        )
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+        # Its usual end: nothing to say.
+        raise Exit(code=INTERRUPTED) from None
 
 
 TASKS = (restart, stop, start, status, remote_console, rpc, evaluate, logs)

@@ -59,7 +59,8 @@ def deploy(
         return delivery.build_on_host(here.fleet, here.project, source, here.tell)
 
     reach = rolling.reach_of(skip, skip_unreachable, wait)
-    delivery.deploy(here.fleet, artifact, reach, policy, here.tell, force=force, migrate=not no_migrate)
+    with rolling.explained(here, here.fleet):
+        delivery.deploy(here.fleet, artifact, reach, policy, here.tell, force=force, migrate=not no_migrate)
 
 
 @task(default=True, auto_shortflags=False, help=HELP)
@@ -71,15 +72,16 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = Fal
     here = session(c)
     fleet = here.local_fleet
     source = delivery.source_of(fleet, here.project, ref)
-    delivery.deploy(
-        fleet,
-        lambda: delivery.build_on_host(fleet, here.project, source, here.tell),
-        rolling.reach_of(),
-        rolling.policy_of(fleet, "", "", ""),
-        here.tell,
-        force=force,
-        migrate=not no_migrate,
-    )
+    with rolling.explained(here, fleet):
+        delivery.deploy(
+            fleet,
+            lambda: delivery.build_on_host(fleet, here.project, source, here.tell),
+            rolling.reach_of(),
+            rolling.policy_of(fleet, "", "", ""),
+            here.tell,
+            force=force,
+            migrate=not no_migrate,
+        )
 
 
 @task(
@@ -93,7 +95,8 @@ def rollback(c: Any, to: str = "") -> None:
 
     here = session(c)
     fleet = here.local_fleet
-    go_back(fleet, rolling.reach_of(), rolling.policy_of(fleet, "", "", ""), here.tell, to=to)
+    with rolling.explained(here, fleet):
+        go_back(fleet, rolling.reach_of(), rolling.policy_of(fleet, "", "", ""), here.tell, to=to)
 
 
 namespace = Collection("deploy", deploy)

@@ -33,7 +33,8 @@ def rollback(
 
     here = session(c)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
-    go_back(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell, to=to)
+    with rolling.explained(here, here.fleet):
+        go_back(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell, to=to)
 
 
 @task(
@@ -47,11 +48,11 @@ def rollback(
 def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.delivery import source_of, tell_outlook
+    from warpbeam.deploying.delivery import source_to_plan, tell_outlook
 
     here = session(c)
-    source = source_of(here.fleet, here.project, ref, dirty=dirty)
-    here.report.plan(tell_outlook(here.fleet, source, here.tell), as_json=json)
+    source = source_to_plan(here.fleet, here.project, ref, here.tell, dirty=dirty)
+    here.report.plan(tell_outlook(here.fleet, source), as_json=json)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warpbeam.cli.session import Session
     from warpbeam.deploying.lease import Reach
     from warpbeam.deploying.rollout import Policy
     from warpbeam.fleet import Fleet
@@ -27,6 +30,27 @@ def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -
     if wait and not (wait.isdigit() and len(wait) <= 6):
         raise Misuse(f"--wait: {wait!r} is no number of seconds")
     return Reach(frozenset(skip or ()), skip_unreachable, float(wait or 0))
+
+
+@contextmanager
+def explained(here: Session, fleet: Fleet) -> Iterator[None]:
+    """Around what goes from host to host: a refusal names the options that help, an interrupt tells what it left."""
+    from warpbeam.error import Unreachable
+    from warpbeam.running.aftermath import tell_aftermath
+
+    try:
+        yield
+    except Unreachable as away:
+        # Not of a build host, which no option leaves out.
+        names = [host.name for host in fleet.inventory.app_hosts]
+        name = next((name for name in names if away.message.startswith((f"{name} ", f"{name}: "))), "")
+        if not name:
+            raise
+        options = f"`--skip {name}` goes on without it, `--skip-unreachable` without any that does not answer"
+        raise Unreachable(away.message, "; ".join(filter(None, (options, away.hint))), away.details) from away
+    except KeyboardInterrupt:
+        tell_aftermath(fleet, here.tell)
+        raise
 
 
 def policy_of(fleet: Fleet, batch: str, pause: str, on_failure: str) -> Policy:

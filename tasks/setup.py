@@ -19,6 +19,7 @@ from invoke import Exit, task
 def set_up_hosts(c: Any, check: bool = False, rotate_cookie: bool = False, local: bool = False) -> None:
     """Make the hosts ready, as admin: users, directories, secrets, units, root door, firewall."""
     from warpbeam.cli.session import session
+    from warpbeam.error import AMISS
     from warpbeam.event import Settled
     from warpbeam.provisioning.provision import set_up
 
@@ -28,7 +29,7 @@ def set_up_hosts(c: Any, check: bool = False, rotate_cookie: bool = False, local
     if not changed:
         here.tell(Settled("", "nothing to change: every host is as the inventory says"))
     elif check:
-        raise Exit(code=5)
+        raise Exit(code=AMISS)
 
 
 TASKS = (set_up_hosts,)

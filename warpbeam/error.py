@@ -20,6 +20,14 @@ EXIT_CODES = {
 }
 
 
+def addressed(text: str, environment: str) -> str:
+    """`text` with the environment's name in the commands that it gives, where it says `fab ENV`.
+
+    Whoever writes a message, a host's script above all, need not know of which environment it is.
+    """
+    return text.replace("fab ENV ", f"fab {environment} ") if environment else text
+
+
 class Problem(Exception):
     """Something a person can understand and mend.
 

@@ -102,6 +102,11 @@ class Facts(msgspec.Struct, frozen=True):
         return 0
 
     @property
+    def maintenance(self) -> bool:
+        """Whether the public port answers with the maintenance page."""
+        return "maintenance on" in self.door.splitlines()
+
+    @property
     def door_version(self) -> str:
         """The root door's version, or empty where it does not answer."""
         first = self.door.partition("\n")[0].split()

@@ -45,6 +45,8 @@ class Fleet:
         self._shells: dict[tuple[str, Identity], Shell] = {}
         self._guard = Lock()
         self._doing: dict[str, str] = {}
+        # The phases that were begun, by host and script, and whether the last of that name has answered.
+        self.phases: dict[tuple[str, str], bool] = {}
 
     @property
     def waits_for(self) -> list[str]:
@@ -89,8 +91,11 @@ class Fleet:
             from warpbeam.sudo import RootShell
 
             shell = RootShell(shell, self._sudo_password)
+        self.phases[host.name, phase.script] = False
         with self.doing(host, phase.script):
-            return run(shell, phase, tell, body)
+            answer = run(shell, phase, tell, body)
+        self.phases[host.name, phase.script] = True
+        return answer
 
     def everywhere(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T | Problem]:
         """Do `work` for each of `hosts` at once; what it returned or the Problem it raised, by name, in order.

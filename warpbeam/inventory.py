@@ -11,9 +11,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from warpbeam.error import Misuse
-from warpbeam.reading.environment import environment_text, environments, seen  # noqa: F401 (offered here too)
-from warpbeam.reading.marks import Flaw, line_of, quoted
 from warpbeam.reading.name import (
     Address,
     AppName,
@@ -33,9 +30,8 @@ from warpbeam.reading.name import (
     UserName,
     VariableName,
     VariableValue,
-    is_public_key,
 )
-from warpbeam.reading.schema import DERIVED, HIDDEN, absolute, decode, nearest
+from warpbeam.reading.schema import DERIVED, HIDDEN
 
 Role = Literal["app", "build", "migrate"]
 Slot = Literal["a", "b"]
@@ -224,41 +220,3 @@ class Inventory(Value, frozen=True):
     def node(self, slot: Slot) -> str:
         """The Erlang node's name of the instance in `slot`."""
         return f"{self.app}-{slot}@127.0.0.1"
-
-
-def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
-    """The environment that `file` describes, narrowed to the hosts that `only` names, if any.
-
-    Raises:
-        Misuse: the file is unreadable, no inventory, contradicts itself, or lacks a host that `only` names.
-    """
-    # Here, because `fab --list` needs the names of environments but no YAML.
-    from warpbeam.reading.clash import clashes
-    from warpbeam.reading.strict_yaml import parse
-
-    try:
-        tree = parse(environment_text(file))
-        inventory = decode(tree, Inventory, file.absolute().parent)
-        if clash := next(clashes(inventory), None):
-            # A default can clash with what was written; what was written is what can be shown.
-            lines = {key: line for key in clash.keys if (line := line_of(tree, key))}
-            key, line = next(iter(lines.items()), (clash.keys[0], tree.line))
-            raise Flaw(line, key, clash.message, clash.hint)
-        placed = _placed(inventory, file)
-    except Flaw as flaw:
-        raise Misuse(f"{seen(file)}:{flaw}", flaw.hint) from None
-    for name in sorted(only - placed.hosts.keys()):
-        known = "its hosts are " + ", ".join(placed.hosts)
-        raise Misuse(f"{seen(file)}: there is no host {quoted(name)}" + nearest(name, placed.hosts), known)
-    chosen = {name: host for name, host in placed.hosts.items() if not only or name in only}
-    return msgspec.structs.replace(placed, hosts=chosen)
-
-
-def _placed(inventory: Inventory, file: Path) -> Inventory:
-    """`inventory` with what comes from where it was read; a path among the deploy keys is absolute."""
-    base = file.absolute().parent
-    hosts = {name: msgspec.structs.replace(host, name=name) for name, host in inventory.hosts.items()}
-    keys = tuple(key if is_public_key(key) else str(absolute(key, base)) for key in inventory.deploy_keys)
-    return msgspec.structs.replace(
-        inventory, name=file.stem, file=file.absolute(), hosts=hosts, all_hosts=hosts, deploy_keys=keys
-    )

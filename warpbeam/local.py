@@ -87,8 +87,11 @@ class LocalShell:
         try:
             account = pwd.getpwnam(self.user)
         except KeyError:
-            hint = "`fab ENV setup` creates the users of a host"
-            raise Refused(f"this machine has no user {self.user!r}", hint) from None
+            raise Refused(
+                f"this machine is not set up to be deployed to: it has no user {self.user!r}",
+                "`fab ENV setup --local` sets it up, as root or with sudo;"
+                " `fab ENV deploy` goes to the inventory's hosts instead",
+            ) from None
         if os.geteuid() == 0:
             # runuser(1) with -u changes nothing of the environment: make it what a login would have.
             kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "TZ")}

@@ -123,14 +123,17 @@ def is_tidy(ground: Ground) -> None:
     """After a deploy that went well nothing half made is left. Raises: Broken."""
     litter = ground.sh(
         f"cd {ROOT} && find . -maxdepth 2 \\( -name '*.partial' -o -name '*.new' -o -name 'lock.*' ! -name lock.guard "
-        f"-o -empty -path './history.jsonl' \\)"
+        f"-o -empty -path './history.jsonl' -o -path './activation/pending' \\)"
     ).split()
     insist(not litter, f"{ground.host}: left behind: {litter}")
     text = ground.sh(f"cat {ROOT}/history.jsonl")
+    jobs: list[str] = []
     for line in text.splitlines():
         try:
-            json.loads(line)
+            jobs.append(json.loads(line).get("job", ""))
         except ValueError:
             raise Broken(f"{ground.host}: a line of the history is damaged: {line!r}") from None
+    twice = {job for job in jobs if job and jobs.count(job) > 1}
+    insist(not twice, f"{ground.host}: more than one line of history of one activation: {twice}")
     others = ground.sh("systemctl is-active hello@a hello@b; true").split()
     insist(sorted(others) == ["active", "inactive"], f"{ground.host}: instances are {others}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 
@@ -77,6 +78,9 @@ def test_following_shows_new_lines_and_leaves_nothing_behind_on_ctrl_c(stage: St
         child.sendintr()
         assert exit_status(child) == 130
         assert time.monotonic() - began < 3
+        # Whoever follows ends it so: there is nothing to say about it.
+        assert child.before is not None
+        assert not re.search(r"warning|error|status|interrupted|cannot", child.before)
     assert_nobody_follows(stage)
 
 

@@ -25,6 +25,11 @@ def refused(c): raise Refused("it may not")
 @task
 def failed(c): raise Failed("it broke", "mend it", ("one line", "two lines"))
 @task
+def hinted(c):
+    from warpbeam.event import Warn
+    c.session.tell(Warn("web1", "see `fab ENV logs`"))
+    raise Refused("it may not", "`fab ENV status`, `fab ENV setup`")
+@task
 def lost(c): raise Lost("it is gone")
 @task
 def bug(c): raise RuntimeError("password=hunter2")
@@ -89,7 +94,9 @@ def late(c):
             time.sleep(60)
     c.session._fleets["one"] = Slow()
 
-namespace = Collection(misuse, refused, failed, lost, bug, stop, ok, ask, wait, pipe, stuck, stubborn, tidy, late)
+namespace = Collection(misuse, refused, failed, lost, hinted, bug, stop, ok, ask, wait, pipe)
+for more in (stuck, stubborn, tidy, late):
+    namespace.add_task(more)
 for name in ("demo", "one", "two"):
     word = Task(lambda c: 1 / 0, name=name)
     vars(word)["environment"] = name
@@ -140,6 +147,15 @@ def fab(project: Path, *words: str, **variables: str) -> tuple[int, str, str]:
 )
 def test_each_kind_of_error_has_its_exit_status_and_plain_words(project: Path, task: str, code: int, said: str) -> None:
     assert fab(project, "one", task, "ok") == (code, "", said)
+
+
+def test_hints_name_the_environment_in_force(project: Path) -> None:
+    assert fab(project, "two", "hinted")[2].splitlines() == [
+        "web1: warning: see `fab two logs`",
+        "error: it may not",
+        "  hint: `fab two status`, `fab two setup`",
+    ]
+    assert "`fab one setup`" in fab(project, "hinted", FABRIC_ENVIRONMENT="one")[2]
 
 
 def test_a_bug_tells_its_place_but_no_value_unless_it_is_asked(project: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from warpbeam.error import Misuse
-from warpbeam.inventory import read_inventory
 from warpbeam.provisioning.footprint import footprint
+from warpbeam.reading.reader import read_inventory
 from warpbeam.running.maintenance import Shown, check_message, sentence
 
 PROJECT = Path(__file__).parents[2]

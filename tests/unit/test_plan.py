@@ -104,6 +104,18 @@ def test_a_host_that_an_earlier_deploy_did_not_reach_gets_the_name_that_the_othe
     assert deploy(hosts) == {"web1": ("20261121T000000Z", False, False), "web2": ("20261121T000000Z", True, True)}
 
 
+def test_the_same_source_is_told_by_the_commit_that_hosts_keep_it_as_and_a_host_that_joins_keeps_it_so_too() -> None:
+    hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0")), "web2": facts(release("0", "1.0"))}
+
+    plan = plan_deploy(INVENTORY, hosts, artifact(commit="b" * 40), NOW, force=False, migrate=False)
+
+    assert {step.label for step in plan.hosts} == {"2.0 (2.000000), same source as bbbbbbbb"}
+    assert plan.label == "2.0 (2.000000), same source as bbbbbbbb"
+    assert {step.about.commit for step in plan.hosts} == {f"{'2.0':0<40}"}
+    again = plan_deploy(INVENTORY, hosts, artifact(commit="b" * 40), NOW, force=True, migrate=False)
+    assert {(step.label, step.about.commit) for step in again.hosts} == {("2.0 (bbbbbbbb)", "b" * 40)}
+
+
 def test_a_clock_that_was_ahead_does_not_make_a_new_release_older_than_the_old() -> None:
     ahead = Release("20301231T235959Z", "healthy", about(artifact("1.0")))
 
@@ -169,6 +181,29 @@ def test_a_rollback_refuses_what_it_would_have_to_guess() -> None:
     with pytest.raises(Refused, match=r"web2: there is no release '1\.0'") as raised:
         plan_rollback(INVENTORY, apart, "1.0")
     assert "20261121T000000Z, 20261122T000000Z" in raised.value.hint
+
+
+def test_a_rollback_with_only_withdrawn_releases_left_names_them_and_says_to_choose() -> None:
+    hosts = {
+        "web1": facts(
+            release("0", "0.9", "failed"),
+            release("1", "1.0", "withdrawn"),
+            release("2", "2.0"),
+            release("3", "3.0", "withdrawn"),
+            live=2,
+        )
+    }
+
+    with pytest.raises(Refused, match="web1: there is no release to go back to: the others were rolled back") as raised:
+        plan_rollback(INVENTORY, hosts, "")
+
+    assert "--to" in raised.value.hint
+    assert "--skip" not in raised.value.hint
+    assert raised.value.details == (
+        "web1: 20261123T000000Z 3.0 (3.000000), rolled back from",
+        "web1: 20261121T000000Z 1.0 (1.000000), rolled back from",
+    )
+    assert plan_rollback(INVENTORY, hosts, "1.0").hosts[0].release == "20261121T000000Z"
 
 
 @pytest.mark.parametrize("to", ["20261121T000000Z", "2.0", f"{'2.0':0<40}", "2.00000"])

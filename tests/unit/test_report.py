@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpbeam.cli.report import GAP, INDENT, LEAST, Report, packed
-from warpbeam.event import Line, Note, Progress, Settled, Step, Warn
+from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 
 ROWS: list[dict[str, Any]] = [
     {"host": "web1", "memory": 26_100_000, "live": True, "health": "healthy"},
@@ -123,3 +123,24 @@ def test_a_terminal_gets_a_live_line_that_is_gone_in_the_end(monkeypatch: pytest
     # The cursor that the live display hid is shown again.
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert "done" in shown
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        (Warn("web1", "web1: its journal cannot be read"), "web1: warning: its journal cannot be read"),
+        (Note("web1", "web1 (192.0.2.1): ssh-ed25519 SHA256:x"), "web1 (192.0.2.1): ssh-ed25519 SHA256:x"),
+        (Note("web1", "jump (192.0.2.9): ssh-ed25519 SHA256:x"), "web1: jump (192.0.2.9): ssh-ed25519 SHA256:x"),
+        (Settled("web1", "web10: is another"), "web1: web10: is another"),
+    ],
+)
+def test_a_line_names_its_host_once(event: Event, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Report().tell(event)
+
+    assert capsys.readouterr().err == f"{shown}\n"
+
+
+def test_a_process_that_is_none_has_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    Report().table([{"host": "web1", "pid": 0, "restarts": 0}])
+
+    assert capsys.readouterr().out.splitlines()[1] == "web1       0"

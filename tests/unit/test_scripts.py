@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import warpbeam
-from warpbeam.inventory import read_inventory
 from warpbeam.phase import Phase, render
 from warpbeam.provisioning.footprint import door, footprint
+from warpbeam.reading.reader import read_inventory
 
 PROJECT = Path(__file__).parent.parent.parent
 

@@ -30,11 +30,12 @@ class Source(msgspec.Struct, frozen=True):
     dirty: bool = False
 
 
-def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False) -> Source:
+def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False, leave_dirty: bool = False) -> Source:
     """The source in `directory` at `ref`.
 
     Parameters:
         allow_dirty: take the working tree as it stands instead of a commit, when it differs from HEAD.
+        leave_dirty: otherwise, take HEAD although the working tree differs, instead of refusing.
 
     Raises:
         Misuse: no such directory, repository, commit, or no mix project there.
@@ -59,14 +60,14 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
     changed = dirty_files(directory)
     dirty = False
     if changed and ref == "HEAD":
-        if not allow_dirty:
+        if not allow_dirty and not leave_dirty:
             shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())
             raise Refused(
                 f"the working tree of {directory} differs from HEAD in {len(changed)} files, which would not be built",
                 "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
                 shown,
             )
-        dirty = True
+        dirty = allow_dirty
     tree = (
         _working_tree(top, prefix)
         if dirty

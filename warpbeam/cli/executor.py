@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Executor(invoke.Executor):
                     if session is not None:
                         session.close()
             except Problem as problem:
-                _print_problem(problem, self._debug)
+                _print_problem(problem, self._debug, session.addressed if session is not None else str)
                 raise Exit(code=problem.code) from None
             except KeyboardInterrupt:
                 _say("interrupted")
@@ -118,14 +119,14 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def _print_problem(problem: Problem, debug: bool) -> None:
+def _print_problem(problem: Problem, debug: bool, addressed: Callable[[str], str]) -> None:
     if debug:
         traceback.print_exception(problem)
     for line in problem.details:
         _say(f"  | {line}")
-    _say(f"error: {problem.message}")
+    _say(addressed(f"error: {problem.message}"))
     if problem.hint:
-        _say(f"  hint: {problem.hint}")
+        _say(addressed(f"  hint: {problem.hint}"))
 
 
 def _print_bug(bug: Exception, debug: bool) -> None:

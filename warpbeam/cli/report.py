@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,13 @@ LEAST = 20
 
 
 class Report:
-    """Where events go. `close` takes the live display off the screen; what was settled stays."""
+    """Where events go. `close` takes the live display off the screen; what was settled stays.
 
-    def __init__(self) -> None:
+    `addressed` puts the environment's name into what is told to a person.
+    """
+
+    def __init__(self, addressed: Callable[[str], str] = str) -> None:
+        self._addressed = addressed
         self.console = _console(sys.stderr)
         self._live: Live | None = None
         self._now: dict[str, str] = {}
@@ -98,7 +103,11 @@ class Report:
     def _say(self, host: str, text: str, style: str) -> None:
         from rich.text import Text
 
-        line = Text(f"{host}: " if host else "", style="bold")
+        text = self._addressed(text)
+        # Once is enough: messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`.
+        text = text.replace(f"{host}: ", "", 1) if re.match(rf"(warning: )?{re.escape(host)}: ", text) else text
+        named = not host or re.match(rf"(warning: )?{re.escape(host)} \(", text)
+        line = Text("" if named else f"{host}: ", style="bold")
         line.append(text, style=style)
         # A line is a line: journals and paths are to be copied, so nothing is broken at the screen's edge.
         self.console.print(line, soft_wrap=True)
@@ -145,36 +154,21 @@ class Report:
             if not (set(row) <= {"host", "problem"}):
                 print(_lines(texts, widths, groups, room))
             if row.get("problem"):
-                print(_problem_line(row))
+                print(self._addressed(_problem_line(row)))
         sys.stdout.flush()
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
-        """Print what a deploy would do: per host from what to what, then what goes out, once if they agree."""
+        """Print what a deploy would do: per host from what to what, then what goes out, as `outlook_lines` has it."""
+        from warpbeam.deploying.outlook import outlook_lines
+
         if as_json:
             self.table(rows, as_json=True)
             return
         self.table(
             [{"host": row["host"], "from": row["from"], "to": row["to"], "change": row["change"]} for row in rows]
         )
-        shown: list[object] = []
-        for row in rows:
-            what = (row["commits"], row["migrations"])
-            if what in shown:
-                continue
-            shown.append(what)
-            commits = row["commits"]
-            print()
-            if commits is None:
-                print(f"{row['host']}: what it runs is no commit of this repository, so nothing can be compared")
-                continue
-            print(f"{len(commits)} commits go out (beside {row['host']}):" if commits else "no commit goes out")
-            for line in commits:
-                print(f"  {line}")
-            for name in row["migrations"]:
-                print(f"  migration {name}")
-        for row in rows:
-            if row["locked"]:
-                print(f"{row['host']}: locked by {row['locked']}")
+        for line in outlook_lines(rows):
+            print(line)
         sys.stdout.flush()
 
     def output(self, *, prefixed: bool, error: bool = False, width: int = 0) -> Output:
@@ -276,8 +270,10 @@ def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequenc
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if name in ("memory", "pid") and not value:
+        return ""
     if name == "memory":
-        return _size(value) if value else ""
+        return _size(value)
     return str(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warpbeam.error import Misuse
+from warpbeam.error import Misuse, addressed
 
 if TYPE_CHECKING:
     from warpbeam.cli.report import Report
@@ -67,10 +67,17 @@ class Session:
             )
         return name
 
+    def addressed(self, text: str) -> str:
+        """`text` with the name of the environment in force, as far as one is, where it says `fab ENV`."""
+        try:
+            return addressed(text, self.environment)
+        except Misuse:
+            return text
+
     @property
     def inventory(self) -> Inventory:
         """The inventory of the environment in force, narrowed to the hosts of -H."""
-        from warpbeam.inventory import read_inventory
+        from warpbeam.reading.reader import read_inventory
 
         name = self.environment
         if name not in self._inventories:
@@ -102,7 +109,7 @@ class Session:
         from warpbeam.cli.report import Report
 
         if self._report is None:
-            self._report = Report()
+            self._report = Report(self.addressed)
         return self._report
 
     @property

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import secrets
 from typing import ClassVar
 
 import msgspec
 
+from warpbeam.deploying.history import Opening
 from warpbeam.deploying.lease import LEASE, PARTS, Lease
 from warpbeam.error import Lost, Refused
 from warpbeam.event import Tell, Warn
@@ -22,7 +22,7 @@ class Job(Probing[None], frozen=True, kw_only=True):
     """The activation's job, which runs on the host without us; fields as `scripts/activation.sh` tells."""
 
     script: ClassVar[str] = "activation"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "health")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "chronicle", "health")
     release: str
     strategy: str
     drain: int
@@ -32,7 +32,10 @@ class Job(Probing[None], frozen=True, kw_only=True):
 
 
 class Activated(msgspec.Struct, frozen=True):
-    """What an activation ended with: `left` was live before (or is empty), `cut` connections were open at its end."""
+    """What an activation ended with: `left` was live before (or is empty), `cut` connections were open at its end.
+
+    `maintenance`: the public port answers with the maintenance page all the same.
+    """
 
     slot: str
     release: str
@@ -40,13 +43,14 @@ class Activated(msgspec.Struct, frozen=True):
     pid: int
     seconds: int
     cut: int = 0
+    maintenance: bool = False
 
 
 class Activate(Phase[Activated], frozen=True):
     """Start the job in a unit of its own and follow it."""
 
     script: ClassVar[str] = "activate"
-    parts: ClassVar[tuple[str, ...]] = PARTS
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle")
     answer: ClassVar[type] = Activated
     root: str
     app: str
@@ -54,6 +58,10 @@ class Activate(Phase[Activated], frozen=True):
     token: str
     lease: int
     job: str
+    job_id: str
+    spent: int
+    success: str
+    entry: str
 
 
 class Follow(Phase[Activated], frozen=True):
@@ -68,10 +76,13 @@ class Follow(Phase[Activated], frozen=True):
     patience: int
 
 
-def activate(fleet: Fleet, host: Host, release: str, lease: Lease, tell: Tell, *, withdraw: bool) -> Activated:
+def activate(
+    fleet: Fleet, host: Host, release: str, lease: Lease, opening: Opening, tell: Tell, *, withdraw: bool
+) -> Activated:
     """Put `release`, which is on `host`, live there, by the inventory's strategy.
 
     Parameters:
+        opening: how the host's line of history about it begins.
         withdraw: mark the release that is left as rolled back from.
 
     Raises:
@@ -86,9 +97,20 @@ def activate(fleet: Fleet, host: Host, release: str, lease: Lease, tell: Tell, *
         drain=math.ceil(inventory.deploy.drain),
         balancer_drain=math.ceil(inventory.deploy.balancer_drain),
         withdraw=withdraw,
-        job_id=secrets.token_hex(8),
+        job_id=opening.job,
     )
-    phase = Activate(str(inventory.root), inventory.app, door(inventory), lease.token, LEASE, render(job).decode())
+    phase = Activate(
+        root=str(inventory.root),
+        app=inventory.app,
+        door=door(inventory),
+        token=lease.token,
+        lease=LEASE,
+        job=render(job).decode(),
+        job_id=opening.job,
+        spent=opening.spent,
+        success=opening.success,
+        entry=opening.entry,
+    )
     try:
         return fleet.run(host, phase, tell)
     except Lost as lost:

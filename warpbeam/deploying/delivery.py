@@ -6,20 +6,22 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from warpbeam.building.artifact import Artifact, Store
 from warpbeam.building.build import build
-from warpbeam.building.source import Source, commits_since, find_source, migrations_added
+from warpbeam.building.source import Source, dirty_files, find_source
 from warpbeam.deploying.batch import check_batch
 from warpbeam.deploying.lease import Reach, check_reach, holding, look
+from warpbeam.deploying.outlook import outlook_rows
 from warpbeam.deploying.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
 from warpbeam.deploying.rollout import Policy, roll_out
 from warpbeam.deploying.upload import Uploader, manifest_lines
 from warpbeam.error import Misuse, Problem, Refused
-from warpbeam.event import Note, Settled, Tell
-from warpbeam.facts import Facts, Release
+from warpbeam.event import Note, Settled, Tell, Warn
+from warpbeam.facts import Release
 from warpbeam.fleet import Fleet
 
 
@@ -32,6 +34,16 @@ def store_of(fleet: Fleet, project: Path) -> Store:
 def source_of(fleet: Fleet, project: Path, ref: str, *, dirty: bool = False) -> Source:
     """The app's source at `ref`: where the inventory says, or the repository around fabfile.py."""
     return find_source(fleet.inventory.source or project, ref, allow_dirty=dirty)
+
+
+def source_to_plan(fleet: Fleet, project: Path, ref: str, tell: Tell, *, dirty: bool = False) -> Source:
+    """As `source_of`; but a dirty working tree is left out with a warning: nothing goes out by looking."""
+    directory = fleet.inventory.source or project
+    source = find_source(directory, ref, allow_dirty=dirty, leave_dirty=True)
+    if ref == "HEAD" and not dirty and (changed := dirty_files(directory)):
+        what = f"the working tree of {directory} differs from HEAD in {len(changed)} files, which are left out here"
+        tell(Warn("", f"{what}; a deploy will want them committed, or --dirty"))
+    return source
 
 
 def build_on_host(fleet: Fleet, project: Path, source: Source, tell: Tell, *, with_tests: bool = False) -> Artifact:
@@ -147,7 +159,7 @@ def deploy(
         tell_plan(plan, tell)
         roll_out(fleet, plan, policy, lease, uploader, tell)
     if plan.idle:
-        tell(Settled("", f"{artifact.label} is live on every host already; --force puts it live again"))
+        tell(Settled("", f"{plan.label} is live on every host already; --force puts it live again"))
     return plan
 
 
@@ -168,25 +180,6 @@ def restart(fleet: Fleet, reach: Reach, policy: Policy, tell: Tell) -> Plan:
     return plan
 
 
-def tell_outlook(fleet: Fleet, source: Source, tell: Tell) -> list[dict[str, object]]:
-    """What a deploy of `source` would do to each app host: the commits and migrations that would go out."""
-    rows: list[dict[str, object]] = []
-    for name, found in look(fleet, Reach().hosts(fleet.inventory), lambda event: None).items():
-        if isinstance(found, Problem):
-            raise found
-        rows.append({"host": name, **_outlook(found, source)})
-    return rows
-
-
-def _outlook(found: Facts, source: Source) -> dict[str, object]:
-    live = found.live_release
-    commits = commits_since(source, live.artifact.commit) if live else None
-    same = live is not None and live.artifact.tree == source.tree
-    return {
-        "from": f"{live.name} {live.label}" if live else "nothing",
-        "to": f"{source.commit[:8]}{', dirty' if source.dirty else ''} {source.subject}",
-        "change": "nothing: it runs this source already" if same else "a new release",
-        "commits": commits,
-        "migrations": migrations_added(source, live.artifact.commit) if live and commits is not None else [],
-        "locked": str(found.lock) if found.lock else "",
-    }
+def tell_outlook(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
+    """What a deploy of `source` would do to each app host; see `outlook.outlook_rows`."""
+    return outlook_rows(look(fleet, Reach().hosts(fleet.inventory), lambda event: None), source)

@@ -1,19 +1,34 @@
-"""What happened on hosts: a line for each deploy, rollback, restart and failure, kept on the host itself."""
+"""What happened on hosts: a line for each deploy, rollback, restart and failure, kept on the host itself.
+
+The line of an activation is begun by the command and written by the host's own job, whoever is there to hear of it. A
+command writes one itself only about what failed without an activation.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import msgspec
 
+from warpbeam.deploying.lease import PARTS, Done, Lease
+from warpbeam.deploying.plan import HostPlan, Plan
 from warpbeam.error import Problem
 from warpbeam.event import Tell
+from warpbeam.facts import About
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line. `what` is deploy, rollback or restart; `outcome` is done, failed or brought back."""
+    """One line. `what` is deploy, rollback or restart.
+
+    `outcome` is done, failed, brought back (what was live before is live again, because another host failed),
+    interrupted (somebody stopped it, and it was undone) or unknown (it was killed, or the host went down). `seconds`
+    are from the beginning of the command; `job` is the id of the activation, where there was one.
+    """
 
     at: str
     what: str
@@ -21,10 +36,88 @@ class Entry(msgspec.Struct, frozen=True):
     release: str
     version: str = ""
     commit: str = ""
+    dirty: bool = False
     before: str = ""
     who: str = ""
     seconds: float = 0
     problem: str = ""
+    job: str = ""
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """What the line of an activation is begun with; `entry` is JSON.
+
+    `spent` are the tenths of a second that went before it, `success` is what its outcome is called where it is live.
+    """
+
+    job: str
+    spent: int
+    success: str
+    entry: str
+
+
+class Scribe(msgspec.Struct, frozen=True):
+    """What all lines of one command have in common; `began` in UTC."""
+
+    plan: Plan
+    lease: Lease
+    began: datetime
+
+    def opening(self, step: HostPlan) -> Opening:
+        """How the line of an activation by this command begins."""
+        return Opening(secrets.token_hex(8), round(self._seconds() * 10), "done", self._text(step))
+
+    def return_opening(self, step: HostPlan) -> Opening:
+        """How the line of the activation begins that takes a host back to what was live before this command."""
+        before = self.lease.facts[step.host.name].live_release
+        back = msgspec.structs.replace(
+            step,
+            release=step.before_release,
+            before_release=step.release,
+            about=before.artifact if before else About(),
+        )
+        return Opening(secrets.token_hex(8), round(self._seconds() * 10), "brought back", self._text(back))
+
+    def ending(self, step: HostPlan, outcome: str, problem: str, job: str = "") -> str:
+        """A whole line; `job` is the id of the activation that never began, or empty."""
+        told = {"outcome": outcome, "seconds": round(self._seconds(), 1), "problem": problem}
+        return self._text(step, **told, **({"job": job} if job else {}))
+
+    def _seconds(self) -> float:
+        return max(0.0, (datetime.now(UTC) - self.began).total_seconds())
+
+    def _text(self, step: HostPlan, **told: object) -> str:
+        known = {
+            "at": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "what": self.plan.why,
+            "release": step.release,
+            "version": step.about.version,
+            "commit": step.about.commit,
+            "dirty": step.about.dirty,
+            "before": step.before_release,
+            "who": self.lease.holder.who,
+        }
+        return msgspec.json.encode({**known, **told}).decode()
+
+
+class NoteDown(Phase[Done], frozen=True):
+    """Write a line about what failed before an activation; fields as `scripts/note.sh` tells."""
+
+    script: ClassVar[str] = "note"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle")
+    answer: ClassVar[type] = Done
+    root: str
+    app: str
+    token: str
+    entry: str
+
+
+def note(fleet: Fleet, scribe: Scribe, step: HostPlan, outcome: str, problem: str, tell: Tell) -> None:
+    """Have the host of `step` keep a line about what failed there before its activation, if it can be reached."""
+    inventory = fleet.inventory
+    phase = NoteDown(str(inventory.root), inventory.app, scribe.lease.token, scribe.ending(step, outcome, problem))
+    with contextlib.suppress(Problem):
+        fleet.run(step.host, phase, tell)
 
 
 class Entries(msgspec.Struct, frozen=True):
@@ -37,14 +130,17 @@ class AskHistory(Phase[Entries], frozen=True):
     """Read the last lines; fields as `scripts/history.sh` tells."""
 
     script: ClassVar[str] = "history"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle")
     answer: ClassVar[type] = Entries
     root: str
+    app: str
+    token: str
     count: int
 
 
 def history_rows(fleet: Fleet, count: int, tell: Tell) -> list[dict[str, Any]]:
     """The last `count` entries of every app host, oldest first; a host that cannot be asked has its problem."""
-    phase = AskHistory(str(fleet.inventory.root), count)
+    phase = AskHistory(str(fleet.inventory.root), fleet.inventory.app, "", count)
     results = fleet.everywhere(list(fleet.inventory.app_hosts), lambda host: fleet.run(host, phase, tell))
     rows: list[dict[str, Any]] = []
     problems: list[dict[str, Any]] = []
@@ -60,10 +156,12 @@ def _row(host: str, line: str) -> dict[str, Any] | None:
     try:
         entry = msgspec.json.decode(line, type=Entry)
     except msgspec.DecodeError:
-        # A full disk may have cut a line short; the others are still history.
+        # A full disk may have cut a line of an earlier version short; the others are still history.
         return None
     row = {"at": entry.at, "host": host, **msgspec.to_builtins(entry)}
-    row["commit"] = entry.commit[:8]
+    row["commit"] = entry.commit[:8] + (", dirty" if entry.dirty else "")
+    for name in ("dirty", "job"):
+        del row[name]
     if not entry.problem:
         del row["problem"]
     return row

@@ -11,7 +11,7 @@ from warpbeam.building.artifact import Artifact
 from warpbeam.deploying.fit import check_fit, check_memory
 from warpbeam.error import Refused
 from warpbeam.event import Note, Tell
-from warpbeam.facts import Facts, Release, about
+from warpbeam.facts import About, Facts, Release, about
 from warpbeam.inventory import Host, Inventory
 
 NAME = "%Y%m%dT%H%M%SZ"
@@ -20,16 +20,17 @@ NAME = "%Y%m%dT%H%M%SZ"
 class HostPlan(msgspec.Struct, frozen=True):
     """What happens on one host. `upload`: it lacks the release; `activate`: it is not live there yet.
 
-    `label` and `before` are for people; `before_release` is the name of what is live, or empty.
+    `about` is what the host keeps, or will keep, beside the release; `label` and `before` are for people;
+    `before_release` is the name of what is live, and `slot` its slot, or empty.
     """
 
     host: Host
     release: str
-    version: str
-    commit: str
+    about: About
     label: str
     before: str
     before_release: str
+    slot: str
     upload: bool
     activate: bool
 
@@ -77,6 +78,9 @@ def plan_deploy(
     newest = max((release.name for have in facts.values() for release in have.releases), default="")
     fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
     shared = max(names, default="")
+    asked = about(artifact)
+    # The same source may be several commits. Hosts that have it say which one it came from, and all shall say the same.
+    kept = next((there.artifact for have in facts.values() if (there := have.find(shared))), asked)
     steps = []
     hosts = [host for host in inventory.app_hosts if host.name in facts]
     for host in hosts:
@@ -85,12 +89,20 @@ def plan_deploy(
         release = fresh
         if shared and not force and (same[host.name] == shared or _may_take(have, shared, artifact)):
             release = shared
-        going = Release(release, "new", about(artifact))
+        there = have.find(release)
+        going = there or Release(release, "new", kept if release == shared else asked)
         activate = force or live is None or live.name != release
-        steps.append(_step(host, have, going, upload=have.find(release) is None, activate=activate))
+        step = _step(host, have, going, upload=there is None, activate=activate)
+        steps.append(msgspec.structs.replace(step, label=step.label + same_source(going.artifact, asked)))
     runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
     target = next((host for host in hosts if host == inventory.migrate_host), hosts[0]) if runs else None
-    return Plan("deploy", artifact.label, tuple(steps), migrate_on=target)
+    labels = {step.label for step in steps}
+    return Plan("deploy", labels.pop() if len(labels) == 1 else artifact.label, tuple(steps), migrate_on=target)
+
+
+def same_source(kept: About, asked: About) -> str:
+    """`, same source as COMMIT` where a host keeps a release as of another commit than was asked for; else empty."""
+    return "" if kept.short_commit == asked.short_commit else f", same source as {asked.short_commit}"
 
 
 def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, activate: bool = True) -> HostPlan:
@@ -98,11 +110,11 @@ def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, acti
     return HostPlan(
         host=host,
         release=going.name,
-        version=going.artifact.version,
-        commit=going.artifact.commit,
+        about=going.artifact,
         label=going.label,
         before=f"{live.name} {live.label}" if live else "nothing",
         before_release=live.name if live else "",
+        slot=have.live if live else "",
         upload=upload,
         activate=activate,
     )
@@ -136,10 +148,7 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
     for name, have in facts.items():
         target = _named(have, to, name) if to else have.previous
         if not target:
-            raise Refused(
-                f"{name}: there is no release to go back to",
-                f"`fab ENV releases` shows what there is; `--skip {name}` leaves this host as it is",
-            )
+            raise _no_way_back(name, have)
         targets[name] = target
     if len(set(targets.values())) > 1:
         told = ", ".join(f"{name} to {target}" for name, target in targets.items())
@@ -153,6 +162,28 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
         assert release is not None  # noqa: S101 (taken from its own list)
         steps.append(_step(host, have, release, activate=have.live_release != release))
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
+
+
+def _no_way_back(name: str, have: Facts) -> Refused:
+    live = have.live_release
+    others = [release for release in reversed(have.releases) if release != live]
+    been_live = [release for release in others if release.mark in ("healthy", "withdrawn")]
+    if not been_live:
+        return Refused(
+            f"{name}: there is no release to go back to",
+            f"`fab ENV releases` shows what there is; `--skip {name}` leaves this host as it is",
+        )
+    if all(release.mark == "withdrawn" for release in been_live):
+        why = "the others were rolled back from"
+    else:
+        why = "none before the live one has been live and was not rolled back from"
+    told = tuple(
+        f"{name}: {release.name} {release.label}{', rolled back from' if release.mark == 'withdrawn' else ''}"
+        for release in been_live
+    )
+    return Refused(
+        f"{name}: there is no release to go back to: {why}", f"choose one with --to: {been_live[0].name}, say", told
+    )
 
 
 def _named(have: Facts, to: str, host: str) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from warpbeam.deploying.activation import Activated, activate
 from warpbeam.deploying.batch import batches
 from warpbeam.deploying.halt import halt
+from warpbeam.deploying.history import Scribe, note
 from warpbeam.deploying.lease import LEASE, PARTS, Lease
 from warpbeam.deploying.plan import HostPlan, Plan
 from warpbeam.deploying.upload import Uploader
@@ -52,10 +53,10 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 class Finish(Phase[Finished], frozen=True):
-    """Prune, write the history, give the lock back."""
+    """Prune, write what the history lacks, give the lock back."""
 
     script: ClassVar[str] = "finish"
-    parts: ClassVar[tuple[str, ...]] = PARTS
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle")
     answer: ClassVar[type] = Finished
     root: str
     app: str
@@ -63,6 +64,7 @@ class Finish(Phase[Finished], frozen=True):
     lease: int
     keep: int
     entry: str
+    job_id: str
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -79,11 +81,15 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Rolled(msgspec.Struct):
-    """How far a roll has come: hosts by what they run now."""
+    """How far a roll has come: hosts by what they run now.
+
+    `jobs` are the ids of the activations that failed or never began, by host.
+    """
 
     done: list[str] = []
     failed: dict[str, Problem] = {}
     brought_back: list[str] = []
+    jobs: dict[str, str] = {}
 
 
 def roll_out(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: Uploader | None, tell: Tell) -> None:
@@ -93,24 +99,26 @@ def roll_out(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
         Failed: a host failed; its message says what each host runs now.
         Lost: a host stopped answering in the middle of its activation.
     """
-    began = datetime.now(UTC)
+    scribe = Scribe(plan, lease, datetime.now(UTC))
     steps = {step.host.name: step for step in plan.hosts}
     lacking = [step.host for step in plan.hosts if step.upload]
     if lacking:
         assert uploader is not None  # noqa: S101 (only a deploy uploads)
-        _upload(fleet, lacking, steps, lease, uploader, tell)
+        _upload(fleet, lacking, steps, scribe, uploader, tell)
     if plan.migrate_on is not None:
-        _migrate(fleet, plan, steps, lease, tell)
+        _migrate(fleet, plan, steps, scribe, tell)
     for step in plan.hosts:
         if not step.activate:
-            tell(Settled(step.host.name, f"runs {step.release} {step.label} already"))
-    rolled = _roll(fleet, plan, policy, lease, tell)
+            text = f"runs {step.release} {step.label} already"
+            tell(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
+    rolled = _roll(fleet, plan, policy, scribe, tell)
     if rolled.failed and policy.on_failure == "rollback":
-        _bring_back(fleet, steps, rolled, lease, tell)
+        _bring_back(fleet, steps, rolled, scribe, tell)
 
     def finish(host: Host) -> Finished:
-        entry = _entry(plan, steps[host.name], rolled, began, lease)
-        return fleet.run(host, _finish(fleet, lease, entry), tell)
+        problem, job = rolled.failed.get(host.name), rolled.jobs.get(host.name, "")
+        entry = scribe.ending(steps[host.name], "failed", problem.message, job) if problem else ""
+        return fleet.run(host, _finish(fleet, lease, entry, job), tell)
 
     finished = fleet.everywhere([step.host for step in plan.hosts], finish)
     if rolled.failed:
@@ -121,13 +129,17 @@ def roll_out(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
             raise Failed(text, ending.hint, ending.details)
 
 
-def _roll(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, tell: Tell) -> Rolled:
+def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) -> Rolled:
     """Activate batch by batch, until a host fails."""
     rolled = Rolled()
     steps = {step.host.name: step for step in plan.hosts}
 
     def one(host: Host) -> Activated:
-        result = activate(fleet, host, steps[host.name].release, lease, tell, withdraw=plan.withdraw)
+        step = steps[host.name]
+        opening = scribe.opening(step)
+        rolled.jobs[host.name] = opening.job
+        result = activate(fleet, host, step.release, scribe.lease, opening, tell, withdraw=plan.withdraw)
+        del rolled.jobs[host.name]
         _tell_activated(fleet, steps[host.name], result, tell)
         return result
 
@@ -154,13 +166,22 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, tell: Tell) ->
 
 
 def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell) -> None:
-    was = f"was {step.before}" if step.before_release else "the first here"
-    tell(Settled(step.host.name, f"runs {step.release} {step.label} ({was}), slot {result.slot}"))
+    if step.release == step.before_release:
+        ending = f"restarted {step.release} {step.label}, slot {step.slot} to {result.slot}"
+    else:
+        was = f"was {step.before}" if step.before_release else "the first here"
+        ending = f"runs {step.release} {step.label} ({was}), slot {result.slot}"
+    tell(Settled(step.host.name, ending + _maintained(fleet, result.maintenance)))
     if result.cut:
         what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
         # Not "cut": an app that stops in good order may still have finished what ran on them.
         drained = f"after {fleet.inventory.deploy.drain:g} s of draining"
         tell(Warn(step.host.name, f"{what} still open {drained}, when the old instance was stopped"))
+
+
+def _maintained(fleet: Fleet, on: bool) -> str:
+    port = fleet.inventory.http.port
+    return f"; maintenance is on: port {port} answers 503 until `maintenance.off`" if on else ""
 
 
 def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, tell: Tell) -> None:
@@ -175,12 +196,16 @@ def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, 
             rolled.failed[name] = Failed(text, f"`fab {fleet.inventory.name} logs -H {name}` shows what it says")
 
 
-def _bring_back(fleet: Fleet, steps: Mapping[str, HostPlan], rolled: Rolled, lease: Lease, tell: Tell) -> None:
+def _bring_back(fleet: Fleet, steps: Mapping[str, HostPlan], rolled: Rolled, scribe: Scribe, tell: Tell) -> None:
     """Put what was live before live again on the hosts that have changed."""
     back = [steps[name].host for name in rolled.done if steps[name].before_release]
 
     def one(host: Host) -> Activated:
-        return activate(fleet, host, steps[host.name].before_release, lease, tell, withdraw=True)
+        opening = scribe.return_opening(steps[host.name])
+        rolled.jobs[host.name] = opening.job
+        result = activate(fleet, host, steps[host.name].before_release, scribe.lease, opening, tell, withdraw=True)
+        del rolled.jobs[host.name]
+        return result
 
     for name, result in fleet.everywhere(back, one).items():
         rolled.done.remove(name)
@@ -195,66 +220,54 @@ def _upload(
     fleet: Fleet,
     hosts: Sequence[Host],
     steps: Mapping[str, HostPlan],
-    lease: Lease,
+    scribe: Scribe,
     uploader: Uploader,
     tell: Tell,
 ) -> None:
+    lease = scribe.lease
+
     def one(host: Host) -> object:
         facts = lease.facts[host.name]
-        return uploader.upload(fleet, host, lease.token, steps[host.name].release, facts.base, facts.lacks, tell)
+        step = steps[host.name]
+        return uploader.upload(fleet, host, lease.token, step.release, step.about, facts.base, facts.lacks, tell)
 
     results = fleet.everywhere(hosts, one)
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     if problems:
+        failing = [host for host in hosts if host.name in problems]
+        fleet.everywhere(
+            failing,
+            lambda host: note(fleet, scribe, steps[host.name], "failed", problems[host.name].message, tell),
+        )
         first = next(iter(problems.values()))
         raise Failed(f"{first.message}; nothing was switched on any host", first.hint, first.details)
 
 
-def _migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], lease: Lease, tell: Tell) -> None:
+def _migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], scribe: Scribe, tell: Tell) -> None:
     host, inventory = plan.migrate_on, fleet.inventory
     assert host is not None and inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)
     phase = Migrate(
         str(inventory.root),
         inventory.app,
         door(inventory),
-        lease.token,
+        scribe.lease.token,
         LEASE,
         steps[host.name].release,
         inventory.deploy.migrate,
     )
-    fleet.run(host, phase, tell)
+    try:
+        fleet.run(host, phase, tell)
+    except Problem as problem:
+        note(fleet, scribe, steps[host.name], "failed", problem.message, tell)
+        raise
+    except KeyboardInterrupt:
+        note(fleet, scribe, steps[host.name], "interrupted", "its migrations were stopped", tell)
+        raise
 
 
-def _finish(fleet: Fleet, lease: Lease, entry: str) -> Finish:
+def _finish(fleet: Fleet, lease: Lease, entry: str, job: str) -> Finish:
     inventory = fleet.inventory
-    return Finish(str(inventory.root), inventory.app, lease.token, LEASE, inventory.deploy.keep, entry)
-
-
-def _entry(plan: Plan, step: HostPlan, rolled: Rolled, began: datetime, lease: Lease) -> str:
-    """The host's line of history; empty where nothing happened to it."""
-    name = step.host.name
-    outcomes = {
-        "failed": name in rolled.failed,
-        "brought back": name in rolled.brought_back,
-        "done": name in rolled.done,
-    }
-    outcome = next((word for word, so in outcomes.items() if so), "")
-    if not outcome:
-        return ""
-    return msgspec.json.encode(
-        {
-            "at": began.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "what": plan.why,
-            "outcome": outcome,
-            "release": step.release,
-            "version": step.version,
-            "commit": step.commit,
-            "before": step.before_release,
-            "who": lease.holder.who,
-            "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
-            "problem": rolled.failed[name].message if name in rolled.failed else "",
-        }
-    ).decode()
+    return Finish(str(inventory.root), inventory.app, lease.token, LEASE, inventory.deploy.keep, entry, job)
 
 
 def _stopped(plan: Plan, rolled: Rolled) -> Problem:

@@ -15,7 +15,7 @@ import msgspec
 from warpbeam.building.artifact import PIECE, Artifact, regular_files
 from warpbeam.deploying.lease import LEASE, PARTS
 from warpbeam.event import Progress, Tell
-from warpbeam.facts import about
+from warpbeam.facts import About
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
@@ -69,11 +69,12 @@ class Uploader:
         host: Host,
         token: str,
         release: str,
+        about: About,
         base: str,
         lacks: tuple[int, ...],
         tell: Tell,
     ) -> Uploaded:
-        """Make `release` complete on `host`, which has everything but `lacks` in its release `base`.
+        """Make `release` complete on `host`, which has everything but `lacks` in its release `base`, and keeps `about`.
 
         Raises what `phase.run` raises; nothing of a failed upload stays.
         """
@@ -85,7 +86,7 @@ class Uploader:
             lease=LEASE,
             release=release,
             base=base,
-            artifact=msgspec.json.encode(about(self.artifact)).decode(),
+            artifact=msgspec.json.encode(about).decode(),
         )
         file = self._stream(lacks)
         return fleet.run(host, phase, tell, _pieces(file, host.name, tell))

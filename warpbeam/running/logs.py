@@ -47,12 +47,14 @@ def show_logs(
         hear = functools.partial(show, host.name) if follow else heard[host.name].append
         try:
             status = converse(fleet, host, "logs", text, hear, complaints.append, follow=follow)
+            if fleet.interrupted:
+                return  # we ended it ourselves
             said = b"".join(complaints).decode("utf-8", "replace").strip()
             # journalctl says 1 when a pattern matched nothing, and when something is wrong: then it says what.
             if status != 0 and (said or status != 1):
                 raise Refused(f"{host.name}: its journal cannot be read: {said or f'status {status}'}")
         except Problem as problem:
-            if follow:
+            if follow and not fleet.interrupted:
                 # The others' go on, so this would not be seen before their end.
                 tell(Warn(host.name, problem.message))
             raise

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from warpbeam.error import Failed, Misuse, Problem
+from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem
 from warpbeam.event import Tell
 from warpbeam.facts import Holder, Release
 from warpbeam.fleet import Fleet
@@ -98,6 +98,18 @@ def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
             rows.append({"host": host, "problem": "nothing is live: deploy first"})
         rows += [_row(host, state, slot, running[slot]) for slot in shown]
     return rows
+
+
+def judged(found: Mapping[str, State | Problem]) -> int:
+    """The exit code of `status`, for those who watch it.
+
+    AMISS where something is known to be wrong (nothing live, not running, unhealthy), before what could not be learned:
+    a host out of reach or not set up. Maintenance is somebody's will, and a second instance a deploy's.
+    """
+    told = [state for state in found.values() if isinstance(state, State)]
+    if any(state.health != "healthy" for state in told):
+        return AMISS
+    return max((state.code for state in found.values() if isinstance(state, Problem)), default=DONE)
 
 
 def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[str, Any]:

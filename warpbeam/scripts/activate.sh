@@ -1,29 +1,36 @@
 #!/bin/bash
 # Starts the activation of a release as a unit of its own, and follows it. Losing this connection changes nothing there.
 #
-# Parameters: root, app, door, token, lease, job (the text of the job).
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job?}"
+# Parameters: root, app, door, token, lease, job (the text of the job), and what its line of history begins with (see chronicle.sh):
+# job_id, spent, success, entry.
+: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
 
 still_ours "$lease"
 if activating; then
   refuse 'an activation is running on this host' 'wait for it; `fab ENV status` shows how it ends'
 fi
 cd -- "$root/activation"
+# Of the one before, in the same command.
+settle || true
 rm -rf -- cancel result result.new spare
 # Once it runs it must be able to tell how it ended: `spare` is room, in bytes and in inodes, that it gives up for that.
 {
   : >log
   printf '%s' "$job" >job.new
+  printf '%s\n' "$job_id" "$spent" "$success" "$entry" >pending
   mkdir -- spare
   for file in spare/{1..8}; do head -c 8192 /dev/zero >"$file"; done
 } 2>/dev/null || {
-  rm -rf -- spare job.new
+  rm -rf -- spare job.new pending
   refuse "$root is on a full disk: the activation was not begun" 'make room there, then run the same command again'
 }
+# A crash from here on leaves a line that was begun.
+sync -- pending . || true
 mv -f -- job.new job
 
 # Ctrl-C asks the job to stop: before the rename it undoes what it did, after it it finishes. Either way it says so.
-trap ': >"$root/activation/cancel"' TERM INT HUP
+asked=false
+trap 'asked=true; : >"$root/activation/cancel"' TERM INT HUP
 # shellcheck disable=SC2024 # the file is this user's own
 sudo -n -- "$door" activate </dev/null >door.out 2>&1 &
 starter=$!
@@ -32,6 +39,8 @@ follower=$!
 while kill -0 "$follower" 2>/dev/null; do wait "$follower" || true; done
 while kill -0 "$starter" 2>/dev/null; do wait "$starter" || true; done
 # The follower may have been ended with us, or a moment early; records are told twice rather than not at all.
+# Asked to stop, `sudo` is gone before the job is: that has its ending still to tell.
+[[ $asked == true ]] || settle || true
 if [[ -e result ]]; then
   cat -- result
 else

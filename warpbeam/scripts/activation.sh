@@ -25,15 +25,19 @@ surely() {
   }
 }
 
-# end_with KIND JSON: the ending is written aside and renamed, so that whoever reads it back sees all of it or nothing.
+# end_with KIND JSON OUTCOME [PROBLEM]: the ending is written aside and renamed, so that whoever reads it back sees all of it or
+# nothing. OUTCOME and PROBLEM (a JSON string) are for the history, which is written first: who hears of the ending finds it there.
+# Without room for it, it is left to those who make room (finish.sh).
 end_with() {
-  surely write_result "$1" "$2"
+  hundredths
+  if [[ $opened == true ]]; then surely write_out "$3" "$(((REPLY - began_hundredths) / 10 + pending_spent))" "${4-\"\"}" || true; fi
+  surely write_result "$1" "$2" "$3"
   mv -f -- result.new result
   # The rename too: without it a power loss soon after takes the result back, though not the release.
   sync -- . || true
 }
 write_result() {
-  printf '\036{"job":"%s","%s":%s}\n' "$job_id" "$1" "$2" >result.new && sync -- result.new
+  printf '\036{"job":"%s","outcome":"%s","%s":%s}\n' "$job_id" "$3" "$1" "$2" >result.new && sync -- result.new
 }
 
 mark() { surely touch -- "$releases/$1/.warpbeam/$2"; }
@@ -47,6 +51,10 @@ asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
 
 # Of uptime, because SECONDS counts whole ones only.
 hundredths() { read -r REPLY _ </proc/uptime; REPLY=${REPLY/./}; }
+hundredths
+began_hundredths=$REPLY
+opened=true
+read_pending || opened=false
 
 # await SLOT [undoing]: waits until the slot's instance is healthy, and has stayed up and healthy for `health_settle` hundredths of a
 # second (not when undoing); sets `reason` when it will not be.
@@ -98,7 +106,7 @@ unheard_before=$(unheard)
 give_up() {
   trap - ERR
   set +e
-  local why=$1 lines=() serving='nothing was live before' hint='`fab ENV logs` shows what the app says of itself'
+  local why=$1 lines=() message outcome=failed serving='nothing was live before' hint='`fab ENV logs` shows what the app says of itself'
   step undo
   knock stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
@@ -118,18 +126,22 @@ give_up() {
     fi
     knock reconcile || true
   fi
+  if [[ $why == "$stopped" ]]; then outcome=interrupted; fi
+  quoted "$release did not become live: $why; $serving"
+  message=$REPLY
   array "${lines[@]}"
-  object message "$release did not become live: $why; $serving" \
-    hint "$hint" lines: "$REPLY"
-  end_with failed "$REPLY"
+  object message: "$message" hint "$hint" lines: "$REPLY"
+  end_with failed "$REPLY" "$outcome" "$message"
   exit 1
 }
 
 knock_logs() { sudo -n -- "$door" logs | tail -n 25; }
 
 [[ -d $releases/$release/.warpbeam ]] || {
-  object message "the release $release is not on this host" hint ''
-  end_with failed "$REPLY"
+  quoted "the release $release is not on this host"
+  message=$REPLY
+  object message: "$message" hint ''
+  end_with failed "$REPLY" failed "$message"
   exit 1
 }
 
@@ -228,5 +240,8 @@ fi
 
 step reconcile
 knock reconcile || true
-object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS" cut: "$cut"
-end_with answer "$REPLY"
+maintenance=false
+if [[ $(sudo -n -- "$door" status </dev/null 2>/dev/null) == *$'\nmaintenance on'* ]]; then maintenance=true; fi
+object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS" cut: "$cut" \
+  maintenance: "$maintenance"
+end_with answer "$REPLY" "${pending_success:-done}"

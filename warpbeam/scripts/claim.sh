@@ -46,6 +46,7 @@ if [[ $take == true && ! -d $root/current/.warpbeam && -n $(complete_releases) ]
     warn "\`current\` led nowhere; it leads to $(slot_release "$(live_slot)") again"
   fi
 fi
+if [[ $take == true ]]; then settle || true; fi
 door_says=$(sudo -n -- "$door" status </dev/null 2>/dev/null) || door_says=''
 
 # What the newest live release shares with the new one need not be sent.

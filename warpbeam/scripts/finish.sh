@@ -1,14 +1,20 @@
 #!/bin/bash
 # Ends a deploy or a rollback on this host: prunes, writes the history, gives the lock back.
 #
-# Parameters: root, app, token, lease, keep (how many releases that have been live), entry (a JSON line for the history, or empty).
-: "${root?}" "${app?}" "${token?}" "${lease?}" "${keep?}" "${entry?}"
+# Parameters: root, app, token, lease, keep (how many releases that have been live), entry (a JSON line about what failed, or
+# empty), job_id (of the activation that failed, or empty).
+: "${root?}" "${app?}" "${token?}" "${lease?}" "${keep?}" "${entry?}" "${job_id?}"
 
 still_ours "$lease"
-if [[ -n $entry ]]; then
-  # A full disk must not keep us from what makes room again.
-  printf '%s\n' "$entry" >>"$root/history.jsonl" || warn 'the history could not be written'
-fi
+# remember: what the history lacks. An activation that began has a line of its own, or will have.
+remember() {
+  settle || return 1
+  if [[ -z $entry || -e $pending ]] || { [[ -n $job_id ]] && written "$job_id"; }; then return 0; fi
+  append "$entry" && entry=''
+}
+# A full disk must not keep us from what makes room again.
+remembered=true
+remember || remembered=false
 
 step prune
 live=$(slot_release "$(live_slot)")
@@ -39,6 +45,7 @@ for release in "${pruned[@]}"; do
   rm -rf -- "$releases/$release.partial"
 done
 rm -rf -- "$root/activation/spare"
+$remembered || remember || warn 'the history could not be written'
 let_go
 array "${pruned[@]}"
 answer pruned: "$REPLY"

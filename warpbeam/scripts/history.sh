@@ -1,11 +1,17 @@
 #!/bin/bash
-# The last lines of this host's history, oldest first; each is a JSON text that `finish` wrote.
+# The last lines of this host's history, oldest first, each a JSON text; and what the last activation could not write, if so, first.
 #
-# Parameters: root, count.
-: "${root?}" "${count?}"
+# Parameters: root, app, token, count.
+: "${root?}" "${app?}" "${token?}" "${count?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+if [[ -e $pending ]]; then
+  guard
+  # Under somebody's lease an activation may be about to begin. Whoever has that lease writes it out.
+  if ! held || [[ $held_boot == "$FROZEN" ]]; then settle || true; fi
+  flock -u 7
+fi
 entries=()
-if [[ -r $root/history.jsonl ]]; then mapfile -t entries < <(tail -n "$count" -- "$root/history.jsonl"); fi
+if [[ -r $chronicle ]]; then mapfile -t entries < <(tail -n "$count" -- "$chronicle"); fi
 array "${entries[@]}"
 answer entries: "$REPLY"

@@ -1,0 +1,197 @@
+"""History: each activation has one line on its host, whoever was there to see how it ended."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.hosts.test_failures import activates, begun, ended, eventually, filled
+from tests.stage import Stage
+from tests.witness import ROOT, another, serve
+
+US = f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def lines(stage: Stage, host: str) -> list[dict[str, Any]]:
+    """The history as the host keeps it; every line is whole."""
+    text = stage.lab.ssh(host, f"sudo cat {ROOT}/history.jsonl").stdout
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def told(stage: Stage, host: str) -> list[dict[str, Any]]:
+    """`fab history` of one host."""
+    rows = json.loads(stage.fab("history", "--lines", "500", "--json").stdout)
+    return [row for row in rows if row["host"] == host]
+
+
+@contextmanager
+def one_more(stage: Stage, *hosts: str) -> Iterator[dict[str, dict[str, Any]]]:
+    """Exactly one line comes to be on each of `hosts` meanwhile, and none elsewhere: the lines, by host, at its end."""
+    before = {host: len(told(stage, host)) for host in ("web1", "web2")}
+    new: dict[str, dict[str, Any]] = {}
+    yield new
+    for host, count in before.items():
+        rows = told(stage, host)[count:]
+        assert len(rows) == (host in hosts), rows
+        jobs = [line["job"] for line in lines(stage, host) if line.get("job")]
+        assert len(jobs) == len(set(jobs))
+        if rows:
+            new[host] = rows[0]
+
+
+def unlocked(stage: Stage, host: str) -> None:
+    """The activation there has ended, and the lock of its command is gone."""
+    assert eventually(lambda: not activates(stage, host), 60)
+    stage.fab("-H", host, "lock.release", "--force")
+
+
+def test_a_deploy_a_restart_and_a_rollback_have_a_line_each_of_who_what_and_how_it_ended(stage: Stage) -> None:
+    version = another(stage)
+    commit = stage.git("rev-parse", "HEAD")[:8]
+    before = stage.status()["web1"]["release"]
+
+    with one_more(stage, "web1", "web2") as new:
+        stage.fab("deploy")
+    for row in new.values():
+        assert (row["what"], row["outcome"], row["who"]) == ("deploy", "done", US)
+        assert (row["version"], row["commit"], row["before"]) == (version, commit, before)
+        assert row["seconds"] > 0
+        assert "problem" not in row
+    with one_more(stage, "web1", "web2") as new:
+        stage.fab("restart")
+    assert {row["what"] for row in new.values()} == {"restart"}
+    with one_more(stage, "web1", "web2") as new:
+        stage.fab("rollback")
+    assert {(row["what"], row["release"]) for row in new.values()} == {("rollback", before)}
+
+
+def test_a_command_that_is_killed_in_mid_activation_leaves_a_line_of_who_and_how_it_ended(stage: Stage) -> None:
+    stage.version("9.9.1", fault="slow-boot")
+
+    with one_more(stage, "web1") as new:
+        with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+            process.kill()
+            process.wait()
+        assert eventually(lambda: not activates(stage, "web1"), 60)
+        line = lines(stage, "web1")[-1]
+        assert (line["version"], line["outcome"]) == ("9.9.1", "done")
+        unlocked(stage, "web1")
+        # The next command finds nothing left to write.
+        assert "is live on every host already" in stage.fab("-H", "web1", "deploy").stderr
+
+    assert (new["web1"]["who"], new["web1"]["what"], new["web1"]["outcome"]) == (US, "deploy", "done")
+    assert new["web1"]["commit"] == stage.git("rev-parse", "HEAD")[:8]
+    stage.fab("-H", "web1", "rollback")
+
+
+def test_a_command_that_is_killed_has_a_line_of_an_activation_that_failed_without_it(stage: Stage) -> None:
+    stage.version("9.9.2", fault="unhealthy")
+    stage.write(health={"deadline": 6, "timeout": 2})
+
+    try:
+        with one_more(stage, "web1") as new:
+            with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+                process.kill()
+                process.wait()
+            unlocked(stage, "web1")
+    finally:
+        stage.write()
+
+    assert (new["web1"]["who"], new["web1"]["outcome"]) == (US, "failed")
+    assert "said 500; expected 200" in new["web1"]["problem"]
+    assert "is serving again, healthy" in new["web1"]["problem"]
+
+
+def test_an_activation_that_ctrl_c_undoes_has_a_line_that_says_so(stage: Stage) -> None:
+    stage.version("9.9.3", fault="slow-boot")
+
+    with one_more(stage, "web1") as new, begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+        process.send_signal(signal.SIGINT)
+        status, _ = ended(process, 60)
+        assert status == 130
+
+    assert new["web1"]["outcome"] == "interrupted"
+    assert "is serving again, healthy" in new["web1"]["problem"]
+
+
+def test_an_activation_that_a_crash_ends_has_a_line_once_somebody_asks(stage: Stage) -> None:
+    old = stage.status()["web2"]
+    stage.version("9.9.4", fault="slow-boot")
+
+    with one_more(stage, "web2") as new:
+        with begun(stage, "-H", "web2", "deploy", until="web2: health") as process:
+            stage.lab.crash("web2")
+            ended(process, 120)
+        stage.lab.boot("web2")
+        assert eventually(lambda: stage.status()["web2"].get("health") == "healthy", 60)
+
+    assert (new["web2"]["outcome"], new["web2"]["version"], new["web2"]["who"]) == ("unknown", "9.9.4", US)
+    assert f"`current` leads to {old['release']}" in new["web2"]["problem"]
+
+
+def test_an_activation_that_is_killed_has_a_line_from_whoever_followed_it(stage: Stage) -> None:
+    stage.version("9.9.5", fault="slow-boot")
+
+    with one_more(stage, "web1") as new:
+        with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+            stage.lab.ssh("web1", "sudo systemctl kill --signal=KILL hello-activate")
+            status, said = ended(process, 60)
+        assert status == 4, said
+        assert lines(stage, "web1")[-1]["outcome"] == "unknown"
+
+    assert new["web1"]["version"] == "9.9.5"
+    another(stage)
+    stage.fab("deploy")
+
+
+def test_what_fails_before_any_activation_has_a_line_where_it_failed(stage: Stage) -> None:
+    stage.version("9.9.6", fault="migrate-fails")
+    with one_more(stage, "web1") as new:
+        stage.fab("deploy", expect=4)
+    assert (new["web1"]["version"], new["web1"]["outcome"]) == ("9.9.6", "failed")
+    assert "the migrations of " in new["web1"]["problem"]
+
+    version = another(stage)
+    stage.lab.ssh("web2", f"sudo mkdir {ROOT}/activation/damaged.d && sudo rm -rf {ROOT}/activation/damaged")
+    stage.lab.ssh("web2", f"sudo mv {ROOT}/activation/damaged.d {ROOT}/activation/damaged")
+    try:
+        with one_more(stage, "web2") as new:
+            stage.fab("deploy", expect=4)
+    finally:
+        stage.lab.ssh("web2", f"sudo rmdir {ROOT}/activation/damaged")
+    assert (new["web2"]["version"], new["web2"]["outcome"]) == (version, "failed")
+    stage.fab("deploy")
+
+
+def test_a_disk_that_fills_up_meanwhile_neither_stops_an_activation_nor_loses_or_cuts_its_line(stage: Stage) -> None:
+    for how in ("no byte", "no inode"):
+        stage.version("9.9.7" if how == "no byte" else "9.9.8", fault="slow-boot")
+        with one_more(stage, "web1") as new:
+            with begun(stage, "-H", "web1", "deploy", until="web1: health") as process, filled(stage, "web1", how):
+                status, said = ended(process, 90)
+            assert status == 0, said
+        assert new["web1"]["outcome"] == "done"
+    version = another(stage)
+    stage.fab("deploy")
+    serve(stage, version)
+
+
+def test_a_line_that_a_power_loss_cut_short_is_written_anew_and_leaves_no_damage(stage: Stage) -> None:
+    begin = {"at": "2026-01-01T00:00:00Z", "what": "deploy", "release": "20260101T000000Z", "who": US}
+    pending = f"feedfeedfeedfeed\n12\ndone\n{json.dumps(begin, separators=(',', ':'))}"
+    stage.lab.ssh(
+        "web1",
+        f'sudo -u deploy bash -c \'cat >{ROOT}/activation/pending && printf %s "{{\\"at\\":" >>{ROOT}/history.jsonl\'',
+        stdin=pending + "\n",
+    )
+
+    rows = told(stage, "web1")
+
+    assert [row["outcome"] for row in rows if row["at"].startswith("2026-01-01")] == ["unknown"]
+    assert lines(stage, "web1")[-1]["job"] == "feedfeedfeedfeed"
+    assert told(stage, "web1") == rows

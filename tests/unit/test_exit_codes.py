@@ -1,0 +1,55 @@
+"""Exit codes: one table, which the README shows, and what `status` answers to those who watch an app with it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from warpbeam import error
+from warpbeam.error import AMISS, DONE, EXIT_CODES, FAILED, REFUSED, Lost, Problem, Unreachable
+from warpbeam.running.node import State, judged
+
+PROJECT = Path(__file__).parents[2]
+WELL = State("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None, None)
+STOPPED = State("slot a pid=0 restarts=0", "a", {"a": "20261123T120000Z"}, "no answer", (), None, None)
+EMPTY = State("", "", {}, "", (), None, None)
+AWAY = Unreachable("web2 (192.0.2.2) did not answer within 10 s")
+
+
+def test_the_readme_shows_the_table_that_the_program_has() -> None:
+    text = (PROJECT / "README.md").read_text().partition("\n## Exit codes\n")[2].partition("\n## ")[0]
+
+    assert {int(code): words for code, words in re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)} == EXIT_CODES
+
+
+def test_every_kind_of_problem_has_a_code_of_the_table() -> None:
+    kinds = [kind for kind in vars(error).values() if isinstance(kind, type) and issubclass(kind, Problem)]
+
+    assert len(kinds) > 5
+    assert {kind.code for kind in kinds} <= set(EXIT_CODES)
+
+
+def test_no_module_has_an_exit_code_of_its_own() -> None:
+    for file in (*PROJECT.glob("tasks/*.py"), *PROJECT.glob("warpbeam/**/*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "code":
+                assert not isinstance(node.value, ast.Constant), f"{file}:{node.value.lineno}"
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ([WELL, WELL], DONE),
+        ([WELL, STOPPED], AMISS),
+        ([STOPPED, STOPPED], AMISS),
+        ([WELL, EMPTY], AMISS),
+        ([WELL, AWAY], REFUSED),
+        ([STOPPED, AWAY], AMISS),
+        ([WELL, AWAY, Lost("web3: the connection ended in the middle")], FAILED),
+    ],
+)
+def test_status_answers_whether_all_is_well(found: list[State | Problem], code: int) -> None:
+    assert judged({f"web{number}": state for number, state in enumerate(found)}) == code

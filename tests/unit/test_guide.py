@@ -1,0 +1,96 @@
+"""What `fab` says to those who do not know yet what to type: the real program, on this project's own fabfile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+def fab(*words: str, inventory: Path | None = None, columns: int = 80) -> tuple[int, str, str]:
+    """Run it; its exit status, standard output and standard error."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FABRIC_", "WARPBEAM_"))}
+    more = {"WARPBEAM_INVENTORY": str(inventory)} if inventory else {}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "fab", *words],
+        cwd=PROJECT,
+        env={**clean, **more, "COLUMNS": str(columns)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (
+            ["dmeo", "deploy"],
+            'there is no inventory/dmeo.yml and no task dmeo; did you mean "demo"?',
+            "the environments are: demo; `fab --list` shows every task",
+        ),
+        (
+            ["production", "deploy"],
+            "there is no inventory/production.yml and no task production",
+            "the environments are: demo; `fab --list` shows every task",
+        ),
+        (
+            ["statsu"],
+            'there is no inventory/statsu.yml and no task statsu; did you mean "status"?',
+            "the environments are: demo; `fab --list` shows every task",
+        ),
+        (["demo", "deplyo"], 'there is no task deplyo; did you mean "deploy"?', "`fab --list` shows every task"),
+        (["demo", "lock.stats"], 'there is no task lock.stats; did you mean "lock.status"?', "`fab --list`"),
+        (
+            ["demo", "deploy", "--reff", "x"],
+            'deploy has no option --reff; did you mean "--ref"?',
+            "`fab --help deploy`",
+        ),
+        (["demo", "rpc"], "'rpc' did not receive required positional arguments", "`fab --help rpc` explains rpc"),
+        (["--help", "roolback"], 'there is no task roolback; did you mean "rollback"?', "`fab --list`"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_what_there_is(words: list[str], message: str, hint: str) -> None:
+    code, out, err = fab(*words)
+
+    assert (code, out) == (2, "")
+    first, second = err.splitlines()
+    assert first.startswith(f"error: {message}")
+    assert second.startswith(f"  hint: {hint}")
+
+
+def test_fab_alone_tells_the_environments_and_what_to_do_first(tmp_path: Path) -> None:
+    code, out, _ = fab()
+    assert code == 0
+    assert "inventory/demo.yml" in out
+    assert "inventory/example.yml" in out
+    assert "fab lab.up" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+    for name in ("demo", "production"):
+        (tmp_path / f"{name}.yml").touch()
+    code, out, _ = fab(inventory=tmp_path)
+    assert code == 0
+    assert f"{tmp_path}/production.yml" in out
+    assert out.index("fab production hosts.trust") < out.index("fab production setup") < out.index("production deploy")
+    assert "lab.up" not in out
+
+
+def test_the_list_begins_with_environments_and_has_each_task_once_under_the_name_that_people_type() -> None:
+    code, out, _ = fab("--list")
+
+    assert code == 0
+    names = [line.split()[0] for line in out.splitlines() if line.startswith("  ") and not line.startswith("   ")]
+    assert names[0] == "demo"
+    assert names[1:] == sorted(names[1:])
+    assert {"deploy", "deploy.local", "deploy.local.rollback", "status"} <= set(names)
+    assert not {"deploy.deploy", "deploy.local.local"} & set(names)
+    assert ".local" in fab("--list", "deploy")[1]

@@ -1,0 +1,83 @@
+"""What `plan` says: which commits and migrations would go out, to whom, and what cannot be told."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.unit.test_plan import facts
+from warpbeam.building.source import Source, find_source
+from warpbeam.deploying.outlook import outlook_lines, outlook_rows
+from warpbeam.facts import About, Facts, Release
+
+
+def git(directory: Path, *words: str) -> str:
+    """Run git as somebody."""
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", "-C", directory, *identity, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def way(tmp_path: Path) -> list[Source]:
+    """The source at three commits that followed each other; the last adds a migration."""
+    git(tmp_path, "init", "-q", "-b", "main")
+    sources = []
+    for name in ("mix.exs", "lib.ex", "priv/repo/migrations/1_users.exs"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+        git(tmp_path, "add", "--all")
+        git(tmp_path, "commit", "-q", "-m", f"write {name}")
+        sources.append(find_source(tmp_path))
+    return sources
+
+
+def running(source: Source, **changes: object) -> Facts:
+    """A host that runs that source."""
+    about = About(version="1.0", commit=source.commit, tree=source.tree)
+    return facts(Release("20261120T000000Z", "healthy", msgspec.structs.replace(about, **changes)))
+
+
+def told(hosts: dict[str, Facts], source: Source) -> list[str]:
+    """The lines below the table."""
+    return list(outlook_lines(outlook_rows(hosts, source)))
+
+
+def test_what_goes_out_comes_before_where_nothing_does_and_once_for_hosts_that_agree(way: list[Source]) -> None:
+    first, _, last = way
+
+    lines = told({"web1": running(last), "web2": running(first), "web3": running(first)}, last)
+
+    assert lines[:2] == ["", "web2, web3: 2 commits go out, newest first:"]
+    assert [line.split(" ", 3)[3] for line in lines[2:4]] == [
+        "write priv/repo/migrations/1_users.exs (Test)",
+        "write lib.ex (Test)",
+    ]
+    assert lines[4:] == ["  migration priv/repo/migrations/1_users.exs", "", "web1: no commit goes out"]
+
+
+def test_a_first_deploy_and_a_commit_that_the_repository_lacks_are_told_apart(way: list[Source]) -> None:
+    lines = told({"web1": facts(), "web2": running(way[0], commit="f" * 40, tree="t")}, way[-1])
+
+    assert "web1: nothing is live: all of it goes out" in lines
+    assert f"web2: what it runs (1.0 (ffffffff)) is no commit of the repository {way[0].top}, so nothing" in lines[3]
+    assert "made anew" in lines[3]
+
+
+def test_the_same_source_under_another_commit_is_told_by_the_commit_that_the_host_has(way: list[Source]) -> None:
+    (row,) = outlook_rows({"web1": running(way[-1], commit="f" * 40)}, way[-1])
+
+    assert row["to"] == f"20261120T000000Z 1.0 (ffffffff), same source as {way[-1].commit[:8]}"
+    assert row["change"] == "nothing: it runs this source already"
+    assert list(outlook_lines([row])) == ["", "web1: no commit goes out"]
+
+
+def test_a_dirty_tree_does_not_keep_anybody_from_looking(way: list[Source]) -> None:
+    (way[0].directory / "lib.ex").write_text("changed")
+
+    source = find_source(way[0].directory, leave_dirty=True)
+
+    assert (source.commit, source.tree, source.dirty) == (way[-1].commit, way[-1].tree, False)

@@ -1,0 +1,86 @@
+"""What is said where a command cannot begin: the real program, with hosts that are not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warpbeam.error import REFUSED
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    """An environment `shop` of two hosts; nothing listens at the port of either."""
+    settings: dict[str, Any] = {
+        "org": "acme",
+        "app": "shop",
+        "source": str(tmp_path),
+        "hosts": {
+            "web1": {"address": "127.0.0.1", "port": 1, "roles": ["app", "migrate"]},
+            "web2": {"address": "127.0.0.1", "port": 2},
+            "build1": {"address": "127.0.0.1", "port": 3, "roles": ["build"]},
+        },
+        "users": {"deploy": "warpbeam-nobody"},
+    }
+    (tmp_path / "mix.exs").touch()
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    (tmp_path / ".git/info/exclude").write_text("*.yml")
+    (tmp_path / "shop.yml").write_text(json.dumps(settings))
+    return tmp_path
+
+
+def refused(inventory: Path, *words: str) -> tuple[str, str]:
+    """Run `fab shop WORDS…`, which must be refused: standard output and standard error."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FABRIC_", "WARPBEAM_"))}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "fab", "shop", *words],
+        cwd=PROJECT,
+        env={**clean, "WARPBEAM_INVENTORY": str(inventory)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == REFUSED, done.stdout + done.stderr
+    assert "ENV" not in done.stdout + done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["deploy", "rollback", "restart"])
+def test_a_dead_host_names_the_options_that_leave_it_out(inventory: Path, verb: str) -> None:
+    said = refused(inventory, verb)[1].splitlines()
+
+    assert said[-2] == (
+        "error: web1 (127.0.0.1:1) refuses connections to port 1 (and 1 more: web2); nothing was changed on any host"
+    )
+    assert said[-1].startswith(
+        "  hint: `--skip web1` goes on without it, `--skip-unreachable` without any that does not answer; is sshd"
+    )
+
+
+def test_a_dead_build_host_is_not_said_to_be_skippable(inventory: Path) -> None:
+    assert "--skip" not in refused(inventory, "build-on-host")[1]
+
+
+def test_status_of_dead_hosts_is_refused_and_says_why_in_a_line_each(inventory: Path) -> None:
+    assert refused(inventory, "status")[0].splitlines()[-2:] == [
+        "web1 (127.0.0.1:1) refuses connections to port 1",
+        "web2 (127.0.0.1:2) refuses connections to port 2",
+    ]
+
+
+def test_a_machine_that_is_not_set_up_is_told_how_to_be(inventory: Path) -> None:
+    said = refused(inventory, "deploy.local")[1]
+
+    assert "this machine is not set up to be deployed to: it has no user 'warpbeam-nobody'" in said
+    assert "hint: `fab shop setup --local` sets it up, as root or with sudo; `fab shop deploy` goes to" in said

@@ -1,0 +1,166 @@
+"""What the stock `fab` says where no task runs: of unknown words, without any word, in its list.
+
+`fab` is one object of Fabric's class (`fabric.main.program`), which has loaded the fabfile by the time it meets the
+words of the command line; `attend` gives that object this subclass. Neither Fabric's configuration nor a collection
+has a say in any of this. (`fab --help` alone is answered before a fabfile is looked for.)
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fabric.main import Fab
+from invoke import Exit
+from invoke.exceptions import ParseError
+
+from warpbeam.error import MISUSE
+
+# What invoke's parser says of a word that is neither a task, nor an option, nor its value (parser.py, `handle`).
+UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
+# How it lists a group's default task: the group's own name is its alias (program.py, `_make_pairs`).
+DEFAULT = re.compile(r"(?P<group>\S+)\.\S+ \((?P=group)\)")
+ENVIRONMENT = "(environment) "
+
+
+class Guide(Fab):
+    """The stock program, with words for people who do not know yet what to type."""
+
+    inventory: Path
+
+    @property
+    def _environments(self) -> list[str]:
+        return [name for name, task in self.collection.tasks.items() if hasattr(task, "environment")]
+
+    def parse_tasks(self) -> None:
+        try:
+            super().parse_tasks()
+        except ParseError as error:
+            raise self._misuse(error) from None
+
+    def parse_cleanup(self) -> None:
+        try:
+            super().parse_cleanup()
+        except ParseError as error:
+            raise self._misuse(error) from None
+
+    def _misuse(self, error: ParseError) -> Exit:
+        context = error.context
+        names = [_short(each) for each in self.parser.contexts.values()]
+        message, hint = explain(
+            str(error),
+            task=_short(context) if context is not None and context.name else None,
+            options=[*context.flags] if context is not None else [],
+            chosen=bool(self.args.help.value) or any(word in self._environments for word in self.core.unparsed),
+            environments=self._environments,
+            tasks=[name for name in names if name not in self._environments],
+            inventory=self.inventory,
+        )
+        return Exit(f"error: {message}\n  hint: {hint}", code=MISUSE)
+
+    def no_tasks_given(self) -> None:
+        if self._remainder_only:
+            return
+        print("\n".join(welcome(self._environments, self.inventory)))
+        raise Exit
+
+    def display_with_columns(self, pairs: Sequence[tuple[str, str | None]], extra: str = "") -> None:
+        if self.list_format == "flat" and not self.list_root:
+            super().display_with_columns(listed(pairs), extra=extra)
+        else:
+            super().display_with_columns(pairs, extra=extra)
+
+
+def _short(context: Any) -> str:
+    """The name that people type: a group's default task goes by the group's."""
+    return str(min((context.name, *context.aliases), key=len))
+
+
+def attend(inventory: Path) -> None:
+    """Have the `fab` that runs us guide; `inventory` is the directory of environments."""
+    program: Any = getattr(sys.modules.get("fabric.main"), "program", None)
+    if type(program) in (Fab, Guide):
+        program.__class__ = Guide
+        program.inventory = inventory
+
+
+def explain(
+    said: str,
+    *,
+    task: str | None,
+    options: Iterable[str],
+    chosen: bool,
+    environments: Sequence[str],
+    tasks: Sequence[str],
+    inventory: Path,
+) -> tuple[str, str]:
+    """A message and a hint for what invoke's parser `said` of a command line.
+
+    Parameters:
+        task: the task whose words were being read, if any.
+        chosen: an environment has been named, so that a task was expected.
+    """
+    from warpbeam.reading.environment import seen
+    from warpbeam.reading.schema import nearest
+
+    helped = f"`fab --help {task}` explains {task}" if task else "`fab --list` shows every task"
+    unknown = UNKNOWN.fullmatch(said)
+    if unknown is None:
+        return said, helped
+    word = unknown[1]
+    if word.startswith("-"):
+        where = f"{task} has no option" if task else "there is no option"
+        return f"{where} {word}{nearest(word, options)}", helped
+    if chosen:
+        return f"there is no task {word}{nearest(word, [*tasks, *environments])}", "`fab --list` shows every task"
+    file = seen(inventory / f"{word}.yml")
+    known = ", ".join(environments) or "none yet: copy inventory/example.yml to begin"
+    return (
+        f"there is no {file} and no task {word}{nearest(word, [*environments, *tasks])}",
+        f"the environments are: {known}; `fab --list` shows every task",
+    )
+
+
+def listed(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str]]:
+    """The lines of `fab --list`: environments first, each task under the one name that people type, by name."""
+    short = [(DEFAULT.sub(r"\g<group>", name), text or "") for name, text in pairs]
+    return sorted(short, key=lambda pair: (not pair[1].startswith(ENVIRONMENT), pair[0]))
+
+
+def welcome(environments: Sequence[str], inventory: Path) -> list[str]:
+    """What plain `fab` says: which environments there are, and what to do first."""
+    from warpbeam.reading.environment import seen
+
+    own = [name for name in environments if name != "demo"]
+    lines = ["Usage: fab ENVIRONMENT TASK [--options] [TASK ...]", "", "Environments:", ""]
+    lines += [f"  {name:<16}{seen(inventory / name)}.yml" for name in environments]
+    if not own:
+        lines.append(f"  {'(your own)':<16}copy {seen(inventory / 'example.yml')}, where every key is explained")
+    steps = []
+    for name in own[:1] or [name for name in environments if name == "demo"]:
+        if name == "demo":
+            steps += [("lab.up", "boot the demo's hosts (or: script/demo)")]
+        else:
+            steps += [(f"{name} hosts.trust", "record the hosts' keys, after looking at them")]
+        steps += [
+            (f"{name} setup --check", "what setup would change on the hosts"),
+            (f"{name} setup", "once, and whenever the inventory changes"),
+            (f"{name} deploy", "build HEAD and put it live on every host"),
+            (f"{name} status", "what runs now"),
+        ]
+    if steps:
+        lines += ["", "First:", ""]
+        width = max(28, *(len(words) + 2 for words, _ in steps))
+        lines += [f"  fab {words.ljust(width)}{text}" for words, text in steps]
+    lines += [
+        "",
+        "More:",
+        "",
+        f"  {'fab --list':<32}every task",
+        f"  {'fab --help deploy':<32}what a task does, and its options",
+        f"  {'fab --help':<32}the options of fab itself",
+    ]
+    return lines

@@ -1,0 +1,81 @@
+"""What a deploy would do to each host, told before anybody does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from warpbeam.building.source import Source, commits_since, migrations_added
+from warpbeam.deploying.plan import same_source
+from warpbeam.error import Problem
+from warpbeam.facts import About, Facts
+
+
+def outlook_rows(facts: Mapping[str, Facts | Problem], source: Source) -> list[dict[str, Any]]:
+    """For each host from what to what, and the commits and migrations that would go out. Raises: a host's Problem.
+
+    `commits` is None, and `note` says why, where they cannot be told.
+    """
+    rows = []
+    for name, found in facts.items():
+        if isinstance(found, Problem):
+            raise found
+        rows.append({"host": name, **_outlook(found, source)})
+    return rows
+
+
+def _outlook(found: Facts, source: Source) -> dict[str, Any]:
+    live = found.live_release
+    asked = About(commit=source.commit, dirty=source.dirty)
+    to, change, note = f"{asked.short_commit} {source.subject}", "a new release", ""
+    commits = commits_since(source, live.artifact.commit) if live else None
+    if live is None:
+        note = "nothing is live: all of it goes out"
+    elif live.artifact.tree == source.tree:
+        to, change = (
+            f"{live.name} {live.label}{same_source(live.artifact, asked)}",
+            "nothing: it runs this source already",
+        )
+        commits = commits or []
+    elif commits is None:
+        note = (
+            f"what it runs ({live.label}) is no commit of the repository {source.top}, so nothing can be compared: "
+            "that repository was made anew since, or lacks the commit (`git fetch`); a deploy works all the same"
+        )
+    return {
+        "from": f"{live.name} {live.label}" if live else "nothing",
+        "to": to,
+        "change": change,
+        "commits": commits,
+        "migrations": migrations_added(source, live.artifact.commit) if live and commits is not None else [],
+        "locked": str(found.lock) if found.lock else "",
+        "note": note,
+    }
+
+
+def outlook_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """For people: what goes out, told once for all hosts where it is the same; first where most does.
+
+    Hosts to which nothing goes out come last, and then the locks that are in the way.
+    """
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for row in rows:
+        commits = None if row["commits"] is None else tuple(row["commits"])
+        groups.setdefault((row["note"], commits, tuple(row["migrations"])), []).append(row["host"])
+
+    def most(group: tuple[Any, ...]) -> int:
+        return -1 if group[0] else -len(group[1] or ()) - len(group[2])
+
+    for note, commits, migrations in sorted(groups, key=most):
+        hosts = ", ".join(groups[note, commits, migrations])
+        yield ""
+        if note:
+            yield f"{hosts}: {note}"
+            continue
+        what = f"{len(commits)} commits go" if len(commits) > 1 else f"{'1' if commits else 'no'} commit goes"
+        yield f"{hosts}: {what} out" + (", newest first:" if len(commits) > 1 else ":" if commits else "")
+        yield from (f"  {line}" for line in commits)
+        yield from (f"  migration {name}" for name in migrations)
+    if locked := [row for row in rows if row["locked"]]:
+        yield ""
+        yield from (f"{row['host']}: locked by {row['locked']}" for row in locked)

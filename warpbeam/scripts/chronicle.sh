@@ -1,0 +1,63 @@
+#!/bin/bash
+# The history of an app on this host: $root/history.jsonl, a JSON line for every activation and for every failure before one.
+#
+# An activation's line is begun before its job: activation/pending has the job's id, the tenths of a second that its command
+# had taken by then, the word for its outcome where it comes to be, and the line as far as it is known (JSON). It is written
+# out exactly once: by the job at its end or, where that could not (killed, a crash, a full disk), by whoever comes next.
+: "${root?}"
+
+chronicle=$root/history.jsonl
+pending=$root/activation/pending
+
+# read_pending: whether a line was begun; sets pending_job, pending_spent, pending_success, pending_entry.
+read_pending() {
+  [[ -r $pending ]] || return 1
+  {
+    read -r pending_job && read -r pending_spent && read -r pending_success && read -r pending_entry
+  } <"$pending" && [[ $pending_entry == '{'*'}' ]] && return 0
+  # Cut short by a crash: nobody will know more.
+  rm -f -- "$pending"
+  return 1
+}
+
+# written JOB: whether the history has the line of that activation.
+written() { grep -qsF "\"job\":\"$1\"" -- "$chronicle"; }
+
+# append LINE: all of it is in the history and on the disk, or nothing of it.
+append() {
+  local size=0
+  if [[ -s $chronicle ]]; then
+    # What a crash cut short had not been written: whoever wrote it still has it pending.
+    tail -c 1 -- "$chronicle" | grep -q '^$' || truncate -s "-$(tail -n 1 -- "$chronicle" | wc -c)" -- "$chronicle"
+    size=$(stat -c %s -- "$chronicle")
+  fi
+  { printf '%s\n' "$1" >>"$chronicle" && sync -- "$chronicle"; } 2>/dev/null && return 0
+  if ((size)); then truncate -s "$size" -- "$chronicle"; else rm -f -- "$chronicle"; fi 2>/dev/null
+  return 1
+}
+
+# write_out OUTCOME TENTHS PROBLEM: completes the line that was begun. PROBLEM is a JSON string. False: there is no room for it.
+write_out() {
+  if ! written "$pending_job"; then
+    append "${pending_entry%\}},\"job\":\"$pending_job\",\"outcome\":\"$1\",\"seconds\":$(($2 / 10)).$(($2 % 10)),\"problem\":$3}" || return 1
+  fi
+  rm -f -- "$pending"
+}
+
+# settle: writes out what an activation could not, unless it still runs. For whoever has the lock, so that none begins meanwhile.
+settle() {
+  local said='' outcome problem='""' live
+  if activating || ! read_pending; then return 0; fi
+  if [[ -r $root/activation/result ]]; then said=$(<"$root/activation/result"); fi
+  if [[ $said =~ \"job\":\"$pending_job\",\"outcome\":\"([a-z ]+)\" ]]; then
+    outcome=${BASH_REMATCH[1]}
+    if [[ $said =~ \"message\":(\"([^\"\\]|\\.)*\") ]]; then problem=${BASH_REMATCH[1]}; fi
+  else
+    outcome=unknown
+    live=$(live_slot)
+    if [[ -n $live ]]; then live="\`current\` leads to $(slot_release "$live")"; else live='nothing is live'; fi
+    quoted "the activation was ended before it could tell (killed, or the host went down); $live"
+    problem=$REPLY
+  fi
+  write_out "$outcome" "$pending_spent" "$problem"
+}
