@@ -34,8 +34,8 @@ class Reading(msgspec.Struct, frozen=True):
     """What a command took.
 
     `seconds` of time and of the `processor` (user and system, children that were waited for included); `peak` is the
-    largest sum of the proportional set sizes (proc(5), Pss) of all processes of the tree that was seen, in bytes; `sent`
-    and `received` are bytes of Ethernet frames to and from all hosts, everything included.
+    largest sum that was seen of the proportional set sizes (proc(5), Pss) of all processes of the tree; `sent` and
+    `received` are Ethernet frames to and from all hosts, everything included. All three in bytes.
     """
 
     seconds: float

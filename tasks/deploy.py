@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from invoke import Collection, task
@@ -52,11 +53,11 @@ def deploy(
         raise Misuse("--release live and --ref or --dirty say two different things", "give one of them")
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
 
-    def artifact() -> delivery.Artifact:
+    def artifact(before: Callable[[], None]) -> delivery.Artifact:
         if release:
             return delivery.live_artifact(here.fleet, here.project, here.tell)
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
-        return delivery.build_on_host(here.fleet, here.project, source, here.tell)
+        return delivery.build_on_host(here.fleet, here.project, source, here.tell, before=before)
 
     reach = rolling.reach_of(skip, skip_unreachable, wait)
     with rolling.explained(here, here.fleet):
@@ -75,7 +76,7 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = Fal
     with rolling.explained(here, fleet):
         delivery.deploy(
             fleet,
-            lambda: delivery.build_on_host(fleet, here.project, source, here.tell),
+            lambda before: delivery.build_on_host(fleet, here.project, source, here.tell, before=before),
             rolling.reach_of(),
             rolling.policy_of(fleet, "", "", ""),
             here.tell,

@@ -38,6 +38,10 @@ class LocalShell:
         self._interrupted: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
 
+    def open(self) -> None:
+        """See `warpbeam.shell.Shell.open`: there must be such a user here."""
+        self._identity()
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """See `warpbeam.shell.Shell.execute`. It starts in the user's home directory, as over ssh."""
         prefix, environment = self._identity()

@@ -17,6 +17,9 @@ class Shell(Protocol):
     @property
     def name(self) -> str: ...
 
+    def open(self) -> None:
+        """Connect now, where `execute` would later; nothing runs. Raises: Refused, where that cannot be."""
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """Run a constant `command`, feed it `chunks` and then end of file, and return its exit status.
 

@@ -32,6 +32,10 @@ class RootShell:
         """The host's inventory name."""
         return self._shell.name
 
+    def open(self) -> None:
+        """See `Shell.open`."""
+        self._shell.open()
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """As `Shell.execute`. Raises also: Misuse, where sudo wants a password that it did not get."""
         complaints: list[bytes] = []

@@ -88,12 +88,14 @@ def build(
     tell: Tell,
     *,
     with_tests: bool = False,
+    before: Callable[[], None] | None = None,
     carry: Callable[[Path, str, list[str]], None] | None = None,
 ) -> Artifact:
     """The artifact of `source`: from the store, or built on the host of `shell` and brought home.
 
     Parameters:
         with_tests: run `mix test` before; builds even when the store has the artifact, so that they do run.
+        before: called when nothing kept will do, before anything is built.
         carry: brings a dirty working tree to a directory of the build host, leaving out what the list names.
 
     Raises:
@@ -113,6 +115,8 @@ def build(
         artifact = Artifact(kept.tarball, described)
         tell(Note("", f"built already: {inventory.app} {artifact.label}"))
         return artifact
+    if before is not None:
+        before()
     if source.dirty:
         if carry is None:
             raise Misuse("a dirty tree cannot be built here", "commit it")
