@@ -154,7 +154,7 @@ def run(options: Options) -> None:
                         warpbeam.source(SCRATCH),
                         warpbeam.store(),
                         SCRATCH,
-                        lambda ref: warpbeam.run(site, "build", "--ref", ref),
+                        lambda ref: warpbeam.run(site, "build-on-host", "--ref", ref),
                     )
                 measure_site(site, peers, releases, options)
 

@@ -95,6 +95,10 @@ def make_releases(
         made["hello", letter] = unpacked(artifact, "hello", letter, scratch)
         instant = make_instant(artifact, store, source, letter, scratch)
         made["instant", letter] = unpacked(instant, "instant", letter, scratch)
+    for app in APPS:
+        one, other = (set(made[app, letter].manifest.read_text().splitlines()) for letter in LETTERS)
+        changed = {line.partition("  ")[2] for line in one ^ other}
+        assert len(changed) == 1 and changed.pop().endswith(MODULE), f"{app}: they differ in {changed}"
     return made
 
 

@@ -13,18 +13,24 @@ from invoke import Exit, task
     help={
         "local": "set up this machine itself, without ssh, for deploy.local",
         "check": "only tell what would change; exit 5 when something would",
+        "take-over": "make hosts ours that another environment has set up; it cannot deploy to them any more",
         "rotate-cookie": "give every host a new Erlang cookie; restart the app afterwards",
     },
 )
-def set_up_hosts(c: Any, check: bool = False, rotate_cookie: bool = False, local: bool = False) -> None:
+def set_up_hosts(
+    c: Any, check: bool = False, rotate_cookie: bool = False, local: bool = False, take_over: bool = False
+) -> None:
     """Make the hosts ready, as admin: users, directories, secrets, units, root door, firewall."""
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
+    from warpbeam.provisioning.belonging import check_belonging
     from warpbeam.provisioning.provision import set_up
 
     here = session(c)
     fleet = here.local_fleet if local else here.fleet
+    if not take_over:
+        check_belonging(fleet, here.tell)
     changed = set_up(fleet, here.tell, rotate_cookie=rotate_cookie, dry=check)
     if not changed:
         here.tell(Settled("", "nothing to change: every host is as the inventory says"))

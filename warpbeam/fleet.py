@@ -51,7 +51,9 @@ class Fleet:
     @property
     def waits_for(self) -> list[str]:
         """The hosts that something is being done on now, each with what it is: `web1 (activate)`."""
-        return [f"{name} ({what})" for name, what in self._doing.copy().items()]
+        doing = self._doing.copy()
+        busy = {name for (name, _), shell in self._shells.copy().items() if shell.busy and name not in doing}
+        return [*(f"{name} ({what})" for name, what in doing.items()), *sorted(busy)]
 
     @contextmanager
     def doing(self, host: Host, what: str) -> Iterator[None]:

@@ -42,6 +42,11 @@ class LocalShell:
         """See `warpbeam.shell.Shell.open`: there must be such a user here."""
         self._identity()
 
+    @property
+    def busy(self) -> bool:
+        """See `warpbeam.shell.Shell.busy`."""
+        return bool(self._running)
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """See `warpbeam.shell.Shell.execute`. It starts in the user's home directory, as over ssh."""
         prefix, environment = self._identity()

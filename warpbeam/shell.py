@@ -20,6 +20,10 @@ class Shell(Protocol):
     def open(self) -> None:
         """Connect now, where `execute` would later; nothing runs. Raises: Refused, where that cannot be."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether something runs there, or the machine is being connected to; takes no lock."""
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """Run a constant `command`, feed it `chunks` and then end of file, and return its exit status.
 

@@ -36,6 +36,11 @@ class RootShell:
         """See `Shell.open`."""
         self._shell.open()
 
+    @property
+    def busy(self) -> bool:
+        """See `Shell.busy`."""
+        return self._shell.busy
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """As `Shell.execute`. Raises also: Misuse, where sudo wants a password that it did not get."""
         complaints: list[bytes] = []

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage import Stage
+from tests.stage import PROJECT, Stage
 from tests.witness import another, lasting, serve, watching
+from warpbeam.building.artifact import Store
 
 
 @pytest.fixture
@@ -40,6 +41,32 @@ def test_the_same_source_is_not_built_twice(source: Stage) -> None:
     assert f"built already: hello {(source.source / 'VERSION').read_text().strip()} ({other[:8]})" in told.stderr
 
 
+def test_a_change_that_was_committed_before_the_last_build_is_compiled_though_it_keeps_the_size(source: Stage) -> None:
+    text = (source.source / "lib" / "hello.ex").read_text()
+    commits = {}
+    for letter in "ab":
+        stamp = f"{letter}{time.time_ns()}"
+        (source.source / "lib" / "hello.ex").write_text(text.replace('app: "hello"', f'app: "{stamp}"'))
+        commits[source.commit(f"it calls itself {stamp}")] = source.git("rev-parse", "HEAD^{tree}")
+
+    # Only now, the newer after the older: what changed in between is older than the compiled code.
+    for commit in commits:
+        source.fab("build-on-host", "--ref", commit)
+
+    store = Store(PROJECT / ".warpbeam" / "artifacts" / "acme-hello")
+    kept = [artifact.manifest for file in store.directory.glob("*.json") if (artifact := store.find(file.stem))]
+    modules = [
+        item.sha256
+        for tree in commits.values()
+        for manifest in kept
+        if manifest.tree == tree
+        for item in manifest.files
+        if item.path.endswith("/Elixir.Hello.beam")
+    ]
+    assert len(modules) == 2
+    assert modules[0] != modules[1]
+
+
 def test_a_dirty_tree_is_refused_and_goes_out_only_where_that_is_said(source: Stage) -> None:
     version = another(source)
     before = lasting(source)
@@ -51,7 +78,7 @@ def test_a_dirty_tree_is_refused_and_goes_out_only_where_that_is_said(source: St
     with watching(source.lab):
         source.fab("deploy", "--dirty")
 
-    assert "differs from HEAD in 2 files, which would not be built" in refused.stderr
+    assert "differs from HEAD in 2 files: they would not be built" in refused.stderr
     assert "|  M VERSION" in refused.stderr
     assert "| ?? lib/untracked.ex" in refused.stderr
     assert "--dirty" in refused.stderr
@@ -156,13 +183,13 @@ def test_a_ref_that_is_no_commit_is_a_misuse(stage: Stage) -> None:
 
 def test_an_environment_without_a_build_host_says_so(stage: Stage) -> None:
     hosts = {name: host for name, host in stage.settings["hosts"].items() if name != "build1"}
-    stage.write("nobuild", hosts=hosts)
+    stage.write(hosts=hosts)
     try:
-        refused = stage.fab("deploy", environment="nobuild", expect=2)
+        refused = stage.fab("deploy", expect=2)
     finally:
-        (stage.inventories / "nobuild.yml").unlink()
+        stage.write()
 
-    assert "nobuild.yml: no host has the role build" in refused.stderr
+    assert "stage.yml: no host has the role build" in refused.stderr
 
 
 def test_an_environment_without_an_app_host_is_no_environment(stage: Stage) -> None:
@@ -185,17 +212,16 @@ def test_a_wrong_host_key_stops_everything_and_shows_it(stage: Stage, tmp_path: 
     file = tmp_path / "known_hosts"
     lines = [re.sub(r"\S+$", wrong, " ".join(line.split()[:3])) if address in line else line for line in known]
     file.write_text("\n".join(lines) + "\n")
-    stage.write("changed", ssh={**stage.settings["ssh"], "known_hosts": str(file)})
     file_without = tmp_path / "fewer"
     file_without.write_text("\n".join(line for line in known if address not in line) + "\n")
-    stage.write("unknown", ssh={**stage.settings["ssh"], "known_hosts": str(file_without)})
 
     try:
-        changed = stage.fab("deploy", "--force", environment="changed", expect=3)
-        unknown = stage.fab("deploy", "--force", environment="unknown", expect=3)
+        stage.write(ssh={**stage.settings["ssh"], "known_hosts": str(file)})
+        changed = stage.fab("deploy", "--force", expect=3)
+        stage.write(ssh={**stage.settings["ssh"], "known_hosts": str(file_without)})
+        unknown = stage.fab("deploy", "--force", expect=3)
     finally:
-        (stage.inventories / "changed.yml").unlink()
-        (stage.inventories / "unknown.yml").unlink()
+        stage.write()
 
     shown = stage.lab.ssh("web2", "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
     for refused in (changed, unknown):
@@ -203,7 +229,7 @@ def test_a_wrong_host_key_stops_everything_and_shows_it(stage: Stage, tmp_path: 
         assert shown in refused.stderr
         assert "nothing was changed on any host" in refused.stderr
     assert f"{file}:" in changed.stderr
-    assert "fab unknown hosts.trust -H web2" in unknown.stderr
+    assert "fab stage hosts.trust -H web2" in unknown.stderr
     assert lasting(stage) == before
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import getpass
 import json
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.hosts.test_failures import activates, begun, ended, eventually, filled
+import pytest
+
+from tests.faults.ground import Ground
+from tests.hosts.test_failures import activates, begun, ended, eventually
 from tests.stage import Stage
 from tests.witness import ROOT, another, serve
 
@@ -168,22 +172,37 @@ def test_what_fails_before_any_activation_has_a_line_where_it_failed(stage: Stag
     stage.fab("deploy")
 
 
-def test_a_disk_that_fills_up_meanwhile_neither_stops_an_activation_nor_loses_or_cuts_its_line(stage: Stage) -> None:
-    for how in ("no byte", "no inode"):
-        stage.version("9.9.7" if how == "no byte" else "9.9.8", fault="slow-boot")
+@pytest.mark.parametrize("how", ["no byte", "no inode"])
+def test_a_disk_that_fills_up_meanwhile_neither_stops_an_activation_nor_loses_or_cuts_its_line(
+    stage: Stage, how: str
+) -> None:
+    ground = Ground(stage.lab, "web1")
+    stage.version("9.9.7" if how == "no byte" else "9.9.8", fault="slow-boot")
+
+    try:
+        if how == "no inode":
+            ground.make_inodes_scarce()
         with one_more(stage, "web1") as new:
-            with begun(stage, "-H", "web1", "deploy", until="web1: health") as process, filled(stage, "web1", how):
+            with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+                (ground.fill_disk if how == "no byte" else ground.fill_inodes)()
                 status, said = ended(process, 90)
             assert status == 0, said
-        assert new["web1"]["outcome"] == "done"
+            assert (lines(stage, "web1")[-1]["outcome"], lines(stage, "web1")[-1]["version"][:4]) == ("done", "9.9.")
+            ground.make_room()
+    finally:
+        ground.make_room()
+        ground.give_inodes_back()
+
+    assert new["web1"]["outcome"] == "done"
     version = another(stage)
     stage.fab("deploy")
     serve(stage, version)
 
 
 def test_a_line_that_a_power_loss_cut_short_is_written_anew_and_leaves_no_damage(stage: Stage) -> None:
-    begin = {"at": "2026-01-01T00:00:00Z", "what": "deploy", "release": "20260101T000000Z", "who": US}
-    pending = f"feedfeedfeedfeed\n12\ndone\n{json.dumps(begin, separators=(',', ':'))}"
+    job = secrets.token_hex(8)
+    begin = {"at": "2026-01-01T00:00:00Z", "what": "deploy", "release": f"as of {job}", "who": US}
+    pending = f"{job}\n12\ndone\n{json.dumps(begin, separators=(',', ':'))}"
     stage.lab.ssh(
         "web1",
         f'sudo -u deploy bash -c \'cat >{ROOT}/activation/pending && printf %s "{{\\"at\\":" >>{ROOT}/history.jsonl\'',
@@ -192,6 +211,6 @@ def test_a_line_that_a_power_loss_cut_short_is_written_anew_and_leaves_no_damage
 
     rows = told(stage, "web1")
 
-    assert [row["outcome"] for row in rows if row["at"].startswith("2026-01-01")] == ["unknown"]
-    assert lines(stage, "web1")[-1]["job"] == "feedfeedfeedfeed"
+    assert [row["outcome"] for row in rows if row["release"] == begin["release"]] == ["unknown"]
+    assert lines(stage, "web1")[-1]["job"] == job
     assert told(stage, "web1") == rows

@@ -16,7 +16,7 @@ import pytest
 
 from tests.load.crew import Crew, load
 from tests.load.tally import Tally
-from tests.stage import Stage
+from tests.stage import ENVIRONMENT, Stage
 from warpbeam.inventory import Http
 
 HOST = "web1"
@@ -31,16 +31,22 @@ COMMANDS = (("deploy", "--force"), ("rollback",), ("restart",))
 
 @pytest.fixture(scope="module")
 def blue_green(stage: Stage) -> Iterator[str]:
-    """An environment of the stage's hosts whose strategy is blue-green, with an app that cuts everything when it stops.
+    """The stage's environment with the strategy blue-green, and an app that cuts everything when it stops.
 
     The sample app would otherwise finish what runs by itself, and a deploy that forgot to drain would pass.
     """
-    stage.write("load", deploy={**stage.settings["deploy"], "strategy": "blue-green", "drain": 20}, env=ABRUPT)
-    stage.fab("setup", environment="load")
-    yield "load"
+    settle(stage)
+    stage.fab("setup")
+    yield ENVIRONMENT
     # The other tests go on with the settings of the stage, and with both hosts alike.
+    stage.write()
     stage.fab("setup")
     stage.fab("deploy", "--force")
+
+
+def settle(stage: Stage, strategy: str = "blue-green", drain: int = 20) -> None:
+    """Write the stage's inventory with that strategy and drain time, in seconds."""
+    stage.write(deploy={**stage.settings["deploy"], "strategy": strategy, "drain": drain}, env=ABRUPT)
 
 
 def flip(stage: Stage, environment: str, words: tuple[str, ...]) -> str:
@@ -116,13 +122,15 @@ def test_no_request_fails_while_the_old_instance_is_replaced_three_times(stage: 
 
 
 def test_a_stream_longer_than_the_drain_time_is_cut_counted_and_told(stage: Stage, blue_green: str) -> None:
-    deploy = {**stage.settings["deploy"], "strategy": "blue-green", "drain": 2}
-    stage.write("hurry", deploy=deploy, env=ABRUPT)
     streams = {"streams": 1, "least": 50, "long": 60, "farewell": 1}
     with load(stage.lab, HOST, SEED, kept=1, fresh=1, lazy=0, slow=0, **streams) as crew:
         crew.phase("hurry")
         crew.await_requests(100, 30)
-        said = flip(stage, "hurry", ("restart",))
+        settle(stage, drain=2)
+        try:
+            said = flip(stage, blue_green, ("restart",))
+        finally:
+            settle(stage)
 
     show("blue-green, streams that outlast the drain", crew.tally, [])
     told = re.search(r"(\d+) connections? w\w+ still open", said)
@@ -144,7 +152,11 @@ def test_no_request_of_many_fails_through_twenty_deploys_and_p99_is_that_of_a_bo
         boots(stage, crew, 5)
         took = deploys(stage, blue_green, crew, DEPLOYS, REQUESTS)
     with load(stage.lab, HOST, SEED) as other:
-        other_took = deploys(stage, "stage", other, 3)
+        settle(stage, strategy="restart")
+        try:
+            other_took = deploys(stage, blue_green, other, 3)
+        finally:
+            settle(stage)
 
     show("blue-green", crew.tally, took)
     show("restart, for comparison", other.tally, other_took)

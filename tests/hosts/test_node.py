@@ -43,6 +43,7 @@ def test_an_expression_that_raises_ends_with_its_status_and_says_why(stage: Stag
     raised = stage.fab(verb, 'raise "the reason"', expect=1)
     assert "the reason" in raised.stderr
     assert f"error: web1: {verb} ended with status 1" in raised.stderr
+    assert "erl_eval" not in raised.stderr
     assert "missing terminator" in stage.fab(verb, "(", expect=1).stderr
 
 

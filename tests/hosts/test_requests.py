@@ -50,7 +50,7 @@ def counting(stage: Stage) -> Iterator[Callable[[], Counter[str]]]:
 def test_a_deploy_needs_five_requests_where_it_migrates_and_four_elsewhere(stage: Stage) -> None:
     version = another(stage)
     # What goes out is built already; a build asks every host once more, before it takes its minutes.
-    stage.fab("build")
+    stage.fab("build-on-host")
 
     with counting(stage) as counted:
         stage.fab("deploy")

@@ -205,6 +205,20 @@ def test_text_that_yaml_once_took_for_something_else_stays_text(here: Path) -> N
     }
 
 
+@pytest.mark.parametrize(("written", "batch"), [("2", "2"), ('"2"', "2"), ("25%", "25%"), ("1,25%", "1,25%")])
+def test_a_batch_may_be_written_as_a_number(here: Path, written: str, batch: str) -> None:
+    assert (
+        read(SMALL + f"deploy: {{batch: {written if ',' not in written else repr(written)}}}\n").deploy.batch == batch
+    )
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "1.5", "true", "1000"])
+def test_a_number_that_is_no_batch_is_refused_as_one(here: Path, written: str) -> None:
+    said = complaint(SMALL + f"deploy: {{batch: {written}}}\n")
+    assert "deploy.batch: expected numbers of hosts such as 1, 25% or 1,25%, found " in said
+    assert written in said
+
+
 def test_hosts_may_be_called_what_yaml_takes_for_numbers_and_booleans(here: Path) -> None:
     assert [*read("org: a\napp: b\nhosts: {1: {}, on: {}, 0644: {}, true: {}}\n").hosts] == [
         "1",

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from warpbeam.error import Lost, Refused
+from warpbeam.fleet import LocalFleet
+from warpbeam.inventory import Host, Inventory
 from warpbeam.local import LocalShell, local_shell
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which takes root")
@@ -120,3 +122,20 @@ def test_a_body_that_breaks_off_goes_on_as_its_own_error(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="the disk is gone"):
         local_shell().execute(f"bash -c 'cat && touch {tmp_path}/whole'", body(), print, print)
     assert not (tmp_path / "whole").exists()
+
+
+def test_a_shell_is_busy_while_something_runs_and_so_its_fleet_waits_for_it() -> None:
+    fleet = LocalFleet(Inventory(org="acme", app="shop", hosts={"web1": Host(name="web1")}))
+    shell = fleet._shells["localhost", "deploy"] = local_shell()
+    assert fleet.waits_for == []
+
+    thread = threading.Thread(target=run, args=(shell, "sleep 60\n"), daemon=True)
+    thread.start()
+    end = time.monotonic() + 20
+    while not fleet.waits_for and time.monotonic() < end:
+        time.sleep(0.02)
+
+    assert fleet.waits_for == ["localhost"]
+    fleet.interrupt()
+    thread.join(20)
+    assert fleet.waits_for == []

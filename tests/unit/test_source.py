@@ -84,7 +84,7 @@ def test_a_dirty_tree_is_refused_unless_it_is_asked_for(app: Path) -> None:
     (app / "_build").mkdir()
     (app / "_build" / "kept").write_text("x")
 
-    with pytest.raises(Refused, match="differs from HEAD in 1 files") as raised:
+    with pytest.raises(Refused, match="differs from HEAD in 1 file: it would not be built") as raised:
         find_source(app)
     assert any("new.ex" in line for line in raised.value.details)
     dirty = find_source(app, allow_dirty=True)

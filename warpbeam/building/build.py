@@ -12,7 +12,7 @@ import msgspec
 from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
 from warpbeam.building.source import Source, archive, ignored_files, read_file
 from warpbeam.error import Failed, Misuse
-from warpbeam.event import Note, Progress, Step, Tell
+from warpbeam.event import Note, Progress, Settled, Step, Tell
 from warpbeam.inventory import Inventory
 from warpbeam.phase import Phase, render, run
 from warpbeam.shell import Shell
@@ -159,7 +159,7 @@ def build(
         files=built.files,
     )
     artifact = _bring_home(shell, built, manifest, store, key, tell)
-    tell(Note("", f"built {inventory.app} {artifact.label}, {manifest.size / 1e6:.1f} MB"))
+    tell(Settled(shell.name, f"built {inventory.app} {artifact.label}, {manifest.size / 1e6:.1f} MB"))
     return artifact
 
 

@@ -62,8 +62,9 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
     if changed and ref == "HEAD":
         if not allow_dirty and not leave_dirty:
             shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())
+            files, pronoun = (f"{len(changed)} files", "they") if len(changed) > 1 else ("1 file", "it")
             raise Refused(
-                f"the working tree of {directory} differs from HEAD in {len(changed)} files, which would not be built",
+                f"the working tree of {directory} differs from HEAD in {files}: {pronoun} would not be built",
                 "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
                 shown,
             )
@@ -91,9 +92,13 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
 
 
 def dirty_files(directory: Path) -> list[str]:
-    """The files below `directory` that differ from HEAD or are neither tracked nor ignored, as git's short status."""
+    """The files below `directory` that differ from HEAD or are neither tracked nor ignored, as git's short status.
+
+    Without the column that tells what is staged: all of it differs.
+    """
     done = _run(directory, "status", "--porcelain", "--untracked-files=all", "--", ".")
-    return done.stdout.decode("utf-8", "replace").splitlines()
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    return [f"{line[:2].strip()} {line[3:]}" for line in lines]
 
 
 def ignored_files(source: Source) -> list[str]:
@@ -139,7 +144,7 @@ def commits_since(source: Source, since: str) -> list[str] | None:
 
 
 def archive(source: Source) -> Iterator[bytes]:
-    """The commit's files as a tar stream, below `prefix`; their times are the commit's, so that Mix recompiles little.
+    """The commit's files as a tar stream, below `prefix`.
 
     Raises:
         Refused: git could not make it.

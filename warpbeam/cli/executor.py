@@ -18,8 +18,10 @@ import invoke
 from invoke import Call, Exit
 
 from warpbeam.cli.interruption import hush_when_unread, interruptible
+from warpbeam.cli.screen import folded, room_on
 from warpbeam.cli.session import Session
 from warpbeam.error import DONE, FAULT, INTERRUPTED, Misuse, Problem
+from warpbeam.event import Note
 
 
 class Executor(invoke.Executor):
@@ -33,7 +35,12 @@ class Executor(invoke.Executor):
     def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run `tasks` and what follows `--`; raises `invoke.Exit` with the exit code of the first failure."""
         session: Session | None = None
-        with interruptible(lambda: session.waits_for if session is not None else []):
+
+        def say(text: str) -> None:
+            if session is not None:
+                session.tell(Note("", text))
+
+        with interruptible(lambda: session.waits_for if session is not None else [], say):
             try:
                 try:
                     session = self._open_session()
@@ -124,9 +131,10 @@ def _print_problem(problem: Problem, debug: bool, addressed: Callable[[str], str
         traceback.print_exception(problem)
     for line in problem.details:
         _say(f"  | {line}")
-    _say(addressed(f"error: {problem.message}"))
+    room = room_on(sys.stderr)
+    _say(folded(addressed(f"error: {problem.message}"), room))
     if problem.hint:
-        _say(addressed(f"  hint: {problem.hint}"))
+        _say(folded(addressed(f"  hint: {problem.hint}"), room, "    "))
 
 
 def _print_bug(bug: Exception, debug: bool) -> None:

@@ -8,11 +8,13 @@ import select
 import signal
 import sys
 import termios
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
+from warpbeam.cli.screen import folded, room_on
 from warpbeam.error import INTERRUPTED
 
 # What a live display hides (terminfo: cnorm).
@@ -24,10 +26,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def interruptible(waits_for: Callable[[], Sequence[str]]) -> Iterator[None]:
+def interruptible(waits_for: Callable[[], Sequence[str]], say: Callable[[str], None]) -> Iterator[None]:
     """While this lasts, a signal ends the command: in order, and at the third at once, whatever is stuck.
 
-    `waits_for` says what still runs, for the second; it is called in the middle of anything, so it takes no lock.
+    Parameters:
+        waits_for: what still runs, for the second; called in the middle of anything, so it takes no lock.
+        say: shows that, beside whatever is on the screen; called in a thread of its own, so it may take locks.
 
     HUP counts once: it comes from the terminal and from its shell, and nobody presses it.
     """
@@ -42,10 +46,11 @@ def interruptible(waits_for: Callable[[], Sequence[str]]) -> Iterator[None]:
             raise Interrupted(signal.Signals(signum).name)
         if len(heard) > 2:
             leave(terminal)
-        _say(
-            f"still ending in order: waiting for {', '.join(waits_for()) or 'connections to close'}\n"
-            "  hint: once more leaves at once; what runs on a host goes on there\n"
+        text = (
+            f"still ending in order: waiting for {', '.join(waits_for()) or 'connections to close'};"
+            " once more leaves at once, and what runs on a host goes on there"
         )
+        threading.Thread(target=say, args=(text,), daemon=True).start()
 
     # `nohup fab …` asked for HUP to be ignored, `fab … &` of a script for INT.
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -62,27 +67,17 @@ def leave(terminal: list[Any] | None = None) -> NoReturn:
     if terminal is not None:
         with contextlib.suppress(termios.error):
             termios.tcsetattr(0, termios.TCSANOW, terminal)
-    _say(
-        (SHOW_CURSOR if _is_terminal(2) else "")
-        + "left at once: `status` shows what runs; a deploy lock that was held ends by itself within two minutes\n"
-    )
+    room = room_on(sys.stderr)
+    text = "left at once: `status` shows what runs; a deploy lock that was held ends by itself within two minutes"
+    _say((SHOW_CURSOR + "\r\n" if room else "") + folded(text, room) + "\n")
     os._exit(INTERRUPTED)
 
 
 def _terminal() -> list[Any] | None:
     """How the terminal of standard input is set, where it is one."""
-    if not _is_terminal(0):
-        return None
     with contextlib.suppress(termios.error):
         return termios.tcgetattr(0)
     return None
-
-
-def _is_terminal(number: int) -> bool:
-    try:
-        return os.isatty(number)
-    except OSError:
-        return False
 
 
 def _say(text: str) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
+from warpbeam.cli.screen import folded
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ SOON = 0.5
 # Of a table: characters between columns, before a row's further lines, and of its last column at the least.
 GAP = 2
 INDENT = 6
-LEAST = 20
+LEAST = 24  # a time as people read it is never cut
 
 
 class Report:
@@ -46,6 +47,7 @@ class Report:
         self._now: dict[str, str] = {}
         self._began: dict[str, float] = {}
         self._last: dict[str, float] = {}
+        self._moving: dict[str, str] = {}
         self._guard = RLock()
         self._outputs: list[Output] = []
 
@@ -66,7 +68,7 @@ class Report:
             case Progress():
                 self._progress(event)
             case Line(host=host, text=text):
-                self._say(host, f"│ {text}", "dim")
+                self._say(host, f"│ {text}", "dim", whole=True)
             case Note(host=host, text=text):
                 self._say(host, text, "")
             case Warn(host=host, text=text):
@@ -77,6 +79,7 @@ class Report:
                 self._say(host, text, "green" if good else "red")
 
     def _doing(self, host: str, name: str) -> None:
+        self._moving.pop(host, None)
         self._began[host] = time.monotonic()
         if not self.console.is_terminal:
             self._say(host, name, "")
@@ -93,23 +96,30 @@ class Report:
             if event.done == event.total:
                 self._say(event.host, f"{event.name} {_size(event.total)}", "")
             return
-        seconds = now - self._began.get(event.host, now)
+        if self._moving.get(event.host) != event.name:
+            self._moving[event.host] = event.name
+            self._began[event.host] = now
+        seconds = now - self._began[event.host]
         rate = event.done / seconds if seconds > SOON else 0
-        left = f", {(event.total - event.done) / rate:.0f} s left" if rate else ""
+        left = f", {(event.total - event.done) / rate:.0f} s left" if rate and event.done < event.total else ""
         speed = f" at {_size(rate)}/s" if rate else ""
         self._now[event.host] = f"{event.name} {_size(event.done)} of {_size(event.total)}{speed}{left}"
         self._refresh()
 
-    def _say(self, host: str, text: str, style: str) -> None:
+    def _say(self, host: str, text: str, style: str, *, whole: bool = False) -> None:
+        """Print a line: a sentence, or with `whole` a line of a journal, which is to be copied as it is."""
         from rich.text import Text
 
         text = self._addressed(text)
         # Once is enough: messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`.
         text = text.replace(f"{host}: ", "", 1) if re.match(rf"(warning: )?{re.escape(host)}: ", text) else text
         named = not host or re.match(rf"(warning: )?{re.escape(host)} \(", text)
-        line = Text("" if named else f"{host}: ", style="bold")
-        line.append(text, style=style)
-        # A line is a line: journals and paths are to be copied, so nothing is broken at the screen's edge.
+        prefix = "" if named else f"{host}: "
+        if whole or not self.console.is_terminal:
+            line = Text(prefix + text, style=style)
+        else:
+            line = Text(folded(prefix + text, self.console.width), style=style)
+        line.stylize("bold not dim", 0, len(prefix))
         self.console.print(line, soft_wrap=True)
 
     def _refresh(self) -> None:

@@ -44,6 +44,7 @@ class Claim(Phase[Facts], frozen=True):
     text: str
     words: str
     take: bool
+    environment: str
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -257,7 +258,17 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
     inventory = fleet.inventory
     text = msgspec.json.encode(holder).decode() if holder else ""
     words = str(holder) if holder else ""
-    return Claim(str(inventory.root), inventory.app, door(inventory), token, LEASE, text, words, holder is not None)
+    return Claim(
+        root=str(inventory.root),
+        app=inventory.app,
+        door=door(inventory),
+        token=token,
+        lease=LEASE,
+        text=text,
+        words=words,
+        take=holder is not None,
+        environment=inventory.name,
+    )
 
 
 def _renew(fleet: Fleet, hosts: Sequence[Host], token: str, ended: threading.Event) -> None:

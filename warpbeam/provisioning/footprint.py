@@ -96,6 +96,11 @@ def door(inventory: Inventory) -> str:
     return f"/usr/lib/warpbeam/{inventory.app}/door"
 
 
+def environment_file(inventory: Inventory) -> str:
+    """Where a host keeps the name of the environment that it belongs to, for everybody to read."""
+    return f"/usr/lib/warpbeam/{inventory.app}/environment"
+
+
 def footprint(
     inventory: Inventory,
     host: Host,
@@ -156,6 +161,8 @@ def _app_files(inventory: Inventory, secrets: dict[str, str], cookie: str) -> li
 
     responder = f"/usr/lib/warpbeam/{app}/maintenance"
     files = [
+        # First: a host whose setup ended half way belongs to whoever began it.
+        File(environment_file(inventory), f"{inventory.name}\n"),
         setting("app.env", f"Variables of {app}.", plain),
         setting("secrets.env", f"Secrets of {app}.", hidden, secret=True),
         setting("cookie.env", f"The cookie of {app}'s nodes.", [("RELEASE_COOKIE", cookie)], secret=True),

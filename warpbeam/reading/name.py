@@ -77,6 +77,8 @@ Batch = Annotated[
     Meta(
         pattern=r"^([1-9][0-9]{0,2}|([1-9][0-9]?|100)%)(,([1-9][0-9]{0,2}|([1-9][0-9]?|100)%))*\Z",
         description="numbers of hosts such as 1, 25% or 1,25%",
+        # YAML takes a plain 2 for a number.
+        extra={"numeral": True},
     ),
 ]
 DrainSeconds = Annotated[float, Meta(ge=1, le=3600, description="a number of seconds from 1 to 3600")]

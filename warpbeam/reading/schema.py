@@ -2,7 +2,8 @@
 
 msgspec's own path to a bad value loses the keys of mappings (`$.hosts[...].port`), so the walk is ours and
 knows the node; msgspec decides about single values. A `Meta` of a type can say in `extra` what msgspec has no
-word for: `derived`, `hidden` and `hint` (what to do about a value that does not fit).
+word for: `derived`, `hidden`, `numeral` (text that may be written as a number is) and `hint` (what to do about a value
+that does not fit).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Shape(NamedTuple):
     least: int
     derived: bool
     hidden: bool
+    numeral: bool
 
 
 class Place(NamedTuple):
@@ -111,6 +113,7 @@ def shape_of(hint: Any) -> Shape:
         least=next((note.min_length for note in notes if note.min_length), 0),
         derived="derived" in said,
         hidden="hidden" in said,
+        numeral="numeral" in said,
     )
 
 
@@ -141,8 +144,11 @@ def _fit(node: Node, shape: Shape, place: Place) -> Any:
         case "path":
             fitted = _fit_path(node, shape, place)
         case _:
+            value = node.value if isinstance(node, Scalar) else node
+            if shape.numeral and isinstance(node, Scalar) and type(value) is int:
+                value = node.text
             try:
-                fitted = msgspec.convert(node.value if isinstance(node, Scalar) else node, shape.hint)
+                fitted = msgspec.convert(value, shape.hint)
             except msgspec.ValidationError:
                 _misfit(node, shape, place)
     return fitted

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem
+from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, addressed
 from warpbeam.event import Tell
 from warpbeam.facts import Holder, Release
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, render
 from warpbeam.provisioning.footprint import door
+from warpbeam.running.backtrace import Backtrace
 from warpbeam.running.probe import Probing, probe
 
 
@@ -231,12 +232,14 @@ def evaluate(fleet: Fleet, hosts: list[Host], verb: str, expression: str, show: 
         Failed: it raised on a host, or the node is not there; its code is the exit status there.
     """
 
-    def complained(piece: bytes) -> None:
-        sys.stderr.write(piece.decode("utf-8", "replace"))
+    def say(line: str) -> None:
+        sys.stderr.write(addressed(line, fleet.inventory.name))
         sys.stderr.flush()
 
     for host in hosts:
+        complained = Backtrace(say)
         status = converse(fleet, host, verb, expression, functools.partial(show, host.name), complained)
+        complained.end()
         if status != 0:
             failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
             failed.code = status

@@ -3,8 +3,8 @@
 # that may go out (lines `MODE SHA256  PATH`), or nothing.
 #
 # Parameters: root, app, door, token, lease (seconds), text (JSON: who, why, since, version), words (the same for
-# people), take (false: only look).
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}"
+# people), take (false: only look), environment (whose host this must be).
+: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${environment?}"
 
 # room: the bytes and inodes that are free for releases, in free and inodes; -1 inodes where the file system counts none.
 room() {
@@ -16,6 +16,13 @@ room() {
 step claim
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
+# A host that was set up before that was written down is anybody's.
+belongs=$environment
+if [[ -r ${door%/*}/environment ]]; then belongs=$(<"${door%/*}/environment"); fi
+if [[ $belongs != "$environment" ]]; then
+  refuse "$app on this host belongs to the environment '$belongs', not to '$environment'" \
+    "two environments need hosts, or an \`app\`, of their own; to take it over: \`fab $environment setup --take-over\`"
+fi
 if [[ $take == true ]]; then
   guard
   if held && [[ $held_token != "$token" ]]; then

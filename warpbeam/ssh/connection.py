@@ -96,6 +96,11 @@ class Connection:
         """See `warpbeam.shell.Shell.open`."""
         self._transport()
 
+    @property
+    def busy(self) -> bool:
+        """See `warpbeam.shell.Shell.busy`."""
+        return self._attempt is not None or bool(self._endings)
+
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """See `warpbeam.shell.Shell.execute`."""
         process = Process(self.settings.label)

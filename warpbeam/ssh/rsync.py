@@ -21,7 +21,7 @@ import invoke
 import paramiko
 
 from warpbeam.error import Failed, Lost, Misuse, Refused
-from warpbeam.event import Line, Tell
+from warpbeam.event import Note, Tell
 from warpbeam.ssh.connection import Connection
 
 LAST_LINES = 10
@@ -99,8 +99,8 @@ def carry(
         raise KeyboardInterrupt
     said = tuple(line for line in (result.stdout + result.stderr).splitlines() if line.strip())
     if result.exited == 0:
-        for line in said if tell else ():
-            tell and tell(Line(connection.name, line))
+        if tell:
+            tell(Note(connection.name, carried(result.stdout)))
         return
     refused = Lost if result.exited in BROKEN else Failed
     raise refused(
@@ -118,6 +118,20 @@ def this_path(name: str) -> str:
     if re.search(r"[*?[]", name):
         name = re.sub(r"([*?[\\])", r"\\\1", name)
     return f"/{name}"
+
+
+def carried(said: str) -> str:
+    """What `rsync -v` said of a whole run, in a sentence: of a project's first one it names every file."""
+    head, _, tail = said.partition("\nsent ")
+    names = [line for line in head.splitlines() if line and not line.endswith("/")]
+    files = [line for line in names if not line.startswith(("sending incremental", "created directory ", "deleting "))]
+    deleted = sum(line.startswith("deleting ") for line in names)
+    sent = re.match(r"[\d,.]+", tail)
+    return (
+        f"carried {len(files)} file{'s' if len(files) != 1 else ''}"
+        + (f", removed {deleted}" if deleted else "")
+        + (f", {sent[0]} bytes sent" if sent else "")
+    )
 
 
 class Rsync(invoke.runners.Local):

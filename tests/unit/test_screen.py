@@ -1,0 +1,72 @@
+"""Sentences on a narrow screen."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from warpbeam.cli.report import Report
+from warpbeam.cli.screen import folded, room_on
+from warpbeam.event import Line, Note, Progress, Settled, Step
+
+HINT = "  hint: `--skip web1` goes on without it; is the host up, its address right? `fab shop status --json` shows it"
+
+
+def test_a_sentence_is_broken_between_words_and_never_in_a_command() -> None:
+    assert folded(HINT, 60, "    ").splitlines() == [
+        "  hint: `--skip web1` goes on without it; is the host up,",
+        "    its address right? `fab shop status --json` shows it",
+    ]
+    assert "`fab shop status --json`" in folded(HINT, 30)
+    assert folded(HINT, 0) == HINT
+
+
+@given(st.text(st.sampled_from("ab `"), max_size=200), st.integers(20, 100))
+def test_nothing_is_lost_by_breaking(text: str, room: int) -> None:
+    assert re.sub(r"\s+", "", folded(text, room)) == re.sub(r"\s+", "", text)
+
+
+def test_what_is_no_terminal_has_no_edge() -> None:
+    assert room_on(io.StringIO()) == 0
+
+
+def shown(*events: object, width: int = 80) -> str:
+    """What a terminal of that width was sent, without its controls."""
+    report = Report()
+    written = io.StringIO()
+    report.console = Console(file=written, force_terminal=True, width=width, no_color=True)
+    for event in events:
+        report.tell(event)  # type: ignore[arg-type]
+    report.close()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
+
+
+def test_on_a_terminal_sentences_keep_within_the_edge_and_journals_are_left_alone() -> None:
+    words = "a sentence of many words " * 8
+    journal = "x " * 60
+
+    told = shown(Settled("web1", words), Note("", words), Line("web1", journal)).splitlines()
+
+    assert max(len(line) for line in told if "x" not in line) <= 80
+    assert f"web1: │ {journal}".rstrip() in [line.rstrip() for line in told]
+
+
+def test_a_transfer_that_has_ended_has_no_time_left() -> None:
+    report = Report()
+    report.console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    report.tell(Step("build1", "mix release"))
+    report.tell(Progress("build1", "bring home", 1, 2_000_000))
+    report._began["build1"] -= 2
+    report._last.clear()
+    report.tell(Progress("build1", "bring home", 1_000_000, 2_000_000))
+    assert "s left" in report._now["build1"]
+
+    report.tell(Progress("build1", "bring home", 2_000_000, 2_000_000))
+
+    assert report._now["build1"].startswith("bring home 2.0 MB of 2.0 MB at ")
+    assert "left" not in report._now["build1"]
+    report.close()

@@ -1,0 +1,36 @@
+"""What a node says of an expression that failed, without the frames of the machinery that evaluated it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+# A frame is `    (APP VSN) FILE:LINE: FUNCTION` (Exception.format_stacktrace_entry/1). `rpc` and `eval` reach the
+# expression through Code.eval_string/1, which is interpreted; no frame of these is in what a person wrote.
+MACHINERY = re.compile(
+    rb" {4}\((?:stdlib|elixir|kernel)[^)]*\) "
+    rb"(?:erl_eval\.erl|proc_lib\.erl|lib/code\.ex|lib/kernel/cli\.ex|src/elixir\w*\.erl|elixir\w*\.erl):"
+)
+
+
+class Backtrace:
+    """Takes what a node says in pieces and shows whole lines, but those of the machinery."""
+
+    def __init__(self, show: Callable[[str], object]) -> None:
+        self._show = show
+        self._rest = b""
+
+    def __call__(self, piece: bytes) -> None:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            self._tell(line, "\n")
+
+    def end(self) -> None:
+        """Show what had no line end."""
+        if self._rest:
+            self._tell(self._rest, "")
+        self._rest = b""
+
+    def _tell(self, line: bytes, end: str) -> None:
+        if not MACHINERY.match(line):
+            self._show(line.decode("utf-8", "replace") + end)
