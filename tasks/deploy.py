@@ -40,6 +40,7 @@ def deploy(
     skip: Any = None,
     skip_unreachable: bool = False,
     wait: str = "",
+    jobs: str = "",
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
@@ -51,6 +52,7 @@ def deploy(
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty):
         raise Misuse("--release live and --ref or --dirty say two different things", "give one of them")
+    here.fleet.bound(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
 
     def artifact(before: Callable[[], None]) -> delivery.Artifact:

@@ -6,6 +6,8 @@ from typing import Any
 
 from invoke import Exit, task
 
+from tasks import rolling
+
 
 @task(
     name="setup",
@@ -14,11 +16,17 @@ from invoke import Exit, task
         "local": "set up this machine itself, without ssh, for deploy.local",
         "check": "only tell what would change; exit 5 when something would",
         "take-over": "make hosts ours that another environment has set up; it cannot deploy to them any more",
+        "jobs": rolling.JOBS,
         "rotate-cookie": "give every host a new Erlang cookie; restart the app afterwards",
     },
 )
 def set_up_hosts(
-    c: Any, check: bool = False, rotate_cookie: bool = False, local: bool = False, take_over: bool = False
+    c: Any,
+    check: bool = False,
+    rotate_cookie: bool = False,
+    local: bool = False,
+    take_over: bool = False,
+    jobs: str = "",
 ) -> None:
     """Make the hosts ready, as admin: users, directories, secrets, units, root door, firewall."""
     from warpbeam.cli.session import session
@@ -29,6 +37,7 @@ def set_up_hosts(
 
     here = session(c)
     fleet = here.local_fleet if local else here.fleet
+    fleet.bound(jobs)
     if not take_over:
         check_belonging(fleet, here.tell)
     changed = set_up(fleet, here.tell, rotate_cookie=rotate_cookie, dry=check)

@@ -61,9 +61,8 @@ def test_a_deploy_needs_five_requests_where_it_migrates_and_four_elsewhere(stage
 
 
 def test_a_deploy_that_builds_asks_each_host_once_before(stage: Stage) -> None:
-    stage.commit(f"nothing new but a tree that nobody has built, {time.time_ns()}")
-    (stage.source / "unbuilt").write_text(f"{time.time_ns()}\n")
-    stage.commit("something to build")
+    (stage.source / "priv" / "stamp").write_text(str(time.time_ns()))
+    stage.commit("a release that nobody has built")
 
     with counting(stage) as counted:
         stage.fab("deploy")
