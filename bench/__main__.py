@@ -61,7 +61,7 @@ def deploy(site: Site, peer: Peer, release: Release, live: Release | None, case:
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     command = peer.command(site, release, live, name)
     load = os.getloadavg()[0]
-    reading = measure(command, site.links, site.scratch / f"{peer.name}.log")
+    reading = measure(command, site.links, site.gauges, site.scratch / f"{peer.name}.log")
     check(site, peer, release)
     return Row(
         hosts=len(site.hosts),
@@ -78,6 +78,7 @@ def deploy(site: Site, peer: Peer, release: Release, live: Release | None, case:
         peak=reading.peak,
         sent=reading.sent,
         received=reading.received,
+        there=reading.there,
     )
 
 
@@ -103,18 +104,16 @@ def first_deploys(site: Site, peers: list[Peer], releases: Releases, app: App, t
 
 
 def changes(site: Site, peers: list[Peer], releases: Releases, app: App, times: int) -> Iterator[Row]:
-    """Deploys of one release over the other, there and back, after one of each that is not counted."""
+    """Deploys of one release over the other, there and back, after a first deploy that is not counted."""
     live, other = (releases[app, letter] for letter in LETTERS)
     for peer in peers:
         peer.empty(site)
         deploy(site, peer, live, None, "change", -1)
         peer.tidy(site)
-    for repetition in range(-1, times):
-        for peer in in_turn(peers, repetition + 1):
-            row = deploy(site, peer, other, live, "change", repetition)
+    for repetition in range(times):
+        for peer in in_turn(peers, repetition):
+            yield deploy(site, peer, other, live, "change", repetition)
             peer.tidy(site)
-            if repetition >= 0:
-                yield row
         live, other = other, live
 
 
@@ -134,7 +133,7 @@ def machine() -> dict[str, str]:
 
 
 def run(options: Options) -> None:
-    """Measure what is asked for; each setting's rows are kept as soon as they are complete."""
+    """Measure what is asked for; rows are kept a round at a time."""
     adopt_orphans()
     SCRATCH.mkdir(parents=True, exist_ok=True)
     peers = [PEERS[name] for name in options.peers]
@@ -170,8 +169,10 @@ def measure_site(site: Site, peers: list[Peer], releases: Releases, options: Opt
                 for row in measured:
                     say(f"  {row.peer:10} {row.seconds:6.2f} s  {row.peak / 1e6:4.0f} MB  load {row.load:.1f}")
                     rows.append(row)
-            result.write(result.merged(result.read(), machine(), rows))
-            show()
+                    if len(rows) % len(peers) == 0:
+                        # A round is complete: kept, whatever becomes of the next.
+                        result.write(result.merged(result.read(), machine(), rows))
+                        show()
         for peer in peers:
             # The next app's releases are others, and fifty virtual machines take gigabytes.
             peer.empty(site)

@@ -35,7 +35,8 @@ class Reading(msgspec.Struct, frozen=True):
 
     `seconds` of time and of the `processor` (user and system, children that were waited for included); `peak` is the
     largest sum that was seen of the proportional set sizes (proc(5), Pss) of all processes of the tree; `sent` and
-    `received` are Ethernet frames to and from all hosts, everything included. All three in bytes.
+    `received` are Ethernet frames to and from all hosts, everything included. All three in bytes. `there` is the
+    processor time of all that ran on the hosts meanwhile, in seconds.
     """
 
     seconds: float
@@ -43,6 +44,7 @@ class Reading(msgspec.Struct, frozen=True):
     peak: int
     sent: int
     received: int
+    there: float
 
 
 class Broken(Exception):
@@ -54,7 +56,7 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def measure(command: Command, links: Sequence[str], log: Path) -> Reading:
+def measure(command: Command, links: Sequence[str], gauges: Sequence[Path], log: Path) -> Reading:
     """Run a command to its end and say what it took; what it left running is ended afterwards.
 
     Raises:
@@ -62,6 +64,7 @@ def measure(command: Command, links: Sequence[str], log: Path) -> Reading:
     """
     before = set(_children(os.getpid()))
     sent, received = _carried(links)
+    used_before = _used(gauges)
     with log.open("wb") as output:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -80,13 +83,14 @@ def measure(command: Command, links: Sequence[str], log: Path) -> Reading:
         seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     after = _carried(links)
+    there = _used(gauges) - used_before
     ended.set()
     watcher.join()
     _end(set(_children(os.getpid())) - before)
     if process.returncode != 0:
         said = log.read_text(errors="replace").splitlines()[-25:]
         raise Broken("\n".join([f"{command.argv[0]} ended with {process.returncode}; {log} has all of it", *said]))
-    return Reading(seconds, used.ru_utime + used.ru_stime, max(peaks), after[0] - sent, after[1] - received)
+    return Reading(seconds, used.ru_utime + used.ru_stime, max(peaks), after[0] - sent, after[1] - received, there)
 
 
 def _watch(root: int, before: set[int], ended: threading.Event, peaks: list[int]) -> None:
@@ -130,6 +134,11 @@ def _carried(links: Sequence[str]) -> tuple[int, int]:
     """Bytes to and from the hosts so far: what our end of a cable sends, its host receives."""
     statistics = [Path("/sys/class/net", link, "statistics") for link in links]
     return tuple(sum(int((there / kind).read_text()) for there in statistics) for kind in ("tx_bytes", "rx_bytes"))  # type: ignore[return-value]
+
+
+def _used(gauges: Sequence[Path]) -> float:
+    """Seconds of the processor so far."""
+    return sum(int(gauge.read_text().split()[1]) for gauge in gauges) / 1e6
 
 
 def _end(left: set[int]) -> None:

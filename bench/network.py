@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
-from bench.site import BUILD_HOST, Site, cables, host_names, lab_key, own_addresses
+from bench.site import BUILD_HOST, Site, cables, gauges, host_names, lab_key, own_addresses
 from warpbeam.lab import machine
 from warpbeam.lab.state import Lab
 
@@ -73,6 +73,7 @@ Host *
         hosts=hosts,
         addresses={name: own[name] for name in hosts},
         links=cables(lab, tuple(ways)),
+        gauges=gauges(lab, tuple(ways)),
         ssh_config=config,
         known_hosts=known,
         key=key,

@@ -14,7 +14,7 @@ OURS, FLOOR = "warpbeam", "floor"
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One deploy. Times in seconds, the rest in bytes; `load` is this machine's load average just before it."""
+    """One deploy, with the fields of `measurement.Reading`; `load` is this machine's load average just before it."""
 
     hosts: int
     case: str
@@ -30,6 +30,7 @@ class Row(msgspec.Struct, frozen=True):
     peak: int
     sent: int
     received: int
+    there: float
 
     @property
     def setting(self) -> tuple[str, str, str, int]:
@@ -82,6 +83,7 @@ class Summary(msgspec.Struct, frozen=True):
     processor: float
     peak: int
     moved: int
+    there: float
 
 
 def summaries(rows: Iterable[Row]) -> list[Summary]:
@@ -112,6 +114,7 @@ def _summary(setting: tuple[str, str, str, int], peer: str, peers: dict[str, lis
         statistics.median(row.processor for row in rows),
         max(row.peak for row in rows),
         int(statistics.median(row.sent + row.received for row in rows)),
+        statistics.median(row.there for row in rows),
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from warpbeam.event import Event
 from warpbeam.lab import lifetime
+from warpbeam.lab.cgroup import groups
 from warpbeam.lab.client import config_file, key_file
 from warpbeam.lab.network import addresses, host_link
 from warpbeam.lab.state import HostSpec, Lab
@@ -25,8 +26,8 @@ PATIENCE = 300
 class Site(msgspec.Struct, frozen=True):
     """Some hosts of a lab, as the peers see them.
 
-    `addresses` are the hosts' own, whatever the network; `links` are this machine's ends of their cables;
-    `ssh_config` leads over the network that is measured.
+    `addresses` are the hosts' own, whatever the network; `links` are this machine's ends of their cables, `gauges` the
+    files that tell what they have had of the processor; `ssh_config` leads over the network that is measured.
     """
 
     lab: str
@@ -34,6 +35,7 @@ class Site(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     addresses: dict[str, str]
     links: tuple[str, ...]
+    gauges: tuple[Path, ...]
     ssh_config: Path
     known_hosts: Path
     key: Path
@@ -67,6 +69,11 @@ def own_addresses(lab: Lab, names: Sequence[str]) -> dict[str, str]:
 def cables(lab: Lab, names: Sequence[str]) -> tuple[str, ...]:
     """This machine's end of each host's cable; nothing else passes there but what goes to and from that host."""
     return tuple(host_link(lab, lab.member(name)) for name in names)
+
+
+def gauges(lab: Lab, names: Sequence[str]) -> tuple[Path, ...]:
+    """The file of each host's control group that tells its processor time (cgroups(7), cpu.stat)."""
+    return tuple(file for name in names for group in groups(lab.name, name) if (file := group / "cpu.stat").exists())
 
 
 def on_each(site: Site, work: Callable[[str], T]) -> dict[str, T]:

@@ -9,8 +9,8 @@ from bench.result import Summary
 CASES = {"first": "first deploy", "change": "one-module change"}
 HEAD = (
     "| peer | n | median s | least to most s | times ours | times the floor "
-    "| processor s | peak memory MB | moved MB |\n"
-    "|---|---|---|---|---|---|---|---|---|\n"
+    "| processor s here | on the hosts | peak memory MB | moved MB |\n"
+    "|---|---|---|---|---|---|---|---|---|---|\n"
 )
 
 
@@ -39,6 +39,7 @@ def _line(of: Summary) -> str:
         _times(of.to_ours),
         _times(of.to_floor),
         f"{of.processor:.2f}",
+        f"{of.there:.2f}",
         f"{of.peak / 1e6:.0f}",
         f"{of.moved / 1e6:.2f}",
     )

@@ -38,6 +38,7 @@ def row(peer: str, seconds: float, repetition: int = 0, hosts: int = 10) -> Row:
         peak=50_000_000,
         sent=600_000,
         received=400_000,
+        there=1.5,
     )
 
 
@@ -112,7 +113,7 @@ def test_a_measurement_counts_memory_of_children_and_of_what_detaches(tmp_path: 
     # Its child detaches at once and holds 60 MB; it waits a while itself.
     argv = (sys.executable, "-c", f"{script}; import subprocess as s; s.run([sys.executable, '-c', {hold!r}])")
 
-    reading = measure(Command(argv, tmp_path), (), tmp_path / "log")
+    reading = measure(Command(argv, tmp_path), (), (), tmp_path / "log")
 
     assert reading.peak > 120_000_000
     assert reading.seconds > 1.4
@@ -123,7 +124,7 @@ def test_a_measurement_leaves_nothing_running(tmp_path: Path) -> None:
     mark = f"bench-{tmp_path.name}-{time.time_ns()}"
     argv = ("sh", "-c", f"setsid sh -c 'sleep 100; : {mark}' >/dev/null 2>&1 & exit 0")
 
-    measure(Command(argv, tmp_path), (), tmp_path / "log")
+    measure(Command(argv, tmp_path), (), (), tmp_path / "log")
 
     running = [name for name in Path("/proc").glob("[0-9]*/cmdline") if mark in _text(name)]
     assert not running
@@ -138,7 +139,7 @@ def _text(file: Path) -> str:
 
 def test_a_command_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(Broken, match="no such host") as caught:
-        measure(Command(("sh", "-c", "echo no such host; exit 3"), tmp_path), (), tmp_path / "log")
+        measure(Command(("sh", "-c", "echo no such host; exit 3"), tmp_path), (), (), tmp_path / "log")
 
     assert "ended with 3" in str(caught.value)
 
@@ -167,7 +168,7 @@ def test_table_and_plot_tell_every_peer_and_how_often_it_was_measured() -> None:
     text = table({"processor": "2 cores"}, found)
     drawing = plot(found)
 
-    assert "| warpbeam 1 | 1 | 1.40 | 1.40 to 1.40 | 1.00 | 1.40 | 0.50 | 50 | 1.00 |" in text
+    assert "| warpbeam 1 | 1 | 1.40 | 1.40 to 1.40 | 1.00 | 1.40 | 0.50 | 1.50 | 50 | 1.00 |" in text
     words = [element.text for element in ET.fromstring(drawing).iter() if element.text]
     assert {"floor", "warpbeam", "ansible", "20.00 (n = 1)"} <= set(words)
 
