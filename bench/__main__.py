@@ -104,11 +104,11 @@ def first_deploys(site: Site, peers: list[Peer], releases: Releases, app: App, t
 
 
 def changes(site: Site, peers: list[Peer], releases: Releases, app: App, times: int) -> Iterator[Row]:
-    """Deploys of one release over the other, there and back, after a first deploy that is not counted."""
+    """Deploys of one release over the other, there and back; the first deploys that they begin with count as such."""
     live, other = (releases[app, letter] for letter in LETTERS)
     for peer in peers:
         peer.empty(site)
-        deploy(site, peer, live, None, "change", -1)
+        yield deploy(site, peer, live, None, "first", times)
         peer.tidy(site)
     for repetition in range(times):
         for peer in in_turn(peers, repetition):
@@ -162,9 +162,9 @@ def measure_site(site: Site, peers: list[Peer], releases: Releases, options: Opt
     """Every case and app that was asked for, on one site."""
     ways = {"first": first_deploys, "change": changes}
     for app in options.apps:
+        rows: list[Row] = []
         for case in options.cases:
             say(f"{site.name}: {case}, {app}")
-            rows: list[Row] = []
             with closing(ways[case](site, peers, releases, app, options.repetitions)) as measured:  # type: ignore[type-var]
                 for row in measured:
                     say(f"  {row.peer:10} {row.seconds:6.2f} s  {row.peak / 1e6:4.0f} MB  load {row.load:.1f}")

@@ -109,9 +109,8 @@ def _send_all(client: socket.socket, content: bytes) -> None:
 def test_a_measurement_counts_memory_of_children_and_of_what_detaches(tmp_path: Path) -> None:
     adopt_orphans()
     hold = "import time; held = b'x' * 60_000_000; time.sleep(1.5)"
-    script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {hold!r}], start_new_session=True)"
-    # Its child detaches at once and holds 60 MB; it waits a while itself.
-    argv = (sys.executable, "-c", f"{script}; import subprocess as s; s.run([sys.executable, '-c', {hold!r}])")
+    # One holds 60 MB that its shell, which has ended, knows nothing of any more; the other is waited for.
+    argv = ("sh", "-c", '(setsid "$0" -c "$1" &); "$0" -c "$1"', sys.executable, hold)
 
     reading = measure(Command(argv, tmp_path), (), (), tmp_path / "log")
 
