@@ -17,13 +17,13 @@ def assemble(project: Path, inventory: Path) -> Collection:
     Raises:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
-    from tasks import app, build, deploy, firewall, hosts, lab, lock, maintenance, release, setup
+    from tasks import app, build, deploy, doctor, firewall, hosts, lab, lock, maintenance, release, secrets, setup
     from warpbeam.cli.guide import attend
     from warpbeam.error import Misuse
     from warpbeam.reading.environment import environments
 
     namespace = Collection()
-    for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS):
+    for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS, *doctor.TASKS):
         namespace.add_task(task)
     groups = {
         "deploy": deploy,
@@ -32,6 +32,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
         "lab": lab,
         "lock": lock,
         "maintenance": maintenance,
+        "secrets": secrets,
     }
     for name, group in groups.items():
         namespace.add_collection(group.namespace, name=name)

@@ -36,7 +36,7 @@ def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -
 
 @contextmanager
 def explained(here: Session, fleet: Fleet) -> Iterator[None]:
-    """Around what goes from host to host: a refusal names the options that help, an interrupt tells what it left."""
+    """Around what goes from host to host: a host out of reach has its options told, an interrupt what it left."""
     from warpbeam.error import Unreachable
     from warpbeam.running.aftermath import tell_aftermath
 

@@ -15,6 +15,8 @@ from tasks import rolling
     help={
         "local": "set up this machine itself, without ssh, for deploy.local",
         "check": "only tell what would change; exit 5 when something would",
+        "diff": "show how files differ, secrets masked",
+        "restart": "restart the app, host after host, where what changed needs it (default: only say so)",
         "take-over": "make hosts ours that another environment has set up; it cannot deploy to them any more",
         "jobs": rolling.JOBS,
         "rotate-cookie": "give every host a new Erlang cookie; restart the app afterwards",
@@ -23,12 +25,14 @@ from tasks import rolling
 def set_up_hosts(
     c: Any,
     check: bool = False,
+    diff: bool = False,
+    restart: bool = False,
     rotate_cookie: bool = False,
     local: bool = False,
     take_over: bool = False,
     jobs: str = "",
 ) -> None:
-    """Make the hosts ready, as admin: users, directories, secrets, units, root door, firewall."""
+    """Make the hosts ready, as admin: users, directories, packages, secrets, units, root door, firewall."""
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
@@ -40,11 +44,18 @@ def set_up_hosts(
     fleet.bound(jobs)
     if not take_over:
         check_belonging(fleet, here.tell)
-    changed = set_up(fleet, here.tell, rotate_cookie=rotate_cookie, dry=check)
-    if not changed:
+    outcome = set_up(fleet, here.tell, rotate_cookie=rotate_cookie, dry=check, show=diff, restart=restart)
+    again = restart and bool(outcome.restart)
+    if not outcome.changed and not again:
         here.tell(Settled("", "nothing to change: every host is as the inventory says"))
     elif check:
         raise Exit(code=AMISS)
+    elif again:
+        from tasks import rolling
+        from warpbeam.deploying import delivery
+
+        others = {host.name for host in fleet.inventory.app_hosts} - set(outcome.restart)
+        delivery.restart(fleet, rolling.reach_of(others), rolling.policy_of(fleet, "", "", ""), here.tell)
 
 
 TASKS = (set_up_hosts,)

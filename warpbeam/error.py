@@ -15,7 +15,10 @@ EXIT_CODES = {
     MISUSE: "the inventory, a word, an option or an argument is wrong; nothing ran",
     REFUSED: "refused, nothing was changed: a lock, a host out of reach, no room, an unknown host key",
     FAILED: "failed; hosts may have changed, and the message says what state each is in",
-    AMISS: "looked, and not all is well: `status` found an app down or unhealthy, `setup --check` something to change",
+    AMISS: (
+        "looked, and not all is well: `status` found an app down or unhealthy, `setup --check` something to change, "
+        "`doctor` something to mend, `secrets.list` hosts that differ"
+    ),
     INTERRUPTED: "interrupted (Ctrl-C, TERM, HUP)",
 }
 

@@ -85,6 +85,16 @@ class Fleet:
                 self._shells[key] = self._connect(host, identity)
             return self._shells[key]
 
+    @property
+    def here(self) -> Shell:
+        """This machine, as whoever runs us; `interrupt` ends what it runs too."""
+        with self._guard:
+            if ("", "deploy") not in self._shells:
+                from warpbeam.local import local_shell
+
+                self._shells["", "deploy"] = local_shell()
+            return self._shells["", "deploy"]
+
     def _connect(self, host: Host, identity: Identity) -> Shell:
         from warpbeam.ssh.connection import connect
 

@@ -11,17 +11,22 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from warpbeam.reading.hook import Hooked, Hooks
 from warpbeam.reading.name import (
     Address,
     AppName,
     AppPort,
     Batch,
     DeployKey,
+    DirectiveName,
+    DirectiveValue,
     DrainSeconds,
     Expression,
     HostName,
     MixEnv,
+    NodePeer,
     OrgName,
+    PackageName,
     Pause,
     Port,
     Seconds,
@@ -121,6 +126,23 @@ class Build(Value, frozen=True):
     env: dict[VariableName, VariableValue] = {}
 
 
+class Vm(Value, frozen=True):
+    """Settings of the Erlang VM; None is what the VM, or the release's vm.args, has.
+
+    `crash_dump` is how large a dump may be, in MiB. `peers` are who may reach the nodes: hosts of the inventory,
+    addresses or networks; with none, nodes listen on loopback only.
+    """
+
+    ports: (
+        Annotated[int, Meta(ge=1024, le=134217727, description="a number of ports from 1024 to 134217727")] | None
+    ) = None
+    async_threads: Annotated[int, Meta(ge=0, le=1024, description="a number of threads from 0 to 1024")] | None = None
+    kernel_poll: Annotated[bool, Meta(description="true or false")] | None = None
+    fullsweep_after: Annotated[int, Meta(ge=0, le=65535, description="a number from 0 to 65535")] | None = None
+    crash_dump: Annotated[int, Meta(ge=0, le=65536, description="a number of MiB from 0 to 65536")] = 64
+    peers: tuple[NodePeer, ...] = ()
+
+
 class Secret(Value, frozen=True):
     """Where a secret's value is found, on this machine: exactly one of the three.
 
@@ -164,7 +186,11 @@ class Inventory(Value, frozen=True):
     build: Build = Build()
     env: dict[VariableName, VariableValue] = {}
     secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
-    deploy_keys: Annotated[tuple[DeployKey, ...], HIDDEN] = ()
+    deploy_keys: Annotated[tuple[DeployKey, ...] | None, HIDDEN] = None
+    packages: tuple[PackageName, ...] = ()
+    service: dict[DirectiveName, DirectiveValue] = {}
+    vm: Vm = Vm()
+    hooks: dict[Hooked, Hooks] = {}
 
     def __post_init__(self) -> None:
         if not self.all_hosts:
@@ -216,7 +242,3 @@ class Inventory(Value, frozen=True):
     def unit(self, slot: Slot) -> str:
         """The systemd unit of the instance in `slot`."""
         return f"{self.app}@{slot}.service"
-
-    def node(self, slot: Slot) -> str:
-        """The Erlang node's name of the instance in `slot`."""
-        return f"{self.app}-{slot}@127.0.0.1"

@@ -27,7 +27,9 @@ COMMANDS = {
     "restart": ("claim", "activation", "finish"),
 }
 # Scripts that tell steps too, but in other commands, or when one of these was interrupted.
-ELSEWHERE = frozenset({"back", "build", "converge", "firewall", "follow", "halt", "maintenance", "power", "reboot"})
+ELSEWHERE = frozenset(
+    ["back", "build", "converge", "examine", "firewall", "follow", "halt", "maintenance", "power", "reboot", "secrets"]
+)
 # Steps that come only under a strategy, or only when something else happens first.
 ONLY = {"activation.drain": "blue-green", "activation.back": "blue-green"}
 # What must be bad, too, for a step to come; see `drill`.

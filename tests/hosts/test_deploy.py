@@ -29,6 +29,43 @@ def test_a_second_deploy_changes_nothing_and_says_so(stage: Stage) -> None:
     assert lasting(stage) == before
 
 
+def test_another_commit_of_the_same_source_is_told_by_the_one_that_hosts_keep_it_as(stage: Stage) -> None:
+    another(stage)
+    stage.fab("deploy")
+    kept = stage.git("rev-parse", "HEAD")[:8]
+    asked = stage.commit("nothing of the source")[:8]
+
+    planned = stage.fab("plan")
+    done = stage.fab("deploy")
+
+    assert f"({kept}), same source as {asked}" in planned.stdout
+    assert "nothing: it runs this source already" in planned.stdout
+    assert f"({kept}), same source as {asked} is live on every host already" in done.stderr
+    assert {row["commit"] for row in stage.status().values()} == {kept}
+    stage.fab("deploy", "--force")
+    assert {row["commit"] for row in stage.status().values()} == {asked}
+    assert {row["commit"] for row in json.loads(stage.fab("history", "--lines", "1", "--json").stdout)} == {asked}
+
+
+def test_a_dirty_tree_does_not_keep_from_planning_and_history_says_dirty(stage: Stage) -> None:
+    another(stage)
+    (stage.source / "VERSION").write_text("5.5.5\n")
+
+    try:
+        planned = stage.fab("plan")
+        assert "warning: the working tree of " in planned.stderr
+        assert "--dirty" in planned.stderr
+        stage.fab("deploy", expect=3)
+        stage.fab("deploy", "--dirty")
+    finally:
+        stage.git("checkout", "-q", "VERSION")
+
+    label = f"{stage.git('rev-parse', 'HEAD')[:8]}, dirty"
+    assert {row["commit"] for row in json.loads(stage.fab("history", "--lines", "1", "--json").stdout)} == {label}
+    assert {row["commit"] for row in stage.status().values()} == {label}
+    stage.fab("deploy")
+
+
 def test_a_forced_deploy_puts_the_same_commit_live_again(stage: Stage) -> None:
     stage.fab("deploy")
     before = stage.status()

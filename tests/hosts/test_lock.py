@@ -24,6 +24,8 @@ def test_a_freeze_keeps_everybody_from_deploying_until_it_is_released(stage: Sta
         refused = stage.fab("restart", expect=3)
 
         assert "(freeze: quarter end)" in refused.stderr
+        assert "hint: it is a freeze: `fab stage lock.release` ends it" in refused.stderr
+        assert "--wait" not in refused.stderr
         assert "nothing was changed on any host" in refused.stderr
         assert locks(stage) == {"web1": "frozen", "web2": "frozen"}
     finally:

@@ -127,9 +127,14 @@ def test_a_deploy_and_a_reload_of_the_firewall_leave_maintenance_on(stage: Stage
 
     stage.write(deploy={**stage.settings["deploy"], "strategy": strategy})
     try:
-        stage.fab("deploy")
+        done = stage.fab("deploy")
+        again = stage.fab("deploy")
     finally:
         stage.write()
+    for said in (done, again):
+        endings = [line for line in said.stderr.splitlines() if ": runs " in line]
+        assert [line.split(":")[0] for line in endings] == list(APP_HOSTS)
+        assert all(line.endswith("maintenance is on: port 80 answers 503 until `maintenance.off`") for line in endings)
     stage.lab.ssh("web1", "sudo systemctl reload-or-restart nftables")
 
     for host in APP_HOSTS:

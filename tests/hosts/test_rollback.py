@@ -125,5 +125,26 @@ def test_rollback_with_nothing_before_it_says_so_and_changes_nothing(stage: Stag
     serve(stage, versions[2])
 
 
+def test_where_only_releases_are_left_that_were_rolled_back_from_they_are_listed_to_choose_from(
+    stage: Stage, versions: list[str]
+) -> None:
+    for _ in range(10):
+        done = stage.fab("rollback", expect=None)
+        if done.returncode:
+            break
+
+    assert done.returncode == 3
+    assert "there is no release to go back to: the others were rolled back from" in done.stderr
+    assert "--skip" not in done.stderr
+    live = stage.status()["web1"]["release"]
+    withdrawn = [row for row in stage.releases("web1") if row["state"] == "withdrawn"]
+    assert versions[2] in [row["version"] for row in withdrawn]
+    for row in withdrawn:
+        assert f"web1: {row['release']} {row['version']} ({row['commit']}), rolled back from" in done.stderr
+    assert live not in done.stderr
+    stage.fab("rollback", "--to", versions[2])
+    serve(stage, versions[2])
+
+
 def test_a_host_to_skip_must_be_one(stage: Stage) -> None:
     assert "there is no app host web9" in stage.fab("rollback", "--skip", "web9", expect=2).stderr

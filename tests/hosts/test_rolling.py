@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,7 +21,7 @@ def sick(stage: Stage, host: str) -> Iterator[None]:
         f"sudo mkdir -p {place} && printf '[Service]\\nEnvironment=HELLO_FAULT=unhealthy\\n' "
         f"| sudo tee {place}/sick.conf >/dev/null && sudo systemctl daemon-reload",
     )
-    stage.write(deploy=BLUE_GREEN, health={"deadline": 3, "timeout": 2})
+    stage.write(deploy=BLUE_GREEN, health={"deadline": 8, "timeout": 4})
     try:
         yield
     finally:
@@ -94,6 +95,9 @@ def test_a_whole_batch_changes_at_once(stage: Stage) -> None:
 
     lines = [line for line in done.stderr.splitlines() if line.endswith((": start", ": reconcile"))]
     assert sorted(lines[:2]) == ["web1: start", "web2: start"]
+    ending = re.search(r"^web1: restarted \S+ .*, slot ([ab]) to ([ab])$", done.stderr, re.MULTILINE)
+    assert ending is not None
+    assert ending[1] != ending[2] == stage.status()["web1"]["slot"]
 
 
 def test_a_host_that_does_not_answer_is_refused_or_left_out_by_name_or_by_itself(stage: Stage) -> None:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Refused
 from warpbeam.inventory import Host, Inventory
-from warpbeam.provisioning.difference import Found, FoundPath, FoundUser, difference
+from warpbeam.provisioning.cookie import COOKIE_LENGTH, agreed_cookie, mint_cookie
+from warpbeam.provisioning.difference import Found, FoundPath, FoundUser, difference, outdated
 from warpbeam.provisioning.footprint import DOOR_VERSION, SUDO_VERBS, Footprint, footprint, systemd_quoted
-from warpbeam.provisioning.provision import COOKIE_LENGTH, agreed_cookie, mint_cookie, read_deploy_keys
+from warpbeam.provisioning.keys import described, read_deploy_keys
 
 APP = Host(name="web1", roles=("app",))
 BUILD = Host(name="build1", roles=("build",))
@@ -64,13 +65,93 @@ def test_a_host_that_is_as_it_should_be_differs_in_nothing_and_an_empty_one_in_a
 def test_one_thing_that_was_changed_by_hand_is_all_that_differs(change: dict[str, str]) -> None:
     wanted = want()
     found = as_found(wanted)
-    file = wanted.files[-1]
+    file = wanted.files[0]
     changed = msgspec.structs.replace(found.paths[file.path], **change)
 
     left = difference(wanted, msgspec.structs.replace(found, paths={**found.paths, file.path: changed}), "web1")
 
     assert left.files == (file,)
-    assert left.sentences() == [f"file {file.path} {file.mode} {file.owner}:{file.group}"]
+    (said,) = left.sentences()
+    assert said.startswith(f"file {file.path} {file.mode} {file.owner}:{file.group} (it")
+
+
+def test_what_was_changed_by_hand_is_told_apart_from_what_the_inventory_changed() -> None:
+    wanted = want()
+    found = as_found(wanted)
+    file = wanted.files[0]
+
+    def reason(written: str) -> str:
+        there = msgspec.structs.replace(found.paths[file.path], sha256="1" * 64, written=written)
+        left = difference(wanted, msgspec.structs.replace(found, paths={**found.paths, file.path: there}), "web1")
+        return left.reasons[file.path]
+
+    assert reason("1" * 64) == "its text differs"
+    assert reason("2" * 64) == "it was changed by hand"
+
+
+def test_the_app_must_be_restarted_for_what_it_reads_at_its_start_and_only_while_it_runs() -> None:
+    wanted = want()
+    found = msgspec.structs.replace(as_found(wanted), started=1000)
+    variables = "/etc/acme/hello/app.env"
+
+    def after(path: str, started: int = 1000, **change: object) -> tuple[str, ...]:
+        there = msgspec.structs.replace(found.paths[path], **change)
+        facts = msgspec.structs.replace(found, paths={**found.paths, path: there}, started=started)
+        return outdated(wanted, facts)
+
+    assert after(variables) == ()
+    assert after(variables, sha256="other") == (variables,)
+    assert after(variables, mode="644") == ()
+    # Changed by a setup that did not restart it.
+    assert after(variables, changed=1001) == (variables,)
+    assert after(variables, started=0, sha256="other") == ()
+    assert after("/usr/lib/warpbeam/hello/door", sha256="other") == ()
+
+
+# Public keys that ssh-keygen made, with their fingerprints as `ssh-keygen -l` shows them.
+ME = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"
+
+
+def test_keys_come_and_go_by_fingerprint_and_comment() -> None:
+    wanted = footprint(INVENTORY, APP, {}, "C", (ME,))
+    found = as_found(wanted)
+    text = f'# by hand\n{ME}\n\nfrom="10.0.0.1" ssh-rsa AAAA/not/a/key+ him\nnonsense\n'
+    there = msgspec.structs.replace(found.paths[wanted.keys], sha256="other", text=text)
+    other = FoundPath("regular file", "600", "deploy", "deploy", "other")
+
+    left = difference(
+        wanted, msgspec.structs.replace(found, paths={**found.paths, wanted.keys: there, f"{wanted.keys}2": other}), ""
+    )
+
+    assert left.keys_added == ()
+    assert len(left.keys_removed) == 2
+    assert left.absent == ("/home/deploy/.ssh/authorized_keys2",)
+    said = "\n".join(left.sentences())
+    assert "file /home/deploy/.ssh/authorized_keys2 removed" in said
+    assert "deploy key removed: a line that is no key" in said
+    assert re.search(r"deploy key removed: .*him", said)
+    # Nothing is said about keys: nothing is done about them.
+    assert footprint(INVENTORY, APP, {}, "C", None).keys == ""
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+def test_a_fingerprint_is_the_one_that_ssh_shows(tmp_path: Path) -> None:
+    file = tmp_path / "key.pub"
+    file.write_text(f"{ME}\n")
+
+    shown = subprocess.run(["ssh-keygen", "-l", "-f", file], capture_output=True, text=True, check=True).stdout
+
+    _, fingerprint, comment, _ = shown.split()
+    assert described(ME) == f"{fingerprint} {comment}"
+
+
+def test_packages_that_are_lacking_are_planned_and_refused_where_nothing_can_install_them() -> None:
+    wanted = want(inventory=msgspec.structs.replace(INVENTORY, packages=("libvips42", "curl")))
+    found = msgspec.structs.replace(as_found(wanted), lacking=("libvips42",), installer="apt")
+
+    assert difference(wanted, found, "web1").sentences() == ["package libvips42 installed"]
+    with pytest.raises(Refused, match="neither apt nor dnf: libvips42"):
+        difference(wanted, msgspec.structs.replace(found, installer=""), "web1")
 
 
 def test_setup_does_not_take_over_what_is_not_its_own() -> None:
@@ -171,7 +252,7 @@ def test_deploy_keys_are_read_and_a_private_key_is_refused(tmp_path: Path) -> No
     public.write_text("# mine\nssh-ed25519 AAAA me\n\nssh-ed25519 AAAA me\n")
     private.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
 
-    def keys(*entries: str) -> tuple[str, ...]:
+    def keys(*entries: str) -> tuple[str, ...] | None:
         return read_deploy_keys(msgspec.structs.replace(INVENTORY, deploy_keys=entries))
 
     assert keys(str(public), "ssh-rsa BBBB you") == ("ssh-ed25519 AAAA me", "ssh-rsa BBBB you")

@@ -177,7 +177,7 @@ def test_the_smallest_inventory_has_every_default(here: Path) -> None:
     assert inventory.root == PurePosixPath("/opt/acme/hello")
     assert (inventory.port("a"), inventory.port("b")) == (4001, 4002)
     assert (inventory.dist_port("a"), inventory.dist_port("b")) == (9001, 9002)
-    assert (inventory.unit("a"), inventory.node("b")) == ("hello@a.service", "hello-b@127.0.0.1")
+    assert inventory.unit("a") == "hello@a.service"
     assert inventory.build_host is None
 
 
@@ -398,7 +398,7 @@ def test_what_the_example_calls_a_default_is_one() -> None:
     text = EXAMPLE.read_text()
     inventory = read_inventory(EXAMPLE)
     stated = [*stated_defaults(text)]
-    assert len(stated) == 22
+    assert len(stated) == 23
     for section, name in stated:
         part = getattr(inventory, section)
         assert getattr(part, name) == default_of(type(part), name), f"{section}.{name}"
@@ -407,7 +407,7 @@ def test_what_the_example_calls_a_default_is_one() -> None:
 def test_every_key_with_a_default_states_it() -> None:
     inventory = read_inventory(EXAMPLE)
     stated = {*stated_defaults(EXAMPLE.read_text())}
-    for section in ("users", "ssh", "http", "health", "deploy", "build"):
+    for section in ("users", "ssh", "http", "health", "deploy", "build", "vm"):
         part = type(getattr(inventory, section))
         for field in msgspec.structs.fields(part):
             shown = field.default not in (None, (), msgspec.NODEFAULT)

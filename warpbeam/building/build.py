@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -90,6 +91,7 @@ def build(
     with_tests: bool = False,
     before: Callable[[], None] | None = None,
     carry: Callable[[Path, str, list[str]], None] | None = None,
+    hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
 ) -> Artifact:
     """The artifact of `source`: from the store, or built on the host of `shell` and brought home.
 
@@ -97,6 +99,7 @@ def build(
         with_tests: run `mix test` before; builds even when the store has the artifact, so that they do run.
         before: called when nothing kept will do, before anything is built.
         carry: brings a dirty working tree to a directory of the build host, leaving out what the list names.
+        hooked: what is entered around the building itself; it is not where the artifact is kept already.
 
     Raises:
         Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
@@ -117,6 +120,28 @@ def build(
         return artifact
     if before is not None:
         before()
+    with hooked({"COMMIT": source.commit}) as about:
+        artifact = _make(shell, inventory, source, store, tell, toolchain, key, with_tests=with_tests, carry=carry)
+        about["VERSION"] = artifact.manifest.version
+    tell(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
+    return artifact
+
+
+def _make(
+    shell: Shell,
+    inventory: Inventory,
+    source: Source,
+    store: Store,
+    tell: Tell,
+    toolchain: Toolchain,
+    key: str,
+    *,
+    with_tests: bool,
+    carry: Callable[[Path, str, list[str]], None] | None,
+) -> Artifact:
+    """Build it on the host of `shell`, and bring it home."""
+    plan = inventory.build
+    elixir, erlang = asked_tools(source)
     if source.dirty:
         if carry is None:
             raise Misuse("a dirty tree cannot be built here", "commit it")
@@ -158,9 +183,7 @@ def build(
         size=built.size,
         files=built.files,
     )
-    artifact = _bring_home(shell, built, manifest, store, key, tell)
-    tell(Settled(shell.name, f"built {inventory.app} {artifact.label}, {manifest.size / 1e6:.1f} MB"))
-    return artifact
+    return _bring_home(shell, built, manifest, store, key, tell)
 
 
 def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, tell: Tell) -> Artifact:

@@ -23,6 +23,7 @@ from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.facts import Release
 from warpbeam.fleet import Fleet
+from warpbeam.hook import around
 
 
 def store_of(fleet: Fleet, project: Path) -> Store:
@@ -79,6 +80,7 @@ def build_on_host(
         with_tests=with_tests,
         before=before,
         carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
+        hooked=lambda about: around(fleet, "build", [host], tell, {host.name: about}),
     )
 
 
@@ -175,7 +177,10 @@ def deploy(
         tell_plan(plan, tell)
         roll_out(fleet, plan, policy, lease, uploader, tell)
     if plan.idle:
-        tell(Settled("", f"{plan.label} is live on every host already; --force puts it live again"))
+        asked = [step.host.name for step in plan.hosts]
+        every = [host.name for host in fleet.inventory.all_hosts.values() if "app" in host.roles]
+        where = "every host" if set(asked) == set(every) else ", ".join(asked)
+        tell(Settled("", f"{plan.label} is live on {where} already; --force puts it live again"))
     return plan
 
 

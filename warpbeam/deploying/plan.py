@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 
@@ -38,7 +39,7 @@ class HostPlan(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """A rollout: `why` is a word for the history; `migrate_on` is the host of the migrations, or None."""
 
-    why: str
+    why: Literal["deploy", "rollback", "restart"]
     label: str
     hosts: tuple[HostPlan, ...]
     migrate_on: Host | None = None
@@ -48,6 +49,19 @@ class Plan(msgspec.Struct, frozen=True):
     def idle(self) -> bool:
         """True when every host has it live already."""
         return not any(step.activate for step in self.hosts)
+
+    @property
+    def for_hooks(self) -> dict[str, dict[str, str]]:
+        """What hooks are told of each host."""
+        return {
+            step.host.name: {
+                "RELEASE": step.release,
+                "VERSION": step.about.version,
+                "COMMIT": step.about.commit,
+                "PREVIOUS": step.before_release,
+            }
+            for step in self.hosts
+        }
 
 
 def plan_deploy(
@@ -211,8 +225,7 @@ def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
 
 
 def tell_plan(plan: Plan, tell: Tell) -> None:
-    """One line a host: from what to what."""
+    """One line for each host that will change: from what to what."""
     for step in plan.hosts:
-        where = f"to {step.release} {step.label}"
-        text = f"{plan.why}: {step.before} {where}" if step.activate else f"stays on {step.release} {step.label}"
-        tell(Note(step.host.name, text))
+        if step.activate:
+            tell(Note(step.host.name, f"{plan.why}: {step.before} to {step.release} {step.label}"))

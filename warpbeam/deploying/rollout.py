@@ -19,6 +19,7 @@ from warpbeam.deploying.upload import Uploader
 from warpbeam.error import Failed, Lost, Problem
 from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet
+from warpbeam.hook import around
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning.footprint import door
@@ -96,9 +97,17 @@ def roll_out(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
     """Perform `plan` under `lease`: upload everywhere, migrate once, activate batch by batch, finish everywhere.
 
     Raises:
-        Failed: a host failed; its message says what each host runs now.
+        Failed: a host failed, or a hook; its message says what each host runs now.
         Lost: a host stopped answering in the middle of its activation.
     """
+    if plan.idle:
+        _perform(fleet, plan, policy, lease, uploader, tell)
+        return
+    with around(fleet, plan.why, [step.host for step in plan.hosts], tell, plan.for_hooks):
+        _perform(fleet, plan, policy, lease, uploader, tell)
+
+
+def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: Uploader | None, tell: Tell) -> None:
     scribe = Scribe(plan, lease, datetime.now(UTC))
     steps = {step.host.name: step for step in plan.hosts}
     lacking = [step.host for step in plan.hosts if step.upload]
@@ -135,15 +144,18 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
     """Activate batch by batch, until a host fails."""
     rolled = Rolled()
     steps = {step.host.name: step for step in plan.hosts}
+    changed: set[str] = set()
 
-    def one(host: Host) -> Activated:
+    def one(host: Host) -> None:
         step = steps[host.name]
-        opening = scribe.opening(step)
-        rolled.jobs[host.name] = opening.job
-        result = activate(fleet, host, step.release, scribe.lease, opening, tell, withdraw=plan.withdraw)
-        del rolled.jobs[host.name]
-        _tell_activated(fleet, steps[host.name], result, tell)
-        return result
+        with around(fleet, "activate", [host], tell, plan.for_hooks):
+            opening = scribe.opening(step)
+            rolled.jobs[host.name] = opening.job
+            result = activate(fleet, host, step.release, scribe.lease, opening, tell, withdraw=plan.withdraw)
+            # Whatever a hook after it says, this host has changed.
+            changed.add(host.name)
+            del rolled.jobs[host.name]
+            _tell_activated(fleet, step, result, tell)
 
     todo = [step.host for step in plan.hosts if step.activate]
     for index, batch in enumerate(batches(todo, policy.batch)):
@@ -154,13 +166,13 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
         try:
             results = fleet.everywhere(batch, one)
         except KeyboardInterrupt:
-            tell(Note("", "stopping; Ctrl-C again leaves that to the hosts"))
+            tell(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
             fleet.everywhere(batch, lambda host: halt(fleet, host, tell))
             raise
         for name, result in results.items():
             if isinstance(result, Problem):
                 rolled.failed[name] = result
-            else:
+            if name in changed:
                 rolled.done.append(name)
         if rolled.failed:
             break
@@ -258,7 +270,8 @@ def _migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], scribe: Sc
         inventory.deploy.migrate,
     )
     try:
-        fleet.run(host, phase, tell)
+        with around(fleet, "migrate", [host], tell, plan.for_hooks):
+            fleet.run(host, phase, tell)
     except Problem as problem:
         note(fleet, scribe, steps[host.name], "failed", problem.message, tell)
         raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 
 import msgspec
 
 from warpbeam.error import Refused
 from warpbeam.provisioning.footprint import Directory, File, Footprint, User
+from warpbeam.provisioning.keys import described, listed
 
 
 class FoundUser(msgspec.Struct, frozen=True):
@@ -20,79 +21,166 @@ class FoundUser(msgspec.Struct, frozen=True):
 
 
 class FoundPath(msgspec.Struct, frozen=True):
-    """What lies at a path."""
+    """What lies at a path.
+
+    `written` is the sha256 of what setup wrote there last, where that is known; `changed` is when the content was
+    changed, in seconds since the epoch; `text` is there only where it was asked for, and differs.
+    """
 
     kind: str
     mode: str
     owner: str
     group: str
     sha256: str
+    written: str = ""
+    changed: int = 0
+    text: str | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A host's facts."""
+    """A host's facts.
+
+    `lacking` are OS packages that are not installed, `installer` is what could install them; `started` is since when
+    the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user.
+    """
 
     missing: tuple[str, ...]
     users: dict[str, FoundUser]
     paths: dict[str, FoundPath]
     enabled: tuple[str, ...]
     cookie: str
+    lacking: tuple[str, ...] = ()
+    installer: str = ""
+    started: int = 0
+    door: str = ""
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What setup would change on one host."""
+    """What setup would change on one host; `reasons` say, for each path, what is wrong with what is there."""
 
+    packages: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
     directories: tuple[Directory, ...] = ()
     files: tuple[File, ...] = ()
+    absent: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    keys_added: tuple[str, ...] = ()
+    keys_removed: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.users or self.directories or self.files or self.units)
+        return bool(self.packages or self.users or self.directories or self.files or self.absent or self.units)
 
     def sentences(self) -> list[str]:
         """One line a change, for people."""
         return [
-            *(f"user {user.name}" for user in self.users),
-            *(f"directory {item.path} {item.mode} {item.owner}:{item.group}" for item in self.directories),
-            *(f"file {file.path} {file.mode} {file.owner}:{file.group}" for file in self.files),
+            *(f"package {name} installed" for name in self.packages),
+            *(f"user {user.name} made" for user in self.users),
+            *(f"directory {item.path} {self._made(item)}" for item in self.directories),
+            *(f"file {file.path} {self._made(file)}" for file in self.files),
+            *(f"file {path} removed" for path in self.absent),
+            *(f"deploy key added: {described(line)}" for line in self.keys_added),
+            *(f"deploy key removed: {described(line)}" for line in self.keys_removed),
             *(f"unit {unit} enabled" for unit in self.units),
         ]
+
+    def _made(self, item: Directory | File) -> str:
+        return f"{item.mode} {item.owner}:{item.group} ({self.reasons[item.path]})"
 
 
 def difference(want: Footprint, found: Found, name: str) -> Difference:
     """What must change on host `name` so that it has `want`. Pure.
 
     Raises:
-        Refused: something is there that setup must not change by itself (a user of another kind, a link).
+        Refused: something is there that setup must not change by itself (a user of another kind, a link), or packages
+            are lacking that nothing there can install.
     """
-    for user in want.users:
-        known = found.users.get(user.name)
-        if known is not None and not user.login and not known.shell.endswith(("/nologin", "/false")):
-            raise Refused(
-                f"{name}: the app user {user.name} exists and may log in (shell {known.shell})",
-                "choose another `users.app`, or give it the shell /usr/sbin/nologin",
-            )
+    _refuse_users(want, found, name)
     for directory in want.directories:
         there = found.paths.get(directory.path)
         if there is not None and there.kind != "directory":
             raise Refused(f"{name}: {directory.path} is a {there.kind}; expected a directory", "move it out of the way")
+    lacking = tuple(package for package in want.packages if package in found.lacking)
+    if lacking and not found.installer:
+        raise Refused(
+            f"{name}: packages are lacking, and there is neither apt nor dnf: {', '.join(lacking)}",
+            "install them by hand, or take them out of `packages`",
+        )
+    items: tuple[Directory | File, ...] = (*want.directories, *want.files)
+    reasons = {item.path: _wrong(item, found.paths.get(item.path)) for item in items}
     return Difference(
+        packages=lacking,
         users=tuple(user for user in want.users if user.name not in found.users),
-        directories=tuple(item for item in want.directories if not _same_directory(item, found.paths.get(item.path))),
-        files=tuple(file for file in want.files if not _same_file(file, found.paths.get(file.path))),
+        directories=tuple(item for item in want.directories if reasons[item.path]),
+        files=tuple(file for file in want.files if reasons[file.path]),
+        absent=tuple(path for path in want.absent if path in found.paths),
         units=tuple(unit for unit in want.units if unit not in found.enabled),
+        reasons={path: reason for path, reason in reasons.items() if reason},
+        **_keys(want, found),
     )
 
 
-def _same_directory(want: Directory, found: FoundPath | None) -> bool:
-    return found is not None and (found.mode, found.owner, found.group) == (want.mode, want.owner, want.group)
+def _refuse_users(want: Footprint, found: Found, name: str) -> None:
+    for user in want.users:
+        known = found.users.get(user.name)
+        if known is None:
+            continue
+        if not user.login and not known.shell.endswith(("/nologin", "/false")):
+            raise Refused(
+                f"{name}: the app user {user.name} exists and may log in (shell {known.shell})",
+                "choose another `users.app`, or give it the shell /usr/sbin/nologin",
+            )
+        if known.uid == "0":
+            raise Refused(f"{name}: {user.name} is another name of root", "choose a user that is not")
+        if user.login and known.home != user.home:
+            raise Refused(
+                f"{name}: the user {user.name} exists and lives in {known.home}; expected {user.home}",
+                "choose another `users.deploy`: setup makes it",
+            )
 
 
-def _same_file(want: File, found: FoundPath | None) -> bool:
-    return (
-        found is not None
-        and found.kind.startswith("regular")
-        and (found.mode, found.owner, found.group) == (want.mode, want.owner, want.group)
-        and found.sha256 == hashlib.sha256(want.content.encode()).hexdigest()
-    )
+def _keys(want: Footprint, found: Found) -> dict[str, tuple[str, ...]]:
+    """Which lines of authorized_keys come and go."""
+    file = next((file for file in want.files if file.path == want.keys), None)
+    if file is None:
+        return {}
+    wanted = listed(file.content)
+    there = found.paths.get(file.path)
+    if there is None or there.sha256 == file.sha256:
+        return {"keys_added": wanted if there is None else ()}
+    old = listed(there.text or "")
+    return {
+        "keys_added": tuple(line for line in wanted if line not in old),
+        "keys_removed": tuple(line for line in dict.fromkeys(old) if line not in wanted),
+    }
+
+
+def _wrong(want: Directory | File, found: FoundPath | None) -> str:
+    """What is wrong with what lies at a path, in words; empty where nothing is."""
+    if found is None:
+        return "it is not there"
+    reasons = []
+    if isinstance(want, File):
+        if not found.kind.startswith("regular"):
+            return f"it is a {found.kind}"
+        if found.sha256 != want.sha256:
+            by_hand = found.written and found.sha256 != found.written
+            reasons.append("it was changed by hand" if by_hand else "its text differs")
+    if (found.mode, found.owner, found.group) != (want.mode, want.owner, want.group):
+        reasons.append(f"it is {found.mode} {found.owner}:{found.group}")
+    return ", ".join(reasons)
+
+
+def outdated(want: Footprint, found: Found) -> tuple[str, ...]:
+    """Which files the live instance was started before, and so must be restarted for; none where none runs. Pure.
+
+    A file whose content is about to be changed counts; one whose mode alone is not.
+    """
+    if not found.started:
+        return ()
+
+    def newer(file: File) -> bool:
+        there = found.paths.get(file.path)
+        return there is None or there.sha256 != file.sha256 or there.changed > found.started
+
+    return tuple(file.path for file in want.files if "restart" in file.needs.split() and newer(file))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +12,7 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warpbeam.inventory import SLOTS, Host, Inventory, Slot
+from warpbeam.provisioning import unit
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
@@ -65,7 +68,10 @@ class Directory(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file and its whole content. `secret`: its content must not be shown."""
+    """A file and its whole content. `secret`: its content must not be shown.
+
+    Of an environment file, `clear` names the variables whose values may be shown.
+    """
 
     path: str
     content: str
@@ -73,17 +79,30 @@ class File(msgspec.Struct, frozen=True):
     owner: str = "root"
     group: str = "root"
     secret: bool = False
+    clear: tuple[str, ...] | None = None
     # What must happen when it changes: nothing, systemd reads its units again, or the app is restarted (by a person).
     needs: str = ""
 
+    @property
+    def sha256(self) -> str:
+        """Of its content, in hexadecimal."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
 
 class Footprint(msgspec.Struct, frozen=True):
-    """What one host should have. `units` are enabled."""
+    """What one host should have. `units` are enabled; `absent` are files that must not be there.
+
+    `keys` is which of the files says who may log in as the deploy user, and `ledger` where setup notes what it wrote.
+    """
 
     users: tuple[User, ...]
     directories: tuple[Directory, ...]
     files: tuple[File, ...]
     units: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    keys: str = ""
+    ledger: str = ""
 
 
 def etc(inventory: Inventory) -> str:
@@ -106,9 +125,12 @@ def footprint(
     host: Host,
     secrets: dict[str, str],
     cookie: str,
-    deploy_keys: tuple[str, ...],
+    deploy_keys: tuple[str, ...] | None,
 ) -> Footprint:
-    """What `host` should have, by its roles."""
+    """What `host` should have, by its roles.
+
+    Where `deploy_keys` is None, who may log in as the deploy user is left as it is.
+    """
     users = inventory.users
     home = f"/home/{users.deploy}"
     root = str(inventory.root)
@@ -121,8 +143,8 @@ def footprint(
     if is_app:
         people.append(User(inventory.app_user, f"/var/lib/{inventory.app}", login=False))
         people.append(User(PAGE_USER, "/nonexistent", login=False))
-        files += _app_files(inventory, secrets, cookie)
-        units.append(f"{inventory.app}.service")
+        files += _app_files(inventory, host, secrets, cookie)
+        units += [f"{inventory.app}.service", f"{inventory.app}-firewall.service"]
         directories += [
             Directory(f"/etc/{inventory.org}", "755", "root", "root"),
             Directory(etc(inventory), "700", "root", "root"),
@@ -139,42 +161,60 @@ def footprint(
         ]
     if "build" in host.roles:
         directories.append(Directory(f"{root}/build", "2700", users.deploy, group))
-    if deploy_keys:
+    keys = ""
+    if deploy_keys is not None:
+        keys = f"{home}/.ssh/authorized_keys"
         directories.append(Directory(f"{home}/.ssh", "700", users.deploy, users.deploy))
-        keys = "".join(f"{key}\n" for key in deploy_keys)
-        files.append(
-            File(f"{home}/.ssh/authorized_keys", keys, "600", users.deploy, users.deploy),
-        )
-    return Footprint(tuple(people), tuple(directories), tuple(files), tuple(units))
+        text = render("authorized_keys.j2", inventory, keys=deploy_keys)
+        files.append(File(keys, text, "600", users.deploy, users.deploy))
+    return Footprint(
+        users=tuple(people),
+        directories=tuple(directories),
+        files=tuple(files),
+        units=tuple(units),
+        packages=inventory.packages if is_app else (),
+        # sshd reads it too, by default (sshd_config(5), AuthorizedKeysFile).
+        absent=(f"{keys}2",) if keys else (),
+        keys=keys,
+        ledger=f"{etc(inventory)}/.written" if is_app else "",
+    )
 
 
-def _app_files(inventory: Inventory, secrets: dict[str, str], cookie: str) -> list[File]:
+def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie: str) -> list[File]:
     where, app = etc(inventory), inventory.app
-    plain = [(name, systemd_quoted(value)) for name, value in _own_variables(inventory).items()]
+    own = _own_variables(inventory)
+    plain = [(name, systemd_quoted(value)) for name, value in own.items()]
     hidden = [(name, systemd_quoted(value)) for name, value in secrets.items()]
-    service = render("service.j2", inventory)
-    properties = [line for line in service.splitlines() if line and not line.startswith("#")]
+    service = unit.overridden(render("service.j2", inventory), inventory.service)
+    dumps = f"/usr/lib/warpbeam/{app}/dumps"
 
-    def setting(name: str, title: str, variables: list[tuple[str, str]], *, secret: bool = False) -> File:
+    def setting(name: str, title: str, variables: list[tuple[str, str]], clear: tuple[str, ...] = ()) -> File:
         text = render("variables.env.j2", inventory, title=title, variables=variables)
-        return File(f"{where}/{name}", text, "600", secret=secret, needs="restart")
+        return File(f"{where}/{name}", text, "600", secret=not clear, clear=clear, needs="restart")
 
     responder = f"/usr/lib/warpbeam/{app}/maintenance"
     files = [
         # First: a host whose setup ended half way belongs to whoever began it.
         File(environment_file(inventory), f"{inventory.name}\n"),
-        setting("app.env", f"Variables of {app}.", plain),
-        setting("secrets.env", f"Secrets of {app}.", hidden, secret=True),
-        setting("cookie.env", f"The cookie of {app}'s nodes.", [("RELEASE_COOKIE", cookie)], secret=True),
+        setting("app.env", f"Variables of {app}.", plain, clear=tuple(own)),
+        setting("secrets.env", f"Secrets of {app}.", hidden),
+        setting("cookie.env", f"The cookie of {app}'s nodes.", [("RELEASE_COOKIE", cookie)]),
         File(f"{where}/eval.env", render("eval.env.j2", inventory), "600"),
-        File(door(inventory), render("door.j2", inventory, service_properties=properties), "755"),
+        File(door(inventory), render("door.j2", inventory, service_properties=unit.properties(service)), "755"),
+        File(dumps, render("dumps.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
+        File(f"{where}/nodes.nft", render("nodes.nft.j2", inventory, peers=unit.peers(inventory)), "600", needs="nft"),
         File(f"/etc/sudoers.d/warpbeam-{app}", render("sudoers.j2", inventory), "440", needs="visudo"),
         File(
             f"/lib/systemd/system/{app}@.service",
-            render("slot.service.j2", inventory, service=service),
-            needs="daemon-reload restart",
+            render("slot.service.j2", inventory, service=service, dumps=dumps),
+            needs="verify daemon-reload restart",
         ),
-        File(f"/lib/systemd/system/{app}.service", render("app.service.j2", inventory), needs="daemon-reload"),
+        File(f"/lib/systemd/system/{app}.service", render("app.service.j2", inventory), needs="verify daemon-reload"),
+        File(
+            f"/lib/systemd/system/{app}-firewall.service",
+            render("firewall.service.j2", inventory),
+            needs="verify daemon-reload",
+        ),
         File(
             f"/lib/systemd/system/{app}-activate.service",
             render("activate.service.j2", inventory),
@@ -185,7 +225,7 @@ def _app_files(inventory: Inventory, secrets: dict[str, str], cookie: str) -> li
         files.append(
             File(
                 f"{where}/slot-{slot}.env",
-                render("slot.env.j2", inventory, slot=slot),
+                render("slot.env.j2", inventory, slot=slot, **_vm(inventory, host, slot)),
                 "600",
                 needs="restart",
             )
@@ -205,6 +245,17 @@ def _app_files(inventory: Inventory, secrets: dict[str, str], cookie: str) -> li
     return files
 
 
+def _vm(inventory: Inventory, host: Host, slot: Slot) -> dict[str, object]:
+    vm = inventory.vm
+    return {
+        "node": unit.node(inventory, host, slot),
+        "interface": unit.interface(inventory, host),
+        "vm_flags": unit.vm_flags(inventory),
+        "fullsweep_after": vm.fullsweep_after,
+        "dump_bytes": vm.crash_dump << 20,
+    }
+
+
 def _own_variables(inventory: Inventory) -> dict[str, str]:
     return {"LANG": "C.UTF-8", "MIX_ENV": inventory.build.mix_env, **inventory.env}
 
@@ -221,6 +272,12 @@ def _redirect_file(inventory: Inventory, where: Slot | Literal["maintenance"]) -
         what, to = f"slot {where}", inventory.port(where)
     text = render("redirect.nft.j2", inventory, what=what, to=to)
     return File(f"{etc(inventory)}/redirect-{where}.nft", text, "600", needs="nft")
+
+
+def secrets_text(inventory: Inventory, secrets: dict[str, str]) -> str:
+    """The file of the app's secrets, as setup writes it too."""
+    variables = [(name, systemd_quoted(value)) for name, value in secrets.items()]
+    return render("variables.env.j2", inventory, title=f"Secrets of {inventory.app}.", variables=variables)
 
 
 def systemd_quoted(value: str) -> str:
@@ -272,7 +329,8 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
             port={slot: inventory.port(slot) for slot in SLOTS},
             dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
             # The VM's own drain, and five seconds for it to notice.
-            stop_seconds=int(inventory.deploy.drain) + 5,
+            stop_seconds=math.ceil(inventory.deploy.drain) + 5,
+            drain_seconds=f"{inventory.deploy.drain:g}",
             **more,
         )
     )

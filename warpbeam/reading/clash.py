@@ -32,6 +32,8 @@ def clashes(inventory: Inventory) -> Iterator[Clash]:
     yield from _ports(inventory)
     yield from _health(inventory)
     yield from _variables(inventory)
+    yield from _service(inventory)
+    yield from _vm(inventory)
 
 
 def _clash(message: str, hint: str, *keys: Key) -> Clash:
@@ -163,3 +165,46 @@ def _variables(inventory: Inventory) -> Iterator[Clash]:
     if "MIX_ENV" in inventory.build.env:
         message = "expected a variable of the build's own, found what build.mix_env says"
         yield _clash(message, "set build.mix_env instead", ("build", "env", "MIX_ENV"))
+
+
+def _service(inventory: Inventory) -> Iterator[Clash]:
+    for name in inventory.service:
+        if owner := reserved.directive_owner(name):
+            message = f"expected a directive that may be overridden, found one that may not: {owner}"
+            yield _clash(message, "remove it", ("service", name))
+
+
+def _vm(inventory: Inventory) -> Iterator[Clash]:
+    vm = inventory.vm
+    flags = (vm.ports, vm.async_threads, vm.kernel_poll, vm.fullsweep_after)
+    if any(flag is not None for flag in flags):
+        for name in ("ERL_FLAGS", "ERL_ZFLAGS", "ERL_FULLSWEEP_AFTER"):
+            if name in inventory.env or name in inventory.secrets:
+                message = f"expected the VM's settings in one place, found {name} and `vm`"
+                yield _clash(message, "say all of it under `vm`, or in the variable", ("env", name), ("secrets", name))
+    for index, peer in enumerate(vm.peers):
+        if peer not in inventory.all_hosts and not _is_ipv4_network(peer):
+            message = f'expected a host of this inventory, an IPv4 address or a network, found "{peer}"'
+            yield _clash(
+                message, "name hosts as they are named under `hosts`", ("vm", "peers", str(index)), ("vm", "peers")
+            )
+    if vm.peers:
+        for name, host in inventory.all_hosts.items():
+            if (name in vm.peers or "app" in host.roles) and not _is_ipv4_network(host.address or ""):
+                message = (
+                    f'expected an IPv4 address, since nodes are named by it (vm.peers), found "{host.address or name}"'
+                )
+                yield _clash(
+                    message,
+                    "give the host an address that the others reach it at",
+                    ("hosts", name, "address"),
+                    ("hosts", name),
+                )
+
+
+def _is_ipv4_network(text: str) -> bool:
+    try:
+        ipaddress.IPv4Network(text)
+    except ValueError:
+        return False
+    return True

@@ -113,6 +113,34 @@ Expression = Annotated[
         description='an Elixir expression on one line, such as "Hello.Release.migrate()"',
     ),
 ]
+# What Debian (policy, 5.6.1) and RPM call packages; none that apt-get takes for a removal (`name-`), a version or an
+# option.
+PackageName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9+._-]{0,98}[A-Za-z0-9+])?\Z",
+        description="a package's name of letters, digits and + . _ -, not beginning or ending with a sign (but +)",
+    ),
+]
+# A directive of systemd's [Service] section, and a value of it that needs no quotes in a shell.
+DirectiveName = Annotated[
+    str, Meta(pattern=r"^[A-Z][A-Za-z0-9]{1,60}\Z", description="a directive of systemd.exec(5), such as MemoryMax")
+]
+DirectiveValue = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9@~:/.,_+=%\[\]-]?(?: ?[A-Za-z0-9@~:/.,_+=%\[\]-])*\Z",
+        description="text of letters, digits, spaces and @~:/.,_+=%[]-",
+    ),
+]
+# Who may reach Erlang nodes; clashes() tells which hosts' names there are.
+NodePeer = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(?:/[0-9]{1,2})?\Z",
+        description="the name of a host of this inventory, or an IPv4 address or network",
+    ),
+]
 ShellCommand = Annotated[str, Meta(pattern=r"^[^\0]*[^\0\s][^\0]*\Z", description="a command for this machine's shell")]
 
 

@@ -44,7 +44,9 @@ def _placed(inventory: Inventory, file: Path) -> Inventory:
     """`inventory` with what comes from where it was read; a path among the deploy keys is absolute."""
     base = file.absolute().parent
     hosts = {name: msgspec.structs.replace(host, name=name) for name, host in inventory.hosts.items()}
-    keys = tuple(key if is_public_key(key) else str(absolute(key, base)) for key in inventory.deploy_keys)
+    keys = inventory.deploy_keys
+    if keys is not None:
+        keys = tuple(key if is_public_key(key) else str(absolute(key, base)) for key in keys)
     return msgspec.structs.replace(
         inventory, name=file.stem, file=file.absolute(), hosts=hosts, all_hosts=hosts, deploy_keys=keys
     )

@@ -59,3 +59,38 @@ def variable_owner(name: str) -> str:
     # Consoles and migrations drop every RELEASE_ variable of the service, known to Mix or not.
     release = "Warpbeam and the release's start script set RELEASE_ variables, for each slot and release anew"
     return _OWNERS.get(name, release if name.startswith("RELEASE_") else "")
+
+
+# What the users, the root door, the slots and activations stand on: overriding it here would break them unseen.
+_DIRECTIVES = {
+    "User": "users.app says who runs the app",
+    "Group": "users.app says who runs the app",
+    "DynamicUser": "users.app says who runs the app",
+    "WorkingDirectory": "it is the slot, where `status` and the console look for the release",
+    "RootDirectory": "it is the slot, where `status` and the console look for the release",
+    "RootImage": "it is the slot, where `status` and the console look for the release",
+    "Environment": "variables belong under `env`",
+    "EnvironmentFile": "variables belong under `env` and `secrets`",
+    "PassEnvironment": "variables belong under `env` and `secrets`",
+    "UnsetEnvironment": "variables belong under `env` and `secrets`",
+    "RuntimeDirectory": "each slot has its own",
+    "StateDirectory": "it is /var/lib/APP, where crash dumps are",
+    "SyslogIdentifier": "it is the app's name",
+    "StandardInput": "the journal takes what the app prints, and `logs` shows it",
+    "StandardOutput": "the journal takes what the app prints, and `logs` shows it",
+    "StandardError": "the journal takes what the app prints, and `logs` shows it",
+    "TimeoutStopSec": "it is deploy.drain and what the VM needs to end",
+    "TimeoutSec": "TimeoutStopSec is deploy.drain and what the VM needs to end",
+    "KillMode": "activations wait for all processes of an instance to end",
+    "KillSignal": "the VM ends in good order on SIGTERM",
+    "Type": "activations start and watch the main process",
+    "PIDFile": "activations start and watch the main process",
+    "GuessMainPID": "activations start and watch the main process",
+    "Restart": "activations start and watch the main process",
+    "RemainAfterExit": "activations start and watch the main process",
+}
+
+
+def directive_owner(name: str) -> str:
+    """Why the inventory may not override the directive `name`; empty where it may."""
+    return _DIRECTIVES.get(name, "what is run is the release" if name.startswith("Exec") else "")

@@ -14,7 +14,7 @@ room() {
 }
 
 step claim
-[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
 # A host that was set up before that was written down is anybody's.
 belongs=$environment
@@ -26,9 +26,13 @@ fi
 if [[ $take == true ]]; then
   guard
   if held && [[ $held_token != "$token" ]]; then
-    hint='--wait SECONDS waits for it; `fab ENV lock.status` shows it'
-    uptime_seconds
-    [[ $held_boot == "$FROZEN" ]] || hint+="; were its command killed, it would end in $((held_ends - REPLY)) s"
+    # A lease ends by itself; what a person froze does not, so that to wait for it would be in vain.
+    if [[ $held_boot == "$FROZEN" ]]; then
+      hint='it is a freeze: `fab ENV lock.release` ends it once its reason is gone; `fab ENV lock.status` shows it'
+    else
+      uptime_seconds
+      hint="--wait SECONDS waits for it; \`fab ENV lock.status\` shows it; were its command killed, it would end in $((held_ends - REPLY)) s"
+    fi
     refuse "the deploy lock is held by $held_words" "$hint" held
   fi
   if activating; then

@@ -1,9 +1,36 @@
 #!/bin/bash
 # Makes a host what setup's plan says, as root. Every part is idempotent; the plan holds only what differs.
 #
-# Parameters: users (NAME HOME LOGIN, three items each), directories (PATH MODE OWNER GROUP), files (PATH MODE OWNER
-# GROUP NEEDS CONTENT), units to enable.
-: "${users[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}"
+# Parameters: packages, installer (apt or dnf), users (NAME HOME LOGIN, three items each), directories (PATH MODE OWNER GROUP),
+# files (PATH MODE OWNER GROUP NEEDS CONTENT), absent (files to remove), units to enable, overrides (directives of the
+# inventory's own), ledger (where to note what was written), reconcile (the door, where it must).
+: "${users[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
+: "${absent[@]-}" "${overrides[@]-}" "${ledger?}"
+
+# First, because it fails the likeliest, and packages bring users and directories of their own. needrestart must not
+# restart the app in between (needrestart(1)).
+if ((${#packages[@]})); then
+  step packages
+  export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+  log=$(mktemp)
+  trap 'rm -f -- "$log" "$log.status"' EXIT
+  how='the same command goes on from here'
+  case $installer in
+    apt)
+      apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold --no-install-recommends)
+      shown "$log" "${apt[@]}" update || warn 'apt-get update failed; going on with the lists that are here'
+      for package in "${packages[@]}"; do
+        # apt-get takes a name with a dot that it does not know for a pattern, and installs whatever fits.
+        apt-cache pkgnames -- "$package" | grep -Fx -- "$package" >/dev/null || fail "there is no package $package" "$how"
+      done
+      shown "$log" "${apt[@]}" install -- "${packages[@]}" || fail 'apt-get could not install the packages' "$how"
+      ;;
+    dnf)
+      shown "$log" dnf -q -y --setopt=install_weak_deps=False install -- "${packages[@]}" ||
+        fail 'dnf could not install the packages' "$how"
+      ;;
+  esac
+fi
 
 step users
 for ((i = 0; i < ${#users[@]}; i += 3)); do
@@ -46,6 +73,26 @@ for ((i = 0; i < ${#directories[@]}; i += 4)); do
   fi
 done
 
+# verified FILE PATH: what systemd says of FILE, as the unit that it is to be at PATH; fails where it does not understand a
+# directive of the inventory's own. (That its program is not there yet is no complaint.)
+verified() {
+  local directory unit complaints directive
+  unit=${2##*/}
+  unit=${unit/@./@a.}
+  directory=$(mktemp -d)
+  cp -- "$1" "$directory/$unit"
+  complaints=$(systemd-analyze verify --man=no --recursive-errors=no "$directory/$unit" 2>&1 | grep -F -- "$unit:" | grep -Fv 'is not executable') ||
+    complaints=''
+  rm -rf -- "$directory"
+  [[ -n $complaints ]] || return 0
+  printf '%s\n' "$complaints" >&2
+  for directive in $overrides_said; do
+    [[ $complaints != *"$directive"* ]] || return 1
+  done
+}
+export -f verified
+export overrides_said="${overrides[*]-}"
+
 # put PATH MODE NEEDS < CONTENT: write a new file beside PATH, check it, rename it over PATH.
 put() {
   local path=$1 mode=$2 needs=$3 new=$1.warpbeam-new
@@ -55,10 +102,13 @@ put() {
   case $needs in
     visudo) visudo -cqf "$new" ;;
     nft) nft -c -f "$new" ;;
+    verify*) verified "$new" "$path" ;;
   esac || {
     rm -f -- "$new"
     return 1
   }
+  # What only had another mode keeps its time: the app need not be restarted for it.
+  if [[ -f $path && ! -L $path ]] && cmp -s -- "$new" "$path"; then touch --reference="$path" -- "$new"; fi
   sync -- "$new"
   mv -fT -- "$new" "$path"
 }
@@ -73,6 +123,26 @@ for ((i = 0; i < ${#files[@]}; i += 6)); do
     fail "$path could not be written, or its check failed" 'nothing after it was changed; the same command goes on from here'
   [[ $needs != *daemon-reload* ]] || reload=true
 done
+# Removed as whoever owns the directory.
+for path in "${absent[@]}"; do
+  owner=$(stat -c %U -- "${path%/*}")
+  as "$owner" "$owner" rm -f -- "$path"
+done
+
+# note PATHS: what was written there, so that the next setup can tell what was changed by hand since.
+if [[ -n $ledger ]]; then
+  declare -A sums=()
+  if [[ -f $ledger ]]; then
+    while read -r sum path; do
+      if [[ -f $path ]]; then sums[$path]=$sum; fi
+    done <"$ledger"
+  fi
+  for ((i = 0; i < ${#files[@]}; i += 6)); do
+    sum=$(sha256sum -- "${files[i]}")
+    sums[${files[i]}]=${sum%% *}
+  done
+  for path in "${!sums[@]}"; do printf '%s %s\n' "${sums[$path]}" "$path"; done | sort -k 2 | put "$ledger" 600 ''
+fi
 
 step units
 if $reload; then systemctl daemon-reload; fi

@@ -7,7 +7,7 @@
 
 ((EUID == 0)) || refuse 'the firewall needs root here' 'give the admin sudo, or see users.admin in the inventory'
 command -v nft >/dev/null || refuse 'nftables is not installed' 'on Debian: apt-get install nftables'
-[[ -x $door ]] || refuse 'this host is not set up' 'run setup first'
+[[ -x $door ]] || refuse 'this host is not set up' '`fab ENV setup` first'
 
 case $verb in
   apply)

@@ -5,7 +5,7 @@
 # (the same for people), force (also a lease).
 : "${root?}" "${token?}" "${verb?}" "${text?}" "${words?}" "${force?}"
 
-[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 before=null
 case $verb in
   status) if held; then before=$held_text; fi ;;

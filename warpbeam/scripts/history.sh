@@ -4,7 +4,7 @@
 # Parameters: root, app, token, count.
 : "${root?}" "${app?}" "${token?}" "${count?}"
 
-[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 if [[ -e $pending ]]; then
   guard
   # Under somebody's lease an activation may be about to begin. Whoever has that lease writes it out.

@@ -1,8 +1,12 @@
 #!/bin/bash
-# What setup needs to know of a host, read as root. Changes nothing.
+# What setup needs to know of a host, read as root, in one go: before it changes anything, and again to check. Changes nothing.
 #
-# Parameters: users, groups, paths (arrays), units (array), cookie_file, programs that must be there.
-: "${users[@]-}" "${paths[@]-}" "${units[@]-}" "${programs[@]-}" "${cookie_file?}"
+# Parameters: users, paths (directories and links), files (PATH SUM SHOW, three items each: its text is answered where its
+# sha256 is not SUM and SHOW is `text`, or `masked NAME ...` for an environment file of which only NAMEs may be seen), key
+# (of the digests that take the place of hidden values), units, cookie_file, ledger (what setup wrote last), programs that
+# must be there, packages, app, root, door, deploy (who may knock at the door); empty where a host has none.
+: "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}"
+: "${key?}" "${ledger?}" "${app?}" "${root?}" "${door?}" "${deploy?}"
 
 [[ -d /run/systemd/system ]] || refuse 'this host does not run systemd' 'Warpbeam runs apps as systemd units'
 ((EUID == 0)) || refuse 'setup must be root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -10,6 +14,21 @@
 missing=()
 for program in "${programs[@]}"; do
   command -v "$program" >/dev/null || missing+=("$program")
+done
+
+installer=''
+if command -v apt-get dpkg-query >/dev/null; then
+  installer=apt
+elif command -v dnf rpm >/dev/null; then
+  installer=dnf
+fi
+lacking=()
+for package in "${packages[@]}"; do
+  case $installer in
+    apt) [[ $(dpkg-query --show --showformat='${db:Status-Status}' -- "$package" 2>/dev/null) == installed ]] ;;
+    dnf) rpm --query --quiet --whatprovides -- "$package" >/dev/null 2>&1 ;;
+    *) false ;;
+  esac || lacking+=("$package")
 done
 
 found_users=''
@@ -21,20 +40,52 @@ for user in "${users[@]}"; do
   fi
 done
 
+declare -A written=()
+if [[ -n $ledger && -f $ledger ]]; then
+  while read -r sum path; do
+    # A line that is no such pair is nobody's.
+    [[ ! $path == /* ]] || written[$path]=$sum
+  done <"$ledger"
+fi
+
+# A text is shown whole, or not at all.
+limit=65536
 found_paths=''
-for path in "${paths[@]}"; do
-  [[ -e $path || -L $path ]] || continue
-  read -r mode owner group kind < <(stat --printf='%a %U %G %F\n' -- "$path")
-  sum=''
+# found PATH SUM SHOW: what lies there, added to found_paths.
+found() {
+  local path=$1 mode owner group changed kind sum='' text=null show parent reader=()
+  [[ -e $path || -L $path ]] || return 0
+  read -r mode owner group changed kind < <(stat --printf='%a %U %G %Y %F\n' -- "$path")
   if [[ -f $path && ! -L $path ]]; then
-    sum=$(sha256sum -- "$path")
+    # In another user's directory what is read could be something else by now: it is read as that user.
+    parent=$(stat -c %U -- "${path%/*}")
+    [[ $parent == root ]] || reader=(setpriv --reuid="$parent" --regid="$group" --clear-groups --)
+    sum=$("${reader[@]}" sha256sum -- "$path") || sum=unreadable
+    sum=${sum#\\}
     sum=${sum%% *}
+    if [[ -n $3 && $sum != "$2" ]] && (($(stat -c %s -- "$path") <= limit)); then
+      read -ra show <<<"$3"
+      case ${show[0]} in
+        text)
+          text=$("${reader[@]}" cat -- "$path" | tr -d '\0' && printf .)
+          quoted "${text%.}"
+          ;;
+        masked)
+          masked "$path" "$key" "${show[@]:1}"
+          quoted "$REPLY"
+          ;;
+      esac
+      text=$REPLY
+    fi
   fi
-  object kind "$kind" mode "$mode" owner "$owner" group "$group" sha256 "${sum#\\}"
-  quoted_path=$REPLY
+  object kind "$kind" mode "$mode" owner "$owner" group "$group" sha256 "$sum" written "${written[$path]-}" \
+    changed: "$changed" text: "$text"
+  text=$REPLY
   quoted "$path"
-  found_paths+="${found_paths:+,}$REPLY:$quoted_path"
-done
+  found_paths+="${found_paths:+,}$REPLY:$text"
+}
+for path in "${paths[@]}"; do found "$path" '' ''; done
+for ((i = 0; i < ${#files[@]}; i += 3)); do found "${files[i]}" "${files[i + 1]}" "${files[i + 2]}"; done
 
 enabled=()
 for unit in "${units[@]}"; do
@@ -46,6 +97,29 @@ if [[ -n $cookie_file && -r $cookie_file ]]; then
   cookie=$(sed -n 's/^RELEASE_COOKIE=//p' -- "$cookie_file")
 fi
 
+# Since when the live instance runs, in seconds since the epoch; 0: none does.
+started=0
+if [[ -n $app ]]; then
+  case $(readlink -- "$root/current" 2>/dev/null || true) in
+    slots/a) slot=a ;;
+    slots/b) slot=b ;;
+    *) slot='' ;;
+  esac
+  if [[ -n $slot ]] && (($(systemctl show --property=MainPID --value -- "$app@$slot.service") > 0)); then
+    started=$(systemctl show --property=ExecMainStartTimestamp --value -- "$app@$slot.service")
+    started=$(date --date="$started" +%s)
+  fi
+fi
+
+# The door's version, asked the way the deploy user asks: proves the sudo rule and the door at once.
+version=''
+if [[ -n $door && -x $door ]] && id -u -- "$deploy" >/dev/null 2>&1; then
+  version=$(cd / && setpriv --reuid="$deploy" --regid="$deploy" --init-groups -- sudo -n -- "$door" version </dev/null 2>/dev/null) ||
+    version=''
+fi
+
 array "${missing[@]}"; missing_json=$REPLY
+array "${lacking[@]}"; lacking_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
-answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie"
+answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie" \
+  lacking: "$lacking_json" installer "$installer" started: "$started" door "$version"

@@ -5,7 +5,7 @@
 # Parameters: root, app, door, verb (on, off), message, public (port), ports (of slot a and b), drain (seconds).
 : "${root?}" "${app?}" "${door?}" "${verb?}" "${message?}" "${public?}" "${ports?}" "${drain?}"
 
-[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 says=$(sudo -n -- "$door" status </dev/null) || refuse 'the root door does not answer' 'run setup'
 [[ $says == *$'\nmaintenance '* ]] || refuse 'the root door of this host knows no maintenance' 'run setup'
 [[ $says != *$'\nmaintenance '"$verb"* ]] || note "maintenance was $verb already"

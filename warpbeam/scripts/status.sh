@@ -4,7 +4,7 @@
 # Parameters: root, app, door, and those of health.sh.
 : "${root?}" "${app?}" "${door?}"
 
-[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" 'run setup first'
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 says=$(sudo -n -- "$door" status </dev/null) || refuse 'the root door does not answer' 'run setup'
 live=$(live_slot)
 health='' health_said=''

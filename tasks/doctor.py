@@ -1,0 +1,38 @@
+"""Looking at the hosts without changing anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Exit, task
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "json": "print JSON on standard output",
+        "local": "look at this machine itself, without ssh, as set up for deploy.local",
+    },
+)
+def doctor(c: Any, json: bool = False, local: bool = False) -> None:
+    """Look at everything on every host (as admin), change nothing, and say what to mend; exit 5 when something is."""
+    from warpbeam.cli.session import session
+    from warpbeam.error import AMISS
+    from warpbeam.event import Settled
+    from warpbeam.provisioning.doctor import examine, lines, rows
+
+    here = session(c)
+    findings = examine(here.local_fleet if local else here.fleet, here.tell)
+    wrong = sum(not finding.good for finding in findings)
+    if json:
+        here.report.table(rows(findings), as_json=True)
+    else:
+        here.report.close()
+        print(*lines(findings), sep="\n", flush=True)
+    if wrong:
+        here.tell(Settled("", f"{wrong} of {len(findings)} checks found something to mend", good=False))
+        raise Exit(code=AMISS)
+    here.tell(Settled("", f"all is well: {len(findings)} checks"))
+
+
+TASKS = (doctor,)

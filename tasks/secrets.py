@@ -1,0 +1,53 @@
+"""The app's secrets: bringing them to the hosts, and looking whether they are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Collection, Exit, task
+
+from tasks import rolling
+
+
+@task(
+    auto_shortflags=False,
+    help={"restart": "give hosts whose app runs with earlier secrets a new instance, host after host"},
+)
+def push(c: Any, restart: bool = False) -> None:
+    """Fetch the secrets of the inventory and write them on every app host (as admin)."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploying import delivery
+    from warpbeam.deploying.lease import Reach
+    from warpbeam.provisioning.secret_file import push, warn_stale
+
+    here = session(c)
+    stale = push(here.fleet, here.tell)
+    if not restart:
+        warn_stale(here.fleet, stale, here.tell)
+    elif stale:
+        others = frozenset(host.name for host in here.inventory.app_hosts) - stale
+        delivery.restart(here.fleet, Reach(skip=others), rolling.policy_of(here.fleet, "", "", ""), here.tell)
+
+
+@task(
+    name="list",
+    auto_shortflags=False,
+    help={
+        "fetch": "fetch the values here too, and say whether hosts have these",
+        "json": "print JSON on standard output",
+    },
+)
+def show(c: Any, fetch: bool = False, json: bool = False) -> None:
+    """List the secrets by name, and whether all hosts have the same (as admin); exit 5 when they do not."""
+    from warpbeam.cli.session import session
+    from warpbeam.error import AMISS
+    from warpbeam.provisioning.secret_file import compare
+
+    here = session(c)
+    rows = compare(here.fleet, here.tell, fetch=fetch)
+    here.report.table(rows, as_json=json)
+    if any("problem" in row for row in rows):
+        raise Exit(code=AMISS)
+
+
+namespace = Collection("secrets", push, show)

@@ -1,0 +1,281 @@
+"""What a host's facts mean: one finding for each check, with what is wrong and how to mend it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from warpbeam.error import Problem
+from warpbeam.inventory import SLOTS, Host, Inventory
+from warpbeam.provisioning.difference import Difference, Found, outdated
+from warpbeam.provisioning.footprint import DOOR_VERSION, Footprint, door
+from warpbeam.provisioning.secret_file import digests
+
+# Seconds that a host's clock may differ: certificates bear as much, and releases are named by time.
+SKEW = 2.0
+# What must be free of a file system, of its bytes and of its inodes, and of what a limit allows.
+ROOM = 0.1
+# A release of a large app, unpacked, in bytes.
+LEAST = 200_000_000
+UNITS = "/lib/systemd/system/"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a check found on a host; `mend` says what to do where it is not good."""
+
+    host: str
+    check: str
+    good: bool
+    found: str
+    mend: str = ""
+
+
+class Disk(msgspec.Struct, frozen=True):
+    """A file system. Sizes in bytes; `inodes` is 0 where it counts none."""
+
+    mount: str
+    size: int
+    free: int
+    inodes: int
+    inodes_free: int
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Files the live instance has open and may have, connections the kernel tracks and may track; 0: not known."""
+
+    opened: int
+    may_open: int
+    tracked: int
+    may_track: int
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """A TCP socket that listens, and the control group (a unit's name) of who holds it."""
+
+    port: int
+    address: str
+    program: str
+    unit: str
+
+
+class Table(msgspec.Struct, frozen=True):
+    """An nftables table as the kernel would make it of `file`, and as it has it."""
+
+    table: str
+    file: str
+    wants: str
+    has: str
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A user who may log in, by means of a key or a password."""
+
+    name: str
+    means: str
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What `scripts/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing."""
+
+    disks: tuple[Disk, ...]
+    limits: Limits
+    listeners: tuple[Listener, ...]
+    tables: tuple[Table, ...]
+    restarts: tuple[str, ...]
+    logins: tuple[Login, ...]
+    proc: str
+    me: str
+    secrets: str | None
+    cookie: str | None
+    reload: tuple[str, ...]
+    live: str
+    clock: str
+
+
+def plain(problem: Problem, host: str) -> str:
+    """A problem's message without the host that stands before it."""
+    return problem.message.removeprefix(f"{host}: ")
+
+
+def converged(host: str, want: Footprint, plan: Difference, found: Found, seen: Seen, env: str) -> Iterator[Finding]:
+    """Users, files, units and the running app, against what setup would make of the host."""
+    mend = f"`fab {env} setup --check --diff` shows it, `fab {env} setup` mends it"
+    users = [*(f"{user.name} is not there" for user in plan.users)]
+    keys = [
+        *(
+            f"{len(each)} {what}"
+            for each, what in ((plan.keys_added, "missing"), (plan.keys_removed, "too many"))
+            if each
+        )
+    ]
+    if keys:
+        users.append(f"deploy keys: {' and '.join(keys)}")
+    yield _finding(host, "users", users, f"{len(want.users)} as they should be", mend)
+    wrong = {**plan.reasons, **dict.fromkeys(plan.absent, "it should not be there")}
+    files = [f"{path}: {reason}" for path, reason in wrong.items() if not path.startswith(UNITS)]
+    packages = [f"the package {name} is not installed" for name in plan.packages]
+    yield _finding(
+        host, "files", [*files, *packages], f"{len(want.files) + len(want.directories)} as they should be", mend
+    )
+    if not want.units:
+        return
+    units = [f"{path}: {reason}" for path, reason in wrong.items() if path.startswith(UNITS)]
+    units += [f"{unit} is not enabled" for unit in plan.units]
+    if seen.reload:
+        units.append(f"systemd has not read what changed in {', '.join(seen.reload)}")
+        mend = f"{mend}; `systemctl daemon-reload` on the host has it read again"
+    yield _finding(host, "units", units, "as their templates say", mend)
+    late = [path.rsplit("/", 1)[1] for path in outdated(want, found)]
+    text = [f"the running app was started before {', '.join(late)} changed"] if late else []
+    yield _finding(host, "settings", text, "the app runs with what is there", f"`fab {env} restart`")
+
+
+def doors(inventory: Inventory, found: Found) -> Iterator[str]:
+    """What is wrong with the deploy user's way to the root door."""
+    if found.door != DOOR_VERSION:
+        if found.door:
+            yield f"the root door answers version {found.door}; expected {DOOR_VERSION}"
+        else:
+            yield f"{inventory.users.deploy} may not run {door(inventory)} through sudo"
+
+
+def machine(host: str, seen: Seen, received: float) -> Iterator[Finding]:
+    """Clock, disks, upgrades: what any host should have in order.
+
+    Parameters:
+        received: when its answer came, in seconds since the epoch, by this machine's clock.
+    """
+    skew = float(seen.clock) - received
+    way = "ahead of" if skew > 0 else "behind"
+    yield _finding(
+        host,
+        "time",
+        [f"its clock is {abs(skew):.0f} s {way} this machine's"] if abs(skew) > SKEW else [],
+        f"within {SKEW:g} s of this machine's",
+        "have chrony or systemd-timesyncd run on both",
+    )
+    full = []
+    for disk in seen.disks:
+        if disk.size and (disk.free < ROOM * disk.size or disk.free < LEAST):
+            full.append(f"{disk.mount} has {disk.free / 1e6:.0f} MB of {disk.size / 1e6:.0f} free")
+        if disk.inodes and disk.inodes_free < ROOM * disk.inodes:
+            full.append(f"{disk.mount} has {disk.inodes_free} of {disk.inodes} inodes free")
+    rooms = ", ".join(f"{disk.mount} {disk.free / 1e9:.1f} GB" for disk in seen.disks)
+    yield _finding(host, "disk", full, f"free: {rooms}", "make room; `deploy.keep` says how many releases stay")
+    yield _finding(
+        host,
+        "upgrades",
+        seen.restarts,
+        "none that restarts the app or the host by itself",
+        "leave restarts to `restart` and reboots to `hosts.reboot`: docs/doctor.md says how to tell them",
+    )
+
+
+def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
+    """Limits, firewall, ports: what the app needs of its host."""
+    limits, short = seen.limits, []
+    if limits.may_open and limits.opened > (1 - ROOM) * limits.may_open:
+        short.append(f"the app has {limits.opened} files open of {limits.may_open}")
+    if limits.may_open and limits.may_open < 65536:
+        short.append(f"the app may open {limits.may_open} files; expected 65536 or more")
+    if limits.may_track and limits.tracked > (1 - ROOM) * limits.may_track:
+        short.append(f"the kernel tracks {limits.tracked} connections of {limits.may_track}; more are dropped")
+    well = f"{limits.opened} files of {limits.may_open}, {limits.tracked} connections of {limits.may_track}"
+    mend = "see `service: {LimitNOFILE: ...}` in the inventory, net.netfilter.nf_conntrack_max on the host"
+    yield _finding(host, "limits", short, well, mend)
+    rules = []
+    for table in seen.tables:
+        if not table.has:
+            rules.append(f"the table {table.table} is not loaded")
+        elif table.has != table.wants:
+            rules.append(f"the table {table.table} is not what {table.file} says")
+    if seen.live and not seen.tables:
+        rules.append(f"port {inventory.http.port} leads nowhere: there is no file to load")
+    yield _finding(
+        host,
+        "firewall",
+        rules,
+        f"{len(seen.tables)} tables as loaded",
+        f"`fab {inventory.name} firewall.apply` loads them",
+    )
+    others = []
+    for listener in seen.listeners:
+        expected = _expected(inventory, listener.port)
+        if expected is not None and listener.unit not in expected:
+            who = listener.program or "somebody"
+            others.append(f"{who} ({listener.unit or 'no unit'}) has port {listener.port}")
+    yield _finding(
+        host,
+        "ports",
+        others,
+        "nobody else has the app's",
+        "stop it, or choose other ports under `http` in the inventory",
+    )
+
+
+def _expected(inventory: Inventory, port: int) -> tuple[str, ...] | None:
+    """Whose control group may listen on a port of the app's; None where it is none of them."""
+    for slot in SLOTS:
+        if port in (inventory.port(slot), inventory.dist_port(slot)):
+            return (inventory.unit(slot),)
+    if port == inventory.http.maintenance:
+        # systemd itself, for the socket.
+        return ("init.scope",)
+    return () if port == inventory.http.port else None
+
+
+def logins(host: Host, inventory: Inventory, seen: Seen) -> Finding:
+    """Who else may log in: such a user sees other users' command lines, a console's cookie among them."""
+    ours = {inventory.users.deploy, inventory.users.admin or "", seen.me, "root"}
+    others = [f"{login.name} (by {login.means})" for login in seen.logins if login.name not in ours]
+    hidden = any(
+        option in ("hidepid=1", "hidepid=2", "hidepid=4", "hidepid=invisible", "hidepid=noaccess", "hidepid=ptraceable")
+        for option in seen.proc.split(",")
+    )
+    names = ", ".join(others)
+    if not others or hidden or "app" not in host.roles:
+        return Finding(
+            host.name,
+            "logins",
+            True,
+            f"{names}; /proc shows them nothing of others" if others and hidden else names or "none but ours",
+        )
+    return Finding(
+        host.name,
+        "logins",
+        False,
+        f"others may log in: {names}; while a console or rpc runs, the process list shows them the node's cookie",
+        "remove them, or mount /proc with hidepid=invisible",
+    )
+
+
+def agreement(inventory: Inventory, seen: Mapping[str, Seen]) -> Iterator[Finding]:
+    """Cookie and secrets, which all app hosts must have, and have alike."""
+    env = inventory.name
+    cookies = {name: digests(each.cookie or "").get("RELEASE_COOKIE", "") for name, each in seen.items()}
+    secrets = {name: digests(each.secrets or "") for name, each in seen.items()}
+    for name in seen:
+        wrong = []
+        if not cookies[name]:
+            wrong.append("there is none")
+        elif differ := [other for other, digest in cookies.items() if digest and digest != cookies[name]]:
+            wrong.append(f"it is not that of {', '.join(differ)}")
+        yield _finding(
+            name, "cookie", wrong, "the same on all hosts", f"`fab {env} setup --rotate-cookie` gives all a new one"
+        )
+        wrong = []
+        if lacking := [secret for secret in inventory.secrets if secret not in secrets[name]]:
+            wrong.append(f"missing: {', '.join(lacking)}")
+        if extra := [secret for secret in secrets[name] if secret not in inventory.secrets]:
+            wrong.append(f"not in the inventory: {', '.join(extra)}")
+        for secret, digest in secrets[name].items():
+            differ = [other for other, have in secrets.items() if have.get(secret, digest) != digest]
+            if differ:
+                wrong.append(f"{secret} is not that of {', '.join(differ)}")
+        well = f"{len(inventory.secrets)} there, the same on all hosts" if inventory.secrets else "none asked for"
+        yield _finding(name, "secrets", wrong, well, f"`fab {env} secrets.push --restart`")
+
+
+def _finding(host: str, check: str, wrong: Sequence[str], well: str, mend: str) -> Finding:
+    return Finding(host, check, False, "; ".join(wrong), mend) if wrong else Finding(host, check, True, well)

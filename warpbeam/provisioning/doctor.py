@@ -1,0 +1,179 @@
+"""Looking at every host without changing anything: what is wrong there, and how to mend it."""
+
+from __future__ import annotations
+
+import secrets as entropy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+from warpbeam.error import Problem, Refused
+from warpbeam.event import Event, Step, Tell
+from warpbeam.fleet import Fleet
+from warpbeam.inventory import Host
+from warpbeam.phase import Phase
+from warpbeam.provisioning import diagnosis
+from warpbeam.provisioning.convergence import inspect
+from warpbeam.provisioning.diagnosis import Finding, Seen, plain
+from warpbeam.provisioning.difference import Found, difference
+from warpbeam.provisioning.footprint import Footprint, etc, footprint
+from warpbeam.provisioning.keys import read_deploy_keys
+
+T = TypeVar("T")
+
+
+class Examine(Phase[Seen], frozen=True):
+    """Look at what setup does not compare, as root; fields as `scripts/examine.sh` tells."""
+
+    script: ClassVar[str] = "examine"
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "mask")
+    answer: ClassVar[type] = Seen
+    app: str
+    root: str
+    etc: str
+    key: str
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What came of looking at one host: each a fact, or the problem that kept us from it.
+
+    `received` is when it answered, in seconds since the epoch, by this machine's clock.
+    """
+
+    deploy: Problem | None
+    found: Found | Problem
+    seen: Seen | Problem
+    received: float
+
+
+def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
+    """One finding for each check of each chosen host, in the inventory's order; changes nothing, fetches no secret.
+
+    Raises: Misuse, where `deploy_keys` cannot be read.
+    """
+    inventory = fleet.inventory
+    hosts = list(inventory.hosts.values())
+    keys = read_deploy_keys(inventory)
+    # Of this run only, so that digests say which hosts agree and nothing else.
+    key = entropy.token_hex(32)
+
+    def want(host: Host, cookie: str = "") -> Footprint:
+        return footprint(inventory, host, {}, cookie, keys)
+
+    def one(host: Host) -> Look:
+        tell(Step(host.name, "examine"))
+        return _look(fleet, host, want(host), key)
+
+    looks = {name: look for name, look in fleet.everywhere(hosts, one).items() if isinstance(look, Look)}
+    seen = {host.name: result for host in inventory.app_hosts if isinstance(result := looks[host.name].seen, Seen)}
+    agreed: dict[str, list[Finding]] = {host.name: [] for host in hosts}
+    for finding in diagnosis.agreement(inventory, seen):
+        agreed[finding.host].append(finding)
+    findings: list[Finding] = []
+    for host in hosts:
+        look = looks[host.name]
+        cookie = look.found.cookie if isinstance(look.found, Found) else ""
+        findings += [*_findings(fleet, host, want(host, cookie), look), *agreed[host.name]]
+    return findings
+
+
+def rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Findings for JSON."""
+    return [
+        {"host": each.host, "check": each.check, "ok": each.good, "found": each.found, "mend": each.mend}
+        for each in findings
+    ]
+
+
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """Findings for people: one line each, never cut, since what is wrong and how to mend it both matter."""
+    hosts = max((len(each.host) for each in findings), default=0)
+    checks = max((len(each.check) for each in findings), default=0)
+    texts = []
+    for each in findings:
+        mend = f" -> {each.mend}" if each.mend else ""
+        state = f"ok     {each.found}" if each.good else f"WRONG  {each.found}{mend}"
+        texts.append(f"{each.host.ljust(hosts)}  {each.check.ljust(checks)}  {state}")
+    return texts
+
+
+def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
+    inventory = fleet.inventory
+    is_app = "app" in host.roles
+
+    def deploy() -> None:
+        fleet.shell(host).execute("true", (), lambda piece: None, lambda piece: None)
+
+    def as_root() -> tuple[Seen, float]:
+        phase = Examine(inventory.app, str(inventory.root), etc(inventory) if is_app else "", key)
+        return fleet.run(host, phase, _silent, identity="admin"), time.time()
+
+    deployed = _tried(deploy)
+    seen = _tried(as_root)
+    # Where one cannot become root, one cannot here either.
+    found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, _silent))
+    # The clock is the last thing that `examine` looks at, so its time is taken right after it.
+    return Look(deployed, found, *seen) if isinstance(seen, tuple) else Look(deployed, found, seen, 0)
+
+
+def _tried(work: Callable[[], T]) -> T | Problem:
+    """What `work` returned, or the problem that it raised."""
+    try:
+        return work()
+    except Problem as problem:
+        return problem
+
+
+def _findings(fleet: Fleet, host: Host, want: Footprint, look: Look) -> Iterator[Finding]:
+    """What a host's facts mean, as far as there are any."""
+    inventory, name = fleet.inventory, host.name
+    away = look.deploy or (look.seen if isinstance(look.seen, Refused) else None)
+    if away is not None:
+        yield Finding(name, "ssh", False, plain(away, name), away.hint)
+    else:
+        yield Finding(name, "ssh", True, f"{inventory.users.deploy} and the admin may log in")
+    if isinstance(look.seen, Problem):
+        if not isinstance(look.seen, Refused):
+            yield Finding(name, "sudo", False, plain(look.seen, name), look.seen.hint)
+        return
+    yield from _converged(fleet, host, want, look.found, look.seen)
+    yield from diagnosis.machine(name, look.seen, look.received)
+    if "app" in host.roles:
+        yield from diagnosis.instance(name, inventory, look.seen)
+    yield diagnosis.logins(host, inventory, look.seen)
+
+
+def _converged(fleet: Fleet, host: Host, want: Footprint, found: Found | Problem, seen: Seen) -> Iterator[Finding]:
+    """What setup compares."""
+    inventory, name = fleet.inventory, host.name
+    if isinstance(found, Problem):
+        yield Finding(name, "setup", False, plain(found, name), found.hint)
+        return
+    wrong = list(diagnosis.doors(inventory, found)) if "app" in host.roles else []
+    if wrong:
+        yield Finding(name, "sudo", False, wrong[0], f"`fab {inventory.name} setup`; see /etc/sudoers.d on the host")
+    else:
+        yield Finding(name, "sudo", True, "the admin may become root, and the deploy user ask the door, as they should")
+    want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
+    try:
+        plan = difference(want, found, name)
+    except Problem as refused:
+        yield Finding(name, "setup", False, plain(refused, name), refused.hint)
+        return
+    yield from diagnosis.converged(name, want, plan, found, seen, inventory.name)
+
+
+def without_secrets(want: Footprint, found: Found, path: str) -> tuple[Footprint, Found]:
+    """Both, as if the file of secrets had what it should: its values were not fetched. Owner and mode still count."""
+    file = next((file for file in want.files if file.path == path), None)
+    there = found.paths.get(path)
+    if file is None or there is None:
+        return want, found
+    same = msgspec.structs.replace(there, sha256=file.sha256)
+    return want, msgspec.structs.replace(found, paths={**found.paths, path: same})
+
+
+def _silent(event: Event) -> None:
+    """Tell nobody."""

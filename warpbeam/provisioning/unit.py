@@ -1,0 +1,75 @@
+"""What an instance of the app runs with: its sandbox, and its VM's settings, as the inventory wants them."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from warpbeam.inventory import Host, Inventory, Slot
+
+# How many crash dumps of both slots are kept.
+DUMPS_KEPT = 3
+_LOOPBACK = "127.0.0.1"
+
+
+def overridden(service: str, overrides: dict[str, str]) -> str:
+    """The lines of a [Service] section, with `overrides` in place of the directives of their names.
+
+    What was said about a directive that goes, goes with it, unless more directives follow that it is said about.
+    """
+    kept: list[str] = []
+    said: list[str] = []
+    used = True
+    for line in service.splitlines():
+        if line.startswith("#"):
+            if used:
+                said, used = [], False
+            said.append(line)
+            continue
+        used = True
+        if line.partition("=")[0] not in overrides:
+            kept += [*said, line]
+            said = []
+    if overrides:
+        kept.append("# As the inventory says, under `service`.")
+        kept += [f"{name}={value}" for name, value in overrides.items()]
+    return "\n".join(kept) + "\n"
+
+
+def properties(service: str) -> list[str]:
+    """The lines of a [Service] section that are directives, as `systemd-run --property=` takes them."""
+    return [line for line in service.splitlines() if line and not line.startswith("#")]
+
+
+def vm_flags(inventory: Inventory) -> str:
+    """The emulator's flags (erl(1)) for what the inventory sets; they come after those of the release's vm.args."""
+    vm = inventory.vm
+    flags = []
+    if vm.ports is not None:
+        flags.append(f"+Q {vm.ports}")
+    if vm.async_threads is not None:
+        flags.append(f"+A {vm.async_threads}")
+    if vm.kernel_poll is not None:
+        flags.append(f"+K {str(vm.kernel_poll).lower()}")
+    return " ".join(flags)
+
+
+def node_address(inventory: Inventory, host: Host) -> str:
+    """Where the nodes of `host` listen for others: on loopback, unless they have peers."""
+    return (host.address or _LOOPBACK) if inventory.vm.peers else _LOOPBACK
+
+
+def node(inventory: Inventory, host: Host, slot: Slot) -> str:
+    """The Erlang node's name of the instance in `slot` of `host`."""
+    return f"{inventory.app}-{slot}@{node_address(inventory, host)}"
+
+
+def interface(inventory: Inventory, host: Host) -> str:
+    """The address to listen at, as Erlang writes it: {127,0,0,1}."""
+    return "{" + node_address(inventory, host).replace(".", ",") + "}"
+
+
+def peers(inventory: Inventory) -> tuple[str, ...]:
+    """The addresses and networks from which nodes may be reached."""
+    hosts = inventory.all_hosts
+    found = (hosts[peer].address or "" if peer in hosts else peer for peer in inventory.vm.peers)
+    return tuple(dict.fromkeys(str(ipaddress.IPv4Network(address)).removesuffix("/32") for address in found))

@@ -1,0 +1,57 @@
+#!/bin/bash
+# The file with an app's secrets, as root. `push` writes it, whole and at once; either verb tells what is in it afterwards, with
+# a keyed digest in place of each value: the values stay here.
+#
+# Parameters: verb (push, list), file, content (for push), key (random, for this one time), app, root.
+: "${verb?}" "${file?}" "${content?}" "${key?}" "${app?}" "${root?}"
+
+((EUID == 0)) || refuse 'secrets are root'"'"'s to read here' 'give the admin sudo, or see users.admin in the inventory'
+directory=${file%/*}
+[[ -d $directory && ! -L $directory && $(stat -c %U:%a -- "$directory") == root:700 ]] ||
+  refuse "$directory is not a directory of root's alone" '`fab ENV setup` first'
+
+# put PATH < CONTENT: PATH has it from one moment to the next, for root alone.
+put() {
+  local new=$1.warpbeam-new
+  rm -f -- "$new"
+  (umask 077 && set -C && cat >"$new") || {
+    rm -f -- "$new"
+    return 1
+  }
+  sync -- "$new"
+  mv -fT -- "$new" "$1"
+}
+
+changed=false
+if [[ $verb == push ]]; then
+  step secrets
+  if ! printf '%s' "$content" | cmp --quiet -- - "$file" || [[ $(stat -c %U:%G:%a -- "$file") != root:root:600 ]]; then
+    # By pipes: what does not fit into one, bash would put into a file of its own for a here-string.
+    printf '%s' "$content" | put "$file" ||
+      fail "$file could not be written; it is as it was" 'make room there, then run the same command again'
+    # So that setup does not take it for changed by hand.
+    {
+      if [[ -f $ledger ]]; then grep -v " $file\$" -- "$ledger" || true; fi
+      sum=$(sha256sum -- "$file")
+      printf '%s %s\n' "${sum%% *}" "$file"
+    } | sort -k 2 | put "$ledger"
+    sync -- "$directory"
+    changed=true
+  fi
+fi
+
+text=null stale=false
+if [[ -f $file && ! -L $file ]]; then
+  masked "$file" "$key"
+  quoted "$REPLY"
+  text=$REPLY
+  live=$(live_slot)
+  if [[ -n $live ]] && (($(systemctl show --property=MainPID --value -- "$app@$live.service") > 0)); then
+    # systemd reads the file when it starts the instance.
+    started=$(systemctl show --timestamp=us --property=ExecMainStartTimestamp --value -- "$app@$live.service")
+    started=$(date --date="$started" +%s%N)
+    written=$(date --reference="$file" +%s%N)
+    ((started > written)) || stale=true
+  fi
+fi
+answer changed: "$changed" text: "$text" stale: "$stale"
