@@ -41,6 +41,23 @@ def test_the_same_source_is_not_built_twice(source: Stage) -> None:
     assert f"built already: hello {(source.source / 'VERSION').read_text().strip()} ({other[:8]})" in told.stderr
 
 
+def test_the_toolchain_that_files_tell_is_the_one_that_a_vm_tells(source: Stage) -> None:
+    exact = 'File.read!("#{:code.root_dir()}/releases/#{System.otp_release()}/OTP_VERSION")'
+    asked = shlex.quote(f"IO.puts(System.version()); IO.puts({exact})")
+    told = source.lab.ssh("build1", f"elixir -e {asked}")
+    elixir, otp = told.stdout.split()
+    (source.source / "priv" / "stamp").write_text(str(time.time_ns()))
+    source.commit("a release that nobody has built")
+
+    source.fab("build-on-host")
+
+    store = Store(PROJECT / ".warpbeam" / "artifacts" / "acme-hello")
+    tree = source.git("rev-parse", "HEAD^{tree}")
+    kept = [artifact.manifest for file in store.directory.glob("*.json") if (artifact := store.find(file.stem))]
+    tools = next(manifest.toolchain for manifest in kept if manifest.tree == tree)
+    assert (tools.elixir, tools.otp) == (elixir, otp)
+
+
 def test_a_change_that_was_committed_before_the_last_build_is_compiled_though_it_keeps_the_size(source: Stage) -> None:
     text = (source.source / "lib" / "hello.ex").read_text()
     commits = {}
