@@ -1,4 +1,4 @@
-"""The firewall redirect."""
+"""The firewall: where public ports lead, and what may reach the hosts besides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from invoke import Collection, task
 
 @task(auto_shortflags=False)
 def apply(c: Any) -> None:
-    """Lead the public port to the live slot, now and at every boot (as admin)."""
+    """Lead public ports to the live slot, and filter as the inventory says unless that cuts ssh (as admin)."""
     from warpbeam.cli.session import session
     from warpbeam.running.firewall import firewall
 
@@ -19,7 +19,7 @@ def apply(c: Any) -> None:
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})
 def status(c: Any, json: bool = False) -> None:
-    """Show where the public port leads on every host (as admin)."""
+    """Show where the public ports lead on every host, and what filters there (as admin)."""
     from warpbeam.cli.session import session
     from warpbeam.running.firewall import firewall, table_rows
 
@@ -27,14 +27,14 @@ def status(c: Any, json: bool = False) -> None:
     here.report.table(table_rows(here.fleet, firewall(here.fleet, "status", here.tell)), as_json=json)
 
 
-@task(auto_shortflags=False)
-def clear(c: Any) -> None:
-    """Remove the redirect; `firewall.apply` or `setup` brings it back (as admin)."""
+@task(auto_shortflags=False, help={"check": "only say how many connections it would cut"})
+def clear(c: Any, check: bool = False) -> None:
+    """Remove the redirect and the filter; `firewall.apply` brings them back, `setup` the redirect (as admin)."""
     from warpbeam.cli.session import session
     from warpbeam.running.firewall import firewall
 
     here = session(c)
-    firewall(here.fleet, "clear", here.tell)
+    firewall(here.fleet, "look" if check else "clear", here.tell)
 
 
 namespace = Collection("firewall", apply, status, clear)

@@ -8,7 +8,7 @@ import shlex
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from tests.lab import LabHandle
 from tests.stage import Stage
@@ -18,7 +18,7 @@ from warpbeam.lab.client import ssh_argv
 ROOT = "/opt/acme/hello"
 APP_HOSTS = ("web1", "web2")
 # linux/inotify.h
-IN_MOVED_FROM, IN_DELETE, IN_Q_OVERFLOW = 0x40, 0x200, 0x4000
+IN_MOVED_FROM, IN_CREATE, IN_DELETE, IN_Q_OVERFLOW = 0x40, 0x100, 0x200, 0x4000
 
 # `current` is entered, not read: so one look is at one directory, whatever is renamed meanwhile. A directory seen for
 # the first time is verified byte for byte; now and then every file of it is asked for again. It says when it has
@@ -71,17 +71,37 @@ def watching(lab: LabHandle, *hosts: str) -> Iterator[None]:
 
 
 @contextmanager
-def _removals(lab: LabHandle, host: str) -> Iterator[Callable[[], list[str]]]:
+def created(lab: LabHandle, directory: str, *hosts: str) -> Iterator[Callable[[], dict[str, list[str]]]]:
+    """While this lasts, and afterwards: the names that are made right below `directory` on `hosts`, however shortly."""
+    names: dict[str, list[str]] = {}
+    with ExitStack() as stack:
+        events = {host: stack.enter_context(_events(lab, host, directory, IN_CREATE)) for host in hosts}
+        try:
+            yield lambda: names
+        finally:
+            names.update({host: told() for host, told in events.items()})
+
+
+def _removals(lab: LabHandle, host: str) -> AbstractContextManager[Callable[[], list[str]]]:
     """While this lasts, what is removed or moved away right below ROOT on `host`; call it for the names so far.
 
+    A rename over a name is no removal of that name.
+    """
+    return _events(lab, host, ROOT, IN_MOVED_FROM | IN_DELETE)
+
+
+@contextmanager
+def _events(lab: LabHandle, host: str, directory: str, mask: int) -> Iterator[Callable[[], list[str]]]:
+    """While this lasts, what happens right below `directory` on `host`; call it for the names since the last call.
+
     A look every now and then misses the millisecond between `rm` and `ln`; the kernel does not. It is this machine's
-    own, so inotify(7) can look into the host. A rename over a name is no removal of that name.
+    own, so inotify(7) can look into the host.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     leader = cgroup.leader(lab.name, host)
     watch = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        added = libc.inotify_add_watch(watch, f"/proc/{leader}/root{ROOT}".encode(), IN_MOVED_FROM | IN_DELETE)
+        added = libc.inotify_add_watch(watch, f"/proc/{leader}/root{directory}".encode(), mask)
         assert watch >= 0 and added >= 0, os.strerror(ctypes.get_errno())
         yield lambda: list(_names(watch))
     finally:

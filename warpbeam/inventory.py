@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from warpbeam.reading.firewall import Firewall, PublicPort
 from warpbeam.reading.hook import Hooked, Hooks
 from warpbeam.reading.name import (
     Address,
@@ -181,6 +182,8 @@ class Inventory(Value, frozen=True):
     users: Users = Users()
     ssh: Ssh = Ssh()
     http: Http = Http()
+    ports: dict[VariableName, PublicPort] = {}
+    firewall: Firewall = Firewall()
     health: Health = Health()
     deploy: Deploy = Deploy()
     build: Build = Build()
@@ -234,6 +237,15 @@ class Inventory(Value, frozen=True):
     def port(self, slot: Slot) -> int:
         """Where the instance in `slot` serves HTTP."""
         return self.http.slots[SLOTS.index(slot)]
+
+    def leads(self, slot: Slot) -> dict[int, int]:
+        """Where each public port leads while `slot` is live; HTTP's first."""
+        index = SLOTS.index(slot)
+        return {self.http.port: self.port(slot)} | {port.public: port.slots[index] for port in self.ports.values()}
+
+    def slot_ports(self) -> tuple[int, ...]:
+        """Every port that an instance serves: HTTP's of slot a and b, then those of each further public port."""
+        return (*self.http.slots, *(port for each in self.ports.values() for port in each.slots))
 
     def dist_port(self, slot: Slot) -> int:
         """Where the node in `slot` takes Erlang distribution, on loopback."""

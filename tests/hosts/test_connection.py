@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 
 from tests.lab import LabHandle
 from tests.sshd import Sshd, keygen, serving
+from tests.underway import eventually
 from warpbeam.error import Lost, Problem, Refused
 from warpbeam.inventory import Host, Ssh
 from warpbeam.ssh.connection import Connection, connect, openssh_argv
@@ -50,15 +51,6 @@ def refused(server: Sshd, **ssh: object) -> Refused:
     with connected(server, **ssh) as connection, pytest.raises(Refused) as caught:
         run(connection, "true\n")
     return caught.value
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return True
-        time.sleep(0.02)
-    return holds()
 
 
 def lives(pid: int) -> bool:

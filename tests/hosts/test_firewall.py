@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import urllib.error
@@ -114,6 +115,114 @@ def test_clearing_and_applying_touch_no_other_table_and_a_deploy_works_meanwhile
     assert outside(stage) == [True, True]
     assert "problem" not in leads(stage)
     assert stage.lab.ssh(HOST, own_rules).stdout == theirs
+
+
+def test_clearing_says_how_many_connections_it_cuts_and_cuts_them(stage: Stage) -> None:
+    clients = [http.client.HTTPConnection(stage.lab.address(HOST), timeout=5) for _ in range(3)]
+    try:
+        assert [ask(client) for client in clients] == [200] * 3
+        checked = stage.fab("-H", HOST, "firewall.clear", "--check")
+        assert "firewall.clear would cut 3 open connections" in checked.stderr
+        assert [ask(client) for client in clients] == [200] * 3
+
+        cleared = stage.fab("-H", HOST, "firewall.clear")
+
+        assert "this cuts 3 open connections" in cleared.stderr
+        assert [ask(client) for client in clients] == [0] * 3
+    finally:
+        for client in clients:
+            client.close()
+        stage.fab("-H", HOST, "firewall.apply")
+
+
+def ask(client: http.client.HTTPConnection) -> int:
+    """The status that a connection which is open is answered, or 0."""
+    client.auto_open = 0 if client.sock else 1
+    try:
+        client.request("GET", "/health")
+        answer = client.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0
+    return answer.status
+
+
+def test_whatever_else_filters_is_named(stage: Stage, own_rules: str) -> None:
+    assert leads(stage)["filters too"] == "table inet theirs"
+    stage.lab.ssh(HOST, "sudo mkdir -p /etc/ufw && echo ENABLED=yes | sudo tee /etc/ufw/ufw.conf")
+    try:
+        applied = stage.fab("-H", HOST, "firewall.apply").stderr
+    finally:
+        stage.lab.ssh(HOST, "sudo rm -r /etc/ufw")
+    assert "ufw, table inet theirs filters too" in " ".join(applied.split())
+    assert "`ufw allow PORT/tcp` for the ports that public ones lead to (4001, 4002, 4003)" in " ".join(applied.split())
+
+
+def test_a_host_without_nftables_is_told_what_to_install(stage: Stage) -> None:
+    stage.lab.ssh(HOST, "sudo mv /usr/sbin/nft /usr/sbin/nft.away")
+    try:
+        refused = stage.fab("-H", HOST, "firewall.status", expect=3)
+        assert f"{HOST}: nftables is not installed" in refused.stderr
+        assert "apt-get install nftables" in refused.stderr
+        refused = stage.fab("-H", HOST, "setup", "--check", expect=3)
+        assert "apt-get install" in refused.stderr
+        assert "nftables" in refused.stderr
+    finally:
+        stage.lab.ssh(HOST, "sudo mv /usr/sbin/nft.away /usr/sbin/nft")
+
+
+def test_a_host_has_room_for_as_many_connections_as_the_inventory_says_or_says_that_it_has_not(stage: Stage) -> None:
+    key = "net.netfilter.nf_conntrack_max"
+    written = stage.lab.ssh(HOST, f"grep '^{key} ' /etc/sysctl.d/60-warpbeam-hello.conf").stdout
+    assert written == f"{key} = 262144\n"
+    has = int(stage.lab.ssh(HOST, f"sudo sysctl -n {key}").stdout)
+    row = leads(stage)
+    assert row["at most"] == has
+    # The lab's hosts share the kernel of this machine, and may not change it.
+    stage.write("roomy", firewall={"tracked": has + 1})
+    rows = json.loads(stage.fab("-H", HOST, "firewall.status", "--json", environment="roomy").stdout)
+    assert f"the kernel tracks at most {has} connections; expected {has + 1}" in rows[0]["problem"]
+
+
+def test_two_public_ports_move_together_from_slot_to_slot_and_into_maintenance(stage: Stage) -> None:
+    stage.write("two", ports={"MORE_PORT": {"public": 8080, "slots": [4011, 4012]}})
+    targets = [stage.lab.address(HOST), f"[{stage.lab.address6(HOST)}]"]
+
+    def served() -> list[bool]:
+        return [answers(stage, address, port) for address in targets for port in (80, 8080)]
+
+    try:
+        stage.fab("-H", HOST, "setup", environment="two")
+        for _ in "ab":
+            stage.fab("-H", HOST, "restart", environment="two")
+            live = stage.status()[HOST]["slot"]
+            assert served() == [True] * 4
+            rows = json.loads(stage.fab("-H", HOST, "firewall.status", "--json", environment="two").stdout)
+            assert [(row["public"], row["leads to"]) for row in rows] == [
+                (80, {"a": "4001", "b": "4002"}[live]),
+                (8080, {"a": "4011", "b": "4012"}[live]),
+            ]
+            for port in (4011, 4012):
+                with pytest.raises(TimeoutError):
+                    socket.create_connection((stage.lab.address(HOST), port), timeout=0.7)
+        stage.fab("-H", HOST, "maintenance.on", environment="two")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((stage.lab.address(HOST), 8080), timeout=3)
+        assert status_of(stage.lab.address(HOST)) == 503
+        stage.fab("-H", HOST, "maintenance.off", environment="two")
+        assert served() == [True] * 4
+    finally:
+        stage.fab("-H", HOST, "maintenance.off")
+        stage.fab("-H", HOST, "setup")
+        stage.fab("-H", HOST, "restart")
+    assert outside(stage) == [True, True]
+
+
+def status_of(address: str) -> int:
+    """The status that port 80 answers."""
+    client = http.client.HTTPConnection(address, timeout=5)
+    client.request("GET", "/")
+    return client.getresponse().status
 
 
 def test_the_redirect_is_there_after_a_reboot(stage: Stage) -> None:

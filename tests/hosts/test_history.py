@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.faults.ground import Ground
-from tests.hosts.test_failures import activates, begun, ended, eventually
 from tests.stage import Stage
+from tests.underway import activates, begun, ended, eventually
 from tests.witness import ROOT, another, serve
 
 US = f"{getpass.getuser()}@{socket.gethostname()}"

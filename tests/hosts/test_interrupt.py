@@ -1,13 +1,24 @@
-"""Ctrl-C in the middle of a deploy, once and more than once."""
+"""Commands that are ended in the middle: by Ctrl-C once and more than once, by a kill, by a cut connection."""
 
 from __future__ import annotations
 
+import random
+import re
 import signal
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from tests.hosts.test_failures import activates, begun, ended, eventually, serve
+import pytest
+
 from tests.stage import Stage
+from tests.underway import activates, answers, begun, ended, eventually
+from tests.witness import another, lasting, serve, watching
 from warpbeam.error import INTERRUPTED
+from warpbeam.lab.network import host_link
+from warpbeam.lab.state import read_lab
 
 
 def heard(process: subprocess.Popen[str], what: str) -> bool:
@@ -61,3 +72,163 @@ def test_a_third_ctrl_c_leaves_at_once_and_the_host_comes_to_its_end_alone(stage
     stage.version("9.9.3")
     stage.fab("deploy")
     serve(stage, "9.9.3")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_mid_activation_undoes_it(stage: Stage, number: signal.Signals) -> None:
+    before = stage.served("web1")
+    stage.version("9.9.0", fault="slow-boot")
+
+    with watching(stage.lab), begun(stage, "deploy", until="web1: health") as process:
+        process.send_signal(number)
+        status, said = ended(process)
+
+    assert status == 130
+    assert "it was asked to stop; the old release" in said
+    assert "interrupted" in said.splitlines()[-1]
+    serve(stage, before["version"])
+    assert stage.served("web1")["release"] == before["release"]
+
+
+def test_ctrl_c_in_mid_upload_leaves_nothing(stage: Stage) -> None:
+    before = lasting(stage)
+    blob = stage.source / "priv" / "blob"
+    blob.write_bytes(random.Random(1).randbytes(8_000_000))
+    stage.commit("a large file")
+
+    try:
+        with watching(stage.lab), slow_line(stage, "web1"), begun(stage, "deploy", until="web1: receive") as process:
+            process.send_signal(signal.SIGINT)
+            status, said = ended(process)
+    finally:
+        blob.unlink()
+        stage.commit("no large file")
+
+    assert (status, said.splitlines()[-1]) == (130, "interrupted")
+    assert lasting(stage) == before
+    serve(stage, str(before["web1"]["version"]))
+
+
+@contextmanager
+def slow_line(stage: Stage, host: str) -> Iterator[None]:
+    """What is sent to `host` goes at 8 Mbit/s while this lasts."""
+    found = read_lab(stage.lab.name)
+    link = host_link(found, found.member(host))
+    subprocess.run(
+        ["tc", "qdisc", "add", "dev", link, "root", "tbf", "rate", "8mbit", "burst", "32kb", "latency", "400ms"],
+        check=True,
+    )
+    try:
+        yield
+    finally:
+        subprocess.run(["tc", "qdisc", "del", "dev", link, "root"], check=True)
+
+
+def test_ctrl_c_in_mid_build_ends_mix_on_the_build_host(stage: Stage) -> None:
+    before = lasting(stage)
+    another(stage)
+    # It compiles for as long as it is let.
+    lib = stage.source / "lib" / "endless.ex"
+    lib.write_text(f"defmodule Endless do\n  # {time.time()}\n  Process.sleep(60_000)\nend\n")
+    stage.commit("an endless compilation")
+
+    try:
+        with begun(stage, "deploy", until="Compiling") as process:
+            process.send_signal(signal.SIGINT)
+            status, said = ended(process)
+    finally:
+        lib.unlink()
+        stage.commit("no endless compilation")
+
+    assert (status, said.splitlines()[-1]) == (130, "interrupted")
+    running = "pgrep -u deploy -f '[m]ix compile'"
+    assert eventually(lambda: stage.lab.ssh("build1", running, check=False).stdout == "", 5)
+    assert lasting(stage) == before
+    stage.fab("deploy")
+
+
+def test_ctrl_c_in_mid_migration_ends_it_on_the_host_and_switches_nothing(stage: Stage) -> None:
+    before = lasting(stage)
+    another(stage)
+    stage.write(deploy={**stage.settings["deploy"], "migrate": "Process.sleep(120_000)"})
+
+    def migrates() -> bool:
+        return "hello-eval-" in stage.lab.ssh("web1", "systemctl list-units --plain --no-legend 'hello-eval-*'").stdout
+
+    try:
+        with watching(stage.lab), begun(stage, "deploy", until="web1: migrate") as process:
+            assert eventually(migrates)
+            process.send_signal(signal.SIGINT)
+            status, said = ended(process)
+    finally:
+        stage.write()
+
+    assert (status, said.splitlines()[-1]) == (130, "interrupted")
+    assert eventually(lambda: not migrates())
+    assert lasting(stage) == before
+    serve(stage, str(before["web1"]["version"]))
+    stage.fab("deploy")
+
+
+def test_a_killed_command_leaves_an_activation_that_completes_and_the_next_command_knows(stage: Stage) -> None:
+    stage.version("9.9.0", fault="slow-boot")
+
+    with watching(stage.lab, "web1"), begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+        process.kill()
+        process.wait()
+        during = stage.fab("-H", "web1", "deploy", expect=3)
+        assert eventually(lambda: not activates(stage, "web1"))
+
+    assert "web1: the deploy lock is held by " in during.stderr
+    assert stage.status()["web1"]["version"] == "9.9.0"
+    # Nobody renews the lock of a command that was killed; one need not wait until it ends by itself.
+    locked = stage.fab("-H", "web1", "deploy", expect=3)
+    assert re.search(r"were its command killed, it would end in [0-9]+ s", locked.stderr)
+    stage.fab("-H", "web1", "lock.release", "--force")
+    after = stage.fab("-H", "web1", "deploy")
+    assert "is live on web1 already" in after.stderr
+    serve(stage, "9.9.0", "web1")
+    stage.fab("-H", "web1", "rollback")
+
+
+def test_a_cut_connection_in_mid_activation_does_not_stop_it(stage: Stage, tmp_path: Path) -> None:
+    config = tmp_path / "ssh_config"
+    config.write_text(
+        f"ServerAliveInterval 1\nServerAliveCountMax 2\nConnectTimeout 2\n{stage.lab.ssh_config.read_text()}"
+    )
+    stage.write(ssh={**stage.settings["ssh"], "config": str(config)})
+    stage.version("9.9.0", fault="slow-boot")
+
+    try:
+        with (
+            begun(stage, "-H", "web1", "deploy", until="web1: health") as process,
+            cut_line(stage.lab.address("web1")),
+        ):
+            status, said = ended(process)
+            assert eventually(lambda: answers(stage, "web1", "9.9.0"))
+    finally:
+        stage.write()
+
+    assert status == 4
+    assert "the connection ended in the middle" in said
+    assert "status" in said.splitlines()[-1]
+    assert eventually(lambda: not activates(stage, "web1"))
+    assert stage.status()["web1"]["version"] == "9.9.0"
+    stage.fab("-H", "web1", "lock.release", "--force")
+    assert "is live on web1 already" in stage.fab("-H", "web1", "deploy").stderr
+    serve(stage, "9.9.0", "web1")
+    stage.fab("-H", "web1", "rollback")
+
+
+@contextmanager
+def cut_line(address: str) -> Iterator[None]:
+    """Every packet of SSH to and from `address` is lost while this lasts; nobody is told."""
+    rules = f"""table inet warpbeam_test {{
+        chain out {{ type filter hook output priority 0; ip daddr {address} tcp dport 22 drop; }}
+        chain in {{ type filter hook input priority 0; ip saddr {address} tcp sport 22 drop; }}
+    }}"""
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["nft", "delete", "table", "inet", "warpbeam_test"], check=True)

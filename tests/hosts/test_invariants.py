@@ -9,29 +9,11 @@ import os
 import signal
 import subprocess
 import tarfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.stage import PROJECT, Stage
+from tests.underway import answers, eventually
 from tests.witness import ROOT, another, serve, watching
-
-
-def eventually(so: Callable[[], bool], seconds: float = 60) -> bool:
-    """Whether it comes to be so in time."""
-    until = time.monotonic() + seconds
-    while not so():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.3)
-    return True
-
-
-def answers(stage: Stage, host: str, version: str) -> bool:
-    try:
-        return bool(stage.served(host)["version"] == version)
-    except OSError:
-        return False
 
 
 def test_invariant_1_current_always_leads_to_a_complete_and_verified_release(stage: Stage) -> None:

@@ -48,7 +48,7 @@ def look(received: float = 1000.0, **changes: Any) -> dict[str, Finding]:
     """Every finding of one host that is well but for `changes`."""
     seen = msgspec.structs.replace(WELL, **changes)
     found = [
-        *diagnosis.machine("web1", seen, received),
+        *diagnosis.machine("web1", seen, received - 30, received),
         *diagnosis.instance("web1", INVENTORY, seen),
         diagnosis.logins(INVENTORY.hosts["web1"], INVENTORY, seen),
         *diagnosis.agreement(INVENTORY, {"web1": seen}),
@@ -67,7 +67,7 @@ def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
     ("check", "said", "changes"),
     [
         ("time", "4 s ahead of", {"clock": "1004"}),
-        ("time", "4 s behind", {"clock": "996"}),
+        ("time", "4 s behind", {"clock": "966"}),
         ("disk", "/ has 900 MB of 10000 free", {"disks": (Disk("/", 10**10, 9 * 10**8, 0, 0),)}),
         ("disk", "/ has 199 MB of 300 free", {"disks": (Disk("/", 3 * 10**8, 199 * 10**6, 0, 0),)}),
         ("disk", "/ has 99 of 1000 inodes free", {"disks": (Disk("/", 10**10, 10**10, 1000, 99),)}),

@@ -398,7 +398,7 @@ def test_what_the_example_calls_a_default_is_one() -> None:
     text = EXAMPLE.read_text()
     inventory = read_inventory(EXAMPLE)
     stated = [*stated_defaults(text)]
-    assert len(stated) == 23
+    assert len(stated) == 28
     for section, name in stated:
         part = getattr(inventory, section)
         assert getattr(part, name) == default_of(type(part), name), f"{section}.{name}"
@@ -407,7 +407,7 @@ def test_what_the_example_calls_a_default_is_one() -> None:
 def test_every_key_with_a_default_states_it() -> None:
     inventory = read_inventory(EXAMPLE)
     stated = {*stated_defaults(EXAMPLE.read_text())}
-    for section in ("users", "ssh", "http", "health", "deploy", "build", "vm"):
+    for section in ("users", "ssh", "http", "firewall", "health", "deploy", "build", "vm"):
         part = type(getattr(inventory, section))
         for field in msgspec.structs.fields(part):
             shown = field.default not in (None, (), msgspec.NODEFAULT)
@@ -421,7 +421,7 @@ def test_the_example_explains_each_key_on_its_line() -> None:
     lines = text.splitlines()
     for name, node in tree.entries.items():
         assert "#" in lines[node.line - 1], name
-        if isinstance(node, Mapping) and name not in ("hosts", "env", "secrets"):
+        if isinstance(node, Mapping) and name not in ("hosts", "ports", "env", "secrets"):
             for inner, each in node.entries.items():
                 assert "#" in lines[each.line - 1], f"{name}.{inner}"
 

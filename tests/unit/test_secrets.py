@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.inventory import Host, Inventory, Secret
+from warpbeam.phase import SCRIPTS
 from warpbeam.provisioning import secrets
 from warpbeam.provisioning.comparison import masked
 from warpbeam.provisioning.footprint import footprint, secrets_text
@@ -127,6 +129,18 @@ def test_every_value_of_a_file_has_a_digest_that_tells_it_from_others_and_does_n
     other = {name: value + "x" for name, value in values.items()}
     changed = digests(masked(secrets_text(APP, other), (), "key"))
     assert all(digests(text)[name] != changed[name] for name in values)
+
+
+@pytest.mark.parametrize("piece", ["\n", "\\", '"', "x\n'\"$(x)\\ ", "x"])
+def test_hosts_mask_the_largest_values_as_we_do_and_in_no_time(tmp_path: Path, piece: str) -> None:
+    text = secrets_text(APP, {"A": (piece * MAX_BYTES)[:MAX_BYTES], "B": '"', "C": '\n"\n', "D": "\\"})
+    (tmp_path / "secrets.env").write_text(text)
+    script = f'export LC_ALL=C; source {SCRIPTS}/mask.sh; masked {tmp_path}/secrets.env key; printf %s "$REPLY"'
+
+    # Idle, a fraction of a second; what looks at all for each line or backslash takes minutes.
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout == masked(text, (), "key")
 
 
 def kept(**values: str) -> Kept:

@@ -115,7 +115,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: Found, want: Foo
     """
     inventory = fleet.inventory
     if plan:
-        nft = any(file.needs == "nft" for file in plan.files)
+        nft = any(file.needs in ("nft", "reconcile") for file in plan.files)
         phase = Converge(
             packages=plan.packages,
             installer=found.installer,

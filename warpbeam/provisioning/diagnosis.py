@@ -140,13 +140,15 @@ def doors(inventory: Inventory, found: Found) -> Iterator[str]:
             yield f"{inventory.users.deploy} may not run {door(inventory)} through sudo"
 
 
-def machine(host: str, seen: Seen, received: float) -> Iterator[Finding]:
+def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Finding]:
     """Clock, disks, upgrades: what any host should have in order.
 
     Parameters:
-        received: when its answer came, in seconds since the epoch, by this machine's clock.
+        asked, received: when it was asked and when it answered, in seconds since the epoch, by this machine's clock.
+            Its own time lies between them, however busy either machine is.
     """
-    skew = float(seen.clock) - received
+    clock = float(seen.clock)
+    skew = clock - received if clock > received else min(clock - asked, 0)
     way = "ahead of" if skew > 0 else "behind"
     yield _finding(
         host,
@@ -177,8 +179,10 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
     limits, short = seen.limits, []
     if limits.may_open and limits.opened > (1 - ROOM) * limits.may_open:
         short.append(f"the app has {limits.opened} files open of {limits.may_open}")
-    if limits.may_open and limits.may_open < 65536:
-        short.append(f"the app may open {limits.may_open} files; expected 65536 or more")
+    # As `service.j2` has it, or the inventory; a machine within another may have less to give than is asked.
+    asked = inventory.service.get("LimitNOFILE", "65536").partition(":")[0]
+    if limits.may_open and asked.isdigit() and limits.may_open < int(asked):
+        short.append(f"the app may open {limits.may_open} files; expected {asked} or more")
     if limits.may_track and limits.tracked > (1 - ROOM) * limits.may_track:
         short.append(f"the kernel tracks {limits.tracked} connections of {limits.may_track}; more are dropped")
     well = f"{limits.opened} files of {limits.may_open}, {limits.tracked} connections of {limits.may_track}"
@@ -190,6 +194,9 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
             rules.append(f"the table {table.table} is not loaded")
         elif table.has != table.wants:
             rules.append(f"the table {table.table} is not what {table.file} says")
+    filters = bool(inventory.firewall.filter or inventory.firewall.limit)
+    if filters != any(table.table == f"inet warpbeam_{inventory.app}-filter" for table in seen.tables):
+        rules.append("there is no filter yet" if filters else "there is a filter that the inventory does not ask for")
     if seen.live and not seen.tables:
         rules.append(f"port {inventory.http.port} leads nowhere: there is no file to load")
     yield _finding(
@@ -210,19 +217,19 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
         "ports",
         others,
         "nobody else has the app's",
-        "stop it, or choose other ports under `http` in the inventory",
+        "stop it, or choose other ports under `http` and `ports` in the inventory",
     )
 
 
 def _expected(inventory: Inventory, port: int) -> tuple[str, ...] | None:
     """Whose control group may listen on a port of the app's; None where it is none of them."""
     for slot in SLOTS:
-        if port in (inventory.port(slot), inventory.dist_port(slot)):
+        if port in (*inventory.slot_ports()[SLOTS.index(slot) :: 2], inventory.dist_port(slot)):
             return (inventory.unit(slot),)
     if port == inventory.http.maintenance:
         # systemd itself, for the socket.
         return ("init.scope",)
-    return () if port == inventory.http.port else None
+    return () if port in inventory.leads("a") else None
 
 
 def logins(host: Host, inventory: Inventory, seen: Seen) -> Finding:

@@ -39,12 +39,13 @@ class Examine(Phase[Seen], frozen=True):
 class Look(msgspec.Struct, frozen=True):
     """What came of looking at one host: each a fact, or the problem that kept us from it.
 
-    `received` is when it answered, in seconds since the epoch, by this machine's clock.
+    `asked` and `received` are when it was asked and answered, in seconds since the epoch, by this machine's clock.
     """
 
     deploy: Problem | None
     found: Found | Problem
     seen: Seen | Problem
+    asked: float
     received: float
 
 
@@ -111,11 +112,14 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
         return fleet.run(host, phase, _silent, identity="admin"), time.time()
 
     deployed = _tried(deploy)
+    asked = time.time()
     seen = _tried(as_root)
     # Where one cannot become root, one cannot here either.
     found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, _silent))
     # The clock is the last thing that `examine` looks at, so its time is taken right after it.
-    return Look(deployed, found, *seen) if isinstance(seen, tuple) else Look(deployed, found, seen, 0)
+    if isinstance(seen, Problem):
+        return Look(deployed, found, seen, asked, asked)
+    return Look(deployed, found, seen[0], asked, seen[1])
 
 
 def _tried(work: Callable[[], T]) -> T | Problem:
@@ -139,7 +143,7 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Look) -> Iterator
             yield Finding(name, "sudo", False, plain(look.seen, name), look.seen.hint)
         return
     yield from _converged(fleet, host, want, look.found, look.seen)
-    yield from diagnosis.machine(name, look.seen, look.received)
+    yield from diagnosis.machine(name, look.seen, look.asked, look.received)
     if "app" in host.roles:
         yield from diagnosis.instance(name, inventory, look.seen)
     yield diagnosis.logins(host, inventory, look.seen)
@@ -155,7 +159,8 @@ def _converged(fleet: Fleet, host: Host, want: Footprint, found: Found | Problem
     if wrong:
         yield Finding(name, "sudo", False, wrong[0], f"`fab {inventory.name} setup`; see /etc/sudoers.d on the host")
     else:
-        yield Finding(name, "sudo", True, "the admin may become root, and the deploy user ask the door, as they should")
+        also = f", and {inventory.users.deploy} may ask the root door" if "app" in host.roles else ""
+        yield Finding(name, "sudo", True, f"the admin may become root{also}")
     want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
     try:
         plan = difference(want, found, name)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warpbeam.inventory import SLOTS, Host, Inventory, Slot
 from warpbeam.provisioning import unit
-
-TEMPLATES = Path(__file__).parents[2] / "templates"
+from warpbeam.provisioning.redirect import MAINTENANCE, more_ports, redirect_rules
+from warpbeam.provisioning.template import filled, systemd_quoted
 
 # A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
-DOOR_VERSION = "4"
+DOOR_VERSION = "5"
 SUDO_VERBS = (
     "version",
     "status",
@@ -80,7 +77,8 @@ class File(msgspec.Struct, frozen=True):
     group: str = "root"
     secret: bool = False
     clear: tuple[str, ...] | None = None
-    # What must happen when it changes: nothing, systemd reads its units again, or the app is restarted (by a person).
+    # What must happen when it changes: nothing, systemd reads its units again, the door reconciles, or the app is
+    # restarted (by a person).
     needs: str = ""
 
     @property
@@ -144,7 +142,7 @@ def footprint(
         people.append(User(inventory.app_user, f"/var/lib/{inventory.app}", login=False))
         people.append(User(PAGE_USER, "/nonexistent", login=False))
         files += _app_files(inventory, host, secrets, cookie)
-        units += [f"{inventory.app}.service", f"{inventory.app}-firewall.service"]
+        units += [f"{inventory.app}{suffix}.service" for suffix in ("", "-firewall", "-filter")]
         directories += [
             Directory(f"/etc/{inventory.org}", "755", "root", "root"),
             Directory(etc(inventory), "700", "root", "root"),
@@ -210,11 +208,15 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
             needs="verify daemon-reload restart",
         ),
         File(f"/lib/systemd/system/{app}.service", render("app.service.j2", inventory), needs="verify daemon-reload"),
-        File(
-            f"/lib/systemd/system/{app}-firewall.service",
-            render("firewall.service.j2", inventory),
-            needs="verify daemon-reload",
+        *(
+            File(
+                f"/lib/systemd/system/{app}-{what}.service",
+                render(f"{what}.service.j2", inventory),
+                needs="verify daemon-reload",
+            )
+            for what in ("firewall", "filter")
         ),
+        File(f"/etc/sysctl.d/60-warpbeam-{app}.conf", render("conntrack.conf.j2", inventory), needs="reconcile"),
         File(
             f"/lib/systemd/system/{app}-activate.service",
             render("activate.service.j2", inventory),
@@ -262,16 +264,10 @@ def _own_variables(inventory: Inventory) -> dict[str, str]:
 
 def redirect_files(inventory: Inventory) -> tuple[File, ...]:
     """The app's nftables tables: for when slot a or slot b is live, and for when maintenance is on."""
-    return tuple(_redirect_file(inventory, where) for where in (*SLOTS, "maintenance"))
-
-
-def _redirect_file(inventory: Inventory, where: Slot | Literal["maintenance"]) -> File:
-    if where == "maintenance":
-        what, to = "the maintenance page", inventory.http.maintenance
-    else:
-        what, to = f"slot {where}", inventory.port(where)
-    text = render("redirect.nft.j2", inventory, what=what, to=to)
-    return File(f"{etc(inventory)}/redirect-{where}.nft", text, "600", needs="nft")
+    texts = {where: redirect_rules(inventory, where) for where in (*SLOTS, MAINTENANCE)}
+    return tuple(
+        File(f"{etc(inventory)}/redirect-{where}.nft", text, "600", needs="nft") for where, text in texts.items()
+    )
 
 
 def secrets_text(inventory: Inventory, secrets: dict[str, str]) -> str:
@@ -280,57 +276,31 @@ def secrets_text(inventory: Inventory, secrets: dict[str, str]) -> str:
     return render("variables.env.j2", inventory, title=f"Secrets of {inventory.app}.", variables=variables)
 
 
-def systemd_quoted(value: str) -> str:
-    """A value of an EnvironmentFile, byte for byte, in double quotes (`systemd.exec(5)`, EnvironmentFile=).
-
-    Inside them systemd takes a backslash as an escape before these four only; newlines stand as they are.
-    """
-    for character in '\\"`$':
-        value = value.replace(character, "\\" + character)
-    return f'"{value}"'
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Bash has ${#name}.
-        comment_start_string="<#",
-        comment_end_string="#>",
-        autoescape=False,  # noqa: S701 (no HTML; every value is validated by the inventory's types)
-    )
-
-
 def render(template: str, inventory: Inventory, **more: Any) -> str:
     """The text of a template for this environment."""
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            org=inventory.org,
-            app=inventory.app,
-            release_name=inventory.release_name,
-            deploy_user=inventory.users.deploy,
-            app_user=inventory.app_user,
-            root=str(inventory.root),
-            etc=etc(inventory),
-            door=door(inventory),
-            door_version=DOOR_VERSION,
-            door_verbs=SUDO_VERBS,
-            sudo_verbs=SUDO_VERBS,
-            read_and_evaluate=READ_AND_EVALUATE,
-            read_and_require=READ_AND_REQUIRE,
-            public_port=inventory.http.port,
-            maintenance_port=inventory.http.maintenance,
-            port={slot: inventory.port(slot) for slot in SLOTS},
-            dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
-            # The VM's own drain, and five seconds for it to notice.
-            stop_seconds=math.ceil(inventory.deploy.drain) + 5,
-            drain_seconds=f"{inventory.deploy.drain:g}",
-            **more,
-        )
+    return filled(
+        template,
+        org=inventory.org,
+        app=inventory.app,
+        release_name=inventory.release_name,
+        deploy_user=inventory.users.deploy,
+        app_user=inventory.app_user,
+        root=str(inventory.root),
+        etc=etc(inventory),
+        door=door(inventory),
+        door_version=DOOR_VERSION,
+        door_verbs=SUDO_VERBS,
+        sudo_verbs=SUDO_VERBS,
+        read_and_evaluate=READ_AND_EVALUATE,
+        read_and_require=READ_AND_REQUIRE,
+        public_ports=[*inventory.leads("a")],
+        more_ports={slot: more_ports(inventory, slot) for slot in SLOTS},
+        tracked=inventory.firewall.tracked,
+        maintenance_port=inventory.http.maintenance,
+        port={slot: inventory.port(slot) for slot in SLOTS},
+        dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
+        # The VM's own drain, and five seconds for it to notice.
+        stop_seconds=math.ceil(inventory.deploy.drain) + 5,
+        drain_seconds=f"{inventory.deploy.drain:g}",
+        **more,
     )

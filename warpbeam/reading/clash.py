@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from warpbeam.reading import reserved
+from warpbeam.reading.firewall import is_network
 from warpbeam.reading.marks import Key
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def clashes(inventory: Inventory) -> Iterator[Clash]:
     yield from _roles(inventory)
     yield from _machines(inventory)
     yield from _ports(inventory)
+    yield from _firewall(inventory)
     yield from _health(inventory)
     yield from _variables(inventory)
     yield from _service(inventory)
@@ -124,6 +126,9 @@ def _ports(inventory: Inventory) -> Iterator[Clash]:
         ("http", "distribution"): http.distribution,
         ("http", "maintenance"): (http.maintenance,),
     }
+    for name, more in inventory.ports.items():
+        parts["ports", name, "public"] = (more.public,)
+        parts["ports", name, "slots"] = more.slots
     taken: dict[int, Key] = {}
     for key, ports in parts.items():
         for port in ports:
@@ -142,6 +147,26 @@ def _ports(inventory: Inventory) -> Iterator[Clash]:
             yield _clash(message, hint, ("hosts", name, "port"), taken[ssh])
 
 
+def _firewall(inventory: Inventory) -> Iterator[Clash]:
+    firewall = inventory.firewall
+    parts: dict[Key, tuple[str, ...]] = {
+        ("firewall", "ssh"): firewall.ssh,
+        ("firewall", "exempt"): firewall.exempt,
+        **{("firewall", "accept", name): networks for name, networks in firewall.accept.items()},
+    }
+    for key, networks in parts.items():
+        for network in networks:
+            if not is_network(network):
+                message = f'expected an IP network such as 192.0.2.0/24, found "{network}"'
+                yield _clash(message, "no bit may be set beyond the prefix: 10.0.0.0/8, not 10.0.0.1/8", key)
+    for name in firewall.accept:
+        port = int(name.partition("/")[0])
+        if port > 65535:
+            yield _clash(
+                f"expected a port from 1 to 65535, found {port}", "see services(5)", ("firewall", "accept", name)
+            )
+
+
 def _health(inventory: Inventory) -> Iterator[Clash]:
     health = inventory.health
     for name, value in (("interval", health.interval), ("timeout", health.timeout)):
@@ -153,15 +178,17 @@ def _health(inventory: Inventory) -> Iterator[Clash]:
 
 
 def _variables(inventory: Inventory) -> Iterator[Clash]:
-    for part, names in (("env", [*inventory.env]), ("secrets", [*inventory.secrets])):
+    parts = {"env": [*inventory.env], "secrets": [*inventory.secrets], "ports": [*inventory.ports]}
+    for part, names in parts.items():
         for name in names:
             if owner := reserved.variable_owner(name):
                 message = f"expected a variable of the app's own, found one that is not: {owner}"
                 yield _clash(message, "remove it", (part, name))
-    for name in inventory.secrets:
-        if name in inventory.env:
-            message = "expected a variable under env or under secrets, found it under both"
-            yield _clash(message, "remove one of them", ("secrets", name))
+    for one, other in (("env", "secrets"), ("env", "ports"), ("secrets", "ports")):
+        for name in parts[other]:
+            if name in parts[one]:
+                message = f"expected a variable under {one} or under {other}, found it under both"
+                yield _clash(message, "remove one of them", (other, name))
     if "MIX_ENV" in inventory.build.env:
         message = "expected a variable of the build's own, found what build.mix_env says"
         yield _clash(message, "set build.mix_env instead", ("build", "env", "MIX_ENV"))

@@ -1,34 +1,47 @@
-"""The app's own nftables table: the public port leads to the live slot."""
+"""The app's own nftables tables: public ports lead to the live slot, and what may reach the hosts besides."""
 
 from __future__ import annotations
 
+import secrets
+import time
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from warpbeam.error import Failed, Problem
-from warpbeam.event import Settled, Tell
+from warpbeam.error import Failed, Lost, Problem, Refused
+from warpbeam.event import Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
-from warpbeam.inventory import SLOTS, Host
+from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.phase import Phase
+from warpbeam.provisioning.filter import filter_rules
 from warpbeam.provisioning.footprint import door, redirect_files
+
+# How long after its time a host may take to bring back what was before.
+REVERT_GRACE = 60.0
 
 
 class Table(msgspec.Struct, frozen=True):
-    """The table as the kernel has it: its text, the port it leads to, whether a reboot would bring it back.
+    """What the kernel has: the redirect's text, where each public port leads, whether a reboot would bring it back.
 
-    `maintenance`: it is to lead to the page, whatever is live.
+    `maintenance`: it is to lead to the page, whatever is live. `filter` is `off`, `on` (as the inventory says),
+    `other`, `trial`, or `gone` (a file says one, the kernel has none). `others` filter too. `connections` are open
+    to the app now; `tracked` of at most `most` are those that the kernel keeps in mind.
     """
 
     text: str
-    port: str
+    leads: dict[str, str]
     live: str
     kept: bool
     maintenance: bool
+    filter: Literal["off", "on", "other", "trial", "gone"]
+    others: tuple[str, ...]
+    connections: int
+    tracked: int
+    most: int
 
 
 class Firewall(Phase[Table], frozen=True):
-    """Load, remove or read the table, as root; fields as `scripts/firewall.sh` tells."""
+    """Load, confirm, remove or read the tables, as root; fields as `scripts/firewall.sh` tells."""
 
     script: ClassVar[str] = "firewall"
     answer: ClassVar[type] = Table
@@ -37,66 +50,211 @@ class Firewall(Phase[Table], frozen=True):
     door: str
     verb: str
     files: tuple[str, ...]
+    filter: str
+    ports: tuple[int, ...]
+    seconds: int
+    token: str
 
 
-def firewall(fleet: Fleet, verb: Literal["apply", "clear", "status"], tell: Tell) -> dict[str, Table]:
+def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look", "status"], tell: Tell) -> dict[str, Table]:
     """Do `verb` on every app host, as admin, and return what the kernel has afterwards.
 
-    `apply` loads the redirect of the live slot, now and at every boot; `clear` removes it, and setup or `apply`
-    brings it back.
+    `apply` loads the redirect of the live slot and the filter, now and at every boot; where there is a filter, on
+    the first host alone before the others. `clear` removes both, and `apply` brings them back; `look` only tells
+    what `clear` would cut.
 
-    Raises: Failed, where a host could not do it; the others did.
+    Raises: Failed, where a host could not do it or its new filter reverted; the others did, but not those that were
+    waiting for the first.
     """
     inventory = fleet.inventory
-    files = tuple(part for file in redirect_files(inventory) for part in (file.path, file.content))
-    phase = Firewall(inventory.app, str(inventory.root), door(inventory), verb, files)
+    hosts = list(inventory.app_hosts)
 
     def one(host: Host) -> Table:
-        return fleet.run(host, phase, tell, identity="admin")
+        return _apply(fleet, host, tell) if verb == "apply" else _ask(fleet, host, verb, tell)
+
+    first = hosts[:1] if verb == "apply" and filter_rules(inventory, hosts[0]) else []
+    results = fleet.everywhere(first, one) if first else {}
+    spared = (
+        [host.name for host in hosts[len(first) :]] if any(isinstance(it, Problem) for it in results.values()) else []
+    )
+    if not spared and len(first) < len(hosts):
+        results |= fleet.everywhere(hosts[len(first) :], one)
 
     tables: dict[str, Table] = {}
     problem: Problem | None = None
-    for name, result in fleet.everywhere(list(inventory.app_hosts), one).items():
+    for name, result in results.items():
         if isinstance(result, Problem):
             problem = problem or result
             continue
         tables[name] = result
-        if verb != "status":
-            tell(Settled(name, table_sentence(result, inventory.http.port)))
+        if verb == "look":
+            tell(Settled(name, f"firewall.clear would cut {_connections(result.connections)}"))
+        elif verb != "status":
+            tell(Settled(name, table_sentence(result, inventory)))
+        if verb == "apply" and result.others:
+            tell(Warn(name, f"{', '.join(result.others)} filters too: {_others_hint(inventory, result)}"))
     if problem is not None:
-        raise problem if verb == "status" else Failed(problem.message, problem.hint, problem.details)
+        message = problem.message + (f"; not touched: {', '.join(spared)}" if spared else "")
+        raise problem if verb == "status" else Failed(message, problem.hint, problem.details)
     return tables
 
 
-def table_sentence(table: Table, public: int) -> str:
-    """What the table does, in words."""
-    if not table.port:
-        nowhere = f"port {public} leads nowhere"
+def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Firewall:
+    return Firewall(
+        app=inventory.app,
+        root=str(inventory.root),
+        door=door(inventory),
+        verb=verb,
+        files=tuple(part for file in redirect_files(inventory) for part in (file.path, file.content)),
+        filter=filter_rules(inventory, host),
+        ports=(*inventory.slot_ports(), inventory.http.maintenance),
+        seconds=inventory.firewall.confirm,
+        token=token,
+    )
+
+
+def _ask(fleet: Fleet, host: Host, verb: str, tell: Tell) -> Table:
+    return fleet.run(host, _phase(fleet.inventory, host, verb), tell, identity="admin")
+
+
+def _apply(fleet: Fleet, host: Host, tell: Tell) -> Table:
+    """Load the tables; a new filter stays only when a new ssh connection comes through it.
+
+    Raises: Failed, where none came; what was before is in force again. Lost, where the host does not say so.
+    """
+    token = secrets.token_hex(8)
+    phase = _phase(fleet.inventory, host, "apply", token)
+    try:
+        table = fleet.run(host, phase, tell, identity="admin")
+    except Lost as lost:
+        if not phase.filter:
+            raise
+        raise _reverted(fleet, host, lost, tell) from lost
+    if table.filter != "trial":
+        return table
+    try:
+        return fleet.run_anew(host, msgspec.structs.replace(phase, verb="confirm"), tell, identity="admin")
+    except (Refused, Lost) as cut:
+        raise _reverted(fleet, host, cut, tell) from cut
+
+
+def _reverted(fleet: Fleet, host: Host, cut: Problem, tell: Tell) -> Problem:
+    """The error for a new filter that cut us off, once the host can be logged in to again."""
+    seconds = fleet.inventory.firewall.confirm
+    tell(Warn(host.name, f"no new ssh connection came through the new filter; it reverts by itself within {seconds} s"))
+    tell(Step(host.name, "revert"))
+    deadline = time.monotonic() + seconds + REVERT_GRACE
+    while time.monotonic() < deadline:
+        try:
+            table = fleet.run_anew(host, _phase(fleet.inventory, host, "status"), lambda event: None, identity="admin")
+        except Problem:
+            table = None
+        if table is not None and table.filter != "trial":
+            return Failed(
+                f"{host.name}: no new ssh connection came through the new filter, so what was before is in force again",
+                "name the network that you come from, as the host sees it, in firewall.ssh, and sshd's port in hosts",
+                (cut.message,),
+            )
+        time.sleep(1)
+    return Lost(
+        f"{host.name}: no new ssh connection came through the new filter, nor since it should have reverted",
+        "its console, or a reboot, which loads what was before",
+        (cut.message,),
+    )
+
+
+def _connections(count: int) -> str:
+    return "1 open connection" if count == 1 else f"{count} open connections"
+
+
+def _others_hint(inventory: Inventory, table: Table) -> str:
+    ports = ", ".join(map(str, (*inventory.slot_ports(), inventory.http.maintenance)))
+    how = "they must accept"
+    if "firewalld" in table.others:
+        how = "`firewall-cmd --permanent --add-port=PORT/tcp` for"
+    elif "ufw" in table.others:
+        how = "`ufw allow PORT/tcp` for"
+    return (
+        f"a connection needs both; {how} the ports that public ones lead to ({ports}), which stay closed to the outside"
+    )
+
+
+def table_sentence(table: Table, inventory: Inventory) -> str:
+    """What the tables do, in words."""
+    public = inventory.http.port
+    port = table.leads.get(str(public), "")
+    if not port:
+        said = f"port {public} leads nowhere"
         if table.maintenance:
-            return f"{nowhere}, though maintenance is on"
-        return nowhere + (": nothing is live yet" if table.kept and not table.live else "")
+            said += ", though maintenance is on"
+        elif table.kept and not table.live:
+            said += ": nothing is live yet"
+    elif table.maintenance:
+        said = f"port {public} leads to the maintenance page (port {port}), until maintenance.off"
+    else:
+        said = f"port {public} leads to slot {table.live} (port {port})"
+        for more, to in table.leads.items():
+            if more != str(public):
+                said += f", port {more} to its port {to}"
+    if table.filter == "on":
+        said += "; the filter is in force"
+    return said
+
+
+def expected_leads(inventory: Inventory, table: Table) -> dict[str, str]:
+    """Where public ports should lead, by what is live and whether maintenance is on."""
     if table.maintenance:
-        return f"port {public} leads to the maintenance page (port {table.port}), until maintenance.off"
-    return f"port {public} leads to slot {table.live} (port {table.port})"
+        return {str(inventory.http.port): str(inventory.http.maintenance)}
+    for slot in SLOTS:
+        if table.live == slot:
+            return {str(public): str(to) for public, to in inventory.leads(slot).items()}
+    return {}
 
 
 def table_rows(fleet: Fleet, tables: dict[str, Table]) -> list[dict[str, Any]]:
-    """One row a host, for a table or JSON."""
+    """A row for each host and public port, for a table or JSON."""
     inventory = fleet.inventory
     rows = []
     for name, table in tables.items():
-        want = str(inventory.http.slots[SLOTS.index(table.live)]) if table.live in SLOTS else ""
-        if table.maintenance:
-            want = str(inventory.http.maintenance)
-        row: dict[str, Any] = {
-            "host": name,
-            "public": inventory.http.port,
-            "leads to": table.port or "nowhere",
-            "live": table.live or "nothing",
-            "at boot": "yes" if table.kept else "no",
-            "maintenance": "on" if table.maintenance else "off",
-        }
-        if want != table.port:
-            row["problem"] = f"expected port {want or 'none'}: run firewall.apply"
-        rows.append(row)
+        want = expected_leads(inventory, table)
+        wrong = _wrong(inventory, inventory.hosts[name], table)
+        for public in dict.fromkeys((*map(str, inventory.leads("a")), *table.leads)):
+            leads = table.leads.get(public, "")
+            problems = list(wrong)
+            if want.get(public, "") != leads:
+                problems.insert(0, f"expected port {want.get(public) or 'none'}: run firewall.apply")
+            row: dict[str, Any] = {
+                "host": name,
+                "public": int(public),
+                "leads to": leads or "nowhere",
+                "live": table.live or "nothing",
+                "at boot": "yes" if table.kept else "no",
+                "maintenance": "on" if table.maintenance else "off",
+                "filter": table.filter,
+                "connections": table.connections,
+                "tracked": table.tracked,
+                "at most": table.most,
+            }
+            if table.others:
+                row["filters too"] = ", ".join(table.others)
+            if problems:
+                row["problem"] = "; ".join(problems)
+            rows.append(row)
     return rows
+
+
+def _wrong(inventory: Inventory, host: Host, table: Table) -> list[str]:
+    wrong = []
+    wanted = bool(filter_rules(inventory, host))
+    if table.filter == "trial":
+        wrong.append("a new filter is on trial")
+    elif table.filter != ("on" if wanted else "off"):
+        expected = "the filter of the inventory" if wanted else "no filter"
+        there = {"off": "none", "gone": "one on the disk only"}.get(table.filter, "another" if wanted else "one")
+        wrong.append(f"expected {expected}, found {there}: run firewall.apply")
+    if 0 < table.most < inventory.firewall.tracked:
+        wrong.append(
+            f"the kernel tracks at most {table.most} connections; expected {inventory.firewall.tracked}"
+            " (net.netfilter.nf_conntrack_max; a container's kernel has it from outside)"
+        )
+    return wrong

@@ -31,7 +31,7 @@ class Maintain(Phase[Shown], frozen=True):
     """Turn maintenance on or off; fields as `scripts/maintenance.sh` tells."""
 
     script: ClassVar[str] = "maintenance"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "connections")
     answer: ClassVar[type] = Shown
     root: str
     app: str
@@ -74,7 +74,7 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], tell: Tell, message: str 
         verb=verb,
         message=check_message(message) if verb == "on" else "",
         public=inventory.http.port,
-        ports=inventory.http.slots,
+        ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),
     )
     shown: dict[str, Shown] = {}

@@ -35,7 +35,7 @@ def probe(inventory: Inventory) -> dict[str, Any]:
         "root": str(inventory.root),
         "app": inventory.app,
         "door": door(inventory),
-        "ports": inventory.http.slots,
+        "ports": inventory.slot_ports(),
         "health_path": health.path,
         "health_status": health.status,
         "health_rpc": health.rpc or "",

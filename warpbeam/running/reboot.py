@@ -99,7 +99,7 @@ def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, t
         root=str(inventory.root),
         app=inventory.app,
         door=door(inventory) if runs_app else "",
-        ports=inventory.http.slots,
+        ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),
         balancer_drain=math.ceil(inventory.deploy.balancer_drain),
     )

@@ -205,9 +205,6 @@ surely point "$root/current" "slots/$idle"
 renamed=true
 sync -f -- "$root"
 
-# connections SLOT: how many clients are still connected to it, or about to be.
-connections() { ss -Htn state established state syn-recv "( sport = :$(port_of "$1") )" | wc -l; }
-
 # go_back: the new instance ended while the old one was draining: the old one gets the traffic back, whole.
 go_back() {
   step back

@@ -81,8 +81,8 @@ verified() {
   unit=${unit/@./@a.}
   directory=$(mktemp -d)
   cp -- "$1" "$directory/$unit"
-  complaints=$(systemd-analyze verify --man=no --recursive-errors=no "$directory/$unit" 2>&1 | grep -F -- "$unit:" | grep -Fv 'is not executable') ||
-    complaints=''
+  complaints=$({ systemd-analyze verify --man=no --recursive-errors=no "$directory/$unit" 2>&1 || true; } |
+    grep -F -- "$unit:" | grep -Fv 'is not executable') || complaints=''
   rm -rf -- "$directory"
   [[ -n $complaints ]] || return 0
   printf '%s\n' "$complaints" >&2
@@ -118,9 +118,14 @@ step files
 reload=false
 for ((i = 0; i < ${#files[@]}; i += 6)); do
   path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
+  # Through a pipe: a here-string of some size would be a file in /tmp for a moment.
   # shellcheck disable=SC2016 # expanded by the inner bash
-  as "$owner" "$owner" bash -euo pipefail -c 'put "$@"' put "$path" "$mode" "$needs" <<<"${files[i + 5]%$'\n'}" ||
-    fail "$path could not be written, or its check failed" 'nothing after it was changed; the same command goes on from here'
+  said=$(as "$owner" "$owner" bash -euo pipefail -c 'put "$@"' put "$path" "$mode" "$needs" 2>&1 \
+    < <(printf '%s' "${files[i + 5]}")) || {
+    mapfile -t said <<<"$said"
+    fail "$path could not be written, or its check failed" \
+      'nothing after it was changed; the same command goes on from here' "${said[@]}"
+  }
   [[ $needs != *daemon-reload* ]] || reload=true
 done
 # Removed as whoever owns the directory.

@@ -29,7 +29,7 @@ done < <(
     # What is not there yet will be where its parent is.
     while [[ ! -e $path ]]; do path=${path%/*} path=${path:-/}; done
     df --output=size,avail,itotal,iavail,target -- "$path" | tail -n 1
-  done | awk '{ for (i = 1; i < 5; i++) if ($i == "-") $i = 0; print }' | sort -u
+  done | awk '{ for (i = 1; i < 5; i++) if ($i == "-") $i = 0 } !seen[$5]++'
 )
 joined "${disks[@]}"; disks_json=$REPLY
 

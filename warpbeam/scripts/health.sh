@@ -2,7 +2,7 @@
 # Whether an instance is healthy, as the inventory asks: by HTTP on the slot's own port, or, for an app without HTTP, by an
 # expression that its node must find true.
 #
-# Parameters: ports (of slot a and b), health_path, health_status, health_rpc (empty: HTTP), health_interval, health_timeout,
+# Parameters: ports (of slot a and b; further pairs are for others), health_path, health_status, health_rpc (empty: HTTP), health_interval, health_timeout,
 # health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy).
 : "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_interval?}" "${health_timeout?}"
 : "${health_deadline?}" "${health_settle?}" "${door?}"

@@ -2,7 +2,7 @@
 # Turns maintenance on or off. On: new connections get the page at once, then those that the app has are asked to end, so
 # that nobody is left with it. Needs no deploy lock: it is for bad days too.
 #
-# Parameters: root, app, door, verb (on, off), message, public (port), ports (of slot a and b), drain (seconds).
+# Parameters: root, app, door, verb (on, off), message, public (port), ports (of connections.sh), drain (seconds).
 : "${root?}" "${app?}" "${door?}" "${verb?}" "${message?}" "${public?}" "${ports?}" "${drain?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
@@ -19,16 +19,13 @@ release=''
 if [[ -n $live ]]; then release=$(slot_release "$live"); fi
 left=0
 if [[ $verb == on && -n $live ]] && ! activating; then
-  port=${ports[0]}
-  if [[ $live == b ]]; then port=${ports[1]}; fi
-  connections() { ss -Htn state established state syn-recv "( sport = :$port )" | wc -l; }
-  if (($(connections) > 0)); then
+  if (($(connections "$live") > 0)); then
     step drain
     # However this ends, the app is not left saying goodbye to everybody.
     trap 'sudo -n -- "$door" undrain <<<"$live"' EXIT
     sudo -n -- "$door" drain <<<"$live"
     began=$SECONDS
-    while left=$(connections) && ((left > 0 && SECONDS - began < drain)); do sleep 0.2; done
+    while left=$(connections "$live") && ((left > 0 && SECONDS - began < drain)); do sleep 0.2; done
   fi
 fi
 

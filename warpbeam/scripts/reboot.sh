@@ -2,22 +2,19 @@
 # Reboots a host in good order, as root: whoever is connected to the app is asked to end, and has $drain seconds for it; a
 # load balancer that asks for health has $balancer_drain seconds to notice. Where it is given up, the app is as before.
 #
-# Parameters: root, app, door (empty on a host that does not run the app), ports (of slot a and b), drain, balancer_drain.
+# Parameters: root, app, door (empty on a host that does not run the app), ports (of connections.sh), drain, balancer_drain.
 : "${root?}" "${app?}" "${door?}" "${ports?}" "${drain?}" "${balancer_drain?}"
 
 ((EUID == 0)) || refuse 'a reboot needs root here' 'give the admin sudo, or see users.admin in the inventory'
 live='' left=0
 if [[ -n $door ]]; then live=$(live_slot); fi
 if [[ -n $live && $(systemctl is-active -- "$app@$live.service") == active ]]; then
-  port=${ports[0]}
-  if [[ $live == b ]]; then port=${ports[1]}; fi
   trap '"$door" undrain <<<"$live"; "$door" start <<<"$live"' EXIT
   step drain
   "$door" drain <<<"$live"
   sleep "$balancer_drain"
   began=$SECONDS
-  while left=$(ss -Htn state established state syn-recv "( sport = :$port )" | wc -l) &&
-    ((left > 0 && SECONDS - began < drain)); do sleep 0.2; done
+  while left=$(connections "$live") && ((left > 0 && SECONDS - began < drain)); do sleep 0.2; done
   step stop
   "$door" stop <<<"$live"
 fi

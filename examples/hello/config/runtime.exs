@@ -15,6 +15,10 @@ if config_env() != :test do
     port: number.("PORT", "4000", 1..65_535, "a port number from 1 to 65535"),
     drain_seconds: number.("DRAIN_SECONDS", "10", 0..3600, "whole seconds from 0 to 3600")
 
+  if System.get_env("MORE_PORT") do
+    config :hello, more_port: number.("MORE_PORT", "", 1..65_535, "a port number from 1 to 65535")
+  end
+
   # systemd sets both from RuntimeDirectory= and StateDirectory= (systemd.exec(5)).
   if directory = System.get_env("RUNTIME_DIRECTORY") do
     config :hello, drain_file: Path.join(directory, "drain")

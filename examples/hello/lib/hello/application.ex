@@ -11,7 +11,18 @@ defmodule Hello.Application do
   defp server do
     case Hello.Fault.port(Application.fetch_env!(:hello, :port)) do
       nil -> []
-      port -> [{Hello.Server, Keyword.put(settings(), :port, port)}]
+      port -> [{Hello.Server, Keyword.put(settings(), :port, port)} | more()]
+    end
+  end
+
+  defp more do
+    case Application.get_env(:hello, :more_port) do
+      nil ->
+        []
+
+      port ->
+        options = Keyword.merge(settings(), port: port, name: Hello.MoreServer)
+        [Supervisor.child_spec({Hello.Server, options}, id: Hello.MoreServer)]
     end
   end
 

@@ -1,0 +1,354 @@
+"""`doctor`: what is broken is named with what mends it, what is well is not, and nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.stage import Stage
+
+HOST = "web2"
+CHECKS = (
+    "ssh",
+    "sudo",
+    "users",
+    "files",
+    "units",
+    "settings",
+    "time",
+    "disk",
+    "upgrades",
+    "limits",
+    "firewall",
+    "ports",
+    "logins",
+    "cookie",
+    "secrets",
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def secret(stage: Stage) -> Iterator[None]:
+    """The hosts have a secret, so that there is one to lose."""
+    file = stage.directory / "token"
+    file.write_text("planted")
+    stage.settings["secrets"] = {"TOKEN": {"file": str(file)}, "OTHER": {"file": str(file)}}
+    # A lab's hosts get no more of this than the machine they are on has.
+    stage.settings["service"] = {"LimitNOFILE": "16384"}
+    stage.write()
+    stage.fab("setup", "--restart")
+    yield
+    del stage.settings["secrets"], stage.settings["service"]
+    stage.write()
+    stage.fab("setup", "--restart")
+
+
+def findings(stage: Stage, expect: int) -> dict[tuple[str, str], dict[str, str]]:
+    """`doctor --json`, by host and check."""
+    done = stage.fab("doctor", "--json", expect=expect)
+    assert "planted" not in done.stdout + done.stderr
+    return {(row["host"], row["check"]): row for row in json.loads(done.stdout)}
+
+
+def wrong(stage: Stage, expect: int = 5) -> dict[tuple[str, str], dict[str, str]]:
+    """What it found wrong."""
+    return {key: row for key, row in findings(stage, expect).items() if not row["ok"]}
+
+
+def test_all_is_well_and_there_is_a_line_for_each_check_and_host(stage: Stage) -> None:
+    done = stage.fab("doctor")
+
+    lines = [line.split()[:3] for line in done.stdout.splitlines()]
+    assert [line[1] for line in lines if line[0] == "web1"] == list(CHECKS)
+    assert [line[1] for line in lines if line[0] == "build1"] == [
+        "ssh",
+        "sudo",
+        "users",
+        "files",
+        "time",
+        "disk",
+        "upgrades",
+        "logins",
+    ]
+    assert {line[2] for line in lines} == {"ok"}
+    assert "all is well: 38 checks" in done.stderr
+
+
+def test_it_changes_nothing(stage: Stage) -> None:
+    look = (
+        "find /etc /opt /usr/lib/warpbeam /lib/systemd /root /home /var/lib /usr/local -xdev -newermt @0 "
+        "-printf '%p %m %u %g %i %s %T@ %C@\\n' | grep -v '^/var/lib/systemd/\\|^/var/lib/sudo' | sort; "
+        "nft --stateless list ruleset; systemctl list-units --plain --no-legend --state=failed; ip netns"
+    )
+    before = stage.lab.ssh(HOST, f'sudo sh -c "{look}"').stdout
+    pid = stage.status()[HOST]["pid"]
+
+    findings(stage, 0)
+
+    assert stage.lab.ssh(HOST, f'sudo sh -c "{look}"').stdout == before
+    assert stage.status()[HOST]["pid"] == pid
+
+
+class Break(NamedTuple):
+    """How a host is broken and mended; which checks then say what, and what they tell to do."""
+
+    harm: str
+    mend: str
+    says: dict[str, str]
+    tells: str = ""
+
+
+NEEDRESTART = r"""
+%nrconf = (restart => 'a', override_rc => { qr(^dbus) => 0, qr(^systemd-) => 0 });
+if (-d q(/etc/needrestart/conf.d)) {
+  foreach my $fn (sort </etc/needrestart/conf.d/*.conf>) { eval do { local(@ARGV, $/) = $fn; <>; } }
+}
+1;
+"""
+BREAKS = {
+    "a key of the deploy user": Break(
+        "sudo mv /home/deploy/.ssh/authorized_keys /root/",
+        "sudo mv /root/authorized_keys /home/deploy/.ssh/",
+        {"ssh": "", "users": "deploy keys: 1 missing", "files": "authorized_keys: it is not there"},
+    ),
+    "the sudo rule": Break(
+        "sudo mv /etc/sudoers.d/warpbeam-hello /root/",
+        "sudo mv /root/warpbeam-hello /etc/sudoers.d/",
+        {"sudo": "deploy may not run /usr/lib/warpbeam/hello/door", "files": "warpbeam-hello: it is not there"},
+        "setup",
+    ),
+    "a user": Break("sudo userdel warpbeam-page", "true", {"users": "warpbeam-page is not there"}, "setup"),
+    "a mode": Break(
+        "sudo chmod 777 /opt/acme/hello/releases",
+        "sudo -u deploy chmod 2750 /opt/acme/hello/releases",
+        {"files": "/opt/acme/hello/releases: it is 2777 deploy:hello"},
+        "setup",
+    ),
+    "a unit": Break(
+        "echo '# by hand' | sudo tee -a /lib/systemd/system/hello@.service",
+        "true",
+        {"units": "/lib/systemd/system/hello@.service: it was changed by hand", "settings": "hello@.service"},
+        "setup",
+    ),
+    "a unit that is not enabled": Break(
+        "sudo systemctl disable hello.service",
+        "sudo systemctl enable hello.service",
+        {"units": "hello.service is not enabled"},
+    ),
+    "a drop-in that systemd has not read": Break(
+        "sudo mkdir -p /etc/systemd/system/hello@.service.d && sleep 1.1 && "
+        "printf '[Service]\\nNice=1\\n' | sudo tee /etc/systemd/system/hello@.service.d/x.conf",
+        "sudo rm -r /etc/systemd/system/hello@.service.d; sudo systemctl daemon-reload",
+        {"units": "systemd has not read what changed in hello@"},
+        "daemon-reload",
+    ),
+    "settings that the app does not have": Break(
+        "sleep 1.1; sudo touch /etc/acme/hello/app.env",
+        "true",
+        {"settings": "app.env"},
+        "restart",
+    ),
+    "the clock": Break(
+        "sudo tee /usr/local/bin/date <<'X'\n"
+        "#!/bin/sh\n"
+        'case $* in *%s.%N) echo $(($(/bin/date +%s) - 3600)).0 ;; *) exec /bin/date "$@" ;; esac\n'
+        "X\nsudo chmod 755 /usr/local/bin/date",
+        "sudo rm /usr/local/bin/date",
+        {"time": "s behind this machine's"},
+        "chrony",
+    ),
+    "a disk": Break(
+        "sudo fallocate -l $(( $(df --output=avail -B1 /opt | tail -n 1) - 50000000 )) /opt/filler",
+        "sudo rm /opt/filler",
+        {"disk": "/opt has "},
+        "make room",
+    ),
+    "inodes": Break(
+        "sudo sh -c 'mkdir /opt/filler; cd /opt/filler; seq $(($(df --output=iavail .|tail -n1)-300)) | xargs touch'",
+        "sudo rm -r /opt/filler",
+        {"disk": "inodes free"},
+        "make room",
+    ),
+    "a limit": Break(
+        "sudo mkdir -p /etc/systemd/system/hello@.service.d && "
+        "printf '[Service]\\nLimitNOFILE=1024\\n' | sudo tee /etc/systemd/system/hello@.service.d/x.conf && "
+        "sudo systemctl daemon-reload && "
+        "sudo systemctl restart hello@$(basename $(sudo readlink /opt/acme/hello/current))",
+        "sudo rm -r /etc/systemd/system/hello@.service.d; sudo systemctl daemon-reload",
+        {"limits": "the app may open 1024 files; expected 16384"},
+        "LimitNOFILE",
+    ),
+    "a rule of the firewall": Break(
+        "sudo nft flush chain inet warpbeam_hello output",
+        "true",
+        {"firewall": "the table inet warpbeam_hello is not what /etc/acme/hello/redirect-"},
+        "firewall.apply",
+    ),
+    "a rule too many": Break(
+        "sudo nft insert rule inet warpbeam_hello input tcp dport 4001 accept",
+        "true",
+        {"firewall": "is not what"},
+        "firewall.apply",
+    ),
+    "the whole table": Break(
+        "sudo nft delete table inet warpbeam_hello",
+        "true",
+        {"firewall": "the table inet warpbeam_hello is not loaded"},
+        "firewall.apply",
+    ),
+    "a port": Break(
+        "sudo systemd-run --unit=thief systemd-socket-activate --listen=4003 cat && sleep 1",
+        "sudo systemctl stop thief",
+        {"ports": "(thief.service) has port 4003"},
+        "choose other ports",
+    ),
+    "the public port": Break(
+        "sudo systemd-run --unit=thief systemd-socket-activate --listen=80 cat && sleep 1",
+        "sudo systemctl stop thief",
+        {"ports": "(thief.service) has port 80"},
+    ),
+    "needrestart": Break(
+        "sudo mkdir -p /etc/needrestart/conf.d && sudo tee /etc/needrestart/needrestart.conf <<'X'\n"
+        + NEEDRESTART
+        + "X\nsudo ln -s /bin/true /usr/sbin/needrestart",
+        "sudo rm -r /etc/needrestart /usr/sbin/needrestart",
+        {"upgrades": "needrestart may restart hello@a.service"},
+        "docs/doctor.md",
+    ),
+    "unattended-upgrades": Break(
+        "sudo ln -s /bin/true /usr/bin/unattended-upgrade; "
+        "echo 'Unattended-Upgrade::Automatic-Reboot \"true\";' | sudo tee /etc/apt/apt.conf.d/99reboot",
+        "sudo rm /usr/bin/unattended-upgrade /etc/apt/apt.conf.d/99reboot",
+        {"upgrades": "unattended-upgrades may reboot this host"},
+        "docs/doctor.md",
+    ),
+    "the cookie": Break(
+        "sudo sed -i.was 's/^RELEASE_COOKIE=.*/RELEASE_COOKIE=another/' /etc/acme/hello/cookie.env",
+        "sudo mv /etc/acme/hello/cookie.env.was /etc/acme/hello/cookie.env",
+        {"cookie": "it is not that of web1"},
+        "--rotate-cookie",
+    ),
+    "a secret": Break(
+        "sudo sed -i.was '/^TOKEN=/d; s/^OTHER=.*/OTHER=\"another\"/' /etc/acme/hello/secrets.env",
+        "sudo mv /etc/acme/hello/secrets.env.was /etc/acme/hello/secrets.env",
+        {"secrets": "missing: TOKEN; OTHER is not that of web1"},
+        "secrets.push",
+    ),
+    "the mode of secrets": Break(
+        "sudo chmod 644 /etc/acme/hello/secrets.env",
+        "sudo chmod 600 /etc/acme/hello/secrets.env",
+        {"files": "/etc/acme/hello/secrets.env: it is 644 root:root"},
+    ),
+    "another user": Break(
+        "sudo useradd -m -s /bin/bash ann && sudo install -D -o ann /home/admin/.ssh/authorized_keys "
+        "/home/ann/.ssh/authorized_keys",
+        "sudo userdel -r ann",
+        {"logins": "ann (by key)"},
+        "hidepid",
+    ),
+}
+# What can be broken at once, so that one look at the host must name all of it.
+TOGETHER = (
+    (
+        "a key of the deploy user",
+        "the sudo rule",
+        "a user",
+        "a mode",
+        "a unit that is not enabled",
+        "the clock",
+        "a disk",
+        "a rule of the firewall",
+        "a port",
+        "needrestart",
+        "the cookie",
+        "the mode of secrets",
+        "another user",
+    ),
+    (
+        "a unit",
+        "a drop-in that systemd has not read",
+        "settings that the app does not have",
+        "inodes",
+        "the whole table",
+        "the public port",
+        "unattended-upgrades",
+        "a secret",
+    ),
+    ("a limit", "a rule too many"),
+)
+
+
+def test_everything_is_broken_at_some_time() -> None:
+    assert sorted(name for names in TOGETHER for name in names) == sorted(BREAKS)
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids=["one", "two", "three"])
+def test_what_is_broken_is_named_with_what_mends_it_and_nothing_else_is(stage: Stage, names: tuple[str, ...]) -> None:
+    for name in names:
+        stage.lab.ssh(HOST, BREAKS[name].harm)
+    try:
+        told = wrong(stage)
+
+        for name in names:
+            broken = BREAKS[name]
+            for check, text in broken.says.items():
+                assert (HOST, check) in told, f"{name}: {told.keys()}"
+                assert text in told[HOST, check]["found"], name
+                assert told[HOST, check]["mend"] or check == "ssh"
+            assert broken.tells in told[HOST, next(iter(broken.says))]["mend"], name
+        expected = {check for name in names for check in BREAKS[name].says}
+        # These follow from what was broken.
+        others = {check for host, check in told if host == HOST} - expected
+        assert others <= {"settings", "files", "cookie", "secrets", "units"}, told
+        # The other hosts are only told where they disagree with it.
+        assert {check for host, check in told if host != HOST} <= {"cookie", "secrets"}
+    finally:
+        for name in reversed(names):
+            stage.lab.ssh(HOST, BREAKS[name].mend, check=False)
+        stage.fab("setup", "--restart")
+        stage.fab("firewall.apply")
+        stage.fab("secrets.push", "--restart")
+    assert wrong(stage, 0) == {}
+
+
+def test_a_needrestart_that_was_told_to_leave_the_app_alone_is_well(stage: Stage) -> None:
+    broken = BREAKS["needrestart"]
+    stage.lab.ssh(HOST, broken.harm)
+    try:
+        rule = "$nrconf{override_rc}{qr(^hello(@[ab])?\\.service$)} = 0;"
+        stage.lab.ssh(HOST, f"sudo tee /etc/needrestart/conf.d/warpbeam.conf <<'X'\n{rule}\nX")
+        assert wrong(stage, 0) == {}
+    finally:
+        stage.lab.ssh(HOST, broken.mend)
+
+
+def test_a_host_that_cannot_be_reached_is_named_and_the_others_are_looked_at(stage: Stage) -> None:
+    stage.lab.crash(HOST)
+    try:
+        told = findings(stage, 5)
+
+        assert [check for host, check in told if host == HOST] == ["ssh"]
+        assert not told[HOST, "ssh"]["ok"]
+        assert [check for host, check in told if host == "web1"] == list(CHECKS)
+    finally:
+        stage.lab.boot(HOST)
+        stage.fab("-H", HOST, "start")
+
+
+def test_an_admin_who_may_not_become_root_is_told_so(stage: Stage) -> None:
+    stage.lab.ssh(
+        HOST,
+        "sudo useradd -m -s /bin/bash ann && sudo cp -r /home/admin/.ssh /home/ann/ && sudo chown -R ann /home/ann",
+    )
+    try:
+        stage.write(users={"admin": "ann"})
+        told = {key: row for key, row in findings(stage, 5).items() if key[0] == HOST}
+
+        assert [check for _, check in told] == ["ssh", "sudo"]
+        assert "the admin may not become root" in told[HOST, "sudo"]["found"]
+    finally:
+        stage.write()
+        stage.lab.ssh(HOST, "sudo userdel -r ann", check=False)

@@ -1,0 +1,253 @@
+"""Secrets on real hosts: byte for byte in the app, nowhere else, and told apart without being told."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import secrets as entropy
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.stage import PROJECT, Stage
+from tests.witness import created
+
+FILE = "/etc/acme/hello/secrets.env"
+HOSTS = ("web1", "web2")
+VALUES = {
+    "ALL_OF_ASCII": "".join(map(chr, range(1, 128))) + "é€😀",
+    "LINES": "one\ntwo\r\nthree\r\n\n",
+    "QUOTES": "' \" ` $HOME ${x} $(id) `id` \\ \\\\ \\n \\\" ' # ; & | < > * ? [a] !x ~",
+    "HASH": "# no comment",
+    "BLANKS": " \t x \t ",
+    "EMPTY": "",
+    "BACKSLASH": "at the end\\",
+    "ENTRY": 'x"\nLINES="y',
+    "RAW": "\x1b[31m\a\b\f\v\x7f",
+    "LARGEST": "€uro" * 20_000,
+}
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(stage: Stage) -> Iterator[None]:
+    """Each test leaves the hosts without secrets, as the stage's own inventory has them."""
+    yield
+    stage.write()
+    stage.fab("setup", "--restart")
+
+
+def write(stage: Stage, values: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Write an inventory with these secrets, each in a file of its own; what it says of them."""
+    directory = stage.directory / "secret"
+    directory.mkdir(exist_ok=True)
+    for name, value in values.items():
+        (directory / name).write_bytes(value.encode())
+    references = {name: {"file": str(directory / name)} for name in values}
+    stage.write(secrets=references)
+    return references
+
+
+def inside(stage: Stage, host: str, names: list[str]) -> dict[str, str | None]:
+    """What the running app on `host` has in those variables."""
+    words = " ".join(names)
+    expression = f'for n <- ~w({words}), v = System.get_env(n), do: IO.puts(n <> " " <> Base.encode64(v))'
+    said = stage.fab("rpc", "-", "--host", host, stdin=expression).stdout
+    pairs = re.findall(r"^([A-Z_]+) (\S*)$", said, re.MULTILINE)
+    return {name: base64.b64decode(value).decode() for name, value in pairs}
+
+
+def entries(stage: Stage) -> dict[str, dict[str, object]]:
+    """`secrets.list --json`, by secret or host."""
+    rows = json.loads(stage.fab("secrets.list", "--json", expect=None).stdout)
+    return {str(row.get("secret", row.get("host"))): row for row in rows}
+
+
+def test_values_are_in_the_app_byte_for_byte_by_push_and_by_setup(stage: Stage) -> None:
+    write(stage, VALUES)
+
+    stage.fab("secrets.push", "--restart")
+
+    for host in HOSTS:
+        assert inside(stage, host, list(VALUES)) == VALUES
+        assert stage.lab.ssh(host, f"sudo stat -c %U:%G:%a {FILE}").stdout == "root:root:600\n"
+    # What setup would write is the same, byte for byte, so it has nothing to change; and it writes that itself.
+    stage.fab("setup", "--check")
+    stage.lab.ssh("web1", f"sudo rm {FILE}")
+    stage.fab("-H", "web1", "setup", "--restart")
+    assert inside(stage, "web1", list(VALUES)) == VALUES
+
+
+def test_push_changes_the_file_and_restarts_only_what_runs_with_earlier_ones(stage: Stage) -> None:
+    write(stage, {"TOKEN": "one"})
+    stage.fab("secrets.push", "--restart")
+    before = {host: row["pid"] for host, row in stage.status().items()}
+
+    again = stage.fab("secrets.push", "--restart")
+    assert "web1: has this 1 secret already" in again.stderr or "web1: has these 1 secret already" in again.stderr
+    assert {host: row["pid"] for host, row in stage.status().items()} == before
+
+    write(stage, {"TOKEN": "two"})
+    told = stage.fab("-H", "web1", "secrets.push")
+    assert "web1: 1 secret written" in told.stderr
+    assert "web1: warning: the running app has the secrets of before" in told.stderr
+    assert {host: row["pid"] for host, row in stage.status().items()} == before
+    assert "the running app was started with earlier secrets" in str(entries(stage)["web1"]["problem"])
+    assert inside(stage, "web1", ["TOKEN"]) == {"TOKEN": "one"}
+
+    stage.fab("-H", "web1", "secrets.push", "--restart")
+    after = {host: row["pid"] for host, row in stage.status().items()}
+    assert after["web1"] != before["web1"]
+    assert after["web2"] == before["web2"]
+    assert inside(stage, "web1", ["TOKEN"]) == {"TOKEN": "two"}
+
+
+def test_list_names_secrets_and_says_whether_hosts_agree_without_a_value(stage: Stage) -> None:
+    write(stage, {"SAME": "planted-same", "LINES": "planted\nlines", "OTHER": "planted-one"})
+    stage.fab("secrets.push", "--restart")
+    done = stage.fab("secrets.list")
+    assert "planted" not in done.stdout + done.stderr
+
+    write(stage, {"SAME": "planted-same", "LINES": "planted\nlines", "OTHER": "planted-two", "NEVER": "x"})
+    stage.fab("-H", "web2", "secrets.push", "--restart")
+    write(stage, {"SAME": "planted-same", "OTHER": "planted-two", "NEVER": "x"})
+    told = stage.fab("secrets.list", "--fetch", "--json", expect=5).stdout
+    assert "planted" not in told
+    rows = {row["secret"]: row for row in json.loads(told)}
+
+    assert rows["SAME"] == {"secret": "SAME", "hosts": "web1, web2", "agree": True, "as here": True}
+    assert "hosts have different values (web1 | web2)" in rows["OTHER"]["problem"]
+    assert "web1 lacks it" in rows["NEVER"]["problem"]
+    assert "not in the inventory" in rows["LINES"]["problem"]
+    # A digest of one run says nothing in another: the key is new each time.
+    assert not re.search(r"[0-9a-f]{8,}", told)
+
+
+@pytest.mark.parametrize("raw", [b"a\0b", b"a\xffb", b"x" * 120_001], ids=["NUL", "not UTF-8", "too long"])
+@pytest.mark.parametrize("verb", ["setup", "secrets.push"])
+def test_what_systemd_cannot_hand_on_is_refused_before_anything_is_touched(stage: Stage, raw: bytes, verb: str) -> None:
+    before = stage.lab.ssh("web1", f"sudo stat -c '%y %i' {FILE}").stdout
+    write(stage, {"BAD": ""})
+    (stage.directory / "secret" / "BAD").write_bytes(raw)
+
+    refused = stage.fab(verb, expect=2)
+
+    assert "secrets.BAD: the value " in refused.stderr
+    assert stage.lab.ssh("web1", f"sudo stat -c '%y %i' {FILE}").stdout == before
+
+
+def test_an_app_without_its_file_of_secrets_does_not_start(stage: Stage) -> None:
+    write(stage, {"TOKEN": "one"})
+    stage.fab("secrets.push", "--restart")
+    slot = stage.status()["web2"]["slot"]
+    stage.lab.ssh("web2", f"sudo mv {FILE} /root/")
+    try:
+        done = stage.lab.ssh("web2", f"sudo systemctl restart hello@{slot}", check=False)
+        assert done.returncode != 0
+        assert "environment file" in stage.lab.ssh("web2", f"sudo journalctl -u hello@{slot} -n 20").stdout.lower()
+        assert "web2 lacks it" in str(entries(stage)["TOKEN"]["problem"])
+    finally:
+        stage.lab.ssh("web2", f"sudo mv /root/secrets.env {FILE}; sudo systemctl restart hello@{slot}")
+
+
+@contextmanager
+def process_lists(*tokens: str) -> Iterator[list[str]]:
+    """While this lasts, every process of this machine and of the lab's hosts is looked at; lines that hold a token.
+
+    The hosts' processes are this machine's too, so one look sees them all.
+    """
+    found: list[str] = []
+    done = threading.Event()
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        while not done.wait(0.02):
+            looks += 1
+            for process in os.scandir("/proc"):
+                if not process.name.isdigit():
+                    continue
+                with suppress(OSError):
+                    line = Path(process.path, "cmdline").read_bytes()
+                    if any(token.encode() in line for token in tokens):
+                        found.append(line.decode("utf-8", "replace"))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join()
+    assert looks > 50
+
+
+def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(stage: Stage, tmp_path: Path) -> None:
+    token = f"planted{entropy.token_hex(8)}"
+    # Long enough that a pipe does not hold it: bash would put a here-string of that size into a file.
+    value = f"{token}\n'\"$(x)\\ " * 4000
+    asked = f"asked{entropy.token_hex(8)}"
+    write(stage, {"PLANTED": value[:119_000]})
+    variables = {"TMPDIR": str(tmp_path)}
+    stage.version(f"7.{entropy.randbelow(10**6)}.0")
+    said = []
+    with (
+        process_lists(token, asked) as seen,
+        created(stage.lab, "/tmp", *HOSTS) as made,
+    ):
+        for words in (
+            ("--echo", "setup", "--check", "--diff"),
+            ("--echo", "-d", "setup", "--restart"),
+            ("--echo", "build-on-host"),
+            ("--echo", "-d", "deploy"),
+            ("--echo", "secrets.push"),
+            ("--echo", "secrets.list", "--fetch"),
+            ("--echo", "doctor"),
+            ("--echo", "status"),
+        ):
+            core = [word for word in words if word in ("--echo", "-d")]
+            argv = [stage.argv()[0], *core, "stage", *words[len(core) :]]
+            done = subprocess.run(
+                argv, capture_output=True, text=True, cwd=PROJECT, env={**stage.environ, **variables}, check=False
+            )
+            assert done.returncode in (0, 5), done.stderr
+            said.append(done.stdout + done.stderr)
+        # An exception on the way: a host that cannot take it.
+        stage.lab.ssh("web2", "sudo chmod 755 /etc/acme/hello")
+        failing = [stage.argv()[0], "--echo", "-d", "stage", "secrets.push"]
+        done = subprocess.run(
+            failing, capture_output=True, text=True, cwd=PROJECT, env={**stage.environ, **variables}, check=False
+        )
+        assert done.returncode == 4, done.stderr
+        assert "Traceback" in done.stderr
+        said.append(done.stdout + done.stderr)
+        stage.lab.ssh("web2", "sudo chmod 700 /etc/acme/hello")
+        answer = stage.fab("rpc", "-", stdin=f'"{asked}" && System.get_env("PLANTED") |> String.length()').stdout
+        assert answer.strip() == str(len(value[:119_000]))
+    assert not any(token in text for text in said)
+    assert seen == []
+    assert not [name for names in made().values() for name in names if name.startswith("sh-thd")]
+    # What is left lying: on this machine only the file it came from, on a host only the one that it is for.
+    here = subprocess.run(
+        ["grep", "-rls", token, str(tmp_path), str(PROJECT / ".warpbeam"), str(stage.directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
+    assert here == [str(stage.directory / "secret" / "PLANTED")]
+    for host in HOSTS:
+        look = (
+            f"grep -rls --exclude-dir=proc --exclude-dir=sys --devices=skip {token} / ; "
+            f"journalctl --no-pager --output=export | grep -c -e {token} -e {asked}; "
+            f"dmesg 2>/dev/null | grep -c {token}; true"
+        )
+        # On standard input, because sudo writes the command it runs into the journal.
+        told = stage.lab.ssh(host, "sudo sh -s", stdin=look).stdout.split()
+        assert [line for line in told if line != "0"] == [FILE], told
+        shown = stage.lab.ssh(host, "systemctl show hello@a hello@b; sudo -n -l; ps axe", user="deploy").stdout
+        assert token not in shown

@@ -1,0 +1,280 @@
+"""`setup`: few requests, what it shows, what it puts right, what it leaves alone."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import paramiko
+import pytest
+
+from tests.stage import ENVIRONMENT, Stage
+from warpbeam.event import Event, Step
+from warpbeam.fleet import Fleet
+from warpbeam.provisioning.provision import Outcome, set_up
+from warpbeam.reading.reader import read_inventory
+
+UNIT = "/lib/systemd/system/hello@.service"
+KEYS = "/home/deploy/.ssh/authorized_keys"
+SECRET = "pl4nted-s3cret"
+# SSH_MSG_CHANNEL_REQUEST (RFC 4254, 9).
+CHANNEL_REQUEST = bytes([98])
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(stage: Stage) -> Iterator[None]:
+    """Each test leaves the hosts as the stage's own inventory has them."""
+    yield
+    stage.write()
+    stage.fab("setup", "--restart")
+    assert {row["health"] for row in stage.status().values()} == {"healthy"}
+
+
+@contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How many exec requests go over connections to each address meanwhile."""
+    count: Counter[str] = Counter()
+    send: Any = paramiko.Transport._send_user_message
+
+    def counting(transport: Any, message: Any) -> None:
+        read: Any = paramiko.Message(message.asbytes())
+        if read.get_byte() == CHANNEL_REQUEST:
+            read.get_int()
+            if read.get_text() == "exec":
+                count[transport.getpeername()[0]] += 1
+        send(transport, message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(paramiko.Transport, "_send_user_message", counting)
+        yield count
+
+
+def in_process(stage: Stage, **how: Any) -> tuple[Outcome, list[Event]]:
+    """A setup of this process, so that what it sends can be counted; what it told."""
+    told: list[Event] = []
+    fleet = Fleet(read_inventory(stage.inventories / f"{ENVIRONMENT}.yml"))
+    try:
+        return set_up(fleet, told.append, **how), told
+    finally:
+        fleet.close()
+
+
+def root(stage: Stage, command: str, host: str = "web1", *, check: bool = True) -> str:
+    """What a shell command says, run as root."""
+    return stage.lab.ssh(host, "sudo bash -s", check=check, stdin=command).stdout
+
+
+def test_a_host_takes_three_exec_requests_when_something_changes_and_one_when_nothing_does(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = {stage.lab.address(name) for name in stage.settings["hosts"]}
+    for name in stage.settings["hosts"]:
+        root(stage, f"echo '# not so' >>{KEYS}; chmod 644 {KEYS}", name)
+
+    with counted(monkeypatch) as count:
+        outcome, _ = in_process(stage, show=True)
+    assert outcome.changed
+    assert dict(count) == dict.fromkeys(hosts, 3)
+
+    with counted(monkeypatch) as count:
+        began = time.monotonic()
+        outcome, told = in_process(stage)
+        seconds = time.monotonic() - began
+    assert not outcome.changed
+    assert dict(count) == dict.fromkeys(hosts, 1)
+    assert [event.name for event in told if isinstance(event, Step)] == ["inspect"] * 3
+    # Twice what it may take: other work goes on here.
+    assert seconds < 2 * len(hosts) * 2
+
+
+def test_a_new_host_takes_three_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another app is all new: users, directories, files, units.
+    stage.write(
+        app="second", http={"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103}
+    )
+    try:
+        with counted(monkeypatch) as count:
+            in_process(stage)
+        assert set(count.values()) == {3}
+        assert root(stage, "systemctl is-enabled second.service").strip() == "enabled"
+    finally:
+        for name in ("web1", "web2", "build1"):
+            root(
+                stage,
+                "systemctl disable -q --now second.service; userdel second; rm -rf /etc/acme/second /opt/acme/second "
+                "/usr/lib/warpbeam/second /lib/systemd/system/second* /etc/sudoers.d/warpbeam-second; "
+                "systemctl daemon-reload; nft delete table inet warpbeam_second",
+                name,
+                check=False,
+            )
+
+
+def test_what_was_changed_by_hand_is_shown_and_check_changes_nothing(stage: Stage) -> None:
+    look = f"cd /etc/acme/hello; sha256sum {UNIT} *.env .written; stat -c '%n %a %U %Y' * {UNIT}"
+    root(
+        stage,
+        f"sed -i 's/^Restart=always/Restart=no/' {UNIT}; echo 'EXTRA={SECRET}' >>/etc/acme/hello/secrets.env; "
+        f"echo 'LATE={SECRET}' >>/etc/acme/hello/app.env; sed -i 's/good morning/good night/' /etc/acme/hello/app.env; "
+        "chmod 755 /etc/acme/hello",
+    )
+    before = root(stage, look)
+
+    done = stage.fab("setup", "--check", "--diff", expect=5)
+
+    assert root(stage, look) == before
+    said = done.stderr
+    assert f"web1: would change: file {UNIT} 644 root:root (it was changed by hand)" in said
+    assert "web1: would change: directory /etc/acme/hello 700 root:root (it is 755 root:root)" in said
+    assert "web1: │ -Restart=no" in said
+    assert "web1: │ +Restart=always" in said
+    assert re.search(r"web1: │ -EXTRA=\(hidden, [0-9a-f]{8}\)", said)
+    assert re.search(r"web1: │ -LATE=\(hidden, [0-9a-f]{8}\)", said)
+    assert 'web1: │ -GREETING="good night"' in said
+    assert 'web1: │ +GREETING="good morning"' in said
+    assert SECRET not in done.stdout + said
+    assert "web2: would change" not in said
+
+
+def test_what_was_changed_by_hand_is_put_right_and_the_app_restarted_only_when_asked(stage: Stage) -> None:
+    before = stage.status()
+    root(stage, "sed -i 's/good morning/good night/' /etc/acme/hello/app.env")
+
+    done = stage.fab("setup", "--diff")
+
+    assert "web1: warning: the app still runs with its old settings (/etc/acme/hello/app.env)" in done.stderr
+    assert "setup --restart` restarts it, host after host" in done.stderr
+    assert 'GREETING="good morning"' in root(stage, "cat /etc/acme/hello/app.env")
+    assert stage.status()["web1"]["pid"] == before["web1"]["pid"]
+    # It is not forgotten: the file is right by now, the app still older than it.
+    assert "the app still runs with its old settings" in stage.fab("setup").stderr
+    assert "would need a restart" in stage.fab("setup", "--check").stderr
+    stage.fab("setup", "--check", "--restart", expect=5)
+    assert stage.status()["web1"]["pid"] == before["web1"]["pid"]
+
+    stage.fab("setup", "--restart")
+
+    after = stage.status()
+    assert after["web1"]["pid"] != before["web1"]["pid"]
+    assert after["web2"]["pid"] == before["web2"]["pid"]
+    assert "old settings" not in stage.fab("setup").stderr
+
+
+def test_a_mode_that_is_put_right_needs_no_restart(stage: Stage) -> None:
+    root(stage, "chmod 644 /etc/acme/hello/app.env")
+
+    done = stage.fab("setup")
+
+    assert "(it is 644 root:root)" in done.stderr
+    assert "old settings" not in done.stderr
+    assert root(stage, "stat -c %a /etc/acme/hello/app.env").strip() == "600"
+    # Nor does the next one take it for changed.
+    assert "old settings" not in stage.fab("setup").stderr
+
+
+def test_deploy_keys_are_added_and_removed(stage: Stage) -> None:
+    mine = f"{stage.lab.key}.pub"
+    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl hannah@acme"
+    sneaked = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBDhw7RzQPtjX5RZrpOyZVSGaBy3CvKLKtSXEPFOMrTi mallory@nowhere"
+    root(stage, f"echo '{sneaked}' >>{KEYS}; install -o deploy -g deploy -m 600 {KEYS} {KEYS}2")
+    stage.write(deploy_keys=[mine, other])
+
+    said = stage.fab("setup").stderr
+
+    assert re.search(r"web1: changing: deploy key added: SHA256:\S{43} hannah@acme", said)
+    assert re.search(r"web1: changing: deploy key removed: SHA256:\S{43} mallory@nowhere", said)
+    assert f"web1: changing: file {KEYS}2 removed" in said
+    assert re.search(r"web2: changing: deploy key added: SHA256:\S{43} hannah@acme", said)
+    assert "web2: changing: deploy key removed" not in said
+    there = root(stage, f"cat {KEYS}; ls /home/deploy/.ssh")
+    assert other in there
+    assert sneaked not in there
+    assert there.splitlines()[-1] == "authorized_keys"
+
+    stage.write(deploy_keys=[mine])
+    assert "hannah@acme" in stage.fab("setup").stderr
+    assert other not in root(stage, f"cat {KEYS}", "web2")
+
+    # Nothing said about keys: nothing done about them.
+    root(stage, f"echo '{sneaked}' >>{KEYS}")
+    settings = {name: value for name, value in stage.settings.items() if name != "deploy_keys"}
+    stage.settings, kept = settings, stage.settings
+    try:
+        stage.write()
+        stage.fab("setup", "--check")
+        assert sneaked in root(stage, f"cat {KEYS}")
+    finally:
+        stage.settings = kept
+
+
+def test_a_link_in_place_of_the_keys_leads_nowhere(stage: Stage) -> None:
+    stage.lab.ssh("web1", f"ln -sf /etc/shadow {KEYS}2 && rm {KEYS} && ln -s /etc/shadow {KEYS}", user="deploy")
+    before = root(stage, "stat -c '%a %U %G %Y' /etc/shadow; sha256sum /etc/shadow")
+
+    done = stage.fab("setup", "--diff")
+
+    assert "root:" not in done.stderr.replace("root:root", "")
+    assert root(stage, "stat -c '%a %U %G %Y' /etc/shadow; sha256sum /etc/shadow") == before
+    assert root(stage, f"stat -c '%F %a %U' {KEYS}").strip() == "regular file 600 deploy"
+
+
+PACKAGE = """
+set -eu
+rm -rf /srv/repository && mkdir -p /srv/repository && cd /srv/repository
+for name in warpbeam-one warpbeam.two; do
+  mkdir -p tree/DEBIAN tree/usr/share/$name
+  printf '%s\\n' "Package: $name" 'Version: 1.0' 'Architecture: all' 'Maintainer: Test <test@localhost>' \
+    'Description: a test' >tree/DEBIAN/control
+  dpkg-deb --root-owner-group --build tree $name.deb >/dev/null
+  { cat tree/DEBIAN/control; printf 'Filename: ./%s.deb\\nSize: %s\\nSHA256: %s\\n\\n' $name "$(stat -c %s $name.deb)" \
+    "$(sha256sum $name.deb | cut -d' ' -f1)"; } >>Packages
+  rm -rf tree
+done
+chmod -R a+rX /srv/repository
+mkdir -p /root/kept && mv /etc/apt/sources.list /etc/apt/sources.list.d /root/kept/ 2>/dev/null || true
+mkdir -p /etc/apt/sources.list.d
+echo 'deb [trusted=yes] file:/srv/repository ./' >/etc/apt/sources.list.d/test.list
+"""
+UNDO = """
+dpkg --purge warpbeam-one warpbeam.two 2>/dev/null
+rm -rf /etc/apt/sources.list.d /srv/repository; mv /root/kept/* /etc/apt/; apt-get clean
+"""
+
+
+def test_packages_that_are_lacking_are_installed_and_no_others(stage: Stage) -> None:
+    for host in ("web1", "web2"):
+        root(stage, PACKAGE, host)
+    try:
+        stage.write(packages=["warpbeam-one", "sudo"])
+
+        assert "web1: would change: package warpbeam-one installed" in stage.fab("setup", "--check", expect=5).stderr
+        assert root(stage, "dpkg-query -W warpbeam-one 2>&1 || true").startswith("dpkg-query: no packages found")
+        done = stage.fab("setup")
+
+        assert "package sudo" not in done.stderr
+        assert root(stage, "dpkg-query -W -f '${db:Status-Status}' warpbeam-one", "web2") == "installed"
+        assert "nothing to change" in stage.fab("setup").stderr
+        # A dot is a dot: apt-get itself would take the second for a pattern, and install what it fits.
+        stage.write(packages=["warpbeam.two"])
+        stage.fab("setup")
+        stage.write(packages=["warpbeam.one"])
+        refused = stage.fab("setup", expect=4)
+        assert "there is no package warpbeam.one" in refused.stderr
+        assert "warpbeam-one" not in refused.stderr
+        # Nobody asked for it on a host without the app.
+        assert root(stage, "dpkg-query -W warpbeam-one 2>&1 || true", "build1").startswith("dpkg-query: no packages")
+    finally:
+        for host in ("web1", "web2"):
+            root(stage, UNDO, host, check=False)
+
+
+def test_a_door_that_the_deploy_user_may_not_knock_at_is_told(stage: Stage) -> None:
+    root(stage, "echo 'deploy ALL=(root) PASSWD: ALL' >/etc/sudoers.d/zz-late; chmod 440 /etc/sudoers.d/zz-late")
+    try:
+        done = stage.fab("setup", expect=4)
+        assert "web1: not as it should be after setup: deploy may not run /usr/lib/warpbeam/hello/door" in done.stderr
+    finally:
+        root(stage, "rm /etc/sudoers.d/zz-late")

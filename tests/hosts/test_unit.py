@@ -1,0 +1,219 @@
+"""What the app runs with: its sandbox, its limits, its VM, its crash dumps; and what its owner may change of that."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stage import Stage
+
+UNIT = "hello@a.service"
+EXPOSURE = 1.1
+CRASHES = "/var/lib/hello/crash"
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(stage: Stage) -> Iterator[None]:
+    """Each test leaves the hosts as the stage's own inventory has them."""
+    yield
+    stage.write()
+    stage.fab("setup", "--restart")
+    assert {row["health"] for row in stage.status().values()} == {"healthy"}
+
+
+def root(stage: Stage, command: str, host: str = "web1", *, check: bool = True) -> str:
+    """What a shell command says, run as root."""
+    return stage.lab.ssh(host, "sudo bash -s", check=check, stdin=command).stdout
+
+
+def rpc(stage: Stage, expression: str, host: str = "web1") -> str:
+    """What an expression gives on the running node."""
+    return stage.fab("rpc", expression, "--host", host).stdout.strip()
+
+
+def test_the_exposure_is_small_and_each_mark_that_remains_is_explained(stage: Stage) -> None:
+    said = root(stage, f"systemd-analyze security --no-pager {UNIT}")
+    print(said)
+
+    (figure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert float(figure) <= EXPOSURE
+    unit = root(stage, "cat /lib/systemd/system/hello@.service")
+    marks = re.findall(r"^✗ (\S+?)=(~?)(\S*)", said, re.MULTILINE)
+    assert marks
+    explained = unit[: unit.index("[Unit]")]
+    for name, _, what in marks:
+        assert f"{name}=" in explained, name
+        assert what in explained, what
+
+
+def test_systemd_has_nothing_to_say_about_the_units(stage: Stage) -> None:
+    units = "hello@a.service hello@b.service hello.service hello-activate.service hello-maintenance.socket"
+
+    done = stage.lab.ssh("web1", f"sudo systemd-analyze verify --man=no {units}")
+
+    assert done.stdout + done.stderr == ""
+
+
+def test_each_directive_of_the_unit_says_why_it_is_there(stage: Stage) -> None:
+    said = False
+    for line in root(stage, "cat /lib/systemd/system/hello@.service").splitlines():
+        if line.startswith("#"):
+            said = True
+        elif not line or line.startswith("["):
+            said = False
+        else:
+            assert said, line
+
+
+def test_the_unit_outlives_outages_and_lets_the_app_finish(stage: Stage) -> None:
+    stage.write(deploy={**stage.settings["deploy"], "drain": 42.5})
+    stage.fab("setup")
+
+    shown = root(
+        stage,
+        f"systemctl show {UNIT} -p TimeoutStopUSec -p StartLimitIntervalUSec -p LimitNOFILE -p LimitCORE -p UMask "
+        "-p SyslogIdentifier -p Restart -p FragmentPath -p User -p Group -p EnvironmentFiles -p WorkingDirectory",
+    )
+
+    lines = set(shown.splitlines())
+    assert {
+        "TimeoutStopUSec=48s",
+        "StartLimitIntervalUSec=0",
+        "LimitNOFILE=65536",
+        "LimitCORE=0",
+        "UMask=0027",
+        "SyslogIdentifier=hello",
+        "Restart=always",
+        "User=hello",
+        "Group=hello",
+        "WorkingDirectory=/opt/acme/hello/slots/a",
+    } <= lines
+    assert re.search(r"^FragmentPath=(/usr)?/lib/systemd/system/hello@.service$", shown, re.MULTILINE)
+    assert "EnvironmentFiles=/etc/acme/hello/secrets.env (ignore_errors=no)" in lines
+
+
+def test_an_override_takes_effect_and_drop_ins_are_left_alone(stage: Stage) -> None:
+    drop_in = "/etc/systemd/system/hello@.service.d/own.conf"
+    root(stage, f"mkdir -p ${{x:-$(dirname {drop_in})}}; printf '[Service]\\nCPUWeight=77\\n' >{drop_in}")
+    try:
+        stage.write(service={"MemoryMax": "1G", "ProcSubset": "all", "SystemCallFilter": "@system-service"})
+
+        stage.fab("setup", "--restart")
+
+        shown = root(stage, f"systemctl show {UNIT} hello@b -p MemoryMax -p ProcSubset -p CPUWeight").splitlines()
+        assert {"MemoryMax=1073741824", "ProcSubset=all", "CPUWeight=77"} <= set(shown)
+        unit = root(stage, "cat /lib/systemd/system/hello@.service")
+        assert unit.count("SystemCallFilter=") == 1
+        # A one-off evaluation has the same sandbox: what the app may see, its migrations may.
+        assert "1" in stage.fab("eval", 'if File.exists?("/proc/meminfo"), do: 1, else: 0').stdout
+        assert root(stage, f"cat {drop_in}") == "[Service]\nCPUWeight=77\n"
+    finally:
+        root(stage, f"rm -rf $(dirname {drop_in}); systemctl daemon-reload")
+
+
+def test_an_override_that_systemd_does_not_know_is_refused_before_the_unit_is_touched(stage: Stage) -> None:
+    before = root(stage, "sha256sum /lib/systemd/system/hello@.service")
+    stage.write(service={"MemoryMx": "1G"})
+
+    done = stage.fab("setup", expect=4)
+
+    assert "/lib/systemd/system/hello@.service could not be written, or its check failed" in done.stderr
+    assert "MemoryMx" in done.stderr
+    assert root(stage, "sha256sum /lib/systemd/system/hello@.service") == before
+
+
+def test_the_vm_has_the_settings_of_the_inventory(stage: Stage) -> None:
+    stage.write(vm={"ports": 131072, "async_threads": 7, "kernel_poll": True, "fullsweep_after": 13})
+    stage.fab("setup", "--restart")
+
+    found = rpc(
+        stage,
+        ":erlang.system_info(:port_limit) |> then(&{&1, :erlang.system_info(:thread_pool_size), "
+        ":erlang.system_info(:fullsweep_after)})",
+    )
+
+    assert found == "{131072, 7, {:fullsweep_after, 13}}"
+    # What is taken out of the inventory is the VM's own again.
+    stage.write()
+    stage.fab("setup", "--restart")
+    assert rpc(stage, ":erlang.system_info(:thread_pool_size)") == "1"
+
+
+def test_nodes_listen_on_loopback_or_for_named_hosts_only(stage: Stage) -> None:
+    def reaches(source: str, port: int) -> bool:
+        command = f"timeout 3 bash -c '</dev/tcp/{stage.lab.address('web1')}/{port}'"
+        return stage.lab.ssh(source, command, check=False).returncode == 0
+
+    port = {"a": 9001, "b": 9002}
+    assert not reaches("web2", port[stage.status()["web1"]["slot"]])
+    listening = root(stage, "ss -Hltn '( sport = :9001 or sport = :9002 )'")
+    assert "127.0.0.1:900" in listening
+    assert listening.count("\n") == 1
+
+    hosts = {
+        name: {**host, "address": stage.lab.address(name)} if "app" in host["roles"] else host
+        for name, host in stage.settings["hosts"].items()
+    }
+    # Where a host is called by an address, its key is known by it.
+    state = stage.lab.ssh_config.parent
+    known = stage.directory / "known_hosts"
+    lines = (state / "known_hosts").read_text()
+    for name in ("web1", "web2"):
+        lines += "".join(
+            f"{stage.lab.address(name)} {' '.join(key.split()[:2])}\n"
+            for key in root(stage, "cat /etc/ssh/ssh_host_*_key.pub", name).splitlines()
+        )
+    known.write_text(lines)
+    ssh = {**stage.settings["ssh"], "known_hosts": str(known)}
+    stage.write(hosts=hosts, ssh=ssh, vm={"peers": ["web2"]})
+    stage.fab("setup", "--restart")
+
+    slots = {name: row["slot"] for name, row in stage.status().items()}
+    assert reaches("web2", port[slots["web1"]])
+    assert not reaches("build1", port[slots["web1"]])
+    # The rules survive what flushes them.
+    root(stage, "systemctl reload-or-restart nftables")
+    deadline = time.monotonic() + 30
+    while "saddr" not in root(stage, "nft list table inet warpbeam_hello_nodes 2>&1", check=False):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert not reaches("build1", port[slots["web1"]])
+    if slots["web1"] == slots["web2"]:
+        web1 = f':"hello-{slots["web1"]}@{stage.lab.address("web1")}"'
+        assert rpc(stage, f"Node.connect({web1})", "web2") == "true"
+    assert rpc(stage, "1 + 1", "web2") == "2"
+
+
+def test_crash_dumps_are_the_apps_alone_bounded_and_few(stage: Stage) -> None:
+    stage.write(vm={"crash_dump": 1})
+    stage.fab("setup", "--restart")
+    slot = stage.status()["web1"]["slot"]
+    assert root(stage, f"stat -c '%a %U %s' {CRASHES}/dump-{slot}").strip() == "600 hello 0"
+    for _ in range(4):
+        pid = stage.status()["web1"]["pid"]
+        # The node is gone before it can answer.
+        stage.fab("rpc", ':erlang.halt(~c"on purpose")', "--host", "web1", expect=None)
+        deadline = time.monotonic() + 60
+        while (row := stage.status()["web1"])["pid"] in (pid, 0) or row["health"] != "healthy":
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+    found = root(stage, f"stat -c '%a %U:%G %s %n' {CRASHES} {CRASHES}/*; head -c 200 {CRASHES}/*.dump").splitlines()
+
+    print(found)
+    assert found[0].startswith("700 hello:hello")
+    dumps = [line for line in found if line.endswith(".dump") and line[0] == "6"]
+    assert len(dumps) == 3
+    for line in dumps:
+        mode, owner, size, _ = line.split()
+        assert (mode, owner) == ("600", "hello:hello")
+        # It may end a few bytes over, where it says that it was cut (erts, erl_cbuf).
+        assert 0 < int(size) <= (1 << 20) + 4096
+    assert "Slogan: on purpose" in "\n".join(found)
+    # A console's own VM leaves none in their place.
+    before = root(stage, f"ls {CRASHES}")
+    stage.fab("eval", ':erlang.halt(~c"elsewhere")', expect=None)
+    assert root(stage, f"ls {CRASHES}") == before

@@ -1,0 +1,79 @@
+"""What an instance runs with, as the inventory wants it: overrides, the VM's settings, who reaches its nodes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from warpbeam.inventory import Host, Inventory, Vm
+from warpbeam.provisioning.footprint import File, footprint
+from warpbeam.provisioning.unit import overridden, peers, properties, vm_flags
+
+HOSTS = {
+    "web1": Host(name="web1", address="192.0.2.10"),
+    "web2": Host(name="web2", address="192.0.2.11"),
+    "build1": Host(name="build1", roles=("build",)),
+}
+INVENTORY = Inventory(org="acme", app="hello", hosts=HOSTS)
+SERVICE = """\
+# Who.
+User=hello
+# Both of these.
+Filter=one
+Filter=~two
+Errors=EPERM
+"""
+
+
+def files(**changes: object) -> dict[str, File]:
+    """The files of web1, with some of the inventory changed."""
+    made = footprint(msgspec.structs.replace(INVENTORY, **changes), HOSTS["web1"], {}, "C", ())
+    return {file.path.rpartition("/")[2]: file for file in made.files}
+
+
+def test_an_override_takes_the_place_of_every_line_of_its_directive() -> None:
+    assert overridden(SERVICE, {}) == SERVICE
+    text = overridden(SERVICE, {"Filter": "three", "MemoryMax": "2G"})
+    assert "Filter=one" not in text
+    assert properties(text) == ["User=hello", "Errors=EPERM", "Filter=three", "MemoryMax=2G"]
+    # What was said about a directive that is gone stays where it is said about another one, too.
+    assert "# Both of these.\nErrors=EPERM" in text
+    assert "# Who." not in overridden(SERVICE, {"User": "x"})
+
+
+def test_an_override_reaches_the_unit_and_one_off_evaluations() -> None:
+    found = files(service={"MemoryDenyWriteExecute": "no"})
+
+    assert "\nMemoryDenyWriteExecute=no\n" in found["hello@.service"].content
+    assert "MemoryDenyWriteExecute=yes" not in found["hello@.service"].content
+    assert "--property='MemoryDenyWriteExecute=no'" in found["door"].content
+
+
+def test_only_what_the_inventory_sets_is_said_to_the_vm() -> None:
+    assert vm_flags(INVENTORY) == ""
+    assert "ERL_FLAGS" not in files()["slot-a.env"].content
+    vm = Vm(ports=65536, async_threads=0, kernel_poll=True, fullsweep_after=0)
+    assert vm_flags(msgspec.structs.replace(INVENTORY, vm=vm)) == "+Q 65536 +A 0 +K true"
+    text = files(vm=vm)["slot-a.env"].content
+    assert '\nERL_FLAGS="+Q 65536 +A 0 +K true"\nERL_FULLSWEEP_AFTER=0\n' in text
+    assert "ERL_CRASH_DUMP_BYTES=67108864\n" in text
+
+
+def test_nodes_are_on_loopback_unless_they_have_peers() -> None:
+    closed = files()
+    assert "RELEASE_NODE=hello-b@127.0.0.1\n" in closed["slot-b.env"].content
+    assert "inet_dist_use_interface {127,0,0,1}" in closed["slot-b.env"].content
+    # Loaded, it removes what an inventory before had opened.
+    assert "accept" not in closed["nodes.nft"].content
+    assert "\ndelete table inet warpbeam_hello_nodes\n" in closed["nodes.nft"].content
+
+    vm = Vm(peers=("web2", "10.0.0.0/8", "192.0.2.11"))
+    opened = files(vm=vm)
+    assert peers(msgspec.structs.replace(INVENTORY, vm=vm)) == ("192.0.2.11", "10.0.0.0/8")
+    assert "RELEASE_NODE=hello-b@192.0.2.10\n" in opened["slot-b.env"].content
+    assert "inet_dist_use_interface {192,0,2,10}" in opened["slot-b.env"].content
+    assert "tcp dport { 9001, 9002 } ip saddr { 192.0.2.11, 10.0.0.0/8 } accept" in opened["nodes.nft"].content
+
+
+def test_a_stop_is_given_longer_than_the_app_may_take() -> None:
+    deploy = msgspec.structs.replace(INVENTORY.deploy, drain=42.2)
+    assert "\nTimeoutStopSec=48\n" in files(deploy=deploy)["hello@.service"].content
