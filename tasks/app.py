@@ -19,12 +19,14 @@ def restart(
     skip: Any = None,
     skip_unreachable: bool = False,
     wait: str = "",
+    jobs: str = "",
 ) -> None:
     """Give every host a new instance of what is live, host after host."""
     from warpbeam.cli.session import session
     from warpbeam.deploying import delivery
 
     here = session(c)
+    here.fleet.bound(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     with rolling.explained(here, here.fleet):
         delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell)
@@ -50,13 +52,14 @@ def start(c: Any) -> None:
     start_app(here.fleet, here.tell)
 
 
-@task(auto_shortflags=False, help={"json": "print JSON on standard output"})
-def status(c: Any, json: bool = False) -> None:
+@task(auto_shortflags=False, help={"json": "print JSON on standard output", "jobs": rolling.JOBS})
+def status(c: Any, json: bool = False, jobs: str = "") -> None:
     """Tell what is running: release, slot, pid, since when, memory, restarts, health."""
     from warpbeam.cli.session import session
     from warpbeam.running.node import judged, states, status_rows
 
     here = session(c)
+    here.fleet.bound(jobs)
     found = states(here.fleet, here.tell)
     here.report.table(status_rows(found), as_json=json)
     if code := judged(found):

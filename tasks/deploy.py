@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from invoke import Collection, task
@@ -39,6 +40,7 @@ def deploy(
     skip: Any = None,
     skip_unreachable: bool = False,
     wait: str = "",
+    jobs: str = "",
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
@@ -50,13 +52,14 @@ def deploy(
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty):
         raise Misuse("--release live and --ref or --dirty say two different things", "give one of them")
+    here.fleet.bound(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
 
-    def artifact() -> delivery.Artifact:
+    def artifact(before: Callable[[], None]) -> delivery.Artifact:
         if release:
             return delivery.live_artifact(here.fleet, here.project, here.tell)
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
-        return delivery.build_on_host(here.fleet, here.project, source, here.tell)
+        return delivery.build_on_host(here.fleet, here.project, source, here.tell, before=before)
 
     reach = rolling.reach_of(skip, skip_unreachable, wait)
     with rolling.explained(here, here.fleet):
@@ -75,7 +78,7 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = Fal
     with rolling.explained(here, fleet):
         delivery.deploy(
             fleet,
-            lambda: delivery.build_on_host(fleet, here.project, source, here.tell),
+            lambda before: delivery.build_on_host(fleet, here.project, source, here.tell, before=before),
             rolling.reach_of(),
             rolling.policy_of(fleet, "", "", ""),
             here.tell,

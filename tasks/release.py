@@ -26,12 +26,14 @@ def rollback(
     skip: Any = None,
     skip_unreachable: bool = False,
     wait: str = "",
+    jobs: str = "",
 ) -> None:
     """Put the release before the live one live again on every host."""
     from warpbeam.cli.session import session
     from warpbeam.deploying.delivery import go_back
 
     here = session(c)
+    here.fleet.bound(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     with rolling.explained(here, here.fleet):
         go_back(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell, to=to)

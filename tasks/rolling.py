@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from warpbeam.deploying.rollout import Policy
     from warpbeam.fleet import Fleet
 
+JOBS = "how many hosts at most are worked on at once (default: 16 for each core of this machine)"
 HELP = {
+    "jobs": JOBS,
     "batch": "how many hosts at once: `1,25%` is first one, then a quarter of them at a time (default: inventory)",
     "pause": "seconds between two batches; hosts that have changed must still be healthy after it",
     "on-failure": "when a host fails, those that have changed `stop` as they are, or `rollback` too",

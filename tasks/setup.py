@@ -6,6 +6,8 @@ from typing import Any
 
 from invoke import Exit, task
 
+from tasks import rolling
+
 
 @task(
     name="setup",
@@ -16,6 +18,7 @@ from invoke import Exit, task
         "diff": "show how files differ, secrets masked",
         "restart": "restart the app, host after host, where what changed needs it (default: only say so)",
         "take-over": "make hosts ours that another environment has set up; it cannot deploy to them any more",
+        "jobs": rolling.JOBS,
         "rotate-cookie": "give every host a new Erlang cookie; restart the app afterwards",
     },
 )
@@ -27,6 +30,7 @@ def set_up_hosts(
     rotate_cookie: bool = False,
     local: bool = False,
     take_over: bool = False,
+    jobs: str = "",
 ) -> None:
     """Make the hosts ready, as admin: users, directories, packages, secrets, units, root door, firewall."""
     from warpbeam.cli.session import session
@@ -36,6 +40,7 @@ def set_up_hosts(
 
     here = session(c)
     fleet = here.local_fleet if local else here.fleet
+    fleet.bound(jobs)
     outcome = set_up(
         fleet, here.tell, rotate_cookie=rotate_cookie, dry=check, show=diff, restart=restart, take_over=take_over
     )

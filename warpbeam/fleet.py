@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from warpbeam.error import Problem
+from warpbeam.error import Misuse, Problem
 from warpbeam.event import Tell
 from warpbeam.inventory import Host, Inventory
 from warpbeam.phase import Phase, run
@@ -25,6 +25,10 @@ A = TypeVar("A")
 # `deploy` owns /opt/ORG/APP; `admin` may become root. (The app's own user never logs in.)
 Identity = Literal["deploy", "admin"]
 
+# So many hosts a core are worked on at once, where nothing else is asked for: connecting takes some 25 ms of the
+# processor, then a host is waited for, and holds a megabyte or two of memory meanwhile (bench/results).
+EACH_CORE = 16
+MOST_JOBS = 1000
 # The name of this machine in a local fleet.
 HERE = "localhost"
 
@@ -42,7 +46,8 @@ class Fleet:
 
     def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
         self.inventory = inventory
-        self.jobs = min(32, 8 * (os.cpu_count() or 1))
+        # How many hosts are worked on at once, where there are so many.
+        self.jobs = EACH_CORE * (os.cpu_count() or 1)
         self.interrupted = False
         self._sudo_password = sudo_password
         self._shells: dict[tuple[str, Identity], Shell] = {}
@@ -50,6 +55,14 @@ class Fleet:
         self._doing: dict[str, str] = {}
         # The phases that were begun, by host and script, and whether the last of that name has answered.
         self.phases: dict[tuple[str, str], bool] = {}
+
+    def bound(self, jobs: str) -> None:
+        """Work on at most so many hosts at once; empty leaves it as it is. Raises: Misuse, where that is no number."""
+        if not jobs:
+            return
+        if not (jobs.isascii() and jobs.isdigit() and len(jobs) <= 4 and 1 <= int(jobs) <= MOST_JOBS):
+            raise Misuse(f"--jobs: {jobs!r} is no number from 1 to {MOST_JOBS}")
+        self.jobs = int(jobs)
 
     @property
     def waits_for(self) -> list[str]:

@@ -38,6 +38,10 @@ class LocalShell:
         self._interrupted: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
 
+    def open(self) -> None:
+        """See `warpbeam.shell.Shell.open`: there must be such a user here."""
+        self._identity()
+
     @property
     def busy(self) -> bool:
         """See `warpbeam.shell.Shell.busy`."""

@@ -17,6 +17,9 @@ class Shell(Protocol):
     @property
     def name(self) -> str: ...
 
+    def open(self) -> None:
+        """Connect now, where `execute` would later; nothing runs. Raises: Refused, where that cannot be."""
+
     @property
     def busy(self) -> bool:
         """Whether something runs there, or the machine is being connected to; takes no lock."""

@@ -32,6 +32,10 @@ class RootShell:
         """The host's inventory name."""
         return self._shell.name
 
+    def open(self) -> None:
+        """See `Shell.open`."""
+        self._shell.open()
+
     @property
     def busy(self) -> bool:
         """See `Shell.busy`."""

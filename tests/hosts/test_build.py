@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage import Stage
+from tests.stage import PROJECT, Stage
 from tests.witness import another, lasting, serve, watching
+from warpbeam.building.artifact import Store
 
 
 @pytest.fixture
@@ -38,6 +39,49 @@ def test_the_same_source_is_not_built_twice(source: Stage) -> None:
     assert "compile" not in again.stderr + told.stderr
     assert f"({first[:8]})" in again.stderr
     assert f"built already: hello {(source.source / 'VERSION').read_text().strip()} ({other[:8]})" in told.stderr
+
+
+def test_the_toolchain_that_files_tell_is_the_one_that_a_vm_tells(source: Stage) -> None:
+    exact = 'File.read!("#{:code.root_dir()}/releases/#{System.otp_release()}/OTP_VERSION")'
+    asked = shlex.quote(f"IO.puts(System.version()); IO.puts({exact})")
+    told = source.lab.ssh("build1", f"elixir -e {asked}")
+    elixir, otp = told.stdout.split()
+    (source.source / "priv" / "stamp").write_text(str(time.time_ns()))
+    source.commit("a release that nobody has built")
+
+    source.fab("build-on-host")
+
+    store = Store(PROJECT / ".warpbeam" / "artifacts" / "acme-hello")
+    tree = source.git("rev-parse", "HEAD^{tree}")
+    kept = [artifact.manifest for file in store.directory.glob("*.json") if (artifact := store.find(file.stem))]
+    tools = next(manifest.toolchain for manifest in kept if manifest.tree == tree)
+    assert (tools.elixir, tools.otp) == (elixir, otp)
+
+
+def test_a_change_that_was_committed_before_the_last_build_is_compiled_though_it_keeps_the_size(source: Stage) -> None:
+    text = (source.source / "lib" / "hello.ex").read_text()
+    commits = {}
+    for letter in "ab":
+        stamp = f"{letter}{time.time_ns()}"
+        (source.source / "lib" / "hello.ex").write_text(text.replace('app: "hello"', f'app: "{stamp}"'))
+        commits[source.commit(f"it calls itself {stamp}")] = source.git("rev-parse", "HEAD^{tree}")
+
+    # Only now, the newer after the older: what changed in between is older than the compiled code.
+    for commit in commits:
+        source.fab("build-on-host", "--ref", commit)
+
+    store = Store(PROJECT / ".warpbeam" / "artifacts" / "acme-hello")
+    kept = [artifact.manifest for file in store.directory.glob("*.json") if (artifact := store.find(file.stem))]
+    modules = [
+        item.sha256
+        for tree in commits.values()
+        for manifest in kept
+        if manifest.tree == tree
+        for item in manifest.files
+        if item.path.endswith("/Elixir.Hello.beam")
+    ]
+    assert len(modules) == 2
+    assert modules[0] != modules[1]
 
 
 def test_a_dirty_tree_is_refused_and_goes_out_only_where_that_is_said(source: Stage) -> None:

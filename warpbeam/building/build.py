@@ -89,6 +89,7 @@ def build(
     tell: Tell,
     *,
     with_tests: bool = False,
+    before: Callable[[], None] | None = None,
     carry: Callable[[Path, str, list[str]], None] | None = None,
     hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
 ) -> Artifact:
@@ -96,6 +97,7 @@ def build(
 
     Parameters:
         with_tests: run `mix test` before; builds even when the store has the artifact, so that they do run.
+        before: called when nothing kept will do, before anything is built.
         carry: brings a dirty working tree to a directory of the build host, leaving out what the list names.
         hooked: what is entered around the building itself; it is not where the artifact is kept already.
 
@@ -116,6 +118,8 @@ def build(
         artifact = Artifact(kept.tarball, described)
         tell(Note("", f"built already: {inventory.app} {artifact.label}"))
         return artifact
+    if before is not None:
+        before()
     with hooked({"COMMIT": source.commit}) as about:
         artifact = _make(shell, inventory, source, store, tell, toolchain, key, with_tests=with_tests, carry=carry)
         about["VERSION"] = artifact.manifest.version

@@ -144,7 +144,7 @@ def commits_since(source: Source, since: str) -> list[str] | None:
 
 
 def archive(source: Source) -> Iterator[bytes]:
-    """The commit's files as a tar stream, below `prefix`; their times are the commit's, so that Mix recompiles little.
+    """The commit's files as a tar stream, below `prefix`.
 
     Raises:
         Refused: git could not make it.

@@ -14,7 +14,7 @@ from warpbeam.building.artifact import Artifact, Store
 from warpbeam.building.build import build
 from warpbeam.building.source import Source, dirty_files, find_source
 from warpbeam.deploying.batch import check_batch
-from warpbeam.deploying.lease import Reach, check_reach, holding, look
+from warpbeam.deploying.lease import Reach, check_reach, holding, look, reaching
 from warpbeam.deploying.outlook import outlook_rows
 from warpbeam.deploying.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
 from warpbeam.deploying.rollout import Policy, roll_out
@@ -47,8 +47,19 @@ def source_to_plan(fleet: Fleet, project: Path, ref: str, tell: Tell, *, dirty: 
     return source
 
 
-def build_on_host(fleet: Fleet, project: Path, source: Source, tell: Tell, *, with_tests: bool = False) -> Artifact:
+def build_on_host(
+    fleet: Fleet,
+    project: Path,
+    source: Source,
+    tell: Tell,
+    *,
+    with_tests: bool = False,
+    before: Callable[[], None] | None = None,
+) -> Artifact:
     """The artifact of `source`, built on the build host of the environment unless it is kept already.
+
+    Parameters:
+        before: called before a build, and not where the artifact is kept; what it raises stops that.
 
     Raises:
         Misuse: no host has the role build.
@@ -67,6 +78,7 @@ def build_on_host(fleet: Fleet, project: Path, source: Source, tell: Tell, *, wi
         store_of(fleet, project),
         tell,
         with_tests=with_tests,
+        before=before,
         carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
         hooked=lambda about: around(fleet, "build", [host], tell, {host.name: about}),
     )
@@ -137,7 +149,7 @@ def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str
 
 def deploy(
     fleet: Fleet,
-    get_artifact: Callable[[], Artifact],
+    get_artifact: Callable[[Callable[[], None]], Artifact],
     reach: Reach,
     policy: Policy,
     tell: Tell,
@@ -147,11 +159,15 @@ def deploy(
 ) -> Plan:
     """Put an artifact live on the app hosts of `reach`.
 
+    Parameters:
+        get_artifact: finds or makes it; before it begins what takes minutes, it calls what it is given, which refuses
+            when a host is not ready for a rollout.
+
     Raises:
         Refused: before anything was changed. Failed: with what each host runs now.
     """
-    check_reach(fleet, reach)
-    artifact = get_artifact()
+    with reaching(fleet, reach):
+        artifact = get_artifact(lambda: check_reach(fleet, reach))
     lines = manifest_lines(artifact)
     with (
         holding(fleet, reach, "deploy", tell, version=artifact.label, manifest=lines) as lease,

@@ -100,11 +100,15 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """A lock that we hold, and what each host said when it gave it."""
+    """A lock that we hold, and what each host said when it gave it.
+
+    `given_back` are the hosts that have taken it back already, with the last phase of a rollout.
+    """
 
     token: str
     holder: Holder
     facts: Mapping[str, Facts]
+    given_back: set[str] = msgspec.field(default_factory=set)
 
 
 def look(fleet: Fleet, hosts: Sequence[Host], tell: Tell) -> dict[str, Facts | Problem]:
@@ -117,7 +121,44 @@ def check_reach(fleet: Fleet, reach: Reach) -> None:
 
     Raises: Refused, where a host cannot be reached or is not set up.
     """
-    found = look(fleet, reach.hosts(fleet.inventory), _silent)
+    _all_reached(look(fleet, reach.hosts(fleet.inventory), _silent), reach)
+
+
+@contextlib.contextmanager
+def reaching(fleet: Fleet, reach: Reach) -> Iterator[None]:
+    """Open the connections to the app hosts of `reach` beside what is done in the meantime; in the end all are open.
+
+    Raises: Refused, where a host cannot be reached; rather than what went wrong in the meantime.
+    """
+    hosts = reach.hosts(fleet.inventory)
+    found: dict[str, Problem | None] = {}
+    opening = threading.Thread(
+        target=lambda: found.update(fleet.everywhere(hosts, lambda host: fleet.shell(host).open())),
+        name="reach",
+        daemon=True,
+    )
+    opening.start()
+    try:
+        try:
+            yield
+        except Problem:
+            _join(opening)
+            _all_reached(found, reach)
+            raise
+        _join(opening)
+    except KeyboardInterrupt:
+        fleet.interrupt()
+        raise
+    _all_reached(found, reach)
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for its end, a little at a time: so a signal is handled meanwhile."""
+    while thread.is_alive():
+        thread.join(0.5)
+
+
+def _all_reached(found: Mapping[str, object], reach: Reach) -> None:
     problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
     if reach.skip_unreachable:
         problems = {name: problem for name, problem in problems.items() if not isinstance(problem, Unreachable)}
@@ -149,16 +190,17 @@ def holding(
     holder = ourselves(why, version)
     hosts = reach.hosts(fleet.inventory)
     ended = threading.Event()
+    given_back: set[str] = set()
     try:
         facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), list(manifest), tell)
         hosts = [host for host in hosts if host.name in facts]
         threading.Thread(target=_renew, args=(fleet, hosts, token, ended), name="renew", daemon=True).start()
-        yield Lease(token, holder, facts)
+        yield Lease(token, holder, facts, given_back)
         if left_out := [host.name for host in fleet.inventory.app_hosts if host.name not in facts]:
             tell(Warn("", f"left as they are: {', '.join(left_out)}"))
     finally:
         ended.set()
-        _let_go(fleet, hosts, token)
+        _let_go(fleet, [host for host in hosts if host.name not in given_back], token)
 
 
 def _claim_all(

@@ -127,7 +127,9 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
     def finish(host: Host) -> Finished:
         problem, job = rolled.failed.get(host.name), rolled.jobs.get(host.name, "")
         entry = scribe.ending(steps[host.name], "failed", problem.message, job) if problem else ""
-        return fleet.run(host, _finish(fleet, lease, entry, job), tell)
+        finished = fleet.run(host, _finish(fleet, lease, entry, job), tell)
+        lease.given_back.add(host.name)
+        return finished
 
     finished = fleet.everywhere([step.host for step in plan.hosts], finish)
     if rolled.failed:

@@ -103,16 +103,18 @@ class Uploader:
 
     def _pack(self, wanted: set[str]) -> Path:
         scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="warpbeam-")))
+        # Links weigh nothing, so all of them go.
+        left = wanted | {item.path for item in self.artifact.manifest.files if item.link}
         packed = scratch / "delta.tar.gz"
         with (
             tarfile.open(self.artifact.tarball, "r|gz") as source,
             tarfile.open(packed, "w:gz", compresslevel=6) as target,
         ):
-            for member in source:
+            while left and (member := source.next()) is not None:
                 name = member.name.removeprefix("./")
-                # Links weigh nothing, so all of them go.
-                if member.issym() or (member.isfile() and name in wanted):
+                if name in left and (member.issym() or member.isfile()):
                     target.addfile(member, source.extractfile(member) if member.isfile() else None)
+                    left.remove(name)
         return packed
 
 

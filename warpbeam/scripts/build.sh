@@ -30,7 +30,13 @@ cd -- "$src"
 if [[ $carried != true ]]; then
   # What is kept: compiled code and dependencies. Everything else is exactly the commit's.
   find . -mindepth 1 -maxdepth 1 ! -name _build ! -name deps -exec rm -rf -- {} +
-  tar -x --strip-components="$strip" --no-same-owner
+  # Every file is as new as this unpacking. With the commit's time, a change that was committed before the last build and
+  # leaves the file's size as it was would not be compiled: to Mix it is older than what it has. What did not change is not
+  # compiled again, because Mix compares digests then.
+  tar -x --touch --strip-components="$strip" --no-same-owner
+else
+  # A person's own times say as little.
+  find . -mindepth 1 \( -path ./_build -o -path ./deps \) -prune -o -type f -exec touch -c -- {} +
 fi
 
 step dependencies

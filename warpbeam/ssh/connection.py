@@ -92,6 +92,10 @@ class Connection:
         assert self._fabric is not None  # noqa: S101  (opened by the line above)
         return self._fabric
 
+    def open(self) -> None:
+        """See `warpbeam.shell.Shell.open`."""
+        self._transport()
+
     @property
     def busy(self) -> bool:
         """See `warpbeam.shell.Shell.busy`."""

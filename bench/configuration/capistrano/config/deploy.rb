@@ -1,0 +1,19 @@
+# Its defaults (in parallel on all hosts, five releases kept), but for what names this app. Restarting after
+# `deploy:publishing` is as capistranorb.com, "Flow" and "Restarting applications", has it.
+lock "~> 3.17"
+
+set :application, "hello"
+set :deploy_to, "/opt/capistrano"
+set :tarball, ENV.fetch("BENCH_TARBALL")
+set :revision, ENV.fetch("BENCH_REVISION")
+
+namespace :deploy do
+  task :restart do
+    on roles(:app) do
+      execute :sudo, "-n", "systemctl", "restart", "capistrano"
+      execute "for i in $(seq 600); do curl -fs -o /dev/null http://127.0.0.1:#{ENV.fetch("BENCH_PORT")}/health && exit 0; " \
+              "sleep 0.05; done; exit 1"
+    end
+  end
+  after :publishing, :restart
+end

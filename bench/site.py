@@ -1,0 +1,106 @@
+"""Where a measurement takes place: hosts of a lab, and the network between them and us."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from warpbeam.event import Event
+from warpbeam.lab import lifetime
+from warpbeam.lab.cgroup import groups
+from warpbeam.lab.client import config_file, key_file
+from warpbeam.lab.network import addresses, host_link
+from warpbeam.lab.state import HostSpec, Lab
+
+T = TypeVar("T")
+BUILD_HOST = "build1"
+# Seconds for anything that is done to a host besides what is measured.
+PATIENCE = 300
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Some hosts of a lab, as the peers see them.
+
+    `addresses` are the hosts' own, whatever the network; `links` are this machine's ends of their cables, `gauges` the
+    files that tell what they have had of the processor; `ssh_config` leads over the network that is measured.
+    """
+
+    lab: str
+    network: str
+    hosts: tuple[str, ...]
+    addresses: dict[str, str]
+    links: tuple[str, ...]
+    gauges: tuple[Path, ...]
+    ssh_config: Path
+    known_hosts: Path
+    key: Path
+    scratch: Path
+
+    @property
+    def name(self) -> str:
+        """Unique among the sites of a run, and fit for a file name."""
+        return f"{self.network}-{len(self.hosts)}"
+
+
+def boot(lab: str, count: int, opt_size: int) -> Lab:
+    """The lab with a build host and `count` others, booted where they do not run.
+
+    Each is of the kind that has Python, because Ansible's modules need it on their hosts.
+    """
+    specs = (HostSpec(name, "build") for name in (BUILD_HOST, *host_names(count)))
+    return lifetime.up(lab, tuple(specs), "bookworm", _silent, opt_size)
+
+
+def host_names(count: int) -> tuple[str, ...]:
+    """The names of the hosts that are deployed to."""
+    return tuple(f"web{number}" for number in range(1, count + 1))
+
+
+def own_addresses(lab: Lab, names: Sequence[str]) -> dict[str, str]:
+    """The IPv4 address of each host, by its name."""
+    return {name: addresses(lab, lab.member(name))[0] for name in names}
+
+
+def cables(lab: Lab, names: Sequence[str]) -> tuple[str, ...]:
+    """This machine's end of each host's cable; nothing else passes there but what goes to and from that host."""
+    return tuple(host_link(lab, lab.member(name)) for name in names)
+
+
+def gauges(lab: Lab, names: Sequence[str]) -> tuple[Path, ...]:
+    """The file of each host's control group that tells its processor time (cgroups(7), cpu.stat)."""
+    return tuple(file for name in names for group in groups(lab.name, name) if (file := group / "cpu.stat").exists())
+
+
+def on_each(site: Site, work: Callable[[str], T]) -> dict[str, T]:
+    """Do `work` for each host of the site, some at a time; raises what the first that fails raises."""
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(site.hosts, pool.map(work, site.hosts), strict=True))
+
+
+def as_root(site: Site, script: str) -> None:
+    """Run a bash script as root on each host of the site, over the lab's own network.
+
+    Raises:
+        CalledProcessError: it failed somewhere; its output has gone to stderr.
+    """
+    config = str(config_file(site.lab))
+
+    def one(host: str) -> None:
+        argv = ("ssh", "-F", config, "-o", "ConnectTimeout=30", "-T", host, "sudo -n bash -euo pipefail -s")
+        subprocess.run(argv, input=script, text=True, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
+
+    on_each(site, one)
+
+
+def lab_key(lab: str) -> Path:
+    """The key that every host lets in."""
+    return key_file(lab)
+
+
+def _silent(event: Event) -> None:
+    """The lab's events are not shown."""

@@ -1,0 +1,93 @@
+"""How many commands a task runs on a host over ssh: counted by the host's own sshd, which logs each."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.stage import Stage
+from tests.witness import APP_HOSTS, another, serve
+
+# sshd's log level VERBOSE has a line for each `exec` request that it grants (sshd_config(5), session.c).
+EXEC = "Starting session: command for "
+VERBOSE = "/etc/ssh/sshd_config.d/verbose.conf"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def verbose(stage: Stage) -> Iterator[None]:
+    """Every sshd of the app hosts logs each command."""
+    for host in APP_HOSTS:
+        stage.lab.ssh(host, f"echo LogLevel VERBOSE | sudo tee {VERBOSE} && sudo systemctl reload ssh")
+    yield
+    for host in APP_HOSTS:
+        stage.lab.ssh(host, f"sudo rm {VERBOSE} && sudo systemctl reload ssh")
+
+
+@contextmanager
+def counting(stage: Stage) -> Iterator[Callable[[], Counter[str]]]:
+    """Call it for the commands that sshd began on each app host since, by user: `web1 deploy`; less our own."""
+    marks = {host: f"mark-{time.time_ns()}" for host in APP_HOSTS}
+    for host, mark in marks.items():
+        stage.lab.ssh(host, f"logger -t counting {mark}")
+
+    def counted() -> Counter[str]:
+        found: Counter[str] = Counter()
+        for host, mark in marks.items():
+            script = f"journalctl --sync; journalctl --boot --no-pager --output=cat | sed '1,/{mark}/d'"
+            said = stage.lab.ssh(host, f"sudo sh -c {shlex.quote(script)}").stdout
+            users = [line.partition(EXEC)[2].split()[0] for line in said.splitlines() if EXEC in line]
+            found.update(f"{host} {user}" for user in users if user != "admin")
+        return found
+
+    yield counted
+
+
+def test_a_deploy_needs_five_requests_where_it_migrates_and_four_elsewhere(stage: Stage) -> None:
+    version = another(stage)
+    # What goes out is built already; a build asks every host once more, before it takes its minutes.
+    stage.fab("build-on-host")
+
+    with counting(stage) as counted:
+        stage.fab("deploy")
+
+    # claim, upload, migrate, activate, finish
+    assert counted() == {"web1 deploy": 5, "web2 deploy": 4}
+    serve(stage, version)
+
+
+def test_a_deploy_that_builds_asks_each_host_once_before(stage: Stage) -> None:
+    (stage.source / "priv" / "stamp").write_text(str(time.time_ns()))
+    stage.commit("a release that nobody has built")
+
+    with counting(stage) as counted:
+        stage.fab("deploy")
+
+    assert counted() == {"web1 deploy": 6, "web2 deploy": 5}
+
+
+def test_with_nothing_to_upload_three_requests_are_enough(stage: Stage) -> None:
+    version = another(stage)
+    stage.fab("deploy")
+
+    with counting(stage) as counted:
+        stage.fab("restart")
+    assert counted() == {"web1 deploy": 3, "web2 deploy": 3}
+
+    stage.fab("-H", "web2", "rollback")
+    with counting(stage) as counted:
+        stage.fab("deploy", "--no-migrate")
+    # web1 runs it already: it only gives its lock back.
+    assert counted() == {"web1 deploy": 2, "web2 deploy": 3}
+    serve(stage, version)
+
+
+def test_a_status_is_one_request(stage: Stage) -> None:
+    with counting(stage) as counted:
+        stage.fab("status")
+
+    assert counted() == {"web1 deploy": 1, "web2 deploy": 1}
