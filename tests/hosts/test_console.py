@@ -103,7 +103,7 @@ def test_a_console_needs_a_node_that_runs(stage: Stage) -> None:
     stage.fab("-H", "web2", "stop")
     try:
         with terminal(stage, "remote-console", "--host", "web2") as child:
-            child.expect(r"hello@[ab]\.service is not running: `fab ENV start` starts it")
+            child.expect(r"hello@[ab]\.service is not running: `fab stage start` starts it")
             assert exit_status(child) == 2
     finally:
         stage.fab("-H", "web2", "start")

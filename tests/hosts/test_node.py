@@ -64,7 +64,7 @@ def test_eval_has_the_services_environment_in_a_vm_of_its_own_even_while_the_app
     try:
         assert stage.fab("eval", AWKWARD).stdout.startswith('{"it\'s", ')
         stopped = stage.fab("rpc", "1", expect=2)
-        assert "is not running: `fab ENV start` starts it" in stopped.stderr
+        assert "is not running: `fab stage start` starts it" in stopped.stderr
     finally:
         stage.fab("-H", "web1", "start")
 

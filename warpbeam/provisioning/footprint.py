@@ -280,6 +280,7 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
     """The text of a template for this environment."""
     return filled(
         template,
+        environment=inventory.name,
         org=inventory.org,
         app=inventory.app,
         release_name=inventory.release_name,
