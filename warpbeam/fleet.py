@@ -114,10 +114,14 @@ class Fleet:
         identity: Identity = "deploy",
     ) -> A:
         """`phase.run` on `host`; an admin's phase runs as root. Raises what `phase.run` raises."""
-        # An interrupt ends what runs; what comes between two phases must not begin the next.
         stopped: Event | None = getattr(_working, "stopped", None)
-        if stopped is not None and stopped.is_set():
-            raise KeyboardInterrupt
+
+        def check() -> None:
+            # An interrupt ends what runs; what comes between two phases must not begin the next.
+            if stopped is not None and stopped.is_set():
+                raise KeyboardInterrupt
+
+        check()
         shell = self.shell(host, identity)
         if identity == "admin":
             from warpbeam.sudo import RootShell
@@ -125,7 +129,7 @@ class Fleet:
             shell = RootShell(shell, self._sudo_password)
         self.phases[host.name, phase.script] = False
         with self.doing(host, phase.script):
-            answer = run(shell, phase, tell, body)
+            answer = run(shell, phase, tell, body, check)
         self.phases[host.name, phase.script] = True
         return answer
 

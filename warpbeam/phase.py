@@ -11,7 +11,7 @@ is passed over. Progress records come first, the answer last.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -96,8 +96,17 @@ class Records:
                 yield record
 
 
-def run(shell: Shell, phase: Phase[A], tell: Tell, body: Iterable[bytes] = ()) -> A:
+def run(
+    shell: Shell,
+    phase: Phase[A],
+    tell: Tell,
+    body: Iterable[bytes] = (),
+    check: Callable[[], None] = lambda: None,
+) -> A:
     """Run `phase` on the host of `shell`, telling its steps, and return its answer.
+
+    Parameters:
+        check: called when an interrupt can reach the command, before the script is sent; what it raises stops that.
 
     Raises:
         Refused: the script found a precondition that does not hold; it changed nothing.
@@ -114,6 +123,7 @@ def run(shell: Shell, phase: Phase[A], tell: Tell, body: Iterable[bytes] = ()) -
                 ending.update(record)
 
     def chunks() -> Iterator[bytes]:
+        check()
         yield render(phase)
         yield from body
 
