@@ -232,10 +232,11 @@ def everywhere(
 
     for host in hosts:
         todo.put(host)
-    for number in range(min(jobs, len(hosts))):
-        Thread(target=labour, name=f"host-{number}", daemon=True).start()
     ended: dict[str, T | Problem | BaseException] = {}
     try:
+        # The first may be at work before the last is begun, so an interrupt is heeded from here.
+        for number in range(min(jobs, len(hosts))):
+            Thread(target=labour, name=f"host-{number}", daemon=True).start()
         while len(ended) < len(hosts):
             # Bounded, because a wait without a time-out may keep the main thread from handling a signal.
             with suppress(Empty):
