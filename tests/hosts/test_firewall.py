@@ -35,7 +35,7 @@ def own_rules(stage: Stage) -> Iterator[str]:
     stage.lab.ssh(HOST, "sudo systemctl reload-or-restart nftables")
     yield "sudo nft list table inet theirs"
     # Not stopped: that takes hello.service down with it, which is what PartOf= is for.
-    stage.lab.ssh(HOST, f"sudo mv /root/before {conf}; sudo systemctl reload nftables")
+    stage.lab.ssh(HOST, f"sudo mv /root/before {conf}; sudo systemctl reload nftables; " + WAIT_FOR_TABLE)
 
 
 def answers(stage: Stage, address: str, port: int = 80) -> bool:
@@ -185,19 +185,19 @@ def test_a_host_has_room_for_as_many_connections_as_the_inventory_says_or_says_t
 
 
 def test_two_public_ports_move_together_from_slot_to_slot_and_into_maintenance(stage: Stage) -> None:
-    stage.write("two", ports={"MORE_PORT": {"public": 8080, "slots": [4011, 4012]}})
+    stage.write(ports={"MORE_PORT": {"public": 8080, "slots": [4011, 4012]}})
     targets = [stage.lab.address(HOST), f"[{stage.lab.address6(HOST)}]"]
 
     def served() -> list[bool]:
         return [answers(stage, address, port) for address in targets for port in (80, 8080)]
 
     try:
-        stage.fab("-H", HOST, "setup", environment="two")
+        stage.fab("-H", HOST, "setup")
         for _ in "ab":
-            stage.fab("-H", HOST, "restart", environment="two")
+            stage.fab("-H", HOST, "restart")
             live = stage.status()[HOST]["slot"]
             assert served() == [True] * 4
-            rows = json.loads(stage.fab("-H", HOST, "firewall.status", "--json", environment="two").stdout)
+            rows = json.loads(stage.fab("-H", HOST, "firewall.status", "--json").stdout)
             assert [(row["public"], row["leads to"]) for row in rows] == [
                 (80, {"a": "4001", "b": "4002"}[live]),
                 (8080, {"a": "4011", "b": "4012"}[live]),
@@ -205,13 +205,14 @@ def test_two_public_ports_move_together_from_slot_to_slot_and_into_maintenance(s
             for port in (4011, 4012):
                 with pytest.raises(TimeoutError):
                     socket.create_connection((stage.lab.address(HOST), port), timeout=0.7)
-        stage.fab("-H", HOST, "maintenance.on", environment="two")
+        stage.fab("-H", HOST, "maintenance.on")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((stage.lab.address(HOST), 8080), timeout=3)
         assert status_of(stage.lab.address(HOST)) == 503
-        stage.fab("-H", HOST, "maintenance.off", environment="two")
+        stage.fab("-H", HOST, "maintenance.off")
         assert served() == [True] * 4
     finally:
+        stage.write()
         stage.fab("-H", HOST, "maintenance.off")
         stage.fab("-H", HOST, "setup")
         stage.fab("-H", HOST, "restart")

@@ -5,6 +5,9 @@
 # variables (NAME=VALUE), seconds that it may take.
 : "${title?}" "${program?}" "${text?}" "${directory?}" "${variables[@]-}" "${seconds?}"
 
+# It runs in a process group of its own, that timeout(1) makes: who ends us ends it too, however early that is.
+job='' ended=false
+trap 'ended=true; [[ -z $job ]] || kill "$job" 2>/dev/null || true' TERM INT HUP
 work=$(mktemp -d -- "${HOME:-/tmp}/.warpbeam-hook.XXXXXXXX") || refuse 'a hook needs room in the home directory' 'make some there'
 trap 'rm -rf -- "$work"' EXIT
 : >"$work/out"
@@ -23,9 +26,7 @@ hook() {
   exec timeout --kill-after=5 "$seconds" "$program"
 }
 
-# It runs in a process group of its own, that timeout(1) makes: who ends us ends it too, however early that is.
-job='' ended=false
-trap 'ended=true; [[ -z $job ]] || kill "$job" 2>/dev/null || true' TERM INT HUP
+! $ended || exit 143
 hook </dev/null >"$work/out" 2>&1 &
 job=$!
 ! $ended || kill "$job" 2>/dev/null || true
