@@ -40,7 +40,7 @@ class Reboot(Phase[Booted], frozen=True):
     """Drain and stop the app, and reboot in a second; fields as `scripts/reboot.sh` tells."""
 
     script: ClassVar[str] = "reboot"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "connections")
     answer: ClassVar[type] = Booted
     root: str
     app: str
