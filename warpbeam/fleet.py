@@ -1,4 +1,4 @@
-"""The hosts of an environment: one connection a host and identity, and work on all of them at once."""
+"""The hosts of an environment: one connection a host and identity."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread, local
+from threading import Lock, Thread
 from time import monotonic
 from typing import Literal, TypeVar
 
@@ -18,6 +17,7 @@ from warpbeam.event import Tell
 from warpbeam.inventory import Host, Inventory
 from warpbeam.phase import Phase, run
 from warpbeam.shell import GRACE, Shell
+from warpbeam.work import everywhere, interruption
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -31,9 +31,6 @@ EACH_CORE = 16
 MOST_JOBS = 1000
 # The name of this machine in a local fleet.
 HERE = "localhost"
-
-# Of a thread that works for one host: whether that work was interrupted.
-_working = local()
 
 
 class Fleet:
@@ -114,13 +111,8 @@ class Fleet:
         identity: Identity = "deploy",
     ) -> A:
         """`phase.run` on `host`; an admin's phase runs as root. Raises what `phase.run` raises."""
-        stopped: Event | None = getattr(_working, "stopped", None)
-
-        def check() -> None:
-            # An interrupt ends what runs; what comes between two phases must not begin the next.
-            if stopped is not None and stopped.is_set():
-                raise KeyboardInterrupt
-
+        # An interrupt ends what runs; what comes between two phases must not begin the next.
+        check = interruption()
         check()
         shell = self.shell(host, identity)
         if identity == "admin":
@@ -193,99 +185,6 @@ class LocalFleet(Fleet):
         return shell
 
 
-def everywhere(
-    hosts: Sequence[Host],
-    work: Callable[[Host], T],
-    *,
-    jobs: int,
-    interrupt: Callable[[], None],
-) -> dict[str, T | Problem]:
-    """Do `work` for each host in a thread of its own, `jobs` at a time.
-
-    On an interrupt `interrupt` ends what they run, and they have `GRACE` seconds and a little to say how it ended. The
-    threads are daemons, not a ThreadPoolExecutor's: Python would wait at its end for one that never comes back.
-    """
-
-    def one(host: Host) -> T | Problem:
-        try:
-            return work(host)
-        except Problem as problem:
-            return problem
-
-    if len(hosts) == 1:
-        return {hosts[0].name: one(hosts[0])}
-    todo: SimpleQueue[Host] = SimpleQueue()
-    done: SimpleQueue[tuple[str, T | Problem | BaseException]] = SimpleQueue()
-    stopped = Event()
-
-    def labour() -> None:
-        _working.stopped = stopped
-        while True:
-            try:
-                host = todo.get_nowait()
-            except Empty:
-                return
-            try:
-                done.put((host.name, one(host)))
-            except BaseException as error:  # it goes on in the calling thread
-                done.put((host.name, error))
-
-    for host in hosts:
-        todo.put(host)
-    ended: dict[str, T | Problem | BaseException] = {}
-    try:
-        # The first may be at work before the last is begun, so an interrupt is heeded from here.
-        for number in range(min(jobs, len(hosts))):
-            Thread(target=labour, name=f"host-{number}", daemon=True).start()
-        while len(ended) < len(hosts):
-            # Bounded, because a wait without a time-out may keep the main thread from handling a signal.
-            with suppress(Empty):
-                name, result = done.get(timeout=0.5)
-                ended[name] = result
-    except KeyboardInterrupt:
-        begun = len(hosts) - _emptied(todo) - len(ended)
-        stopped.set()
-        interrupt()
-        _gather(done, begun, GRACE)
-        raise
-    results: dict[str, T | Problem] = {}
-    for host in hosts:
-        result = ended[host.name]
-        if isinstance(result, BaseException) and not isinstance(result, Problem):
-            raise result
-        results[host.name] = result
-    return results
-
-
-@contextmanager
-def after_all() -> Iterator[None]:
-    """What is done here is done though the work that it belongs to was interrupted: it puts something in order."""
-    stopped = getattr(_working, "stopped", None)
-    _working.stopped = None
-    try:
-        yield
-    finally:
-        _working.stopped = stopped
-
-
-def _emptied(todo: SimpleQueue[Host]) -> int:
-    """How many had not been begun, and will not be."""
-    count = 0
-    with suppress(Empty):
-        while True:
-            todo.get_nowait()
-            count += 1
-    return count
-
-
-def _gather(done: SimpleQueue[tuple[str, T]], count: int, seconds: float) -> None:
-    """Wait until so many more have ended, or the time has."""
-    end = monotonic() + seconds
-    with suppress(Empty):
-        for _ in range(count):
-            done.get(timeout=max(end - monotonic(), 0))
-
-
 def _each(shells: Sequence[Shell], work: Callable[[Shell], None]) -> None:
     """Do `work` on every shell at once, and wait `GRACE` seconds at most: a connection may be stuck for good."""
 
@@ -299,8 +198,3 @@ def _each(shells: Sequence[Shell], work: Callable[[Shell], None]) -> None:
     end = monotonic() + GRACE
     for thread in threads:
         thread.join(max(end - monotonic(), 0))
-
-
-def first_problem(results: dict[str, T | Problem]) -> Problem | None:
-    """The first host's problem, or None."""
-    return next((result for result in results.values() if isinstance(result, Problem)), None)

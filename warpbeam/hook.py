@@ -15,10 +15,11 @@ import msgspec
 
 from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Step, Tell, Warn
-from warpbeam.fleet import Fleet, after_all, first_problem
+from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, run
 from warpbeam.reading.hook import Hook, Hooked
+from warpbeam.work import after_all, first_problem
 
 When = Literal["before", "after", "failed"]
 # Of a script that is sent to a host, in bytes.

@@ -9,7 +9,7 @@ import msgspec
 
 from warpbeam.error import Failed, Problem, Refused
 from warpbeam.event import Line, Note, Settled, Tell, Warn
-from warpbeam.fleet import Fleet, first_problem
+from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.provisioning.belonging import check_belonging
 from warpbeam.provisioning.comparison import compared
@@ -19,6 +19,7 @@ from warpbeam.provisioning.difference import Difference, Found, difference, outd
 from warpbeam.provisioning.footprint import footprint
 from warpbeam.provisioning.keys import read_deploy_keys
 from warpbeam.provisioning.secrets import fetch_secrets
+from warpbeam.work import first_problem
 
 
 class Outcome(msgspec.Struct, frozen=True):

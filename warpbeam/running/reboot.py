@@ -12,11 +12,12 @@ import msgspec
 from warpbeam.deploying.lease import LEASE, PARTS, Lease, Reach, holding
 from warpbeam.error import Failed, Lost, Problem, Refused
 from warpbeam.event import Settled, Step, Tell, Warn
-from warpbeam.fleet import Fleet, first_problem
+from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning.footprint import door
 from warpbeam.running.probe import Probing, probe
+from warpbeam.work import first_problem
 
 # How long to wait between two looks whether a host is back.
 POLL = 1.0
