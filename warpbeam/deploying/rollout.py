@@ -14,6 +14,7 @@ from warpbeam.deploying.batch import batches
 from warpbeam.deploying.halt import halt
 from warpbeam.deploying.history import Scribe, note
 from warpbeam.deploying.lease import LEASE, PARTS, Lease
+from warpbeam.deploying.migration import migrate
 from warpbeam.deploying.plan import HostPlan, Plan
 from warpbeam.deploying.upload import Uploader
 from warpbeam.error import Failed, Lost, Problem
@@ -22,29 +23,7 @@ from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import door
 from warpbeam.running.node import ask_state
-
-
-class Migrated(msgspec.Struct, frozen=True):
-    """The migrations' exit status."""
-
-    status: int
-
-
-class Migrate(Phase[Migrated], frozen=True):
-    """Run the migrations of a release, before any switch."""
-
-    script: ClassVar[str] = "migrate"
-    parts: ClassVar[tuple[str, ...]] = PARTS
-    answer: ClassVar[type] = Migrated
-    root: str
-    app: str
-    door: str
-    token: str
-    lease: int
-    release: str
-    expression: str
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -115,7 +94,7 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
         assert uploader is not None  # noqa: S101 (only a deploy uploads)
         _upload(fleet, lacking, steps, scribe, uploader, tell)
     if plan.migrate_on is not None:
-        _migrate(fleet, plan, steps, scribe, tell)
+        migrate(fleet, plan, steps, scribe, tell)
     for step in plan.hosts:
         if not step.activate:
             text = f"runs {step.release} {step.label} already"
@@ -255,29 +234,6 @@ def _upload(
         )
         first = next(iter(problems.values()))
         raise Failed(f"{first.message}; nothing was switched on any host", first.hint, first.details)
-
-
-def _migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], scribe: Scribe, tell: Tell) -> None:
-    host, inventory = plan.migrate_on, fleet.inventory
-    assert host is not None and inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)
-    phase = Migrate(
-        str(inventory.root),
-        inventory.app,
-        door(inventory),
-        scribe.lease.token,
-        LEASE,
-        steps[host.name].release,
-        inventory.deploy.migrate,
-    )
-    try:
-        with around(fleet, "migrate", [host], tell, plan.for_hooks):
-            fleet.run(host, phase, tell)
-    except Problem as problem:
-        note(fleet, scribe, steps[host.name], "failed", problem.message, tell)
-        raise
-    except KeyboardInterrupt:
-        note(fleet, scribe, steps[host.name], "interrupted", "its migrations were stopped", tell)
-        raise
 
 
 def _finish(fleet: Fleet, lease: Lease, entry: str, job: str) -> Finish:
