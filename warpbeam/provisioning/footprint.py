@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from warpbeam.inventory import SLOTS, Host, Inventory, Slot
+from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning import unit
 from warpbeam.provisioning.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provisioning.template import filled, systemd_quoted
@@ -108,14 +109,19 @@ def etc(inventory: Inventory) -> str:
     return f"/etc/{inventory.org}/{inventory.app}"
 
 
+def programs(inventory: Inventory) -> str:
+    """Where the app's programs that stay on a host are; root's, for everybody to read."""
+    return f"/usr/lib/warpbeam/{inventory.app}"
+
+
 def door(inventory: Inventory) -> str:
     """The path of the app's root door."""
-    return f"/usr/lib/warpbeam/{inventory.app}/door"
+    return f"{programs(inventory)}/door"
 
 
 def environment_file(inventory: Inventory) -> str:
     """Where a host keeps the name of the environment that it belongs to, for everybody to read."""
-    return f"/usr/lib/warpbeam/{inventory.app}/environment"
+    return f"{programs(inventory)}/environment"
 
 
 def footprint(
@@ -147,7 +153,7 @@ def footprint(
             Directory(f"/etc/{inventory.org}", "755", "root", "root"),
             Directory(etc(inventory), "700", "root", "root"),
             Directory("/usr/lib/warpbeam", "755", "root", "root"),
-            Directory(f"/usr/lib/warpbeam/{inventory.app}", "755", "root", "root"),
+            Directory(programs(inventory), "755", "root", "root"),
         ]
     # The group is the app's, so that it can read releases; 2: what deploy makes inside keeps that group.
     directories.append(Directory(root, "2750", users.deploy, group))
@@ -181,22 +187,20 @@ def footprint(
 def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie: str) -> list[File]:
     where, app = etc(inventory), inventory.app
     own = _own_variables(inventory)
-    plain = [(name, systemd_quoted(value)) for name, value in own.items()]
-    hidden = [(name, systemd_quoted(value)) for name, value in secrets.items()]
     service = unit.overridden(render("service.j2", inventory), inventory.service)
-    dumps = f"/usr/lib/warpbeam/{app}/dumps"
+    dumps = f"{programs(inventory)}/dumps"
 
-    def setting(name: str, title: str, variables: list[tuple[str, str]], clear: tuple[str, ...] = ()) -> File:
-        text = render("variables.env.j2", inventory, title=title, variables=variables)
+    def setting(name: str, text: str, clear: tuple[str, ...] = ()) -> File:
         return File(f"{where}/{name}", text, "600", secret=not clear, clear=clear, needs="restart")
 
-    responder = f"/usr/lib/warpbeam/{app}/maintenance"
+    responder = f"{programs(inventory)}/maintenance"
     files = [
         # First: a host whose setup ended half way belongs to whoever began it.
         File(environment_file(inventory), f"{inventory.name}\n"),
-        setting("app.env", f"Variables of {app}.", plain, clear=tuple(own)),
-        setting("secrets.env", f"Secrets of {app}.", hidden),
-        setting("cookie.env", f"The cookie of {app}'s nodes.", [("RELEASE_COOKIE", cookie)]),
+        setting("app.env", _variables(inventory, f"Variables of {app}.", _quoted(own)), clear=tuple(own)),
+        setting("secrets.env", secrets_text(inventory, secrets)),
+        # Not quoted: it is alphanumeric, and `scripts/inspect.sh` reads it.
+        setting("cookie.env", _variables(inventory, f"The cookie of {app}'s nodes.", {"RELEASE_COOKIE": cookie})),
         File(f"{where}/eval.env", render("eval.env.j2", inventory), "600"),
         File(door(inventory), render("door.j2", inventory, service_properties=unit.properties(service)), "755"),
         File(dumps, render("dumps.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
@@ -227,7 +231,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         files.append(
             File(
                 f"{where}/slot-{slot}.env",
-                render("slot.env.j2", inventory, slot=slot, **_vm(inventory, host, slot)),
+                render("slot.env.j2", inventory, slot=slot, **unit.settings(inventory, host, slot)),
                 "600",
                 needs="restart",
             )
@@ -247,17 +251,6 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
     return files
 
 
-def _vm(inventory: Inventory, host: Host, slot: Slot) -> dict[str, object]:
-    vm = inventory.vm
-    return {
-        "node": unit.node(inventory, host, slot),
-        "interface": unit.interface(inventory, host),
-        "vm_flags": unit.vm_flags(inventory),
-        "fullsweep_after": vm.fullsweep_after,
-        "dump_bytes": vm.crash_dump << 20,
-    }
-
-
 def _own_variables(inventory: Inventory) -> dict[str, str]:
     return {"LANG": "C.UTF-8", "MIX_ENV": inventory.build.mix_env, **inventory.env}
 
@@ -271,9 +264,18 @@ def redirect_files(inventory: Inventory) -> tuple[File, ...]:
 
 
 def secrets_text(inventory: Inventory, secrets: dict[str, str]) -> str:
-    """The file of the app's secrets, as setup writes it too."""
-    variables = [(name, systemd_quoted(value)) for name, value in secrets.items()]
-    return render("variables.env.j2", inventory, title=f"Secrets of {inventory.app}.", variables=variables)
+    """The file of the app's secrets."""
+    return _variables(inventory, f"Secrets of {inventory.app}.", _quoted(secrets))
+
+
+def _variables(inventory: Inventory, title: str, values: Mapping[str, str]) -> str:
+    """An environment file (systemd.exec(5)); `values` as they are to stand there."""
+    return render("variables.env.j2", inventory, title=title, variables=[*values.items()])
+
+
+def _quoted(values: Mapping[str, str]) -> dict[str, str]:
+    """Values of an environment file that arrive byte for byte."""
+    return {name: systemd_quoted(value) for name, value in values.items()}
 
 
 def render(template: str, inventory: Inventory, **more: Any) -> str:
@@ -291,7 +293,6 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         door=door(inventory),
         door_version=DOOR_VERSION,
         door_verbs=SUDO_VERBS,
-        sudo_verbs=SUDO_VERBS,
         read_and_evaluate=READ_AND_EVALUATE,
         read_and_require=READ_AND_REQUIRE,
         public_ports=[*inventory.leads("a")],

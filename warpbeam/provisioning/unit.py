@@ -73,3 +73,14 @@ def peers(inventory: Inventory) -> tuple[str, ...]:
     hosts = inventory.all_hosts
     found = (hosts[peer].address or "" if peer in hosts else peer for peer in inventory.vm.peers)
     return tuple(dict.fromkeys(str(ipaddress.IPv4Network(address)).removesuffix("/32") for address in found))
+
+
+def settings(inventory: Inventory, host: Host, slot: Slot) -> dict[str, object]:
+    """What an instance's VM is told, under the names that `slot.env.j2` has for it."""
+    return {
+        "node": node(inventory, host, slot),
+        "interface": interface(inventory, host),
+        "vm_flags": vm_flags(inventory),
+        "fullsweep_after": inventory.vm.fullsweep_after,
+        "dump_bytes": inventory.vm.crash_dump << 20,
+    }
