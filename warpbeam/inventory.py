@@ -220,6 +220,11 @@ class Inventory(Value, frozen=True):
         return tuple(host for host in self.hosts.values() if "app" in host.roles)
 
     @property
+    def all_app_hosts(self) -> tuple[Host, ...]:
+        """The hosts that run the app, whether chosen or not, in the file's order."""
+        return tuple(host for host in self.all_hosts.values() if "app" in host.roles)
+
+    @property
     def build_host(self) -> Host | None:
         """The first host with role `build`: of those chosen, else of all, since -H says where to deploy."""
         both = (*self.hosts.values(), *self.all_hosts.values())

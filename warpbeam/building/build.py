@@ -105,9 +105,9 @@ def build(
         Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
         Failed: the build failed; its last lines are in the details.
     """
-    elixir, erlang = asked_tools(source)
+    asked = asked_tools(source)
     plan = inventory.build
-    toolchain = run(shell, AskToolchain(plan.tools, elixir, erlang), tell)
+    toolchain = run(shell, AskToolchain(plan.tools, *asked), tell)
     key = artifact_key(source.tree, plan.mix_env, plan.flavor, plan.env, toolchain)
     kept = store.find(key)
     if kept is not None and not with_tests:
@@ -121,7 +121,9 @@ def build(
     if before is not None:
         before()
     with hooked({"COMMIT": source.commit}) as about:
-        artifact = _make(shell, inventory, source, store, tell, toolchain, key, with_tests=with_tests, carry=carry)
+        artifact = _make(
+            shell, inventory, source, store, tell, toolchain, key, asked, with_tests=with_tests, carry=carry
+        )
         about["VERSION"] = artifact.manifest.version
     tell(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
     return artifact
@@ -135,13 +137,14 @@ def _make(
     tell: Tell,
     toolchain: Toolchain,
     key: str,
+    asked: tuple[str, str],
     *,
     with_tests: bool,
     carry: Callable[[Path, str, list[str]], None] | None,
 ) -> Artifact:
     """Build it on the host of `shell`, and bring it home."""
     plan = inventory.build
-    elixir, erlang = asked_tools(source)
+    elixir, erlang = asked
     if source.dirty:
         if carry is None:
             raise Misuse("a dirty tree cannot be built here", "commit it")

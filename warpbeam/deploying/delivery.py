@@ -99,9 +99,8 @@ def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Artifact:
     Raises:
         Refused: they run different ones or none, or this machine no longer has it and its commit is unknown here.
     """
-    app_hosts = [host for host in fleet.inventory.all_hosts.values() if "app" in host.roles]
     chosen = set(fleet.inventory.hosts)
-    facts = look(fleet, app_hosts, tell)
+    facts = look(fleet, fleet.inventory.all_app_hosts, tell)
     live: dict[str, Release] = {}
     for name, found in facts.items():
         if isinstance(found, Problem):
@@ -178,7 +177,7 @@ def deploy(
         roll_out(fleet, plan, policy, lease, uploader, tell)
     if plan.idle:
         asked = [step.host.name for step in plan.hosts]
-        every = [host.name for host in fleet.inventory.all_hosts.values() if "app" in host.roles]
+        every = [host.name for host in fleet.inventory.all_app_hosts]
         where = "every host" if set(asked) == set(every) else ", ".join(asked)
         tell(Settled("", f"{plan.label} is live on {where} already; --force puts it live again"))
     return plan

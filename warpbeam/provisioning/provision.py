@@ -58,8 +58,7 @@ def set_up(
     secrets = fetch_secrets(inventory)
     keys = read_deploy_keys(inventory)
     chosen = list(inventory.hosts.values())
-    asked = {host.name: host for host in inventory.all_hosts.values() if "app" in host.roles}
-    asked |= inventory.hosts
+    asked = {host.name: host for host in inventory.all_app_hosts} | inventory.hosts
     # Of this run only: a digest says whether a value is another one, and nothing else.
     key = entropy.token_hex(16) if show else ""
 
