@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import subprocess
 import typing
 from pathlib import Path
@@ -66,6 +67,22 @@ def test_a_script_names_every_parameter_that_it_is_given(phase: type[Phase[Any]]
     unread = [name for name in phase.__struct_fields__ if f"${{{name}" not in sources and f"${name}" not in sources]
 
     assert unread == []
+
+
+FUNCTION = re.compile(r"^([a-z_]+)\(\)", re.MULTILINE)
+# Where a command can stand: at the beginning of a line or of a substitution, or after a word of the shell's own.
+CALL = re.compile(r"(?:^|[;&|(!]|\b(?:if|then|else|do|while|until)) *([a-z_]+)(?=[ ;)\n])", re.MULTILINE)
+
+
+@pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
+def test_a_phase_is_sent_with_the_parts_whose_functions_its_script_calls(phase: type[Phase[Any]]) -> None:
+    texts = {file.stem: file.read_text() for file in (PROJECT / "warpbeam" / "scripts").glob("*.sh")}
+    sent = "".join(texts[name] for name in (*phase.parts, phase.script))
+    shared = "".join(texts[part] for part in {part for other in phases() for part in other.parts})
+
+    lacking = {*CALL.findall(sent)} & {*FUNCTION.findall(shared)} - {*FUNCTION.findall(sent)}
+
+    assert lacking == set()
 
 
 def test_the_root_door_and_every_other_program_that_stays_on_hosts_pass_shellcheck() -> None:
