@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from bench import result
 from bench.measurement import Broken, adopt_orphans, measure
 from bench.network import open_site
@@ -73,12 +75,7 @@ def deploy(site: Site, peer: Peer, release: Release, live: Release | None, case:
         repetition=repetition,
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         load=load,
-        seconds=reading.seconds,
-        processor=reading.processor,
-        peak=reading.peak,
-        sent=reading.sent,
-        received=reading.received,
-        there=reading.there,
+        **msgspec.structs.asdict(reading),
     )
 
 

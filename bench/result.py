@@ -8,13 +8,15 @@ from pathlib import Path
 
 import msgspec
 
+from bench.measurement import Reading
+
 RESULTS = Path(__file__).parent / "results"
 ROWS = RESULTS / "rows.json"
 OURS, FLOOR = "warpbeam", "floor"
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One deploy, with the fields of `measurement.Reading`; `load` is this machine's load average just before it."""
+class Row(Reading, frozen=True, kw_only=True):
+    """One deploy and what it took; `load` is this machine's load average just before it."""
 
     hosts: int
     case: str
@@ -25,12 +27,6 @@ class Row(msgspec.Struct, frozen=True):
     repetition: int
     at: str
     load: float
-    seconds: float
-    processor: float
-    peak: int
-    sent: int
-    received: int
-    there: float
 
     @property
     def setting(self) -> tuple[str, str, str, int]:

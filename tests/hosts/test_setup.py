@@ -25,13 +25,7 @@ SECRET = "pl4nted-s3cret"
 CHANNEL_REQUEST = bytes([98])
 
 
-@pytest.fixture(autouse=True)
-def as_it_was(stage: Stage) -> Iterator[None]:
-    """Each test leaves the hosts as the stage's own inventory has them."""
-    yield
-    stage.write()
-    stage.fab("setup", "--restart")
-    assert {row["health"] for row in stage.status().values()} == {"healthy"}
+pytestmark = pytest.mark.usefixtures("as_set_up")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,13 +14,7 @@ EXPOSURE = 1.1
 CRASHES = "/var/lib/hello/crash"
 
 
-@pytest.fixture(autouse=True)
-def as_it_was(stage: Stage) -> Iterator[None]:
-    """Each test leaves the hosts as the stage's own inventory has them."""
-    yield
-    stage.write()
-    stage.fab("setup", "--restart")
-    assert {row["health"] for row in stage.status().values()} == {"healthy"}
+pytestmark = pytest.mark.usefixtures("as_set_up")
 
 
 def root(stage: Stage, command: str, host: str = "web1", *, check: bool = True) -> str:
