@@ -90,6 +90,24 @@ def test_a_signal_in_mid_activation_undoes_it(stage: Stage, number: signal.Signa
     assert stage.served("web1")["release"] == before["release"]
 
 
+def test_an_instance_that_heeds_no_signal_as_it_boots_keeps_nobody_waiting(stage: Stage) -> None:
+    before = stage.served("web1")
+    stage.version("9.9.4", fault="endless-boot")
+    since = stage.lab.ssh("web1", "date +%s").stdout.strip()
+
+    with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+        process.send_signal(signal.SIGINT)
+        status, said = ended(process)
+
+    assert status == INTERRUPTED
+    assert "is serving again, healthy" in said
+    log = stage.lab.ssh("web1", f"sudo journalctl --quiet --since=@{since} -u 'hello@*'").stdout
+    assert "Started hello@" in log
+    # That is systemd, once all of TimeoutStopSec= is over.
+    assert "timed out" not in log, log
+    serve(stage, str(before["version"]), "web1")
+
+
 def test_ctrl_c_in_mid_upload_leaves_nothing(stage: Stage) -> None:
     before = lasting(stage)
     blob = stage.source / "priv" / "blob"

@@ -15,13 +15,14 @@ from warpbeam.provisioning.redirect import MAINTENANCE, more_ports, redirect_rul
 from warpbeam.provisioning.template import filled, systemd_quoted
 
 # A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
-DOOR_VERSION = "5"
+DOOR_VERSION = "6"
 SUDO_VERBS = (
     "version",
     "status",
     "reconcile",
     "start",
     "stop",
+    "abandon",
     "switch",
     "drain",
     "undrain",

@@ -108,7 +108,9 @@ give_up() {
   set +e
   local why=$1 lines=() message outcome=failed serving='nothing was live before' hint='`fab ENV logs` shows what the app says of itself'
   step undo
-  knock stop "$idle" || true
+  # First of all: what comes now goes to the old instance, which still runs (with the strategy `restart` it does not yet).
+  if [[ -n $live && $strategy == blue-green ]]; then knock switch "$live" || true; fi
+  knock abandon "$idle" || knock stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
     mark "$release" failed || true
     # The unit's own since; two lines of systemd's about each start are part of the story.

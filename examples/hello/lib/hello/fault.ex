@@ -9,12 +9,13 @@ defmodule Hello.Fault do
     * `crash-after-2s`: it starts and listens, and dies two seconds later
     * `hang`: it starts but never listens
     * `slow-boot`: it starts and listens only after five seconds
+    * `endless-boot`: its start never ends, and until then the VM heeds no SIGTERM
     * `wrong-port`: it listens a thousand ports above PORT
     * `unhealthy`: `/health` answers 500
     * `migrate-fails`: `Hello.Release.migrate/0` raises
   """
 
-  @names ~w(crash-at-boot crash-after-2s hang slow-boot wrong-port unhealthy migrate-fails)
+  @names ~w(crash-at-boot crash-after-2s hang slow-boot endless-boot wrong-port unhealthy migrate-fails)
 
   @doc "The fault in force, or nil. Raises on a name that is none."
   @spec active() :: String.t() | nil
@@ -37,6 +38,7 @@ defmodule Hello.Fault do
     case active() do
       "crash-at-boot" -> raise "crash-at-boot: this release does not start, on purpose"
       "slow-boot" -> Process.sleep(5_000)
+      "endless-boot" -> Process.sleep(:infinity)
       _ -> :ok
     end
   end
