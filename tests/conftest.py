@@ -25,5 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table: tried and survived, by fault and by step."""
     if TALLY.rows:
-        terminalreporter.section("faults")
+        seeds = ", ".join(sorted({str(case.seed) for case, _ in TALLY.rows}))
+        terminalreporter.section(f"faults, seed {seeds}")
         terminalreporter.write(TALLY.table())

@@ -74,14 +74,15 @@ NEW_FROM = "start"
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One cell: `step` is SCRIPT.STEP, or empty for what lasts the whole command."""
+    """One cell: `step` is SCRIPT.STEP, or empty for what lasts the whole of `command`."""
 
     strategy: str
     step: str
     fault: str
+    command: str = ""
 
     def __str__(self) -> str:
-        return f"{self.strategy} {self.step or 'throughout'} {self.fault}"
+        return f"{self.strategy} {self.step or f'throughout {self.command}'} {self.fault}"
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -126,7 +127,11 @@ def cells() -> tuple[Cell, ...]:
         for strategy, step, fault in product(STRATEGIES, every, MOMENTARY)
         if ONLY.get(step, strategy) == strategy and (fault != "kill-new" or _has_new(strategy, step))
     )
-    lasting = (Cell(strategy, "", fault) for strategy, fault in product(STRATEGIES, LASTING))
+    lasting = (
+        Cell(strategy, "", fault, command)
+        for strategy, fault in product(STRATEGIES, LASTING)
+        for command in LASTING[fault]
+    )
     return (*momentary, *lasting)
 
 
@@ -142,8 +147,8 @@ def _has_new(strategy: str, step: str) -> bool:
 
 def commands_for(cell: Cell) -> tuple[str, ...]:
     """The commands in which a cell can be tried."""
-    if not cell.step:
-        return LASTING[cell.fault]
+    if cell.command:
+        return (cell.command,)
     if BROUGHT_BY.get(cell.step) == "unhealthy":
         return ("deploy",)
     return tuple(command for command in COMMANDS if cell.step in steps(command))

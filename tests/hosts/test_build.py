@@ -168,6 +168,10 @@ def test_a_release_that_names_its_own_node_is_told(source: Stage, line: str, tol
     built = source.fab("build-on-host")
 
     assert ("rel/env.sh.eex sets RELEASE_NODE" in built.stderr) is told
+    # Also of what was built before.
+    kept = source.fab("build-on-host")
+    assert "built already" in kept.stderr
+    assert ("rel/env.sh.eex sets RELEASE_NODE" in kept.stderr) is told
 
 
 def test_tests_that_fail_build_nothing_and_tests_that_pass_do(source: Stage) -> None:

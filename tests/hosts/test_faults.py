@@ -24,7 +24,7 @@ SLICE = (
     Cell("blue-green", "activation.switch", "cut"),
     Cell("restart", "activation.start", "crash"),
     Cell("blue-green", "activation.current", "disk-full"),
-    Cell("restart", "", "crash-at-boot"),
+    Cell("restart", "", "crash-at-boot", "deploy"),
 )
 SLICE_SEED = 1
 

@@ -65,13 +65,19 @@ def instances(stage: Stage) -> set[str]:
 
 
 def deploys(stage: Stage, environment: str, crew: Crew, count: int, requests: int = 0) -> list[float]:
-    """Do `count` flips, and more until there were so many requests; returns how long each took, in seconds."""
+    """Do `count` deploys and rollbacks with restarts between, and more until there were so many requests.
+
+    Returns how long each flip took, in seconds.
+    """
     crew.phase("deploys")
     took: list[float] = []
-    while len(took) < count or crew.requests < requests:
+    counted = 0
+    while counted < count or crew.requests < requests:
         began = time.monotonic()
-        flip(stage, environment, COMMANDS[len(took) % len(COMMANDS)])
+        words = COMMANDS[len(took) % len(COMMANDS)]
+        flip(stage, environment, words)
         took.append(time.monotonic() - began)
+        counted += words != ("restart",)
     # What was told to close connects once more, and has its answer counted.
     time.sleep(1)
     return took

@@ -151,6 +151,36 @@ def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: d
         deploy({"web1": facts(**changes), "web2": facts()})  # type: ignore[arg-type]
 
 
+def full(*releases: Release, previous: str = "") -> Facts:
+    """A host with an instance of 100 MiB, and no memory left."""
+    door = f"door {DOOR_VERSION}\nslot a state=active pid=7 rss_kib=100000 release=x\n"
+    return facts(*releases, previous=previous, memory=10, door=door)
+
+
+def side_by_side() -> Inventory:
+    return msgspec.structs.replace(INVENTORY, deploy=msgspec.structs.replace(INVENTORY.deploy, strategy="blue-green"))
+
+
+def test_two_instances_side_by_side_need_memory_for_both_whatever_begins_them() -> None:
+    old, new = release("0", "1.0"), release("1", "2.0")
+    hosts = {name: full(old, new, previous="20261120T000000Z") for name in ("web1", "web2")}
+
+    with pytest.raises(Refused, match="web1: 0 MB of memory are free"):
+        plan_deploy(side_by_side(), hosts, artifact("3.0"), NOW, force=False, migrate=False)
+    with pytest.raises(Refused, match="a second instance beside the live one would take 102 MB"):
+        plan_rollback(side_by_side(), hosts, "")
+    with pytest.raises(Refused, match="a second instance"):
+        plan_restart(side_by_side(), hosts)
+
+
+def test_where_nothing_is_started_no_memory_is_asked_for() -> None:
+    hosts = {name: full(release("0", "2.0")) for name in ("web1", "web2")}
+
+    assert plan_deploy(side_by_side(), hosts, artifact("2.0"), NOW, force=False, migrate=False).idle
+    # One after the other, with the strategy `restart`.
+    assert not plan_restart(INVENTORY, hosts).idle
+
+
 def test_a_newer_c_library_and_a_file_system_without_inodes_are_fine() -> None:
     assert deploy({"web1": facts(libc="glibc 2.41", inodes=-1), "web2": facts()})["web1"][2]
 

@@ -54,6 +54,8 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: str
     size: int
     files: tuple[Item, ...]
+    # Its rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has.
+    names_node: bool = False
 
 
 class Artifact(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
 from warpbeam.building.source import Source, archive, ignored_files, read_file
 from warpbeam.error import Failed, Misuse
-from warpbeam.event import Note, Progress, Settled, Step, Tell
+from warpbeam.event import Note, Progress, Settled, Step, Tell, Warn
 from warpbeam.inventory import Inventory
 from warpbeam.phase import Phase, render, run
 from warpbeam.shell import Shell
@@ -41,6 +41,7 @@ class Built(msgspec.Struct, frozen=True):
     sha256: str
     size: int
     files: tuple[Item, ...]
+    names_node: bool
 
 
 class MakeRelease(Phase[Built], frozen=True):
@@ -117,6 +118,7 @@ def build(
         )
         artifact = Artifact(kept.tarball, described)
         tell(Note("", f"built already: {inventory.app} {artifact.label}"))
+        _tell_node(artifact, tell)
         return artifact
     if before is not None:
         before()
@@ -126,7 +128,15 @@ def build(
         )
         about["VERSION"] = artifact.manifest.version
     tell(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
+    _tell_node(artifact, tell)
     return artifact
+
+
+def _tell_node(artifact: Artifact, tell: Tell) -> None:
+    """Two instances on one host need two names, which the slots' settings give them unless the release has its own."""
+    if artifact.manifest.names_node:
+        what = "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance"
+        tell(Warn("", f"{what} will not start; leave it out, or write ${{RELEASE_NODE:-…}}"))
 
 
 def _make(
@@ -185,6 +195,7 @@ def _make(
         sha256=built.sha256,
         size=built.size,
         files=built.files,
+        names_node=built.names_node,
     )
     return _bring_home(shell, built, manifest, store, key, tell)
 

@@ -191,16 +191,20 @@ def holding(
     hosts = reach.hosts(fleet.inventory)
     ended = threading.Event()
     given_back: set[str] = set()
+    facts: dict[str, Facts] = {}
     try:
         facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), list(manifest), tell)
         hosts = [host for host in hosts if host.name in facts]
-        threading.Thread(target=_renew, args=(fleet, hosts, token, ended), name="renew", daemon=True).start()
+        for host in hosts:
+            # Each by itself: one that has stopped answering must not keep us from renewing the others'.
+            threading.Thread(target=_renew, args=(fleet, host, token, ended), name="renew", daemon=True).start()
         yield Lease(token, holder, facts, given_back)
-        if left_out := [host.name for host in fleet.inventory.app_hosts if host.name not in facts]:
-            tell(Warn("", f"left as they are: {', '.join(left_out)}"))
     finally:
         ended.set()
         _let_go(fleet, [host for host in hosts if host.name not in given_back], token)
+        left_out = [host.name for host in fleet.inventory.app_hosts if host.name not in facts]
+        if facts and left_out:
+            tell(Warn("", f"left as they are: {', '.join(left_out)}"))
 
 
 def _claim_all(
@@ -271,13 +275,12 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
     )
 
 
-def _renew(fleet: Fleet, hosts: Sequence[Host], token: str, ended: threading.Event) -> None:
+def _renew(fleet: Fleet, host: Host, token: str, ended: threading.Event) -> None:
     """Keep the lease from running out; what fails here is noticed by the next phase, which asks whose it is."""
     phase = Renew(str(fleet.inventory.root), token, LEASE)
     while not ended.wait(RENEW_EVERY):
-        for host in hosts:
-            with contextlib.suppress(Problem):
-                fleet.run(host, phase, _silent)
+        with contextlib.suppress(Problem):
+            fleet.run(host, phase, _silent)
 
 
 def _silent(event: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -84,8 +84,6 @@ def plan_deploy(
     """
     for name, have in facts.items():
         check_fit(name, have, artifact)
-        if inventory.deploy.strategy == "blue-green":
-            check_memory(name, have)
     same = {name: _live_of(have, artifact) for name, have in facts.items()}
     # A host that was left out of an earlier, broken deploy gets the name that the others have.
     names = {found for found in same.values() if found}
@@ -110,8 +108,17 @@ def plan_deploy(
         steps.append(msgspec.structs.replace(step, label=step.label + same_source(going.artifact, asked)))
     runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
     target = next((host for host in hosts if host == inventory.migrate_host), hosts[0]) if runs else None
+    _check_memory(inventory, facts, steps)
     labels = {step.label for step in steps}
     return Plan("deploy", labels.pop() if len(labels) == 1 else artifact.label, tuple(steps), migrate_on=target)
+
+
+def _check_memory(inventory: Inventory, facts: Mapping[str, Facts], steps: Sequence[HostPlan]) -> None:
+    """Raises: Refused, where two instances are to run side by side on a host that has no room for them."""
+    if inventory.deploy.strategy == "blue-green":
+        for step in steps:
+            if step.activate:
+                check_memory(step.host.name, facts[step.host.name])
 
 
 def same_source(kept: About, asked: About) -> str:
@@ -175,6 +182,7 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
         release = have.find(targets[host.name])
         assert release is not None  # noqa: S101 (taken from its own list)
         steps.append(_step(host, have, release, activate=have.live_release != release))
+    _check_memory(inventory, facts, steps)
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
 
 
@@ -221,6 +229,7 @@ def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
         if live is None:
             raise Refused(f"{host.name}: nothing is live", "deploy first")
         steps.append(_step(host, facts[host.name], live))
+    _check_memory(inventory, facts, steps)
     return Plan("restart", steps[0].label, tuple(steps))
 
 

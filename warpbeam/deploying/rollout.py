@@ -100,8 +100,10 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
             text = f"runs {step.release} {step.label} already"
             tell(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
     rolled = _roll(fleet, plan, policy, scribe, tell)
-    if rolled.failed and policy.on_failure == "rollback":
-        _bring_back(fleet, steps, rolled, scribe, tell)
+    # A host that fails is as it was before, also one that was well at first; the others by what was asked for.
+    sick = [name for name in rolled.done if type(rolled.failed.get(name)) is Failed]
+    if back := rolled.done.copy() if rolled.failed and policy.on_failure == "rollback" else sick:
+        _bring_back(fleet, steps, back, rolled, scribe, tell)
 
     def finish(host: Host) -> Finished:
         problem, job = rolled.failed.get(host.name), rolled.jobs.get(host.name, "")
@@ -189,9 +191,11 @@ def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, 
             rolled.failed[name] = Failed(text, f"`fab {fleet.inventory.name} logs -H {name}` shows what it says")
 
 
-def _bring_back(fleet: Fleet, steps: Mapping[str, HostPlan], rolled: Rolled, scribe: Scribe, tell: Tell) -> None:
-    """Put what was live before live again on the hosts that have changed."""
-    back = [steps[name].host for name in rolled.done if steps[name].before_release]
+def _bring_back(
+    fleet: Fleet, steps: Mapping[str, HostPlan], names: Sequence[str], rolled: Rolled, scribe: Scribe, tell: Tell
+) -> None:
+    """Put what was live before live again on those hosts, which have changed."""
+    back = [steps[name].host for name in names if steps[name].before_release]
 
     def one(host: Host) -> Activated:
         opening = scribe.return_opening(steps[host.name])

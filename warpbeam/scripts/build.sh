@@ -76,9 +76,10 @@ if [[ -n $(find "$out" -name '*[[:cntrl:]]*' -print -quit) ]]; then
   fail 'the release holds a file name with a control character' 'rename it'
 fi
 
-# Two instances on one host need two names, which the slots' settings give them.
+# The name that each slot has would be lost.
+names_node=false
 if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" | grep -Eqv 'RELEASE_NODE="?\$\{RELEASE_NODE:?[-=]'; then
-  warn "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance will not start; leave it out, or write \${RELEASE_NODE:-…}"
+  names_node=true
 fi
 
 step package
@@ -109,4 +110,4 @@ done < <(
 )
 sha=$(sha256sum -- "$tarball")
 answer version "$version" erts "$erts" libcrypto "$libcrypto" tarball "$tarball" sha256 "${sha%% *}" \
-  size: "$(stat -c %s -- "$tarball")" files: "[$files]"
+  size: "$(stat -c %s -- "$tarball")" names_node: "$names_node" files: "[$files]"

@@ -24,8 +24,9 @@ if [[ $verb == on && -n $live ]] && ! activating; then
     # However this ends, the app is not left saying goodbye to everybody.
     trap 'sudo -n -- "$door" undrain <<<"$live"' EXIT
     sudo -n -- "$door" drain <<<"$live"
+    # `<=`: SECONDS counts whole ones, and a drain is never shorter than was promised.
     began=$SECONDS
-    while left=$(connections "$live") && ((left > 0 && SECONDS - began < drain)); do sleep 0.2; done
+    while left=$(connections "$live") && ((left > 0 && SECONDS - began <= drain)); do sleep 0.2; done
   fi
 fi
 

@@ -13,8 +13,9 @@ if [[ -n $live && $(systemctl is-active -- "$app@$live.service") == active ]]; t
   step drain
   "$door" drain <<<"$live"
   sleep "$balancer_drain"
+  # `<=`: SECONDS counts whole ones, and a drain is never shorter than was promised.
   began=$SECONDS
-  while left=$(connections "$live") && ((left > 0 && SECONDS - began < drain)); do sleep 0.2; done
+  while left=$(connections "$live") && ((left > 0 && SECONDS - began <= drain)); do sleep 0.2; done
   step stop
   "$door" stop <<<"$live"
 fi
