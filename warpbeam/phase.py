@@ -10,6 +10,7 @@ is passed over. Progress records come first, the answer last.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -24,6 +25,8 @@ from warpbeam.shell import Shell
 
 SCRIPTS = Path(__file__).parent / "scripts"
 RECORD_START = b"\x1e"
+# A line that is nothing else: no script has a text in which one could stand (tests/unit/test_scripts.py).
+COMMENT = re.compile(r"^[ \t]*(?:#.*)?\n", re.MULTILINE)
 
 A = TypeVar("A")
 
@@ -43,19 +46,30 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
     command: ClassVar[str] = "bash -s"
 
 
-def render(phase: Phase[Any]) -> bytes:
-    """The text that a host's bash runs, without a body."""
+def text_of(phase: Phase[Any], *, comments: bool = False) -> str:
+    """A function `main` for bash. Without its `comments` it is a third shorter, and a host reads it several times."""
     lines = [_assignment(field, getattr(phase, field)) for field in phase.__struct_fields__]
+    sources = [_source(name, comments) for name in (*phase.parts, phase.script)]
     # All of it is one function, so that bash has read the whole before it runs any: a connection that is cut in the
     # middle of sending runs nothing.
-    sources = [_source(name) for name in (*phase.parts, phase.script)]
-    return "\n".join(["main() {", *lines, *sources, "}", "main", ""]).encode()
+    return "\n".join(["main() {", *lines, *sources, "}", ""])
+
+
+def render(phase: Phase[Any]) -> bytes:
+    """What is sent to a host's bash, without a body.
+
+    A bash reads commands from a pipe a byte at a time, so as not to take what is meant for them: 20 ms of the
+    processor for a script. So all but the first line is read at once. What the script leaves of a body is no command.
+    """
+    text = text_of(phase).encode()
+    return b'eval "$(head -c %d)"; main; exit\n%s' % (len(text), text)
 
 
 @cache
-def _source(name: str) -> str:
+def _source(name: str, comments: bool) -> str:
     """A script's text, less its first line (the shebang that makes it a file a person can run)."""
-    return (SCRIPTS / f"{name}.sh").read_text().partition("\n")[2]
+    text = (SCRIPTS / f"{name}.sh").read_text().partition("\n")[2]
+    return text if comments else COMMENT.sub("", text)
 
 
 def _assignment(name: str, value: Any) -> str:

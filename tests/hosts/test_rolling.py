@@ -93,7 +93,7 @@ def test_after_a_pause_the_hosts_that_have_changed_must_still_be_healthy(stage: 
 def test_a_whole_batch_changes_at_once(stage: Stage) -> None:
     done = stage.fab("restart", "--batch", "100%")
 
-    lines = [line for line in done.stderr.splitlines() if line.endswith((": start", ": reconcile"))]
+    lines = [line for line in done.stderr.splitlines() if line.endswith((": start", ": switch"))]
     assert sorted(lines[:2]) == ["web1: start", "web2: start"]
     ending = re.search(r"^web1: restarted \S+ .*, slot ([ab]) to ([ab])$", done.stderr, re.MULTILINE)
     assert ending is not None

@@ -146,7 +146,8 @@ def test_a_script_that_is_cut_in_the_middle_runs_none_of_it(tmp_path: Path) -> N
     repeat(tmp_path, f"touch {tmp_path}/ran; answer text x items: '[]'")
     whole = render(Repeat("x"))
 
-    local_shell().execute("bash -s", [whole[:-5]], lambda _: None, lambda _: None)
+    for end in (5, 20, 30, 40, len(whole) // 2, len(whole) - 5, len(whole) - 2):
+        local_shell().execute("bash -s", [whole[:end]], lambda _: None, lambda _: None)
 
     assert not (tmp_path / "ran").exists()
 
@@ -155,3 +156,12 @@ def test_a_body_follows_the_script_on_its_input(scripts: Path) -> None:
     repeat(scripts, 'answer text "$(cat)" items: "[]"')
 
     assert perform(Repeat("x"), [b"the ", b"body"])[0].text == "the body"
+
+
+def test_what_a_script_leaves_of_its_body_is_never_run(scripts: Path, tmp_path: Path) -> None:
+    repeat(scripts, 'answer text "x" items: "[]"')
+
+    answer, _ = perform(Repeat("x"), [f"touch {tmp_path}/ran\n".encode()])
+
+    assert answer.text == "x"
+    assert not (tmp_path / "ran").exists()

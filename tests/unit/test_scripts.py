@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import warpbeam
-from warpbeam.phase import Phase, render
+from warpbeam.phase import COMMENT, Phase, text_of
 from warpbeam.provisioning.footprint import door, footprint
 from warpbeam.reading.reader import read_inventory
 
@@ -56,7 +56,22 @@ def shellcheck(text: str) -> str:
 
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_phase_as_it_is_sent_passes_shellcheck(phase: type[Phase[Any]]) -> None:
-    assert shellcheck(render(example(phase)).decode()) == ""
+    assert shellcheck(text_of(example(phase), comments=True)) == ""
+
+
+def as_bash_reads(text: str) -> str:
+    """The function `main` as bash has understood it, less comments of awk's."""
+    asked = f"{text}declare -f main\n"
+    said = subprocess.run(["bash"], input=asked, capture_output=True, text=True, check=True).stdout
+    return COMMENT.sub("", said)
+
+
+def test_scripts_are_sent_without_comments_and_are_the_same_to_bash() -> None:
+    for phase in map(example, phases()):
+        sent = text_of(phase)
+
+        assert as_bash_reads(sent) == as_bash_reads(text_of(phase, comments=True)), phase.script
+        assert not [line for line in sent.splitlines() if line.lstrip().startswith("#")], phase.script
 
 
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))

@@ -13,7 +13,7 @@ from warpbeam.error import Lost, Refused
 from warpbeam.event import Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
-from warpbeam.phase import Phase, render
+from warpbeam.phase import Phase, text_of
 from warpbeam.provisioning.footprint import door
 from warpbeam.running.probe import Probing, probe
 
@@ -105,7 +105,7 @@ def activate(
         door=door(inventory),
         token=lease.token,
         lease=LEASE,
-        job=render(job).decode(),
+        job=f"{text_of(job)}main\n",
         job_id=opening.job,
         spent=opening.spent,
         success=opening.success,

@@ -19,7 +19,7 @@ rm -rf -- cancel result result.new spare
   printf '%s' "$job" >job.new
   printf '%s\n' "$job_id" "$spent" "$success" "$entry" >pending
   mkdir -- spare
-  for file in spare/{1..8}; do head -c 8192 /dev/zero >"$file"; done
+  for file in spare/{1..8}; do printf '%8192s' '' >"$file"; done
 } 2>/dev/null || {
   rm -rf -- spare job.new pending
   refuse "$root is on a full disk: the activation was not begun" 'make room there, then run the same command again'
@@ -45,8 +45,8 @@ if [[ -e result ]]; then
   cat -- result
 else
   mapfile -t lines < <(tail -n 20 -- door.out)
-  live=$(live_slot)
+  read_links
   serving='nothing is live'
-  if [[ -n $live ]]; then serving="\`current\` leads to $(slot_release "$live")"; fi
+  if [[ -n $live ]]; then serving="\`current\` leads to $live_release"; fi
   fail "the activation ended without a result; $serving" "see journalctl -u $app-activate.service on the host" "${lines[@]}"
 fi

@@ -40,11 +40,41 @@ write_result() {
   printf '\036{"job":"%s","outcome":"%s","%s":%s}\n' "$job_id" "$3" "$1" "$2" >result.new && sync -- result.new
 }
 
-mark() { surely touch -- "$releases/$1/.warpbeam/$2"; }
+mark() { surely make "$releases/$1/.warpbeam/$2"; }
+make() { : >"$1"; }
+unmark() { if marked "$1" "$2"; then rm -f -- "$releases/$1/.warpbeam/$2"; fi; }
 
 knock() { sudo -n -- "$door" "$1" <<<"${2-}"; }
 
-property() { systemctl show --property="$2" --value -- "$app@$1.service"; }
+# An instance is known by its main process: asked of systemd once after its start, and from then on of the kernel, which costs
+# nothing. Where the kernel hides other users' processes (proc(5), hidepid), of systemd each time.
+#
+# meet SLOT: sets pid, birth (when it was started, in the kernel's count; empty where that is hidden), and restarts.
+meet() {
+  local key value
+  pid=0 restarts=0
+  while IFS='=' read -r key value; do
+    if [[ $key == MainPID ]]; then pid=$value; else restarts=$value; fi
+  done < <(systemctl show --property=MainPID,NRestarts -- "$app@$1.service")
+  birth_of "$pid"
+  birth=$REPLY
+}
+birth_of() {
+  local line='' fields=()
+  { read -r line <"/proc/$1/stat"; } 2>/dev/null || true
+  # The second field is a name, with any character in parentheses (proc(5)).
+  read -r -a fields <<<"${line##*) }"
+  REPLY=${fields[19]-}
+}
+# lives SLOT: whether it is still the instance that was met there.
+lives() {
+  if [[ -n $birth ]]; then
+    birth_of "$pid"
+    [[ $REPLY == "$birth" ]]
+  else
+    ((pid > 0)) && [[ $(systemctl show --property=MainPID --value -- "$app@$1.service") == "$pid" ]]
+  fi
+}
 
 stopped='it was asked to stop'
 asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
@@ -59,10 +89,12 @@ read_pending || opened=false
 # await SLOT [undoing]: waits until the slot's instance is healthy, and has stayed up and healthy for `health_settle` hundredths of a
 # second (not when undoing); sets `reason` when it will not be.
 await() {
-  local slot=$1 began=$SECONDS state well_since=''
+  local slot=$1 began=$SECONDS well_since=''
+  meet "$slot"
+  # One that was there before may have been started again by systemd in its life; a new one may not.
+  if [[ ${2-} != undoing ]] && ((restarts > 0)); then pid=0 birth=''; fi
   while true; do
-    state=$(property "$slot" ActiveState)
-    if [[ $state != active && $state != activating ]] || (($(property "$slot" NRestarts) > 0)); then
+    if ! lives "$slot"; then
       reason='it ended by itself'
       return 1
     fi
@@ -85,11 +117,10 @@ await() {
   done
 }
 
-live=$(live_slot)
-idle=$(other_slot "${live:-b}")
-left=''
-if [[ -n $live ]]; then left=$(slot_release "$live"); fi
-began_at=$(date +%s)
+read_links
+left=$live_release
+if [[ $live == a ]]; then idle=b; else idle=a; fi
+printf -v began_at '%(%s)T'
 
 # unheard: how many clients' first packets the kernel has dropped so far because a queue was full. Such a client knocks again
 # after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot where it knocked first; `ss`
@@ -100,7 +131,7 @@ unheard() {
     { for (i = 2; i <= names; i++) if (name[i] == "ListenDrops" || name[i] == "SyncookiesSent") sum += $i }
     END { printf "%d\n", sum }' /proc/net/netstat || echo 0
 }
-unheard_before=$(unheard)
+if [[ $strategy == blue-green ]]; then unheard_before=$(unheard); fi
 
 # give_up REASON: everything as it was before; then says so, with the app's own last lines.
 give_up() {
@@ -158,12 +189,11 @@ unforeseen() {
 trap 'unforeseen "$LINENO" "$BASH_COMMAND"' ERR
 
 # An instance that was left there (started by hand, or still ending) would answer in the new one's place.
-if [[ $(property "$idle" ActiveState) != inactive ]]; then knock stop "$idle"; fi
+# systemd keeps its directory for as long as it is there (RuntimeDirectory=, systemd.exec(5)).
+if [[ -e /run/$app-$idle ]]; then knock stop "$idle"; fi
 
 step link
 surely point "$root/slots/$idle" "../releases/$release"
-# The start script of some Elixir versions is not executable for the group after unpacking.
-sync -f -- "$root/slots"
 
 if asked_to_stop; then give_up "$stopped"; fi
 # leave_balancer: a load balancer that asks for health takes this host out; `give_up` takes it back.
@@ -175,7 +205,7 @@ leave_balancer() {
   # SECONDS counts whole ones: never less than was asked for.
   while ((SECONDS - began <= balancer_drain)); do
     if asked_to_stop; then give_up "$stopped"; fi
-    if [[ $strategy == blue-green ]] && (($(property "$idle" NRestarts) > 0)); then give_up 'it ended by itself'; fi
+    if [[ $strategy == blue-green ]] && ! lives "$idle"; then give_up 'it ended by itself'; fi
     sleep 0.2
   done
 }
@@ -194,14 +224,18 @@ await "$idle" || give_up "$reason"
 
 if [[ $strategy == blue-green ]]; then leave_balancer; fi
 step switch
-knock switch "$idle" || give_up 'the firewall redirect could not be moved'
+switched=$(knock switch "$idle") || give_up 'the firewall redirect could not be moved'
+maintenance=false
+if [[ $switched == 'maintenance on' ]]; then maintenance=true; fi
 
 step current
 was_healthy=false
 if marked "$release" healthy; then was_healthy=true; fi
 mark "$release" healthy
-rm -f -- "$releases/$release/.warpbeam/failed" "$releases/$release/.warpbeam/withdrawn"
+unmark "$release" failed
+unmark "$release" withdrawn
 if [[ $withdraw == true && -n $left && $left != "$release" ]]; then mark "$left" withdrawn; fi
+# The release itself has been since its upload; the slot's link and the marks are by this.
 sync -f -- "$releases"
 surely point "$root/current" "slots/$idle"
 renamed=true
@@ -216,31 +250,30 @@ go_back() {
   sync -f -- "$root"
   # Only now: `current` never leads to a release without that mark. What had it before has earned it: a rollback or a
   # restart that fails must not have an old release pruned.
-  if [[ $was_healthy == false ]]; then rm -f -- "$releases/$release/.warpbeam/healthy"; fi
-  if [[ $withdraw == true ]]; then rm -f -- "$releases/$left/.warpbeam/withdrawn"; fi
+  if [[ $was_healthy == false ]]; then unmark "$release" healthy; fi
+  if [[ $withdraw == true ]]; then unmark "$left" withdrawn; fi
   give_up 'it ended by itself soon after it had become live'
 }
 
 cut=0
 if [[ -n $live && $strategy == blue-green ]]; then
   step drain
+  # Whoever loaded the firewall's rules since the switch went by the old link.
+  knock switch "$idle" >/dev/null || true
   knock drain "$live" || true
   began=$SECONDS least=0
   if (($(unheard) != unheard_before)); then least=5; fi
   # Whole seconds: `<=`, so that the drain is never shorter than was promised.
-  while cut=$(connections "$live") && (((cut > 0 || SECONDS - began < least) && SECONDS - began <= drain)); do
-    if (($(property "$idle" NRestarts) > 0)); then go_back; fi
+  while connections "$live" && cut=$REPLY && (((cut > 0 || SECONDS - began < least) && SECONDS - began <= drain)); do
+    lives "$idle" || go_back
     sleep 0.2
   done
-  if (($(property "$idle" NRestarts) > 0)); then go_back; fi
+  lives "$idle" || go_back
   step stop-old
   knock stop "$live" || true
 fi
 
-step reconcile
-knock reconcile || true
-maintenance=false
-if [[ $(sudo -n -- "$door" status </dev/null 2>/dev/null) == *$'\nmaintenance on'* ]]; then maintenance=true; fi
-object slot "$idle" release "$release" left "$left" pid: "$(property "$idle" MainPID)" seconds: "$SECONDS" cut: "$cut" \
+# What runs is reconciled with `current` when this unit has ended (ExecStopPost=).
+object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$SECONDS" cut: "$cut" \
   maintenance: "$maintenance"
 end_with answer "$REPLY" "${pending_success:-done}"

@@ -6,7 +6,8 @@
 : "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}"
 
 still_ours "$lease"
-slot=$(live_slot)
+read_links
+slot=$live
 if [[ -n $slot ]]; then
   step health
   began=$SECONDS
@@ -17,6 +18,6 @@ if [[ -n $slot ]]; then
     fi
     sleep "$health_interval"
   done
-  slot=$(slot_release "$slot")
+  slot=$live_release
 fi
 answer release "$slot"

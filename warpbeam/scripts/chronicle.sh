@@ -23,16 +23,22 @@ read_pending() {
 # written JOB: whether the history has the line of that activation.
 written() { grep -qsF "\"job\":\"$1\"" -- "$chronicle"; }
 
+# whole_lines: takes a last line away that a crash or a full disk cut short; whoever wrote it still has it pending. No file
+# that is empty is left, either.
+whole_lines() {
+  if [[ -s $chronicle ]]; then
+    [[ -z $(tail -c 1 -- "$chronicle") ]] || truncate -s "-$(tail -n 1 -- "$chronicle" | wc -c)" -- "$chronicle"
+  fi
+  if [[ -e $chronicle && ! -s $chronicle ]]; then rm -f -- "$chronicle"; fi
+}
+
 # append LINE: all of it is in the history and on the disk, or nothing of it.
 append() {
-  local size=0
-  if [[ -s $chronicle ]]; then
-    # What a crash cut short had not been written: whoever wrote it still has it pending.
-    tail -c 1 -- "$chronicle" | grep -q '^$' || truncate -s "-$(tail -n 1 -- "$chronicle" | wc -c)" -- "$chronicle"
-    size=$(stat -c %s -- "$chronicle")
-  fi
+  whole_lines
   { printf '%s\n' "$1" >>"$chronicle" && sync -- "$chronicle"; } 2>/dev/null && return 0
-  if ((size)); then truncate -s "$size" -- "$chronicle"; else rm -f -- "$chronicle"; fi 2>/dev/null
+  # What is not surely on the disk is taken back.
+  if [[ $(tail -n 1 -- "$chronicle" 2>/dev/null) == "$1" ]]; then truncate -s "-$((${#1} + 1))" -- "$chronicle"; fi
+  whole_lines
   return 1
 }
 
@@ -46,16 +52,17 @@ write_out() {
 
 # settle: writes out what an activation could not, unless it still runs. For whoever has the lock, so that none begins meanwhile.
 settle() {
-  local said='' outcome problem='""' live
-  if activating || ! read_pending; then return 0; fi
+  local said='' outcome problem='""' live release_a release_b live_release
+  # Asked of the file first: that costs nothing.
+  if [[ ! -e $pending ]] || activating || ! read_pending; then return 0; fi
   if [[ -r $root/activation/result ]]; then said=$(<"$root/activation/result"); fi
   if [[ $said =~ \"job\":\"$pending_job\",\"outcome\":\"([a-z ]+)\" ]]; then
     outcome=${BASH_REMATCH[1]}
     if [[ $said =~ \"message\":(\"([^\"\\]|\\.)*\") ]]; then problem=${BASH_REMATCH[1]}; fi
   else
     outcome=unknown
-    live=$(live_slot)
-    if [[ -n $live ]]; then live="\`current\` leads to $(slot_release "$live")"; else live='nothing is live'; fi
+    read_links
+    if [[ -n $live ]]; then live="\`current\` leads to $live_release"; else live='nothing is live'; fi
     quoted "the activation was ended before it could tell (killed, or the host went down); $live"
     problem=$REPLY
   fi

@@ -9,8 +9,15 @@
 # room: the bytes and inodes that are free for releases, in free and inodes; -1 inodes where the file system counts none.
 room() {
   local total
-  read -r free inodes total < <(df --output=avail,iavail,itotal -B1 -- "$releases" | tail -n 1)
+  { read -r _; read -r free inodes total; } < <(df --output=avail,iavail,itotal -B1 -- "$releases")
   [[ $total =~ ^[1-9] ]] || inodes=-1
+}
+
+# ask_door: what it says of this host, in door_says (empty where it does not answer), and whether an activation runs, in active.
+ask_door() {
+  active=false
+  door_says=$(sudo -n -- "$door" status </dev/null 2>/dev/null) || door_says=''
+  if [[ $door_says == *$'\nactivating yes'* ]] || { [[ -z $door_says ]] && activating; }; then active=true; fi
 }
 
 step claim
@@ -18,11 +25,13 @@ step claim
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
 # A host that was set up before that was written down is anybody's.
 belongs=$environment
-if [[ -r ${door%/*}/environment ]]; then belongs=$(<"${door%/*}/environment"); fi
+if [[ -r ${door%/*}/environment ]]; then read -r belongs <"${door%/*}/environment" || true; fi
 if [[ $belongs != "$environment" ]]; then
   refuse "$app on this host belongs to the environment '$belongs', not to '$environment'" \
     "two environments need hosts, or an \`app\`, of their own; to take it over: \`fab $environment setup --take-over\`"
 fi
+# Before the lock: an activation that began since needs one, which then is not free now.
+ask_door
 if [[ $take == true ]]; then
   guard
   if held && [[ $held_token != "$token" ]]; then
@@ -35,36 +44,38 @@ if [[ $take == true ]]; then
     fi
     refuse "the deploy lock is held by $held_words" "$hint" held
   fi
-  if activating; then
+  if [[ $active == true ]]; then
     refuse 'an activation is running on this host; it outlives the connection that began it' 'wait for it; `fab ENV status` shows how it ends'
   fi
   # Half-made releases are nobody's now that the lock is ours; and a lock needs room too.
-  find "$releases" -mindepth 1 -maxdepth 1 -name '*.partial' -exec rm -rf -- {} +
+  litter=("$releases"/*.partial)
   # So is what somebody was about to rename when the host went down.
-  rm -f -- "$lock".[0-9a-f]* "$root/current.new" "$root"/slots/*.new
+  litter+=("$lock".[0-9a-f]* "$root/current.new" "$root"/slots/*.new)
+  for file in "${litter[@]}"; do
+    if [[ -e $file || -L $file ]]; then rm -rf -- "$file"; fi
+  done
   room
   ((free >= 1024 * 1024)) || refuse "$root is on a full disk: $((free / 1024)) kB are free" 'make room there'
   # An activation alone takes some twenty.
   ((inodes < 0 || inodes >= 64)) || refuse "$root is on a disk without a free inode to spare ($inodes are left)" 'remove files there'
   write_lease "$lease" "$text" "$words"
-  flock -u 7
+  unguard
 fi
 
 # A link that leads nowhere (removed by hand, say) would make the plan for a host where nothing is live.
-if [[ $take == true && ! -d $root/current/.warpbeam && -n $(complete_releases) ]]; then
+find_releases
+if [[ $take == true && ! -d $root/current/.warpbeam ]] && ((${#complete[@]})); then
   sudo -n -- "$door" reconcile </dev/null || true
-  if [[ -d $root/current/.warpbeam ]]; then
-    warn "\`current\` led nowhere; it leads to $(slot_release "$(live_slot)") again"
-  fi
+  ask_door
+  read_links
+  if [[ -d $root/current/.warpbeam ]]; then warn "\`current\` led nowhere; it leads to $live_release again"; fi
 fi
 if [[ $take == true ]]; then settle || true; fi
-door_says=$(sudo -n -- "$door" status </dev/null 2>/dev/null) || door_says=''
 
 # What the newest live release shares with the new one need not be sent.
-live=$(live_slot)
-base=''
-if [[ -n $live ]]; then base=$(slot_release "$live"); fi
-if [[ -z $base || ! -r $releases/$base/.warpbeam/manifest ]]; then base=$(complete_releases | tail -n 1); fi
+read_links
+base=$live_release
+if [[ -z $base || ! -r $releases/$base/.warpbeam/manifest ]] && ((${#complete[@]})); then base=${complete[-1]}; fi
 if [[ $take == true ]]; then
   cat >"$root/activation/manifest" || refuse "$root is on a disk that is full by now" 'make room there'
 else
@@ -80,13 +91,20 @@ fi
 
 libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc=$(ldd --version 2>&1 | head -n 1)
 . /etc/os-release
-mapfile -t cryptos < <({ ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | awk '/libcrypto/ { print $1 }')
-room
-memory=$(($(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo) * 1024))
+cryptos=()
+while read -r name _; do
+  if [[ $name == libcrypto* ]]; then cryptos+=("$name"); fi
+done < <(ldconfig -p 2>/dev/null)
+[[ $take == true ]] || room
+memory=0
+while read -r name kilobytes _; do
+  if [[ $name == MemAvailable: ]]; then memory=$((kilobytes * 1024)); fi
+done </proc/meminfo
 described; listed=$REPLY
 array "${cryptos[@]}"; libcrypto=$REPLY
-object a "$(slot_release a)" b "$(slot_release b)"; slots=$REPLY
+object a "$release_a" b "$release_b"; slots=$REPLY
+previous_of "${live_release:-$release_a}"; previous=$REPLY
 held || held_text=''
 answer cpu "$(uname -m)" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
-  previous "$(previous_of "$(slot_release "${live:-a}")")" lock: "${held_text:-null}" activating: "$(activating && echo true || echo false)"
+  previous "$previous" lock: "${held_text:-null}" activating: "$active"

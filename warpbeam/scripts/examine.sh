@@ -15,7 +15,7 @@ joined() {
 
 live='' pid=0
 if [[ -n $etc ]]; then
-  live=$(live_slot)
+  read_links
   if [[ -n $live ]]; then pid=$(systemctl show --property=MainPID --value -- "$app@$live.service"); fi
 fi
 

@@ -17,34 +17,32 @@ remembered=true
 remember || remembered=false
 
 step prune
-live=$(slot_release "$(live_slot)")
-declare -A needed=()
-for slot in a b; do
-  release=$(slot_release "$slot")
-  [[ -z $release ]] || needed[$release]=1
-done
+read_links
+find_releases
 # What a rollback would go to.
-previous=$(previous_of "$live")
-[[ -z $previous ]] || needed[$previous]=1
+previous_of "$live_release"
+previous=$REPLY
 kept=0
 pruned=()
-while read -r release; do
+for ((index = ${#complete[@]} - 1; index >= 0; index--)); do
+  release=${complete[index]}
   if marked "$release" healthy; then
     kept=$((kept + 1))
     if ((kept <= keep)); then continue; fi
-  elif [[ -z $live || $release > $live ]]; then
+  elif [[ -z $live_release || $release > $live_release ]]; then
     # Newer than what is live: being looked at, or about to go out.
     continue
   fi
-  [[ -z ${needed[$release]-} ]] || continue
-  pruned+=("$release")
-done < <(complete_releases | sort -r)
+  if [[ $release != "$release_a" && $release != "$release_b" && $release != "$previous" ]]; then
+    pruned+=("$release")
+  fi
+done
 for release in "${pruned[@]}"; do
   # The name goes first: what is half gone is not complete.
   mv -T -- "$releases/$release" "$releases/$release.partial"
   rm -rf -- "$releases/$release.partial"
 done
-rm -rf -- "$root/activation/spare"
+if [[ -e $root/activation/spare ]]; then rm -rf -- "$root/activation/spare"; fi
 $remembered || remember || warn 'the history could not be written'
 let_go
 array "${pruned[@]}"

@@ -9,7 +9,7 @@ if [[ -e $pending ]]; then
   guard
   # Under somebody's lease an activation may be about to begin. Whoever has that lease writes it out.
   if ! held || [[ $held_boot == "$FROZEN" ]]; then settle || true; fi
-  flock -u 7
+  unguard
 fi
 entries=()
 if [[ -r $chronicle ]]; then mapfile -t entries < <(tail -n "$count" -- "$chronicle"); fi

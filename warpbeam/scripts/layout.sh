@@ -4,23 +4,21 @@
 
 releases=$root/releases
 
-# The slot that `current` names; empty when it names none.
-live_slot() {
-  case $(readlink -- "$root/current" 2>/dev/null || true) in
-    slots/a) echo a ;;
-    slots/b) echo b ;;
-  esac
+# read_links: what the links say, by their text alone: the slot that `current` names in `live`, the releases of the slots in
+# `release_a` and `release_b`, and that of the live slot in `live_release`; each empty where there is none. (Every process
+# that a deploy starts costs a host a millisecond or two: so one look for all.)
+read_links() {
+  local name text
+  live='' release_a='' release_b='' live_release=''
+  while read -r name text; do
+    case $name=$text in
+      current=slots/[ab]) live=${text#slots/} ;;
+      a=../releases/*) release_a=${text##*/} ;;
+      b=../releases/*) release_b=${text##*/} ;;
+    esac
+  done < <(find "$root/current" "$root/slots/a" "$root/slots/b" -maxdepth 0 -printf '%f %l\n' 2>/dev/null)
+  if [[ $live == a ]]; then live_release=$release_a; elif [[ $live == b ]]; then live_release=$release_b; fi
 }
-
-# slot_release SLOT: the release that the slot's link names; empty when there is none.
-slot_release() {
-  local text
-  text=$(readlink -- "$root/slots/$1" 2>/dev/null) || true
-  [[ $text == ../releases/* ]] && echo "${text##*/}"
-  true
-}
-
-other_slot() { if [[ $1 == a ]]; then echo b; else echo a; fi; }
 
 activating() { [[ $(systemctl show --property=ActiveState --value -- "$app-activate.service") == *activating ]]; }
 
@@ -29,40 +27,41 @@ point() {
   ln -sfn -- "$2" "$1.new" && mv -fT -- "$1.new" "$1"
 }
 
-# Complete releases, oldest first. Their names sort by time; a directory gets its name only when all of it is there.
-complete_releases() {
+# find_releases: the complete ones, oldest first, in `complete`. Their names sort by time; a directory gets its name only when
+# all of it is there.
+find_releases() {
   local directory
+  complete=()
   for directory in "$releases"/*Z; do
-    [[ -d $directory/.warpbeam ]] && echo "${directory##*/}"
+    if [[ -d $directory/.warpbeam ]]; then complete+=("${directory##*/}"); fi
   done
-  true
 }
 
 # marked RELEASE MARK: marks are healthy (has been live), failed, withdrawn (rolled back from).
 marked() { [[ -e $releases/$1/.warpbeam/$2 ]]; }
 
-# previous_of RELEASE: the newest release before it that has been live and was not rolled back from; empty: none.
+# previous_of RELEASE: the newest of `complete` before it that has been live and was not rolled back from, in REPLY; empty: none.
 previous_of() {
-  local release found=''
-  while read -r release; do
+  local release
+  REPLY=''
+  for release in "${complete[@]}"; do
     [[ $release < $1 ]] || break
-    if marked "$release" healthy && ! marked "$release" withdrawn; then found=$release; fi
-  done < <(complete_releases)
-  echo "$found"
+    if marked "$release" healthy && ! marked "$release" withdrawn; then REPLY=$release; fi
+  done
 }
 
-# described: a JSON array of the releases here, in REPLY.
+# described: a JSON array of `complete`, in REPLY.
 described() {
   local body='' release text mark
-  while read -r release; do
-    text=$(<"$releases/$release/.warpbeam/artifact.json") || text='{}'
+  for release in "${complete[@]}"; do
+    read -r text <"$releases/$release/.warpbeam/artifact.json" || text='{}'
     mark=new
     if marked "$release" failed; then mark=failed; fi
     if marked "$release" healthy; then mark=healthy; fi
     if marked "$release" withdrawn; then mark=withdrawn; fi
     object name "$release" mark "$mark" artifact: "$text"
     body+="${body:+,}$REPLY"
-  done < <(complete_releases)
+  done
   REPLY="[$body]"
 }
 

@@ -15,6 +15,10 @@ guard() {
   exec 7>"$lock.guard"
   flock -w 30 7 || refuse "$lock.guard is held by a process that has not ended within 30 s" 'look for it with `fuser`'
 }
+unguard() { exec 7>&-; }
+
+# boot_id: this boot's, in REPLY.
+boot_id() { read -r REPLY </proc/sys/kernel/random/boot_id; }
 
 FROZEN=frozen
 
@@ -24,8 +28,10 @@ held() {
   [[ -r $lock ]] || return 1
   { read -r held_token && read -r held_boot && read -r held_ends && read -r held_text && read -r held_words; } <"$lock" || return 1
   [[ $held_boot != "$FROZEN" ]] || return 0
+  boot_id
+  [[ $held_boot == "$REPLY" ]] || return 1
   uptime_seconds
-  [[ $held_boot == "$(</proc/sys/kernel/random/boot_id)" && $held_ends -gt $REPLY ]]
+  [[ $held_ends -gt $REPLY ]]
 }
 
 # write_lock BOOT ENDS TEXT WORDS
@@ -41,8 +47,11 @@ write_freeze() { write_lock "$FROZEN" 0 "$1" "$2"; }
 
 # write_lease SECONDS TEXT WORDS
 write_lease() {
+  local boot
+  boot_id
+  boot=$REPLY
   uptime_seconds
-  write_lock "$(</proc/sys/kernel/random/boot_id)" "$((REPLY + $1))" "$2" "$3"
+  write_lock "$boot" "$((REPLY + $1))" "$2" "$3"
 }
 
 # still_ours SECONDS: refuses unless the lock is ours; makes it last SECONDS from now.
@@ -56,12 +65,12 @@ still_ours() {
   fi
   # On a disk that is full by now the lock is no less ours; whoever waits for it to run out has the same trouble.
   write_lease "$1" "$held_text" "$held_words" 2>/dev/null || true
-  flock -u 7
+  unguard
 }
 
 let_go() {
   guard
   held || true
   if [[ $held_token == "$token" ]]; then rm -f -- "$lock"; fi
-  flock -u 7
+  unguard
 }

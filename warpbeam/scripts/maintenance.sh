@@ -14,23 +14,22 @@ step "$verb"
 mapfile -t lines < <(printf '%s\n%s' "$verb" "$message" | sudo -n -- "$door" maintenance 2>&1 || echo 'it failed')
 ((${#lines[@]} == 0)) || fail "maintenance could not be turned $verb" 'see the lines above, and journalctl on the host' "${lines[@]}"
 
-live=$(live_slot)
-release=''
-if [[ -n $live ]]; then release=$(slot_release "$live"); fi
+read_links
 left=0
 if [[ $verb == on && -n $live ]] && ! activating; then
-  if (($(connections "$live") > 0)); then
+  connections "$live"
+  if ((REPLY > 0)); then
     step drain
     # However this ends, the app is not left saying goodbye to everybody.
     trap 'sudo -n -- "$door" undrain <<<"$live"' EXIT
     sudo -n -- "$door" drain <<<"$live"
     # `<=`: SECONDS counts whole ones, and a drain is never shorter than was promised.
     began=$SECONDS
-    while left=$(connections "$live") && ((left > 0 && SECONDS - began <= drain)); do sleep 0.2; done
+    while connections "$live" && left=$REPLY && ((left > 0 && SECONDS - began <= drain)); do sleep 0.2; done
   fi
 fi
 
 step look
 # Of whoever asks at the public port of this host itself.
 healthy "$public" / 503 5 || true
-answer verb "$verb" said "$health_said" left: "$left" release "$release"
+answer verb "$verb" said "$health_said" left: "$left" release "$live_release"

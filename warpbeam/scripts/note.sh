@@ -6,5 +6,5 @@
 
 guard
 append "$entry" || warn 'the history could not be written'
-flock -u 7
+unguard
 answer done: true

@@ -5,7 +5,8 @@
 : "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${verb?}"
 
 still_ours "$lease"
-slot=$(live_slot)
+read_links
+slot=$live
 [[ -n $slot ]] || refuse 'nothing is live' 'deploy first'
 step "$verb"
 sudo -n -- "$door" "$verb" <<<"$slot" || fail "$app@$slot.service did not $verb" "see journalctl -u $app@$slot on the host"
@@ -21,4 +22,4 @@ if [[ $verb == start ]]; then
     sleep "$health_interval"
   done
 fi
-answer release "$(slot_release "$slot")" state "$(systemctl show --property=ActiveState --value -- "$app@$slot.service")"
+answer release "$live_release" state "$(systemctl show --property=ActiveState --value -- "$app@$slot.service")"

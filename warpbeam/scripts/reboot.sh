@@ -7,7 +7,7 @@
 
 ((EUID == 0)) || refuse 'a reboot needs root here' 'give the admin sudo, or see users.admin in the inventory'
 live='' left=0
-if [[ -n $door ]]; then live=$(live_slot); fi
+if [[ -n $door ]]; then read_links; fi
 if [[ -n $live && $(systemctl is-active -- "$app@$live.service") == active ]]; then
   trap '"$door" undrain <<<"$live"; "$door" start <<<"$live"' EXIT
   step drain
@@ -15,7 +15,7 @@ if [[ -n $live && $(systemctl is-active -- "$app@$live.service") == active ]]; t
   sleep "$balancer_drain"
   # `<=`: SECONDS counts whole ones, and a drain is never shorter than was promised.
   began=$SECONDS
-  while left=$(connections "$live") && ((left > 0 && SECONDS - began <= drain)); do sleep 0.2; done
+  while connections "$live" && left=$REPLY && ((left > 0 && SECONDS - began <= drain)); do sleep 0.2; done
   step stop
   "$door" stop <<<"$live"
 fi

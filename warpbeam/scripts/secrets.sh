@@ -45,7 +45,7 @@ if [[ -f $file && ! -L $file ]]; then
   masked "$file" "$key"
   quoted "$REPLY"
   text=$REPLY
-  live=$(live_slot)
+  read_links
   if [[ -n $live ]] && (($(systemctl show --property=MainPID --value -- "$app@$live.service") > 0)); then
     # systemd reads the file when it starts the instance.
     started=$(systemctl show --timestamp=us --property=ExecMainStartTimestamp --value -- "$app@$live.service")

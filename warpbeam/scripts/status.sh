@@ -6,13 +6,13 @@
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 says=$(sudo -n -- "$door" status </dev/null) || refuse 'the root door does not answer' 'run setup'
-live=$(live_slot)
+read_links
 health='' health_said=''
 if [[ -n $live ]]; then
   if well "$live"; then health=healthy; else health="$health_said"; fi
 fi
-described; listed=$REPLY
-object a "$(slot_release a)" b "$(slot_release b)"; slots=$REPLY
+find_releases; described; listed=$REPLY
+object a "$release_a" b "$release_b"; slots=$REPLY
 result=''
 if [[ -r $root/activation/result ]]; then result=$(tr -d '\036' <"$root/activation/result"); fi
 holder=null

@@ -16,10 +16,11 @@ step link
 # Directories are made one by one: only so do they keep the set-group-ID bit, by which the app's group reads all this.
 mkdir -- "$partial"
 cd -- "$partial"
-sed 's/^[0-7]* [0-9a-f]*  //; /\//!d; s,/[^/]*$,,' "$manifest" | sort -u | xargs -r -d '\n' mkdir -p --
+# Of each line: `MODE SHA256  PATH`.
+awk '{ sub(/^[0-7]+ [0-9a-f]+  /, "") } sub(/\/[^\/]*$/, "") && !($0 in made) { made[$0]; print }' "$manifest" | xargs -r -d '\n' mkdir -p --
 if [[ -n $base ]]; then
-  grep -Fxf "$manifest" -- "$releases/$base/.warpbeam/manifest" | sed 's/^[0-7]* [0-9a-f]*  //' |
-    (cd -- "$releases/$base" && xargs -r -d '\n' cp --link --parents --target-directory="$partial" --)
+  awk 'NR == FNR { wanted[$0]; next } $0 in wanted { sub(/^[0-7]+ [0-9a-f]+  /, ""); print }' "$manifest" "$releases/$base/.warpbeam/manifest" |
+    (cd -- "$releases/$base" && exec xargs -r -d '\n' cp --link --parents --target-directory="$partial" --)
 fi
 
 step receive
@@ -28,16 +29,27 @@ tar -xz --no-same-owner --no-same-permissions ||
   fail 'the upload could not be unpacked (is the disk full?)' "$(df -h -- "$releases" | tail -n 1)"
 
 step verify
-# Every file, linked ones too: a disk can have damaged them since.
-cut -d ' ' -f 2- -- "$manifest" | sha256sum --check --quiet --strict >"$root/activation/damaged" 2>&1 || {
-  mapfile -t damaged < <(head -n 10 -- "$root/activation/damaged")
-  fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
+# Every file, linked ones too: a disk can have damaged them since. Where there is an openssl (which uses the processor's own
+# instructions, five times as quick) it is asked first; what that finds wrong, the other names.
+verified() {
+  command -v openssl >/dev/null || return 1
+  cmp -s <(cut -d ' ' -f 2 -- "$manifest") \
+    <(awk '{ sub(/^[0-7]+ [0-9a-f]+  /, "./"); print }' "$manifest" | xargs -r -d '\n' openssl dgst -sha256 -r 2>/dev/null | cut -d ' ' -f 1)
 }
-expected=$(wc -l <"$manifest")
-found=$(find . -type f -printf x | wc -c)
-((expected == found)) || fail "the new release has $found files; its manifest has $expected" 'run the same command again'
-unreadable=$(find . \( ! -group "$(stat -c %G -- "$releases")" -o ! -perm -g+r \) -print -quit)
+verified || {
+  cut -d ' ' -f 2- -- "$manifest" | sha256sum --check --quiet --strict >"$root/activation/damaged" 2>&1 || {
+    mapfile -t damaged < <(head -n 10 -- "$root/activation/damaged")
+    fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
+  }
+}
+mapfile -t lines <"$manifest"
+expected=${#lines[@]}
+# An `x` for each file; and what the app's group, which is that of $releases, could not read.
+looked=$(find . -type f -printf x , \( ! -gid "$(stat -c %g -- "$releases")" -o ! -perm -g+r \) -printf %p -quit)
+found=${looked%%[!x]*}
+unreadable=${looked#"$found"}
 [[ -z $unreadable ]] || fail "the app user could not read $unreadable of the new release" 'run setup, then the same command again'
+((expected == ${#found})) || fail "the new release has ${#found} files; its manifest has $expected" 'run the same command again'
 mkdir -- .warpbeam
 cp -- "$manifest" .warpbeam/manifest
 printf '%s\n' "$artifact" >.warpbeam/artifact.json
@@ -48,4 +60,4 @@ step sync
 sync -f -- "$partial"
 mv -T -- "$partial" "$releases/$release"
 sync -f -- "$releases"
-answer files: "$found"
+answer files: "$expected"
