@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,22 @@ class Stage:
         if fault:
             file.write_text(f"{fault}\n")
         return self.commit(f"version {text} {fault}".strip())
+
+    @contextmanager
+    def fault(self, name: str, *hosts: str) -> Iterator[None]:
+        """Each instance that starts on `hosts` meanwhile has that fault, or none (empty), whatever was built in."""
+        place = "/etc/systemd/system/hello@.service.d"
+        for host in hosts:
+            self.lab.ssh(
+                host,
+                f"sudo mkdir -p {place} && printf '[Service]\\nEnvironment=HELLO_FAULT={name}\\n' "
+                f"| sudo tee {place}/fault.conf >/dev/null && sudo systemctl daemon-reload",
+            )
+        try:
+            yield
+        finally:
+            for host in hosts:
+                self.lab.ssh(host, f"sudo rm -r {place} && sudo systemctl daemon-reload")
 
     def commit(self, message: str) -> str:
         """Commit everything, a built-in fault included; returns the commit id."""

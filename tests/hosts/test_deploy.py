@@ -94,6 +94,37 @@ def test_ref_deploys_an_older_commit_whatever_the_tree_looks_like(stage: Stage) 
     assert {row["commit"] for row in stage.status().values()} == {commit[:8]}
 
 
+def test_migrations_run_once_from_the_new_release_with_the_environment_that_it_will_start_with(stage: Stage) -> None:
+    note = "/var/lib/hello/migrated"
+    told = ", ".join(f'System.get_env("{name}", "-")' for name in ("GREETING", "RELEASE_ROOT", "RELEASE_NODE"))
+    expression = f'File.write!("{note}", inspect([{told}]) <> "\\n", [:append])'
+    migrating = {**stage.settings["deploy"], "migrate": expression}
+
+    def noted(host: str) -> list[list[str]]:
+        """What was there for the migrations on the host, each time that they ran."""
+        lines = stage.lab.ssh(host, f"sudo cat {note}", check=False).stdout.splitlines()
+        return [json.loads(line) for line in lines]
+
+    live = stage.status()["web1"]
+    try:
+        stage.write(deploy=migrating, env={"GREETING": "good evening"})
+        stage.fab("-H", "web1", "setup")
+        stage.fab("deploy", "--force")
+
+        ((greeting, root, node),) = noted("web1")
+        assert (greeting, root) == ("good evening", f"{ROOT}/releases/{stage.status()['web1']['release']}")
+        assert not node.startswith(f"hello-{live['slot']}@")
+        assert noted("web2") == []
+        stage.write(deploy=migrating)
+        stage.fab("-H", "web1", "setup")
+        stage.fab("deploy", "--force", "--no-migrate")
+        assert len(noted("web1")) == 1
+        assert stage.status()["web1"]["release"] != live["release"]
+    finally:
+        stage.write()
+        stage.lab.ssh("web1", f"sudo rm -f {note}")
+
+
 def test_a_host_named_with_H_alone_is_changed(stage: Stage) -> None:
     stage.fab("deploy")
     before = lasting(stage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.stage import Stage
 
 
@@ -28,6 +30,22 @@ def test_an_expression_that_is_not_true_is_told_with_its_value(stage: Stage) -> 
         stage.write()
     stage.fab("restart")
     assert stage.status()["web1"]["release"] == before
+
+
+def test_path_status_and_interval_are_those_of_the_inventory(stage: Stage) -> None:
+    stage.write(health={"path": "/nope", "status": 404, "interval": 0.3, "deadline": 20, "settle": 0})
+    try:
+        stage.fab("-H", "web1", "restart")
+        assert stage.status()["web1"]["health"] == "healthy"
+
+        stage.write(health={"path": "/", "status": 204, "deadline": 8, "timeout": 4})
+        assert stage.status()["web1"]["health"] == "200"
+        failed = stage.fab("-H", "web1", "restart", expect=4)
+    finally:
+        stage.write()
+
+    assert re.search(r"not healthy within 8 s: http://127\.0\.0\.1:400[12]/ said 200; expected 204", failed.stderr)
+    assert stage.status()["web1"]["health"] == "healthy"
 
 
 def test_an_instance_that_dies_is_given_up_at_once(stage: Stage) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.ground import Ground
 from tests.stage import Stage
 from tests.underway import activates, answers, begun, ended, eventually
 from tests.witness import another, lasting, serve, watching
@@ -209,23 +210,31 @@ def test_a_killed_command_leaves_an_activation_that_completes_and_the_next_comma
     stage.fab("-H", "web1", "rollback")
 
 
-def test_a_cut_connection_in_mid_activation_does_not_stop_it(stage: Stage, tmp_path: Path) -> None:
-    config = tmp_path / "ssh_config"
+@contextmanager
+def impatient(stage: Stage, directory: Path, connect_timeout: int) -> Iterator[None]:
+    """A connection is given up when nothing is heard of its host for some two seconds, while this lasts."""
+    config = directory / "ssh_config"
     config.write_text(
-        f"ServerAliveInterval 1\nServerAliveCountMax 2\nConnectTimeout 2\n{stage.lab.ssh_config.read_text()}"
+        f"ServerAliveInterval 1\nServerAliveCountMax 2\nConnectTimeout {connect_timeout}\n"
+        f"{stage.lab.ssh_config.read_text()}"
     )
     stage.write(ssh={**stage.settings["ssh"], "config": str(config)})
-    stage.version("9.9.0", fault="slow-boot")
-
     try:
-        with (
-            begun(stage, "-H", "web1", "deploy", until="web1: health") as process,
-            cut_line(stage.lab.address("web1")),
-        ):
-            status, said = ended(process)
-            assert eventually(lambda: answers(stage, "web1", "9.9.0"))
+        yield
     finally:
         stage.write()
+
+
+def test_a_cut_connection_in_mid_activation_does_not_stop_it(stage: Stage, tmp_path: Path) -> None:
+    stage.version("9.9.0", fault="slow-boot")
+
+    with (
+        impatient(stage, tmp_path, 2),
+        begun(stage, "-H", "web1", "deploy", until="web1: health") as process,
+        cut_line(stage, "web1"),
+    ):
+        status, said = ended(process)
+        assert eventually(lambda: answers(stage, "web1", "9.9.0"))
 
     assert status == 4
     assert "the connection ended in the middle" in said
@@ -238,15 +247,34 @@ def test_a_cut_connection_in_mid_activation_does_not_stop_it(stage: Stage, tmp_p
     stage.fab("-H", "web1", "rollback")
 
 
+def test_after_a_cut_of_some_seconds_the_outcome_is_read_back_and_the_deploy_comes_to_its_end(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.version("9.9.0", fault="slow-boot")
+
+    with (
+        impatient(stage, tmp_path, 30),
+        begun(stage, "-H", "web1", "deploy", "--force", until="web1: health") as process,
+    ):
+        with cut_line(stage, "web1"):
+            assert heard(process, "asking how it ended")
+        status, said = ended(process)
+
+    assert status == 0, said
+    assert "web1: runs " in said
+    serve(stage, "9.9.0", "web1")
+    stage.fab("-H", "web1", "rollback")
+
+
 @contextmanager
-def cut_line(address: str) -> Iterator[None]:
-    """Every packet of SSH to and from `address` is lost while this lasts; nobody is told."""
-    rules = f"""table inet warpbeam_test {{
-        chain out {{ type filter hook output priority 0; ip daddr {address} tcp dport 22 drop; }}
-        chain in {{ type filter hook input priority 0; ip saddr {address} tcp sport 22 drop; }}
-    }}"""
-    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+def cut_line(stage: Stage, host: str) -> Iterator[None]:
+    """Every packet of SSH to and from `host` is lost while this lasts; nobody is told."""
+    ground = Ground(stage.lab, host)
+    # In the host, and not by way of SSH.
+    drop = "type filter hook {0} priority 0; tcp {1} 22 drop;"
+    chains = f"chain in {{ {drop.format('input', 'dport')} }}; chain out {{ {drop.format('output', 'sport')} }};"
+    ground.sh(f"nft 'table inet warpbeam_test {{ {chains} }}'")
     try:
         yield
     finally:
-        subprocess.run(["nft", "delete", "table", "inet", "warpbeam_test"], check=True)
+        ground.sh("nft delete table inet warpbeam_test")

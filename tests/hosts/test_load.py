@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tests.load.crew import Crew, load
 from tests.load.tally import Tally
 from tests.stage import ENVIRONMENT, Stage
+from tests.underway import begun, ended
+from tests.witness import ROOT
 from warpbeam.inventory import Http
 
 HOST = "web1"
@@ -44,9 +49,13 @@ def blue_green(stage: Stage) -> Iterator[str]:
     stage.fab("deploy", "--force")
 
 
-def settle(stage: Stage, strategy: str = "blue-green", drain: int = 20) -> None:
-    """Write the stage's inventory with that strategy and drain time, in seconds."""
-    stage.write(deploy={**stage.settings["deploy"], "strategy": strategy, "drain": drain}, env=ABRUPT)
+def settle(stage: Stage, strategy: str = "blue-green", drain: int = 20, deadline: int = 20) -> None:
+    """Write the stage's inventory with that strategy, drain time and deadline of health, in seconds."""
+    stage.write(
+        deploy={**stage.settings["deploy"], "strategy": strategy, "drain": drain},
+        health={**stage.settings["health"], "deadline": deadline},
+        env=ABRUPT,
+    )
 
 
 def flip(stage: Stage, environment: str, words: tuple[str, ...]) -> str:
@@ -125,6 +134,61 @@ def test_no_request_fails_while_the_old_instance_is_replaced_three_times(stage: 
     nothing_failed(crew.tally, len(took), 10)
     assert crew.tally.requests >= 15_000
     assert "problem" not in stage.status()[HOST]
+
+
+@contextmanager
+def unmarkable(stage: Stage) -> Iterator[None]:
+    """No release that is live on HOST can be marked as healthy while this lasts: what comes after the switch fails."""
+    mark = f"{ROOT}/releases/{stage.status()[HOST]['release']}/.warpbeam/healthy"
+    stage.lab.ssh(HOST, f"sudo chattr +i {mark}")
+    try:
+        yield
+    finally:
+        stage.lab.ssh(HOST, f"sudo chattr -i {mark}")
+
+
+def test_no_request_fails_where_the_new_instance_does_not_come_to_be(stage: Stage, blue_green: str) -> None:
+    before = instances(stage)
+    with load(stage.lab, HOST, SEED) as crew:
+        crew.phase("failures")
+        crew.await_requests(100, 30)
+        with stage.fault("unhealthy", HOST):
+            with begun(stage, "-H", HOST, "restart", until=f"{HOST}: health") as process:
+                process.send_signal(signal.SIGINT)
+                status, said = ended(process)
+            settle(stage, deadline=6)
+            sick = stage.fab("-H", HOST, "restart", expect=4, environment=blue_green)
+            settle(stage)
+        with unmarkable(stage):
+            too_late = stage.fab("-H", HOST, "restart", expect=4, environment=blue_green)
+        time.sleep(1)
+
+    show("blue-green, three that failed", crew.tally, [])
+    assert (status, "it was asked to stop; the old release" in said) == (130, True)
+    assert "said 500; expected 200" in sick.stderr
+    assert f"{HOST}: current" in too_late.stderr
+    assert "is serving again, healthy" in too_late.stderr
+    assert crew.tally.failures == 0, crew.tally.figures()
+    # The last of them had the traffic for a moment.
+    assert len(crew.tally.instances) == 2, crew.tally.figures()
+    assert instances(stage) == before
+    assert "problem" not in stage.status()[HOST]
+
+
+def test_a_stream_shorter_than_the_drain_time_comes_whole_from_the_old_instance(stage: Stage, blue_green: str) -> None:
+    before = stage.served(HOST)
+    with begun(stage, "-H", HOST, "restart", until=f"{HOST}: start") as process:
+        stream = f"http://{stage.lab.address(HOST)}/stream?ms=12000"
+        with urllib.request.urlopen(stream, timeout=60) as answer:
+            body = answer.read()
+        meanwhile = stage.served(HOST)
+        status, said = ended(process)
+
+    assert body == b"tick\n" * 121
+    assert meanwhile["pid"] != before["pid"], "it did not outlast the flip"
+    assert status == 0, said
+    assert "still open" not in said
+    assert instances(stage) == {str(meanwhile["pid"])}
 
 
 def test_a_stream_longer_than_the_drain_time_is_cut_counted_and_told(stage: Stage, blue_green: str) -> None:

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import shlex
 import signal
+import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 from tests.stage import PROJECT, Stage
+from tests.underway import eventually
 
 ROOT = "/opt/acme/hello"
+ME = f"{getpass.getuser()}@{socket.gethostname()}"
+# `fab` with a lease of seconds, for those who have no minutes: set before anything else takes the numbers from there.
+SHORT = """
+import sys
+from warpbeam.deploying import lease
+lease.LEASE, lease.RENEW_EVERY = 6, 1.0
+from fabric.main import program
+sys.exit(program.run())
+"""
 
 
 def locks(stage: Stage) -> dict[str, str]:
-    rows = json.loads(stage.fab("lock.status", "--json").stdout)
-    return {row["host"]: row["lock"] for row in rows}
+    return {host: row["lock"] for host, row in holders(stage).items()}
+
+
+def holders(stage: Stage) -> dict[str, dict[str, Any]]:
+    """What `lock.status` tells, by host."""
+    return {row["host"]: row for row in json.loads(stage.fab("lock.status", "--json").stdout)}
+
+
+def uptime(stage: Stage, host: str) -> float:
+    """The host's own, in seconds."""
+    return float(stage.lab.ssh(host, "cat /proc/uptime").stdout.split()[0])
 
 
 def test_a_freeze_keeps_everybody_from_deploying_until_it_is_released(stage: Stage) -> None:
@@ -27,9 +52,14 @@ def test_a_freeze_keeps_everybody_from_deploying_until_it_is_released(stage: Sta
         assert "hint: it is a freeze: `fab stage lock.release` ends it" in refused.stderr
         assert "--wait" not in refused.stderr
         assert "nothing was changed on any host" in refused.stderr
-        assert locks(stage) == {"web1": "frozen", "web2": "frozen"}
+        rows = holders(stage)
+        assert list(rows) == ["web1", "web2"]
+        for row in rows.values():
+            assert (row["lock"], row["who"], row["why"], row["version"]) == ("frozen", ME, "freeze: quarter end", "")
+            assert f"the deploy lock is held by {ME} since {row['since']} (freeze: quarter end)" in refused.stderr
     finally:
         stage.fab("lock.release")
+    assert locks(stage) == {"web1": "free", "web2": "free"}
     stage.fab("restart")
 
 
@@ -51,7 +81,11 @@ def test_a_lock_on_one_host_gives_back_those_of_the_others(stage: Stage) -> None
     stage.fab("-H", "web2", "lock.acquire", "--reason", "only web2")
     try:
         stage.fab("restart", expect=3)
+        assert locks(stage) == {"web1": "free", "web2": "frozen"}
 
+        in_vain = stage.fab("restart", "--wait", "2", expect=3)
+        assert "waiting" in in_vain.stderr
+        assert "nothing was changed on any host" in in_vain.stderr
         assert locks(stage) == {"web1": "free", "web2": "frozen"}
     finally:
         stage.fab("lock.release")
@@ -97,6 +131,47 @@ def test_a_killed_command_blocks_no_longer_than_its_lease_and_a_person_can_take_
         assert "an activation is running" in done.stderr
         time.sleep(1)
     assert all(row["health"] == "healthy" for row in stage.status().values())
+
+
+def test_a_lease_whose_command_is_gone_ends_by_itself(stage: Stage) -> None:
+    script = f"""
+        read -r now _ </proc/uptime
+        boot=$(cat /proc/sys/kernel/random/boot_id)
+        printf '%s\\n' deadbeef $boot $((${{now%.*}} + 15)) '{{}}' 'one who is gone' | sudo -u deploy tee {ROOT}/lock
+    """
+    stage.lab.ssh("web1", f"bash -c {shlex.quote(script)}")
+
+    done = stage.fab("restart", "--wait", "60")
+
+    assert "the deploy lock is held by one who is gone; waiting" in done.stderr
+    assert locks(stage) == {"web1": "free", "web2": "free"}
+
+
+def test_a_lease_is_renewed_for_as_long_as_its_command_lives(stage: Stage, tmp_path: Path) -> None:
+    # Nothing is asked of the hosts while this hook runs; and it runs once.
+    hook = {"run": f"mkdir {tmp_path}/begun || exit 1; until [ -e {tmp_path}/over ]; do sleep 0.1; done"}
+    stage.write(hooks={"restart": {"before": [hook]}})
+    argv = [sys.executable, "-c", SHORT, *stage.argv("restart")[1:]]
+    with subprocess.Popen(argv, cwd=PROJECT, env=stage.environ, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert eventually((tmp_path / "begun").exists)
+            taken = holders(stage)
+            for host in taken:
+                ends = int(stage.lab.ssh(host, f"sudo sed -n 3p {ROOT}/lock").stdout)
+                assert eventually(lambda host=host, ends=ends: uptime(stage, host) > ends + 1)  # type: ignore[misc]
+            refused = stage.fab("restart", expect=3)
+            again = holders(stage)
+        finally:
+            (tmp_path / "over").touch()
+            _, said = running.communicate(timeout=120)
+            stage.write()
+
+    assert f"the deploy lock is held by {ME} since {taken['web1']['since']} (restart)" in refused.stderr
+    for row in (*taken.values(), *again.values()):
+        assert row["lock"].startswith("held, ")
+        assert (row["who"], row["why"], row["version"]) == (ME, "restart", "")
+        assert row["since"] == taken["web1"]["since"]
+    assert running.returncode == 0, said
 
 
 def test_a_lease_of_an_earlier_boot_is_nobodys(stage: Stage) -> None:

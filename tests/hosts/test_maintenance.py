@@ -143,6 +143,21 @@ def test_a_deploy_and_a_reload_of_the_firewall_leave_maintenance_on(stage: Stage
     serve(stage, version)
 
 
+def test_the_page_is_there_without_the_app(stage: Stage) -> None:
+    stage.fab("-H", "web1", "maintenance.on", "--message", "nobody at home")
+
+    stage.fab("-H", "web1", "stop")
+    try:
+        assert stage.lab.ssh("web1", "pgrep -u hello beam.smp", check=False).stdout == ""
+        for address in (stage.lab.address("web1"), stage.lab.address6("web1")):
+            status, _, body = get(address)
+            assert (status, "nobody at home" in body) == (503, True), address
+        for address in ("127.0.0.1", "::1"):
+            assert "503" in from_itself(stage, "web1", address)
+    finally:
+        stage.fab("-H", "web1", "start")
+
+
 def test_a_reboot_leaves_maintenance_on(stage: Stage) -> None:
     stage.fab("maintenance.on", "--message", "still here")
 

@@ -90,13 +90,15 @@ def test_a_release_that_failed_is_not_what_its_version_leads_to(stage: Stage, ve
 
 
 def test_hosts_that_disagree_go_back_together_only_where_it_is_said_to_what(stage: Stage, versions: list[str]) -> None:
+    middle = way_back(stage)["web1"][1]
     stage.fab("-H", "web1", "rollback")
     serve(stage, versions[1], "web1")
 
     refused = stage.fab("rollback", expect=3)
 
     assert "hosts would go back to different releases: web1 to " in refused.stderr
-    assert "--to" in refused.stderr
+    assert f"hint: `fab stage rollback --to {middle}` takes all of them to {versions[1]} (" in refused.stderr
+    assert "which web1 runs already" in refused.stderr
     serve(stage, versions[1], "web1")
     serve(stage, versions[2], "web2")
     stage.fab("rollback", "--skip", "web1")

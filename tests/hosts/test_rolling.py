@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.stage import Stage
+from warpbeam.lab.client import ssh_argv
 
 BLUE_GREEN = {"strategy": "blue-green", "drain": 3, "migrate": "Hello.Release.migrate()"}
 
 
 @contextmanager
-def sick(stage: Stage, host: str) -> Iterator[None]:
-    """Every new instance on `host` is unhealthy: its /health answers 500."""
-    place = "/etc/systemd/system/hello@.service.d"
-    stage.lab.ssh(
-        host,
-        f"sudo mkdir -p {place} && printf '[Service]\\nEnvironment=HELLO_FAULT=unhealthy\\n' "
-        f"| sudo tee {place}/sick.conf >/dev/null && sudo systemctl daemon-reload",
-    )
-    stage.write(deploy=BLUE_GREEN, health={"deadline": 8, "timeout": 4})
+def sick(stage: Stage, host: str, **deploy: str) -> Iterator[None]:
+    """Every new instance on `host` is unhealthy (its /health answers 500); `deploy` is how the inventory rolls."""
+    stage.write(deploy={**BLUE_GREEN, **deploy}, health={"deadline": 8, "timeout": 4})
     try:
-        yield
+        with stage.fault("unhealthy", host):
+            yield
     finally:
-        stage.lab.ssh(host, f"sudo rm -r {place} && sudo systemctl daemon-reload")
         stage.write()
 
 
@@ -53,8 +51,8 @@ def test_by_on_failure_rollback_the_hosts_already_done_go_back_too(stage: Stage)
     stage.fab("deploy")
     before = stage.status()["web1"]["release"]
     stage.version("8.1.0")
-    with sick(stage, "web2"):
-        failed = stage.fab("deploy", "--on-failure", "rollback", expect=4)
+    with sick(stage, "web2", on_failure="rollback"):
+        failed = stage.fab("deploy", expect=4)
 
         assert "web1 was brought back to what ran before" in failed.stderr
     assert {row["version"] for row in stage.status().values()} == {"8.0.0"}
@@ -66,8 +64,8 @@ def test_by_on_failure_rollback_the_hosts_already_done_go_back_too(stage: Stage)
 
 def test_without_it_they_stay_and_the_message_says_so(stage: Stage) -> None:
     stage.version("8.2.0")
-    with sick(stage, "web2"):
-        failed = stage.fab("deploy", expect=4)
+    with sick(stage, "web2", on_failure="rollback"):
+        failed = stage.fab("deploy", "--on-failure", "stop", expect=4)
 
         assert "web1 runs 8.2.0" in failed.stderr
     assert {host: row["version"] for host, row in stage.status().items()}["web1"] == "8.2.0"
@@ -77,21 +75,40 @@ def test_without_it_they_stay_and_the_message_says_so(stage: Stage) -> None:
     assert len({row["release"] for row in stage.status().values()}) == 1
 
 
-def test_after_a_pause_the_hosts_that_have_changed_must_still_be_healthy(stage: Stage) -> None:
-    stage.write(deploy=BLUE_GREEN)
-    stage.version("8.3.0", fault="crash-after-2s")
+@pytest.mark.parametrize("on_failure", ["stop", "rollback"])
+def test_a_host_that_is_sick_after_the_pause_goes_back_and_the_next_is_not_touched(
+    stage: Stage, on_failure: str
+) -> None:
+    # Once it is live, its instance is killed, so that systemd must start it again.
+    kill = "sudo sh -c 'systemctl kill --signal=KILL hello@$(basename $(readlink /opt/acme/hello/current))'"
+    hook = {"run": shlex.join((*ssh_argv(stage.lab.name, "web1")[:-1], "-l", "admin", "web1", kill))}
+    before = stage.status()
+    roll = {"batch": "1", "pause": 2, "on_failure": on_failure}
+    stage.write(deploy={**BLUE_GREEN, **roll}, hooks={"activate": {"after": [hook]}})
     try:
-        failed = stage.fab("deploy", "--pause", "4", "--batch", "1", expect=4)
-
-        assert "web2 was not touched" in failed.stderr
+        failed = stage.fab("deploy", "--force", expect=4)
     finally:
         stage.write()
-        stage.version("8.3.1")
-        stage.fab("deploy")
+
+    assert "waiting 2 s before the next hosts" in failed.stderr
+    assert "error: web1: after 2 s it is no longer healthy: " in failed.stderr
+    assert "web1 was brought back to what ran before; web2 was not touched" in failed.stderr
+    after = stage.status()
+    assert {host: row["release"] for host, row in after.items()} == {h: row["release"] for h, row in before.items()}
+    assert (after["web1"]["health"], after["web1"]["restarts"]) == ("healthy", 0)
+    assert after["web2"]["pid"] == before["web2"]["pid"]
+    rows = [row for row in json.loads(stage.fab("history", "--json").stdout) if row["host"] == "web1"][-3:]
+    assert [row["outcome"] for row in rows] == ["done", "failed", "brought back"]
+    assert rows[1]["problem"].startswith("web1: after 2 s it is no longer healthy: ")
+    assert stage.releases("web1")[0]["state"] == "withdrawn"
 
 
 def test_a_whole_batch_changes_at_once(stage: Stage) -> None:
-    done = stage.fab("restart", "--batch", "100%")
+    stage.write(deploy={**stage.settings["deploy"], "batch": "100%"})
+    try:
+        done = stage.fab("restart")
+    finally:
+        stage.write()
 
     lines = [line for line in done.stderr.splitlines() if line.endswith((": start", ": switch"))]
     assert sorted(lines[:2]) == ["web1: start", "web2: start"]

@@ -206,11 +206,57 @@ def test_a_rollback_refuses_what_it_would_have_to_guess() -> None:
         "web1": facts(release("0", "1.0"), release("1", "2.0"), previous="20261120T000000Z"),
         "web2": facts(release("1", "2.0"), release("2", "3.0"), previous="20261121T000000Z"),
     }
-    with pytest.raises(Refused, match="web1 to 20261120T000000Z, web2 to 20261121T000000Z"):
+    with pytest.raises(Refused, match="web1 to 20261120T000000Z, web2 to 20261121T000000Z") as raised:
         plan_rollback(INVENTORY, apart, "")
+    assert raised.value.hint == (
+        "`fab ENV rollback --to 20261121T000000Z` takes all of them to 2.0 (2.000000), which web1 runs already"
+    )
     with pytest.raises(Refused, match=r"web2: there is no release '1\.0'") as raised:
         plan_rollback(INVENTORY, apart, "1.0")
     assert "20261121T000000Z, 20261122T000000Z" in raised.value.hint
+
+
+def test_after_a_roll_that_was_broken_off_the_hint_is_to_what_the_others_run() -> None:
+    old = (release("0", "1.0"), release("1", "2.0"))
+    hosts = {
+        "web1": facts(*old, release("2", "3.0"), previous="20261121T000000Z"),
+        "web2": facts(*old, previous="20261120T000000Z"),
+    }
+
+    with pytest.raises(Refused) as raised:
+        plan_rollback(INVENTORY, hosts, "")
+
+    assert raised.value.hint == (
+        "`fab ENV rollback --to 20261121T000000Z` takes all of them to 2.0 (2.000000), which web2 runs already"
+    )
+    steps = plan_rollback(INVENTORY, hosts, "20261121T000000Z").hosts
+    assert [(step.release, step.activate) for step in steps] == [
+        ("20261121T000000Z", True),
+        ("20261121T000000Z", False),
+    ]
+
+
+def test_hosts_that_have_no_release_in_common_are_not_sent_to_one() -> None:
+    hosts = {
+        "web1": facts(release("0", "1.0"), release("1", "2.0"), previous="20261120T000000Z"),
+        "web2": facts(release("2", "3.0"), release("3", "4.0"), previous="20261122T000000Z"),
+    }
+
+    with pytest.raises(Refused) as raised:
+        plan_rollback(INVENTORY, hosts, "")
+
+    assert raised.value.hint.startswith("none of these has been live on every host: ")
+
+
+def test_without_a_way_back_the_hint_names_a_newer_release_that_was_not_rolled_back_from() -> None:
+    hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0"), release("2", "3.0", "withdrawn"), live=0)}
+
+    with pytest.raises(Refused, match="none before the live one has been live") as raised:
+        plan_rollback(INVENTORY, hosts, "")
+
+    assert raised.value.hint.startswith(
+        "`fab ENV rollback --to 20261121T000000Z` goes to 2.0 (2.000000), which is newer"
+    )
 
 
 def test_a_rollback_with_only_withdrawn_releases_left_names_them_and_says_to_choose() -> None:
@@ -227,8 +273,9 @@ def test_a_rollback_with_only_withdrawn_releases_left_names_them_and_says_to_cho
     with pytest.raises(Refused, match="web1: there is no release to go back to: the others were rolled back") as raised:
         plan_rollback(INVENTORY, hosts, "")
 
-    assert "--to" in raised.value.hint
-    assert "--skip" not in raised.value.hint
+    assert raised.value.hint == (
+        "`fab ENV deploy --ref COMMIT` puts out another; `fab ENV rollback --to RELEASE` goes to one of these"
+    )
     assert raised.value.details == (
         "web1: 20261123T000000Z 3.0 (3.000000), rolled back from",
         "web1: 20261121T000000Z 1.0 (1.000000), rolled back from",

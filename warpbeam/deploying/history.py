@@ -25,9 +25,9 @@ from warpbeam.phase import Phase
 class Entry(msgspec.Struct, frozen=True):
     """One line. `what` is deploy, rollback or restart.
 
-    `outcome` is done, failed, brought back (what was live before is live again, because another host failed),
-    interrupted (somebody stopped it, and it was undone) or unknown (it was killed, or the host went down). `seconds`
-    are from the beginning of the command; `job` is the id of the activation, where there was one.
+    `outcome` is done, failed, brought back (what was live before is live again, because another host failed, or this
+    one after the pause), interrupted (somebody stopped it, and it was undone) or unknown (it was killed, or the host
+    went down). `seconds` are from the beginning of the command; `job` is the id of the activation, where there was one.
     """
 
     at: str

@@ -16,6 +16,8 @@ from warpbeam.facts import About, Facts, Release, about
 from warpbeam.inventory import Host, Inventory
 
 NAME = "%Y%m%dT%H%M%SZ"
+# Marks of releases that have been live.
+BEEN_LIVE = ("healthy", "withdrawn")
 
 
 class HostPlan(msgspec.Struct, frozen=True):
@@ -173,7 +175,7 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
         targets[name] = target
     if len(set(targets.values())) > 1:
         told = ", ".join(f"{name} to {target}" for name, target in targets.items())
-        raise Refused(f"hosts would go back to different releases: {told}", "say which one with --to")
+        raise Refused(f"hosts would go back to different releases: {told}", _together(facts, set(targets.values())))
     steps = []
     for host in inventory.app_hosts:
         if host.name not in targets:
@@ -186,10 +188,24 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
 
 
+def _together(facts: Mapping[str, Facts], targets: set[str]) -> str:
+    """How hosts that would go apart go back together: to the newest of `targets` that has been live on each of them.
+
+    After a roll that was broken off, this is what the hosts run that it did not reach.
+    """
+    for target in sorted(targets, reverse=True):
+        there = [found for have in facts.values() if (found := have.find(target)) and found.mark in BEEN_LIVE]
+        if len(there) == len(facts):
+            run = [name for name, have in facts.items() if have.live_release in there]
+            already = f", which {', '.join(run)} {'runs' if len(run) == 1 else 'run'} already" if run else ""
+            return f"`fab ENV rollback --to {target}` takes all of them to {there[0].label}{already}"
+    return "none of these has been live on every host: see `fab ENV releases`, and go host by host with -H and --to"
+
+
 def _no_way_back(name: str, have: Facts) -> Refused:
     live = have.live_release
     others = [release for release in reversed(have.releases) if release != live]
-    been_live = [release for release in others if release.mark in ("healthy", "withdrawn")]
+    been_live = [release for release in others if release.mark in BEEN_LIVE]
     if not been_live:
         return Refused(
             f"{name}: there is no release to go back to",
@@ -203,9 +219,13 @@ def _no_way_back(name: str, have: Facts) -> Refused:
         f"{name}: {release.name} {release.label}{', rolled back from' if release.mark == 'withdrawn' else ''}"
         for release in been_live
     )
-    return Refused(
-        f"{name}: there is no release to go back to: {why}", f"choose one with --to: {been_live[0].name}, say", told
-    )
+    # The newest of those that were rolled back from is what somebody just fled from: it is nobody's to propose.
+    good = next((release for release in been_live if release.mark == "healthy"), None)
+    if good is not None:
+        hint = f"`fab ENV rollback --to {good.name}` goes to {good.label}, which is newer and was not rolled back from"
+    else:
+        hint = "`fab ENV deploy --ref COMMIT` puts out another; `fab ENV rollback --to RELEASE` goes to one of these"
+    return Refused(f"{name}: there is no release to go back to: {why}", hint, told)
 
 
 def _named(have: Facts, to: str, host: str) -> str:
@@ -218,7 +238,7 @@ def _named(have: Facts, to: str, host: str) -> str:
         known = ", ".join(release.name for release in have.releases) or "none"
         raise Refused(f"{host}: there is no release {to!r}", f"it has: {known}")
     # A version or commit may have been deployed more than once: what has been live is meant, not what never was.
-    return next((release for release in reversed(fits) if release.mark in ("healthy", "withdrawn")), fits[-1]).name
+    return next((release for release in reversed(fits) if release.mark in BEEN_LIVE), fits[-1]).name
 
 
 def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:

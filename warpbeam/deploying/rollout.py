@@ -51,8 +51,8 @@ class Policy(msgspec.Struct, frozen=True):
     """How a rollout goes from host to host.
 
     `batch` says how many change at once (see `warpbeam.deploying.batch`); `pause` seconds lie between two batches,
-    after which those that have changed must still be healthy; `on_failure` is whether hosts that have changed stay so
-    or go back.
+    after which those that have changed must still be healthy, or go back; `on_failure` is whether the others that have
+    changed stay so or go back with them.
     """
 
     batch: str
@@ -63,10 +63,12 @@ class Policy(msgspec.Struct, frozen=True):
 class Rolled(msgspec.Struct):
     """How far a roll has come: hosts by what they run now.
 
-    `jobs` are the ids of the activations that failed or never began, by host.
+    `sick` are those of `done` that were well at first and are no longer. `jobs` are the ids of the activations that
+    failed or never began, by host.
     """
 
     done: list[str] = []
+    sick: list[str] = []
     failed: dict[str, Problem] = {}
     brought_back: list[str] = []
     jobs: dict[str, str] = {}
@@ -101,12 +103,13 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
             tell(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
     rolled = _roll(fleet, plan, policy, scribe, tell)
     # A host that fails is as it was before, also one that was well at first; the others by what was asked for.
-    sick = [name for name in rolled.done if type(rolled.failed.get(name)) is Failed]
-    if back := rolled.done.copy() if rolled.failed and policy.on_failure == "rollback" else sick:
+    if back := rolled.done.copy() if rolled.failed and policy.on_failure == "rollback" else rolled.sick:
         _bring_back(fleet, steps, back, rolled, scribe, tell)
 
     def finish(host: Host) -> Finished:
         problem, job = rolled.failed.get(host.name), rolled.jobs.get(host.name, "")
+        if host.name in rolled.brought_back:
+            problem = None
         entry = scribe.ending(steps[host.name], "failed", problem.message, job) if problem else ""
         finished = fleet.run(host, _finish(fleet, lease, entry, job), tell)
         lease.given_back.add(host.name)
@@ -186,8 +189,9 @@ def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, 
     for name, state in fleet.everywhere(hosts, lambda host: fleet.run(host, ask_state(fleet), tell)).items():
         if isinstance(state, Problem):
             rolled.failed[name] = state
-        elif not state.well:
-            text = f"{name}: after {seconds:g} s it is no longer healthy: {state.health or 'nothing is live'}"
+        elif state.trouble:
+            text = f"{name}: after {seconds:g} s it is no longer healthy: {state.trouble}"
+            rolled.sick.append(name)
             rolled.failed[name] = Failed(text, f"`fab {fleet.inventory.name} logs -H {name}` shows what it says")
 
 
@@ -198,6 +202,9 @@ def _bring_back(
     back = [steps[name].host for name in names if steps[name].before_release]
 
     def one(host: Host) -> Activated:
+        if host.name in rolled.failed:
+            # Its history tells first why it goes back.
+            note(fleet, scribe, steps[host.name], "failed", rolled.failed[host.name].message, tell)
         opening = scribe.return_opening(steps[host.name])
         rolled.jobs[host.name] = opening.job
         result = activate(fleet, host, steps[host.name].before_release, scribe.lease, opening, tell, withdraw=True)

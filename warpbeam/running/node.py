@@ -43,10 +43,12 @@ class State(msgspec.Struct, frozen=True):
         return found
 
     @property
-    def well(self) -> bool:
-        """Whether what is live runs, is healthy, and has not been restarted by systemd."""
-        process = self.running.get(self.live, {})
-        return self.health == "healthy" and process.get("restarts") == "0"
+    def trouble(self) -> str:
+        """What is wrong with what is live; empty where it runs, healthy, and has not been restarted by systemd."""
+        if self.health != "healthy":
+            return self.health or "nothing is live"
+        restarts = self.running.get(self.live, {}).get("restarts")
+        return "" if restarts == "0" else "it ended by itself, and systemd started it again"
 
     def fact(self, name: str) -> str:
         """One of the door's other lines, such as `redirect`."""

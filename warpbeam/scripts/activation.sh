@@ -133,6 +133,14 @@ unheard() {
 }
 if [[ $strategy == blue-green ]]; then unheard_before=$(unheard); fi
 
+switched=false
+# finish_with SLOT: those whom its instance still serves have the time of a drain.
+finish_with() {
+  local began=$SECONDS
+  knock drain "$1" || true
+  while connections "$1" && ((REPLY > 0 && SECONDS - began <= drain)); do sleep 0.2; done
+}
+
 # give_up REASON: everything as it was before; then says so, with the app's own last lines.
 give_up() {
   trap - ERR
@@ -140,7 +148,11 @@ give_up() {
   local why=$1 lines=() message outcome=failed serving='nothing was live before' hint='`fab ENV logs` shows what the app says of itself'
   step undo
   # First of all: what comes now goes to the old instance, which still runs (with the strategy `restart` it does not yet).
-  if [[ -n $live && $strategy == blue-green ]]; then knock switch "$live" || true; fi
+  if [[ -n $live && $strategy == blue-green ]]; then
+    knock switch "$live" || true
+    # Whoever was led to the new one by then is to get an answer, where it still runs.
+    if [[ $switched == true ]] && (($(property "$idle" NRestarts) == 0)); then finish_with "$idle"; fi
+  fi
   knock abandon "$idle" || knock stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
     mark "$release" failed || true
@@ -224,9 +236,8 @@ await "$idle" || give_up "$reason"
 
 if [[ $strategy == blue-green ]]; then leave_balancer; fi
 step switch
-switched=$(knock switch "$idle") || give_up 'the firewall redirect could not be moved'
-maintenance=false
-if [[ $switched == 'maintenance on' ]]; then maintenance=true; fi
+switched=true
+maintenance=$(knock switch "$idle") || give_up 'the firewall redirect could not be moved'
 
 step current
 was_healthy=false
@@ -274,6 +285,7 @@ if [[ -n $live && $strategy == blue-green ]]; then
 fi
 
 # What runs is reconciled with `current` when this unit has ended (ExecStopPost=).
+if [[ $maintenance == 'maintenance on' ]]; then maintenance=true; else maintenance=false; fi
 object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$SECONDS" cut: "$cut" \
   maintenance: "$maintenance"
 end_with answer "$REPLY" "${pending_success:-done}"
