@@ -85,7 +85,7 @@ verified() {
     grep -F -- "$unit:" | grep -Fv 'is not executable') || complaints=''
   rm -rf -- "$directory"
   [[ -n $complaints ]] || return 0
-  printf '%s\n' "$complaints" >&2
+  printf '%s\n' "${complaints//"$directory/"/}" >&2
   for directive in $overrides_said; do
     [[ $complaints != *"$directive"* ]] || return 1
   done
@@ -126,6 +126,8 @@ for ((i = 0; i < ${#files[@]}; i += 6)); do
     fail "$path could not be written, or its check failed" \
       'nothing after it was changed; the same command goes on from here' "${said[@]}"
   }
+  # What was let pass, such as a directive of ours that an older systemd does not know, is told all the same.
+  if [[ -n $said ]]; then while IFS= read -r text; do warn "$text"; done <<<"$said"; fi
   [[ $needs != *daemon-reload* ]] || reload=true
 done
 # Removed as whoever owns the directory.
