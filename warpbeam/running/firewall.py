@@ -92,7 +92,8 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look", "status"], te
         elif verb != "status":
             tell(Settled(name, table_sentence(result, inventory)))
         if verb == "apply" and result.others:
-            tell(Warn(name, f"{', '.join(result.others)} filters too: {_others_hint(inventory, result)}"))
+            too = "filters too" if len(result.others) == 1 else "filter too"
+            tell(Warn(name, f"{', '.join(result.others)} {too}: {_others_hint(inventory, result)}"))
     if problem is not None:
         message = problem.message + (f"; not touched: {', '.join(spared)}" if spared else "")
         raise problem if verb == "status" else Failed(message, problem.hint, problem.details)
@@ -171,7 +172,7 @@ def _others_hint(inventory: Inventory, table: Table) -> str:
     ports = ", ".join(map(str, (*inventory.slot_ports(), inventory.http.maintenance)))
     how = "they must accept"
     if "firewalld" in table.others:
-        how = "`firewall-cmd --permanent --add-port=PORT/tcp` for"
+        how = "`firewall-cmd --permanent --add-port=PORT/tcp`, then `firewall-cmd --reload`, for"
     elif "ufw" in table.others:
         how = "`ufw allow PORT/tcp` for"
     return (
