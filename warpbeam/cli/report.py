@@ -164,7 +164,7 @@ class Report:
             if not (set(row) <= {"host", "problem"}):
                 print(_lines(texts, widths, groups, room))
             if row.get("problem"):
-                print(self._addressed(_problem_line(row)))
+                print(folded(self._addressed(_problem_line(row)), room, "    "))
         sys.stdout.flush()
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
