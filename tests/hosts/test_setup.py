@@ -366,6 +366,27 @@ def test_a_host_without_a_cookie_joins_the_others_though_they_are_left_out(stage
     assert stage.fab("rpc", "1 + 1", "--host", "web2").stdout == "2\n"
 
 
+def test_a_host_that_is_down_and_left_out_is_no_obstacle_unless_only_it_may_know_the_cookie(stage: Stage) -> None:
+    stage.write(ssh={**stage.settings["ssh"], "connect_timeout": 3})
+    stage.lab.crash("web2")
+    try:
+        refused = stage.fab("setup", expect=3).stderr
+        assert refused.count("web2") == 1
+        assert "nothing was changed on any host" in " ".join(refused.split())
+
+        said = stage.fab("-H", "web1,build1", "setup").stderr
+        assert "web2: warning: left out, and its cookie not compared with the others'" in said
+        assert "web1: set up already, nothing to change" in said
+
+        root(stage, f"mv {COOKIE} /root/")
+        # A new one would not be web2's.
+        assert "nothing was changed on any host" in stage.fab("-H", "web1", "setup", expect=3).stderr
+        root(stage, f"mv /root/cookie.env {COOKIE}")
+    finally:
+        stage.lab.boot("web2")
+        stage.fab("-H", "web2", "start")
+
+
 def test_a_rotated_cookie_is_every_hosts_and_the_nodes_answer_before_and_after_their_restart(stage: Stage) -> None:
     old = root(stage, f"cat {COOKIE}")
     runs = "Node.get_cookie() |> to_string() |> String.length()"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets as entropy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -41,7 +41,8 @@ def set_up(
 ) -> Outcome:
     """Make every host of the fleet what its roles need.
 
-    App hosts that -H leaves out are asked for the cookie, so that a new host joins them.
+    App hosts that -H leaves out are asked for the cookie, so that a new host joins them. One of these that does not
+    answer is no obstacle while another has it.
 
     Parameters:
         rotate_cookie: give all hosts a new cookie.
@@ -66,6 +67,7 @@ def set_up(
         list(asked.values()),
         lambda host: inspect(fleet, host, footprint(inventory, host, secrets, "", keys), tell, key=key),
     )
+    found = _answered(found, inventory.hosts.keys(), tell)
     problem = first_problem(found)
     if problem is not None:
         raise _together(found, "nothing was changed on any host") from problem
@@ -98,6 +100,17 @@ def set_up(
         if first_problem(results) is not None:
             raise _together(results, "run setup again when it is mended: it goes on from here")
     return Outcome(changed, tuple(late))
+
+
+def _answered(found: Mapping[str, Found | Problem], chosen: Collection[str], tell: Tell) -> dict[str, Found | Problem]:
+    """`found` without the hosts that were left out and did not answer, where somebody else told the cookie."""
+    if not any(isinstance(facts, Found) and facts.cookie for facts in found.values()):
+        return dict(found)
+    for name, problem in found.items():
+        if isinstance(problem, Problem) and name not in chosen:
+            what = problem.message.removeprefix(f"{name}: ")
+            tell(Warn(name, f"left out, and its cookie not compared with the others': {what}"))
+    return {name: facts for name, facts in found.items() if name in chosen or not isinstance(facts, Problem)}
 
 
 def _counted(changes: int) -> str:
