@@ -178,6 +178,21 @@ def test_firewalld_is_named_with_what_opens_the_ports_in_it(stage: Stage) -> Non
     assert leads(stage).get("filters too", "") == ""
 
 
+def test_a_host_that_is_down_hides_none_of_the_others(stage: Stage) -> None:
+    stage.write("hasty", ssh={**stage.settings["ssh"], "connect_timeout": 3})
+    stage.lab.crash(HOST)
+    try:
+        done = stage.fab("firewall.status", "--json", environment="hasty", expect=3)
+    finally:
+        stage.lab.boot(HOST)
+        stage.fab("-H", HOST, "start")
+
+    rows = {row["host"]: row for row in json.loads(done.stdout)}
+    assert rows["web1"]["leads to"] in ("4001", "4002")
+    assert "did not answer" in rows[HOST]["problem"]
+    assert done.stderr.splitlines()[-2].startswith(f"error: {HOST} (")
+
+
 def test_a_host_without_nftables_is_told_what_to_install(stage: Stage) -> None:
     stage.lab.ssh(HOST, "sudo mv /usr/sbin/nft /usr/sbin/nft.away")
     try:
