@@ -30,7 +30,7 @@ MADE = {
     "/home/deploy": r"",
     "/home/admin": r"",
     "/root": r"",
-    "/run": r"hello-(a|b|eval-\d+)|warpbeam-hello\.(filter\.)?lock",
+    "/run": r"hello-(a|b|eval-\d+)|warpbeam-hello\.(filter\.)?lock|motd\.dynamic\.new",
 }
 VALUES = {
     "ALL_OF_ASCII": "".join(map(chr, range(1, 128))) + "é€😀",

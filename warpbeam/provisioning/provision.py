@@ -11,6 +11,7 @@ from warpbeam.error import Failed, Problem, Refused
 from warpbeam.event import Line, Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
+from warpbeam.inventory import Inventory
 from warpbeam.provisioning.belonging import check_belonging
 from warpbeam.provisioning.comparison import compared
 from warpbeam.provisioning.convergence import converge, inspect
@@ -70,7 +71,7 @@ def set_up(
     found = _answered(found, inventory.hosts.keys(), tell)
     problem = first_problem(found)
     if problem is not None:
-        raise _together(found, "nothing was changed on any host") from problem
+        raise _together(found, "nothing was changed on any host", _meanwhile(found, inventory)) from problem
     facts = {name: result for name, result in found.items() if isinstance(result, Found)}
     if not take_over:
         check_belonging(inventory, facts)
@@ -113,6 +114,13 @@ def _answered(found: Mapping[str, Found | Problem], chosen: Collection[str], tel
     return {name: facts for name, facts in found.items() if name in chosen or not isinstance(facts, Problem)}
 
 
+def _meanwhile(found: Mapping[str, Found | Problem], inventory: Inventory) -> str:
+    """What goes on without the hosts that have a problem; empty where nothing does."""
+    known = any(isinstance(facts, Found) and facts.cookie for facts in found.values())
+    rest = [name for name in inventory.hosts if isinstance(found[name], Found)]
+    return f"meanwhile `fab {inventory.name} -H {','.join(rest)} setup` does the others" if known and rest else ""
+
+
 def _counted(changes: int) -> str:
     return "1 change" if changes == 1 else f"{changes} changes"
 
@@ -126,11 +134,12 @@ def _tell_plan(name: str, plan: Difference, found: Found, key: str, tell: Tell, 
                 tell(Line(name, line))
 
 
-def _together(results: Mapping[str, object], ending: str) -> Problem:
+def _together(results: Mapping[str, object], ending: str, more: str = "") -> Problem:
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     first = next(iter(problems.values()))
+    hint = "; ".join(filter(None, (first.hint, more)))
     if len(problems) == 1:
-        return type(first)(f"{first.message}; {ending}", first.hint, first.details)
+        return type(first)(f"{first.message}; {ending}", hint, first.details)
     lines = tuple(line for problem in problems.values() for line in (*problem.details, problem.message))
     kind = Failed if any(isinstance(problem, Failed) for problem in problems.values()) else Refused
-    return kind(f"{len(problems)} of {len(results)} hosts: {', '.join(problems)}; {ending}", first.hint, lines)
+    return kind(f"{len(problems)} of {len(results)} hosts: {', '.join(problems)}; {ending}", hint, lines)
