@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from invoke import Exit, task
@@ -16,10 +17,12 @@ from invoke import Exit, task
 )
 def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     """Look at everything on every host (as admin), change nothing, and say what to mend; exit 5 when something is."""
+    from warpbeam.cli.findings import lines
+    from warpbeam.cli.screen import room_on
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
-    from warpbeam.provisioning.doctor import examine, lines, rows
+    from warpbeam.provisioning.doctor import examine, rows
 
     here = session(c)
     findings = examine(here.local_fleet if local else here.fleet, here.tell)
@@ -28,7 +31,7 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
         here.report.table(rows(findings), as_json=True)
     else:
         here.report.close()
-        print(*lines(findings), sep="\n", flush=True)
+        print(*lines(findings, room_on(sys.stdout)), sep="\n", flush=True)
     if wrong:
         here.tell(Settled("", f"{wrong} of {len(findings)} checks found something to mend", good=False))
         raise Exit(code=AMISS)

@@ -21,10 +21,15 @@ def apply(c: Any) -> None:
 def status(c: Any, json: bool = False) -> None:
     """Show where the public ports lead on every host, and what filters there (as admin)."""
     from warpbeam.cli.session import session
-    from warpbeam.running.firewall import firewall, table_rows
+    from warpbeam.running.firewall import table_rows, tables
+    from warpbeam.work import first_problem
 
     here = session(c)
-    here.report.table(table_rows(here.fleet, firewall(here.fleet, "status", here.tell)), as_json=json)
+    found = tables(here.fleet, here.tell)
+    here.report.table(table_rows(here.fleet, found), as_json=json)
+    # A host that does not answer hides none of the others, and still is an error.
+    if (problem := first_problem(found)) is not None:
+        raise problem
 
 
 @task(auto_shortflags=False, help={"check": "only say how many connections it would cut"})

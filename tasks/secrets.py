@@ -41,11 +41,14 @@ def show(c: Any, fetch: bool = False, json: bool = False) -> None:
     """List the secrets by name, and whether all hosts have the same (as admin); exit 5 when they do not."""
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
+    from warpbeam.event import Settled
     from warpbeam.provisioning.secret_file import compare
 
     here = session(c)
     rows = compare(here.fleet, here.tell, fetch=fetch)
     here.report.table(rows, as_json=json)
+    if not rows:
+        here.tell(Settled("", "there are no secrets, neither in the inventory nor on a host"))
     if any("problem" in row for row in rows):
         raise Exit(code=AMISS)
 

@@ -154,8 +154,43 @@ def test_whatever_else_filters_is_named(stage: Stage, own_rules: str) -> None:
         applied = stage.fab("-H", HOST, "firewall.apply").stderr
     finally:
         stage.lab.ssh(HOST, "sudo rm -r /etc/ufw")
-    assert "ufw, table inet theirs filters too" in " ".join(applied.split())
+    assert "ufw, table inet theirs filter too" in " ".join(applied.split())
     assert "`ufw allow PORT/tcp` for the ports that public ones lead to (4001, 4002, 4003)" in " ".join(applied.split())
+
+
+def test_firewalld_is_named_with_what_opens_the_ports_in_it(stage: Stage) -> None:
+    # A stand-in: a unit of its name that runs, and the table that it keeps.
+    table = OWN_TABLE.replace("theirs", "firewalld")
+    stage.lab.ssh(HOST, "sudo systemd-run --quiet --unit=firewalld sleep infinity")
+    stage.lab.ssh(HOST, "sudo nft -f -", stdin=table)
+    try:
+        assert leads(stage)["filters too"] == "firewalld, table inet firewalld"
+        applied = " ".join(stage.fab("-H", HOST, "firewall.apply").stderr.split())
+        theirs = stage.lab.ssh(HOST, "sudo nft list table inet firewalld").stdout
+    finally:
+        stage.lab.ssh(HOST, "sudo systemctl stop firewalld; sudo nft delete table inet firewalld")
+
+    assert f"{HOST}: warning: firewalld, table inet firewalld filter too" in applied
+    # --permanent alone is for the next start of it.
+    assert "`firewall-cmd --permanent --add-port=PORT/tcp`, then `firewall-cmd --reload`" in applied
+    assert "the ports that public ones lead to (4001, 4002, 4003)" in applied
+    assert "12345" in theirs
+    assert leads(stage).get("filters too", "") == ""
+
+
+def test_a_host_that_is_down_hides_none_of_the_others(stage: Stage) -> None:
+    stage.write("hasty", ssh={**stage.settings["ssh"], "connect_timeout": 3})
+    stage.lab.crash(HOST)
+    try:
+        done = stage.fab("firewall.status", "--json", environment="hasty", expect=3)
+    finally:
+        stage.lab.boot(HOST)
+        stage.fab("-H", HOST, "start")
+
+    rows = {row["host"]: row for row in json.loads(done.stdout)}
+    assert rows["web1"]["leads to"] in ("4001", "4002")
+    assert "did not answer" in rows[HOST]["problem"]
+    assert done.stderr.splitlines()[-2].startswith(f"error: {HOST} (")
 
 
 def test_a_host_without_nftables_is_told_what_to_install(stage: Stage) -> None:

@@ -118,9 +118,18 @@ def test_invariant_7_nothing_secret_is_in_an_artifact_or_open_to_others(stage: S
         ' "\n'
     )
     assert len(cookie) >= 32
-    for tarball in Path(PROJECT, ".warpbeam", "artifacts").glob("*/*.tar.gz"):
+    tarballs = list(Path(PROJECT, ".warpbeam", "artifacts").glob("*/*.tar.gz"))
+    assert tarballs
+    for tarball in tarballs:
         with tarfile.open(tarball) as opened:
             assert not any(name.endswith("releases/COOKIE") for name in opened.getnames())
+    # The newest byte by byte, and what was unpacked of any.
+    with tarfile.open(max(tarballs, key=lambda file: file.stat().st_mtime)) as opened:
+        files = {member.name: opened.extractfile(member) for member in opened if member.isfile()}
+        assert len(files) > 100
+        assert not [name for name, file in files.items() if file is not None and cookie.encode() in file.read()]
+    unpacked = stage.lab.ssh("web1", "sudo sh -s", stdin=f"grep -rls {cookie} /opt /home; true")
+    assert unpacked.stdout == ""
     told = stage.fab("setup", "--echo")
     assert cookie not in told.stdout + told.stderr
     seen = stage.lab.ssh(

@@ -10,7 +10,7 @@ import secrets as entropy
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,18 @@ from tests.witness import created
 
 FILE = "/etc/acme/hello/secrets.env"
 HOSTS = ("web1", "web2")
+# Where files of a moment might be made, and the names of those that may be there: none of them ever holds a value.
+# What systemd makes for units that have a /tmp and a /dev of their own.
+PRIVATE = r"systemd-private-.*|namespace-dev-\w+"
+MADE = {
+    "/tmp": PRIVATE,
+    "/var/tmp": PRIVATE,
+    "/dev/shm": r"",
+    "/home/deploy": r"",
+    "/home/admin": r"",
+    "/root": r"",
+    "/run": r"hello-(a|b|eval-\d+)|warpbeam-hello\.(filter\.)?lock|motd\.dynamic\.new",
+}
 VALUES = {
     "ALL_OF_ASCII": "".join(map(chr, range(1, 128))) + "é€😀",
     "LINES": "one\ntwo\r\nthree\r\n\n",
@@ -81,6 +93,31 @@ def test_values_are_in_the_app_byte_for_byte_by_push_and_by_setup(stage: Stage) 
     stage.lab.ssh("web1", f"sudo rm {FILE}")
     stage.fab("-H", "web1", "setup", "--restart")
     assert inside(stage, "web1", list(VALUES)) == VALUES
+
+
+def test_what_a_command_prints_is_in_the_app_fetched_once_for_all_hosts_and_what_was_said_stays_here(
+    stage: Stage,
+) -> None:
+    store, asked = stage.directory / "store", stage.directory / "asked"
+    asked.unlink(missing_ok=True)
+    # As `pass show` does: one line end of its own after a value that ends in one.
+    store.write_text(f'#!/bin/sh\necho "$1" >>{asked}\nprintf \'kept: %s\\n\\n\' "$1"\n')
+    stage.write(secrets={"KEPT": {"command": f"sh {store} 'shop key' | sed 's/^kept: /it is /'"}})
+
+    stage.fab("setup", "--restart")
+
+    assert asked.read_text() == "shop key\n"
+    for host in HOSTS:
+        assert inside(stage, host, ["KEPT"]) == {"KEPT": "it is shop key\n"}
+        left = stage.lab.ssh(host, f"sudo grep -rls {store} /etc /opt/acme /run /usr/lib/warpbeam", check=False)
+        assert left.stdout == ""
+    stage.fab("setup", "--check")
+    # One that fails touches nothing, and says which it was.
+    stage.write(secrets={"KEPT": {"command": "echo its own words >&2; exit 3"}})
+    refused = stage.fab("setup", expect=2)
+    assert "its own words" in refused.stderr
+    assert "secrets.KEPT: its command failed with status 3" in refused.stderr
+    assert inside(stage, "web1", ["KEPT"]) == {"KEPT": "it is shop key\n"}
 
 
 def test_push_changes_the_file_and_restarts_only_what_runs_with_earlier_ones(stage: Stage) -> None:
@@ -156,10 +193,11 @@ def test_an_app_without_its_file_of_secrets_does_not_start(stage: Stage) -> None
 
 
 @contextmanager
-def process_lists(*tokens: str) -> Iterator[list[str]]:
-    """While this lasts, every process of this machine and of the lab's hosts is looked at; lines that hold a token.
+def process_lists(*tokens: str, but: int) -> Iterator[list[str]]:
+    """While this lasts, every process of this machine and of the lab's hosts is looked at; what holds a token.
 
-    The hosts' processes are this machine's too, so one look sees them all.
+    In its arguments none may have one; in its environment only those of the user `but`. The hosts' processes are this
+    machine's too, by the same numbers of users, so one look sees them all.
     """
     found: list[str] = []
     done = threading.Event()
@@ -174,7 +212,13 @@ def process_lists(*tokens: str) -> Iterator[list[str]]:
                     continue
                 with suppress(OSError):
                     line = Path(process.path, "cmdline").read_bytes()
-                    if any(token.encode() in line for token in tokens):
+                    held = any(token.encode() in line for token in tokens)
+                    if not held and (owner := process.stat().st_uid) != but:
+                        environment = Path(process.path, "environ").read_bytes()
+                        held = any(token.encode() in environment for token in tokens)
+                        # Between the two it may have become the app.
+                        held = held and process.stat().st_uid == owner
+                    if held:
                         found.append(line.decode("utf-8", "replace"))
 
     thread = threading.Thread(target=look, daemon=True)
@@ -196,10 +240,10 @@ def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(sta
     variables = {"TMPDIR": str(tmp_path)}
     stage.version(f"7.{entropy.randbelow(10**6)}.0")
     said = []
-    with (
-        process_lists(token, asked) as seen,
-        created(stage.lab, "/tmp", *HOSTS) as made,
-    ):
+    (app,) = {int(stage.lab.ssh(host, "id -u hello").stdout) for host in HOSTS}
+    with ExitStack() as stack:
+        seen = stack.enter_context(process_lists(token, asked, but=app))
+        made = {place: stack.enter_context(created(stage.lab, place, *HOSTS)) for place in MADE}
         for words in (
             ("--echo", "setup", "--check", "--diff"),
             ("--echo", "-d", "setup", "--restart"),
@@ -229,9 +273,17 @@ def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(sta
         stage.lab.ssh("web2", "sudo chmod 700 /etc/acme/hello")
         answer = stage.fab("rpc", "-", stdin=f'"{asked}" && System.get_env("PLANTED") |> String.length()').stdout
         assert answer.strip() == str(len(value[:119_000]))
+        answer = stage.fab("eval", "-", stdin=f'"{asked}" && System.get_env("PLANTED") |> String.length()').stdout
+        assert answer.splitlines()[-1] == str(len(value[:119_000]))
     assert not any(token in text for text in said)
-    assert seen == []
-    assert not [name for names in made().values() for name in names if name.startswith("sh-thd")]
+    other = [
+        f"{place}/{name}"
+        for place, names in made.items()
+        for host in names().values()
+        for name in host
+        if not re.fullmatch(MADE[place], name)
+    ]
+    assert (seen, other) == ([], [])
     # What is left lying: on this machine only the file it came from, on a host only the one that it is for.
     here = subprocess.run(
         ["grep", "-rls", token, str(tmp_path), str(PROJECT / ".warpbeam"), str(stage.directory)],

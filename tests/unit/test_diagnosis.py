@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from warpbeam.cli.findings import lines
 from warpbeam.inventory import Host, Inventory, Secret, Users
 from warpbeam.provisioning import diagnosis
 from warpbeam.provisioning.diagnosis import Disk, Finding, Limits, Listener, Login, Seen, Table
-from warpbeam.provisioning.doctor import lines, rows
+from warpbeam.provisioning.doctor import rows
 
 INVENTORY = msgspec.structs.replace(
     Inventory(
@@ -140,3 +141,25 @@ def test_a_finding_is_one_line_for_people_and_one_object_for_programs() -> None:
         "found": "not fine",
         "mend": "mend it",
     }
+
+
+def test_on_a_screen_a_finding_keeps_to_its_column_and_a_command_in_one_piece() -> None:
+    mend = "`fab shop setup --check --diff` shows it, `fab shop setup` mends it"
+    findings = [
+        Finding("web1", "files", True, "fine"),
+        Finding("build1", "files", False, "/etc/acme/shop/app.env: it was changed by hand; and more", mend),
+    ]
+
+    told = lines(findings, 60)
+
+    assert told == [
+        "web1    files  ok     fine",
+        "build1  files  WRONG  /etc/acme/shop/app.env: it was changed",
+        "                      by hand; and more",
+        "                      -> `fab shop setup --check --diff`",
+        "                         shows it, `fab shop setup` mends it",
+    ]
+    # A long name leaves room all the same.
+    far = lines([msgspec.structs.replace(findings[1], host="web-production-eu-central-1")], 60)
+    assert max(map(len, far)) <= 60
+    assert far[1].startswith("      ") and not far[1].startswith(" " * 7)

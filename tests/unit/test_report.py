@@ -140,6 +140,22 @@ def test_a_line_names_its_host_once(event: Event, shown: str, capsys: pytest.Cap
     assert capsys.readouterr().err == f"{shown}\n"
 
 
+def test_hosts_of_which_nothing_is_known_take_no_column_and_hide_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    secret = {"secret": "TOKEN", "agree": True}
+    away = {"host": "web2", "problem": "it did not answer"}
+
+    Report().table([secret, away])
+    Report().table([away])
+    Report().table([])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "secret  agree",
+        "TOKEN   yes",
+        "web2: it did not answer",
+        "web2: it did not answer",
+    ]
+
+
 def test_a_process_that_is_none_has_no_number(capsys: pytest.CaptureFixture[str]) -> None:
     Report().table([{"host": "web1", "pid": 0, "restarts": 0}])
 

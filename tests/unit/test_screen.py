@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -53,6 +54,21 @@ def test_on_a_terminal_sentences_keep_within_the_edge_and_journals_are_left_alon
 
     assert max(len(line) for line in told if "x" not in line) <= 80
     assert f"web1: │ {journal}".rstrip() in [line.rstrip() for line in told]
+
+
+def test_on_a_terminal_a_problem_of_a_row_keeps_within_the_edge(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    problem = "expected the filter of the inventory, found none: run firewall.apply; " * 3
+
+    Report().table([{"host": "web1", "live": "a", "problem": problem}])
+
+    told = capsys.readouterr().out.splitlines()
+    assert max(map(len, told)) <= 60
+    assert told[2].startswith("  ^ expected the filter")
+    assert told[3].startswith("    ")
 
 
 def test_a_transfer_that_has_ended_has_no_time_left() -> None:

@@ -154,17 +154,19 @@ class Report:
 
             print(msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode())
             return
-        columns = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "problem"]
+        full = [row for row in rows if _is_full(row)]
+        columns = [name for name in dict.fromkeys(key for row in full for key in row) if name != "problem"]
         cells = [[_cell(name, row.get(name, "")) for name in columns] for row in rows]
-        widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(columns)] if rows else []
+        widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(columns)]
         room = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 10_000
         groups = packed(widths, room)
-        print(_lines(columns, widths, groups, room))
+        if full:
+            print(_lines(columns, widths, groups, room))
         for row, texts in zip(rows, cells, strict=True):
-            if not (set(row) <= {"host", "problem"}):
+            if _is_full(row):
                 print(_lines(texts, widths, groups, room))
             if row.get("problem"):
-                print(self._addressed(_problem_line(row)))
+                print(folded(self._addressed(_problem_line(row)), room, "    "))
         sys.stdout.flush()
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
@@ -244,9 +246,14 @@ def _console(stream: Any) -> Console:
     return Console(file=stream, highlight=False, emoji=False, markup=False, no_color=bool(os.environ.get("NO_COLOR")))
 
 
+def _is_full(row: dict[str, Any]) -> bool:
+    """Whether it has more than a host's problem, which is a sentence and needs no column."""
+    return not set(row) <= {"host", "problem"}
+
+
 def _problem_line(row: dict[str, Any]) -> str:
     host, problem = str(row.get("host", "")), str(row["problem"])
-    if not set(row) <= {"host", "problem"}:
+    if _is_full(row):
         return f"  ^ {problem}"
     return problem if problem.startswith(host) else f"{host}: {problem}"
 

@@ -88,18 +88,6 @@ def rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def lines(findings: Sequence[Finding]) -> list[str]:
-    """Findings for people: one line each, never cut, since what is wrong and how to mend it both matter."""
-    hosts = max((len(each.host) for each in findings), default=0)
-    checks = max((len(each.check) for each in findings), default=0)
-    texts = []
-    for each in findings:
-        mend = f" -> {each.mend}" if each.mend else ""
-        state = f"ok     {each.found}" if each.good else f"WRONG  {each.found}{mend}"
-        texts.append(f"{each.host.ljust(hosts)}  {each.check.ljust(checks)}  {state}")
-    return texts
-
-
 def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
     inventory = fleet.inventory
     is_app = "app" in host.roles

@@ -225,7 +225,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         File(
             f"/lib/systemd/system/{app}-activate.service",
             render("activate.service.j2", inventory),
-            needs="daemon-reload",
+            needs="verify daemon-reload",
         ),
     ]
     for slot in SLOTS:
@@ -243,9 +243,10 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
             File(
                 f"/lib/systemd/system/{app}-maintenance{suffix}",
                 render(template, inventory, responder=responder, page_user=PAGE_USER),
-                needs="daemon-reload",
+                needs="verify daemon-reload",
             )
-            for suffix, template in ((".socket", "maintenance.socket.j2"), ("@.service", "maintenance.service.j2"))
+            # The service first: without it the socket's check has something to say.
+            for suffix, template in (("@.service", "maintenance.service.j2"), (".socket", "maintenance.socket.j2"))
         ),
         *redirect_files(inventory),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets as entropy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -11,6 +11,7 @@ from warpbeam.error import Failed, Problem, Refused
 from warpbeam.event import Line, Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
+from warpbeam.inventory import Inventory
 from warpbeam.provisioning.belonging import check_belonging
 from warpbeam.provisioning.comparison import compared
 from warpbeam.provisioning.convergence import converge, inspect
@@ -43,7 +44,8 @@ def set_up(
 ) -> Outcome:
     """Make every host of the fleet what its roles need.
 
-    App hosts that -H leaves out are asked for the cookie, so that a new host joins them.
+    App hosts that -H leaves out are asked for the cookie, so that a new host joins them. One of these that does not
+    answer is no obstacle while another has it.
 
     Parameters:
         rotate_cookie: give all hosts a new cookie.
@@ -68,9 +70,10 @@ def set_up(
         list(asked.values()),
         lambda host: inspect(fleet, host, footprint(inventory, host, secrets, "", keys), tell, key=key),
     )
+    found = _answered(found, inventory.hosts.keys(), tell)
     problem = first_problem(found)
     if problem is not None:
-        raise _together(found, "nothing was changed on any host") from problem
+        raise _together(found, "nothing was changed on any host", _meanwhile(found, inventory)) from problem
     facts = {name: result for name, result in found.items() if isinstance(result, Found)}
     if not take_over:
         check_belonging(inventory, facts)
@@ -107,6 +110,24 @@ def set_up(
     return Outcome(changed, tuple(late))
 
 
+def _answered(found: Mapping[str, Found | Problem], chosen: Collection[str], tell: Tell) -> dict[str, Found | Problem]:
+    """`found` without the hosts that were left out and did not answer, where somebody else told the cookie."""
+    if not any(isinstance(facts, Found) and facts.cookie for facts in found.values()):
+        return dict(found)
+    for name, problem in found.items():
+        if isinstance(problem, Problem) and name not in chosen:
+            what = problem.message.removeprefix(f"{name}: ")
+            tell(Warn(name, f"left out, and its cookie not compared with the others': {what}"))
+    return {name: facts for name, facts in found.items() if name in chosen or not isinstance(facts, Problem)}
+
+
+def _meanwhile(found: Mapping[str, Found | Problem], inventory: Inventory) -> str:
+    """What goes on without the hosts that have a problem; empty where nothing does."""
+    known = any(isinstance(facts, Found) and facts.cookie for facts in found.values())
+    rest = [name for name in inventory.hosts if isinstance(found[name], Found)]
+    return f"meanwhile `fab {inventory.name} -H {','.join(rest)} setup` does the others" if known and rest else ""
+
+
 def _counted(changes: int) -> str:
     return "1 change" if changes == 1 else f"{changes} changes"
 
@@ -120,11 +141,12 @@ def _tell_plan(name: str, plan: Difference, found: Found, key: str, tell: Tell, 
                 tell(Line(name, line))
 
 
-def _together(results: Mapping[str, object], ending: str) -> Problem:
+def _together(results: Mapping[str, object], ending: str, more: str = "") -> Problem:
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     first = next(iter(problems.values()))
+    hint = "; ".join(filter(None, (first.hint, more)))
     if len(problems) == 1:
-        return type(first)(f"{first.message}; {ending}", first.hint, first.details)
+        return type(first)(f"{first.message}; {ending}", hint, first.details)
     lines = tuple(line for problem in problems.values() for line in (*problem.details, problem.message))
     kind = Failed if any(isinstance(problem, Failed) for problem in problems.values()) else Refused
-    return kind(f"{len(problems)} of {len(results)} hosts: {', '.join(problems)}; {ending}", first.hint, lines)
+    return kind(f"{len(problems)} of {len(results)} hosts: {', '.join(problems)}; {ending}", hint, lines)

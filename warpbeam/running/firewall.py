@@ -59,7 +59,12 @@ class Firewall(Phase[Table], frozen=True):
     taken: tuple[int, ...]
 
 
-def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look", "status"], tell: Tell) -> dict[str, Table]:
+def tables(fleet: Fleet, tell: Tell) -> dict[str, Table | Problem]:
+    """What the kernel of every app host has now, or why that cannot be told; as admin, nothing is changed."""
+    return fleet.everywhere(list(fleet.inventory.app_hosts), lambda host: _ask(fleet, host, "status", tell))
+
+
+def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) -> dict[str, Table]:
     """Do `verb` on every app host, as admin, and return what the kernel has afterwards.
 
     `apply` loads the redirect of the live slot and the filter, now and at every boot; where there is a filter, on
@@ -92,13 +97,14 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look", "status"], te
         tables[name] = result
         if verb == "look":
             tell(Settled(name, f"firewall.clear would cut {_connections(result.connections)}"))
-        elif verb != "status":
+        else:
             tell(Settled(name, table_sentence(result, inventory)))
         if verb == "apply" and result.others:
-            tell(Warn(name, f"{', '.join(result.others)} filters too: {_others_hint(inventory, result)}"))
+            too = "filters too" if len(result.others) == 1 else "filter too"
+            tell(Warn(name, f"{', '.join(result.others)} {too}: {_others_hint(inventory, result)}"))
     if problem is not None:
         message = problem.message + (f"; not touched: {', '.join(spared)}" if spared else "")
-        raise problem if verb == "status" else Failed(message, problem.hint, problem.details)
+        raise Failed(message, problem.hint, problem.details)
     return tables
 
 
@@ -175,7 +181,7 @@ def _others_hint(inventory: Inventory, table: Table) -> str:
     ports = ", ".join(map(str, (*inventory.slot_ports(), inventory.http.maintenance)))
     how = "they must accept"
     if "firewalld" in table.others:
-        how = "`firewall-cmd --permanent --add-port=PORT/tcp` for"
+        how = "`firewall-cmd --permanent --add-port=PORT/tcp`, then `firewall-cmd --reload`, for"
     elif "ufw" in table.others:
         how = "`ufw allow PORT/tcp` for"
     return (
@@ -215,11 +221,14 @@ def expected_leads(inventory: Inventory, table: Table) -> dict[str, str]:
     return {}
 
 
-def table_rows(fleet: Fleet, tables: dict[str, Table]) -> list[dict[str, Any]]:
-    """A row for each host and public port, for a table or JSON."""
+def table_rows(fleet: Fleet, tables: dict[str, Table | Problem]) -> list[dict[str, Any]]:
+    """A row for each host and public port, for a table or JSON; one alone for a host that did not answer."""
     inventory = fleet.inventory
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, table in tables.items():
+        if isinstance(table, Problem):
+            rows.append({"host": name, "problem": table.message.removeprefix(f"{name}: ")})
+            continue
         want = expected_leads(inventory, table)
         wrong = _wrong(inventory, inventory.hosts[name], table)
         for public in dict.fromkeys((*map(str, inventory.leads("a")), *table.leads)):

@@ -149,9 +149,9 @@ give_up() {
   step undo
   # First of all: what comes now goes to the old instance, which still runs (with the strategy `restart` it does not yet).
   if [[ -n $live && $strategy == blue-green ]]; then
-    knock switch "$live" || true
+    knock switch "$live" >/dev/null || true
     # Whoever was led to the new one by then is to get an answer, where it still runs.
-    if [[ $switched == true ]] && (($(property "$idle" NRestarts) == 0)); then finish_with "$idle"; fi
+    if [[ $switched == true ]] && lives "$idle"; then finish_with "$idle"; fi
   fi
   knock abandon "$idle" || knock stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
@@ -256,7 +256,7 @@ sync -f -- "$root"
 go_back() {
   step back
   knock undrain "$live" || true
-  knock switch "$live" || true
+  knock switch "$live" >/dev/null || true
   surely point "$root/current" "slots/$live"
   sync -f -- "$root"
   # Only now: `current` never leads to a release without that mark. What had it before has earned it: a rollback or a

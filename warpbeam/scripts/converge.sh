@@ -95,7 +95,7 @@ verified() {
     grep -F -- "$unit:" | grep -Fv 'is not executable') || complaints=''
   rm -rf -- "$directory"
   [[ -n $complaints ]] || return 0
-  printf '%s\n' "$complaints" >&2
+  printf '%s\n' "${complaints//"$directory/"/}" >&2
   for directive in "${overrides[@]}"; do
     [[ $complaints != *"$directive"* ]] || return 1
   done
@@ -129,14 +129,16 @@ for ((i = 0; i < ${#files[@]}; i += 6)); do
   path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
   # Through a pipe: a here-string of some size would be a file in /tmp for a moment.
   # shellcheck disable=SC2016 # expanded by the inner bash
-  said=$(as "$owner" "$owner" bash -euo pipefail -c "$parts
+  words=$(as "$owner" "$owner" bash -euo pipefail -c "$parts
     overrides=(${overrides[*]@Q})
     "'put "$@"' put "$path" "$mode" "$needs" 2>&1 \
     < <(printf '%s' "${files[i + 5]}")) || {
-    mapfile -t said <<<"$said"
+    mapfile -t said <<<"$words"
     fail "$path could not be written, or its check failed" \
       'nothing after it was changed; the same command goes on from here' "${said[@]}"
   }
+  # What was let pass, such as a directive of ours that an older systemd does not know, is told all the same.
+  while IFS= read -r text; do [[ -z $text ]] || warn "$text"; done <<<"$words"
   [[ $needs != *daemon-reload* ]] || reload=true
 done
 # Removed as whoever owns the directory.

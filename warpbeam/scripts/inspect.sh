@@ -18,9 +18,10 @@ for program in "${programs[@]}"; do
 done
 
 installer=''
-if command -v apt-get dpkg-query >/dev/null; then
+# One of the two is not enough: Fedora has dpkg-query for whoever wants it, Debian has rpm. (`command -v` takes one for both.)
+if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
   installer=apt
-elif command -v dnf rpm >/dev/null; then
+elif command -v dnf >/dev/null && command -v rpm >/dev/null; then
   installer=dnf
 fi
 lacking=()
