@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab import SUITE, LabHandle
+from tests.lab import LabHandle
+from warpbeam.lab.state import SUITES
 
 PROJECT = Path(__file__).parent.parent
 ENVIRONMENT = "stage"
@@ -31,8 +32,8 @@ class Stage:
         self.inventories = directory / "inventory"
         self.inventories.mkdir()
         shutil.copytree(PROJECT / "examples" / "hello", self.source, ignore=shutil.ignore_patterns("_build", "deps"))
-        if SUITE == "trixie":
-            # It names what Debian 12 has; another release of Debian builds with what it has.
+        if lab.suite != SUITES[0]:
+            # It names what Debian 12 has; another Debian builds with what it has.
             (self.source / ".tool-versions").unlink()
         self.git("init", "-q", "-b", "main")
         self.commit("the first version")

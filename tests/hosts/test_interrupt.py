@@ -241,7 +241,9 @@ def test_a_cut_connection_in_mid_activation_does_not_stop_it(stage: Stage, tmp_p
 @contextmanager
 def cut_line(address: str) -> Iterator[None]:
     """Every packet of SSH to and from `address` is lost while this lasts; nobody is told."""
-    rules = f"""table inet warpbeam_test {{
+    # Several processes may test on this machine: each address has a table of its own.
+    table = f"warpbeam_test_{address.replace('.', '_')}"
+    rules = f"""table inet {table} {{
         chain out {{ type filter hook output priority 0; ip daddr {address} tcp dport 22 drop; }}
         chain in {{ type filter hook input priority 0; ip saddr {address} tcp sport 22 drop; }}
     }}"""
@@ -249,4 +251,4 @@ def cut_line(address: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["nft", "delete", "table", "inet", "warpbeam_test"], check=True)
+        subprocess.run(["nft", "delete", "table", "inet", table], check=True)
