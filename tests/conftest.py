@@ -61,7 +61,12 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table: tried and survived, by fault and by step."""
+    """Figures that tests recorded; the fault matrix's table: tried and survived, by fault and by step."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    figures = [figure for report in reports if report.when == "call" for figure in report.user_properties]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(f"{name}: {figure}" for name, figure in sorted(figures)))
     if TALLY.rows:
         seeds = ", ".join(sorted({str(case.seed) for case, _ in TALLY.rows}))
         terminalreporter.section(f"faults, seed {seeds}")

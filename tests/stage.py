@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab import LabHandle
+from tests.lab import KEPT, LabHandle
+from warpbeam.building.artifact import Store
 from warpbeam.lab.state import SUITES
 
 PROJECT = Path(__file__).parent.parent
@@ -30,6 +31,8 @@ class Stage:
         self.directory = directory
         self.source = directory / "hello"
         self.inventories = directory / "inventory"
+        # Where the artifacts are: not shared, since several processes build the same. A lab that is kept keeps its own.
+        self.project = PROJECT / ".warpbeam" / "stages" / lab.name if KEPT else directory
         self.inventories.mkdir()
         shutil.copytree(PROJECT / "examples" / "hello", self.source, ignore=shutil.ignore_patterns("_build", "deps"))
         if lab.suite != SUITES[0]:
@@ -99,8 +102,13 @@ class Stage:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What makes `fab` find this stage's inventories."""
-        return {"WARPBEAM_INVENTORY": str(self.inventories)}
+        """What makes `fab` find this stage's inventories and artifacts."""
+        return {"WARPBEAM_INVENTORY": str(self.inventories), "FABRIC_WARPBEAM_PROJECT": str(self.project)}
+
+    @property
+    def store(self) -> Store:
+        """The artifacts that this stage has built."""
+        return Store(self.project / ".warpbeam" / "artifacts" / "acme-hello")
 
     @property
     def environ(self) -> dict[str, str]:

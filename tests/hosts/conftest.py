@@ -11,7 +11,7 @@ import pytest
 from tests.lab import KEPT, LabHandle, chosen_suites, lab_name
 from tests.schedule import LATE, is_asked_for
 from tests.stage import Stage
-from warpbeam.lab.state import Suite, default_hosts
+from warpbeam.lab.state import SUITES, HostSpec, Suite, default_hosts
 
 HERE = Path(__file__).parent
 # Which of several processes that share the tests this one is; empty where it is the only one.
@@ -71,12 +71,23 @@ def labs() -> Iterator[dict[Suite, LabHandle]]:
             handle.down()
 
 
+def raised(labs: dict[Suite, LabHandle], suite: Suite, *hosts: HostSpec) -> LabHandle:
+    """This process's lab of that Debian, with those hosts at least."""
+    handle = labs.setdefault(suite, LabHandle(lab_name(suite, PROCESS), suite))
+    handle.up(*hosts)
+    return handle
+
+
 @pytest.fixture(scope="session")
 def lab(suite: Suite, labs: dict[Suite, LabHandle]) -> LabHandle:
     """A lab of build1, web1 and web2."""
-    handle = labs.setdefault(suite, LabHandle(lab_name(suite, PROCESS), suite))
-    handle.up(*default_hosts(3))
-    return handle
+    return raised(labs, suite, *default_hosts(3))
+
+
+@pytest.fixture(scope="session")
+def both(labs: dict[Suite, LabHandle]) -> dict[Suite, LabHandle]:
+    """A lab of each Debian, whichever are chosen, with build1 and a host `web9` that no other test uses."""
+    return {suite: raised(labs, suite, HostSpec("build1", "build"), HostSpec("web9")) for suite in SUITES}
 
 
 @pytest.fixture(scope="session")
