@@ -1,12 +1,18 @@
-"""Options of the fault matrix (tests/hosts/test_faults.py), and its table at the end of a run."""
+"""Several processes that share the tests; the fault matrix (tests/hosts/test_faults.py): its options, its table."""
 
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
 from tests.faults.tally import TALLY
+from tests.lab import KEPT, chosen_suites, labs_of, tell
+from tests.schedule import Schedule, processes
+from warpbeam.error import Misuse
+from warpbeam.lab import lifetime
+from warpbeam.lab.state import known_labs
 
 # A shell without job control starts what it puts in the background with Ctrl-C ignored, and every process below
 # inherits that: the tests that press it would press in vain.
@@ -22,8 +28,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--only", type=int, action="append", help="try this case of the seed alone; may be repeated")
 
 
+def pytest_configure() -> None:
+    """A Debian that there is not is told before anything is collected."""
+    try:
+        chosen_suites()
+    except Misuse as error:
+        raise pytest.UsageError(f"WARPBEAM_TEST_SUITE: {error}, or both") from None
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto`."""
+    return processes(config)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
+    """Whatever `--dist` says: no file is divided."""
+    return Schedule(config, log)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes hands in what its cases of the fault matrix came to."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["tally"] = TALLY.written()
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a process hands in; what it could not remove of its labs, because it was ended, is removed here."""
+    TALLY.read(getattr(node, "workeroutput", {}).get("tally", "[]"))
+    for name in set() if KEPT else set(labs_of(node.gateway.id)) & set(known_labs()):
+        lifetime.down(name, tell)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table: tried and survived, by fault and by step."""
+    """Figures that tests recorded; the fault matrix's table: tried and survived, by fault and by step."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    figures = [figure for report in reports if report.when == "call" for figure in report.user_properties]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(f"{name}: {figure}" for name, figure in sorted(figures)))
     if TALLY.rows:
         seeds = ", ".join(sorted({str(case.seed) for case, _ in TALLY.rows}))
         terminalreporter.section(f"faults, seed {seeds}")

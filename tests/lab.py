@@ -9,11 +9,36 @@ import sys
 from warpbeam.event import Event
 from warpbeam.lab import lifetime
 from warpbeam.lab.client import config_file, key_file, ssh_argv
-from warpbeam.lab.state import HostSpec, Suite
+from warpbeam.lab.state import SUITES, HostSpec, Suite, check_suite
 
 # Two people who run the tests at once on one machine name their labs apart.
 NAME = os.environ.get("WARPBEAM_TEST_LAB", "wbtest")
-SUITE: Suite = "trixie" if os.environ.get("WARPBEAM_TEST_SUITE") == "trixie" else "bookworm"
+KEPT = os.environ.get("WARPBEAM_KEEP_LAB") == "1"
+
+
+def chosen_suites() -> tuple[Suite, ...]:
+    """The Debians to run on, of WARPBEAM_TEST_SUITE. Raises `Misuse` for one that there is not."""
+    word = os.environ.get("WARPBEAM_TEST_SUITE") or SUITES[0]
+    return SUITES if word == "both" else (check_suite(word),)
+
+
+def lab_name(suite: Suite, process: str = "") -> str:
+    """The lab of that suite that a process of the run has to itself: no two run tests in one.
+
+    Parameters:
+        process: which of several (`gw0`, as pytest-xdist names it); empty where there is but one.
+    """
+    return f"{NAME}{process.replace('gw', 'w')}{'' if suite == SUITES[0] else suite[0]}"
+
+
+def own_name(process: str = "") -> str:
+    """The lab that a process of the run makes and breaks again and again (tests/hosts/test_lab.py)."""
+    return f"o{lab_name(SUITES[0], process)}"
+
+
+def labs_of(process: str) -> tuple[str, ...]:
+    """Every lab that a process of the run may have made."""
+    return (own_name(process), *(lab_name(suite, process) for suite in SUITES))
 
 
 def tell(event: Event) -> None:
@@ -24,14 +49,15 @@ def tell(event: Event) -> None:
 class LabHandle:
     """A lab that runs, as tests use it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, suite: Suite) -> None:
         self.name = name
+        self.suite = suite
         self.ssh_config = config_file(name)
         self.key = key_file(name)
 
     def up(self, *hosts: HostSpec, opt_size: int = lifetime.OPT_SIZE) -> None:
         """Boot `hosts`, besides those that the lab has; each new one's /opt has `opt_size` MiB."""
-        lifetime.up(self.name, hosts, SUITE, tell, opt_size)
+        lifetime.up(self.name, hosts, self.suite, tell, opt_size)
 
     def down(self) -> None:
         """Remove the lab."""

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.lab import SUITE, LabHandle
+from tests.lab import KEPT, LabHandle
+from warpbeam.building.artifact import Store
+from warpbeam.lab.state import SUITES
 
 PROJECT = Path(__file__).parent.parent
 ENVIRONMENT = "stage"
@@ -30,10 +32,12 @@ class Stage:
         self.directory = directory
         self.source = directory / "hello"
         self.inventories = directory / "inventory"
+        # Where the artifacts are: not shared, since several processes build the same. A lab that is kept keeps its own.
+        self.project = PROJECT / ".warpbeam" / "stages" / lab.name if KEPT else directory
         self.inventories.mkdir()
         shutil.copytree(PROJECT / "examples" / "hello", self.source, ignore=shutil.ignore_patterns("_build", "deps"))
-        if SUITE == "trixie":
-            # It names what Debian 12 has; another release of Debian builds with what it has.
+        if lab.suite != SUITES[0]:
+            # It names what Debian 12 has; another Debian builds with what it has.
             (self.source / ".tool-versions").unlink()
         self.git("init", "-q", "-b", "main")
         self.commit("the first version")
@@ -99,8 +103,13 @@ class Stage:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What makes `fab` find this stage's inventories."""
-        return {"WARPBEAM_INVENTORY": str(self.inventories)}
+        """What makes `fab` find this stage's inventories and artifacts."""
+        return {"WARPBEAM_INVENTORY": str(self.inventories), "FABRIC_WARPBEAM_PROJECT": str(self.project)}
+
+    @property
+    def store(self) -> Store:
+        """The artifacts that this stage has built."""
+        return Store(self.project / ".warpbeam" / "artifacts" / "acme-hello")
 
     @property
     def environ(self) -> dict[str, str]:

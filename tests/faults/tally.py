@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
+
 from tests.faults.matrix import Case, Cell
 
 
@@ -17,6 +19,14 @@ class Tally:
     def add(self, case: Case, outcome: str) -> None:
         """Note how a case ended."""
         self.rows.append((case, outcome))
+
+    def written(self) -> str:
+        """The rows, for another process to `read`."""
+        return msgspec.json.encode(self.rows).decode()
+
+    def read(self, text: str) -> None:
+        """Add the rows that another process has written."""
+        self.rows += msgspec.json.decode(text, type=list[tuple[Case, str]])
 
     @property
     def tried(self) -> frozenset[Cell]:

@@ -1,4 +1,4 @@
-"""Real hosts for the tests of this directory: a lab of their own, booted once for the whole run."""
+"""Real hosts for the tests of this directory: labs of their own, each made at first use and kept for the whole run."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import NAME, LabHandle
+from tests.lab import KEPT, LabHandle, chosen_suites, lab_name
+from tests.schedule import LATE, is_asked_for
 from tests.stage import Stage
-from warpbeam.lab.state import default_hosts
+from warpbeam.lab.state import SUITES, HostSpec, Suite, default_hosts
 
 HERE = Path(__file__).parent
-# Marks of tests that have to be asked for.
-LATE = ("load", "faults")
+# Which of several processes that share the tests this one is; empty where it is the only one.
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark every test of this directory as one that needs hosts; skip them only where that was asked for.
 
-    Those that take minutes (`-m load`) run only when they are named: a normal run does not count them at all.
+    Those that take minutes (`-m load`) run only when they are named: a normal run does not count them at all. When they
+    are, they run on one Debian.
     """
-    wanted = str(config.getoption("-m"))
-    late = [item for item in items if any(item.get_closest_marker(mark) and mark not in wanted for mark in LATE)]
+    late = [
+        item
+        for item in items
+        for mark in LATE
+        if item.get_closest_marker(mark) and not (is_asked_for(config, mark) and _is_of_first_suite(item))
+    ]
     if late:
         config.hook.pytest_deselected(items=late)
         items[:] = [item for item in items if item not in late]
@@ -34,23 +40,71 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="WARPBEAM_NO_LAB=1"))
 
 
-@pytest.fixture(scope="session")
-def lab() -> Iterator[LabHandle]:
-    """A lab of build1, web1 and web2 for the whole run, removed at its end unless WARPBEAM_KEEP_LAB=1."""
-    handle = LabHandle(NAME)
-    handle.up(*default_hosts(3))
-    yield handle
-    if os.environ.get("WARPBEAM_KEEP_LAB") != "1":
-        handle.down()
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What needs a lab runs once for each Debian, which its name tells: `test_x[trixie]`."""
+    if "suite" in metafunc.fixturenames:
+        chosen = chosen_suites()
+        metafunc.parametrize("suite", chosen, ids=chosen, scope="session", indirect=True)
+
+
+def _is_of_first_suite(item: pytest.Item) -> bool:
+    given = (
+        item.callspec.params.get("suite") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
+    return given in (None, chosen_suites()[0])
 
 
 @pytest.fixture(scope="session")
-def stage(lab: LabHandle, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def suite(request: pytest.FixtureRequest) -> Suite:
+    """The Debian of the lab's hosts."""
+    given: Suite = request.param
+    return given
+
+
+@pytest.fixture(scope="session")
+def labs() -> Iterator[dict[Suite, LabHandle]]:
+    """The labs that this process has made, removed at its end unless WARPBEAM_KEEP_LAB=1."""
+    made: dict[Suite, LabHandle] = {}
+    yield made
+    if not KEPT:
+        for handle in made.values():
+            handle.down()
+
+
+def raised(labs: dict[Suite, LabHandle], suite: Suite, *hosts: HostSpec) -> LabHandle:
+    """This process's lab of that Debian, with those hosts at least."""
+    handle = labs.setdefault(suite, LabHandle(lab_name(suite, PROCESS), suite))
+    handle.up(*hosts)
+    return handle
+
+
+@pytest.fixture(scope="session")
+def lab(suite: Suite, labs: dict[Suite, LabHandle]) -> LabHandle:
+    """A lab of build1, web1 and web2."""
+    return raised(labs, suite, *default_hosts(3))
+
+
+@pytest.fixture(scope="session")
+def both(labs: dict[Suite, LabHandle]) -> dict[Suite, LabHandle]:
+    """A lab of each Debian, whichever are chosen, with build1 and a host `web9` that no other test uses."""
+    return {suite: raised(labs, suite, HostSpec("build1", "build"), HostSpec("web9")) for suite in SUITES}
+
+
+@pytest.fixture(scope="session")
+def stages() -> dict[Suite, Stage]:
+    """The stages that this process has set up."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def stage(lab: LabHandle, stages: dict[Suite, Stage], tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """The sample app, set up on the lab and deployed once. A test that breaks something leaves it healthy again."""
-    made = Stage(lab, tmp_path_factory.mktemp("stage"))
-    made.fab("setup")
-    made.fab("deploy")
-    return made
+    if lab.suite not in stages:
+        made = Stage(lab, tmp_path_factory.mktemp("stage"))
+        made.fab("setup")
+        made.fab("deploy")
+        stages[lab.suite] = made
+    return stages[lab.suite]
 
 
 @pytest.fixture

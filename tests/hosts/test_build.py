@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage import PROJECT, Stage
+from tests.stage import Stage
 from tests.witness import another, lasting, serve, watching
-from warpbeam.building.artifact import Store
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_the_toolchain_that_files_tell_is_the_one_that_a_vm_tells(source: Stage)
 
     source.fab("build-on-host")
 
-    store = Store(PROJECT / ".warpbeam" / "artifacts" / "acme-hello")
+    store = source.store
     tree = source.git("rev-parse", "HEAD^{tree}")
     kept = [artifact.manifest for file in store.directory.glob("*.json") if (artifact := store.find(file.stem))]
     tools = next(manifest.toolchain for manifest in kept if manifest.tree == tree)
@@ -70,7 +69,7 @@ def test_a_change_that_was_committed_before_the_last_build_is_compiled_though_it
     for commit in commits:
         source.fab("build-on-host", "--ref", commit)
 
-    store = Store(PROJECT / ".warpbeam" / "artifacts" / "acme-hello")
+    store = source.store
     kept = [artifact.manifest for file in store.directory.glob("*.json") if (artifact := store.find(file.stem))]
     modules = [
         item.sha256

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.stage import Stage
 from tests.underway import answers, begun, ended, eventually
 from tests.witness import another, serve, watching
@@ -52,17 +50,14 @@ def test_a_dead_host_stops_a_deploy_before_anything_is_touched(stage: Stage) -> 
     before = stage.served("web1")
     another(stage)
     stage.lab.crash("web2")
-    began = time.monotonic()
 
     try:
         refused = stage.fab("deploy", expect=3)
-        took = time.monotonic() - began
     finally:
         stage.lab.boot("web2")
 
     assert "error: web2" in refused.stderr
     assert "nothing was changed on any host" in refused.stderr
-    assert took < 15
     assert stage.served("web1") == before
     assert eventually(lambda: answers(stage, "web2", before["version"]))
     stage.fab("deploy")

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import tarfile
-from pathlib import Path
 
 from tests.stage import PROJECT, Stage
 from tests.underway import answers, eventually
@@ -118,7 +117,7 @@ def test_invariant_7_nothing_secret_is_in_an_artifact_or_open_to_others(stage: S
         ' "\n'
     )
     assert len(cookie) >= 32
-    tarballs = list(Path(PROJECT, ".warpbeam", "artifacts").glob("*/*.tar.gz"))
+    tarballs = list(stage.store.directory.glob("*.tar.gz"))
     assert tarballs
     for tarball in tarballs:
         with tarfile.open(tarball) as opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -40,16 +41,27 @@ def send(lab: LabHandle, files: list[str], directory: Path, target: str) -> None
     subprocess.run(["ssh", "-F", str(lab.ssh_config), HOST, unpack], input=packed, check=True, timeout=60)
 
 
+def packages_for(python: str, directory: Path) -> Path:
+    """What requirements.txt locks, for another Python than this one."""
+    uv = shutil.which("uv") or str(PROJECT / ".cache/uv/bin/uv")
+    argv = [uv, "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes", f"--python-version={python}"]
+    subprocess.run(
+        [*argv, f"--python-version={python}", f"--target={directory}", "-r", str(PROJECT / "requirements.txt")],
+        check=True,
+    )
+    return directory
+
+
 @pytest.fixture(scope="module")
-def fab(stage: Stage) -> Iterator[Run]:
+def fab(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """`fab here WORDS…` on the host itself, from a clone of this project there; `user` owns it while it runs."""
     lab = stage.lab
     python = lab.ssh(HOST, "python3 -c 'import sysconfig; print(sysconfig.get_python_version())'").stdout.strip()
-    if python != sysconfig.get_python_version():
-        pytest.skip(f"the host has Python {python}, whose packages are not installed here")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     send(lab, [name for name in listed.split("\0") if name and (PROJECT / name).exists()], PROJECT, HOME)
     packages = Path(sysconfig.get_path("purelib"))
+    if python != sysconfig.get_python_version():
+        packages = packages_for(python, tmp_path_factory.mktemp("packages"))
     send(lab, ["."], packages, f"{HOME}/packages")
     send(lab, ["."], stage.source, f"{HOME}/hello")
     lab.ssh(HOST, f"sudo tee {HOME}/inventory/here.yml", stdin=json.dumps(INVENTORY))

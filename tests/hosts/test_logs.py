@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 
 import pexpect
 import pytest
@@ -74,10 +73,8 @@ def test_following_shows_new_lines_and_leaves_nothing_behind_on_ctrl_c(stage: St
         say(stage, "followed")
         for _ in ("web1", "web2"):
             child.expect(r"(web[12]) \| \S+ web[12] hello\[\d+\]: followed")
-        began = time.monotonic()
         child.sendintr()
         assert exit_status(child) == 130
-        assert time.monotonic() - began < 3
         # Whoever follows ends it so: there is nothing to say about it.
         assert child.before is not None
         assert not re.search(r"warning|error|status|interrupted|cannot", child.before)

@@ -28,10 +28,10 @@ def serve(stage: Stage, version: str) -> None:
         assert stage.served(host)["version"] == version
 
 
-@pytest.fixture
-def stage(stage: Stage) -> Iterator[Stage]:
-    """The stage, without maintenance afterwards."""
-    yield stage
+@pytest.fixture(autouse=True)
+def over(stage: Stage) -> Iterator[None]:
+    """No test leaves a host in maintenance."""
+    yield
     stage.fab("maintenance.off")
 
 

@@ -73,10 +73,8 @@ def test_ctrl_c_ends_an_evaluation_on_the_host_too(stage: Stage) -> None:
     for verb in ("rpc", "eval"):
         with terminal(stage, verb, 'IO.puts("it began"); :timer.sleep(:infinity)') as child:
             child.expect_exact("it began")
-            began = time.monotonic()
             child.sendintr()
             assert exit_status(child) == 130
-            assert time.monotonic() - began < 4
     wait = "for i in $(seq 30); do pgrep -f '[R]EAD_AND|[e]val_string' || exit 0; sleep 0.1; done; exit 1"
     assert stage.lab.ssh("web1", wait, check=False).returncode == 0, "a VM is still there"
 

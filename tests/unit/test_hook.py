@@ -70,8 +70,10 @@ def test_hooks_run_before_and_after_and_their_output_is_told_line_by_line(tmp_pa
 
 @pytest.mark.parametrize("on", ["here", "hosts"])
 def test_a_hook_finds_values_in_its_environment_byte_for_byte_and_nothing_in_them_is_run(
-    tmp_path: Path, on: Any
+    tmp_path: Path, on: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in [name for name in os.environ if name.startswith("WARPBEAM_")]:
+        monkeypatch.delenv(name)  # those of whoever runs the tests
     look = f"env -0 | grep -z ^WARPBEAM_ | sort -z >{tmp_path}/found; pwd >{tmp_path}/where"
     made = fleet(tmp_path, before=(shell(look, on=on),))
 

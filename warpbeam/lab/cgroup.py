@@ -136,10 +136,17 @@ def make(lab: str, host: str) -> tuple[Path, ...]:
     made = groups(lab, host)
     if not has_systemd():
         for group in made:
-            group.mkdir(parents=True, exist_ok=True)
+            _make_group(group)
             for above in reversed(group.parents[:3]):
                 _pass_controllers(above)
     return made
+
+
+def _make_group(group: Path) -> None:
+    """Make a group and those above it, which may vanish meanwhile: another lab that ends removes what is empty."""
+    while not group.is_dir():
+        with suppress(FileNotFoundError):
+            group.mkdir(parents=True, exist_ok=True)
 
 
 def _pass_controllers(group: Path) -> None:

@@ -6,33 +6,38 @@ usual 128 the ninth host or so does not boot (inotify(7), /proc/sys/fs/inotify/m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from warpbeam.event import Note, Tell
-from warpbeam.lab.state import LABS
+from warpbeam.lab.state import LABS, known_labs, locked
 
 LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 # What it was before we raised it; there only while we have.
 BEFORE = LABS.parent / "inotify-before"
+# Two labs that are made or removed at once: one would lower what the other has just raised.
+LOCK = LABS / "inotify.lock"
 # Each host's share (8 were counted: `find /proc/*/fd -lname anon_inode:inotify`), and what is for all others.
 EACH = 16
 REST = 128
 
 
-def suffice(hosts: int, tell: Tell) -> None:
-    """Raise the limit, if it is too low for that many hosts of all labs together."""
-    now = int(LIMIT.read_text())
-    wanted = REST + hosts * EACH
-    if now >= wanted:
-        return
-    if not BEFORE.exists():
-        BEFORE.write_text(f"{now}\n")
-    LIMIT.write_text(f"{wanted}\n")
+def suffice(count_hosts: Callable[[], int], tell: Tell) -> None:
+    """Raise the limit, if it is too low for the hosts of all labs together."""
+    with locked(LOCK):
+        now = int(LIMIT.read_text())
+        wanted = REST + count_hosts() * EACH
+        if now >= wanted:
+            return
+        if not BEFORE.exists():
+            BEFORE.write_text(f"{now}\n")
+        LIMIT.write_text(f"{wanted}\n")
     tell(Note(host="", text=f"raised fs.inotify.max_user_instances to {wanted} until the last `lab.down`"))
 
 
 def give_back() -> None:
-    """Set the limit to what it was, if we raised it and nobody has changed it since."""
-    if BEFORE.exists():
-        LIMIT.write_text(BEFORE.read_text())
-        BEFORE.unlink()
+    """Set the limit to what it was, if we raised it and no lab is left that needs it."""
+    with locked(LOCK):
+        if BEFORE.exists() and not known_labs():
+            LIMIT.write_text(BEFORE.read_text())
+            BEFORE.unlink()

@@ -100,8 +100,7 @@ def down(lab: str, tell: Tell, purge: bool = False) -> None:
     with locked(lab_lock(lab)):
         _clear(lab)
         lab_lock(lab).unlink()
-    if not known_labs():
-        give_back()
+    give_back()
     tell(Settled(host="", text=f"lab {lab} is removed" if existed else f"there was no lab {lab}"))
     if purge:
         used = frozenset(layer for lab in _labs() for member in lab.members for layer in member.layers)
@@ -187,7 +186,7 @@ def _settle(lab: Lab, hosts: Sequence[HostSpec], tell: Tell) -> Lab:
 def _raise_hosts(lab: Lab, tell: Tell, only: Sequence[Member] | None = None) -> None:
     """Make and boot those of `only` (default: all) that do not run."""
     raise_bridge(lab)
-    suffice(sum(len(other.members) for other in _labs()), tell)
+    suffice(lambda: sum(len(other.members) for other in _labs()), tell)
     make_key(key_file(lab.name), f"lab-{lab.name}")
     for member in lab.members:
         machine.make_files(lab, member)

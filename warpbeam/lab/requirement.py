@@ -10,9 +10,11 @@ from pathlib import Path
 from warpbeam.error import Refused
 from warpbeam.event import Note, Step, Tell
 from warpbeam.lab.command import PATH, run
+from warpbeam.lab.state import LABS, locked
 
 MACHINE_ID = Path("/etc/machine-id")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+LOCK = LABS / "requirement.lock"
 # Program -> the Debian package that has it.
 PROGRAMS = {
     "systemd-nspawn": "systemd-container",
@@ -66,14 +68,18 @@ def require_programs(tell: Tell) -> None:
         Refused: something is missing and there is no apt.
         Failed: apt could not install it.
     """
-    missing = missing_packages()
-    if not missing:
+    if not missing_packages():
         return
-    if shutil.which("apt-get") is None:
-        raise Refused(
-            f"this machine lacks what these Debian packages have: {', '.join(missing)}",
-            "install them with your distribution's package manager",
-        )
-    tell(Step(host="", name=f"installing {', '.join(missing)}"))
-    run("apt-get", "update", "-q")
-    run("apt-get", "install", "-q", "-y", "--no-install-recommends", *missing)
+    # apt refuses to run twice at once; whoever waited may find everything there.
+    with locked(LOCK):
+        missing = missing_packages()
+        if not missing:
+            return
+        if shutil.which("apt-get") is None:
+            raise Refused(
+                f"this machine lacks what these Debian packages have: {', '.join(missing)}",
+                "install them with your distribution's package manager",
+            )
+        tell(Step(host="", name=f"installing {', '.join(missing)}"))
+        run("apt-get", "update", "-q")
+        run("apt-get", "install", "-q", "-y", "--no-install-recommends", *missing)

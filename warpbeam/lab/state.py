@@ -16,7 +16,7 @@ import msgspec
 from warpbeam.error import Misuse, Refused
 
 LABS = Path("/var/lib/warpbeam/labs")
-LAB_NAME = re.compile(r"[a-z][a-z0-9]{0,9}")
+LAB_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 # Host numbers begin here; .1 is the bridge. 200 of them fit a /24 with room to spare.
 FIRST = 10
@@ -61,7 +61,7 @@ class Lab(msgspec.Struct, frozen=True):
 
     @property
     def bridge(self) -> str:
-        """The network device that connects the hosts; at most 13 of the 15 characters Linux allows."""
+        """The network device that connects the hosts; it has all of the 15 characters Linux allows, at most."""
         return bridge_name(self.name)
 
     def member(self, host: str) -> Member:
@@ -97,7 +97,7 @@ def default_hosts(count: int) -> tuple[HostSpec, ...]:
 def check_names(lab: str, hosts: Sequence[HostSpec] = ()) -> None:
     """Raises `Misuse` for a name that cannot be a network device's and a file's, or a host named twice."""
     if not LAB_NAME.fullmatch(lab):
-        raise Misuse(f"{lab!r} cannot be the name of a lab", "use 1 to 10 of a-z and 0-9, a letter first")
+        raise Misuse(f"{lab!r} cannot be the name of a lab", "use 1 to 12 of a-z and 0-9, a letter first")
     names = [host.name for host in hosts]
     for name in names:
         if not HOST_NAME.fullmatch(name):

@@ -1,0 +1,58 @@
+"""Which tests are run in one piece, and who takes which piece next."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import lab, schedule
+from tests.lab import lab_name, labs_of, own_name
+from tests.schedule import choose, unit_of
+from warpbeam.lab.state import check_names
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("tests/unit/test_x.py::test_y", "tests/unit/test_x.py"),
+        ("tests/hosts/test_x.py::test_y[trixie]", "tests/hosts/test_x.py[trixie]"),
+        ("tests/hosts/test_x.py::test_y[a-b-bookworm]", "tests/hosts/test_x.py[bookworm]"),
+        ("tests/hosts/test_x.py::test_y[bookworm-a b]", "tests/hosts/test_x.py[bookworm]"),
+        ("tests/hosts/test_x.py::test_bookworms[no suite]", "tests/hosts/test_x.py"),
+    ],
+)
+def test_a_file_on_one_debian_is_one_piece(name: str, unit: str) -> None:
+    assert unit_of(name) == unit
+
+
+def test_what_needs_no_host_comes_first_then_the_longest_of_the_own_debian(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "TOOK", {"tests/hosts/test_long.py": 1000})
+    waiting = [
+        ("tests/hosts/test_short.py[trixie]", 3),
+        ("tests/hosts/test_long.py[bookworm]", 1),
+        ("tests/hosts/test_sshd.py", 2),
+        ("tests/unit/test_x.py", 1),
+        ("tests/hosts/test_short.py[bookworm]", 3),
+        ("tests/unit/test_y.py", 5),
+    ]
+
+    order = []
+    while waiting:
+        order.append(choose(waiting, "trixie"))
+        waiting = [unit for unit in waiting if unit[0] != order[-1]]
+
+    assert order == [
+        "tests/unit/test_y.py",
+        "tests/unit/test_x.py",
+        "tests/hosts/test_short.py[trixie]",
+        "tests/hosts/test_sshd.py",
+        "tests/hosts/test_long.py[bookworm]",
+        "tests/hosts/test_short.py[bookworm]",
+    ]
+
+
+def test_no_two_processes_have_a_lab_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "NAME", "wbtest")
+    names = [name for process in ("", "gw0", "gw1", "gw10") for name in labs_of(process)]
+    assert len(set(names)) == len(names)
+    assert {own_name("gw1"), lab_name("bookworm", "gw1"), lab_name("trixie", "gw1")} == set(labs_of("gw1"))
+    check_names(lab_name("trixie", "gw10"))
