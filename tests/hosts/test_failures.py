@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import shlex
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ QUICK = {"deadline": 8, "timeout": 4}
     ("fault", "reason", "shown"),
     [
         ("crash-at-boot", "it ended by itself", "crash-at-boot: this release does not start, on purpose"),
+        ("crash-after-2s", "it ended by itself", "Started hello@"),
         ("hang", "it was not healthy within 8 s: http://127.0.0.1:", "Started hello@"),
         ("unhealthy", "said 500; expected 200", "Started hello@"),
         ("wrong-port", "said no answer; expected 200", "on port 500"),
@@ -32,8 +34,9 @@ def test_a_release_that_does_not_become_healthy_leaves_the_old_one_serving(
     old = {host: stage.served(host) for host in stage.status()}
     other_host = lasting(stage)["web2"]
     stage.version("9.9.0", fault=fault)
-    # A crash is noticed by itself, however slow the machine; for the others the deadline must pass.
-    stage.write(health=stage.settings["health"] if fault == "crash-at-boot" else QUICK)
+    # A crash is noticed by itself, however slow the machine, while an instance must stay healthy; for the others the
+    # deadline must pass.
+    stage.write(health={**stage.settings["health"], "settle": 30} if fault.startswith("crash") else QUICK)
 
     try:
         with watching(stage.lab):
@@ -74,16 +77,20 @@ def test_migrations_that_fail_stop_a_deploy_before_any_switch(stage: Stage) -> N
 
 
 def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(stage: Stage) -> None:
-    stage.version("9.9.0", fault="slow-boot")
+    commit = stage.version("9.9.0", fault="slow-boot")
 
     with begun(stage, "deploy", until="web1: migrate") as winner:
         loser = stage.fab("deploy", expect=3)
         again = stage.fab("deploy", expect=3)
+        holders = json.loads(stage.fab("lock.status", "--json").stdout)
         status, said = ended(winner, 60)
 
+    me = f"{getpass.getuser()}@{socket.gethostname()}"
+    for row in holders:
+        assert (row["who"], row["why"], row["version"]) == (me, "deploy", f"9.9.0 ({commit[:8]})")
+        assert row["since"] == holders[0]["since"]
     for refused in (loser, again):
-        assert f"the deploy lock is held by {getpass.getuser()}@{socket.gethostname()} since 2" in refused.stderr
-        assert "(deploy 9.9.0" in refused.stderr
+        assert f"the deploy lock is held by {me} since {holders[0]['since']} (deploy 9.9.0" in refused.stderr
         assert "nothing was changed on any host" in refused.stderr
     assert status == 0, said
     serve(stage, "9.9.0")
@@ -133,3 +140,32 @@ def test_a_full_disk_stops_a_deploy_before_anything_is_switched(stage: Stage, ho
 
     assert reason in refused.stderr
     serve(stage, version)
+
+
+@contextmanager
+def little_memory(stage: Stage, host: str) -> Iterator[None]:
+    """`host` says that it has 1 MiB of memory to spare while this lasts."""
+    said = "sed 's/^MemAvailable:.*/MemAvailable: 1024 kB/' /proc/meminfo >/tmp/meminfo"
+    stage.lab.ssh(host, f"{said} && sudo mount --bind /tmp/meminfo /proc/meminfo")
+    try:
+        yield
+    finally:
+        stage.lab.ssh(host, "sudo umount /proc/meminfo")
+
+
+def test_without_memory_for_two_instances_nothing_begins_them_side_by_side(stage: Stage) -> None:
+    # So that there is one to go back to.
+    another(stage)
+    stage.fab("deploy")
+    before = lasting(stage)
+    stage.write(deploy={**stage.settings["deploy"], "strategy": "blue-green"})
+    try:
+        with little_memory(stage, "web2"):
+            for words in (("deploy", "--force"), ("rollback",), ("restart",)):
+                refused = stage.fab(*words, expect=3)
+                assert "web2: 1 MB of memory are free; a second instance beside the live one would" in refused.stderr
+    finally:
+        stage.write()
+
+    assert lasting(stage) == before
+    assert [tidy(stage.lab, host) for host in before] == ["", ""]

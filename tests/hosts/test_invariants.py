@@ -9,18 +9,27 @@ import os
 import signal
 import subprocess
 import tarfile
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from tests.stage import PROJECT, Stage
 from tests.underway import answers, eventually
-from tests.witness import ROOT, another, serve, watching
+from tests.witness import APP_HOSTS, ROOT, another, serve, watching
+from warpbeam.deploying.plan import NAME
 
 
-def test_invariant_1_current_always_leads_to_a_complete_and_verified_release(stage: Stage) -> None:
+@pytest.mark.parametrize("strategy", ["restart", "blue-green"])
+def test_invariant_1_current_always_leads_to_a_complete_and_verified_release(stage: Stage, strategy: str) -> None:
     version = another(stage)
-    with watching(stage.lab):
-        stage.fab("deploy")
-        stage.fab("rollback")
-        stage.fab("deploy", "--force")
+    stage.write(deploy={**stage.settings["deploy"], "strategy": strategy})
+    try:
+        with watching(stage.lab):
+            stage.fab("deploy")
+            stage.fab("rollback")
+            stage.fab("deploy", "--force")
+    finally:
+        stage.write()
 
     serve(stage, version)
 
@@ -80,10 +89,10 @@ def test_invariant_5_a_failed_deploy_says_so_leaves_the_old_release_and_the_same
     stage: Stage,
 ) -> None:
     served = stage.served("web1")["version"]
-    stage.write(health={"deadline": 3, "timeout": 2, "settle": 0})
+    stage.write(health={"deadline": 10, "timeout": 5, "settle": 0})
     try:
-        stage.version("9.1.0", fault="unhealthy")
-        failed = stage.fab("deploy", expect=4)
+        commit = stage.version("9.1.0", fault="unhealthy")
+        failed = stage.fab("deploy", "--ref", commit, expect=4)
 
         assert "said 500; expected 200" in failed.stderr
         assert "hello 9.1.0" in failed.stderr, "the app's own last lines"
@@ -91,25 +100,55 @@ def test_invariant_5_a_failed_deploy_says_so_leaves_the_old_release_and_the_same
         serve(stage, served)
     finally:
         stage.write()
-    version = another(stage)
+    with stage.fault("", *APP_HOSTS):
+        stage.fab("deploy", "--ref", commit)
+        serve(stage, "9.1.0")
+    assert len({row["release"] for row in stage.status().values()}) == 1
+    another(stage)
     stage.fab("deploy")
-    serve(stage, version)
 
 
-def test_invariant_6_pruning_leaves_what_is_live_and_what_was_before_it(stage: Stage) -> None:
-    stage.write(deploy={**stage.settings["deploy"], "keep": 2})
+def test_invariant_6_pruning_leaves_what_is_live_and_before_it_and_in_use_and_failed_ones_do_not_count(
+    stage: Stage,
+) -> None:
+    stage.write(deploy={**stage.settings["deploy"], "keep": 3})
     try:
         for _ in range(3):
             stage.fab("-H", "web1", "deploy", "--force")
-        have = stage.releases("web1")
+        first, second, live = (row["release"] for row in reversed(stage.releases("web1")[:3]))
+        # Two that failed, just before the live one, and one that somebody has uploaded and not tried yet.
+        failed, other = following(second, 1), following(second, 2)
+        untried = following(live, 1)
+        for name, mark in ((failed, "failed"), (other, "failed"), (untried, "")):
+            copy(stage, live, name, mark)
+        stage.fab("-H", "web1", "restart")
 
-        assert [row["state"] for row in have[:2]] == ["live", "healthy"]
-        assert len(have) <= 3
-        stage.fab("-H", "web1", "rollback")
-        assert stage.releases("web1")[1]["state"] == "live"
+        assert states(stage) == {first: "healthy", second: "healthy", live: "live", untried: "new"}
+        stage.lab.ssh("web1", f"sudo rm -r {ROOT}/releases/{untried}")
+        stage.fab("-H", "web1", "rollback", "--to", first)
+        # Of two that are kept neither is the live one; what is in the other slot may still be draining.
+        stage.write(deploy={**stage.settings["deploy"], "keep": 2})
+        stage.fab("-H", "web1", "restart")
+        assert states(stage) == {first: "live", second: "healthy", live: "withdrawn"}
     finally:
         stage.write()
     stage.fab("deploy", "--force")
+
+
+def states(stage: Stage) -> dict[str, str]:
+    """The state of each release on web1."""
+    return {row["release"]: row["state"] for row in stage.releases("web1")}
+
+
+def following(release: str, seconds: int) -> str:
+    """The name of a release that many seconds later."""
+    return (datetime.strptime(release, NAME).replace(tzinfo=UTC) + timedelta(seconds=seconds)).strftime(NAME)
+
+
+def copy(stage: Stage, release: str, name: str, mark: str) -> None:
+    """The same release on web1 by another name, never live, with that mark or none."""
+    marks = f"rm -f {name}/.warpbeam/healthy" + (f" && touch {name}/.warpbeam/{mark}" if mark else "")
+    stage.lab.ssh("web1", f"sudo -u deploy sh -c 'cd {ROOT}/releases && cp -a {release} {name} && {marks}'")
 
 
 def test_invariant_7_nothing_secret_is_in_an_artifact_or_open_to_others(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.hosts.terminal import ask, console
 from tests.stage import Stage
+from tests.underway import begun, ended
 
 HOST = "web1"
 DOOR = "sudo -n /usr/lib/warpbeam/hello/door"
@@ -88,3 +90,23 @@ def test_the_end_of_one_slot_leaves_console_rpc_and_requests_of_the_other_whole(
     assert answers.count(f'"slot":"{mine}"') == 50
     assert len(slow) == 1
     assert both.status()[HOST]["pid"] == pid
+
+
+def test_the_end_of_the_instance_that_was_started_first_leaves_console_and_rpc_of_the_other_whole(both: Stage) -> None:
+    old = live(both)
+    both.write(deploy={**both.settings["deploy"], "strategy": "blue-green", "drain": 120})
+    with socket.create_connection((both.lab.address(HOST), 80)) as stream:
+        # It holds the old one until the console of the new one is open.
+        stream.sendall(b"GET /stream?ms=60000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert stream.recv(4096).startswith(b"HTTP/1.1 200 ")
+        with begun(both, "-H", HOST, "restart", until=f"{HOST}: drain") as process, console(both) as child:
+            ask(child, "kept = :rand.uniform(1) * 41; kept + 1", "42")
+            assert both.lab.ssh(HOST, f"systemctl is-active hello@{old}", check=False).stdout == "active\n"
+            stream.close()
+            status, said = ended(process)
+            assert both.lab.ssh(HOST, f"systemctl is-active hello@{old}", check=False).stdout == "inactive\n"
+            ask(child, "kept + 2", "43")
+            ask(child, "System.get_env(~s(SLOT))", f'"{other(old)}"')
+
+    assert status == 0, said
+    assert f'"{other(old)}"' in both.fab("-H", HOST, "rpc", "System.get_env(~s(SLOT))").stdout
