@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.stage import ENVIRONMENT, Stage
 from tests.witness import lasting
 
 
 def test_a_second_environment_with_the_same_app_is_refused_before_anything_is_touched(stage: Stage) -> None:
     before = lasting(stage)
-    settings = "sudo sha256sum /etc/acme/hello/app.env"
+    settings = "sudo sh -c 'sha256sum /etc/acme/hello/*.env'"
     written = stage.lab.ssh("web1", settings).stdout
-    stage.write("other", env={"GREETING": "good evening"})
+    stage.write("other", env={"GREETING": "good evening"}, secrets={"TOKEN": {"command": "echo theirs"}})
 
     try:
         refusals = [
-            stage.fab(*words, environment="other", expect=3)
-            for words in (("setup",), ("setup", "--check"), ("deploy",), ("plan",), ("restart",), ("rollback",))
+            stage.fab(*words.split(), environment="other", expect=3)
+            for words in ("setup", "setup --check", "deploy", "plan", "restart", "rollback", "secrets.push")
         ]
+        looked = json.loads(stage.fab("-H", "web1", "doctor", "--json", environment="other", expect=5).stdout)
     finally:
         (stage.inventories / "other.yml").unlink()
 
+    (told,) = (row for row in looked if row["check"] == "setup")
+    assert told["found"] == f"hello on this host belongs to the environment '{ENVIRONMENT}', not to 'other'"
+    assert "setup --take-over" in told["mend"]
     for refused in refusals:
         assert f"belongs to the environment '{ENVIRONMENT}', not to 'other'" in refused.stderr
         assert "setup --take-over" in refused.stderr

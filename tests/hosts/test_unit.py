@@ -146,13 +146,13 @@ def test_the_app_speaks_utf_8_and_knows_how_it_was_built(stage: Stage) -> None:
 def test_an_app_that_cannot_start_for_a_while_is_tried_until_it_can(stage: Stage) -> None:
     row = stage.status()["web1"]
     unit = f"hello@{row['slot']}.service"
-    # As with a database that is gone: the app ends as it boots, until that is there again. At once, so that it is the
-    # limit that is met, on a slow machine too.
+    # As with a database that is gone: the app ends as it boots, until that is there again. Quicker, so that a limit
+    # would be met on a slow machine too.
     place = "/run/systemd/system/hello@.service.d"
+    gone = r"[Service]\nExecStartPre=\nExecStopPost=\nRestartSec=50ms\nExecStart=\nExecStart=/bin/false\n"
     root(
         stage,
-        f"mkdir -p {place}; printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' >{place}/gone.conf; "
-        f"systemctl daemon-reload; kill -KILL {row['pid']}",
+        f"mkdir -p {place}; printf '{gone}' >{place}/gone.conf; systemctl daemon-reload; kill -KILL {row['pid']}",
     )
     try:
         # systemd gives up at the fifth start within ten seconds, unless it is told otherwise.

@@ -221,7 +221,7 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
         host,
         "firewall",
         rules,
-        f"{len(seen.tables)} tables as loaded",
+        "1 table as loaded" if len(seen.tables) == 1 else f"{len(seen.tables)} tables as loaded",
         f"`fab {inventory.name} firewall.apply` loads them",
     )
     others = []

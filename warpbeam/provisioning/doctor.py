@@ -15,6 +15,7 @@ from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning import diagnosis
+from warpbeam.provisioning.belonging import check_belonging
 from warpbeam.provisioning.convergence import inspect
 from warpbeam.provisioning.diagnosis import Finding, Seen, plain
 from warpbeam.provisioning.difference import Found, difference
@@ -152,9 +153,12 @@ def _converged(fleet: Fleet, host: Host, want: Footprint, found: Found | Problem
     yield diagnosis.rights(name, inventory, found)
     want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
     try:
+        check_belonging(inventory, {name: found})
         plan = difference(want, found, name)
     except Problem as refused:
-        yield Finding(name, "setup", False, plain(refused, name), refused.hint)
+        # Here it goes without saying.
+        said = plain(refused, name).removesuffix("; nothing was changed on any host")
+        yield Finding(name, "setup", False, said, refused.hint)
         return
     yield from diagnosis.converged(name, want, plan, found, seen, inventory.name)
 

@@ -13,7 +13,7 @@ from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import etc, secrets_text
+from warpbeam.provisioning.footprint import door, etc, secrets_text
 from warpbeam.provisioning.secrets import fetch_secrets
 
 _ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=\(hidden, ([0-9a-f]+)\)")
@@ -48,6 +48,8 @@ class SecretFile(Phase[Kept], frozen=True):
     key: str
     app: str
     root: str
+    door: str
+    environment: str
 
 
 def digests(text: str) -> dict[str, str]:
@@ -165,4 +167,14 @@ def _phase(fleet: Fleet, verb: Literal["push", "list"], content: str, key: str =
     inventory = fleet.inventory
     where = etc(inventory)
     file, ledger = f"{where}/secrets.env", f"{where}/.written"
-    return SecretFile(verb, file, ledger, content, key or entropy.token_hex(32), inventory.app, str(inventory.root))
+    return SecretFile(
+        verb=verb,
+        file=file,
+        ledger=ledger,
+        content=content,
+        key=key or entropy.token_hex(32),
+        app=inventory.app,
+        root=str(inventory.root),
+        door=door(inventory),
+        environment=inventory.name,
+    )

@@ -2,8 +2,9 @@
 # The file with an app's secrets, as root. `push` writes it, whole and at once; either verb tells what is in it afterwards, with
 # a keyed digest in place of each value: the values stay here.
 #
-# Parameters: verb (push, list), file, content (for push), key (random, for this one time), app, root.
-: "${verb?}" "${file?}" "${content?}" "${key?}" "${app?}" "${root?}"
+# Parameters: verb (push, list), file, content (for push), key (random, for this one time), app, root, door,
+# environment (whose host this must be, to write).
+: "${verb?}" "${file?}" "${content?}" "${key?}" "${app?}" "${root?}" "${door?}" "${environment?}"
 
 ((EUID == 0)) || refuse 'secrets are root'"'"'s to read here' 'give the admin sudo, or see users.admin in the inventory'
 directory=${file%/*}
@@ -24,6 +25,12 @@ put() {
 
 changed=false
 if [[ $verb == push ]]; then
+  belongs=$environment
+  if [[ -r ${door%/*}/environment ]]; then belongs=$(<"${door%/*}/environment"); fi
+  if [[ $belongs != "$environment" ]]; then
+    refuse "$app on this host belongs to the environment '$belongs', not to '$environment'" \
+      "two environments need hosts, or an \`app\`, of their own; to take it over: \`fab $environment setup --take-over\`"
+  fi
   step secrets
   if ! printf '%s' "$content" | cmp --quiet -- - "$file" || [[ $(stat -c %U:%G:%a -- "$file") != root:root:600 ]]; then
     # By pipes: what does not fit into one, bash would put into a file of its own for a here-string.
