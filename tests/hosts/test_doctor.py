@@ -14,6 +14,7 @@ HOST = "web2"
 CHECKS = (
     "ssh",
     "sudo",
+    "rights",
     "users",
     "files",
     "units",
@@ -66,6 +67,7 @@ def test_all_is_well_and_there_is_a_line_for_each_check_and_host(stage: Stage) -
     assert [line[1] for line in lines if line[0] == "build1"] == [
         "ssh",
         "sudo",
+        "rights",
         "users",
         "files",
         "time",
@@ -74,7 +76,7 @@ def test_all_is_well_and_there_is_a_line_for_each_check_and_host(stage: Stage) -
         "logins",
     ]
     assert {line[2] for line in lines} == {"ok"}
-    assert "all is well: 38 checks" in done.stderr
+    assert "all is well: 41 checks" in done.stderr
 
 
 def test_it_changes_nothing(stage: Stage) -> None:
@@ -243,6 +245,12 @@ BREAKS = {
         "sudo chmod 600 /etc/acme/hello/secrets.env",
         {"files": "/etc/acme/hello/secrets.env: it is 644 root:root"},
     ),
+    "a group of the deploy user": Break(
+        "sudo gpasswd --add deploy systemd-journal",
+        "sudo gpasswd --delete deploy systemd-journal",
+        {"rights": "deploy is in the group systemd-journal"},
+        "gpasswd",
+    ),
     "another user": Break(
         "sudo useradd -m -s /bin/bash ann && sudo install -D -o ann /home/admin/.ssh/authorized_keys "
         "/home/ann/.ssh/authorized_keys",
@@ -266,6 +274,7 @@ TOGETHER = (
         "needrestart",
         "the cookie",
         "the mode of secrets",
+        "a group of the deploy user",
         "another user",
     ),
     (

@@ -20,6 +20,8 @@ INVENTORY = {
     "app": "hello",
     "source": f"{HOME}/hello",
     "hosts": {"here": {"roles": ["app", "build"]}},
+    # The stage builds there as its own.
+    "users": {"deploy": "keeper"},
     "health": {"deadline": 20, "settle": 0},
     "deploy": {"migrate": "Hello.Release.migrate()", "drain": 5},
 }
@@ -65,7 +67,7 @@ def fab(stage: Stage) -> Iterator[Run]:
         "sudo systemctl disable --now hello.service; sudo systemctl stop 'hello@*';"
         " sudo nft delete table inet warpbeam_hello; sudo find /lib/systemd/system -name 'hello*' -delete;"
         f" sudo rm -rf {HOME} /etc/local /opt/local /usr/lib/warpbeam /etc/sudoers.d/warpbeam-hello;"
-        " sudo systemctl daemon-reload; sudo userdel hello; true"
+        " sudo systemctl daemon-reload; sudo userdel hello; sudo userdel --remove keeper; true"
     )
     lab.ssh(HOST, remove)
 
@@ -102,10 +104,10 @@ def test_a_machine_deploys_onto_itself_and_goes_back(stage: Stage, fab: Run) -> 
     assert served(stage) == "7.0.0"
 
     # The deploy user needs nobody's help; an admin becomes it through sudo. The artifact is kept: nothing is built.
-    there = fab("deploy.local", user="deploy")
+    there = fab("deploy.local", user="keeper")
     assert "built already: hello 7.0.1" in there.stderr
     assert served(stage) == "7.0.1"
     fab("deploy.local.rollback", user="admin")
     assert served(stage) == "7.0.0"
-    refused = fab("setup", "--local", user="deploy", expect=2)
+    refused = fab("setup", "--local", user="keeper", expect=2)
     assert "localhost: the admin may not become root" in refused.stderr

@@ -88,7 +88,9 @@ def test_a_host_takes_three_exec_requests_when_something_changes_and_one_when_no
 def test_a_new_host_takes_three_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     # Another app is all new: users, directories, files, units.
     stage.write(
-        app="second", http={"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103}
+        app="second",
+        users={**stage.settings["users"], "deploy": "deploy2"},
+        http={"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103},
     )
     try:
         with counted(monkeypatch) as count:
@@ -99,7 +101,8 @@ def test_a_new_host_takes_three_too(stage: Stage, monkeypatch: pytest.MonkeyPatc
         for name in ("web1", "web2", "build1"):
             root(
                 stage,
-                "systemctl disable -q --now second.service; userdel second; rm -rf /etc/acme/second /opt/acme/second "
+                "systemctl disable -q --now second.service; userdel second; userdel -r deploy2; "
+                "rm -rf /etc/acme/second /opt/acme/second "
                 "/usr/lib/warpbeam/second /lib/systemd/system/second* /etc/sudoers.d/warpbeam-second; "
                 "systemctl daemon-reload; nft delete table inet warpbeam_second",
                 name,
@@ -266,7 +269,8 @@ def test_packages_that_are_lacking_are_installed_and_no_others(stage: Stage) -> 
 
 
 def test_a_door_that_the_deploy_user_may_not_knock_at_is_told(stage: Stage) -> None:
-    root(stage, "echo 'deploy ALL=(root) PASSWD: ALL' >/etc/sudoers.d/zz-late; chmod 440 /etc/sudoers.d/zz-late")
+    rule = "deploy ALL=(root) PASSWD: /usr/lib/warpbeam/hello/door version"
+    root(stage, f"echo '{rule}' >/etc/sudoers.d/zz-late; chmod 440 /etc/sudoers.d/zz-late")
     try:
         done = stage.fab("setup", expect=4)
         assert "web1: not as it should be after setup: deploy may not run /usr/lib/warpbeam/hello/door" in done.stderr

@@ -20,6 +20,7 @@ from warpbeam.provisioning.difference import Found, FoundPath, FoundUser, differ
 from warpbeam.provisioning.footprint import DOOR_VERSION, SUDO_VERBS, Footprint, footprint, systemd_quoted
 from warpbeam.provisioning.keys import described, read_deploy_keys
 
+PROJECT = Path(__file__).parent.parent.parent
 APP = Host(name="web1", roles=("app",))
 BUILD = Host(name="build1", roles=("build",))
 INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": APP, "build1": BUILD}, env={"GREETING": 'good "morning"'})
@@ -38,7 +39,13 @@ def as_found(footprint: Footprint) -> Found:
         digest = hashlib.sha256(file.content.encode()).hexdigest()
         paths[file.path] = FoundPath("regular file", file.mode, file.owner, file.group, digest)
     users = {
-        user.name: FoundUser("1000", user.home, "/bin/bash" if user.login else "/usr/sbin/nologin", user.name)
+        user.name: FoundUser(
+            "1000",
+            user.home,
+            "/bin/bash" if user.login else "/usr/sbin/nologin",
+            user.name,
+            expired=not user.login,
+        )
         for user in footprint.users
     }
     return Found((), users, paths, footprint.units, "")
@@ -73,6 +80,23 @@ def test_one_thing_that_was_changed_by_hand_is_all_that_differs(change: dict[str
     assert left.files == (file,)
     (said,) = left.sentences()
     assert said.startswith(f"file {file.path} {file.mode} {file.owner}:{file.group} (it")
+
+
+def test_a_user_that_runs_the_app_is_closed_where_its_account_has_not_expired() -> None:
+    wanted = want()
+    found = as_found(wanted)
+    users = {**found.users, "hello": msgspec.structs.replace(found.users["hello"], expired=False)}
+
+    left = difference(wanted, msgspec.structs.replace(found, users=users), "web1")
+
+    assert left.closed == ("hello",)
+    assert left.sentences() == ["user hello closed (ssh would let it in)"]
+
+
+def test_every_verb_of_the_door_is_told_where_who_may_do_what_is() -> None:
+    text = (PROJECT / "docs" / "security.md").read_text()
+
+    assert [verb for verb in SUDO_VERBS if f"`{verb}`" not in text.partition("## The root door")[2]] == []
 
 
 def test_what_was_changed_by_hand_is_told_apart_from_what_the_inventory_changed() -> None:

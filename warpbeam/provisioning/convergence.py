@@ -20,7 +20,7 @@ class Inspect(Phase[Found], frozen=True):
     """Read what setup compares with; changes nothing. Fields as `scripts/inspect.sh` tells."""
 
     script: ClassVar[str] = "inspect"
-    parts: ClassVar[tuple[str, ...]] = ("common", "mask")
+    parts: ClassVar[tuple[str, ...]] = ("common", "mask", "login")
     answer: ClassVar[type] = Found
     users: tuple[str, ...]
     paths: tuple[str, ...]
@@ -51,6 +51,7 @@ class Converge(Phase[Changed], frozen=True):
     packages: tuple[str, ...]
     installer: str
     users: tuple[str, ...]
+    closed: tuple[str, ...]
     directories: tuple[str, ...]
     files: tuple[str, ...]
     absent: tuple[str, ...]
@@ -120,6 +121,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: Found, want: Foo
             packages=plan.packages,
             installer=found.installer,
             users=tuple(part for user in plan.users for part in (user.name, user.home, str(user.login).lower())),
+            closed=plan.closed,
             directories=tuple(
                 part for item in plan.directories for part in (item.path, item.mode, item.owner, item.group)
             ),

@@ -10,6 +10,7 @@ from warpbeam.error import Problem
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning.difference import Difference, Found, outdated
 from warpbeam.provisioning.footprint import DOOR_VERSION, Footprint, door
+from warpbeam.provisioning.rights import excess, has_password
 from warpbeam.provisioning.secret_file import digests
 
 # Seconds that a host's clock may differ: certificates bear as much, and releases are named by time.
@@ -101,7 +102,8 @@ def plain(problem: Problem, host: str) -> str:
 def converged(host: str, want: Footprint, plan: Difference, found: Found, seen: Seen, env: str) -> Iterator[Finding]:
     """Users, files, units and the running app, against what setup would make of the host."""
     mend = f"`fab {env} setup --check --diff` shows it, `fab {env} setup` mends it"
-    users = [*(f"{user.name} is not there" for user in plan.users)]
+    users = [f"{user.name} is not there" for user in plan.users]
+    users += [f"{name} may log in: its account has not expired" for name in plan.closed]
     keys = [
         *(
             f"{len(each)} {what}"
@@ -138,6 +140,22 @@ def doors(inventory: Inventory, found: Found) -> Iterator[str]:
             yield f"the root door answers version {found.door}; expected {DOOR_VERSION}"
         else:
             yield f"{inventory.users.deploy} may not run {door(inventory)} through sudo"
+
+
+def rights(host: str, inventory: Inventory, found: Found) -> Finding:
+    """Whether the deploy user may do no more than its part."""
+    deploy = inventory.users.deploy
+    more = list(excess(inventory, found))
+    if has_password(inventory, found):
+        more.append("has a password")
+    return _finding(
+        host,
+        "rights",
+        [f"{deploy} {', '.join(more)}"] if more else [],
+        f"{deploy} may log in with a key and ask the root door",
+        f"take that from {deploy} on the host (gpasswd --delete, /etc/sudoers.d, usermod --password '*'), "
+        "or name another `users.deploy`",
+    )
 
 
 def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Finding]:

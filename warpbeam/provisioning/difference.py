@@ -12,12 +12,18 @@ from warpbeam.provisioning.keys import described, listed
 
 
 class FoundUser(msgspec.Struct, frozen=True):
-    """A user as /etc/passwd has it."""
+    """A user as /etc/passwd, /etc/group and /etc/shadow have it.
+
+    `groups` are those besides its own `group`; an `expired` account logs in by no means.
+    """
 
     uid: str
     home: str
     shell: str
     group: str
+    groups: tuple[str, ...] = ()
+    password: bool = False
+    expired: bool = False
 
 
 class FoundPath(msgspec.Struct, frozen=True):
@@ -42,7 +48,9 @@ class Found(msgspec.Struct, frozen=True):
 
     `lacking` are OS packages that are not installed, `installer` is what could install them; `started` is since when
     the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user;
-    `belongs` is the environment whose setup was here before, or empty.
+    `belongs` is the environment whose setup was here before, or empty; `rights` are the entries that `sudo -l` lists
+    of the deploy user, `shared` the roots of other apps that are its own; `ssh` is the port that our connection came
+    to, or 0.
     """
 
     missing: tuple[str, ...]
@@ -55,6 +63,9 @@ class Found(msgspec.Struct, frozen=True):
     started: int = 0
     door: str = ""
     belongs: str = ""
+    rights: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    ssh: int = 0
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -62,6 +73,7 @@ class Difference(msgspec.Struct, frozen=True):
 
     packages: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
+    closed: tuple[str, ...] = ()
     directories: tuple[Directory, ...] = ()
     files: tuple[File, ...] = ()
     absent: tuple[str, ...] = ()
@@ -71,13 +83,15 @@ class Difference(msgspec.Struct, frozen=True):
     reasons: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.packages or self.users or self.directories or self.files or self.absent or self.units)
+        parts = (self.packages, self.users, self.closed, self.directories, self.files, self.absent, self.units)
+        return any(parts)
 
     def sentences(self) -> list[str]:
         """One line a change, for people."""
         return [
             *(f"package {name} installed" for name in self.packages),
             *(f"user {user.name} made" for user in self.users),
+            *(f"user {name} closed (ssh would let it in)" for name in self.closed),
             *(f"directory {item.path} {self._made(item)}" for item in self.directories),
             *(f"file {file.path} {self._made(file)}" for file in self.files),
             *(f"file {path} removed" for path in self.absent),
@@ -113,6 +127,7 @@ def difference(want: Footprint, found: Found, name: str) -> Difference:
     return Difference(
         packages=lacking,
         users=tuple(user for user in want.users if user.name not in found.users),
+        closed=tuple(user.name for user in want.users if not user.login and _open(found.users.get(user.name))),
         directories=tuple(item for item in want.directories if reasons[item.path]),
         files=tuple(file for file in want.files if reasons[file.path]),
         absent=tuple(path for path in want.absent if path in found.paths),
@@ -139,6 +154,10 @@ def _refuse_users(want: Footprint, found: Found, name: str) -> None:
                 f"{name}: the user {user.name} exists and lives in {known.home}; expected {user.home}",
                 "choose another `users.deploy`: setup makes it",
             )
+
+
+def _open(known: FoundUser | None) -> bool:
+    return known is not None and not known.expired
 
 
 def _keys(want: Footprint, found: Found) -> dict[str, tuple[str, ...]]:

@@ -161,6 +161,7 @@ def _converged(fleet: Fleet, host: Host, want: Footprint, found: Found | Problem
     else:
         also = f", and {inventory.users.deploy} may ask the root door" if "app" in host.roles else ""
         yield Finding(name, "sudo", True, f"the admin may become root{also}")
+    yield diagnosis.rights(name, inventory, found)
     want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
     try:
         plan = difference(want, found, name)

@@ -18,6 +18,8 @@ from warpbeam.provisioning.cookie import agreed_cookie, mint_cookie
 from warpbeam.provisioning.difference import Difference, Found, difference, outdated
 from warpbeam.provisioning.footprint import footprint
 from warpbeam.provisioning.keys import read_deploy_keys
+from warpbeam.provisioning.lockout import check_lockout
+from warpbeam.provisioning.rights import check_rights, has_password
 from warpbeam.provisioning.secrets import fetch_secrets
 from warpbeam.work import first_problem
 
@@ -72,11 +74,16 @@ def set_up(
     facts = {name: result for name, result in found.items() if isinstance(result, Found)}
     if not take_over:
         check_belonging(inventory, facts)
+    check_rights(inventory, facts)
+    check_lockout(inventory, facts)
     cookie = mint_cookie() if rotate_cookie else agreed_cookie(facts)
     wants = {host.name: footprint(inventory, host, secrets, cookie, keys) for host in chosen}
     plans = {host.name: difference(wants[host.name], facts[host.name], host.name) for host in chosen}
     for name, plan in plans.items():
         _tell_plan(name, plan, facts[name], key, tell, dry=dry)
+        if has_password(inventory, facts[name]):
+            deploy = inventory.users.deploy
+            tell(Warn(name, f"{deploy} has a password: `usermod --password '*' {deploy}` there leaves keys alone"))
     late = {name: files for name, want in wants.items() if (files := outdated(want, facts[name]))}
     changed = any(plans.values())
     if dry:

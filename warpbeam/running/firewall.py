@@ -15,6 +15,7 @@ from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.phase import Phase
 from warpbeam.provisioning.filter import filter_rules
 from warpbeam.provisioning.footprint import door, redirect_files
+from warpbeam.provisioning.lockout import taken_ports
 
 # How long after its time a host may take to bring back what was before.
 REVERT_GRACE = 60.0
@@ -44,6 +45,7 @@ class Firewall(Phase[Table], frozen=True):
     """Load, confirm, remove or read the tables, as root; fields as `scripts/firewall.sh` tells."""
 
     script: ClassVar[str] = "firewall"
+    parts: ClassVar[tuple[str, ...]] = ("common", "login")
     answer: ClassVar[type] = Table
     app: str
     root: str
@@ -54,6 +56,7 @@ class Firewall(Phase[Table], frozen=True):
     ports: tuple[int, ...]
     seconds: int
     token: str
+    taken: tuple[int, ...]
 
 
 def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look", "status"], tell: Tell) -> dict[str, Table]:
@@ -110,6 +113,7 @@ def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Fire
         ports=(*inventory.slot_ports(), inventory.http.maintenance),
         seconds=inventory.firewall.confirm,
         token=token,
+        taken=taken_ports(inventory),
     )
 
 

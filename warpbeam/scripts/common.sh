@@ -77,7 +77,8 @@ fail() {
 # A command that fails where nothing was expected to says which and where.
 trap 'printf "line %s: status %s: %s\n" "$LINENO" "$?" "$BASH_COMMAND" >&2' ERR
 
-# shown LOG COMMAND ...: run COMMAND, tell what it prints line by line, keep it in LOG, and return its exit status.
+# shown LOG COMMAND ...: run COMMAND, tell what it prints line by line, keep it in LOG, and return its exit status, which is
+# kept in LOG.status: in a directory where nobody else can put a link of that name.
 shown() {
   local log=$1
   shift

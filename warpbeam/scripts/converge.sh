@@ -1,10 +1,11 @@
 #!/bin/bash
 # Makes a host what setup's plan says, as root. Every part is idempotent; the plan holds only what differs.
 #
-# Parameters: packages, installer (apt or dnf), users (NAME HOME LOGIN, three items each), directories (PATH MODE OWNER GROUP),
+# Parameters: packages, installer (apt or dnf), users (NAME HOME LOGIN, three items each), closed (users that are
+# there and may not log in any more), directories (PATH MODE OWNER GROUP),
 # files (PATH MODE OWNER GROUP NEEDS CONTENT), absent (files to remove), units to enable, overrides (directives of the
 # inventory's own), ledger (where to note what was written), reconcile (the door, where it must).
-: "${users[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
+: "${users[@]-}" "${closed[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
 : "${absent[@]-}" "${overrides[@]-}" "${ledger?}"
 
 # First, because it fails the likeliest, and packages bring users and directories of their own. needrestart must not
@@ -12,8 +13,10 @@
 if ((${#packages[@]})); then
   step packages
   export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-  log=$(mktemp)
-  trap 'rm -f -- "$log" "$log.status"' EXIT
+  # In a directory that only root can write: anybody can put a link into /tmp, of a name that can be foreseen.
+  work=$(mktemp -d)
+  trap 'rm -rf -- "$work"' EXIT
+  log=$work/log
   how='the same command goes on from here'
   case $installer in
     apt)
@@ -32,6 +35,10 @@ if ((${#packages[@]})); then
   esac
 fi
 
+# The first day that shadow(5) has. A shell that is none, and no password, do not keep ssh from a user who can write its home: with a
+# key there it forwards ports. An account that has expired is refused, by PAM and by sshd; systemd starts units of it as before.
+long_ago=1970-01-02
+
 step users
 for ((i = 0; i < ${#users[@]}; i += 3)); do
   name=${users[i]} home=${users[i + 1]} login=${users[i + 2]}
@@ -40,19 +47,22 @@ for ((i = 0; i < ${#users[@]}; i += 3)); do
     # No password, but not locked either: sshd without PAM refuses keys for a locked account (sshd(8)).
     usermod --password '*' -- "$name"
   else
-    useradd --system --user-group --no-create-home --home-dir "$home" --shell /usr/sbin/nologin -- "$name"
+    useradd --system --user-group --no-create-home --home-dir "$home" --shell /usr/sbin/nologin --expiredate "$long_ago" -- "$name"
   fi
 done
 
+for name in "${closed[@]}"; do usermod --expiredate "$long_ago" -- "$name"; done
+
 # as OWNER GROUP COMMAND ...: a path below another user's directory is touched as that user only; as root, a link put there
 # in the right moment would lead anywhere. In GROUP, because chmod(2) by an outsider drops the set-group-ID bit.
+# Root's environment is not its.
 as() {
   local owner=$1 group=$2
   shift 2
   if [[ $owner == root ]]; then
     "$@"
   else
-    setpriv --reuid="$owner" --regid="$group" --clear-groups -- "$@"
+    setpriv --reuid="$owner" --regid="$group" --clear-groups --no-new-privs -- env -i PATH="$PATH" LC_ALL=C "$@"
   fi
 }
 
@@ -86,12 +96,10 @@ verified() {
   rm -rf -- "$directory"
   [[ -n $complaints ]] || return 0
   printf '%s\n' "$complaints" >&2
-  for directive in $overrides_said; do
+  for directive in "${overrides[@]}"; do
     [[ $complaints != *"$directive"* ]] || return 1
   done
 }
-export -f verified
-export overrides_said="${overrides[*]-}"
 
 # put PATH MODE NEEDS < CONTENT: write a new file beside PATH, check it, rename it over PATH.
 put() {
@@ -108,11 +116,12 @@ put() {
     return 1
   }
   # What only had another mode keeps its time: the app need not be restarted for it.
-  if [[ -f $path && ! -L $path ]] && cmp -s -- "$new" "$path"; then touch --reference="$path" -- "$new"; fi
+  if [[ -f $path && ! -L $path ]] && timeout 10 cmp -s -- "$new" "$path"; then touch --reference="$path" -- "$new"; fi
   sync -- "$new"
   mv -fT -- "$new" "$path"
 }
-export -f put
+# What the bash of another user, which gets no environment, needs of these.
+parts=$(declare -f verified put)
 
 step files
 reload=false
@@ -120,7 +129,9 @@ for ((i = 0; i < ${#files[@]}; i += 6)); do
   path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
   # Through a pipe: a here-string of some size would be a file in /tmp for a moment.
   # shellcheck disable=SC2016 # expanded by the inner bash
-  said=$(as "$owner" "$owner" bash -euo pipefail -c 'put "$@"' put "$path" "$mode" "$needs" 2>&1 \
+  said=$(as "$owner" "$owner" bash -euo pipefail -c "$parts
+    overrides=(${overrides[*]@Q})
+    "'put "$@"' put "$path" "$mode" "$needs" 2>&1 \
     < <(printf '%s' "${files[i + 5]}")) || {
     mapfile -t said <<<"$said"
     fail "$path could not be written, or its check failed" \
@@ -143,7 +154,8 @@ if [[ -n $ledger ]]; then
     done <"$ledger"
   fi
   for ((i = 0; i < ${#files[@]}; i += 6)); do
-    sum=$(sha256sum -- "${files[i]}")
+    # Of what was written, not of what is there by now: in another user's directory that may be a pipe, or a device.
+    sum=$(printf '%s' "${files[i + 5]}" | sha256sum)
     sums[${files[i]}]=${sum%% *}
   done
   for path in "${!sums[@]}"; do printf '%s %s\n' "${sums[$path]}" "$path"; done | sort -k 2 | put "$ledger" 600 ''

@@ -107,17 +107,22 @@ fi
 array "${restarts[@]}"; restarts_json=$REPLY
 
 step logins
+printf -v today '%(%s)T' -1
+today=$((today / 86400))
 logins=()
 while IFS=: read -r name _ uid _ _ home shell; do
-  case $shell in '' | */nologin | */false | */sync | */halt | */shutdown) continue ;; esac
   ((uid != 0)) || continue
+  IFS=: read -r _ hash _ _ _ _ _ expires _ < <(getent shadow -- "$name") || true
+  if [[ -n ${expires-} ]] && ((expires > 0 && expires <= today)); then continue; fi
   with=''
   if [[ -s $home/.ssh/authorized_keys || -s $home/.ssh/authorized_keys2 ]]; then with=key; fi
-  case $(getent shadow -- "$name" | cut -d : -f 2) in
+  case ${hash-} in
     '' | '!'* | '*'*) ;;
     *) with+=${with:+ and }password ;;
   esac
   if [[ -n $with ]]; then
+    # It forwards ports, and whatever sshd is told to run for it.
+    case $shell in */nologin | */false | */sync | */halt | */shutdown) with+=', without a shell' ;; esac
     object name "$name" means "$with"
     logins+=("$REPLY")
   fi

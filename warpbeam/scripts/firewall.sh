@@ -5,8 +5,9 @@
 # over a new connection, has made it the one that stays.
 #
 # Parameters: app, root, door, verb (apply, confirm, clear, look, status), files (PATH CONTENT, two items each: the redirect for
-# each slot and for maintenance), filter (its table's text; empty: none), ports (that instances serve), seconds, token (of the trial).
-: "${app?}" "${root?}" "${door?}" "${verb?}" "${files?}" "${filter?}" "${ports?}" "${seconds?}" "${token?}"
+# each slot and for maintenance), filter (its table's text; empty: none), ports (that instances serve), seconds, token (of the trial),
+# taken (every port that the tables lead elsewhere or close).
+: "${taken?}" "${app?}" "${root?}" "${door?}" "${verb?}" "${files?}" "${filter?}" "${ports?}" "${seconds?}" "${token?}"
 
 ((EUID == 0)) || refuse 'the firewall needs root here' 'give the admin sudo, or see users.admin in the inventory'
 if ! command -v nft >/dev/null; then
@@ -16,6 +17,12 @@ if ! command -v nft >/dev/null; then
   refuse 'nftables is not installed' "as root on the host: $install"
 fi
 [[ -x $door ]] || refuse 'this host is not set up' '`fab ENV setup` first'
+
+ssh_port
+for port in "${taken[@]}"; do
+  [[ $verb != apply || $port != "$REPLY" ]] || refuse "ssh comes to port $REPLY of this host, which is one of the app's" \
+    'this would lock you out, without a way back: choose another one under `http` or `ports` in the inventory'
+done
 
 redirect_table=warpbeam_$app
 filter_table=warpbeam_$app-filter

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What setup needs to know of a host, read as root, in one go: before it changes anything, and again to check. Changes nothing.
+# The deploy user may do more than its part here, or be another app's too: what would show that is answered as well.
 #
 # Parameters: users, paths (directories and links), files (PATH SUM SHOW, three items each: its text is answered where its
 # sha256 is not SUM and SHOW is `text`, or `masked NAME ...` for an environment file of which only NAMEs may be seen), key
@@ -31,11 +32,21 @@ for package in "${packages[@]}"; do
   esac || lacking+=("$package")
 done
 
+printf -v today '%(%s)T' -1
+today=$((today / 86400))
 found_users=''
 for user in "${users[@]}"; do
   if entry=$(getent passwd -- "$user"); then
     IFS=: read -r _ _ uid _ _ home shell <<<"$entry"
-    object uid "$uid" home "$home" shell "$shell" group "$(id -gn -- "$user")"
+    read -ra groups < <(id -Gn -- "$user")
+    array "${groups[@]:1}"
+    groups_json=$REPLY password=false expired=false
+    # shadow(5): the second field is the password, `!` and `*` are none; the eighth the day, counted from 1970, that ends the account.
+    IFS=: read -r _ hash _ _ _ _ _ expires _ < <(getent shadow -- "$user") || true
+    case ${hash-} in '!'* | '*'*) ;; *) password=true ;; esac
+    if [[ -n ${expires-} ]] && ((expires > 0 && expires <= today)); then expired=true; fi
+    object uid "$uid" home "$home" shell "$shell" group "${groups[0]}" groups: "$groups_json" password: "$password" \
+      expired: "$expired"
     found_users+="${found_users:+,}\"$user\":$REPLY"
   fi
 done
@@ -57,17 +68,18 @@ found() {
   [[ -e $path || -L $path ]] || return 0
   read -r mode owner group changed kind < <(stat --printf='%a %U %G %Y %F\n' -- "$path")
   if [[ -f $path && ! -L $path ]]; then
-    # In another user's directory what is read could be something else by now: it is read as that user.
+    # In another user's directory what is read could be something else by now: it is read as that user, in its own group, since
+    # a hard link has the group of a file that is not its own. A pipe by now, or a device, would not end.
     parent=$(stat -c %U -- "${path%/*}")
-    [[ $parent == root ]] || reader=(setpriv --reuid="$parent" --regid="$group" --clear-groups --)
+    [[ $parent == root ]] || reader=(timeout 10 setpriv --reuid="$parent" --regid="$(id -g -- "$parent")" --clear-groups --)
     sum=$("${reader[@]}" sha256sum -- "$path") || sum=unreadable
     sum=${sum#\\}
     sum=${sum%% *}
-    if [[ -n $3 && $sum != "$2" ]] && (($(stat -c %s -- "$path") <= limit)); then
+    if [[ -n $3 && $sum != "$2" && $sum != unreadable ]] && (($(stat -c %s -- "$path") <= limit)); then
       read -ra show <<<"$3"
       case ${show[0]} in
         text)
-          text=$("${reader[@]}" cat -- "$path" | tr -d '\0' && printf .)
+          text=$("${reader[@]}" head -c "$limit" -- "$path" | tr -d '\0' && printf .) || text=.
           quoted "${text%.}"
           ;;
         masked)
@@ -122,8 +134,29 @@ if [[ -n $door && -x $door ]] && id -u -- "$deploy" >/dev/null 2>&1; then
     version=''
 fi
 
+# What sudo lets the deploy user do, an entry each: sudo breaks long ones.
+rights=() shared=()
+if id -u -- "$deploy" >/dev/null 2>&1; then
+  if command -v sudo >/dev/null; then
+    mapfile -t rights < <(sudo -n -l -U "$deploy" 2>/dev/null </dev/null | awk '
+      !on { on = /may run the following commands/; next }
+      /^ +\(/ { if (entry) print entry; entry = "" }
+      { sub(/^ +/, ""); entry = entry (entry ? " " : "") $0 }
+      END { if (entry) print entry }')
+  fi
+  for directory in /opt/*/*/; do
+    directory=${directory%/}
+    if [[ $directory != "$root" && ! -L $directory && (-d $directory/releases || -d $directory/build) &&
+      $(stat -c %U -- "$directory") == "$deploy" ]]; then shared+=("$directory"); fi
+  done
+fi
+ssh_port; port=$REPLY
+
+array "${rights[@]}"; rights_json=$REPLY
+array "${shared[@]}"; shared_json=$REPLY
 array "${missing[@]}"; missing_json=$REPLY
 array "${lacking[@]}"; lacking_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
 answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie" \
-  lacking: "$lacking_json" installer "$installer" started: "$started" door "$version" belongs "$belongs"
+  lacking: "$lacking_json" installer "$installer" started: "$started" door "$version" belongs "$belongs" \
+  rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}"

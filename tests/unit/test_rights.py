@@ -1,0 +1,76 @@
+"""What the deploy user may do beyond its part, and the ports that setup must not take."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from warpbeam.error import Refused
+from warpbeam.inventory import Host, Inventory, PublicPort
+from warpbeam.provisioning.difference import Found, FoundUser
+from warpbeam.provisioning.footprint import SUDO_VERBS, door
+from warpbeam.provisioning.lockout import check_lockout, taken_ports
+from warpbeam.provisioning.rights import check_rights, excess, has_password
+
+INVENTORY = Inventory(
+    org="acme",
+    app="hello",
+    hosts={"web1": Host(name="web1", roles=("app",)), "build1": Host(name="build1", roles=("build",))},
+    ports={"HTTPS_PORT": PublicPort(public=443, slots=(4011, 4012))},
+)
+DOOR = door(INVENTORY)
+VERBS = ", ".join(f"{DOOR} {verb}" for verb in SUDO_VERBS)
+DEPLOY = FoundUser("1000", "/home/deploy", "/bin/bash", "deploy", groups=("users",))
+GOOD = Found((), {"deploy": DEPLOY}, {}, (), "", rights=(f"(root) NOPASSWD: {VERBS}",))
+
+
+def test_the_verbs_of_the_door_are_all_that_is_expected() -> None:
+    assert [*excess(INVENTORY, GOOD)] == []
+    # With a password is less.
+    assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, rights=(f"(root) {DOOR} status",)))] == []
+    assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, users={}, rights=()))] == []
+    check_rights(INVENTORY, {"web1": GOOD, "build1": GOOD})
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("(ALL : ALL) ALL", "may run ALL (ALL : ALL) through sudo"),
+        (f"(root) NOPASSWD: {DOOR} status, /bin/sh", "may run /bin/sh (root) through sudo"),
+        (f"(root) NOPASSWD: {DOOR}", f"may run {DOOR} (root) through sudo"),
+        (f"(root) NOPASSWD: {DOOR} *", f"may run {DOOR} * (root) through sudo"),
+        (f"(hello) NOPASSWD: {DOOR} status", f"may run {DOOR} (hello) through sudo"),
+        (f"(root) NOPASSWD: SETENV: {DOOR} status", f"may run {DOOR} (root SETENV) through sudo"),
+        (
+            "(root) NOPASSWD: /usr/lib/warpbeam/other/door status, /usr/lib/warpbeam/other/door stop",
+            "may run /usr/lib/warpbeam/other/door (root) through sudo",
+        ),
+        ("what no sudo says", "may run what no sudo says through sudo"),
+    ],
+)
+def test_whatever_else_sudo_lets_it_do_is_told(entry: str, said: str) -> None:
+    assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, rights=(*GOOD.rights, entry)))] == [said]
+
+
+def test_groups_other_apps_and_a_password_are_told() -> None:
+    users = {"deploy": msgspec.structs.replace(DEPLOY, groups=("users", "docker"), password=True)}
+    found = msgspec.structs.replace(GOOD, users=users, shared=("/opt/acme/other",))
+
+    with pytest.raises(
+        Refused, match=r"build1: the user deploy is in the group docker, is the one of another app too, in /opt"
+    ):
+        check_rights(INVENTORY, {"web1": GOOD, "build1": found})
+    assert has_password(INVENTORY, found)
+    assert not has_password(INVENTORY, GOOD)
+
+
+@pytest.mark.parametrize("port", [80, 443, 4001, 4012, 4003, 9002])
+def test_no_port_of_the_apps_may_be_the_one_that_ssh_comes_to(port: int) -> None:
+    found = msgspec.structs.replace(GOOD, ssh=port)
+
+    assert port in taken_ports(INVENTORY)
+    with pytest.raises(Refused, match=f"web1: ssh comes to port {port} of this host"):
+        check_lockout(INVENTORY, {"web1": found})
+    # Where the app does not run, there are no tables of its.
+    check_lockout(INVENTORY, {"build1": found})
+    check_lockout(INVENTORY, {"web1": msgspec.structs.replace(GOOD, ssh=22)})
