@@ -115,8 +115,8 @@ put() {
     rm -f -- "$new"
     return 1
   }
-  # What only had another mode keeps its time: the app need not be restarted for it.
-  if [[ -f $path && ! -L $path ]] && timeout 10 cmp -s -- "$new" "$path"; then touch --reference="$path" -- "$new"; fi
+  # What only had another mode keeps its time: the app need not be restarted for it. (A pipe must not be waited for.)
+  if [[ -f $path ]] && dd if="$path" iflag=nonblock,nofollow status=none | cmp -s -- "$new" -; then touch --reference="$path" -- "$new"; fi
   sync -- "$new"
   mv -fT -- "$new" "$path"
 }
