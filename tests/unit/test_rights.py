@@ -21,7 +21,7 @@ INVENTORY = Inventory(
 DOOR = door(INVENTORY)
 VERBS = ", ".join(f"{DOOR} {verb}" for verb in SUDO_VERBS)
 DEPLOY = FoundUser("1000", "/home/deploy", "/bin/bash", "deploy", groups=("users",))
-GOOD = Found((), {"deploy": DEPLOY}, {}, (), "", rights=(f"(root) NOPASSWD: {VERBS}",))
+GOOD = Found((), {"deploy": DEPLOY}, {}, (), "", rights=("(ALL : ALL) NOPASSWD: !ALL", f"(root) NOPASSWD: {VERBS}"))
 
 
 def test_the_verbs_of_the_door_are_all_that_is_expected() -> None:
@@ -35,6 +35,7 @@ def test_the_verbs_of_the_door_are_all_that_is_expected() -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
+        ("(ALL : ALL) ALL, !/bin/sh", "may run ALL (ALL : ALL) through sudo"),
         ("(ALL : ALL) ALL", "may run ALL (ALL : ALL) through sudo"),
         (f"(root) NOPASSWD: {DOOR} status, /bin/sh", "may run /bin/sh (root) through sudo"),
         (f"(root) NOPASSWD: {DOOR}", f"may run {DOOR} (root) through sudo"),

@@ -46,6 +46,9 @@ def _beyond(entry: str, door: str) -> Iterator[str]:
         return
     tags = set(read["tags"].replace(":", " ").split()) - {"PASSWD", "NOPASSWD"}
     for command in read["commands"].split(", "):
+        if command.startswith("!"):
+            # It forbids.
+            continue
         if read["who"] != "root" or tags or not re.fullmatch(re.escape(door) + " [a-z]+", command):
             yield f"{_OTHER.sub('', command)} ({' '.join((read['who'], *sorted(tags)))})"
 

@@ -117,8 +117,8 @@ put() {
     rm -f -- "$new"
     return 1
   }
-  # What only had another mode keeps its time: the app need not be restarted for it.
-  if [[ -f $path && ! -L $path ]] && cmp -s -- "$new" "$path"; then touch --reference="$path" -- "$new"; fi
+  # What only had another mode keeps its time: the app need not be restarted for it. (A pipe must not be waited for.)
+  if [[ -f $path ]] && dd if="$path" iflag=nonblock,nofollow status=none | cmp -s -- "$new" -; then touch --reference="$path" -- "$new"; fi
   sync -- "$new"
   mv -fT -- "$new" "$path"
 }
@@ -158,7 +158,8 @@ if [[ -n $ledger ]]; then
     done <"$ledger"
   fi
   for ((i = 0; i < ${#files[@]}; i += 6)); do
-    sum=$(sha256sum -- "${files[i]}")
+    # Of what was written, not of what is there by now: in another user's directory that may be a pipe, or a device.
+    sum=$(printf '%s' "${files[i + 5]}" | sha256sum)
     sums[${files[i]}]=${sum%% *}
   done
   for path in "${!sums[@]}"; do printf '%s %s\n' "${sums[$path]}" "$path"; done | sort -k 2 | put "$ledger" 600 ''

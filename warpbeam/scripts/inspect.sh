@@ -63,6 +63,8 @@ fi
 # A text is shown whole, or not at all.
 limit=65536
 found_paths=''
+# content PATH: at most its first MiB, and nothing of a link. It may be a pipe by now, which must not be waited for.
+content() { "${reader[@]}" dd if="$1" iflag=nonblock,nofollow bs=1M count=1 status=none; }
 # found PATH SUM SHOW: what lies there, added to found_paths.
 found() {
   local path=$1 mode owner group changed kind sum='' text=null show parent reader=()
@@ -73,14 +75,13 @@ found() {
     # a hard link has the group of a file that is not its own.
     parent=$(stat -c %U -- "${path%/*}")
     [[ $parent == root ]] || reader=(setpriv --reuid="$parent" --regid="$(id -g -- "$parent")" --clear-groups --)
-    sum=$("${reader[@]}" sha256sum -- "$path") || sum=unreadable
-    sum=${sum#\\}
+    sum=$(content "$path" | sha256sum) || sum=unreadable
     sum=${sum%% *}
     if [[ -n $3 && $sum != "$2" && $sum != unreadable ]] && (($(stat -c %s -- "$path") <= limit)); then
       read -ra show <<<"$3"
       case ${show[0]} in
         text)
-          text=$("${reader[@]}" cat -- "$path" | tr -d '\0' && printf .)
+          text=$(content "$path" | tr -d '\0' && printf .) || text=.
           quoted "${text%.}"
           ;;
         masked)

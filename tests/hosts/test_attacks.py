@@ -1,0 +1,134 @@
+"""What the deploy user and the app's user try, from wherever they can be: to be root, to change what they must not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attack import (
+    DOOR,
+    HIDDEN,
+    HOST,
+    NO,
+    activation,
+    attacked,
+    bare,
+    evaluation,
+    got_through,
+    journal,
+    logged_in,
+    running_app,
+    unharmed,
+)
+from tests.stage import Stage
+from tests.target import OF_DEPLOY, OF_THE_APP, SANDBOXED, others
+
+ATTACKS = {
+    "the deploy user, logged in": (logged_in("deploy"), OF_DEPLOY, NO),
+    "the deploy user, as the job of an activation": (activation, OF_DEPLOY, NO),
+    "the app's user, in no sandbox": (bare("hello"), OF_THE_APP, NO),
+    "the running app": (running_app, [*OF_THE_APP, *SANDBOXED], HIDDEN),
+    "an evaluation": (evaluation, [*OF_THE_APP, *SANDBOXED], HIDDEN),
+    "another app's deploy user": (logged_in("shopkeeper"), others("hello"), NO),
+    "another app's user": (bare("shop"), others("hello"), NO),
+}
+
+
+@pytest.fixture(scope="module")
+def neighbour(stage: Stage) -> Iterator[None]:
+    """Another app on one of the hosts, which runs, with an app's user and a deploy user of its own."""
+    ports = {"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103}
+    stage.write(
+        "neighbour",
+        app="shop",
+        release="hello",
+        users={"admin": "admin", "deploy": "shopkeeper"},
+        hosts={name: stage.settings["hosts"][name] for name in (HOST, "build1")},
+        http=ports,
+    )
+    try:
+        stage.fab("setup", "deploy", environment="neighbour")
+        yield
+    finally:
+        (stage.inventories / "neighbour.yml").unlink()
+        for host in (HOST, "build1"):
+            stage.lab.ssh(host, "sudo bash -s", check=False, stdin=AWAY)
+
+
+AWAY = """
+systemctl disable -q --now shop{,-firewall,-filter}.service shop@{a,b}.service shop-maintenance.socket
+rm -rf /etc/acme/shop /opt/acme/shop /usr/lib/warpbeam/shop /lib/systemd/system/shop* /etc/sudoers.d/warpbeam-shop \
+  /etc/sysctl.d/60-warpbeam-shop.conf /var/lib/shop
+systemctl daemon-reload
+systemctl reset-failed 'shop*'
+nft delete table inet warpbeam_shop
+nft delete table inet warpbeam_shop_nodes
+userdel shop
+userdel -r shopkeeper
+"""
+
+
+@pytest.mark.parametrize("who", ATTACKS)
+def test_an_attack_is_refused_and_leaves_the_host_as_it_was(stage: Stage, neighbour: None, who: str) -> None:
+    attacker, attacks, no = ATTACKS[who]
+
+    with unharmed(stage.lab):
+        outcomes = attacked(stage.lab, attacker, attacks)
+
+    assert got_through(outcomes, no) == {}
+
+
+# What sudo refuses the deploy user, and says in the journal.
+BY_SUDO = (
+    "sudo -n id",
+    "sudo -n -u hello id",
+    "sudo -n -u shop id",
+    "sudo -n -u shopkeeper id",
+    "sudo -n -g hello id",
+    "sudo -n -i",
+    "sudo -n -s",
+    "sudo -n -e /etc/passwd",
+    "sudoedit -n /etc/acme/hello/secrets.env",
+    "sudo -n bash",
+    "sudo -n env PATH=/tmp {door} version",
+    "sudo -n systemctl stop hello@a",
+    "sudo -n -u#-1 id",
+    "sudo -n -U root -l",
+    "sudo -n -E {door} version",
+    "sudo -n LD_PRELOAD=/tmp/planted.so {door} version",
+    "sudo -n PATH=/tmp {door} version",
+    "sudo -n -C 5 {door} version",
+    "sudo -n -D /tmp {door} version",
+    "sudo -n -R /tmp {door} version",
+    "sudo -n -T 1 {door} version",
+    "sudo -n -g hello {door} version",
+    "sudo -n -h web2 {door} version",
+    "sudo -n -i {door} version",
+    "sudo -n -s {door} version",
+    "sudo -n -u hello {door} version",
+    "sudo -n bash {door} version",
+    "sudo -n sudo {door} version",
+)
+
+
+def test_what_sudo_refuses_is_in_the_journal(stage: Stage, neighbour: None) -> None:
+    attacks = [attack.replace("{door}", DOOR) for attack in BY_SUDO]
+
+    with unharmed(stage.lab), journal(stage.lab, "-t", "sudo") as told:
+        outcomes = attacked(stage.lab, logged_in("deploy"), attacks)
+
+    assert got_through(outcomes, f"{NO}|unknown user|may only be specified") == {}
+    refused = [line for line in told if line.strip().startswith("deploy : ")]
+    assert len(refused) == len(attacks), refused
+    assert [line for line in refused if line.strip().startswith("deploy : PWD=")] == []
+
+
+def test_what_the_app_asks_of_sudo_is_in_the_journal(stage: Stage) -> None:
+    attacks = ["sudo -n id", f"sudo -n {DOOR} version", "sudo -n -u deploy id"]
+
+    with unharmed(stage.lab), journal(stage.lab, "-t", "sudo") as told:
+        outcomes = attacked(stage.lab, bare("hello"), attacks)
+
+    assert got_through(outcomes) == {}
+    assert len([line for line in told if "hello : " in line and "PWD=" in line]) == len(attacks), told

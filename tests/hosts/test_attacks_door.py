@@ -1,0 +1,226 @@
+"""What is said to the root door that no command of ours says: odd arguments, odd standard input, an odd environment."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from tests.attack import DOOR, Outcome, attacked, bare, journal, logged_in, unharmed
+from tests.stage import Stage
+
+# Words of bash, as they follow the door's name.
+ARGUMENTS = (
+    "",
+    "''",
+    "' '",
+    "'stop start'",
+    "stop start",
+    "version version",
+    "version ''",
+    "$'stop\\nstart'",
+    "$'stop\\n'",
+    "'stop '",
+    "' stop'",
+    "--help",
+    "-x",
+    "-c id",
+    "--",
+    "-- version",
+    "--rcfile /tmp/planted version",
+    "../door",
+    "version/../stop",
+    "STOP",
+    "st?p",
+    "'*'",
+    "'[a-z]*'",
+    "vërsion",
+    "\uff56ersion",
+    "$'version\\u200b'",
+    "$'\\xff\\xfe'",
+    "$(printf '%10000s' | tr ' ' a)",
+    "'$(id)'",
+    "'`id`'",
+    "';id'",
+    "'version;id'",
+    "version\\&id",
+    "verb_status",
+    "_status",
+    "die",
+)
+
+SLOT_VERBS = ("start", "stop", "abandon", "switch", "drain", "undrain", "well")
+ODD_SLOTS = (
+    b"",
+    b"\n",
+    b"\na\n",
+    b"c\n",
+    b"A\n",
+    b" a\n",
+    b"a \n",
+    b"a\r\n",
+    b"a b\n",
+    b"ab\n",
+    b"../a\n",
+    b"a/../b\n",
+    b"-a\n",
+    b"--all\n",
+    b"--file=/etc/shadow\n",
+    b"*\n",
+    b"[ab]\n",
+    b"a;id\n",
+    b"$(id)\n",
+    b"a\0b\n",
+    b"\xff\n",
+    b"a\xcc\x81\n",
+    "\u0430\n".encode(),
+    "\uff41\n".encode(),
+    b"a" * 10_000,
+    b"a" * 10_000 + b"\n",
+    b"a" * 255 + b"\n",
+    b"\0" * 10_000,
+)
+ODD_RELEASES = (
+    b"",
+    b"../../../etc\n",
+    b"20200101T000000Z/..\n",
+    b"20200101T000000Z\r\n",
+    b" 20200101T000000Z\n",
+    b"20200101T000000Z x\n",
+    b"--property=User=root\n",
+    b"$(id)\n",
+    "\uff12\uff10\uff12\uff10\uff10\uff11\uff10\uff11T000000Z\n".encode(),
+    b"\xff0200101T000000Z\n",
+    b"2" * 10_000,
+    # A name as it should be, of nothing that is there.
+    b"20200101T000000Z\n3\n1+1",
+    b"20200101T000000Z\0\n3\n1+1",
+)
+ODD_SIZES = (
+    b"",
+    b"-1\n",
+    b"+1\n",
+    b"1e3\n",
+    b"0x10\n",
+    b"1 1\n",
+    b"1;id\n",
+    b"99999999\n",
+    "٣\n".encode(),
+    b"\xff\n",
+    b"9" * 10_000,
+)
+# Count, time, pattern, slot, follow.
+ODD_LOGS = (
+    b"",
+    b"5\n",
+    b"--file=/etc/shadow\n\n\n\nno\n",
+    b"-1\n\n\n\nno\n",
+    b"5\n--file=/etc/shadow\n\n\nno\n",
+    b"5\n/etc/shadow\n\n\nno\n",
+    b"5\n\xff\n\n\nno\n",
+    b"5\n\n\n--unit=ssh\nno\n",
+    b"5\n\n\nab\nno\n",
+    b"5\n\n" + b"x" * 10_000 + b"\n\nno\n",
+)
+ODD_MAINTENANCE = (
+    b"",
+    b"ON\n",
+    b"on \n",
+    b"on",
+    b"on\n",
+    b"on\n\0\0\0",
+    b"on\nline\nline",
+    b"on\n\x1b[2J",
+    b"on\n" + b"x" * 10_000,
+    b"off;id\n",
+)
+REFUSED = (
+    *(
+        (SLOT_VERBS[(number + more) % len(SLOT_VERBS)], said)
+        for number, said in enumerate(ODD_SLOTS)
+        for more in (0, 3)
+    ),
+    *(("migrate", said) for said in ODD_RELEASES),
+    *(("eval", said) for said in ODD_SIZES),
+    *(("logs", said) for said in ODD_LOGS),
+    *(("maintenance", said) for said in ODD_MAINTENANCE),
+    ("console", b"1 + 1\n"),
+)
+# Ends by itself whatever comes, as long as it comes.
+ENDLESS = ("yes", "yes ''", "yes -- --file=/etc/shadow", "tr '\\0' a </dev/zero", "cat /dev/urandom")
+FED = (*SLOT_VERBS, "migrate", "eval", "maintenance")
+
+
+def fed(verb: str, said: bytes) -> str:
+    """A command that says those very bytes to a verb, and then ends."""
+    return f"base64 -d <<<'{base64.b64encode(said).decode()}' | sudo -n {DOOR} {verb}"
+
+
+def not_refused(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+    """Where the door did not plainly say no."""
+    return {
+        attack: outcome
+        for attack, outcome in outcomes.items()
+        if outcome.status != 2 or not outcome.said.startswith("door: ") or "uid=" in outcome.said
+    }
+
+
+def test_an_odd_argument_comes_through_neither_sudo_nor_the_door(stage: Stage) -> None:
+    by_sudo = [f"sudo -n {DOOR} {words}" for words in ARGUMENTS]
+    by_root = [f"{DOOR} {words}" for words in ARGUMENTS]
+
+    with unharmed(stage.lab), journal(stage.lab, "-t", "sudo", "-t", "warpbeam-hello") as told:
+        asked = attacked(stage.lab, logged_in("deploy"), by_sudo)
+        # Were sudo's list of verbs to let one through, the door has its own.
+        knocked = attacked(stage.lab, bare("root"), by_root)
+
+    assert {attack: outcome for attack, outcome in asked.items() if "not allowed to execute" not in outcome.said} == {}
+    assert {attack: outcome for attack, outcome in knocked.items() if "usage: door VERB" not in outcome.said} == {}
+    assert not_refused(knocked) == {}
+    assert len([line for line in told if "deploy : command not allowed" in line]) == len(by_sudo)
+    assert len([line for line in told if "the root door refused admin (no verb of this door)" in line]) == len(by_root)
+
+
+def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journal(stage: Stage) -> None:
+    attacks = {fed(verb, said): verb for verb, said in REFUSED}
+    attacks |= {f"sudo -n {DOOR} {verb} <&-": verb for verb in (*FED, "logs", "console")}
+    attacks |= {f"{endless} 2>/dev/null | sudo -n {DOOR} {verb}": verb for endless in ENDLESS for verb in FED[::3]}
+    attacks[f"sudo -n {DOOR} stop </"] = "stop"
+    attacks[f"sudo -n {DOOR} stop 0>/dev/null"] = "stop"
+
+    with unharmed(stage.lab), journal(stage.lab, "-t", "warpbeam-hello") as told:
+        outcomes = attacked(stage.lab, logged_in("deploy"), [*attacks])
+
+    assert not_refused(outcomes) == {}
+    # What is in the journal is who and which verb: never what was said.
+    refused = [match[1] for line in told if (match := re.match(r"the root door refused deploy \((\w+)\): ", line))]
+    assert sorted(refused) == sorted(attacks.values())
+    assert not any(word in line for line in told for word in ("shadow", "aaaa", "$(", "\x1b"))
+
+
+def test_what_follows_a_valid_line_is_nothing_to_the_door(stage: Stage) -> None:
+    # The slot that is not live has no directory, so nothing is there to drain.
+    attacks = [
+        f"printf '%s\\n' $idle {more} | sudo -n {DOOR} {verb}; ls /run/hello-$slot/drain"
+        for verb in ("drain", "undrain")
+        for more in ("$slot", "'$(id)'", "--all")
+    ]
+
+    with unharmed(stage.lab):
+        outcomes = attacked(stage.lab, logged_in("deploy"), attacks)
+
+    assert {attack: outcome for attack, outcome in outcomes.items() if "Permission denied" not in outcome.said} == {}
+
+
+def test_odd_expressions_and_patterns_reach_nothing_but_the_app(stage: Stage) -> None:
+    patterns = (b"--file=/etc/shadow", b"--unit=ssh", b"-", b"(", b"\xff\xfe", b"(a+)+$", "é".encode(), b"\0", b"$(id)")
+    expressions = (b"", b"--version", b"-e id", b"\xff\xfe", b"\0", b"1" * 10_000, b":os.cmd(~c(id))")
+    looks = [fed("logs", b"50\n\n" + pattern + b"\n\nno\n") for pattern in patterns]
+    values = [fed("rpc", expression) for expression in expressions]
+
+    with unharmed(stage.lab):
+        outcomes = attacked(stage.lab, logged_in("deploy"), [*looks, *values, fed("version", b"x" * 10_000)])
+
+    said = "\n".join(outcome.said for outcome in outcomes.values())
+    assert "uid=0" not in said
+    assert "uid=" in outcomes[values[-1]].said
+    assert not re.search(r"root:|sshd|sudo\[", said)

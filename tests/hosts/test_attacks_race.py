@@ -1,0 +1,157 @@
+"""Links that are swapped under the hands of root: by the deploy user, when the door and setup work, and by the app."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+import pytest
+
+from tests.attack import DOOR, HOST, ROOT, attacked, logged_in, unharmed
+from tests.lab import LabHandle
+from tests.stage import Stage
+from tests.underway import eventually
+from warpbeam.lab.client import ssh_argv
+
+RENAMEAT2 = {"x86_64": 316, "aarch64": 276}[platform.machine()]
+# renameat2(2) with RENAME_EXCHANGE: at no moment is a path neither. (Root may have put something new in a link's place
+# meanwhile.) It ends with its standard input. A mode spoils that of each path, for setup to mend.
+SWAP = f"""
+use strict;
+my ($rest, $mode, %aims) = @ARGV;
+my @paths = sort keys %aims;
+my %before = map {{ $_ => (lstat)[1] }} @paths;
+sub swap {{ syscall({RENAMEAT2}, -100, $_[0], -100, "$_[0].swap", 2) }}
+symlink $aims{{$_}}, "$_.swap" or die "$_: $!" for @paths;
+$| = 1;
+print "SWAPPING\n";
+my ($input, $count) = ("\\1", 0);
+until (select(my $ended = $input, undef, undef, $rest)) {{
+  swap($_) for @paths;
+  select(undef, undef, undef, 0.002);
+  for (@paths) {{ swap($_) if (lstat)[1] != $before{{$_}}; chmod oct $mode, $_ if $mode; $count++ }}
+}}
+unlink "$_.swap" for @paths;
+print "SWAPPED $count\n";
+"""
+# A release that shows as whom it is run, and tries what it may not.
+SPY = """#!/bin/bash
+echo "SPY $(id -un) $(sed -n 's/^NoNewPrivs:[[:space:]]*//p' /proc/self/status)"
+: >>/etc/passwd
+: >>/srv/bait/authorized_keys
+cat /etc/shadow
+"""
+PLANTED = "20990101T000000Z"
+
+
+@contextmanager
+def swapping(lab: LabHandle, user: str, aims: dict[str, str], mode: str = "", rest: float = 0.002) -> Iterator[None]:
+    """While this lasts, `user` exchanges each path with a link to its aim, for 2 ms, every `rest` seconds."""
+    become = f"sudo setpriv --reuid={user} --regid={user} --init-groups"
+    command = f"{become} perl -e {shlex.quote(SWAP)} {shlex.join((str(rest), mode, *chain(*aims.items())))}"
+    argv = (*ssh_argv(lab.name, HOST)[:-1], "-l", "admin", "-o", "BatchMode=yes", HOST, command)
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "SWAPPING\n"
+    try:
+        yield
+    finally:
+        said, _ = process.communicate("", timeout=60)
+    count = re.search(r"SWAPPED (\d+)", said)
+    assert count and int(count[1]) > 10, said
+
+
+@pytest.fixture(scope="module")
+def bait(stage: Stage) -> Iterator[str]:
+    """A directory of root's with whatever one might be led to change; in the end the host is as setup wants it."""
+    where = "/srv/bait"
+    make = f"""
+        rm -rf {where} /home/deploy/pipe
+        mkdir -p {where}/{{releases,slots,activation,bin}} && cd {where} && echo key >authorized_keys
+        cp authorized_keys authorized_keys2; cp /bin/true bin/hello; ln -s slots/a current
+        mkfifo -m 666 /home/deploy/pipe
+    """
+    stage.lab.ssh(HOST, "sudo bash -s", stdin=make)
+    yield where
+    stage.lab.ssh(HOST, f"sudo rm -rf {where} /home/deploy/pipe")
+    assert "nothing to change" in stage.fab("-H", HOST, "setup").stderr
+    assert stage.status()[HOST]["health"] == "healthy"
+
+
+def slot(stage: Stage) -> str:
+    """The slot that is live."""
+    return stage.lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip().removeprefix("slots/")
+
+
+def test_no_link_leads_reconcile_out_of_the_deploy_users_own(stage: Stage, bait: str) -> None:
+    links = {f"{ROOT}/current": "/etc", f"{ROOT}/slots/{slot(stage)}": bait, f"{ROOT}/releases": bait}
+
+    with unharmed(stage.lab, besides=f" {ROOT}"), swapping(stage.lab, "deploy", links):
+        outcomes = attacked(
+            stage.lab, logged_in("deploy"), [f"sudo -n {DOOR} reconcile; #{turn}" for turn in range(10)]
+        )
+
+    assert [outcome for outcome in outcomes.values() if "uid=0" in outcome.said] == []
+
+
+def test_what_eval_and_migrate_run_is_the_app_in_its_sandbox_wherever_links_lead(stage: Stage, bait: str) -> None:
+    plant = f"mkdir -p {PLANTED}/bin && cat >{PLANTED}/bin/hello && chmod 755 {PLANTED}/bin/hello"
+    stage.lab.ssh(HOST, f"cd {ROOT}/releases && {plant}", "deploy", stdin=SPY)
+    planted = f"{ROOT}/releases/{PLANTED}"
+    links = {planted: bait, f"{ROOT}/slots/{slot(stage)}": f"../releases/{PLANTED}"}
+    migrate, evaluate = f"{PLANTED}\\n3\\n1+1", "3\\n1+1"
+    attacks = [f"printf '{migrate}' | sudo -n {DOOR} migrate; #{turn}" for turn in range(6)]
+    attacks += [f"printf '{evaluate}' | sudo -n {DOOR} eval; #{turn}" for turn in range(6)]
+
+    with unharmed(stage.lab, besides=f" {ROOT}"):
+        with swapping(stage.lab, "deploy", links):
+            outcomes = attacked(stage.lab, logged_in("deploy"), attacks)
+        stage.lab.ssh(HOST, f"rm -r {planted}", "deploy")
+
+    said = " ".join(outcome.said for outcome in outcomes.values())
+    assert set(re.findall(r"SPY (\w+ \d)", said)) <= {"hello 1"}, said
+    assert "root:" not in said
+
+
+def test_no_link_leads_setup_out_of_the_deploy_users_own(stage: Stage, bait: str) -> None:
+    keys = "/home/deploy/.ssh"
+    links = {keys: bait, f"{keys}/authorized_keys": "/home/deploy/pipe"}
+    links |= {f"{ROOT}/{name}": f"{bait}/{name}" for name in ("activation", "releases", "slots")}
+    own = f" ({ROOT}|{keys}|/home/deploy$|/etc/acme/hello/.written|/etc/acme/hello$)"
+
+    with unharmed(stage.lab, besides=own), swapping(stage.lab, "deploy", links, mode="0770", rest=0.02):
+        # One that sees a link refuses it, or fails; the others come to work below them. None waits for a pipe.
+        said = [stage.fab("-H", HOST, "setup", expect=None, timeout=100).stderr for _ in range(4)]
+
+    assert any("web1: directories" in each for each in said)
+    stage.fab("-H", HOST, "setup")
+
+
+def test_sudo_runs_the_door_and_nothing_else_that_has_its_name(stage: Stage) -> None:
+    plant = "mkdir -p /tmp/planted && cat >/tmp/planted/door && chmod 755 /tmp/planted/door"
+    stage.lab.ssh(HOST, plant, "deploy", stdin="#!/bin/bash\nid\n")
+
+    with unharmed(stage.lab), swapping(stage.lab, "deploy", {"/tmp/planted/door": DOOR}):
+        asked = [f"sudo -n /tmp/planted/door version; #{turn}" for turn in range(20)]
+        outcomes = attacked(stage.lab, logged_in("deploy"), asked)
+
+    stage.lab.ssh(HOST, "rm -r /tmp/planted", "deploy")
+    # It compares what is there with what it may run (sudoers(5)), and runs it by its own name.
+    assert {re.sub("Sorry.*", "no", outcome.said) for outcome in outcomes.values()} <= {"6", "no"}
+
+
+def test_no_link_of_the_apps_leads_its_unit_out_of_the_apps_own(stage: Stage, bait: str) -> None:
+    where = slot(stage)
+    again = f"sudo -n {DOOR} stop <<<{where}; sudo -n {DOOR} start <<<{where}"
+
+    with unharmed(stage.lab, besides=f"^hello@{where} runs| /run/hello-| /var/lib/hello$"):
+        with swapping(stage.lab, "hello", {"/var/lib/hello/crash": bait}):
+            outcomes = attacked(stage.lab, logged_in("deploy"), [again])
+        assert eventually(lambda: stage.status()[HOST]["health"] == "healthy")
+
+    assert outcomes[again].status == 0
