@@ -18,6 +18,8 @@ from warpbeam.lab.state import known_labs
 # inherits that: the tests that press it would press in vain.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup(1) does so with SIGHUP.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

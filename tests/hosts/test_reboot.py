@@ -10,6 +10,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.stage import Stage
 
 
@@ -65,7 +67,18 @@ def test_hosts_reboot_one_after_the_other_and_one_always_serves(stage: Stage) ->
     assert "build1: rebooted in " in done.stderr
 
 
-def test_a_request_that_runs_finishes_before_the_reboot(stage: Stage) -> None:
+@pytest.fixture
+def abrupt(stage: Stage) -> Iterator[Stage]:
+    """The stage with an app that cuts everything when it stops: by itself it would finish what runs."""
+    stage.write(env={"DRAIN_SECONDS": "0"})
+    stage.fab("-H", "web1", "setup", "--restart")
+    yield stage
+    stage.write()
+    stage.fab("-H", "web1", "setup", "--restart")
+
+
+def test_a_request_that_runs_finishes_before_the_reboot(abrupt: Stage) -> None:
+    stage = abrupt
     address = stage.lab.address("web1")
     got: list[bytes] = []
 

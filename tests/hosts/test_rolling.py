@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -119,6 +120,7 @@ def test_a_whole_batch_changes_at_once(stage: Stage) -> None:
 
 def test_a_host_that_does_not_answer_is_refused_or_left_out_by_name_or_by_itself(stage: Stage) -> None:
     stage.write(ssh={**stage.settings["ssh"], "connect_timeout": 3})
+    nonce = stage.source / "priv" / "nonce"
     stage.lab.crash("web2")
     try:
         before = stage.status()["web1"]["pid"]
@@ -129,9 +131,22 @@ def test_a_host_that_does_not_answer_is_refused_or_left_out_by_name_or_by_itself
         left_out = stage.fab("restart", "--skip-unreachable")
         assert "left as they are: web2" in left_out.stderr.splitlines()[-1]
         assert "left as they are: web2" in stage.fab("restart", "--skip", "web2").stderr
+        # Also where something must be built first, and where the roll fails.
+        nonce.write_text(str(time.time_ns()))
+        stage.commit("never built before")
+        deployed = stage.fab("deploy", "--skip-unreachable")
+        assert "build1: " in deployed.stderr
+        assert "left as they are: web2" in deployed.stderr.splitlines()[-1]
+        with stage.fault("crash-at-boot", "web1"):
+            failed = stage.fab("restart", "--skip-unreachable", expect=4)
+        assert "warning: left as they are: web2" in failed.stderr
     finally:
         stage.lab.boot("web2")
         stage.write()
+    nonce.unlink()
+    stage.commit("nothing that need be built again")
+    stage.fab("deploy")
+    assert len({row["release"] for row in stage.status().values()}) == 1
 
 
 def test_wrong_words_are_refused_before_anything_runs(stage: Stage) -> None:

@@ -407,6 +407,8 @@ def test_a_rotated_cookie_is_every_hosts_and_the_nodes_answer_before_and_after_t
     old = root(stage, f"cat {COOKIE}")
     runs = "Node.get_cookie() |> to_string() |> String.length()"
 
+    narrowed = stage.fab("-H", "web1", "setup", "--rotate-cookie", expect=2).stderr
+    assert "--rotate-cookie is for every app host, and -H leaves out web2" in narrowed
     said = stage.fab("setup", "--rotate-cookie").stderr
 
     new = root(stage, f"cat {COOKIE}")

@@ -34,7 +34,7 @@ class Claim(Phase[Facts], frozen=True):
     """Take the lock (or, without `take`, only look) and gather facts; fields as `scripts/claim.sh` tells."""
 
     script: ClassVar[str] = "claim"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "belonging")
     answer: ClassVar[type] = Facts
     root: str
     app: str

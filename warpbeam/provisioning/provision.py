@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from warpbeam.error import Failed, Problem, Refused
+from warpbeam.error import Failed, Misuse, Problem, Refused
 from warpbeam.event import Line, Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
@@ -62,6 +62,11 @@ def set_up(
     secrets = fetch_secrets(inventory)
     keys = read_deploy_keys(inventory)
     chosen = list(inventory.hosts.values())
+    if rotate_cookie and (
+        others := [host.name for host in inventory.all_app_hosts if host.name not in inventory.hosts]
+    ):
+        text = f"--rotate-cookie is for every app host, and -H leaves out {', '.join(others)}"
+        raise Misuse(text, "leave out -H: nodes with another cookie could not talk to each other")
     asked = {host.name: host for host in inventory.all_app_hosts} | inventory.hosts
     # Of this run only: a digest says whether a value is another one, and nothing else.
     key = entropy.token_hex(16) if show else ""

@@ -39,7 +39,7 @@ class SecretFile(Phase[Kept], frozen=True):
     """Write or read the file, as root; fields as `scripts/secrets.sh` tells."""
 
     script: ClassVar[str] = "secrets"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "mask")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "mask", "belonging")
     answer: ClassVar[type] = Kept
     verb: str
     file: str

@@ -45,7 +45,7 @@ class Firewall(Phase[Table], frozen=True):
     """Load, confirm, remove or read the tables, as root; fields as `scripts/firewall.sh` tells."""
 
     script: ClassVar[str] = "firewall"
-    parts: ClassVar[tuple[str, ...]] = ("common", "login")
+    parts: ClassVar[tuple[str, ...]] = ("common", "login", "belonging")
     answer: ClassVar[type] = Table
     app: str
     root: str
@@ -57,6 +57,7 @@ class Firewall(Phase[Table], frozen=True):
     seconds: int
     token: str
     taken: tuple[int, ...]
+    environment: str
 
 
 def tables(fleet: Fleet, tell: Tell) -> dict[str, Table | Problem]:
@@ -120,6 +121,7 @@ def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Fire
         seconds=inventory.firewall.confirm,
         token=token,
         taken=taken_ports(inventory),
+        environment=inventory.name,
     )
 
 

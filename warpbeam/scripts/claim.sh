@@ -23,13 +23,7 @@ ask_door() {
 step claim
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
-# A host that was set up before that was written down is anybody's.
-belongs=$environment
-if [[ -r ${door%/*}/environment ]]; then read -r belongs <"${door%/*}/environment" || true; fi
-if [[ $belongs != "$environment" ]]; then
-  refuse "$app on this host belongs to the environment '$belongs', not to '$environment'" \
-    "two environments need hosts, or an \`app\`, of their own; to take it over: \`fab $environment setup --take-over\`"
-fi
+belongs_here
 # Before the lock: an activation that began since needs one, which then is not free now.
 ask_door
 if [[ $take == true ]]; then

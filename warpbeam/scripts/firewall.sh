@@ -6,8 +6,8 @@
 #
 # Parameters: app, root, door, verb (apply, confirm, clear, look, status), files (PATH CONTENT, two items each: the redirect for
 # each slot and for maintenance), filter (its table's text; empty: none), ports (that instances serve), seconds, token (of the trial),
-# taken (every port that the tables lead elsewhere or close).
-: "${taken?}" "${app?}" "${root?}" "${door?}" "${verb?}" "${files?}" "${filter?}" "${ports?}" "${seconds?}" "${token?}"
+# taken (every port that the tables lead elsewhere or close), environment (whose host this must be).
+: "${environment?}" "${taken?}" "${app?}" "${root?}" "${door?}" "${verb?}" "${files?}" "${filter?}" "${ports?}" "${seconds?}" "${token?}"
 
 ((EUID == 0)) || refuse 'the firewall needs root here' 'give the admin sudo, or see users.admin in the inventory'
 if ! command -v nft >/dev/null; then
@@ -17,6 +17,7 @@ if ! command -v nft >/dev/null; then
   refuse 'nftables is not installed' "as root on the host: $install"
 fi
 [[ -x $door ]] || refuse 'this host is not set up' '`fab ENV setup` first'
+[[ $verb != apply && $verb != clear ]] || belongs_here
 
 ssh_port
 for port in "${taken[@]}"; do

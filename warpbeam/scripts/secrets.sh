@@ -25,12 +25,7 @@ put() {
 
 changed=false
 if [[ $verb == push ]]; then
-  belongs=$environment
-  if [[ -r ${door%/*}/environment ]]; then belongs=$(<"${door%/*}/environment"); fi
-  if [[ $belongs != "$environment" ]]; then
-    refuse "$app on this host belongs to the environment '$belongs', not to '$environment'" \
-      "two environments need hosts, or an \`app\`, of their own; to take it over: \`fab $environment setup --take-over\`"
-  fi
+  belongs_here
   step secrets
   if ! printf '%s' "$content" | cmp --quiet -- - "$file" || [[ $(stat -c %U:%G:%a -- "$file") != root:root:600 ]]; then
     # By pipes: what does not fit into one, bash would put into a file of its own for a here-string.
