@@ -14,12 +14,16 @@ from warpbeam.error import Misuse
 from warpbeam.lab import lifetime
 from warpbeam.lab.state import known_labs
 
+# The processes that share the tests of this run.
+BEGUN: set[str] = set()
+
 # A shell without job control starts what it puts in the background with Ctrl-C ignored, and every process below
 # inherits that: the tests that press it would press in vain.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# nohup(1) does so with SIGHUP.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# The same with HUP below nohup(1); a handler that does nothing keeps this process and is not inherited.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,10 +59,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output["tally"] = TALLY.written()
 
 
+def pytest_configure_node(node: Any) -> None:
+    """Note which processes there were."""
+    BEGUN.add(node.gateway.id)
+
+
 def pytest_testnodedown(node: Any) -> None:
-    """Take in what a process hands in; what it could not remove of its labs, because it was ended, is removed here."""
+    """Take in what a process hands in."""
     TALLY.read(getattr(node, "workeroutput", {}).get("tally", "[]"))
-    for name in set() if KEPT else set(labs_of(node.gateway.id)) & set(known_labs()):
+
+
+def pytest_unconfigure() -> None:
+    """The labs of a process that was ended before it could remove them are removed here."""
+    mine = {name for process in BEGUN for name in labs_of(process)}
+    for name in set() if KEPT else mine & set(known_labs()):
         lifetime.down(name, tell)
 
 
