@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from warpbeam.phase import SCRIPTS
 from warpbeam.provisioning.comparison import compared, masked
 from warpbeam.provisioning.difference import Found, FoundPath
-from warpbeam.provisioning.footprint import File, systemd_quoted
+from warpbeam.provisioning.footprint import systemd_quoted
+from warpbeam.provisioning.item import File
 
 KEY = "k3y"
 OURS = "# Secrets of hello. Written by Warpbeam's setup.\n"

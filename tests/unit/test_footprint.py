@@ -17,7 +17,8 @@ from warpbeam.error import Misuse, Refused
 from warpbeam.inventory import Host, Inventory
 from warpbeam.provisioning.cookie import COOKIE_LENGTH, agreed_cookie, mint_cookie
 from warpbeam.provisioning.difference import Found, FoundPath, FoundUser, difference, outdated
-from warpbeam.provisioning.footprint import DOOR_VERSION, SUDO_VERBS, Footprint, footprint, systemd_quoted
+from warpbeam.provisioning.door import DOOR_VERSION, SUDO_VERBS
+from warpbeam.provisioning.footprint import Footprint, footprint, systemd_quoted
 from warpbeam.provisioning.keys import described, read_deploy_keys
 
 PROJECT = Path(__file__).parent.parent.parent

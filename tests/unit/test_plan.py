@@ -13,7 +13,7 @@ from warpbeam.deploying.plan import plan_deploy, plan_restart, plan_rollback
 from warpbeam.error import Refused
 from warpbeam.facts import Facts, Mark, Release, about
 from warpbeam.inventory import Deploy, Host, Inventory
-from warpbeam.provisioning.footprint import DOOR_VERSION
+from warpbeam.provisioning.door import DOOR_VERSION
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 FRESH = "20261123T120000Z"

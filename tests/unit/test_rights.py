@@ -8,7 +8,7 @@ import pytest
 from warpbeam.error import Refused
 from warpbeam.inventory import Host, Inventory, PublicPort
 from warpbeam.provisioning.difference import Found, FoundUser
-from warpbeam.provisioning.footprint import SUDO_VERBS, door
+from warpbeam.provisioning.door import SUDO_VERBS, door
 from warpbeam.provisioning.lockout import check_lockout, taken_ports
 from warpbeam.provisioning.rights import check_rights, excess, has_password
 

@@ -14,7 +14,8 @@ import pytest
 
 import warpbeam
 from warpbeam.phase import COMMENT, Phase, text_of
-from warpbeam.provisioning.footprint import door, footprint
+from warpbeam.provisioning.door import door
+from warpbeam.provisioning.footprint import footprint
 from warpbeam.reading.reader import read_inventory
 
 PROJECT = Path(__file__).parent.parent.parent

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from warpbeam.inventory import Host, Inventory, Vm
-from warpbeam.provisioning.footprint import File, footprint
+from warpbeam.provisioning.footprint import footprint
+from warpbeam.provisioning.item import File
 from warpbeam.provisioning.unit import overridden, peers, properties, vm_flags
 
 HOSTS = {

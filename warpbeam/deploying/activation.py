@@ -14,7 +14,7 @@ from warpbeam.event import Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, text_of
-from warpbeam.provisioning.footprint import door
+from warpbeam.provisioning.door import door
 from warpbeam.running.probe import Probing, probe
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from warpbeam.building.artifact import Artifact, regular_files
 from warpbeam.error import Refused
 from warpbeam.facts import Facts
-from warpbeam.provisioning.footprint import DOOR_VERSION
+from warpbeam.provisioning.door import DOOR_VERSION
 
 
 def check_memory(name: str, have: Facts) -> None:

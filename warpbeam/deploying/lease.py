@@ -21,7 +21,7 @@ from warpbeam.facts import Facts, Holder
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host, Inventory
 from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import door
+from warpbeam.provisioning.door import door
 
 # Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
 LEASE = 90

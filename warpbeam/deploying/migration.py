@@ -15,7 +15,7 @@ from warpbeam.event import Tell
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import door
+from warpbeam.provisioning.door import door
 
 
 class Migrated(msgspec.Struct, frozen=True):

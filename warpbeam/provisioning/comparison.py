@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from warpbeam.provisioning.difference import Found
-from warpbeam.provisioning.footprint import File
+from warpbeam.provisioning.item import File
 
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _OURS = "Written by Warpbeam's setup."

@@ -13,7 +13,9 @@ from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning.difference import Difference, Found, difference
-from warpbeam.provisioning.footprint import DOOR_VERSION, File, Footprint, door, etc
+from warpbeam.provisioning.door import DOOR_VERSION, door
+from warpbeam.provisioning.footprint import Footprint, etc
+from warpbeam.provisioning.item import File
 
 
 class Inspect(Phase[Found], frozen=True):

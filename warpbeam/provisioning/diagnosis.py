@@ -9,7 +9,8 @@ import msgspec
 from warpbeam.error import Problem
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning.difference import Difference, Found, outdated
-from warpbeam.provisioning.footprint import DOOR_VERSION, Footprint, door
+from warpbeam.provisioning.door import DOOR_VERSION, door
+from warpbeam.provisioning.footprint import Footprint
 from warpbeam.provisioning.rights import excess, has_password
 from warpbeam.provisioning.secret_file import digests
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from warpbeam.error import Refused
-from warpbeam.provisioning.footprint import Directory, File, Footprint, User
+from warpbeam.provisioning.footprint import Footprint
+from warpbeam.provisioning.item import Directory, File, User
 from warpbeam.provisioning.keys import described, listed
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,82 +10,20 @@ import msgspec
 
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning import unit
+from warpbeam.provisioning.door import (
+    DOOR_VERSION,
+    READ_AND_EVALUATE,
+    READ_AND_REQUIRE,
+    SUDO_VERBS,
+    door,
+    programs,
+)
+from warpbeam.provisioning.item import Directory, File, User
 from warpbeam.provisioning.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provisioning.template import filled, systemd_quoted
 
-# A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
-DOOR_VERSION = "6"
-SUDO_VERBS = (
-    "version",
-    "status",
-    "reconcile",
-    "start",
-    "stop",
-    "abandon",
-    "switch",
-    "drain",
-    "undrain",
-    "activate",
-    "maintenance",
-    "migrate",
-    "logs",
-    "console",
-    "rpc",
-    "well",
-    "eval",
-)
 # Answers with the maintenance page of whichever app it is; owns nothing.
 PAGE_USER = "warpbeam-page"
-# The VM reads an expression from standard input and prints its value, so that it stands in no argument list.
-READ_AND_EVALUATE = (
-    "IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"
-)
-
-# The same, and fails unless the value is true; on failure the last line is what it was.
-READ_AND_REQUIRE = (
-    "value = IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0); "
-    "if value != true, do: (IO.puts(inspect(value)); exit(:unwell))"
-)
-
-
-class User(msgspec.Struct, frozen=True):
-    """A user with a group of its own name; `login` is whether it may log in."""
-
-    name: str
-    home: str
-    login: bool
-
-
-class Directory(msgspec.Struct, frozen=True):
-    """A directory. What lies below another user's directory is made as that user, never as root."""
-
-    path: str
-    mode: str
-    owner: str
-    group: str
-
-
-class File(msgspec.Struct, frozen=True):
-    """A file and its whole content. `secret`: its content must not be shown.
-
-    Of an environment file, `clear` names the variables whose values may be shown.
-    """
-
-    path: str
-    content: str
-    mode: str = "644"
-    owner: str = "root"
-    group: str = "root"
-    secret: bool = False
-    clear: tuple[str, ...] | None = None
-    # What must happen when it changes: nothing, systemd reads its units again, the door reconciles, or the app is
-    # restarted (by a person).
-    needs: str = ""
-
-    @property
-    def sha256(self) -> str:
-        """Of its content, in hexadecimal."""
-        return hashlib.sha256(self.content.encode()).hexdigest()
 
 
 class Footprint(msgspec.Struct, frozen=True):
@@ -108,16 +45,6 @@ class Footprint(msgspec.Struct, frozen=True):
 def etc(inventory: Inventory) -> str:
     """Where the app's settings are; root's alone."""
     return f"/etc/{inventory.org}/{inventory.app}"
-
-
-def programs(inventory: Inventory) -> str:
-    """Where the app's programs that stay on a host are; root's, for everybody to read."""
-    return f"/usr/lib/warpbeam/{inventory.app}"
-
-
-def door(inventory: Inventory) -> str:
-    """The path of the app's root door."""
-    return f"{programs(inventory)}/door"
 
 
 def environment_file(inventory: Inventory) -> str:

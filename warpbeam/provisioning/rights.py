@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from warpbeam.error import Refused
 from warpbeam.inventory import Inventory
 from warpbeam.provisioning.difference import Found
-from warpbeam.provisioning.footprint import door
+from warpbeam.provisioning.door import door
 
 # Groups whose members become root (Debian's and Fedora's names), or read what every app logs.
 STRONG = (

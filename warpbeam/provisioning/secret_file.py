@@ -13,7 +13,8 @@ from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import door, etc, secrets_text
+from warpbeam.provisioning.door import door
+from warpbeam.provisioning.footprint import etc, secrets_text
 from warpbeam.provisioning.secrets import fetch_secrets
 
 _ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=\(hidden, ([0-9a-f]+)\)")

@@ -13,8 +13,9 @@ from warpbeam.event import Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.phase import Phase
+from warpbeam.provisioning.door import door
 from warpbeam.provisioning.filter import filter_rules
-from warpbeam.provisioning.footprint import door, redirect_files
+from warpbeam.provisioning.footprint import redirect_files
 from warpbeam.provisioning.lockout import taken_ports
 
 # How long after its time a host may take to bring back what was before.

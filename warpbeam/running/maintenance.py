@@ -11,7 +11,7 @@ from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import door
+from warpbeam.provisioning.door import door
 
 DEFAULT_MESSAGE = "We are working on this site, and will be back in a few minutes."
 # As the root door checks it.

@@ -16,7 +16,7 @@ from warpbeam.facts import Holder, Release
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, render
-from warpbeam.provisioning.footprint import door
+from warpbeam.provisioning.door import door
 from warpbeam.running.backtrace import Backtrace
 from warpbeam.running.probe import Probing, probe
 

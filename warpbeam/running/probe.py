@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from warpbeam.inventory import Inventory
 from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import door
+from warpbeam.provisioning.door import door
 
 A = TypeVar("A")
 

@@ -15,7 +15,7 @@ from warpbeam.event import Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
-from warpbeam.provisioning.footprint import door
+from warpbeam.provisioning.door import door
 from warpbeam.running.probe import Probing, probe
 from warpbeam.work import first_problem
 

@@ -1,0 +1,47 @@
+"""The root door: the one program that the deploy user may run as root. Its version, its verbs, where it is."""
+
+from __future__ import annotations
+
+from warpbeam.inventory import Inventory
+
+# A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
+DOOR_VERSION = "6"
+SUDO_VERBS = (
+    "version",
+    "status",
+    "reconcile",
+    "start",
+    "stop",
+    "abandon",
+    "switch",
+    "drain",
+    "undrain",
+    "activate",
+    "maintenance",
+    "migrate",
+    "logs",
+    "console",
+    "rpc",
+    "well",
+    "eval",
+)
+# The VM reads an expression from standard input and prints its value, so that it stands in no argument list.
+READ_AND_EVALUATE = (
+    "IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"
+)
+
+# The same, and fails unless the value is true; on failure the last line is what it was.
+READ_AND_REQUIRE = (
+    "value = IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0); "
+    "if value != true, do: (IO.puts(inspect(value)); exit(:unwell))"
+)
+
+
+def programs(inventory: Inventory) -> str:
+    """Where the app's programs that stay on a host are; root's, for everybody to read."""
+    return f"/usr/lib/warpbeam/{inventory.app}"
+
+
+def door(inventory: Inventory) -> str:
+    """The path of the app's root door."""
+    return f"{programs(inventory)}/door"
