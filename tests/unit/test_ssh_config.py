@@ -9,6 +9,7 @@ import pytest
 
 from warpbeam.error import Refused
 from warpbeam.inventory import Host, Ssh
+from warpbeam.lab.state import LABS
 from warpbeam.ssh.connection import connect, openssh_argv
 from warpbeam.ssh.ssh_config import Settings, parse_hop, resolve
 
@@ -150,3 +151,10 @@ def test_openssh_gets_the_same_words_and_so_the_same_settings(config: Path, tmp_
     ):
         assert line in said
     assert "remotecommand evil" not in said
+
+
+def test_a_configuration_that_is_not_there_is_told_and_how_a_lab_makes_its_own() -> None:
+    with pytest.raises(Refused, match=r"web1: there is no file /etc/none/ssh_config$"):
+        resolve("web1", "web1", ssh=Ssh(config=Path("/etc/none/ssh_config")))
+    with pytest.raises(Refused, match=r"the lab gone is not up, which `sudo fab lab\.up --name gone` mends"):
+        resolve("web1", "web1", ssh=Ssh(config=LABS / "gone" / "ssh_config"))

@@ -101,6 +101,8 @@ def resolve(
             f"{name}: more than {MOST_HOPS} jump hosts, one behind the other",
             "look for a ProxyJump in your ssh configuration that leads back to itself",
         )
+    if ssh.config is not None and not ssh.config.is_file():
+        raise Refused(f"{name}: there is no file {ssh.config}{_whose(ssh.config)}", "see `ssh.config` in the inventory")
     options = asked_options(ssh)
     route = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
     route += ["-J", jump] if jump else []
@@ -186,6 +188,16 @@ def asked_options(ssh: Ssh) -> tuple[str, ...]:
         # The inventory's keys and no others: a full agent would use up the server's MaxAuthTries first.
         options += ["-o", "IdentitiesOnly=yes"]
     return tuple(options)
+
+
+def _whose(config: Path) -> str:
+    """Who makes that file, where we know."""
+    from warpbeam.lab.state import LABS
+
+    if not config.is_relative_to(LABS):
+        return ""
+    lab = config.relative_to(LABS).parts[0]
+    return f": the lab {lab} is not up, which `sudo fab lab.up --name {lab}` mends"
 
 
 def quoted(path: Path) -> str:
