@@ -22,10 +22,24 @@ LATE = ("load", "faults")
 PROCESSES_PER_CORE = 2
 # What two labs with their apps, a build and the process itself need at most.
 MEMORY_PER_PROCESS = 2 * 1024**3
-# Seconds that a file took on one Debian, with four processes on two cores; what is not here is quick. A figure that is
-# out of date costs some time at the end of a run, nothing else.
-TOOK: dict[str, int] = {}
-PER_TEST = 5
+# About how many seconds a file takes on one Debian, of those that take long, with four processes on two cores. A figure
+# that is wrong costs some time at the end of a run, nothing else.
+TOOK = {
+    "tests/hosts/test_build.py": 350,
+    "tests/hosts/test_doctor.py": 300,
+    "tests/hosts/test_faults.py": 400,
+    "tests/hosts/test_firewall.py": 240,
+    "tests/hosts/test_history.py": 240,
+    "tests/hosts/test_interrupt.py": 300,
+    "tests/hosts/test_invariants.py": 200,
+    "tests/hosts/test_load.py": 240,
+    "tests/hosts/test_node.py": 250,
+    "tests/hosts/test_reboot.py": 200,
+    "tests/hosts/test_rolling.py": 200,
+    "tests/hosts/test_secrets.py": 250,
+}
+# What each test of the others takes, roughly.
+PER_TEST = 12
 
 
 def is_asked_for(config: pytest.Config, mark: str) -> bool:
