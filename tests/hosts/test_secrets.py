@@ -287,7 +287,7 @@ def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(sta
     assert (seen, other) == ([], [])
     # What is left lying: on this machine only the file it came from, on a host only the one that it is for.
     here = subprocess.run(
-        ["grep", "-rls", token, str(tmp_path), str(stage.project), str(stage.directory)],
+        ["grep", "-rls", token, str(tmp_path), str(PROJECT / ".warpbeam"), str(stage.directory)],
         capture_output=True,
         text=True,
         check=False,
