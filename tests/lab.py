@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from warpbeam.event import Event
 from warpbeam.lab import lifetime
@@ -13,13 +14,35 @@ from warpbeam.lab.state import SUITES, HostSpec, Suite, check_suite
 
 # Two people who run the tests at once on one machine name their labs apart.
 NAME = os.environ.get("WARPBEAM_TEST_LAB", "wbtest")
+# By turns: what is about the system itself runs on both Debians, every other file on one of them.
+SHARED = "shared"
+ON_BOTH = frozenset(
+    [
+        "test_build",
+        "test_deploy",
+        "test_filter",
+        "test_firewall",
+        "test_hardening",
+        "test_identities",
+        "test_setup",
+        "test_unit",
+    ]
+)
 KEPT = os.environ.get("WARPBEAM_KEEP_LAB") == "1"
 
 
 def chosen_suites() -> tuple[Suite, ...]:
     """The Debians to run on, of WARPBEAM_TEST_SUITE. Raises `Misuse` for one that there is not."""
     word = os.environ.get("WARPBEAM_TEST_SUITE") or SUITES[0]
-    return SUITES if word == "both" else (check_suite(word),)
+    return SUITES if word in ("both", SHARED) else (check_suite(word),)
+
+
+def suites_of(file: Path) -> tuple[Suite, ...]:
+    """The Debians that the tests of a file run on; where they share the files, one for most."""
+    if os.environ.get("WARPBEAM_TEST_SUITE") != SHARED or file.stem in ON_BOTH:
+        return chosen_suites()
+    names = sorted(other.name for other in file.parent.glob("test_*.py"))
+    return (SUITES[names.index(file.name) % len(SUITES)],)
 
 
 def lab_name(suite: Suite, process: str = "") -> str:

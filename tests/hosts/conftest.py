@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import KEPT, LabHandle, chosen_suites, lab_name
+from tests.lab import KEPT, LabHandle, chosen_suites, lab_name, suites_of
 from tests.schedule import LATE, is_asked_for
 from tests.stage import Stage
 from warpbeam.lab.state import SUITES, HostSpec, Suite, default_hosts
@@ -30,9 +30,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in LATE
         if item.get_closest_marker(mark) and not (is_asked_for(config, mark) and _is_of_first_suite(item))
     ]
-    if late:
-        config.hook.pytest_deselected(items=late)
-        items[:] = [item for item in items if item not in late]
+    elsewhere = [item for item in items if (suite := _suite_of(item)) and suite not in suites_of(item.path)]
+    if left := {*late, *elsewhere}:
+        config.hook.pytest_deselected(items=[item for item in items if item in left])
+        items[:] = [item for item in items if item not in left]
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.hosts)
@@ -47,11 +48,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("suite", chosen, ids=chosen, scope="session", indirect=True)
 
 
+def _suite_of(item: pytest.Item) -> Suite | None:
+    """The Debian that a test is to run on; None where it needs no lab."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return None
+    given = item.callspec.params.get("suite")
+    return next((suite for suite in chosen_suites() if suite == given), None)
+
+
 def _is_of_first_suite(item: pytest.Item) -> bool:
-    given = (
-        item.callspec.params.get("suite") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
-    )
-    return given in (None, chosen_suites()[0])
+    return _suite_of(item) in (None, chosen_suites()[0])
 
 
 @pytest.fixture(scope="session")

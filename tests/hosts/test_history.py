@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.ground import Ground
 from tests.stage import Stage
-from tests.underway import activates, begun, ended, eventually
+from tests.underway import activates, answers, begun, ended, eventually
 from tests.witness import ROOT, another, serve
 
 US = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -139,6 +139,7 @@ def test_an_activation_that_a_crash_ends_has_a_line_once_somebody_asks(stage: St
 
 
 def test_an_activation_that_is_killed_has_a_line_from_whoever_followed_it(stage: Stage) -> None:
+    before = str(stage.served("web1")["version"])
     stage.version("9.9.5", fault="slow-boot")
 
     with one_more(stage, "web1") as new:
@@ -149,6 +150,8 @@ def test_an_activation_that_is_killed_has_a_line_from_whoever_followed_it(stage:
         assert lines(stage, "web1")[-1]["outcome"] == "unknown"
 
     assert new["web1"]["version"] == "9.9.5"
+    # What was live is started again, which nobody waits for here.
+    assert eventually(lambda: answers(stage, "web1", before))
     another(stage)
     stage.fab("deploy")
 
@@ -161,13 +164,15 @@ def test_what_fails_before_any_activation_has_a_line_where_it_failed(stage: Stag
     assert "the migrations of " in new["web1"]["problem"]
 
     version = another(stage)
-    stage.lab.ssh("web2", f"sudo mkdir {ROOT}/activation/damaged.d && sudo rm -rf {ROOT}/activation/damaged")
-    stage.lab.ssh("web2", f"sudo mv {ROOT}/activation/damaged.d {ROOT}/activation/damaged")
+    # A file that the new release shares with the live one has been damaged on the disk since.
+    shared = f"$(echo {ROOT}/current/lib/hello-*/priv/migrations/0001*)"
+    stage.lab.ssh("web2", f'sudo bash -c "cp {shared} /root/kept; echo damage >>{shared}"')
     try:
         with one_more(stage, "web2") as new:
-            stage.fab("deploy", expect=4)
+            refused = stage.fab("deploy", expect=4)
     finally:
-        stage.lab.ssh("web2", f"sudo rmdir {ROOT}/activation/damaged")
+        stage.lab.ssh("web2", f'sudo bash -c "cat /root/kept >{shared}; rm /root/kept"')
+    assert "0001_found_the_guest_book.exs: FAILED" in refused.stderr
     assert (new["web2"]["version"], new["web2"]["outcome"]) == (version, "failed")
     stage.fab("deploy")
 
