@@ -18,7 +18,6 @@ from tests.underway import eventually
 
 # Something of the host's own that listens, and that no inventory names.
 OTHER_PORT = 12345
-NAME = "filtered"
 # TEST-NET-1 (RFC 5737): nobody comes from there.
 NOBODY = "192.0.2.0/24"
 
@@ -42,17 +41,18 @@ def filtered(stage: Stage) -> Iterator[Callable[..., Any]]:
     """Gives a function that applies the filter of an inventory with some `firewall`; afterwards there is none."""
 
     def apply(expect: int = 0, **firewall: Any) -> subprocess.CompletedProcess[str]:
-        stage.write(NAME, firewall=firewall)
-        return stage.fab("-H", HOST, "firewall.apply", environment=NAME, expect=expect)
+        stage.write(firewall=firewall)
+        return stage.fab("-H", HOST, "firewall.apply", expect=expect)
 
     yield apply
+    stage.write()
     stage.fab("-H", HOST, "firewall.apply")
-    assert row(stage, "stage")["filter"] == "off"
+    assert row(stage)["filter"] == "off"
 
 
-def row(stage: Stage, environment: str = NAME) -> dict[str, Any]:
+def row(stage: Stage) -> dict[str, Any]:
     """The first row of `firewall.status` of our host."""
-    return dict(json.loads(stage.fab("-H", HOST, "firewall.status", "--json", environment=environment).stdout)[0])
+    return dict(json.loads(stage.fab("-H", HOST, "firewall.status", "--json").stdout)[0])
 
 
 def connects(address: str, port: int) -> bool:
@@ -142,9 +142,9 @@ def test_a_second_apply_changes_nothing_and_needs_no_trial(stage: Stage, filtere
 def test_a_filter_that_cuts_ssh_reverts_by_itself_and_is_not_kept(stage: Stage, filtered: Callable[..., Any]) -> None:
     filtered(filter=True)
     before, kept = in_force(stage), on_disk(stage)
-    stage.write(NAME, firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(stage))
+    stage.write(firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(stage))
     fab = subprocess.Popen(
-        stage.argv("-H", HOST, "firewall.apply", environment=NAME),
+        stage.argv("-H", HOST, "firewall.apply"),
         env=stage.environ,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -169,9 +169,9 @@ def test_a_filter_that_cuts_ssh_reverts_by_itself_and_is_not_kept(stage: Stage, 
 def test_a_filter_that_cuts_ssh_reverts_though_whoever_applied_it_is_gone(
     stage: Stage, filtered: Callable[..., Any]
 ) -> None:
-    stage.write(NAME, firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(stage))
+    stage.write(firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(stage))
     fab = subprocess.Popen(
-        stage.argv("-H", HOST, "firewall.apply", environment=NAME),
+        stage.argv("-H", HOST, "firewall.apply"),
         env=stage.environ,
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
