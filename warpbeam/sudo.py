@@ -52,7 +52,8 @@ class RootShell:
         command = AS_ROOT_ASKED if self._password else AS_ROOT
         status = self._shell.execute(command, self._with_password(chunks), heard, complain)
         said = b"".join(complaints).decode("utf-8", "replace")
-        if status == 1 and said.startswith("sudo:"):
+        # It has no prefix for whom a rule forbids it (`NOPASSWD: !ALL`, as the deploy user's does).
+        if status == 1 and said.startswith(("sudo:", "Sorry, user ")):
             wants = "password is required" in said
             raise Misuse(
                 f"{self.name}: the admin may not become root: {said.strip().splitlines()[0].removeprefix('sudo: ')}",
