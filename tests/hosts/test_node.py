@@ -16,6 +16,7 @@ import pytest
 
 from tests.hosts.terminal import ask, console, exit_status, terminal
 from tests.stage import PROJECT, Stage
+from tests.underway import eventually
 from warpbeam.error import AMISS, REFUSED
 
 AWKWARD = """{"it's", ~s("quoted"), "$(id) `id` \\\\ %s é漢",
@@ -129,6 +130,26 @@ def test_what_is_stopped_stays_stopped_until_start_or_a_reboot(stage: Stage) -> 
     assert "runs, healthy" in stage.fab("start").stderr
     assert stage.served("web2", "/health").strip() == "ok"
     assert stage.served("web1", "/health").strip() == "ok"
+
+
+def test_start_takes_an_instance_that_kept_failing_once_the_cause_is_mended(stage: Stage) -> None:
+    override = "/etc/systemd/system/hello@.service.d"
+    # As long between two tries as a person takes, who starts it in such a pause.
+    bad = "[Service]\\nExecStartPre=/bin/false\\nRestartSec=4\\n"
+    stage.lab.ssh("web1", f"sudo mkdir {override} && printf '{bad}' | sudo tee {override}/bad.conf")
+    try:
+        stage.lab.ssh("web1", "sudo systemctl daemon-reload")
+        stage.fab("-H", "web1", "stop")
+        failed = stage.fab("-H", "web1", "start", expect=4)
+        counted = "systemctl show -P NRestarts hello@a hello@b | grep -qx '[2-9]'"
+        assert eventually(lambda: stage.lab.ssh("web1", counted, check=False).returncode == 0)
+    finally:
+        stage.lab.ssh("web1", f"sudo rm -r {override} && sudo systemctl daemon-reload")
+
+    started = stage.fab("-H", "web1", "start")
+
+    assert "did not start" in failed.stderr
+    assert "runs, healthy" in started.stderr
 
 
 def test_restart_gives_every_host_a_new_process_of_the_same_release(stage: Stage) -> None:

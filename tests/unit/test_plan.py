@@ -185,6 +185,26 @@ def test_a_newer_c_library_and_a_file_system_without_inodes_are_fine() -> None:
     assert deploy({"web1": facts(libc="glibc 2.41", inodes=-1), "web2": facts()})["web1"][2]
 
 
+@pytest.mark.parametrize(
+    ("marks", "target"),
+    [
+        (("healthy", "withdrawn", "failed", "new"), "20261120T000000Z"),
+        (("healthy", "healthy", "withdrawn", "failed"), "20261121T000000Z"),
+        (("withdrawn", "withdrawn", "failed", "new"), "20261121T000000Z"),
+        (("failed", "new", "failed", "failed"), "20261123T000000Z"),
+    ],
+)
+def test_a_version_deployed_more_than_once_is_the_newest_that_nobody_fled_from(
+    marks: tuple[Mark, ...], target: str
+) -> None:
+    same = [release(str(number), "1.0", mark) for number, mark in enumerate(marks)]
+    hosts = {name: facts(*same, release("9", "2.0")) for name in ("web1", "web2")}
+
+    plan = plan_rollback(INVENTORY, hosts, "1.0")
+
+    assert {step.release for step in plan.hosts} == {target}
+
+
 def test_a_rollback_goes_to_the_release_before_the_live_one() -> None:
     hosts = {
         name: facts(release("0", "1.0"), release("1", "2.0"), previous="20261120T000000Z") for name in ("web1", "web2")

@@ -237,8 +237,8 @@ def _named(have: Facts, to: str, host: str) -> str:
     if not fits:
         known = ", ".join(release.name for release in have.releases) or "none"
         raise Refused(f"{host}: there is no release {to!r}", f"it has: {known}")
-    # A version or commit may have been deployed more than once: what has been live is meant, not what never was.
-    return next((release for release in reversed(fits) if release.mark in BEEN_LIVE), fits[-1]).name
+    # A version or commit may have been deployed more than once: what has been live is meant, and nobody fled from.
+    return max(fits, key=lambda release: (*(release.mark == mark for mark in BEEN_LIVE), release.name)).name
 
 
 def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
