@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from bench.measurement import Command
-from bench.release import Release
+from bench.release import PROJECT, Release
 from bench.site import Site, as_root
 
 CONFIGURATION = Path(__file__).parent / "configuration"
@@ -42,10 +43,16 @@ def root(name: str) -> str:
     return f"/opt/{name}"
 
 
+def sandbox() -> str:
+    """The directives of this project's unit that are the same for every app."""
+    lines = (PROJECT / "templates" / "service.j2").read_text().splitlines()
+    return "\n".join(line for line in lines if re.match(r"[A-Z][A-Za-z]+=", line) and "{{" not in line)
+
+
 def ready(site: Site, name: str, port: int) -> None:
     """The directory of a peer, which the user that it logs in as owns, and the unit that it restarts."""
     unit = (CONFIGURATION / "app" / "peer.service").read_text()
-    text = unit.format(name=name, root=root(name), port=port)
+    text = unit.format(name=name, root=root(name), port=port, sandbox=sandbox())
     as_root(
         site,
         f"""

@@ -152,6 +152,31 @@ def test_the_app_user_cannot_log_in_by_a_key_that_it_planted(stage: Stage) -> No
         root(stage, "rm -rf /var/lib/hello/.ssh; usermod --expiredate 1 hello")
 
 
+def test_systemd_starts_nothing_of_the_deploy_users_own(stage: Stage) -> None:
+    units = ".config/systemd/user"
+    wanted = f"{units}/default.target.wants"
+    text = "[Service]\\nExecStart=/bin/touch /home/deploy/was-here\\n"
+    plant = f"mkdir -p {wanted} && printf '{text}' >{units}/planted.service && ln -s ../planted.service {wanted}/"
+    try:
+        stage.lab.ssh(HOST, plant, "deploy")
+        # As setups before this one left it, and a login started it.
+        root(stage, "rm /etc/systemd/system/user@$(id -u deploy).service && systemctl daemon-reload")
+        stage.lab.ssh(HOST, "systemctl --user show-environment", "deploy")
+        assert root(stage, "ls /home/deploy/was-here", check=False) != ""
+        assert "systemd starts a manager of its own for deploy at each login" in stage.fab("doctor", expect=5).stdout
+
+        assert f"{HOST}: changing: user deploy without a systemd of its own" in stage.fab("setup").stderr
+
+        assert root(stage, "systemctl is-active user@$(id -u deploy)", check=False).strip() == "inactive"
+        root(stage, "rm /home/deploy/was-here")
+        stage.lab.ssh(HOST, "true", "deploy")
+        assert stage.lab.ssh(HOST, "systemctl --user show-environment", "deploy", check=False).returncode != 0
+        assert root(stage, "ls /home/deploy/was-here", check=False) == ""
+    finally:
+        root(stage, "rm -rf /home/deploy/.config /home/deploy/was-here")
+        stage.fab("setup")
+
+
 MORE = [
     ("gpasswd --add deploy adm", "gpasswd --delete deploy adm", "the user deploy is in the group adm"),
     (

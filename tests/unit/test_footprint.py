@@ -46,6 +46,7 @@ def as_found(footprint: Footprint) -> Found:
             "/bin/bash" if user.login else "/usr/sbin/nologin",
             user.name,
             expired=not user.login,
+            manager=not user.login,
         )
         for user in footprint.users
     }
@@ -92,6 +93,17 @@ def test_a_user_that_runs_the_app_is_closed_where_its_account_has_not_expired() 
 
     assert left.closed == ("hello",)
     assert left.sentences() == ["user hello closed (ssh would let it in)"]
+
+
+def test_for_a_user_that_logs_in_systemd_is_kept_from_starting_a_manager() -> None:
+    wanted = want()
+    found = as_found(wanted)
+    users = {name: msgspec.structs.replace(user, manager=True) for name, user in found.users.items()}
+
+    left = difference(wanted, msgspec.structs.replace(found, users=users), "web1")
+
+    assert left.unmanaged == ("deploy",)
+    assert left.sentences() == ["user deploy without a systemd of its own"]
 
 
 def test_every_verb_of_the_door_is_told_where_who_may_do_what_is() -> None:

@@ -54,6 +54,7 @@ class Converge(Phase[Changed], frozen=True):
     installer: str
     users: tuple[str, ...]
     closed: tuple[str, ...]
+    unmanaged: tuple[str, ...]
     directories: tuple[str, ...]
     files: tuple[str, ...]
     absent: tuple[str, ...]
@@ -124,6 +125,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: Found, want: Foo
             installer=found.installer,
             users=tuple(part for user in plan.users for part in (user.name, user.home, str(user.login).lower())),
             closed=plan.closed,
+            unmanaged=plan.unmanaged,
             directories=tuple(
                 part for item in plan.directories for part in (item.path, item.mode, item.owner, item.group)
             ),

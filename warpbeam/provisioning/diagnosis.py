@@ -105,6 +105,7 @@ def converged(host: str, want: Footprint, plan: Difference, found: Found, seen: 
     mend = f"`fab {env} setup --check --diff` shows it, `fab {env} setup` mends it"
     users = [f"{user.name} is not there" for user in plan.users]
     users += [f"{name} may log in: its account has not expired" for name in plan.closed]
+    users += [f"systemd starts a manager of its own for {name} at each login" for name in plan.unmanaged]
     keys = [
         *(
             f"{len(each)} {what}"

@@ -15,7 +15,8 @@ from warpbeam.provisioning.keys import described, listed
 class FoundUser(msgspec.Struct, frozen=True):
     """A user as /etc/passwd, /etc/group and /etc/shadow have it.
 
-    `groups` are those besides its own `group`; an `expired` account logs in by no means.
+    `groups` are those besides its own `group`; an `expired` account logs in by no means; a `manager` is what
+    systemd starts for a user at a login, unless that unit is masked.
     """
 
     uid: str
@@ -25,6 +26,7 @@ class FoundUser(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
     password: bool = False
     expired: bool = False
+    manager: bool = True
 
 
 class FoundPath(msgspec.Struct, frozen=True):
@@ -75,6 +77,7 @@ class Difference(msgspec.Struct, frozen=True):
     packages: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
     closed: tuple[str, ...] = ()
+    unmanaged: tuple[str, ...] = ()
     directories: tuple[Directory, ...] = ()
     files: tuple[File, ...] = ()
     absent: tuple[str, ...] = ()
@@ -84,8 +87,8 @@ class Difference(msgspec.Struct, frozen=True):
     reasons: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
-        parts = (self.packages, self.users, self.closed, self.directories, self.files, self.absent, self.units)
-        return any(parts)
+        people = (self.users, self.closed, self.unmanaged)
+        return any((self.packages, *people, self.directories, self.files, self.absent, self.units))
 
     def sentences(self) -> list[str]:
         """One line a change, for people."""
@@ -93,6 +96,7 @@ class Difference(msgspec.Struct, frozen=True):
             *(f"package {name} installed" for name in self.packages),
             *(f"user {user.name} made" for user in self.users),
             *(f"user {name} closed (ssh would let it in)" for name in self.closed),
+            *(f"user {name} without a systemd of its own" for name in self.unmanaged),
             *(f"directory {item.path} {self._made(item)}" for item in self.directories),
             *(f"file {file.path} {self._made(file)}" for file in self.files),
             *(f"file {path} removed" for path in self.absent),
@@ -129,6 +133,7 @@ def difference(want: Footprint, found: Found, name: str) -> Difference:
         packages=lacking,
         users=tuple(user for user in want.users if user.name not in found.users),
         closed=tuple(user.name for user in want.users if not user.login and _open(found.users.get(user.name))),
+        unmanaged=tuple(user.name for user in want.users if user.login and _managed(found.users.get(user.name))),
         directories=tuple(item for item in want.directories if reasons[item.path]),
         files=tuple(file for file in want.files if reasons[file.path]),
         absent=tuple(path for path in want.absent if path in found.paths),
@@ -155,6 +160,10 @@ def _refuse_users(want: Footprint, found: Found, name: str) -> None:
                 f"{name}: the user {user.name} exists and lives in {known.home}; expected {user.home}",
                 "choose another `users.deploy`: setup makes it",
             )
+
+
+def _managed(known: FoundUser | None) -> bool:
+    return known is None or known.manager
 
 
 def _open(known: FoundUser | None) -> bool:

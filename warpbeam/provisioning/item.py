@@ -8,7 +8,11 @@ import msgspec
 
 
 class User(msgspec.Struct, frozen=True):
-    """A user with a group of its own name; `login` is whether it may log in."""
+    """A user with a group of its own name; `login` is whether it may log in.
+
+    At a login systemd would start a manager for it, which reads all that it ships for users and can keep timers and
+    services of theirs: none of ours needs one, so none is let start.
+    """
 
     name: str
     home: str

@@ -85,10 +85,8 @@ fi
 
 libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc=$(ldd --version 2>&1 | head -n 1)
 . /etc/os-release
-cryptos=()
-while read -r name _; do
-  if [[ $name == libcrypto* ]]; then cryptos+=("$name"); fi
-done < <(ldconfig -p 2>/dev/null)
+# Not read line by line: a bash reads from a pipe a byte at a time, and this is 10 kB.
+mapfile -t cryptos < <(ldconfig -p 2>/dev/null | awk '$1 ~ /^libcrypto/ { print $1 }')
 [[ $take == true ]] || room
 memory=0
 while read -r name kilobytes _; do

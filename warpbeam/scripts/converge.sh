@@ -2,10 +2,10 @@
 # Makes a host what setup's plan says, as root. Every part is idempotent; the plan holds only what differs.
 #
 # Parameters: packages, installer (apt or dnf), users (NAME HOME LOGIN, three items each), closed (users that are
-# there and may not log in any more), directories (PATH MODE OWNER GROUP),
+# there and may not log in any more), unmanaged (users for whom systemd starts nothing at a login), directories (PATH MODE OWNER GROUP),
 # files (PATH MODE OWNER GROUP NEEDS CONTENT), absent (files to remove), units to enable, overrides (directives of the
 # inventory's own), ledger (where to note what was written), reconcile (the door, where it must).
-: "${users[@]-}" "${closed[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
+: "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
 : "${absent[@]-}" "${overrides[@]-}" "${ledger?}"
 
 # First, because it fails the likeliest, and packages bring users and directories of their own. needrestart must not
@@ -54,6 +54,16 @@ for ((i = 0; i < ${#users[@]}; i += 3)); do
 done
 
 for name in "${closed[@]}"; do usermod --expiredate "$long_ago" -- "$name"; done
+
+# At a login systemd would start a manager for the user: 50 ms of the processor for each deploy, and a place where timers and
+# services of that user's could hide. (A mask is a link to /dev/null, systemctl(1); one that runs ends.)
+reload=false
+for name in "${unmanaged[@]}"; do
+  unit=user@$(id -u -- "$name").service
+  ln -sfn -- /dev/null "/etc/systemd/system/$unit"
+  systemctl stop -- "$unit"
+  reload=true
+done
 
 # as OWNER GROUP COMMAND ...: a path below another user's directory is touched as that user only; as root, a link put there
 # in the right moment would lead anywhere. In GROUP, because chmod(2) by an outsider drops the set-group-ID bit.
@@ -126,7 +136,6 @@ put() {
 parts=$(declare -f verified put)
 
 step files
-reload=false
 for ((i = 0; i < ${#files[@]}; i += 6)); do
   path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
   # Through a pipe: a here-string of some size would be a file in /tmp for a moment.

@@ -41,13 +41,14 @@ for user in "${users[@]}"; do
     IFS=: read -r _ _ uid _ _ home shell <<<"$entry"
     read -ra groups < <(id -Gn -- "$user")
     array "${groups[@]:1}"
-    groups_json=$REPLY password=false expired=false
+    groups_json=$REPLY password=false expired=false manager=true
     # shadow(5): the second field is the password, `!` and `*` are none; the eighth the day, counted from 1970, that ends the account.
     IFS=: read -r _ hash _ _ _ _ _ expires _ < <(getent shadow -- "$user") || true
     case ${hash-} in '!'* | '*'*) ;; *) password=true ;; esac
     if [[ -n ${expires-} ]] && ((expires > 0 && expires <= today)); then expired=true; fi
+    [[ $(readlink -- "/etc/systemd/system/user@$uid.service" || true) != /dev/null ]] || manager=false
     object uid "$uid" home "$home" shell "$shell" group "${groups[0]}" groups: "$groups_json" password: "$password" \
-      expired: "$expired"
+      expired: "$expired" manager: "$manager"
     found_users+="${found_users:+,}\"$user\":$REPLY"
   fi
 done

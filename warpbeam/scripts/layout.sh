@@ -20,7 +20,7 @@ read_links() {
   if [[ $live == a ]]; then live_release=$release_a; elif [[ $live == b ]]; then live_release=$release_b; fi
 }
 
-activating() { [[ $(systemctl show --property=ActiveState --value -- "$app-activate.service") == *activating ]]; }
+activating() { [[ $(systemctl is-active -- "$app-activate.service" || true) == *activating ]]; }
 
 # point LINK TARGET: LINK leads to TARGET from one moment to the next (rename(2)).
 point() {

@@ -13,14 +13,29 @@ trap 'exit 143' TERM INT HUP
 rm -rf -- "$partial"
 
 step link
+# The manifest's lines are `MODE SHA256  PATH`. Read once, for all that follows: its directories, the files that the base has, all
+# files and their sums, a list each.
+lists=$root/activation/lists
+rm -rf -- "$lists"
+mkdir -- "$lists" "$partial"
+linked=/dev/null
+if [[ -n $base ]]; then linked=$releases/$base/.warpbeam/manifest; fi
+awk -v lists="$lists" '
+  there { has[$0]; next }
+  {
+    line = $0
+    print $2 >(lists "/sums")
+    sub(/^[0-7]+ [0-9a-f]+  /, "")
+    print "./" $0 >(lists "/files")
+    if (line in has) print >(lists "/linked")
+    if (sub(/\/[^\/]*$/, "") && !($0 in made)) { made[$0]; print >(lists "/directories") }
+  }' there=1 "$linked" there=0 "$manifest"
+touch -- "$lists/linked" "$lists/directories"
 # Directories are made one by one: only so do they keep the set-group-ID bit, by which the app's group reads all this.
-mkdir -- "$partial"
 cd -- "$partial"
-# Of each line: `MODE SHA256  PATH`.
-awk '{ sub(/^[0-7]+ [0-9a-f]+  /, "") } sub(/\/[^\/]*$/, "") && !($0 in made) { made[$0]; print }' "$manifest" | xargs -r -d '\n' mkdir -p --
+xargs -r -d '\n' -a "$lists/directories" mkdir -p --
 if [[ -n $base ]]; then
-  awk 'NR == FNR { wanted[$0]; next } $0 in wanted { sub(/^[0-7]+ [0-9a-f]+  /, ""); print }' "$manifest" "$releases/$base/.warpbeam/manifest" |
-    (cd -- "$releases/$base" && exec xargs -r -d '\n' cp --link --parents --target-directory="$partial" --)
+  (cd -- "$releases/$base" && exec xargs -r -d '\n' -a "$lists/linked" cp --link --parents --target-directory="$partial" --)
 fi
 
 step receive
@@ -33,8 +48,7 @@ step verify
 # instructions, five times as quick) it is asked first; what that finds wrong, the other names.
 verified() {
   command -v openssl >/dev/null || return 1
-  cmp -s <(cut -d ' ' -f 2 -- "$manifest") \
-    <(awk '{ sub(/^[0-7]+ [0-9a-f]+  /, "./"); print }' "$manifest" | xargs -r -d '\n' openssl dgst -sha256 -r 2>/dev/null | cut -d ' ' -f 1)
+  cmp -s -- "$lists/sums" <(xargs -r -d '\n' -a "$lists/files" openssl dgst -sha256 -r 2>/dev/null | cut -d ' ' -f 1)
 }
 verified || {
   cut -d ' ' -f 2- -- "$manifest" | sha256sum --check --quiet --strict >"$root/activation/damaged" 2>&1 || {
