@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,22 @@ def test_a_host_takes_three_exec_requests_when_something_changes_and_one_when_no
     assert not outcome.changed
     assert dict(count) == dict.fromkeys(hosts, 1)
     assert [event.name for event in told if isinstance(event, Step)] == ["inspect"] * 3
+
+
+def test_each_host_is_told_with_the_seconds_that_it_took(stage: Stage) -> None:
+    took = re.compile(r"^(\w+): (set up, 1 change|set up already, nothing to change) \((\d+\.\d) s\)$", re.MULTILINE)
+    root(stage, "chmod 644 /etc/acme/hello/app.env")
+
+    for what in ("set up, 1 change", "set up already, nothing to change"):
+        began = time.monotonic()
+        told = {host: (ending, float(seconds)) for host, ending, seconds in took.findall(stage.fab("setup").stderr)}
+        whole = time.monotonic() - began
+
+        # How quick a second run is, is shown here and not asserted: it depends on what else this machine does.
+        print({host: seconds for host, (_, seconds) in told.items()}, f"of {whole:.1f} s")
+        assert list(told) == ["web1", "web2", "build1"]
+        assert told["web1"][0] == what
+        assert all(0 < seconds < whole for _, seconds in told.values())
 
 
 def test_a_new_host_takes_three_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

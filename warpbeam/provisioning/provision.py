@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import secrets as entropy
-from collections.abc import Collection, Mapping
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -11,7 +14,7 @@ from warpbeam.error import Failed, Misuse, Problem, Refused
 from warpbeam.event import Line, Note, Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
-from warpbeam.inventory import Inventory
+from warpbeam.inventory import Host, Inventory
 from warpbeam.provisioning.belonging import check_belonging
 from warpbeam.provisioning.comparison import compared
 from warpbeam.provisioning.convergence import converge, inspect
@@ -23,6 +26,8 @@ from warpbeam.provisioning.lockout import check_lockout
 from warpbeam.provisioning.rights import check_rights, has_password
 from warpbeam.provisioning.secrets import fetch_secrets
 from warpbeam.work import first_problem
+
+T = TypeVar("T")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -71,9 +76,10 @@ def set_up(
     # Of this run only: a digest says whether a value is another one, and nothing else.
     key = entropy.token_hex(16) if show else ""
 
+    took: defaultdict[str, float] = defaultdict(float)
     found = fleet.everywhere(
         list(asked.values()),
-        lambda host: inspect(fleet, host, footprint(inventory, host, secrets, "", keys), tell, key=key),
+        _timed(took, lambda host: inspect(fleet, host, footprint(inventory, host, secrets, "", keys), tell, key=key)),
     )
     found = _answered(found, inventory.hosts.keys(), tell)
     problem = first_problem(found)
@@ -101,18 +107,35 @@ def set_up(
 
     with around(fleet, "setup", chosen, tell):
         results = fleet.everywhere(
-            chosen, lambda host: converge(fleet, host, plans[host.name], facts[host.name], wants[host.name], tell)
+            chosen,
+            _timed(
+                took, lambda host: converge(fleet, host, plans[host.name], facts[host.name], wants[host.name], tell)
+            ),
         )
         for name, result in results.items():
             if not isinstance(result, Problem):
                 count = len(plans[name].sentences())
-                tell(Settled(name, f"set up, {_counted(count)}" if count else "set up already, nothing to change"))
+                ending = f"set up, {_counted(count)}" if count else "set up already, nothing to change"
+                tell(Settled(name, f"{ending} ({took[name]:.1f} s)"))
                 if name in late and not restart:
                     what = f"the app still runs with its old settings ({', '.join(late[name])})"
                     tell(Warn(name, f"{what}: `fab {inventory.name} setup --restart` restarts it, host after host"))
         if first_problem(results) is not None:
             raise _together(results, "run setup again when it is mended: it goes on from here")
     return Outcome(changed, tuple(late))
+
+
+def _timed(took: defaultdict[str, float], work: Callable[[Host], T]) -> Callable[[Host], T]:
+    """`work`, which adds the seconds that it took to a host's; connecting, where it had to, is one of them."""
+
+    def timed(host: Host) -> T:
+        began = time.monotonic()
+        try:
+            return work(host)
+        finally:
+            took[host.name] += time.monotonic() - began
+
+    return timed
 
 
 def _answered(found: Mapping[str, Found | Problem], chosen: Collection[str], tell: Tell) -> dict[str, Found | Problem]:
