@@ -22,6 +22,7 @@ CHECKS = (
     "time",
     "disk",
     "upgrades",
+    "releases",
     "limits",
     "firewall",
     "ports",
@@ -76,7 +77,7 @@ def test_all_is_well_and_there_is_a_line_for_each_check_and_host(stage: Stage) -
         "logins",
     ]
     assert {line[2] for line in lines} == {"ok"}
-    assert "all is well: 41 checks" in done.stderr
+    assert "all is well: 43 checks" in done.stderr
 
 
 def test_it_changes_nothing(stage: Stage) -> None:
@@ -110,6 +111,7 @@ if (-d q(/etc/needrestart/conf.d)) {
 }
 1;
 """
+LIVE = "$(sudo readlink -f /opt/acme/hello/current)"
 BREAKS = {
     "a key of the deploy user": Break(
         "sudo mv /home/deploy/.ssh/authorized_keys /root/",
@@ -128,6 +130,18 @@ BREAKS = {
         "sudo -u deploy chmod 2750 /opt/acme/hello/releases",
         {"files": "/opt/acme/hello/releases: it is 2777 deploy:hello"},
         "setup",
+    ),
+    "a file of the release": Break(
+        f"sudo chmod g+w {LIVE}/bin/hello",
+        f"sudo -u deploy chmod go-w {LIVE}/bin/hello",
+        {"releases": "/bin/hello: it is 770 deploy:hello; nobody but deploy should write there"},
+        "sudo -u deploy chmod -R go-w /opt/acme/hello/releases",
+    ),
+    "a directory of the release": Break(
+        f"sudo chmod o+w {LIVE}/lib",
+        f"sudo -u deploy chmod go-w {LIVE}/lib",
+        {"releases": "/lib: it is 2752 deploy:hello; nobody"},
+        "sudo -u deploy chmod -R go-w /opt/acme/hello/releases",
     ),
     "a unit": Break(
         "echo '# by hand' | sudo tee -a /lib/systemd/system/hello@.service",
@@ -266,6 +280,7 @@ TOGETHER = (
         "the sudo rule",
         "a user",
         "a mode",
+        "a file of the release",
         "a unit that is not enabled",
         "the clock",
         "a disk",
@@ -281,6 +296,7 @@ TOGETHER = (
         "a unit",
         "a drop-in that systemd has not read",
         "settings that the app does not have",
+        "a directory of the release",
         "inodes",
         "the whole table",
         "the public port",

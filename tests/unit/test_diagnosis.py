@@ -25,6 +25,7 @@ INVENTORY = msgspec.structs.replace(
 )
 WELL = Seen(
     disks=(Disk("/", 10**10, 5 * 10**9, 1000, 500), Disk("/opt", 10**10, 10**9 * 2, 0, 0)),
+    writable="",
     limits=Limits(20, 65536, 10, 1000),
     listeners=(
         Listener(22, "0.0.0.0", "sshd", "ssh.service"),
@@ -60,7 +61,8 @@ def look(received: float = 1000.0, **changes: Any) -> dict[str, Finding]:
 def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
     found = look()
 
-    assert list(found) == ["time", "disk", "upgrades", "limits", "firewall", "ports", "logins", "cookie", "secrets"]
+    machine, instance = ["time", "disk", "upgrades"], ["releases", "limits", "firewall", "ports"]
+    assert list(found) == [*machine, *instance, "logins", "cookie", "secrets"]
     assert all(finding.good and not finding.mend for finding in found.values())
 
 
@@ -73,6 +75,7 @@ def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
         ("disk", "/ has 199 MB of 300 free", {"disks": (Disk("/", 3 * 10**8, 199 * 10**6, 0, 0),)}),
         ("disk", "/ has 99 of 1000 inodes free", {"disks": (Disk("/", 10**10, 10**10, 1000, 99),)}),
         ("upgrades", "needrestart", {"restarts": ("needrestart may",)}),
+        ("releases", "/x: it is 666 a:b; nobody but deploy should", {"writable": "/x: it is 666 a:b"}),
         ("limits", "60000 files open of 65536", {"limits": Limits(60000, 65536, 0, 0)}),
         ("limits", "may open 1024 files", {"limits": Limits(1, 1024, 0, 0)}),
         ("limits", "950 connections of 1000", {"limits": Limits(1, 65536, 950, 1000)}),

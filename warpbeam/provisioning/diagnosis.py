@@ -78,9 +78,13 @@ class Login(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What `scripts/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing."""
+    """What `scripts/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing.
+
+    `writable` names something of a release that others than its owner may write, with its mode; empty: there is none.
+    """
 
     disks: tuple[Disk, ...]
+    writable: str
     limits: Limits
     listeners: tuple[Listener, ...]
     tables: tuple[Table, ...]
@@ -195,7 +199,15 @@ def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Fi
 
 
 def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
-    """Limits, firewall, ports: what the app needs of its host."""
+    """Releases, limits, firewall, ports: what the app needs of its host."""
+    deploy, releases = inventory.users.deploy, inventory.root / "releases"
+    yield _finding(
+        host,
+        "releases",
+        [f"{seen.writable}; nobody but {deploy} should write there"] if seen.writable else [],
+        f"nobody but {deploy} may write them",
+        f"`sudo -u {deploy} chmod -R go-w {releases}` on the host; the next deploy finds what was altered meanwhile",
+    )
     limits, short = seen.limits, []
     if limits.may_open and limits.opened > (1 - ROOM) * limits.may_open:
         short.append(f"the app has {limits.opened} files open of {limits.may_open}")

@@ -33,6 +33,13 @@ done < <(
 )
 joined "${disks[@]}"; disks_json=$REPLY
 
+# Whoever may write a release decides what the app runs. One is enough to know; links have no mode of their own.
+step releases
+writable=''
+if [[ -n $etc ]]; then
+  writable=$(find "$releases" -mindepth 1 ! -type l -perm /022 -printf '%p: it is %m %u:%g' -quit 2>/dev/null) || true
+fi
+
 step limits
 opened=0 may_open=0
 if ((pid > 0)); then
@@ -144,6 +151,6 @@ fi
 array "${reload[@]}"; reload_json=$REPLY
 
 # Last, so that little time passes until it is compared.
-answer disks: "$disks_json" limits: "$limits_json" listeners: "$listeners_json" tables: "$tables_json" \
+answer disks: "$disks_json" writable "$writable" limits: "$limits_json" listeners: "$listeners_json" tables: "$tables_json" \
   restarts: "$restarts_json" logins: "$logins_json" proc "$proc" me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" \
   cookie: "$cookie" reload: "$reload_json" live "$live" clock "$(date +%s.%N)"
