@@ -121,14 +121,13 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     from warpbeam.cli.session import session
     from warpbeam.error import Misuse
     from warpbeam.running.node import evaluate as ask
-    from warpbeam.running.node import one_host
+    from warpbeam.running.node import one_host, read_expression
 
     here = session(c)
     if everyone and host:
         raise Misuse("--host and --all say two different things", "give one of them")
     hosts = list(here.fleet.inventory.app_hosts) if everyone else [one_host(here.fleet, host)]
-    text = sys.stdin.read() if expression == "-" else expression
-    ask(here.fleet, hosts, verb, text, here.report.output(prefixed=everyone))
+    ask(here.fleet, hosts, verb, read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone))
 
 
 @task(

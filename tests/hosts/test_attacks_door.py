@@ -104,6 +104,7 @@ ODD_SIZES = (
     b"1 1\n",
     b"1;id\n",
     b"99999999\n",
+    b"1048577\n",
     "٣\n".encode(),
     b"\xff\n",
     b"9" * 10_000,
@@ -184,6 +185,9 @@ def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journa
     attacks = {fed(verb, said): verb for verb, said in REFUSED}
     attacks |= {f"sudo -n {DOOR} {verb} <&-": verb for verb in (*FED, "logs", "console")}
     attacks |= {f"{endless} 2>/dev/null | sudo -n {DOOR} {verb}": verb for endless in ENDLESS for verb in FED[::3]}
+    # An expression that never ends is read up to a bound, and nothing of it is evaluated.
+    attacks |= {f"{endless} 2>/dev/null | sudo -n {DOOR} rpc": "rpc" for endless in (*ENDLESS, "cat /dev/zero")}
+    attacks[f"{{ echo $slot; yes; }} 2>/dev/null | sudo -n {DOOR} well"] = "well"
     attacks[f"sudo -n {DOOR} stop </"] = "stop"
     attacks[f"sudo -n {DOOR} stop 0>/dev/null"] = "stop"
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+import shlex
 import signal
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from tests.hosts.terminal import ask, console, exit_status, terminal
 from tests.stage import PROJECT, Stage
 from tests.underway import eventually
 from warpbeam.error import AMISS, REFUSED
+from warpbeam.provisioning.door import MOST_EXPRESSION
 
 AWKWARD = """{"it's", ~s("quoted"), "$(id) `id` \\\\ %s é漢",
   :second_line}"""
@@ -46,6 +48,37 @@ def test_an_expression_that_raises_ends_with_its_status_and_says_why(stage: Stag
     assert f"error: web1: {verb} ended with status 1" in raised.stderr
     assert "erl_eval" not in raised.stderr
     assert "missing terminator" in stage.fab(verb, "(", expect=1).stderr
+
+
+@pytest.mark.parametrize("verb", ["rpc", "eval"])
+def test_an_expression_as_long_as_may_be_is_evaluated_and_a_longer_one_is_refused(stage: Stage, verb: str) -> None:
+    quoted = '"' + (MOST_EXPRESSION - len('"" |> byte_size()')) * "x" + '" |> byte_size()'
+
+    assert int(stage.fab(verb, "-", stdin=quoted).stdout) == MOST_EXPRESSION - len('"" |> byte_size()')
+    refused = stage.fab(verb, "-", stdin=quoted + " ", expect=2)
+    assert f"expected an expression of at most {MOST_EXPRESSION} bytes on standard input" in refused.stderr
+    # One that never ends is not waited for; and the door looks for itself.
+    endless = subprocess.run(
+        ["bash", "-c", f"yes | {shlex.join(stage.argv(verb, '-'))}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=PROJECT,
+        env=stage.environ,
+    )
+    assert (endless.returncode, endless.stdout) == (2, ""), endless.stderr
+    assert f"at most {MOST_EXPRESSION} bytes" in endless.stderr
+
+
+def test_what_rpc_prints_is_heard_while_it_runs(stage: Stage) -> None:
+    with terminal(stage, "rpc", "for n <- 1..3, do: (IO.puts(n); :timer.sleep(500))") as child:
+        heard = []
+        for number in ("1", "2", "3"):
+            child.expect_exact(f"{number}\r\n")
+            heard.append(time.monotonic())
+        assert exit_status(child) == 0
+    assert heard[2] - heard[0] > 0.8
 
 
 def test_rpc_and_eval_refuse_what_says_two_things(stage: Stage) -> None:

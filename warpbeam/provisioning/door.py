@@ -25,6 +25,8 @@ SUDO_VERBS = (
     "well",
     "eval",
 )
+# Bytes that the door takes of an expression: far more than anybody writes, and nothing to a node.
+MOST_EXPRESSION = 1 << 20
 # The VM reads an expression from standard input and prints its value, so that it stands in no argument list.
 READ_AND_EVALUATE = (
     "IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"

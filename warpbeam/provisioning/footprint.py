@@ -12,6 +12,7 @@ from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning import unit
 from warpbeam.provisioning.door import (
     DOOR_VERSION,
+    MOST_EXPRESSION,
     READ_AND_EVALUATE,
     READ_AND_REQUIRE,
     SUDO_VERBS,
@@ -222,6 +223,7 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         door=door(inventory),
         door_version=DOOR_VERSION,
         door_verbs=SUDO_VERBS,
+        most_expression=MOST_EXPRESSION,
         read_and_evaluate=READ_AND_EVALUATE,
         read_and_require=READ_AND_REQUIRE,
         public_ports=[*inventory.leads("a")],

@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import msgspec
 
@@ -16,7 +16,7 @@ from warpbeam.facts import Holder, Release
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, render
-from warpbeam.provisioning.door import door
+from warpbeam.provisioning.door import MOST_EXPRESSION, door
 from warpbeam.running.backtrace import Backtrace
 from warpbeam.running.probe import Probing, probe
 
@@ -225,6 +225,26 @@ def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow
     if "\n" in since + pattern or max(len(since), len(pattern)) > 250:
         raise Misuse("--since and --grep take one line of at most 250 characters")
     return "\n".join([str(count) if count is not None else "", since, pattern, slot, "yes" if follow else "no", ""])
+
+
+def read_expression(word: str, stdin: BinaryIO) -> str:
+    """The expression that `word` is; where it is `-`, what `stdin` has.
+
+    Raises: Misuse, where that is more than a root door takes, or no text.
+    """
+    if word != "-":
+        return word
+    # One more tells that there is more; what never ends is not waited for.
+    given = stdin.read(MOST_EXPRESSION + 1)
+    if len(given) > MOST_EXPRESSION:
+        raise Misuse(
+            f"expected an expression of at most {MOST_EXPRESSION} bytes on standard input, and there is more",
+            "put the data where the app can read it, and have the expression read it there",
+        )
+    try:
+        return given.decode()
+    except UnicodeDecodeError as error:
+        raise Misuse(f"expected UTF-8 on standard input, found something else at byte {error.start}") from None
 
 
 def evaluate(fleet: Fleet, hosts: list[Host], verb: str, expression: str, show: Callable[[str, bytes], None]) -> None:
