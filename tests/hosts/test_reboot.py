@@ -107,6 +107,38 @@ def health(address: str) -> int:
         return error.code
 
 
+def test_a_load_balancer_sees_the_host_leave_before_the_app_stops(stage: Stage) -> None:
+    address = stage.lab.address("web1")
+    stage.write(deploy={**stage.settings["deploy"], "balancer_drain": 4})
+    # What the health path answers, each with when it first said so; 0: nobody answers.
+    seen: list[tuple[int, float]] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.wait(0.1):
+            try:
+                status = health(address)
+            except OSError:
+                status = 0
+            if not seen or seen[-1][0] != status:
+                seen.append((status, time.monotonic()))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        stage.fab("-H", "web1", "hosts.reboot")
+    finally:
+        ended.set()
+        asking.join()
+        stage.write()
+
+    (well, _), (leaving, left), (gone, stopped), *_ = seen
+    assert (well, leaving, gone) == (200, 503, 0), seen
+    # Nobody is connected, so all of it is for the balancer.
+    assert stopped - left > 3.5, seen
+    assert seen[-1][0] == 200, seen
+
+
 def test_a_host_that_does_not_get_healthy_stops_it_and_the_next_is_not_touched(stage: Stage) -> None:
     before = {host: boot_id(stage, host) for host in ("web1", "web2")}
     override = "/etc/systemd/system/hello@.service.d"
