@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from warpbeam.error import FAILED, REFUSED, Failed, Lost, Problem, Refused, Unreachable
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host, Inventory
 from warpbeam.provisioning.filter import filter_rules
 from warpbeam.provisioning.footprint import redirect_files, render
 from warpbeam.reading.firewall import ANYWHERE, Firewall, PublicPort, is_network, refill_seconds, source_matches
-from warpbeam.running.firewall import Table, expected_leads, table_rows, table_sentence
+from warpbeam.running.firewall import Table, expected_leads, table_rows, table_sentence, together
 
 HOST = Host(name="web1", port=2222)
 NOTHING = Firewall()
@@ -170,6 +171,37 @@ def test_a_sentence_names_every_port_and_the_filter() -> None:
     assert table_sentence(table, inventory(ports=PORTS)) == (
         "port 80 leads to slot b (port 4002), port 443 to its port 4012; the filter is in force"
     )
+
+
+NO = Refused("web1: ssh comes to port 22", "choose another one")
+AWAY = Unreachable("web2 did not answer")
+REVERTED = Failed("web1: no new ssh connection came through the new filter, so what was before is in force again")
+UNKNOWN = Lost("web2: the connection ended in the middle")
+
+
+@pytest.mark.parametrize(
+    ("results", "spared", "code", "says"),
+    [
+        ({"web1": NO}, ["web2"], REFUSED, "port 22; nothing was changed on any host"),
+        ({"web1": NO, "web2": AWAY}, [], REFUSED, "port 22 (and 1 more: web2); nothing was changed on any host"),
+        ({"web1": TABLE, "web2": AWAY}, [], FAILED, "web2 did not answer; done: web1"),
+        ({"web1": REVERTED}, ["web2", "web3"], FAILED, "is in force again; not touched: web2, web3"),
+        ({"web1": NO, "web2": UNKNOWN, "web3": TABLE}, [], FAILED, "in the middle (and 1 more: web1); done: web3"),
+    ],
+)
+def test_it_is_refused_where_nothing_was_changed_and_failed_where_something_was_or_was_tried(
+    results: dict[str, Table | Problem], spared: list[str], code: int, says: str
+) -> None:
+    told = together(results, spared, changes=True)
+
+    assert told.code == code
+    assert told.message.endswith(says)
+
+
+def test_a_look_that_a_host_does_not_answer_is_refused_whoever_else_answers() -> None:
+    told = together({"web1": TABLE, "web2": AWAY}, [], changes=False)
+
+    assert (told.code, told.message) == (REFUSED, "web2 did not answer; nothing was changed on any host")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a mount of its own")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -73,8 +74,9 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) 
     the first host alone before the others. `clear` removes both, and `apply` brings them back; `look` only tells
     what `clear` would cut.
 
-    Raises: Failed, where a host could not do it or its new filter reverted; the others did, but not those that were
-    waiting for the first.
+    Raises:
+        Refused: no host would, and nothing was changed on any.
+        Failed: a host could not do it or its new filter reverted; says who did, and who was waiting for the first.
     """
     inventory = fleet.inventory
     hosts = list(inventory.app_hosts)
@@ -91,10 +93,8 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) 
         results |= fleet.everywhere(hosts[len(first) :], one)
 
     tables: dict[str, Table] = {}
-    problem: Problem | None = None
     for name, result in results.items():
         if isinstance(result, Problem):
-            problem = problem or result
             continue
         tables[name] = result
         if verb == "look":
@@ -104,10 +104,30 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) 
         if verb == "apply" and result.others:
             too = "filters too" if len(result.others) == 1 else "filter too"
             tell(Warn(name, f"{', '.join(result.others)} {too}: {_others_hint(inventory, result)}"))
-    if problem is not None:
-        message = problem.message + (f"; not touched: {', '.join(spared)}" if spared else "")
-        raise Failed(message, problem.hint, problem.details)
+    if len(tables) < len(results):
+        raise together(results, spared, changes=verb != "look")
     return tables
+
+
+def together(results: Mapping[str, Table | Problem], spared: Sequence[str], *, changes: bool) -> Problem:
+    """The error of them all: one that is merely refused where nothing was changed on any host, else with who has what.
+
+    A filter that was tried and has reverted is no refusal, though the host is as before: while it was in force it may
+    have cut somebody else.
+    """
+    problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+    done = [name for name in results if name not in problems] if changes else []
+    name, worst = next(
+        ((name, it) for name, it in problems.items() if not isinstance(it, Refused)), next(iter(problems.items()))
+    )
+    others = {other: it.message for other, it in problems.items() if other != name}
+    message = f"{worst.message} (and {len(others)} more: {', '.join(others)})" if others else worst.message
+    details = (*others.values(), *worst.details)
+    if isinstance(worst, Refused) and not done:
+        return type(worst)(f"{message}; nothing was changed on any host", worst.hint, details)
+    states = [f"{what}: {', '.join(names)}" for what, names in (("done", done), ("not touched", spared)) if names]
+    kind = Failed if isinstance(worst, Refused) else type(worst)
+    return kind("; ".join([message, *states]), worst.hint, details)
 
 
 def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Firewall:
