@@ -364,6 +364,21 @@ def test_a_host_that_cannot_be_reached_is_named_and_the_others_are_looked_at(sta
         stage.fab("-H", HOST, "start")
 
 
+def test_a_deploy_user_whom_sshd_does_not_let_in_is_told_so_though_its_keys_are_there(stage: Stage) -> None:
+    config = "/etc/ssh/sshd_config.d/allow.conf"
+    stage.lab.ssh(HOST, f"echo 'AllowUsers admin' | sudo tee {config} && sudo systemctl reload ssh")
+    try:
+        told = wrong(stage)
+    finally:
+        stage.lab.ssh(HOST, f"sudo rm {config} && sudo systemctl reload ssh")
+
+    # The admin got in, so all else was looked at, and is well.
+    assert list(told) == [(HOST, "ssh")]
+    assert "does not let deploy in; keys tried: " in told[HOST, "ssh"]["found"]
+    assert "AllowUsers" in told[HOST, "ssh"]["mend"]
+    assert wrong(stage, 0) == {}
+
+
 def test_an_admin_who_may_not_become_root_is_told_so(stage: Stage) -> None:
     stage.lab.ssh(
         HOST,

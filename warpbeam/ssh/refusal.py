@@ -59,5 +59,8 @@ def not_let_in(settings: Settings, keys: Keys) -> Problem:
             f"{message}; locked by a passphrase: {', '.join(keys.locked)}",
             f"hand it to your agent: ssh-add {keys.locked[0]}",
         )
-    hint = f"is the public key in {settings.user}'s ~/.ssh/authorized_keys there? `ssh-add -l` lists your agent's keys"
-    return Refused(message, hint)
+    return Refused(
+        message,
+        f"is the public key in {settings.user}'s ~/.ssh/authorized_keys there, and does its sshd_config let it in "
+        "(AllowUsers, AllowGroups)? `ssh-add -l` lists your agent's keys",
+    )
