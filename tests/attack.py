@@ -33,13 +33,14 @@ try() {
   printf '%s\\t%s\\n' "$status" "${said//[^[:print:]]/ }"
 }
 """
-# What may not change: of files the kind, mode, owner, size, time of the last change, aim; programs run as another user;
-# main processes and rules. (The app writes below /var/lib, systemd too; and `activation` below plants a job.)
+# What may not change: of files the kind, mode, owner, size, time of the last change, aim (of a directory the time of
+# its last entry: on an overlay its being read counts as a change); programs run as another user; main processes and
+# rules. (The app writes below /var/lib, systemd too; and `activation` below plants a job.)
 STATE = """
 find /boot /etc /home /lib/systemd /opt /root /run/hello-* /run/shop-* /run/systemd/system /srv /usr/bin \
   /usr/lib/warpbeam /usr/local /usr/sbin /var/lib /var/spool -xdev \
   ! -path '/var/lib/systemd/*' ! -path '/var/lib/hello/*' ! -path '/opt/acme/hello/activation*' \
-  -printf '%y %m %u:%g %s %C@ %l %p\\n' 2>/dev/null
+  \\( -type d -printf '%y %m %u:%g %s %T@ %p\\n' -o -printf '%y %m %u:%g %s %C@ %l %p\\n' \\) 2>/dev/null
 find / -xdev -perm /6000 -type f
 for unit in hello@a hello@b shop@a shop@b ssh; do echo "$unit runs as $(systemctl show -P MainPID $unit)"; done
 hostname; cat /proc/sys/kernel/core_pattern

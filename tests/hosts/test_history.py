@@ -166,12 +166,12 @@ def test_what_fails_before_any_activation_has_a_line_where_it_failed(stage: Stag
     version = another(stage)
     # A file that the new release shares with the live one has been damaged on the disk since.
     shared = f"{ROOT}/current/erts-*/bin/epmd"
-    stage.lab.ssh("web2", f"sudo bash -c 'cp {shared} /root/kept && echo damage >>{shared}'")
+    stage.lab.ssh("web2", f"sudo bash -c 'cp {shared} /root/undamaged && echo damage >>{shared}'")
     try:
         with one_more(stage, "web2") as new:
             refused = stage.fab("deploy", expect=4)
     finally:
-        stage.lab.ssh("web2", f"sudo bash -c 'cat /root/kept >{shared}; rm /root/kept'")
+        stage.lab.ssh("web2", f"sudo bash -c 'cat /root/undamaged >{shared}; rm /root/undamaged'")
     assert "bin/epmd: FAILED" in refused.stderr
     assert (new["web2"]["version"], new["web2"]["outcome"]) == (version, "failed")
     stage.fab("deploy")

@@ -298,7 +298,7 @@ echo 'deb [trusted=yes] file:/srv/repository ./' >/etc/apt/sources.list.d/test.l
 """
 UNDO = """
 dpkg --purge warpbeam-one warpbeam.two 2>/dev/null
-rm -rf /etc/apt/sources.list.d /srv/repository; mv /root/kept/* /etc/apt/; apt-get clean
+rm -rf /etc/apt/sources.list.d /srv/repository; mv /root/kept/* /etc/apt/; rmdir /root/kept; apt-get clean
 """
 
 

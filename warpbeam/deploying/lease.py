@@ -193,7 +193,8 @@ def holding(
     given_back: set[str] = set()
     facts: dict[str, Facts] = {}
     try:
-        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), list(manifest), tell)
+        # In one piece: each is a packet, which costs 50 us on both sides, and a release has a thousand lines.
+        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [b"".join(manifest)], tell)
         hosts = [host for host in hosts if host.name in facts]
         for host in hosts:
             # Each by itself: one that has stopped answering must not keep us from renewing the others'.

@@ -7,30 +7,30 @@
 still_ours "$lease"
 partial=$releases/$release.partial
 manifest=$root/activation/manifest
-trap 'rm -rf -- "$partial"' EXIT
+trap '[[ ! -e $partial ]] || rm -rf -- "$partial"' EXIT
 trap 'exit 143' TERM INT HUP
 [[ ! -e $releases/$release ]] || refuse "$releases/$release exists already" 'run the same command again'
-rm -rf -- "$partial"
-
 step link
 # The manifest's lines are `MODE SHA256  PATH`. Read once, for all that follows: its directories, the files that the base has, all
-# files and their sums, a list each.
+# files, and what openssl will say of them, a list each.
 lists=$root/activation/lists
-rm -rf -- "$lists"
+rm -rf -- "$lists" "$partial"
 mkdir -- "$lists" "$partial"
 linked=/dev/null
 if [[ -n $base ]]; then linked=$releases/$base/.warpbeam/manifest; fi
-awk -v lists="$lists" '
+expected=$(awk -v lists="$lists" '
   there { has[$0]; next }
   {
     line = $0
-    print $2 >(lists "/sums")
+    sum = $2
     sub(/^[0-7]+ [0-9a-f]+  /, "")
     print "./" $0 >(lists "/files")
+    print sum " *./" $0 >(lists "/sums")
     if (line in has) print >(lists "/linked")
     if (sub(/\/[^\/]*$/, "") && !($0 in made)) { made[$0]; print >(lists "/directories") }
-  }' there=1 "$linked" there=0 "$manifest"
-touch -- "$lists/linked" "$lists/directories"
+  }
+  END { print FNR }' there=1 "$linked" there=0 "$manifest")
+for list in linked directories; do : >>"$lists/$list"; done
 # Directories are made one by one: only so do they keep the set-group-ID bit, by which the app's group reads all this.
 cd -- "$partial"
 xargs -r -d '\n' -a "$lists/directories" mkdir -p --
@@ -48,7 +48,7 @@ step verify
 # instructions, five times as quick) it is asked first; what that finds wrong, the other names.
 verified() {
   command -v openssl >/dev/null || return 1
-  cmp -s -- "$lists/sums" <(xargs -r -d '\n' -a "$lists/files" openssl dgst -sha256 -r 2>/dev/null | cut -d ' ' -f 1)
+  cmp -s -- "$lists/sums" <(exec xargs -r -d '\n' -a "$lists/files" openssl dgst -sha256 -r 2>/dev/null)
 }
 verified || {
   cut -d ' ' -f 2- -- "$manifest" | sha256sum --check --quiet --strict >"$root/activation/damaged" 2>&1 || {
@@ -56,14 +56,11 @@ verified || {
     fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
   }
 }
-mapfile -t lines <"$manifest"
-expected=${#lines[@]}
-# An `x` for each file; and what the app's group, which is that of $releases, could not read.
-looked=$(find . -type f -printf x , \( ! -gid "$(stat -c %g -- "$releases")" -o ! -perm -g+r \) -printf %p -quit)
-found=${looked%%[!x]*}
-unreadable=${looked#"$found"}
-[[ -z $unreadable ]] || fail "the app user could not read $unreadable of the new release" 'run setup, then the same command again'
-((expected == ${#found})) || fail "the new release has ${#found} files; its manifest has $expected" 'run the same command again'
+# An `x` for each file; or what the app's group, which is that of $releases, could not read.
+looked=$(find . -type f \( \( ! -gid "$(stat -c %g -- "$releases")" -o ! -perm -g+r \) -printf %p -quit -o -printf x \))
+[[ $looked != *[!x]* ]] ||
+  fail "the app user could not read ${looked#"${looked%%[!x]*}"} of the new release" 'run setup, then the same command again'
+((expected == ${#looked})) || fail "the new release has ${#looked} files; its manifest has $expected" 'run the same command again'
 mkdir -- .warpbeam
 cp -- "$manifest" .warpbeam/manifest
 printf '%s\n' "$artifact" >.warpbeam/artifact.json
