@@ -134,11 +134,17 @@ unheard() {
 if [[ $strategy == blue-green ]]; then unheard_before=$(unheard); fi
 
 switched=false
-# finish_with SLOT: those whom its instance still serves have the time of a drain.
+# finish_with SLOT [LEAST NEW]: those whom its instance still serves have the time of a drain, LEAST seconds of it in any case;
+# `cut` is how many are left then. False once the instance in slot NEW has ended.
 finish_with() {
   local began=$SECONDS
   knock drain "$1" || true
-  while connections "$1" && ((REPLY > 0 && SECONDS - began <= drain)); do sleep 0.2; done
+  # Whole seconds: `<=`, so that the drain is never shorter than was promised.
+  while connections "$1" && cut=$REPLY && (((cut > 0 || SECONDS - began < ${2-0}) && SECONDS - began <= drain)); do
+    if [[ -n ${3-} ]] && ! lives "$3"; then return 1; fi
+    sleep 0.2
+  done
+  [[ -z ${3-} ]] || lives "$3"
 }
 
 # give_up REASON: everything as it was before; then says so, with the app's own last lines.
@@ -271,15 +277,9 @@ if [[ -n $live && $strategy == blue-green ]]; then
   step drain
   # Whoever loaded the firewall's rules since the switch went by the old link.
   knock switch "$idle" >/dev/null || true
-  knock drain "$live" || true
-  began=$SECONDS least=0
+  least=0
   if (($(unheard) != unheard_before)); then least=5; fi
-  # Whole seconds: `<=`, so that the drain is never shorter than was promised.
-  while connections "$live" && cut=$REPLY && (((cut > 0 || SECONDS - began < least) && SECONDS - began <= drain)); do
-    lives "$idle" || go_back
-    sleep 0.2
-  done
-  lives "$idle" || go_back
+  finish_with "$live" "$least" "$idle" || go_back
   step stop-old
   knock stop "$live" || true
 fi
