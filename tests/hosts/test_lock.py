@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def holders(stage: Stage) -> dict[str, dict[str, Any]]:
 def uptime(stage: Stage, host: str) -> float:
     """The host's own, in seconds."""
     return float(stage.lab.ssh(host, "cat /proc/uptime").stdout.split()[0])
+
+
+def is_over(stage: Stage, host: str, ends: int) -> bool:
+    """Whether a lease that ends at that uptime of the host has ended."""
+    return uptime(stage, host) > ends + 1
 
 
 def test_a_freeze_keeps_everybody_from_deploying_until_it_is_released(stage: Stage) -> None:
@@ -158,7 +164,7 @@ def test_a_lease_is_renewed_for_as_long_as_its_command_lives(stage: Stage, tmp_p
             taken = holders(stage)
             for host in taken:
                 ends = int(stage.lab.ssh(host, f"sudo sed -n 3p {ROOT}/lock").stdout)
-                assert eventually(lambda host=host, ends=ends: uptime(stage, host) > ends + 1)  # type: ignore[misc]
+                assert eventually(partial(is_over, stage, host, ends))
             refused = stage.fab("restart", expect=3)
             again = holders(stage)
         finally:

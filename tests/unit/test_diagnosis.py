@@ -10,8 +10,9 @@ import pytest
 from warpbeam.cli.findings import lines
 from warpbeam.inventory import Host, Inventory, Secret, Users
 from warpbeam.provisioning import diagnosis
-from warpbeam.provisioning.diagnosis import Disk, Finding, Limits, Listener, Login, Seen, Table
+from warpbeam.provisioning.diagnosis import Finding
 from warpbeam.provisioning.doctor import rows
+from warpbeam.provisioning.examination import Disk, Limits, Listener, Login, Seen, Table
 
 INVENTORY = msgspec.structs.replace(
     Inventory(

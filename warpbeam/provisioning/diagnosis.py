@@ -10,6 +10,7 @@ from warpbeam.error import Problem
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning.difference import Difference, Found, outdated
 from warpbeam.provisioning.door import DOOR_VERSION, door
+from warpbeam.provisioning.examination import Seen
 from warpbeam.provisioning.footprint import Footprint
 from warpbeam.provisioning.rights import excess, has_password
 from warpbeam.provisioning.secret_file import digests
@@ -31,72 +32,6 @@ class Finding(msgspec.Struct, frozen=True):
     good: bool
     found: str
     mend: str = ""
-
-
-class Disk(msgspec.Struct, frozen=True):
-    """A file system. Sizes in bytes; `inodes` is 0 where it counts none."""
-
-    mount: str
-    size: int
-    free: int
-    inodes: int
-    inodes_free: int
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """Files the live instance has open and may have, connections the kernel tracks and may track; 0: not known."""
-
-    opened: int
-    may_open: int
-    tracked: int
-    may_track: int
-
-
-class Listener(msgspec.Struct, frozen=True):
-    """A TCP socket that listens, and the control group (a unit's name) of who holds it."""
-
-    port: int
-    address: str
-    program: str
-    unit: str
-
-
-class Table(msgspec.Struct, frozen=True):
-    """An nftables table as the kernel would make it of `file`, and as it has it."""
-
-    table: str
-    file: str
-    wants: str
-    has: str
-
-
-class Login(msgspec.Struct, frozen=True):
-    """A user who may log in, by means of a key or a password."""
-
-    name: str
-    means: str
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """What `scripts/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing.
-
-    `writable` names something of a release that others than its owner may write, with its mode; empty: there is none.
-    """
-
-    disks: tuple[Disk, ...]
-    writable: str
-    limits: Limits
-    listeners: tuple[Listener, ...]
-    tables: tuple[Table, ...]
-    restarts: tuple[str, ...]
-    logins: tuple[Login, ...]
-    proc: str
-    me: str
-    secrets: str | None
-    cookie: str | None
-    reload: tuple[str, ...]
-    live: str
-    clock: str
 
 
 def plain(problem: Problem, host: str) -> str:

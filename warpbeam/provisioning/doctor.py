@@ -17,8 +17,9 @@ from warpbeam.phase import Phase
 from warpbeam.provisioning import diagnosis
 from warpbeam.provisioning.belonging import check_belonging
 from warpbeam.provisioning.convergence import inspect
-from warpbeam.provisioning.diagnosis import Finding, Seen, plain
+from warpbeam.provisioning.diagnosis import Finding, plain
 from warpbeam.provisioning.difference import Found, difference
+from warpbeam.provisioning.examination import Seen
 from warpbeam.provisioning.footprint import Footprint, etc, footprint
 from warpbeam.provisioning.keys import read_deploy_keys
 
