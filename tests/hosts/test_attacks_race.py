@@ -47,6 +47,8 @@ echo "SPY $(id -un) $(sed -n 's/^NoNewPrivs:[[:space:]]*//p' /proc/self/status)"
 cat /etc/shadow
 """
 PLANTED = "20990101T000000Z"
+# Which release runs, in which slot, is the deploy user's to say: a `current` that leads nowhere gets another.
+INSTANCES = "^hello@[ab] runs| /run/hello-[ab]$|redirect to :400[12]$"
 
 
 @contextmanager
@@ -91,8 +93,7 @@ def slot(stage: Stage) -> str:
 def test_no_link_leads_reconcile_out_of_the_deploy_users_own(stage: Stage, bait: str) -> None:
     links = {f"{ROOT}/current": "/etc", f"{ROOT}/slots/{slot(stage)}": bait, f"{ROOT}/releases": bait}
 
-    # Which release runs, in which slot, is the deploy user's to say: a `current` that leads nowhere gets another.
-    with unharmed(stage.lab, besides=f" {ROOT}|^hello@[ab] runs| /run/hello-[ab]$|redirect to :400[12]$"):
+    with unharmed(stage.lab, besides=f" {ROOT}|{INSTANCES}"):
         with swapping(stage.lab, "deploy", links):
             outcomes = attacked(
                 stage.lab, logged_in("deploy"), [f"sudo -n {DOOR} reconcile; #{turn}" for turn in range(10)]
@@ -126,7 +127,7 @@ def test_no_link_leads_setup_out_of_the_deploy_users_own(stage: Stage, bait: str
     keys = "/home/deploy/.ssh"
     links = {keys: bait, f"{keys}/authorized_keys": "/home/deploy/pipe"}
     links |= {f"{ROOT}/{name}": f"{bait}/{name}" for name in ("activation", "releases", "slots")}
-    own = f" ({ROOT}|{keys}|/home/deploy$|/etc/acme/hello/.written|/etc/acme/hello$)"
+    own = f" ({ROOT}|{keys}|/home/deploy$|/etc/acme/hello/.written|/etc/acme/hello$)|{INSTANCES}"
 
     at_work = 0
     with unharmed(stage.lab, besides=own), swapping(stage.lab, "deploy", links, mode="0770", rest=0.05):

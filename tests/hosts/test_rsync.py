@@ -93,7 +93,7 @@ def test_a_target_that_cannot_be_written_fails_with_rsyncs_own_words(connection:
     (tmp_path / "file").touch()
     with pytest.raises(Failed) as caught:
         carry(connection, tmp_path / "source", str(tmp_path / "file"))
-    assert any("rsync" in line for line in caught.value.details)
+    assert any("rsync" in line for line in caught.value.details), (caught.value.message, caught.value.details)
 
 
 def test_an_unknown_host_key_stops_rsync_too(sshd: Sshd, connection: Connection, tmp_path: Path) -> None:
