@@ -10,6 +10,7 @@ manifest=$root/activation/manifest
 trap '[[ ! -e $partial ]] || rm -rf -- "$partial"' EXIT
 trap 'exit 143' TERM INT HUP
 [[ ! -e $releases/$release ]] || refuse "$releases/$release exists already" 'run the same command again'
+
 step link
 # The manifest's lines are `MODE SHA256  PATH`. Read once, for all that follows: its directories, the files that the base has, all
 # files, and what openssl will say of them, a list each.
