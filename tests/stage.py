@@ -65,11 +65,22 @@ class Stage:
         }
         self.write()
 
-    def write(self, name: str = ENVIRONMENT, **changes: Any) -> Path:
-        """Write the inventory (JSON is YAML), with some of its settings changed; returns its file."""
-        file = self.inventories / f"{name}.yml"
+    def write(self, **changes: Any) -> None:
+        """Write the inventory (JSON is YAML), with some of its settings changed."""
+        self._inventory(ENVIRONMENT).write_text(json.dumps({**self.settings, **changes}, indent=2))
+
+    @contextmanager
+    def another(self, name: str, **changes: Any) -> Iterator[None]:
+        """One more environment beside this one, with some settings of its own; gone afterwards."""
+        file = self._inventory(name)
         file.write_text(json.dumps({**self.settings, **changes}, indent=2))
-        return file
+        try:
+            yield
+        finally:
+            file.unlink()
+
+    def _inventory(self, name: str) -> Path:
+        return self.inventories / f"{name}.yml"
 
     def fab(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -39,19 +40,18 @@ ATTACKS = {
 def neighbour(stage: Stage) -> Iterator[None]:
     """Another app on one of the hosts, which runs, with an app's user and a deploy user of its own."""
     ports = {"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103}
-    stage.write(
-        "neighbour",
-        app="shop",
-        release="hello",
-        users={"admin": "admin", "deploy": "shopkeeper"},
-        hosts={name: stage.settings["hosts"][name] for name in (HOST, "build1")},
-        http=ports,
-    )
+    shop: dict[str, Any] = {
+        "app": "shop",
+        "release": "hello",
+        "users": {"admin": "admin", "deploy": "shopkeeper"},
+        "hosts": {name: stage.settings["hosts"][name] for name in (HOST, "build1")},
+        "http": ports,
+    }
     try:
-        stage.fab("setup", "deploy", environment="neighbour")
-        yield
+        with stage.another("neighbour", **shop):
+            stage.fab("setup", "deploy", environment="neighbour")
+            yield
     finally:
-        (stage.inventories / "neighbour.yml").unlink()
         for host in (HOST, "build1"):
             stage.lab.ssh(host, "sudo bash -s", check=False, stdin=AWAY)
 

@@ -12,9 +12,7 @@ def test_a_second_environment_with_the_same_app_is_refused_before_anything_is_to
     before = lasting(stage)
     settings = "sudo sh -c 'sha256sum /etc/acme/hello/*.env'"
     written = stage.lab.ssh("web1", settings).stdout
-    stage.write("other", env={"GREETING": "good evening"}, secrets={"TOKEN": {"command": "echo theirs"}})
-
-    try:
+    with stage.another("other", env={"GREETING": "good evening"}, secrets={"TOKEN": {"command": "echo theirs"}}):
         refusals = [
             stage.fab(*words.split(), environment="other", expect=3)
             for words in (
@@ -29,8 +27,6 @@ def test_a_second_environment_with_the_same_app_is_refused_before_anything_is_to
             )
         ]
         looked = json.loads(stage.fab("-H", "web1", "doctor", "--json", environment="other", expect=5).stdout)
-    finally:
-        (stage.inventories / "other.yml").unlink()
 
     (told,) = (row for row in looked if row["check"] == "setup")
     assert told["found"] == f"hello on this host belongs to the environment '{ENVIRONMENT}', not to 'other'"
@@ -43,16 +39,14 @@ def test_a_second_environment_with_the_same_app_is_refused_before_anything_is_to
 
 
 def test_a_host_that_is_taken_over_refuses_the_environment_that_it_belonged_to(stage: Stage) -> None:
-    stage.write("other")
-
     try:
-        stage.fab("-H", "web2", "setup", "--take-over", environment="other")
-        stage.fab("-H", "web2", "restart", environment="other")
+        with stage.another("other"):
+            stage.fab("-H", "web2", "setup", "--take-over", environment="other")
+            stage.fab("-H", "web2", "restart", environment="other")
         refused = stage.fab("restart", expect=3)
         assert "web2: hello on this host belongs to the environment 'other', not to 'stage'" in refused.stderr
         assert "nothing was changed on any host" in refused.stderr
     finally:
         stage.fab("-H", "web2", "setup", "--take-over")
-        (stage.inventories / "other.yml").unlink()
     assert "nothing to change" in stage.fab("setup").stderr
     stage.fab("restart")

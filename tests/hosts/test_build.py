@@ -213,12 +213,9 @@ def test_an_environment_without_a_build_host_says_so(stage: Stage) -> None:
 
 
 def test_an_environment_without_an_app_host_is_no_environment(stage: Stage) -> None:
-    stage.write("noapp", hosts={"build1": {"roles": ["build"]}})
-    try:
+    with stage.another("noapp", hosts={"build1": {"roles": ["build"]}}):
         refused = stage.fab("deploy", environment="noapp", expect=2)
         narrowed = stage.fab("-H", "build1", "deploy", expect=2)
-    finally:
-        (stage.inventories / "noapp.yml").unlink()
 
     assert "app" in refused.stderr
     assert "no chosen host has the role app" in narrowed.stderr

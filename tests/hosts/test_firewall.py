@@ -179,10 +179,10 @@ def test_firewalld_is_named_with_what_opens_the_ports_in_it(stage: Stage) -> Non
 
 
 def test_a_host_that_is_down_hides_none_of_the_others(stage: Stage) -> None:
-    stage.write("hasty", ssh={**stage.settings["ssh"], "connect_timeout": 3})
     stage.lab.crash(HOST)
     try:
-        done = stage.fab("firewall.status", "--json", environment="hasty", expect=3)
+        with stage.another("hasty", ssh={**stage.settings["ssh"], "connect_timeout": 3}):
+            done = stage.fab("firewall.status", "--json", environment="hasty", expect=3)
     finally:
         stage.lab.boot(HOST)
         stage.fab("-H", HOST, "start")
@@ -214,8 +214,8 @@ def test_a_host_has_room_for_as_many_connections_as_the_inventory_says_or_says_t
     row = leads(stage)
     assert row["at most"] == has
     # The lab's hosts share the kernel of this machine, and may not change it.
-    stage.write("roomy", firewall={"tracked": has + 1})
-    rows = json.loads(stage.fab("-H", HOST, "firewall.status", "--json", environment="roomy").stdout)
+    with stage.another("roomy", firewall={"tracked": has + 1}):
+        rows = json.loads(stage.fab("-H", HOST, "firewall.status", "--json", environment="roomy").stdout)
     assert f"the kernel tracks at most {has} connections; expected {has + 1}" in rows[0]["problem"]
 
 

@@ -95,7 +95,8 @@ def test_a_command_that_is_killed_in_mid_activation_leaves_a_line_of_who_and_how
 
 def test_a_command_that_is_killed_has_a_line_of_an_activation_that_failed_without_it(stage: Stage) -> None:
     stage.version("9.9.2", fault="unhealthy")
-    stage.write(health={"deadline": 6, "timeout": 2})
+    # Of the old one too, which has to boot again; two labs at once can make that slow.
+    stage.write(health={"deadline": 20, "timeout": 5})
 
     try:
         with one_more(stage, "web1") as new:

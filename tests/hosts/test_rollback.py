@@ -79,7 +79,7 @@ def test_rollback_goes_to_a_release_a_version_or_a_commit(stage: Stage, versions
 def test_a_release_that_failed_is_not_what_its_version_leads_to(stage: Stage, versions: list[str]) -> None:
     good = way_back(stage)["web1"][1]
     stage.version(versions[1], fault="unhealthy")
-    stage.write(health={"deadline": 3, "timeout": 2})
+    stage.write(health={"deadline": 10, "timeout": 5})
     stage.fab("deploy", expect=4)
     stage.write()
 
