@@ -6,6 +6,8 @@ both, on standard error, as the last thing a person sees, and exits with the cod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 DONE, FAULT, MISUSE, REFUSED, FAILED, AMISS, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 # The one table of exit codes: the README shows it, and a test holds them together.
@@ -77,3 +79,12 @@ class Failed(Problem):
 
 class Lost(Failed):
     """A host stopped answering in the middle of a phase: its outcome is unknown and must be read back."""
+
+
+def untouched(problems: Mapping[str, Problem]) -> Refused:
+    """One refusal, by host, of what keeps us from all of them, when nothing was changed on any: the first in full."""
+    (_, first), *others = problems.items()
+    more = f" (and {len(others)} more: {', '.join(name for name, _ in others)})" if others else ""
+    details = (*(problem.message for _, problem in others), *first.details)
+    kind = type(first) if isinstance(first, Refused) else Refused
+    return kind(f"{first.message}{more}; nothing was changed on any host", first.hint, details)

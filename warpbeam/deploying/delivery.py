@@ -18,7 +18,7 @@ from warpbeam.deploying.lease import Reach, check_reach, holding, look, reaching
 from warpbeam.deploying.outlook import outlook_rows
 from warpbeam.deploying.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
 from warpbeam.deploying.rollout import Policy, roll_out
-from warpbeam.deploying.upload import Uploader, manifest_lines
+from warpbeam.deploying.upload import Uploader, manifest
 from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.facts import Release
@@ -167,9 +167,8 @@ def deploy(
     """
     with reaching(fleet, reach):
         artifact = get_artifact(lambda: check_reach(fleet, reach))
-    lines = manifest_lines(artifact)
     with (
-        holding(fleet, reach, "deploy", tell, version=artifact.label, manifest=lines) as lease,
+        holding(fleet, reach, "deploy", tell, version=artifact.label, manifest=manifest(artifact)) as lease,
         Uploader(artifact) as uploader,
     ):
         plan = plan_deploy(fleet.inventory, lease.facts, artifact, datetime.now(UTC), force=force, migrate=migrate)

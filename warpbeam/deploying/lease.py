@@ -9,13 +9,13 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
 import msgspec
 
-from warpbeam.error import Held, Misuse, Problem, Refused, Unreachable
+from warpbeam.error import Held, Misuse, Problem, Unreachable, untouched
 from warpbeam.event import Note, Tell, Warn
 from warpbeam.facts import Facts, Holder
 from warpbeam.fleet import Fleet
@@ -163,7 +163,7 @@ def _all_reached(found: Mapping[str, object], reach: Reach) -> None:
     if reach.skip_unreachable:
         problems = {name: problem for name, problem in problems.items() if not isinstance(problem, Unreachable)}
     if problems:
-        raise _untouched(problems)
+        raise untouched(problems)
 
 
 @contextlib.contextmanager
@@ -174,14 +174,14 @@ def holding(
     tell: Tell,
     *,
     version: str = "",
-    manifest: Iterable[bytes] = (),
+    manifest: bytes = b"",
 ) -> Iterator[Lease]:
     """Hold the lock on all app hosts of `reach`, or raise and hold none; give it back at the end.
 
     Parameters:
         why: what it is for, in a word.
         version: what goes out.
-        manifest: the lines of the artifact's manifest, for the hosts to say which files they lack.
+        manifest: the artifact's, as `upload.manifest` writes it, for the hosts to say which files they lack.
 
     Raises:
         Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
@@ -193,8 +193,7 @@ def holding(
     given_back: set[str] = set()
     facts: dict[str, Facts] = {}
     try:
-        # In one piece: each is a packet, which costs 50 us on both sides, and a release has a thousand lines.
-        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [b"".join(manifest)], tell)
+        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [manifest], tell)
         hosts = [host for host in hosts if host.name in facts]
         for host in hosts:
             # Each by itself: one that has stopped answering must not keep us from renewing the others'.
@@ -235,15 +234,7 @@ def _claim_all(
             time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
             hosts = [host for host in hosts if host.name not in away]
             continue
-        raise _untouched(problems)
-
-
-def _untouched(problems: Mapping[str, Problem]) -> Refused:
-    """One refusal of what keeps us from every host, when nothing was changed on any."""
-    first = next(iter(problems.values()))
-    others = f" (and {len(problems) - 1} more: {', '.join(list(problems)[1:])})" if len(problems) > 1 else ""
-    kind = type(first) if isinstance(first, Refused) else Refused
-    return kind(f"{first.message}{others}; nothing was changed on any host", first.hint, first.details)
+        raise untouched(problems)
 
 
 def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:

@@ -42,10 +42,9 @@ class Upload(Phase[Uploaded], frozen=True):
     artifact: str
 
 
-def manifest_lines(artifact: Artifact) -> Iterator[bytes]:
-    """The artifact's regular files as the host compares and verifies them: `MODE SHA256  PATH`."""
-    for item in regular_files(artifact):
-        yield f"{item.mode} {item.sha256}  {item.path}\n".encode()
+def manifest(artifact: Artifact) -> bytes:
+    """The artifact's regular files as the host compares and verifies them: lines `MODE SHA256  PATH`."""
+    return "".join(f"{item.mode} {item.sha256}  {item.path}\n" for item in regular_files(artifact)).encode()
 
 
 class Uploader:

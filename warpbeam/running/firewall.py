@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from warpbeam.error import Failed, Lost, Problem, Refused
+from warpbeam.error import Failed, Lost, Problem, Refused, untouched
 from warpbeam.event import Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import SLOTS, Host, Inventory
@@ -117,14 +117,14 @@ def together(results: Mapping[str, Table | Problem], spared: Sequence[str], *, c
     """
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     done = [name for name in results if name not in problems] if changes else []
+    if not done and all(isinstance(it, Refused) for it in problems.values()):
+        return untouched(problems)
     name, worst = next(
         ((name, it) for name, it in problems.items() if not isinstance(it, Refused)), next(iter(problems.items()))
     )
     others = {other: it.message for other, it in problems.items() if other != name}
     message = f"{worst.message} (and {len(others)} more: {', '.join(others)})" if others else worst.message
     details = (*others.values(), *worst.details)
-    if isinstance(worst, Refused) and not done:
-        return type(worst)(f"{message}; nothing was changed on any host", worst.hint, details)
     states = [f"{what}: {', '.join(names)}" for what, names in (("done", done), ("not touched", spared)) if names]
     kind = Failed if isinstance(worst, Refused) else type(worst)
     return kind("; ".join([message, *states]), worst.hint, details)

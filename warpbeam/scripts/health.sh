@@ -5,7 +5,7 @@
 # Parameters: ports (of slot a and b; further pairs are for others), health_path, health_status, health_rpc (empty: HTTP), health_interval, health_timeout,
 # health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy).
 : "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_interval?}" "${health_timeout?}"
-: "${health_deadline?}" "${health_settle?}" "${door?}"
+: "${health_deadline?}" "${health_settle?}" "${door?}" "${app?}"
 
 port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
 
@@ -28,4 +28,20 @@ health_asked() {
   else
     echo "$health_rpc said $health_said; expected true"
   fi
+}
+
+# restarts_of SLOT: how often systemd has started its instance again.
+restarts_of() { systemctl show --property=NRestarts --value -- "$app@$1.service"; }
+
+# until_well SLOT RESTARTS EVENT: waits until its instance is healthy; fails, with its last lines, when it is not by the deadline
+# or has been started again more than RESTARTS times. EVENT is what it should be healthy after.
+until_well() {
+  local slot=$1 began=$SECONDS lines
+  until well "$slot"; do
+    if ((SECONDS - began >= health_deadline)) || (($(restarts_of "$slot") > $2)); then
+      mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$door" logs)
+      fail "$3, but is not healthy: $(health_asked "$slot")" 'the lines above are its own' "${lines[@]}"
+    fi
+    sleep "$health_interval"
+  done
 }

@@ -11,18 +11,10 @@ slot=$live
 step "$verb"
 sudo -n -- "$door" "$verb" <<<"$slot" || fail "$app@$slot.service did not $verb" "see journalctl -u $app@$slot on the host"
 if [[ $verb == start ]]; then
-  restarts() { systemctl show --property=NRestarts --value -- "$app@$slot.service"; }
   # One that kept failing until now has been counted; what matters is whether it does so again.
-  before=$(restarts)
+  before=$(restarts_of "$slot")
   sudo -n -- "$door" reconcile </dev/null
   step health
-  began=$SECONDS
-  until well "$slot"; do
-    if ((SECONDS - began >= health_deadline)) || (($(restarts) > before)); then
-      mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$door" logs)
-      fail "it was started, but is not healthy: $(health_asked "$slot")" 'the lines above are its own' "${lines[@]}"
-    fi
-    sleep "$health_interval"
-  done
+  until_well "$slot" "$before" 'it was started'
 fi
 answer release "$live_release" state "$(systemctl show --property=ActiveState --value -- "$app@$slot.service")"
