@@ -168,7 +168,7 @@ def locked(file: Path) -> Iterator[None]:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if file.exists() and file.stat().st_ino == os.fstat(descriptor).st_ino:
+            if os.fstat(descriptor).st_nlink:
                 yield
                 return
         finally:
