@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpbeam.cli.report import GAP, INDENT, LEAST, Report, packed
+from warpbeam.cli.report import Report
+from warpbeam.cli.table import GAP, INDENT, LEAST, packed
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 
 ROWS: list[dict[str, Any]] = [

@@ -14,10 +14,12 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from threading import Lock, RLock
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from warpbeam.cli.screen import folded
+from warpbeam.cli.output import Output
+from warpbeam.cli.screen import folded, size
+from warpbeam.cli.table import table_lines
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 
 if TYPE_CHECKING:
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
 
 # How many bytes a second a transfer must have shown before time left means something.
 SOON = 0.5
-
-# Of a table: characters between columns, before a row's further lines, and of its last column at the least.
-GAP = 2
-INDENT = 6
-LEAST = 24  # a time as people read it is never cut
 
 
 class Report:
@@ -94,7 +91,7 @@ class Report:
         self._last[event.host] = now
         if not self.console.is_terminal:
             if event.done == event.total:
-                self._say(event.host, f"{event.name} {_size(event.total)}", "")
+                self._say(event.host, f"{event.name} {size(event.total)}", "")
             return
         if self._moving.get(event.host) != event.name:
             self._moving[event.host] = event.name
@@ -102,8 +99,8 @@ class Report:
         seconds = now - self._began[event.host]
         rate = event.done / seconds if seconds > SOON else 0
         left = f", {(event.total - event.done) / rate:.0f} s left" if rate and event.done < event.total else ""
-        speed = f" at {_size(rate)}/s" if rate else ""
-        self._now[event.host] = f"{event.name} {_size(event.done)} of {_size(event.total)}{speed}{left}"
+        speed = f" at {size(rate)}/s" if rate else ""
+        self._now[event.host] = f"{event.name} {size(event.done)} of {size(event.total)}{speed}{left}"
         self._refresh()
 
     def _say(self, host: str, text: str, style: str, *, whole: bool = False) -> None:
@@ -144,29 +141,16 @@ class Report:
         return table
 
     def table(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
-        """Print rows on standard output: as a table for people, or as one JSON array.
-
-        A row's `problem` stands under its row, in words, whatever the other columns are.
-        """
+        """Print rows on standard output: as a table for people, or as one JSON array."""
         self.close()
         if as_json:
             import msgspec
 
             print(msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode())
             return
-        full = [row for row in rows if _is_full(row)]
-        columns = [name for name in dict.fromkeys(key for row in full for key in row) if name != "problem"]
-        cells = [[_cell(name, row.get(name, "")) for name in columns] for row in rows]
-        widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(columns)]
         room = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 10_000
-        groups = packed(widths, room)
-        if full:
-            print(_lines(columns, widths, groups, room))
-        for row, texts in zip(rows, cells, strict=True):
-            if _is_full(row):
-                print(_lines(texts, widths, groups, room))
-            if row.get("problem"):
-                print(folded(self._addressed(_problem_line(row)), room, "    "))
+        for line in table_lines(rows, room, self._addressed):
+            print(line)
         sys.stdout.flush()
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
@@ -206,98 +190,7 @@ class Report:
                 live.stop()
 
 
-class Output:
-    """Takes pieces of a host's output from any thread and prints whole lines, prefixed by the host where asked."""
-
-    def __init__(self, *, prefixed: bool, error: bool, width: int = 0) -> None:
-        self._prefixed = prefixed
-        self._stream = sys.stderr if error else sys.stdout
-        self._rest: dict[str, bytes] = {}
-        self._guard = Lock()
-        self._width = width
-
-    def __call__(self, host: str, piece: bytes) -> None:
-        with self._guard:
-            self._width = max(self._width, len(host))
-            *lines, self._rest[host] = (self._rest.get(host, b"") + piece).split(b"\n")
-            for line in lines:
-                self._print(host, line)
-            if lines:
-                self._stream.flush()
-
-    def flush(self) -> None:
-        """Print what had no line end."""
-        with self._guard:
-            for host, rest in self._rest.items():
-                if rest:
-                    self._print(host, rest)
-            self._rest.clear()
-            with contextlib.suppress(OSError):
-                self._stream.flush()
-
-    def _print(self, host: str, line: bytes) -> None:
-        text = line.decode("utf-8", "replace")
-        self._stream.write(f"{host.ljust(self._width)} | {text}\n" if self._prefixed else f"{text}\n")
-
-
 def _console(stream: Any) -> Console:
     from rich.console import Console
 
     return Console(file=stream, highlight=False, emoji=False, markup=False, no_color=bool(os.environ.get("NO_COLOR")))
-
-
-def _is_full(row: dict[str, Any]) -> bool:
-    """Whether it has more than a host's problem, which is a sentence and needs no column."""
-    return not set(row) <= {"host", "problem"}
-
-
-def _problem_line(row: dict[str, Any]) -> str:
-    host, problem = str(row.get("host", "")), str(row["problem"])
-    if _is_full(row):
-        return f"  ^ {problem}"
-    return problem if problem.startswith(host) else f"{host}: {problem}"
-
-
-def packed(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Columns, by index, for each line of a row, so that every one is seen where the screen is narrow.
-
-    Only the last may be cut at the screen's edge, to `LEAST` characters: it is the one that holds sentences.
-    """
-    groups: list[list[int]] = [[]]
-    used = 0
-    for index, width in enumerate(widths):
-        need = min(width, LEAST) if index == len(widths) - 1 else width
-        if groups[-1] and used + need > room:
-            groups.append([])
-            used = INDENT
-        groups[-1].append(index)
-        used += need + GAP
-    return groups
-
-
-def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequence[int]], room: int) -> str:
-    lines = []
-    for number, group in enumerate(groups):
-        indent = " " * INDENT if number else ""
-        text = (indent + (" " * GAP).join(cells[index].ljust(widths[index]) for index in group)).rstrip()
-        lines.append(text if len(text) <= room else text[: room - 1] + "…")
-    return "\n".join(lines)
-
-
-def _cell(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if name in ("memory", "pid") and not value:
-        return ""
-    if name == "memory":
-        return _size(value)
-    return str(value)
-
-
-def _size(count: float) -> str:
-    """Bytes as people read them: 26.1 MB."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

@@ -1,4 +1,4 @@
-"""The edge of a screen: sentences are broken before it, between words."""
+"""What fits a screen: sentences broken before its edge, between words, and sizes in few characters."""
 
 from __future__ import annotations
 
@@ -31,3 +31,12 @@ def folded(text: str, room: int, indent: str = "  ") -> str:
         firm, room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
     )
     return "\n".join(lines).replace(FIRM, " ")
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: 26.1 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -1,0 +1,80 @@
+"""Rows as a table for people, in as many columns as a screen has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from warpbeam.cli.screen import folded, size
+
+# Characters between columns, before a row's further lines, and of its last column at the least.
+GAP = 2
+INDENT = 6
+LEAST = 24  # a time as people read it is never cut
+
+
+def table_lines(rows: Sequence[dict[str, Any]], room: int, addressed: Callable[[str], str] = str) -> Iterator[str]:
+    """The lines of a table of `rows` that is at most `room` characters wide.
+
+    A row's `problem` stands under its row, in words, whatever the other columns are, as `addressed` makes of it.
+    """
+    full = [row for row in rows if _is_full(row)]
+    columns = [name for name in dict.fromkeys(key for row in full for key in row) if name != "problem"]
+    cells = [[_cell(name, row.get(name, "")) for name in columns] for row in rows]
+    widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(columns)]
+    groups = packed(widths, room)
+    if full:
+        yield _lines(columns, widths, groups, room)
+    for row, texts in zip(rows, cells, strict=True):
+        if _is_full(row):
+            yield _lines(texts, widths, groups, room)
+        if row.get("problem"):
+            yield folded(addressed(_problem_line(row)), room, "    ")
+
+
+def _is_full(row: dict[str, Any]) -> bool:
+    """Whether it has more than a host's problem, which is a sentence and needs no column."""
+    return not set(row) <= {"host", "problem"}
+
+
+def _problem_line(row: dict[str, Any]) -> str:
+    host, problem = str(row.get("host", "")), str(row["problem"])
+    if _is_full(row):
+        return f"  ^ {problem}"
+    return problem if problem.startswith(host) else f"{host}: {problem}"
+
+
+def packed(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns, by index, for each line of a row, so that every one is seen where the screen is narrow.
+
+    Only the last may be cut at the screen's edge, to `LEAST` characters: it is the one that holds sentences.
+    """
+    groups: list[list[int]] = [[]]
+    used = 0
+    for index, width in enumerate(widths):
+        need = min(width, LEAST) if index == len(widths) - 1 else width
+        if groups[-1] and used + need > room:
+            groups.append([])
+            used = INDENT
+        groups[-1].append(index)
+        used += need + GAP
+    return groups
+
+
+def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequence[int]], room: int) -> str:
+    lines = []
+    for number, group in enumerate(groups):
+        indent = " " * INDENT if number else ""
+        text = (indent + (" " * GAP).join(cells[index].ljust(widths[index]) for index in group)).rstrip()
+        lines.append(text if len(text) <= room else text[: room - 1] + "…")
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name in ("memory", "pid") and not value:
+        return ""
+    if name == "memory":
+        return size(value)
+    return str(value)
