@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.attack import DOOR, ROOT
 from tests.stage import Stage
 
 HOST = "web2"
@@ -94,6 +95,19 @@ def test_the_redirect_survives_a_start_of_the_systems_rules_where_they_were_not_
             stage.lab.ssh(HOST, "sudo systemctl stop nftables && sudo systemctl start hello")
     finally:
         stage.lab.ssh(HOST, "sudo systemctl start nftables hello")
+
+
+@pytest.mark.parametrize("ending", ["true", "false"])
+def test_however_an_activation_ends_the_public_port_leads_to_what_is_live(stage: Stage, ending: str) -> None:
+    before = leads(stage)["leads to"]
+    # A job that does nothing; meanwhile somebody has flushed all rules.
+    stage.lab.ssh(HOST, f"echo {ending} >{ROOT}/activation/job", "deploy")
+    stage.lab.ssh(HOST, "sudo nft delete table inet warpbeam_hello")
+
+    stage.lab.ssh(HOST, f"sudo -n {DOOR} activate", "deploy", check=False)
+
+    assert leads(stage)["leads to"] == before
+    assert outside(stage) == [True, True]
 
 
 def test_clearing_and_applying_touch_no_other_table_and_a_deploy_works_meanwhile(stage: Stage, own_rules: str) -> None:

@@ -22,7 +22,7 @@ class Probing(Phase[A], frozen=True, kw_only=True):
     health_path: str
     health_status: int
     health_rpc: str
-    health_interval: float
+    health_pauses: tuple[float, ...]
     health_timeout: float
     health_deadline: int
     health_settle: int
@@ -39,7 +39,8 @@ def probe(inventory: Inventory) -> dict[str, Any]:
         "health_path": health.path,
         "health_status": health.status,
         "health_rpc": health.rpc or "",
-        "health_interval": health.interval,
+        # An app that is up at once is not waited for.
+        "health_pauses": (min(0.05, health.interval), min(0.1, health.interval), health.interval),
         "health_timeout": health.timeout,
         "health_deadline": math.ceil(health.deadline),
         # In hundredths: bash has no fractions.

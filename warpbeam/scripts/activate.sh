@@ -6,7 +6,8 @@
 : "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
 
 still_ours "$lease"
-if activating; then
+# Asked of the file first, which is there from the end of one job to the beginning of the next.
+if [[ ! -e $root/activation/result ]] && activating; then
   refuse 'an activation is running on this host' 'wait for it; `fab ENV status` shows how it ends'
 fi
 cd -- "$root/activation"
@@ -34,7 +35,7 @@ trap 'asked=true; : >"$root/activation/cancel"' TERM INT HUP
 # shellcheck disable=SC2024 # the file is this user's own
 sudo -n -- "$door" activate </dev/null >door.out 2>&1 &
 starter=$!
-tail --pid="$starter" --sleep-interval=0.05 --lines=+1 --follow log &
+tail --pid="$starter" --sleep-interval=0.02 --lines=+1 --follow log &
 follower=$!
 while kill -0 "$follower" 2>/dev/null; do wait "$follower" || true; done
 while kill -0 "$starter" 2>/dev/null; do wait "$starter" || true; done

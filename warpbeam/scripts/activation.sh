@@ -89,7 +89,7 @@ read_pending || opened=false
 # await SLOT [undoing]: waits until the slot's instance is healthy, and has stayed up and healthy for `health_settle` hundredths of a
 # second (not when undoing); sets `reason` when it will not be.
 await() {
-  local slot=$1 began=$SECONDS well_since=''
+  local slot=$1 began=$SECONDS well_since='' next=0
   meet "$slot"
   # One that was there before may have been started again by systemd in its life; a new one may not.
   if [[ ${2-} != undoing ]] && ((restarts > 0)); then pid=0 birth=''; fi
@@ -113,7 +113,8 @@ await() {
       reason=$stopped
       return 1
     fi
-    sleep "$health_interval"
+    sleep "${health_pauses[next]}"
+    if ((next + 1 < ${#health_pauses[@]})); then next=$((next + 1)); fi
   done
 }
 
@@ -272,7 +273,7 @@ go_back() {
   give_up 'it ended by itself soon after it had become live'
 }
 
-cut=0
+cut=0 tidy=true
 if [[ -n $live && $strategy == blue-green ]]; then
   step drain
   # Whoever loaded the firewall's rules since the switch went by the old link.
@@ -281,11 +282,12 @@ if [[ -n $live && $strategy == blue-green ]]; then
   if (($(unheard) != unheard_before)); then least=5; fi
   finish_with "$live" "$least" "$idle" || go_back
   step stop-old
-  knock stop "$live" || true
+  knock stop "$live" || tidy=false
 fi
 
-# What runs is reconciled with `current` when this unit has ended (ExecStopPost=).
 if [[ $maintenance == 'maintenance on' ]]; then maintenance=true; else maintenance=false; fi
 object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$SECONDS" cut: "$cut" \
   maintenance: "$maintenance"
 end_with answer "$REPLY" "${pending_success:-done}"
+# What runs is reconciled with `current` when this unit has ended (ExecStopPost=); no more than the redirect where it ended well.
+[[ $tidy == true ]]

@@ -15,7 +15,7 @@ if [[ -n $slot ]]; then
   until [[ $(sudo -n -- "$door" status </dev/null) != *$'\nredirect \n'* ]]; do
     ((SECONDS - began < health_deadline)) ||
       fail 'it booted and is healthy, but no public port leads there' "see journalctl -u $app-firewall on the host"
-    sleep "$health_interval"
+    sleep "${health_pauses[-1]}"
   done
 fi
 answer release "$live_release"

@@ -2,9 +2,10 @@
 # Whether an instance is healthy, as the inventory asks: by HTTP on the slot's own port, or, for an app without HTTP, by an
 # expression that its node must find true.
 #
-# Parameters: ports (of slot a and b; further pairs are for others), health_path, health_status, health_rpc (empty: HTTP), health_interval, health_timeout,
-# health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy).
-: "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_interval?}" "${health_timeout?}"
+# Parameters: ports (of slot a and b; further pairs are for others), health_path, health_status, health_rpc (empty: HTTP), health_timeout,
+# health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy), health_pauses (seconds between two questions, one after
+# the other; the last of them for all that follow).
+: "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_pauses?}" "${health_timeout?}"
 : "${health_deadline?}" "${health_settle?}" "${door?}" "${app?}"
 
 port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
@@ -42,6 +43,6 @@ until_well() {
       mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$door" logs)
       fail "$3, but is not healthy: $(health_asked "$slot")" 'the lines above are its own' "${lines[@]}"
     fi
-    sleep "$health_interval"
+    sleep "${health_pauses[-1]}"
   done
 }

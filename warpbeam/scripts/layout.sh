@@ -67,13 +67,18 @@ described() {
 
 # healthy PORT PATH STATUS SECONDS: whether this host's own port answers so, once.
 healthy() {
-  local status
-  # bash cannot bound its own connect(2).
-  # shellcheck disable=SC2016 # expanded by the inner bash
-  status=$(timeout "$4" bash -c '
-    exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
-    printf "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: warpbeam\r\nConnection: close\r\n\r\n" "$2" >&3
-    IFS=" " read -r _ status _ <&3 && echo "${status%%[!0-9]*}"' health "$1" "$2" 2>/dev/null </dev/null) || status=''
+  local status=''
+  # bash cannot bound its own connect(2), so a process of its own does it. No program is run for that: it is asked several times
+  # a second.
+  read -r -t "$4" status < <(ask "$1" "$2" 2>/dev/null) || kill "$!" 2>/dev/null || true
   health_said=${status:-no answer}
   [[ $status == "$3" ]]
+}
+
+# ask PORT PATH: prints the status of the answer, where there is one. Run in a process of its own.
+ask() {
+  local status
+  exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+  printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: warpbeam\r\nConnection: close\r\n\r\n' "$2" >&3
+  IFS=' ' read -r _ status _ <&3 && echo "${status%%[!0-9]*}"
 }

@@ -16,7 +16,7 @@ step link
 # files, and what openssl will say of them, a list each.
 lists=$root/activation/lists
 rm -rf -- "$lists" "$partial"
-mkdir -- "$lists" "$partial"
+mkdir -- "$lists" "$partial" "$partial/.warpbeam"
 linked=/dev/null
 if [[ -n $base ]]; then linked=$releases/$base/.warpbeam/manifest; fi
 expected=$(awk -v lists="$lists" '
@@ -62,7 +62,6 @@ looked=$(find . -type f \( \( ! -gid "$(stat -c %g -- "$releases")" -o ! -perm -
 [[ $looked != *[!x]* ]] ||
   fail "the app user could not read ${looked#"${looked%%[!x]*}"} of the new release" 'run setup, then the same command again'
 ((expected == ${#looked})) || fail "the new release has ${#looked} files; its manifest has $expected" 'run the same command again'
-mkdir -- .warpbeam
 cp -- "$manifest" .warpbeam/manifest
 printf '%s\n' "$artifact" >.warpbeam/artifact.json
 cd -- "$root"
