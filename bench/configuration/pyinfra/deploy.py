@@ -13,7 +13,8 @@ systemd.service(name="Restart the app", service="pyinfra", running=True, restart
 server.shell(
     name="Wait until it is healthy",
     commands=[
-        "for i in $(seq 600); do"
-        f" curl -fs -o /dev/null http://127.0.0.1:{host.data.port}/health && exit 0; sleep 0.05; done; exit 1"
+        "pause=0.05; for i in $(seq 200); do"
+        f" curl -fs -o /dev/null http://127.0.0.1:{host.data.port}/health && exit 0; sleep $pause; pause=0.2; done;"
+        " exit 1"
     ],
 )

@@ -11,8 +11,9 @@ namespace :deploy do
   task :restart do
     on roles(:app) do
       execute :sudo, "-n", "systemctl", "restart", "capistrano"
-      execute "for i in $(seq 600); do curl -fs -o /dev/null http://127.0.0.1:#{ENV.fetch("BENCH_PORT")}/health && exit 0; " \
-              "sleep 0.05; done; exit 1"
+      execute "pause=0.05; for i in $(seq 200); do " \
+              "curl -fs -o /dev/null http://127.0.0.1:#{ENV.fetch("BENCH_PORT")}/health && exit 0; " \
+              "sleep $pause; pause=0.2; done; exit 1"
     end
   end
   after :publishing, :restart
