@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from invoke import task
+from invoke import Exit, task
 
 from tasks import rolling
 
@@ -64,7 +64,7 @@ def releases(c: Any, json: bool = False) -> None:
     from warpbeam.running.node import release_rows
 
     here = session(c)
-    here.report.table(release_rows(here.fleet), as_json=json)
+    _show(here, release_rows(here.fleet), as_json=json)
 
 
 @task(
@@ -77,7 +77,17 @@ def history(c: Any, lines: int = 20, json: bool = False) -> None:
     from warpbeam.deploying.history import history_rows
 
     here = session(c)
-    here.report.table(history_rows(here.fleet, lines, here.tell), as_json=json)
+    _show(here, history_rows(here.fleet, lines, here.tell), as_json=json)
+
+
+def _show(here: Any, rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print rows; the exit code is that of a host out of reach where one could not be asked."""
+    from warpbeam.cli.table import is_full
+    from warpbeam.error import REFUSED
+
+    here.report.table(rows, as_json=as_json)
+    if not all(is_full(row) for row in rows):
+        raise Exit(code=REFUSED)
 
 
 TASKS = (rollback, plan, releases, history)

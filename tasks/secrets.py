@@ -16,17 +16,14 @@ from tasks import rolling
 def push(c: Any, restart: bool = False) -> None:
     """Fetch the secrets of the inventory and write them on every app host (as admin)."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying import delivery
-    from warpbeam.deploying.lease import Reach
+    from warpbeam.deploying.delivery import renew_secrets
     from warpbeam.provisioning.secret_file import push, warn_stale
 
     here = session(c)
-    stale = push(here.fleet, here.tell)
-    if not restart:
-        warn_stale(here.fleet, stale, here.tell)
-    elif stale:
-        others = frozenset(host.name for host in here.inventory.app_hosts) - stale
-        delivery.restart(here.fleet, Reach(skip=others), rolling.policy_of(here.fleet, "", "", ""), here.tell)
+    if restart:
+        renew_secrets(here.fleet, rolling.policy_of(here.fleet, "", "", ""), here.tell)
+    else:
+        warn_stale(here.fleet, push(here.fleet, here.tell), here.tell)
 
 
 @task(

@@ -51,10 +51,10 @@ def set_up_hosts(
         raise Exit(code=AMISS)
     elif again:
         from tasks import rolling
-        from warpbeam.deploying import delivery
+        from warpbeam.deploying.delivery import restart_changed
 
-        others = {host.name for host in fleet.inventory.app_hosts} - set(outcome.restart)
-        delivery.restart(fleet, rolling.reach_of(others), rolling.policy_of(fleet, "", "", ""), here.tell)
+        policy = rolling.policy_of(fleet, "", "", "")
+        restart_changed(fleet, outcome.restart, "setup is done", policy, here.tell)
 
 
 TASKS = (set_up_hosts,)

@@ -83,8 +83,10 @@ class Lost(Failed):
 
 def untouched(problems: Mapping[str, Problem]) -> Refused:
     """One refusal, by host, of what keeps us from all of them, when nothing was changed on any: the first in full."""
-    (_, first), *others = problems.items()
+    (host, first), *others = problems.items()
     more = f" (and {len(others)} more: {', '.join(name for name, _ in others)})" if others else ""
-    details = (*(problem.message for _, problem in others), *first.details)
+    reason = first.message.removeprefix(f"{host}: ")
+    # What is the same of all is said once.
+    different = [it.message for name, it in others if it.message.removeprefix(f"{name}: ") != reason]
     kind = type(first) if isinstance(first, Refused) else Refused
-    return kind(f"{first.message}{more}; nothing was changed on any host", first.hint, details)
+    return kind(f"{first.message}{more}; nothing was changed on any host", first.hint, (*different, *first.details))

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from warpbeam.error import Misuse
 from warpbeam.reading.firewall import Firewall, PublicPort
 from warpbeam.reading.hook import Hooked, Hooks
 from warpbeam.reading.name import (
@@ -218,6 +219,12 @@ class Inventory(Value, frozen=True):
     def app_hosts(self) -> tuple[Host, ...]:
         """The chosen hosts that run the app, in the file's order."""
         return tuple(host for host in self.hosts.values() if "app" in host.roles)
+
+    def some_app_hosts(self) -> list[Host]:
+        """The chosen hosts that run the app. Raises: Misuse, where there is none."""
+        if not self.app_hosts:
+            raise Misuse(f"{self.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
+        return list(self.app_hosts)
 
     @property
     def all_app_hosts(self) -> tuple[Host, ...]:

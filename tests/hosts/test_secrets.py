@@ -146,6 +146,27 @@ def test_push_changes_the_file_and_restarts_only_what_runs_with_earlier_ones(sta
     assert inside(stage, "web1", ["TOKEN"]) == {"TOKEN": "two"}
 
 
+def test_a_push_that_is_to_restart_changes_nothing_under_a_freeze_and_says_what_it_removes(stage: Stage) -> None:
+    write(stage, {"KEPT": "one", "OLD": "one"})
+    stage.fab("secrets.push", "--restart")
+    before = stage.lab.ssh("web1", f"sudo stat -c '%i %Y' {FILE}").stdout
+    write(stage, {"KEPT": "two"})
+
+    stage.fab("lock.acquire", "--reason", "quarter end")
+    try:
+        refused = stage.fab("secrets.push", "--restart", expect=3)
+    finally:
+        stage.fab("lock.release")
+
+    assert "quarter end" in refused.stderr
+    assert "nothing was changed on any host" in refused.stderr
+    assert stage.lab.ssh("web1", f"sudo stat -c '%i %Y' {FILE}").stdout == before
+    # Without a restart no lock is needed, and who looks is told that the app has not changed yet.
+    pushed = stage.fab("secrets.push").stderr
+    assert "web1: 1 secret written, removed: OLD" in pushed
+    assert inside(stage, "web1", ["KEPT", "OLD"]) == {"KEPT": "one", "OLD": "one"}
+
+
 def test_list_names_secrets_and_says_whether_hosts_agree_without_a_value(stage: Stage) -> None:
     write(stage, {"SAME": "planted-same", "LINES": "planted\nlines", "OTHER": "planted-one"})
     stage.fab("secrets.push", "--restart")

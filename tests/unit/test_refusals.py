@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from warpbeam.error import REFUSED
+from warpbeam.error import REFUSED, Problem, Refused, untouched
 
 PROJECT = Path(__file__).parents[2]
 
@@ -84,3 +84,22 @@ def test_a_machine_that_is_not_set_up_is_told_how_to_be(inventory: Path) -> None
 
     assert "this machine is not set up to be deployed to: it has no user 'warpbeam-nobody'" in said
     assert "hint: `fab shop setup --local` sets it up, as root or with sudo; `fab shop deploy` goes to" in said
+
+
+@pytest.mark.parametrize("verb", ["releases", "history", "secrets.list"])
+def test_what_could_not_be_asked_of_any_host_is_not_told_as_if_it_had_been(inventory: Path, verb: str) -> None:
+    said = "".join(refused(inventory, verb))
+
+    assert "web1 (127.0.0.1:1) refuses connections" in said
+    assert "lacks" not in said
+
+
+def test_what_is_the_same_of_every_host_is_said_once() -> None:
+    def problems(*messages: str) -> dict[str, Problem]:
+        return {message.partition(":")[0]: Refused(message) for message in messages}
+
+    same = untouched(problems("web1: it is held by ann", "web2: it is held by ann"))
+    other = untouched(problems("web1: it is held by ann", "web2: its disk is full"))
+
+    assert same.message == "web1: it is held by ann (and 1 more: web2); nothing was changed on any host"
+    assert (same.details, other.details) == ((), ("web2: its disk is full",))

@@ -42,7 +42,10 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
         Refused: the working tree below `directory` is dirty (a deploy of HEAD would silently leave that out).
     """
     if not directory.is_dir():
-        raise Misuse(f"the source {directory} is not a directory", "see `source` in the inventory")
+        raise Misuse(
+            f"the source {directory} is not a directory",
+            "see `source` in the inventory: a relative path is seen from there",
+        )
     top_text = _git(directory, "rev-parse", "--show-toplevel", expect=f"the source {directory} is in no git repository")
     top = Path(top_text)
     prefix = _git(directory, "rev-parse", "--show-prefix")

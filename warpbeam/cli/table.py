@@ -18,7 +18,7 @@ def table_lines(rows: Sequence[dict[str, Any]], room: int, addressed: Callable[[
 
     A row's `problem` stands under its row, in words, whatever the other columns are, as `addressed` makes of it.
     """
-    full = [row for row in rows if _is_full(row)]
+    full = [row for row in rows if is_full(row)]
     columns = [name for name in dict.fromkeys(key for row in full for key in row) if name != "problem"]
     cells = [[_cell(name, row.get(name, "")) for name in columns] for row in rows]
     widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(columns)]
@@ -26,20 +26,20 @@ def table_lines(rows: Sequence[dict[str, Any]], room: int, addressed: Callable[[
     if full:
         yield _lines(columns, widths, groups, room)
     for row, texts in zip(rows, cells, strict=True):
-        if _is_full(row):
+        if is_full(row):
             yield _lines(texts, widths, groups, room)
         if row.get("problem"):
             yield folded(addressed(_problem_line(row)), room, "    ")
 
 
-def _is_full(row: dict[str, Any]) -> bool:
+def is_full(row: dict[str, Any]) -> bool:
     """Whether it has more than a host's problem, which is a sentence and needs no column."""
     return not set(row) <= {"host", "problem"}
 
 
 def _problem_line(row: dict[str, Any]) -> str:
     host, problem = str(row.get("host", "")), str(row["problem"])
-    if _is_full(row):
+    if is_full(row):
         return f"  ^ {problem}"
     return problem if problem.startswith(host) else f"{host}: {problem}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,17 @@ from warpbeam.building.artifact import Artifact, Store
 from warpbeam.building.build import build
 from warpbeam.building.source import Source, dirty_files, find_source
 from warpbeam.deploying.batch import check_batch
-from warpbeam.deploying.lease import Reach, check_reach, holding, look, reaching
+from warpbeam.deploying.lease import Reach, check_free, check_reach, holding, look, reaching
 from warpbeam.deploying.outlook import outlook_rows
 from warpbeam.deploying.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
 from warpbeam.deploying.rollout import Policy, roll_out
 from warpbeam.deploying.upload import Uploader, manifest
-from warpbeam.error import Misuse, Problem, Refused
+from warpbeam.error import Failed, Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.facts import Release
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
+from warpbeam.provisioning import secret_file
 
 
 def store_of(fleet: Fleet, project: Path) -> Store:
@@ -197,6 +198,32 @@ def restart(fleet: Fleet, reach: Reach, policy: Policy, tell: Tell) -> Plan:
         plan = plan_restart(fleet.inventory, lease.facts)
         roll_out(fleet, plan, policy, lease, None, tell)
     return plan
+
+
+def renew_secrets(fleet: Fleet, policy: Policy, tell: Tell) -> None:
+    """Write the inventory's secrets on the chosen app hosts, and give those that run with earlier ones a new instance.
+
+    Raises:
+        Refused: somebody holds the deploy lock of a host, or it cannot be reached; nothing was changed.
+        Failed: the secrets are written, but an app runs without them still.
+    """
+    check_free(fleet)
+    stale = secret_file.push(fleet, tell)
+    if stale:
+        restart_changed(fleet, stale, "the new secrets are written", policy, tell)
+
+
+def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Policy, tell: Tell) -> None:
+    """Restart the app on the hosts of those names, because of what was done there: `what`, a sentence.
+
+    Raises: Failed, also where the restart is refused: something was changed.
+    """
+    others = frozenset(host.name for host in fleet.inventory.app_hosts if host.name not in names)
+    try:
+        restart(fleet, Reach(skip=others), policy, tell)
+    except Refused as refused:
+        message = f"{what}, but the app still runs without that on {', '.join(sorted(names))}"
+        raise Failed(f"{message}: {refused.message}", refused.hint, refused.details) from refused
 
 
 def tell_outlook(fleet: Fleet, source: Source) -> list[dict[str, Any]]:

@@ -141,7 +141,7 @@ class AskHistory(Phase[Entries], frozen=True):
 def history_rows(fleet: Fleet, count: int, tell: Tell) -> list[dict[str, Any]]:
     """The last `count` entries of every app host, oldest first; a host that cannot be asked has its problem."""
     phase = AskHistory(str(fleet.inventory.root), fleet.inventory.app, "", count)
-    results = fleet.everywhere(list(fleet.inventory.app_hosts), lambda host: fleet.run(host, phase, tell))
+    results = fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, tell))
     rows: list[dict[str, Any]] = []
     problems: list[dict[str, Any]] = []
     for host, result in results.items():

@@ -87,12 +87,10 @@ class Reach(msgspec.Struct, frozen=True):
 
     def hosts(self, inventory: Inventory) -> list[Host]:
         """The hosts, in the inventory's order. Raises: Misuse, where a name is unknown or none is left."""
-        known = list(inventory.app_hosts)
+        known = inventory.some_app_hosts()
         names = {host.name for host in known}
         if unknown := sorted(self.skip - names):
             raise Misuse(f"--skip: there is no app host {', '.join(unknown)}", f"there is: {', '.join(sorted(names))}")
-        if not known:
-            raise Misuse(f"{inventory.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
         left = [host for host in known if host.name not in self.skip]
         if not left:
             raise Misuse("--skip: every host is skipped", "leave one")
@@ -122,6 +120,18 @@ def check_reach(fleet: Fleet, reach: Reach) -> None:
     Raises: Refused, where a host cannot be reached or is not set up.
     """
     _all_reached(look(fleet, reach.hosts(fleet.inventory), _silent), reach)
+
+
+def check_free(fleet: Fleet) -> None:
+    """Ask every chosen app host whether its deploy lock is free, before what needs it later. Raises: Held, Refused."""
+    found = look(fleet, Reach().hosts(fleet.inventory), _silent)
+    problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
+    for name, facts in found.items():
+        if isinstance(facts, Facts) and facts.lock is not None:
+            hint = f"`fab {fleet.inventory.name} lock.status` shows it"
+            problems[name] = Held(f"{name}: the deploy lock is held by {facts.lock}", hint)
+    if problems:
+        raise untouched(problems)
 
 
 @contextlib.contextmanager

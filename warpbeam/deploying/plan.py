@@ -257,4 +257,5 @@ def tell_plan(plan: Plan, tell: Tell) -> None:
     """One line for each host that will change: from what to what."""
     for step in plan.hosts:
         if step.activate:
-            tell(Note(step.host.name, f"{plan.why}: {step.before} to {step.release} {step.label}"))
+            goes = f"from {step.before} to" if step.before_release else "the first release here,"
+            tell(Note(step.host.name, f"{plan.why}: {goes} {step.release} {step.label}"))

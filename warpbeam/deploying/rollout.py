@@ -18,7 +18,7 @@ from warpbeam.deploying.migration import migrate
 from warpbeam.deploying.plan import HostPlan, Plan
 from warpbeam.deploying.upload import Uploader
 from warpbeam.error import Failed, Lost, Problem
-from warpbeam.event import Note, Settled, Tell, Warn
+from warpbeam.event import Note, Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.inventory import Host
@@ -142,7 +142,10 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
             _tell_activated(fleet, step, result, tell)
 
     todo = [step.host for step in plan.hosts if step.activate]
-    for index, batch in enumerate(batches(todo, policy.batch)):
+    groups = list(batches(todo, policy.batch))
+    for host in (host for batch in groups[1:] for host in batch):
+        tell(Step(host.name, "waits for its turn"))
+    for index, batch in enumerate(groups):
         if index and policy.pause:
             _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, tell)
             if rolled.failed:

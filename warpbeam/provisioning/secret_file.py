@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from warpbeam.error import Failed, Misuse, Problem
+from warpbeam.error import Failed, Problem, untouched
 from warpbeam.event import Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
@@ -23,10 +23,12 @@ _ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=\(hidden, ([0-9a-f]+)\)")
 class Kept(msgspec.Struct, frozen=True):
     """A host's file with digests in place of values, or None where there is none.
 
-    `stale`: the instance that runs was started before the file was written, with what was there then.
+    `stale`: the instance that runs was started before the file was written, with what was there then. `before`: the
+    file that this one took the place of.
     """
 
     text: str | None
+    before: str | None = None
     changed: bool = False
     stale: bool = False
 
@@ -67,9 +69,7 @@ def push(fleet: Fleet, tell: Tell) -> frozenset[str]:
         Failed: a host could not take them; it has what it had, and the others have the new ones.
     """
     inventory = fleet.inventory
-    hosts = list(inventory.app_hosts)
-    if not hosts:
-        raise Misuse(f"{inventory.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
+    hosts = inventory.some_app_hosts()
     phase = _phase(fleet, "push", secrets_text(inventory, fetch_secrets(inventory)))
     results = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, identity="admin"))
     count = f"{len(inventory.secrets)} secret{'' if len(inventory.secrets) == 1 else 's'}"
@@ -80,7 +80,9 @@ def push(fleet: Fleet, tell: Tell) -> frozenset[str]:
             problems[name] = kept
             tell(Settled(name, kept.message.removeprefix(f"{name}: "), good=False))
         else:
-            tell(Settled(name, f"{count} written" if kept.changed else f"has these {count} already"))
+            gone = sorted(digests(kept.before or "").keys() - kept.digests)
+            removed = f", removed: {', '.join(gone)}" if gone else ""
+            tell(Settled(name, f"{count} written{removed}" if kept.changed else f"has these {count} already"))
     if problems:
         first = next(iter(problems.values()))
         rest = [name for name in results if name not in problems]
@@ -103,11 +105,18 @@ def compare(fleet: Fleet, tell: Tell, *, fetch: bool = False) -> list[dict[str, 
 
     Parameters:
         fetch: fetch the values too, and compare hosts with these.
+
+    Raises: Refused, where no host can be asked.
     """
     inventory = fleet.inventory
     key = entropy.token_hex(32)
     phase = _phase(fleet, "list", "", key)
-    found = fleet.everywhere(list(inventory.app_hosts), lambda host: fleet.run(host, phase, tell, identity="admin"))
+    hosts = inventory.some_app_hosts()
+    found = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, identity="admin"))
+    problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
+    # Who could not be asked has not said that it lacks anything.
+    if len(problems) == len(found):
+        raise untouched(problems)
     wanted = None
     if fetch:
         from warpbeam.provisioning.comparison import masked

@@ -64,7 +64,7 @@ class Firewall(Phase[Table], frozen=True):
 
 def tables(fleet: Fleet, tell: Tell) -> dict[str, Table | Problem]:
     """What the kernel of every app host has now, or why that cannot be told; as admin, nothing is changed."""
-    return fleet.everywhere(list(fleet.inventory.app_hosts), lambda host: _ask(fleet, host, "status", tell))
+    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: _ask(fleet, host, "status", tell))
 
 
 def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) -> dict[str, Table]:
@@ -79,7 +79,7 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) 
         Failed: a host could not do it or its new filter reverted; says who did, and who was waiting for the first.
     """
     inventory = fleet.inventory
-    hosts = list(inventory.app_hosts)
+    hosts = inventory.some_app_hosts()
 
     def one(host: Host) -> Table:
         return _apply(fleet, host, tell) if verb == "apply" else _ask(fleet, host, verb, tell)

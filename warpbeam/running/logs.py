@@ -39,7 +39,7 @@ def show_logs(
         raise Misuse(f"--lines {lines}: expected a number of lines")
     count = int(lines) if lines else None if since else 100
     text = logs_input(count, since, grep, slot, follow=follow)
-    hosts = list(fleet.inventory.app_hosts)
+    hosts = fleet.inventory.some_app_hosts()
     heard: dict[str, list[bytes]] = {host.name: [] for host in hosts}
 
     def one(host: Host) -> None:

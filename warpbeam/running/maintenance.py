@@ -64,9 +64,7 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], tell: Tell, message: str 
         Failed: a host could not do it, or serves something else all the same; the others are told.
     """
     inventory = fleet.inventory
-    hosts = list(inventory.app_hosts)
-    if not hosts:
-        raise Misuse(f"{inventory.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
+    hosts = inventory.some_app_hosts()
     phase = Maintain(
         root=str(inventory.root),
         app=inventory.app,

@@ -80,7 +80,7 @@ class Converse(Phase[None], frozen=True):
 def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
     """What every app host runs, or why it cannot be told."""
     phase = ask_state(fleet)
-    return fleet.everywhere(list(fleet.inventory.app_hosts), lambda host: fleet.run(host, phase, tell))
+    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, tell))
 
 
 def ask_state(fleet: Fleet) -> AskState:
@@ -172,12 +172,11 @@ def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
 
 def one_host(fleet: Fleet, name: str) -> Host:
     """The app host of that name, or the first. Raises: Misuse, where there is none of that name."""
-    hosts = list(fleet.inventory.app_hosts)
+    hosts = fleet.inventory.some_app_hosts()
     for host in hosts:
         if not name or host.name == name:
             return host
-    known = ", ".join(host.name for host in hosts) or "none"
-    raise Misuse(f"--host {name}: there is no such app host", f"there is: {known}")
+    raise Misuse(f"--host {name}: there is no such app host", f"there is: {', '.join(host.name for host in hosts)}")
 
 
 def converse(

@@ -152,11 +152,12 @@ finish_with() {
 give_up() {
   trap - ERR
   set +e
-  local why=$1 lines=() message outcome=failed serving='nothing was live before' hint='`fab ENV logs` shows what the app says of itself'
+  local why=$1 lines=() message outcome=failed serving='nothing was live before' again=again hint='`fab ENV logs` shows what the app says of itself'
   step undo
   # First of all: what comes now goes to the old instance, which still runs (with the strategy `restart` it does not yet).
   if [[ -n $live && $strategy == blue-green ]]; then
     knock switch "$live" >/dev/null || true
+    if [[ $switched == false ]]; then again='as before'; fi
     # Whoever was led to the new one by then is to get an answer, where it still runs.
     if [[ $switched == true ]] && lives "$idle"; then finish_with "$idle"; fi
   fi
@@ -172,7 +173,7 @@ give_up() {
     knock undrain "$live" || true
     knock start "$live" || true
     if await "$live" undoing; then
-      serving="the old release $left is serving again, healthy"
+      serving="the old release $left is serving $again, healthy"
     else
       serving="the old release $left was started again but is NOT healthy: $reason"
     fi

@@ -23,11 +23,16 @@ put() {
   mv -fT -- "$new" "$1"
 }
 
-changed=false
+changed=false before=null
 if [[ $verb == push ]]; then
   belongs_here
   step secrets
   if ! printf '%s' "$content" | cmp --quiet -- - "$file" || [[ $(stat -c %U:%G:%a -- "$file") != root:root:600 ]]; then
+    if [[ -f $file && ! -L $file ]]; then
+      masked "$file" "$key"
+      quoted "$REPLY"
+      before=$REPLY
+    fi
     # By pipes: what does not fit into one, bash would put into a file of its own for a here-string.
     printf '%s' "$content" | put "$file" ||
       fail "$file could not be written; it is as it was" 'make room there, then run the same command again'
@@ -56,4 +61,4 @@ if [[ -f $file && ! -L $file ]]; then
     ((started > written)) || stale=true
   fi
 fi
-answer changed: "$changed" text: "$text" stale: "$stale"
+answer changed: "$changed" before: "$before" text: "$text" stale: "$stale"
