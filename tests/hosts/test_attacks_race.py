@@ -99,6 +99,9 @@ def test_no_link_leads_reconcile_out_of_the_deploy_users_own(stage: Stage, bait:
                 stage.lab, logged_in("deploy"), [f"sudo -n {DOOR} reconcile; #{turn}" for turn in range(10)]
             )
         stage.lab.ssh(HOST, f"sudo -n {DOOR} reconcile", "deploy")
+        # One that is about to stop, and to be started again, answers still.
+        jobs = "systemctl list-jobs --no-legend 'hello*'"
+        assert eventually(lambda: not stage.lab.ssh(HOST, jobs).stdout.strip())
         assert eventually(lambda: stage.status()[HOST].get("health") == "healthy")
 
     assert [outcome for outcome in outcomes.values() if "uid=0" in outcome.said] == []
