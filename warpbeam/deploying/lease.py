@@ -124,14 +124,14 @@ def check_reach(fleet: Fleet, reach: Reach) -> None:
 
 def check_free(fleet: Fleet) -> None:
     """Ask every chosen app host whether its deploy lock is free, before what needs it later. Raises: Held, Refused."""
-    found = look(fleet, Reach().hosts(fleet.inventory), _silent)
-    problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
-    for name, facts in found.items():
-        if isinstance(facts, Facts) and facts.lock is not None:
-            hint = f"`fab {fleet.inventory.name} lock.status` shows it"
-            problems[name] = Held(f"{name}: the deploy lock is held by {facts.lock}", hint)
-    if problems:
-        raise untouched(problems)
+    reach = Reach()
+    found = look(fleet, reach.hosts(fleet.inventory), _silent)
+    held = {
+        name: Held(f"{name}: the deploy lock is held by {facts.lock}", "`fab ENV lock.status` shows it")
+        for name, facts in found.items()
+        if isinstance(facts, Facts) and facts.lock is not None
+    }
+    _all_reached({**found, **held}, reach)
 
 
 @contextlib.contextmanager

@@ -157,9 +157,12 @@ give_up() {
   # First of all: what comes now goes to the old instance, which still runs (with the strategy `restart` it does not yet).
   if [[ -n $live && $strategy == blue-green ]]; then
     knock switch "$live" >/dev/null || true
-    if [[ $switched == false ]]; then again='as before'; fi
-    # Whoever was led to the new one by then is to get an answer, where it still runs.
-    if [[ $switched == true ]] && lives "$idle"; then finish_with "$idle"; fi
+    if [[ $switched == false ]]; then
+      again='as before'
+    elif lives "$idle"; then
+      # Whoever was led to the new one by then is to get an answer, where it still runs.
+      finish_with "$idle"
+    fi
   fi
   knock abandon "$idle" || knock stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
