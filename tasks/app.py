@@ -126,7 +126,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     here = session(c)
     if everyone and host:
         raise Misuse("--host and --all say two different things", "give one of them")
-    hosts = list(here.fleet.inventory.app_hosts) if everyone else [one_host(here.fleet, host)]
+    hosts = here.fleet.inventory.some_app_hosts() if everyone else [one_host(here.fleet, host)]
     ask(here.fleet, hosts, verb, read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone))
 
 

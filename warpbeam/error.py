@@ -81,6 +81,10 @@ class Lost(Failed):
     """A host stopped answering in the middle of a phase: its outcome is unknown and must be read back."""
 
 
+# How a refusal ends that is told of all hosts.
+UNTOUCHED = "; nothing was changed on any host"
+
+
 def untouched(problems: Mapping[str, Problem]) -> Refused:
     """One refusal, by host, of what keeps us from all of them, when nothing was changed on any: the first in full."""
     (host, first), *others = problems.items()
@@ -89,4 +93,4 @@ def untouched(problems: Mapping[str, Problem]) -> Refused:
     # What is the same of all is said once.
     different = [it.message for name, it in others if it.message.removeprefix(f"{name}: ") != reason]
     kind = type(first) if isinstance(first, Refused) else Refused
-    return kind(f"{first.message}{more}; nothing was changed on any host", first.hint, (*different, *first.details))
+    return kind(f"{first.message}{more}{UNTOUCHED}", first.hint, (*different, *first.details))

@@ -151,7 +151,16 @@ def test_status_tells_of_a_killed_vm_and_of_a_dead_host_in_plain_words(stage: St
 
 
 def test_where_no_app_host_is_chosen_there_is_nothing_to_tell_and_that_is_said(stage: Stage) -> None:
-    for words in (["status"], ["releases"], ["history"], ["logs"], ["rpc", "1"], ["firewall.status"], ["secrets.list"]):
+    for words in (
+        ["status"],
+        ["releases"],
+        ["history"],
+        ["logs"],
+        ["rpc", "1"],
+        ["rpc", "1", "--all"],
+        ["firewall.status"],
+        ["secrets.list"],
+    ):
         refused = stage.fab("-H", "build1", *words, expect=2)
         assert "no chosen host has the role app" in refused.stderr, words
 

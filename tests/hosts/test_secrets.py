@@ -167,6 +167,22 @@ def test_a_push_that_is_to_restart_changes_nothing_under_a_freeze_and_says_what_
     assert inside(stage, "web1", ["KEPT", "OLD"]) == {"KEPT": "one", "OLD": "one"}
 
 
+def test_a_setup_whose_restart_is_refused_says_that_the_hosts_have_changed(stage: Stage) -> None:
+    write(stage, {"KEPT": "three"})
+    stage.fab("lock.acquire", "--reason", "quarter end")
+    try:
+        failed = stage.fab("setup", "--restart", expect=4)
+    finally:
+        stage.fab("lock.release")
+
+    assert (
+        "error: setup is done, but the app still runs without that on web1, web2: web1: the deploy lock"
+        in failed.stderr
+    )
+    assert "quarter end" in failed.stderr
+    assert "nothing was changed" not in failed.stderr
+
+
 def test_list_names_secrets_and_says_whether_hosts_agree_without_a_value(stage: Stage) -> None:
     write(stage, {"SAME": "planted-same", "LINES": "planted\nlines", "OTHER": "planted-one"})
     stage.fab("secrets.push", "--restart")

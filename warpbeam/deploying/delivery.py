@@ -19,7 +19,7 @@ from warpbeam.deploying.outlook import outlook_rows
 from warpbeam.deploying.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
 from warpbeam.deploying.rollout import Policy, roll_out
 from warpbeam.deploying.upload import Uploader, manifest
-from warpbeam.error import Failed, Misuse, Problem, Refused
+from warpbeam.error import UNTOUCHED, Failed, Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
 from warpbeam.facts import Release
 from warpbeam.fleet import Fleet
@@ -223,7 +223,9 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
         restart(fleet, Reach(skip=others), policy, tell)
     except Refused as refused:
         message = f"{what}, but the app still runs without that on {', '.join(sorted(names))}"
-        raise Failed(f"{message}: {refused.message}", refused.hint, refused.details) from refused
+        raise Failed(
+            f"{message}: {refused.message.removesuffix(UNTOUCHED)}", refused.hint, refused.details
+        ) from refused
 
 
 def tell_outlook(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
