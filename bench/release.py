@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from warpbeam.building.artifact import Artifact, Item, Store, artifact_key, regular_files
+from warpbeam.building.artifact import Artifact, Item, Store, artifact_key
 
 App = Literal["instant", "hello"]
 Letter = Literal["a", "b"]
@@ -155,7 +155,7 @@ def unpacked(artifact: Artifact, app: App, letter: Letter, scratch: Path) -> Rel
     with tarfile.open(artifact.tarball) as tar:
         tar.extractall(tree, filter="tar")
     manifest = scratch / f"{ref(app, letter)}.manifest"
-    items = regular_files(artifact)
+    items = artifact.files
     manifest.write_text("".join(sorted(f"{item.mode} {item.sha256}  {item.path}\n" for item in items)))
     module = next(item.sha256 for item in items if item.path.endswith(MODULE))
     return Release(app, letter, ref(app, letter), artifact.tarball, tree, manifest, module)

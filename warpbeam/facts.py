@@ -93,12 +93,11 @@ class Facts(msgspec.Struct, frozen=True):
 
     @property
     def live_memory(self) -> int:
-        """What the live instance has in memory, in bytes; 0 where none runs."""
+        """What the live instance has in memory, in bytes; 0 where none runs, or nobody wanted to know."""
         for line in self.door.splitlines():
-            words = line.split()
-            if words[:2] == ["slot", self.live]:
-                fields = dict(word.partition("=")[::2] for word in words[2:])
-                return int(fields.get("rss_kib") or 0) * 1024
+            match line.split():
+                case ["memory", kilobytes]:
+                    return int(kilobytes) * 1024
         return 0
 
     @property

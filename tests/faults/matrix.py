@@ -22,9 +22,9 @@ STRATEGIES: tuple[str, ...] = get_args(Deploy.__annotations__["strategy"]) or ("
 
 # The scripts that run on an app host, in this order, for each command.
 COMMANDS = {
-    "deploy": ("claim", "upload", "migrate", "activation", "finish"),
-    "rollback": ("claim", "activation", "finish"),
-    "restart": ("claim", "activation", "finish"),
+    "deploy": ("claim", "upload", "migrate", "activation", "prune"),
+    "rollback": ("claim", "activation", "prune"),
+    "restart": ("claim", "activation", "prune"),
 }
 # Scripts that tell steps too, but in other commands, or when one of these was interrupted.
 ELSEWHERE = frozenset(

@@ -134,12 +134,31 @@ ODD_MAINTENANCE = (
     b"on\n" + b"x" * 10_000,
     b"off;id\n",
 )
+# Verbs, to the one that takes them from standard input; what an activation has no need of it does not do.
+ODD_VERBS = (
+    b"\n",
+    b"console\n",
+    b"activate\n",
+    b"serve\n",
+    b"logs\n",
+    b"rpc\n1 + 1",
+    b"maintenance\non\nx",
+    b"stop start\n",
+    b"stop \n",
+    b"STOP\n",
+    b"verb_stop\n",
+    b"*\n",
+    b"$(id)\n",
+    b"\xff\n",
+    b"a" * 10_000,
+)
 REFUSED = (
     *(
         (SLOT_VERBS[(number + more) % len(SLOT_VERBS)], said)
         for number, said in enumerate(ODD_SLOTS)
         for more in (0, 3)
     ),
+    *(("serve", said) for said in ODD_VERBS),
     *(("migrate", said) for said in ODD_RELEASES),
     *(("eval", said) for said in ODD_SIZES),
     *(("logs", said) for said in ODD_LOGS),
@@ -199,6 +218,35 @@ def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journa
     refused = [match[1] for line in told if (match := re.match(r"the root door refused deploy \((\w+)\): ", line))]
     assert sorted(refused) == sorted(attacks.values())
     assert not any(word in line for line in told for word in ("shadow", "aaaa", "$(", "\x1b"))
+
+
+def test_a_verb_that_serve_refuses_or_cannot_do_leaves_it_serving(stage: Stage) -> None:
+    asked = "stop\nc\nswitch\n../a\nundrain\n$slot\n"
+
+    with unharmed(stage.lab), journal(stage.lab, "-t", "warpbeam-hello") as told:
+        (outcome,) = attacked(
+            stage.lab, logged_in("deploy"), [f'printf %s "{asked}" | sudo -n {DOOR} serve 2>&1 | tr "\\n" ,']
+        ).values()
+
+    assert re.fullmatch(r"door: expected a slot \(a or b\)[^,]*,= 2,door: [^,]*,= 2,= 0,?", outcome.said), outcome.said
+    # Who asked for what, each, as sudo would have told it; never the input.
+    assert sorted(told) == sorted(
+        [
+            *(f"the root door was asked by deploy: {verb}" for verb in ("stop", "switch", "undrain")),
+            *(
+                f"the root door refused deploy ({verb}): expected a slot (a or b) on standard input"
+                for verb in ("stop", "switch")
+            ),
+        ]
+    )
+
+
+def test_what_an_activation_asks_of_root_is_in_the_journal(stage: Stage) -> None:
+    with journal(stage.lab, "-t", "warpbeam-hello") as told:
+        stage.fab("-H", "web1", "restart")
+
+    asked = [line.removeprefix("the root door was asked by deploy: ") for line in told]
+    assert {"start", "stop", "switch"} <= set(asked) <= {"start", "stop", "switch", "drain", "undrain", "abandon"}, told
 
 
 def test_what_follows_a_valid_line_is_nothing_to_the_door(stage: Stage) -> None:

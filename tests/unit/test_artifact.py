@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, regular_files
+from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
 from warpbeam.error import Failed
 
 TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")
@@ -99,4 +99,4 @@ def test_what_cannot_be_read_is_built_again(tmp_path: Path, text: bytes) -> None
 
 
 def test_links_are_no_regular_files() -> None:
-    assert [item.path for item in regular_files(Artifact(Path(), MANIFEST))] == ["bin/a"]
+    assert [item.path for item in Artifact(Path(), MANIFEST).files] == ["bin/a"]

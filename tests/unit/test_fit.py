@@ -30,7 +30,7 @@ def facts(memory: int, door: str, live: str = "a") -> Facts:
     )
 
 
-RUNS = "door 4\nslot a state=active pid=7 rss_kib=100000 release=x\nslot b state=inactive pid=0 rss_kib=0 release=\n"
+RUNS = "door 7\nactivating no\nmemory 100000\nmaintenance off\n"
 
 
 def test_a_second_instance_is_taken_to_be_as_large_as_the_live_one() -> None:
@@ -40,5 +40,5 @@ def test_a_second_instance_is_taken_to_be_as_large_as_the_live_one() -> None:
 
 
 def test_where_nothing_runs_there_is_nothing_to_compare_with() -> None:
-    check_memory("web1", facts(0, RUNS, live="b"))
+    check_memory("web1", facts(0, RUNS.replace("memory 100000", "memory 0")))
     check_memory("web1", facts(0, ""))

@@ -368,6 +368,16 @@ def test_the_example_has_every_key_of_the_schema_and_no_other() -> None:
     assert [*walk(shape_of(Inventory), parse(EXAMPLE.read_text()))] == []
 
 
+def test_what_the_example_shows_to_begin_with_is_an_environment(here: Path) -> None:
+    head = EXAMPLE.read_text().partition("\norg:")[0]
+    (here / "begun.yml").write_text("".join(line[4:] + "\n" for line in head.splitlines() if line.startswith("#   ")))
+
+    begun = read_inventory(here / "begun.yml")
+
+    assert [host.name for host in begun.app_hosts] == ["web1"]
+    assert begun.build_host is not None and begun.migrate_host is not None
+
+
 def test_the_walk_notices_a_key_too_few_and_one_too_many() -> None:
     text = EXAMPLE.read_text()
     assert [*walk(shape_of(Inventory), parse(text.replace("  drain: 30 ", "  drian: 30 ")))] != []

@@ -153,7 +153,7 @@ def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: d
 
 def full(*releases: Release, previous: str = "") -> Facts:
     """A host with an instance of 100 MiB, and no memory left."""
-    door = f"door {DOOR_VERSION}\nslot a state=active pid=7 rss_kib=100000 release=x\n"
+    door = f"door {DOOR_VERSION}\nactivating no\nmemory 100000\n"
     return facts(*releases, previous=previous, memory=10, door=door)
 
 

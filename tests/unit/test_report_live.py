@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import threading
 import time
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from warpbeam.cli.report import Report
@@ -36,3 +39,41 @@ def test_hosts_that_tell_at_once_while_the_screen_is_redrawn_never_wait_for_each
 
     assert not any(thread.is_alive() for thread in threads)
     report.close()
+
+
+def test_an_interrupt_that_comes_as_the_terminal_closes_is_not_taken_for_its_closing() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+        flush = write  # type: ignore[assignment]
+
+    class Interrupted(Console):
+        """The signal comes while a line is made; rich writes what it has of it all the same, on the way out."""
+
+        def render(self, *args: Any, **kwargs: Any) -> Any:
+            raise KeyboardInterrupt
+
+    report = Report()
+    report.console = Interrupted(file=Closed(), force_terminal=True, width=80)
+
+    with pytest.raises(KeyboardInterrupt):
+        report.tell(Note("web1", "something"))
+    # Nobody is there; that is no trouble of the work.
+    report.tell(Note("web1", "something else"))
+
+
+def test_a_terminal_that_closed_is_no_second_interrupt_of_what_tidies_up_after_the_first() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    report = Report()
+    report.console = Console(file=Closed(), force_terminal=True, width=80)
+
+    with pytest.raises(ValueError, match="tidied"):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            report.tell(Note("web1", "tidying"))
+            raise ValueError("tidied")

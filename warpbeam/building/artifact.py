@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,7 +59,7 @@ class Manifest(msgspec.Struct, frozen=True):
     names_node: bool = False
 
 
-class Artifact(msgspec.Struct, frozen=True):
+class Artifact(msgspec.Struct, frozen=True, dict=True):
     """An artifact of the store."""
 
     tarball: Path
@@ -69,10 +70,10 @@ class Artifact(msgspec.Struct, frozen=True):
         """The version and short commit, as people name it."""
         return f"{self.manifest.version} ({self.manifest.commit[:8]}{', dirty' if self.manifest.dirty else ''})"
 
-
-def regular_files(artifact: Artifact) -> tuple[Item, ...]:
-    """The artifact's files without its links, in the order of its manifest."""
-    return tuple(item for item in artifact.manifest.files if not item.link)
+    @cached_property
+    def files(self) -> tuple[Item, ...]:
+        """The release's files without its links, in the order of the manifest."""
+        return tuple(item for item in self.manifest.files if not item.link)
 
 
 def artifact_key(tree: str, mix_env: str, flavor: str, env: dict[str, str], toolchain: Toolchain) -> str:

@@ -8,6 +8,7 @@ parallel. (Fabric's would run a task whose host list is empty on this machine.)
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 import traceback
 from collections.abc import Callable
@@ -64,6 +65,8 @@ class Executor(invoke.Executor):
                 raise Exit(code=FAULT) from None
             finally:
                 hush_when_unread()
+                # At its end Python looks for cycles in all that there is, several times: a tenth of a second.
+                gc.freeze()
 
     @property
     def _debug(self) -> bool:

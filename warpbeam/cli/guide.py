@@ -117,7 +117,7 @@ def explain(
     if chosen:
         return f"there is no task {word}{nearest(word, [*tasks, *environments])}", "`fab --list` shows every task"
     file = seen(inventory / f"{word}.yml")
-    known = ", ".join(environments) or "none yet: copy inventory/example.yml to begin"
+    known = ", ".join(environments) or "none yet: the head of inventory/example.yml shows how to begin"
     return (
         f"there is no {file} and no task {word}{nearest(word, [*environments, *tasks])}",
         f"the environments are: {known}; `fab --list` shows every task",
@@ -138,7 +138,7 @@ def welcome(environments: Sequence[str], inventory: Path) -> list[str]:
     lines = ["Usage: fab ENVIRONMENT TASK [--options] [TASK ...]", "", "Environments:", ""]
     lines += [f"  {name:<16}{seen(inventory / name)}.yml" for name in environments]
     if not own:
-        lines.append(f"  {'(your own)':<16}copy {seen(inventory / 'example.yml')}, where every key is explained")
+        lines.append(f"  {'(your own)':<16}the head of {seen(inventory / 'example.yml')} shows how to begin")
     steps = []
     for name in own[:1] or [name for name in environments if name == "demo"]:
         if name == "demo":

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from warpbeam.cli.output import Output
 from warpbeam.cli.screen import folded, size
@@ -39,7 +39,9 @@ class Report:
 
     def __init__(self, addressed: Callable[[str], str] = str) -> None:
         self._addressed = addressed
-        self.console = _console(sys.stderr)
+        # None where nobody watches: a log takes lines as they are, and rich would take a millisecond for each.
+        self.console = _console(sys.stderr) if _is_watched(sys.stderr) else None
+        self._log: TextIO = sys.stderr
         self._live: Live | None = None
         self._now: dict[str, str] = {}
         self._began: dict[str, float] = {}
@@ -50,13 +52,17 @@ class Report:
 
     def tell(self, event: Event) -> None:
         """Show one event; safe from any thread, and no trouble of the work when nobody is there to see it."""
+        outer = sys.exception()
         with self._guard:
             try:
                 self._show(event)
-            except OSError:
+            except OSError as error:
                 # The terminal was closed (EIO), the pipe's reader is gone: the work goes on to its orderly end.
                 self._live = None
-                self.console = _console(io.StringIO())
+                self.console = None
+                self._log = io.StringIO()
+                if (interrupt := _interrupt_behind(error, outer)) is not None:
+                    raise interrupt from None
 
     def _show(self, event: Event) -> None:
         match event:
@@ -75,10 +81,14 @@ class Report:
                 self._refresh()
                 self._say(host, text, "green" if good else "red")
 
+    @property
+    def _live_display(self) -> bool:
+        return self.console is not None and self.console.is_terminal
+
     def _doing(self, host: str, name: str) -> None:
         self._moving.pop(host, None)
         self._began[host] = time.monotonic()
-        if not self.console.is_terminal:
+        if not self._live_display:
             self._say(host, name, "")
             return
         self._now[host] = name
@@ -89,7 +99,7 @@ class Report:
         if self._last.get(event.host, 0) + 0.1 > now and event.done < event.total:
             return
         self._last[event.host] = now
-        if not self.console.is_terminal:
+        if not self._live_display:
             if event.done == event.total:
                 self._say(event.host, f"{event.name} {size(event.total)}", "")
             return
@@ -105,13 +115,16 @@ class Report:
 
     def _say(self, host: str, text: str, style: str, *, whole: bool = False) -> None:
         """Print a line: a sentence, or with `whole` a line of a journal, which is to be copied as it is."""
-        from rich.text import Text
-
         text = self._addressed(text)
         # Once is enough: messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`.
         text = text.replace(f"{host}: ", "", 1) if re.match(rf"(warning: )?{re.escape(host)}: ", text) else text
         named = not host or re.match(rf"(warning: )?{re.escape(host)} \(", text)
         prefix = "" if named else f"{host}: "
+        if self.console is None:
+            print(prefix + text, file=self._log, flush=True)
+            return
+        from rich.text import Text
+
         if whole or not self.console.is_terminal:
             line = Text(prefix + text, style=style)
         else:
@@ -122,7 +135,7 @@ class Report:
     def _refresh(self) -> None:
         from rich.live import Live
 
-        if not self.console.is_terminal:
+        if self.console is None or not self.console.is_terminal:
             return
         if self._live is None:
             self._live = Live(console=self.console, get_renderable=self._table, transient=True, refresh_per_second=8)
@@ -188,6 +201,24 @@ class Report:
         if live is not None:
             with contextlib.suppress(OSError):
                 live.stop()
+
+
+def _interrupt_behind(error: BaseException, outer: BaseException | None) -> BaseException | None:
+    """The interrupt that came while `error` did, and not with `outer`, which was on its way before.
+
+    A terminal that closes says so by HUP, too; rich, on its way out of that, fails once more.
+    """
+    behind: BaseException | None = error
+    while behind is not None and behind is not outer:
+        if isinstance(behind, KeyboardInterrupt):
+            return behind
+        behind = behind.__context__
+    return None
+
+
+def _is_watched(stream: TextIO) -> bool:
+    """Whether it is a terminal, or what shows it is said to take colours (as rich has it)."""
+    return stream.isatty() or bool(os.environ.get("FORCE_COLOR")) or os.environ.get("TTY_COMPATIBLE") == "1"
 
 
 def _console(stream: Any) -> Console:

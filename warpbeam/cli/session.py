@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from warpbeam.error import Misuse, addressed
 
 if TYPE_CHECKING:
     from warpbeam.cli.report import Report
-    from warpbeam.event import Tell
+    from warpbeam.event import Event
     from warpbeam.fleet import Fleet
     from warpbeam.inventory import Inventory
 
@@ -42,6 +43,7 @@ class Session:
         self._fleets: dict[str, Fleet] = {}
         self._local: Fleet | None = None
         self._report: Report | None = None
+        self._guard = RLock()
 
     @property
     def environment(self) -> str:
@@ -53,7 +55,7 @@ class Session:
         others = sorted(set(self.environments) - {"demo"})
         name = self.chosen or (others[0] if len(others) == 1 else "")
         if not name:
-            known = ", ".join(sorted(self.environments)) or "none: copy inventory/example.yml to begin"
+            known = ", ".join(sorted(self.environments)) or "none: the head of inventory/example.yml shows how to begin"
             raise Misuse(
                 f"no environment is chosen; there is: {known}",
                 "name it first, as in `fab demo status`, or set FABRIC_ENVIRONMENT",
@@ -108,14 +110,15 @@ class Session:
         """Where events go."""
         from warpbeam.cli.report import Report
 
-        if self._report is None:
-            self._report = Report(self.addressed)
-        return self._report
+        # The first to tell something may be two threads, or a signal in the midst of this.
+        with self._guard:
+            if self._report is None:
+                self._report = Report(self.addressed)
+            return self._report
 
-    @property
-    def tell(self) -> Tell:
-        """Short for `report.tell`."""
-        return self.report.tell
+    def tell(self, event: Event) -> None:
+        """Short for `report.tell`; what it takes to show something is loaded when there is something to show."""
+        self.report.tell(event)
 
     @property
     def waits_for(self) -> list[str]:

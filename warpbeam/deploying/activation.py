@@ -34,7 +34,8 @@ class Job(Probing[None], frozen=True, kw_only=True):
 class Activated(msgspec.Struct, frozen=True):
     """What an activation ended with: `left` was live before (or is empty), `cut` connections were open at its end.
 
-    `maintenance`: the public port answers with the maintenance page all the same.
+    `maintenance`: the public port answers with the maintenance page all the same. `given_back`: the host has pruned and
+    taken its lock back.
     """
 
     slot: str
@@ -44,13 +45,14 @@ class Activated(msgspec.Struct, frozen=True):
     seconds: int
     cut: int = 0
     maintenance: bool = False
+    given_back: bool = False
 
 
 class Activate(Phase[Activated], frozen=True):
     """Start the job in a unit of its own and follow it."""
 
     script: ClassVar[str] = "activate"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "prune")
     answer: ClassVar[type] = Activated
     root: str
     app: str
@@ -62,6 +64,8 @@ class Activate(Phase[Activated], frozen=True):
     spent: int
     success: str
     entry: str
+    ends: bool
+    keep: int
 
 
 class Follow(Phase[Activated], frozen=True):
@@ -77,13 +81,22 @@ class Follow(Phase[Activated], frozen=True):
 
 
 def activate(
-    fleet: Fleet, host: Host, release: str, lease: Lease, opening: Opening, tell: Tell, *, withdraw: bool
+    fleet: Fleet,
+    host: Host,
+    release: str,
+    lease: Lease,
+    opening: Opening,
+    tell: Tell,
+    *,
+    withdraw: bool,
+    ends: bool = False,
 ) -> Activated:
     """Put `release`, which is on `host`, live there, by the inventory's strategy.
 
     Parameters:
         opening: how the host's line of history about it begins.
         withdraw: mark the release that is left as rolled back from.
+        ends: nothing follows on this host: where it goes well, have it prune and take the lock back, too.
 
     Raises:
         Failed: it did not become live; the message says what serves now.
@@ -110,6 +123,8 @@ def activate(
         spent=opening.spent,
         success=opening.success,
         entry=opening.entry,
+        ends=ends,
+        keep=inventory.deploy.keep,
     )
     try:
         return fleet.run(host, phase, tell)

@@ -169,8 +169,16 @@ def deploy(
     with reaching(fleet, reach):
         artifact = get_artifact(lambda: check_reach(fleet, reach))
     with (
-        holding(fleet, reach, "deploy", tell, version=artifact.label, manifest=manifest(artifact)) as lease,
         Uploader(artifact) as uploader,
+        holding(
+            fleet,
+            reach,
+            "deploy",
+            tell,
+            version=artifact.label,
+            manifest=manifest(artifact),
+            heard=uploader.prepare,
+        ) as lease,
     ):
         plan = plan_deploy(fleet.inventory, lease.facts, artifact, datetime.now(UTC), force=force, migrate=migrate)
         tell_plan(plan, tell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warpbeam.building.artifact import Artifact, regular_files
+from warpbeam.building.artifact import Artifact
 from warpbeam.error import Refused
 from warpbeam.facts import Facts
 from warpbeam.provisioning.door import DOOR_VERSION
@@ -49,8 +49,7 @@ def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
             f"{name}: it has no {manifest.libcrypto}, which the release was built with ({made.os})",
             "install it, or build on a host with the same OpenSSL",
         )
-    files = regular_files(artifact)
-    needs = sum(files[index].size for index in have.lacks) + 16 * 1024 * 1024
+    needs = sum(artifact.files[index].size for index in have.lacks) + 16 * 1024 * 1024
     if have.free < needs:
         raise Refused(
             f"{name}: {have.free / 1e6:.0f} MB are free for releases; expected {needs / 1e6:.0f} MB",

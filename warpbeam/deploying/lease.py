@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -30,6 +30,10 @@ RENEW_EVERY = 25.0
 PARTS = ("common", "lease", "layout")
 
 
+def _silent(event: object) -> None:
+    """Tell nobody."""
+
+
 class Claim(Phase[Facts], frozen=True):
     """Take the lock (or, without `take`, only look) and gather facts; fields as `scripts/claim.sh` tells."""
 
@@ -44,6 +48,7 @@ class Claim(Phase[Facts], frozen=True):
     text: str
     words: str
     take: bool
+    weigh: bool
     environment: str
 
 
@@ -185,6 +190,7 @@ def holding(
     *,
     version: str = "",
     manifest: bytes = b"",
+    heard: Callable[[Facts], object] = _silent,
 ) -> Iterator[Lease]:
     """Hold the lock on all app hosts of `reach`, or raise and hold none; give it back at the end.
 
@@ -192,6 +198,7 @@ def holding(
         why: what it is for, in a word.
         version: what goes out.
         manifest: the artifact's, as `upload.manifest` writes it, for the hosts to say which files they lack.
+        heard: told what a host said as soon as it did, while others are still asked.
 
     Raises:
         Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
@@ -203,7 +210,7 @@ def holding(
     given_back: set[str] = set()
     facts: dict[str, Facts] = {}
     try:
-        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [manifest], tell)
+        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [manifest], heard, tell)
         hosts = [host for host in hosts if host.name in facts]
         for host in hosts:
             # Each by itself: one that has stopped answering must not keep us from renewing the others'.
@@ -218,15 +225,27 @@ def holding(
 
 
 def _claim_all(
-    fleet: Fleet, reach: Reach, hosts: list[Host], phase: Claim, body: list[bytes], tell: Tell
+    fleet: Fleet,
+    reach: Reach,
+    hosts: list[Host],
+    phase: Claim,
+    body: list[bytes],
+    heard: Callable[[Facts], object],
+    tell: Tell,
 ) -> dict[str, Facts]:
     """The facts of every host whose lock we took; `reach` says how long to wait for locks, and for whom not.
 
     Raises: Refused, and then we hold none.
     """
+
+    def one(host: Host) -> Facts:
+        facts = fleet.run(host, phase, tell, body)
+        heard(facts)
+        return facts
+
     until = time.monotonic() + reach.wait
     while True:
-        results = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, body))
+        results = fleet.everywhere(hosts, one)
         problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
         away = {name for name, problem in problems.items() if isinstance(problem, Unreachable)}
         if reach.skip_unreachable and len(away) < len(hosts):
@@ -273,6 +292,8 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
         text=text,
         words=words,
         take=holder is not None,
+        # Only two that run side by side have to share it.
+        weigh=inventory.deploy.strategy == "blue-green",
         environment=inventory.name,
     )
 
@@ -283,7 +304,3 @@ def _renew(fleet: Fleet, host: Host, token: str, ended: threading.Event) -> None
     while not ended.wait(RENEW_EVERY):
         with contextlib.suppress(Problem):
             fleet.run(host, phase, _silent)
-
-
-def _silent(event: object) -> None:
-    """Tell nobody."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -158,7 +158,7 @@ def _may_take(have: Facts, name: str, artifact: Artifact) -> bool:
 
 
 def _after(name: str) -> str:
-    return (datetime.strptime(name, NAME).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(NAME)
+    return (datetime.fromisoformat(name) + timedelta(seconds=1)).strftime(NAME)
 
 
 def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import ClassVar, Literal
 
 import msgspec
@@ -36,7 +37,7 @@ class Finish(Phase[Finished], frozen=True):
     """Prune, write what the history lacks, give the lock back."""
 
     script: ClassVar[str] = "finish"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "prune")
     answer: ClassVar[type] = Finished
     root: str
     app: str
@@ -115,7 +116,8 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
         lease.given_back.add(host.name)
         return finished
 
-    finished = fleet.everywhere([step.host for step in plan.hosts], finish)
+    left = [step.host for step in plan.hosts if step.host.name not in lease.given_back]
+    finished = fleet.everywhere(left, finish)
     if rolled.failed:
         raise _stopped(plan, rolled) from None
     for ending in finished.values():
@@ -130,12 +132,14 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
     steps = {step.host.name: step for step in plan.hosts}
     changed: set[str] = set()
 
-    def one(host: Host) -> None:
+    def one(host: Host, *, ends: bool) -> None:
         step = steps[host.name]
         with around(fleet, "activate", [host], tell, plan.for_hooks):
             opening = scribe.opening(step)
             rolled.jobs[host.name] = opening.job
-            result = activate(fleet, host, step.release, scribe.lease, opening, tell, withdraw=plan.withdraw)
+            result = activate(fleet, host, step.release, scribe.lease, opening, tell, withdraw=plan.withdraw, ends=ends)
+            if result.given_back:
+                scribe.lease.given_back.add(host.name)
             # Whatever a hook after it says, this host has changed.
             changed.add(host.name)
             del rolled.jobs[host.name]
@@ -150,8 +154,10 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
             _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, tell)
             if rolled.failed:
                 break
+        # Nothing can follow on the last hosts: no other's failure takes them back, no hook has a say.
+        ends = batch is groups[-1] and policy.on_failure == "stop" and "activate" not in fleet.inventory.hooks
         try:
-            results = fleet.everywhere(batch, one)
+            results = fleet.everywhere(batch, partial(one, ends=ends))
         except KeyboardInterrupt:
             tell(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
             fleet.everywhere(batch, lambda host: halt(fleet, host, tell))

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.building.artifact import PIECE, Artifact, regular_files
+from warpbeam.building.artifact import PIECE, Artifact
 from warpbeam.deploying.lease import LEASE, PARTS
 from warpbeam.event import Progress, Tell
-from warpbeam.facts import About
+from warpbeam.facts import About, Facts
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
@@ -44,7 +44,7 @@ class Upload(Phase[Uploaded], frozen=True):
 
 def manifest(artifact: Artifact) -> bytes:
     """The artifact's regular files as the host compares and verifies them: lines `MODE SHA256  PATH`."""
-    return "".join(f"{item.mode} {item.sha256}  {item.path}\n" for item in regular_files(artifact)).encode()
+    return "".join(f"{item.mode} {item.sha256}  {item.path}\n" for item in artifact.files).encode()
 
 
 class Uploader:
@@ -61,6 +61,11 @@ class Uploader:
 
     def __exit__(self, *exc: object) -> None:
         self._scratch.close()
+
+    def prepare(self, facts: Facts) -> None:
+        """Compress what a host lacks that has just said so, while others are still asked."""
+        if facts.lacks:
+            self._stream(facts.lacks)
 
     def upload(
         self,
@@ -92,7 +97,7 @@ class Uploader:
 
     def _stream(self, lacks: tuple[int, ...]) -> Path:
         """A gzip'd tar file of what is lacking; the artifact itself when that is everything."""
-        files = regular_files(self.artifact)
+        files = self.artifact.files
         if len(lacks) == len(files):
             return self.artifact.tarball
         with self._guard:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from warpbeam.inventory import Inventory
 
 # A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
-DOOR_VERSION = "6"
+DOOR_VERSION = "7"
 SUDO_VERBS = (
     "version",
+    "ready",
     "status",
     "reconcile",
     "start",
@@ -17,6 +18,7 @@ SUDO_VERBS = (
     "drain",
     "undrain",
     "activate",
+    "serve",
     "maintenance",
     "migrate",
     "logs",

@@ -57,7 +57,7 @@ def environment_text(file: Path) -> str:
             content = opened.read(_LARGEST + 1)
     except FileNotFoundError:
         others = sorted(other.name for other in file.parent.glob("*.yml"))
-        known = f"there is: {', '.join(others)}" if others else "begin with a copy of inventory/example.yml"
+        known = f"there is: {', '.join(others)}" if others else "the head of inventory/example.yml shows how to begin"
         message = f"{seen(file)}: expected an inventory, found no such file"
         # `fab --list` comes through this module, and never here.
         from warpbeam.reading.schema import nearest

@@ -65,7 +65,7 @@ def _document(events: Iterator[Any]) -> Node:
             _leave_out(end, (), "a second document (---)", "make it a file of its own")
         is_empty = isinstance(node, Scalar) and not node.text and not node.quoted
     if is_empty:
-        hint = "begin with a copy of inventory/example.yml"
+        hint = "the head of inventory/example.yml shows how to begin"
         raise Flaw(1, (), "expected keys and values, found an empty file", hint)
     return node
 

@@ -2,7 +2,9 @@
 # Starts the activation of a release as a unit of its own, and follows it. Losing this connection changes nothing there.
 #
 # Parameters: root, app, door, token, lease, job (the text of the job), and what its line of history begins with (see chronicle.sh):
-# job_id, spent, success, entry.
+# job_id, spent, success, entry. With `ends` this is the last that the command does on this host: where it goes well, what finish.sh does
+# is done here, and given back is told in the answer. Those of prune.sh too.
+: "${ends?}"
 : "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
 
 still_ours "$lease"
@@ -17,17 +19,16 @@ rm -rf -- cancel result result.new spare
 # Once it runs it must be able to tell how it ended: `spare` is room, in bytes and in inodes, that it gives up for that.
 {
   : >log
-  printf '%s' "$job" >job.new
+  printf '%s' "$job" >job
   printf '%s\n' "$job_id" "$spent" "$success" "$entry" >pending
   mkdir -- spare
   for file in spare/{1..8}; do printf '%8192s' '' >"$file"; done
 } 2>/dev/null || {
-  rm -rf -- spare job.new pending
+  rm -rf -- spare job pending
   refuse "$root is on a full disk: the activation was not begun" 'make room there, then run the same command again'
 }
 # A crash from here on leaves a line that was begun.
 sync -- pending . || true
-mv -f -- job.new job
 
 # Ctrl-C asks the job to stop: before the rename it undoes what it did, after it it finishes. Either way it says so.
 asked=false
@@ -41,9 +42,15 @@ while kill -0 "$follower" 2>/dev/null; do wait "$follower" || true; done
 while kill -0 "$starter" 2>/dev/null; do wait "$starter" || true; done
 # The follower may have been ended with us, or a moment early; records are told twice rather than not at all.
 # Asked to stop, `sudo` is gone before the job is: that has its ending still to tell.
-[[ $asked == true ]] || settle || true
+settled=false
+if [[ $asked == false ]] && settle; then settled=true; fi
 if [[ -e result ]]; then
-  cat -- result
+  IFS= read -r -d '' ending <result || true
+  if [[ $ends == true && $settled == true && $ending == *'"answer":{'* ]] && held && [[ $held_token == "$token" ]]; then
+    # What is refused here is no refusal of the activation: then it is left to finish.sh.
+    if prune && (let_go) >/dev/null; then ending=${ending%$'}}\n'}',"given_back":true}}'$'\n'; fi
+  fi
+  printf '%s' "$ending"
 else
   mapfile -t lines < <(tail -n 20 -- door.out)
   read_links

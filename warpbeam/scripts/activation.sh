@@ -44,7 +44,23 @@ mark() { surely make "$releases/$1/.warpbeam/$2"; }
 make() { : >"$1"; }
 unmark() { if marked "$1" "$2"; then rm -f -- "$releases/$1/.warpbeam/$2"; fi; }
 
-knock() { sudo -n -- "$door" "$1" <<<"${2-}"; }
+# The root door stays open for as long as the job is there: it is asked a dozen times.
+coproc { exec sudo -n -- "$door" serve; }
+# Of a number that the processes that we start have not closed.
+exec 8>&"${COPROC[1]}" 9<&"${COPROC[0]}"
+trap '' PIPE
+
+# knock VERB [INPUT]: has the door do that; what it said is in `knocked`.
+knock() {
+  local said
+  knocked=''
+  { printf '%s\n' "$@" >&8; } 2>/dev/null || return 1
+  while IFS= read -r said <&9; do
+    if [[ $said == '= '* ]]; then return "${said#= }"; fi
+    knocked+=$said
+  done
+  return 1
+}
 
 # An instance is known by its main process: asked of systemd once after its start, and from then on of the kernel, which costs
 # nothing. Where the kernel hides other users' processes (proc(5), hidepid), of systemd each time.
@@ -55,7 +71,7 @@ meet() {
   pid=0 restarts=0
   while IFS='=' read -r key value; do
     if [[ $key == MainPID ]]; then pid=$value; else restarts=$value; fi
-  done < <(systemctl show --property=MainPID,NRestarts -- "$app@$1.service")
+  done < <(exec systemctl show --property=MainPID,NRestarts -- "$app@$1.service")
   birth_of "$pid"
   birth=$REPLY
 }
@@ -156,7 +172,7 @@ give_up() {
   step undo
   # First of all: what comes now goes to the old instance, which still runs (with the strategy `restart` it does not yet).
   if [[ -n $live && $strategy == blue-green ]]; then
-    knock switch "$live" >/dev/null || true
+    knock switch "$live" || true
     if [[ $switched == false ]]; then
       again='as before'
     elif lives "$idle"; then
@@ -213,7 +229,7 @@ trap 'unforeseen "$LINENO" "$BASH_COMMAND"' ERR
 
 # An instance that was left there (started by hand, or still ending) would answer in the new one's place.
 # systemd keeps its directory for as long as it is there (RuntimeDirectory=, systemd.exec(5)).
-if [[ -e /run/$app-$idle ]]; then knock stop "$idle"; fi
+if [[ -e /run/$app-$idle ]]; then knock stop "$idle" || give_up "what was left in slot $idle could not be stopped"; fi
 
 step link
 surely point "$root/slots/$idle" "../releases/$release"
@@ -248,7 +264,9 @@ await "$idle" || give_up "$reason"
 if [[ $strategy == blue-green ]]; then leave_balancer; fi
 step switch
 switched=true
-maintenance=$(knock switch "$idle") || give_up 'the firewall redirect could not be moved'
+knock switch "$idle" || give_up 'the firewall redirect could not be moved'
+maintenance=false
+if [[ $knocked == 'maintenance on' ]]; then maintenance=true; fi
 
 step current
 was_healthy=false
@@ -267,7 +285,7 @@ sync -f -- "$root"
 go_back() {
   step back
   knock undrain "$live" || true
-  knock switch "$live" >/dev/null || true
+  knock switch "$live" || true
   surely point "$root/current" "slots/$live"
   sync -f -- "$root"
   # Only now: `current` never leads to a release without that mark. What had it before has earned it: a rollback or a
@@ -278,10 +296,10 @@ go_back() {
 }
 
 cut=0 tidy=true
+# Whoever loaded the firewall's rules since the switch went by the old link.
+knock switch "$idle" || tidy=false
 if [[ -n $live && $strategy == blue-green ]]; then
   step drain
-  # Whoever loaded the firewall's rules since the switch went by the old link.
-  knock switch "$idle" >/dev/null || true
   least=0
   if (($(unheard) != unheard_before)); then least=5; fi
   finish_with "$live" "$least" "$idle" || go_back
@@ -289,9 +307,8 @@ if [[ -n $live && $strategy == blue-green ]]; then
   knock stop "$live" || tidy=false
 fi
 
-if [[ $maintenance == 'maintenance on' ]]; then maintenance=true; else maintenance=false; fi
 object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$SECONDS" cut: "$cut" \
   maintenance: "$maintenance"
 end_with answer "$REPLY" "${pending_success:-done}"
-# What runs is reconciled with `current` when this unit has ended (ExecStopPost=); no more than the redirect where it ended well.
+# Where something went wrong, what runs is reconciled with `current` when this unit has ended (ExecStopPost=).
 [[ $tidy == true ]]

@@ -27,7 +27,7 @@ written() { grep -qsF "\"job\":\"$1\"" -- "$chronicle"; }
 # that is empty is left, either.
 whole_lines() {
   if [[ -s $chronicle ]]; then
-    [[ -z $(tail -c 1 -- "$chronicle") ]] || truncate -s "-$(tail -n 1 -- "$chronicle" | wc -c)" -- "$chronicle"
+    [[ -z $(exec tail -c 1 -- "$chronicle") ]] || truncate -s "-$(tail -n 1 -- "$chronicle" | wc -c)" -- "$chronicle"
   fi
   if [[ -e $chronicle && ! -s $chronicle ]]; then rm -f -- "$chronicle"; fi
 }

@@ -3,20 +3,21 @@
 # that may go out (lines `MODE SHA256  PATH`), or nothing.
 #
 # Parameters: root, app, door, token, lease (seconds), text (JSON: who, why, since, version), words (the same for
-# people), take (false: only look), environment (whose host this must be).
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${environment?}"
+# people), take (false: only look), weigh (true: how much memory the live instance has is wanted), environment (whose host this must be).
+: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${weigh?}" "${environment?}"
 
 # room: the bytes and inodes that are free for releases, in free and inodes; -1 inodes where the file system counts none.
 room() {
   local total
-  { read -r _; read -r free inodes total; } < <(df --output=avail,iavail,itotal -B1 -- "$releases")
+  { read -r _; read -r free inodes total; } < <(exec df --output=avail,iavail,itotal -B1 -- "$releases")
   [[ $total =~ ^[1-9] ]] || inodes=-1
 }
 
 # ask_door: what it says of this host, in door_says (empty where it does not answer), and whether an activation runs, in active.
 ask_door() {
-  active=false
-  door_says=$(sudo -n -- "$door" status </dev/null 2>/dev/null) || door_says=''
+  active=false live=''
+  if [[ $weigh == true ]]; then read_links; fi
+  door_says=$(exec sudo -n -- "$door" ready <<<"$live" 2>/dev/null) || door_says=''
   if [[ $door_says == *$'\nactivating yes'* ]] || { [[ -z $door_says ]] && activating; }; then active=true; fi
 }
 
@@ -79,11 +80,11 @@ lacks=''
 if [[ $take == true && -s $root/activation/manifest ]]; then
   have=/dev/null
   if [[ -n $base && -r $releases/$base/.warpbeam/manifest ]]; then have=$releases/$base/.warpbeam/manifest; fi
-  lacks=$(awk -v have="$have" 'BEGIN { while ((getline < have) > 0) there[$0] = 1 } !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }' \
+  lacks=$(exec awk -v have="$have" 'BEGIN { while ((getline < have) > 0) there[$0] = 1 } !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }' \
     "$root/activation/manifest")
 fi
 
-libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc=$(ldd --version 2>&1 | head -n 1)
+{ read -r libc && read -r cpu; } < <(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || true; exec uname -m)
 . /etc/os-release
 # Not read line by line: a bash reads from a pipe a byte at a time, and this is 10 kB.
 mapfile -t cryptos < <(ldconfig -p 2>/dev/null | awk '$1 ~ /^libcrypto/ { print $1 }')
@@ -97,6 +98,6 @@ array "${cryptos[@]}"; libcrypto=$REPLY
 object a "$release_a" b "$release_b"; slots=$REPLY
 previous_of "${live_release:-$release_a}"; previous=$REPLY
 held || held_text=''
-answer cpu "$(uname -m)" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
+answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
   previous "$previous" lock: "${held_text:-null}" activating: "$active"

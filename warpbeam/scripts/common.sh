@@ -2,6 +2,9 @@
 # What every phase begins with. A phase is sent whole, so that nothing of it needs to be on the host beforehand.
 #
 # A phase tells `step NAME` as it goes, and ends with exactly one of `answer`, `refuse` or `fail`.
+#
+# Every process costs a host a millisecond or two, and a deploy is made of them. So what a deploy runs on every host asks once for
+# all that it needs; and a substitution that is one program begins with `exec`, without which bash keeps a process beside it.
 set -Eeuo pipefail
 umask 027
 export LC_ALL=C

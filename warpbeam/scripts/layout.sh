@@ -5,8 +5,7 @@
 releases=$root/releases
 
 # read_links: what the links say, by their text alone: the slot that `current` names in `live`, the releases of the slots in
-# `release_a` and `release_b`, and that of the live slot in `live_release`; each empty where there is none. (Every process
-# that a deploy starts costs a host a millisecond or two: so one look for all.)
+# `release_a` and `release_b`, and that of the live slot in `live_release`; each empty where there is none.
 read_links() {
   local name text
   live='' release_a='' release_b='' live_release=''
@@ -16,11 +15,11 @@ read_links() {
       a=../releases/*) release_a=${text##*/} ;;
       b=../releases/*) release_b=${text##*/} ;;
     esac
-  done < <(find "$root/current" "$root/slots/a" "$root/slots/b" -maxdepth 0 -printf '%f %l\n' 2>/dev/null)
+  done < <(exec find "$root/current" "$root/slots/a" "$root/slots/b" -maxdepth 0 -printf '%f %l\n' 2>/dev/null)
   if [[ $live == a ]]; then live_release=$release_a; elif [[ $live == b ]]; then live_release=$release_b; fi
 }
 
-activating() { [[ $(systemctl is-active -- "$app-activate.service" || true) == *activating ]]; }
+activating() { [[ $(exec systemctl is-active -- "$app-activate.service") == *activating ]]; }
 
 # point LINK TARGET: LINK leads to TARGET from one moment to the next (rename(2)).
 point() {

@@ -15,23 +15,23 @@ step link
 # The manifest's lines are `MODE SHA256  PATH`. Read once, for all that follows: its directories, the files that the base has, all
 # files, and what openssl will say of them, a list each.
 lists=$root/activation/lists
-rm -rf -- "$lists" "$partial"
-mkdir -- "$lists" "$partial" "$partial/.warpbeam"
+if [[ -e $partial ]]; then rm -rf -- "$partial"; fi
+mkdir -p -- "$lists" "$partial/.warpbeam"
 linked=/dev/null
 if [[ -n $base ]]; then linked=$releases/$base/.warpbeam/manifest; fi
-expected=$(awk -v lists="$lists" '
+expected=$(exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$lists/linked" -v directories="$lists/directories" '
+  BEGIN { printf "" >files; printf "" >sums; printf "" >linked; printf "" >directories }
   there { has[$0]; next }
   {
-    line = $0
-    sum = $2
-    sub(/^[0-7]+ [0-9a-f]+  /, "")
-    print "./" $0 >(lists "/files")
-    print sum " *./" $0 >(lists "/sums")
-    if (line in has) print >(lists "/linked")
-    if (sub(/\/[^\/]*$/, "") && !($0 in made)) { made[$0]; print >(lists "/directories") }
+    path = substr($0, length($1) + length($2) + 4)
+    print "./" path >files
+    print $2 " *./" path >sums
+    if ($0 in has) print path >linked
+    names = split(path, name, "/")
+    directory = substr(path, 1, length(path) - length(name[names]) - 1)
+    if (names > 1 && !(directory in made)) { made[directory]; print directory >directories }
   }
   END { print FNR }' there=1 "$linked" there=0 "$manifest")
-for list in linked directories; do : >>"$lists/$list"; done
 # Directories are made one by one: only so do they keep the set-group-ID bit, by which the app's group reads all this.
 cd -- "$partial"
 xargs -r -d '\n' -a "$lists/directories" mkdir -p --
@@ -58,7 +58,7 @@ verified || {
   }
 }
 # An `x` for each file; or what the app's group, which is that of $releases, could not read.
-looked=$(find . -type f \( \( ! -gid "$(stat -c %g -- "$releases")" -o ! -perm -g+r \) -printf %p -quit -o -printf x \))
+looked=$(exec find . -type f \( \( ! -gid "$(exec stat -c %g -- "$releases")" -o ! -perm -g+r \) -printf %p -quit -o -printf x \))
 [[ $looked != *[!x]* ]] ||
   fail "the app user could not read ${looked#"${looked%%[!x]*}"} of the new release" 'run setup, then the same command again'
 ((expected == ${#looked})) || fail "the new release has ${#looked} files; its manifest has $expected" 'run the same command again'

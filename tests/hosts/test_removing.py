@@ -1,0 +1,55 @@
+"""What docs/removing.md says takes an app off a host: all of it, and nothing else."""
+
+from __future__ import annotations
+
+import re
+
+from tests.stage import PROJECT, Stage
+
+HOST = "web1"
+# What of a host belongs to somebody: files, users and groups, units, rules. Not what any program changes as it runs.
+LOOK = r"""
+find /etc /home /lib/systemd /opt /usr/lib/warpbeam /var/lib /run -xdev \
+  ! -path '/run/*/*' ! -path '/var/lib/systemd/*' ! -path '/var/lib/hello/*' ! -path '/etc/*-' \
+  ! -path '/etc/.pwd.lock' -printf '%y %u:%g %p\n'
+getent passwd
+getent group
+systemctl list-unit-files --no-legend 'leaving*'
+nft --stateless list tables
+"""
+
+
+def block(number: int) -> str:
+    """The commands of the page, with the names of an app that goes."""
+    text = (PROJECT / "docs" / "removing.md").read_text()
+    commands: str = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)[number]
+    return commands.replace("org=acme app=shop deploy=deploy", "org=going app=leaving deploy=leaver")
+
+
+def looked(stage: Stage) -> set[str]:
+    return set(stage.lab.ssh(HOST, "sudo bash -s", stdin=LOOK).stdout.splitlines())
+
+
+def test_an_app_that_was_set_up_is_taken_off_its_host_by_what_the_page_says(stage: Stage) -> None:
+    before = looked(stage)
+    changes = {
+        "org": "going",
+        "app": "leaving",
+        "users": {**stage.settings["users"], "deploy": "leaver"},
+        "http": {"port": 8123, "slots": [4901, 4902], "distribution": [9901, 9902], "maintenance": 4903},
+    }
+    with stage.another("leaving", **changes):
+        stage.fab("-H", HOST, "setup", environment="leaving")
+        assert {line.split()[-1] for line in looked(stage) - before} >= {
+            "/usr/lib/warpbeam/leaving/door",
+            "/etc/sudoers.d/warpbeam-leaving",
+            "/opt/going/leaving/releases",
+        }
+
+        stage.lab.ssh(HOST, "sudo bash -s", stdin=block(0))
+
+    # The rest is other apps' too: here it was the last of its org alone.
+    assert {line.split()[-1] for line in looked(stage) ^ before} == {"/opt/going", "/etc/going"}
+    # Of the other apps it leaves what it finds (rmdir(1)).
+    stage.lab.ssh(HOST, "sudo bash -s", stdin="org=going\n" + block(1).splitlines()[0] + " 2>/dev/null; true")
+    assert looked(stage) == before

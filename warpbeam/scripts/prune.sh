@@ -1,0 +1,36 @@
+#!/bin/bash
+# Which releases stay on a host, once a deploy or a rollback has come to its end there.
+#
+# Parameters: root, keep (how many releases that have been live).
+: "${root?}" "${keep?}"
+
+# prune: removes what is not kept; the names of what it removed are in `pruned`. False: something could not be removed.
+prune() {
+  local release previous kept=0 index
+  step prune
+  pruned=()
+  read_links
+  find_releases
+  # What a rollback would go to.
+  previous_of "$live_release"
+  previous=$REPLY
+  for ((index = ${#complete[@]} - 1; index >= 0; index--)); do
+    release=${complete[index]}
+    if marked "$release" healthy; then
+      kept=$((kept + 1))
+      if ((kept <= keep)); then continue; fi
+    elif [[ -z $live_release || $release > $live_release ]]; then
+      # Newer than what is live: being looked at, or about to go out.
+      continue
+    fi
+    if [[ $release != "$release_a" && $release != "$release_b" && $release != "$previous" ]]; then
+      pruned+=("$release")
+    fi
+  done
+  for release in "${pruned[@]}"; do
+    # The name goes first: what is half gone is not complete.
+    { mv -T -- "$releases/$release" "$releases/$release.partial" && rm -rf -- "$releases/$release.partial"; } || return 1
+  done
+  # Room that an activation had kept for itself.
+  if [[ -e $root/activation/spare ]]; then rm -rf -- "$root/activation/spare"; fi
+}
