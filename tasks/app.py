@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke import Exit, task
 
 from tasks import rolling
 from tasks.short_flags import ShortFlags
+
+if TYPE_CHECKING:
+    from warpbeam.cli.session import Session
+    from warpbeam.inventory import Host
 
 
 @task(auto_shortflags=False, iterable=["skip"], help=rolling.HELP)
@@ -56,12 +60,15 @@ def start(c: Any) -> None:
 def status(c: Any, json: bool = False, jobs: str = "") -> None:
     """Tell what is running: release, slot, pid, since when, memory, restarts, health."""
     from warpbeam.cli.session import session
-    from warpbeam.running.node import judged, states, status_rows
+    from warpbeam.event import Warn
+    from warpbeam.running.node import differing, judged, states, status_rows
 
     here = session(c)
     here.fleet.bound(jobs)
     found = states(here.fleet, here.tell)
     here.report.table(status_rows(found), as_json=json)
+    if text := differing(found):
+        here.tell(Warn("", text))
     if code := judged(found):
         raise Exit(code=code)
 
@@ -79,7 +86,9 @@ def remote_console(c: Any, host: str = "") -> None:
     from warpbeam.running.node import console_argv, one_host
 
     here = session(c)
-    argv = console_argv(here.fleet, one_host(here.fleet, host))
+    there = one_host(here.fleet, host)
+    argv = console_argv(here.fleet, there)
+    _say_where(here, there)
     here.close()
     sys.stdout.flush()
     # OpenSSH itself has the terminal from here on: nothing of ours is between keys and node; its exit status is ours.
@@ -127,7 +136,19 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     if everyone and host:
         raise Misuse("--host and --all say two different things", "give one of them")
     hosts = here.fleet.inventory.some_app_hosts() if everyone else [one_host(here.fleet, host)]
+    if not everyone:
+        _say_where(here, *hosts)
     ask(here.fleet, hosts, verb, read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone))
+
+
+def _say_where(here: Session, host: Host) -> None:
+    """Name the host that a person talks to, where it could be another one."""
+    import sys
+
+    from warpbeam.event import Note
+
+    if sys.stderr.isatty() and len(here.fleet.inventory.app_hosts) > 1:
+        here.tell(Note("", f"on {host.name}"))
 
 
 @task(

@@ -44,7 +44,10 @@ def test_path_status_and_interval_are_those_of_the_inventory(stage: Stage) -> No
     finally:
         stage.write()
 
-    assert re.search(r"not healthy within 8 s: http://127\.0\.0\.1:400[12]/ said 200; expected 204", failed.stderr)
+    # Whoever waits is told what is waited for.
+    said = r"http://127\.0\.0\.1:400[12]/ said 200; expected 204"
+    assert re.search(f"web1: not healthy after 5 s, of at most 8: {said}", failed.stderr)
+    assert re.search(f"not healthy within 8 s: {said}", failed.stderr)
     assert stage.status()["web1"]["health"] == "healthy"
 
 

@@ -54,9 +54,9 @@ def test_since_and_slot_and_grep_narrow_what_is_shown(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["--since", "yesterdya"], 3, "its journal cannot be read: Failed to parse timestamp: yesterdya"),
-        (["--since", "$(id)"], 3, "its journal cannot be read: door: the time holds a character"),
-        (["--grep", "["], 3, 'its journal cannot be read: Bad pattern "["'),
+        (["--since", "yesterdya"], 2, "--since yesterdya: Failed to parse timestamp: yesterdya"),
+        (["--since", "$(id)"], 2, "--since $(id): door: the time holds a character"),
+        (["--grep", "["], 2, '--grep [: Bad pattern "["'),
         (["--slot", "c"], 2, "--slot c: expected a or b"),
         (["-n", "many"], 2, "--lines many: expected a number of lines"),
         (["--grep", "two\nlines"], 2, "take one line"),

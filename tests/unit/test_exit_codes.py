@@ -10,7 +10,8 @@ import pytest
 
 from warpbeam import error
 from warpbeam.error import AMISS, DONE, EXIT_CODES, FAILED, REFUSED, Lost, Problem, Unreachable
-from warpbeam.running.node import State, judged
+from warpbeam.facts import About, Release
+from warpbeam.running.node import State, differing, judged
 
 PROJECT = Path(__file__).parents[2]
 WELL = State("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None, None)
@@ -53,3 +54,16 @@ def test_no_module_has_an_exit_code_of_its_own() -> None:
 )
 def test_status_answers_whether_all_is_well(found: list[State | Problem], code: int) -> None:
     assert judged({f"web{number}": state for number, state in enumerate(found)}) == code
+
+
+def runs(version: str) -> State:
+    name = "20261123T120000Z"
+    releases = (Release(name, "healthy", About(version, "c0ffee00" * 5)),)
+    return State("", "a", {"a": name, "b": ""}, "healthy", releases, None, None)
+
+
+def test_hosts_that_run_different_releases_are_told_by_what_they_run() -> None:
+    assert differing({"web1": runs("1.0"), "web2": runs("1.0"), "web3": AWAY, "web4": EMPTY}) == ""
+    assert differing({"web1": runs("1.0"), "web2": runs("1.1"), "web3": runs("1.0")}) == (
+        "hosts run different releases: 1.0 (c0ffee00) on web1, web3; 1.1 (c0ffee00) on web2"
+    )

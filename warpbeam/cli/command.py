@@ -6,6 +6,7 @@ from invoke import Exit
 
 from warpbeam.cli.report import Report
 from warpbeam.error import Problem
+from warpbeam.event import Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 
@@ -33,6 +34,10 @@ def run_command(fleet: Fleet, command: str, report: Report) -> None:
     for result in results.values():
         if isinstance(result, Problem):
             raise result
+    if len(hosts) > 1:
+        for name, status in results.items():
+            if status:
+                report.tell(Warn(name, f"it ended with status {status}"))
     worst = max(status for status in results.values() if isinstance(status, int))
     if worst:
         raise Exit(code=worst)

@@ -51,6 +51,10 @@ def show_logs(
                 return  # we ended it ourselves
             said = b"".join(complaints).decode("utf-8", "replace").strip()
             # journalctl says 1 when a pattern matched nothing, and when something is wrong: then it says what.
+            if status != 0 and ("Failed to parse timestamp" in said or "the time holds" in said):
+                raise Misuse(f"--since {since}: {said}", "as journalctl(1) takes it: `10 min ago`, `2026-11-23 12:00`")
+            if status != 0 and "Bad pattern" in said:
+                raise Misuse(f"--grep {grep}: {said}", "expected a pattern as pcre2pattern(3) has it")
             if status != 0 and (said or status != 1):
                 raise Refused(f"{host.name}: its journal cannot be read: {said or f'status {status}'}")
         except Problem as problem:

@@ -43,6 +43,12 @@ class State(msgspec.Struct, frozen=True):
         return found
 
     @property
+    def live_release(self) -> Release | None:
+        """The release that `current` leads to, when it is there."""
+        name = self.slots.get(self.live, "")
+        return next((release for release in self.releases if release.name == name), None)
+
+    @property
     def trouble(self) -> str:
         """What is wrong with what is live; empty where it runs, healthy, and has not been restarted by systemd."""
         if self.health != "healthy":
@@ -101,6 +107,17 @@ def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
             rows.append({"host": host, "problem": "nothing is live: deploy first"})
         rows += [_row(host, state, slot, running[slot]) for slot in shown]
     return rows
+
+
+def differing(found: Mapping[str, State | Problem]) -> str:
+    """A sentence where hosts do not all have the same release live, which release each has; else empty."""
+    where: dict[str, list[str]] = {}
+    for host, state in found.items():
+        if isinstance(state, State) and state.live_release is not None:
+            where.setdefault(state.live_release.label, []).append(host)
+    if len(where) < 2:
+        return ""
+    return "hosts run different releases: " + "; ".join(f"{label} on {', '.join(on)}" for label, on in where.items())
 
 
 def judged(found: Mapping[str, State | Problem]) -> int:

@@ -105,7 +105,7 @@ read_pending || opened=false
 # await SLOT [undoing]: waits until the slot's instance is healthy, and has stayed up and healthy for `health_settle` hundredths of a
 # second (not when undoing); sets `reason` when it will not be.
 await() {
-  local slot=$1 began=$SECONDS well_since='' next=0
+  local slot=$1 began=$SECONDS well_since='' next=0 tell_after=5
   meet "$slot"
   # One that was there before may have been started again by systemd in its life; a new one may not.
   if [[ ${2-} != undoing ]] && ((restarts > 0)); then pid=0 birth=''; fi
@@ -129,6 +129,7 @@ await() {
       reason=$stopped
       return 1
     fi
+    if [[ -z $well_since ]]; then tell_unwell "$slot" "$((SECONDS - began))"; fi
     sleep "${health_pauses[next]}"
     if ((next + 1 < ${#health_pauses[@]})); then next=$((next + 1)); fi
   done

@@ -31,18 +31,27 @@ health_asked() {
   fi
 }
 
+# tell_unwell SLOT SECONDS: whoever waits so long for its instance is told what it says, at `tell_after` seconds and then at twice as many.
+tell_unwell() {
+  if (($2 >= tell_after)); then
+    note "not healthy after $tell_after s, of at most $health_deadline: $(health_asked "$1")"
+    tell_after=$((tell_after * 2))
+  fi
+}
+
 # restarts_of SLOT: how often systemd has started its instance again.
 restarts_of() { systemctl show --property=NRestarts --value -- "$app@$1.service"; }
 
 # until_well SLOT RESTARTS EVENT: waits until its instance is healthy; fails, with its last lines, when it is not by the deadline
 # or has been started again more than RESTARTS times. EVENT is what it should be healthy after.
 until_well() {
-  local slot=$1 began=$SECONDS lines
+  local slot=$1 began=$SECONDS lines tell_after=5
   until well "$slot"; do
     if ((SECONDS - began >= health_deadline)) || (($(restarts_of "$slot") > $2)); then
       mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$door" logs)
       fail "$3, but is not healthy: $(health_asked "$slot")" 'the lines above are its own' "${lines[@]}"
     fi
+    tell_unwell "$slot" "$((SECONDS - began))"
     sleep "${health_pauses[-1]}"
   done
 }
