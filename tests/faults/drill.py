@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,8 +188,8 @@ class Drill:
         try:
             with urllib.request.urlopen(f"http://{self.victim.address}/stream?ms=25000", timeout=30) as answer:
                 answer.read()
-        except (urllib.error.URLError, OSError, ValueError):
-            pass
+        except (http.client.HTTPException, OSError, ValueError):
+            pass  # the instance that it streams from is killed
 
     # The verdict
 
