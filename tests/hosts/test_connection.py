@@ -204,6 +204,8 @@ def test_a_body_that_breaks_off_is_not_taken_for_a_whole_one(sshd: Sshd, tmp_pat
 def test_a_connection_cut_in_the_middle_is_lost_not_failed(sshd: Sshd) -> None:
     def heard(_: bytes) -> None:
         for child in sshd.children():
+            # Stopped first: it is not to tell how the command ended.
+            os.kill(child, signal.SIGSTOP)
             for pid in Path(f"/proc/{child}/task/{child}/children").read_text().split():
                 os.kill(int(pid), signal.SIGKILL)
             os.kill(child, signal.SIGKILL)

@@ -16,6 +16,7 @@ import pytest
 from tests.stage import ENVIRONMENT, Stage
 from warpbeam.event import Event, Step
 from warpbeam.fleet import Fleet
+from warpbeam.provisioning.door import DOOR_VERSION
 from warpbeam.provisioning.provision import Outcome, set_up
 from warpbeam.reading.reader import read_inventory
 
@@ -453,3 +454,18 @@ def test_a_door_that_the_deploy_user_may_not_knock_at_is_told(stage: Stage) -> N
         assert "web1: not as it should be after setup: deploy may not run /usr/lib/warpbeam/hello/door" in done.stderr
     finally:
         root(stage, "rm /etc/sudoers.d/zz-late")
+
+
+def test_a_root_door_of_another_version_is_named_with_its_version(stage: Stage) -> None:
+    door = "/usr/lib/warpbeam/hello/door"
+    # One from before there was a verb that a deploy asks first.
+    stage.lab.ssh(
+        "web1", f"sudo sed -i 's/^readonly VERSION=.*/readonly VERSION=6/; s/version | ready |/version |/' {door}"
+    )
+
+    refused = stage.fab("deploy", expect=3)
+
+    assert f"web1: the root door has version 6; expected version {DOOR_VERSION}" in refused.stderr
+    assert "hint: run `fab stage setup`" in refused.stderr
+    stage.fab("setup")
+    stage.fab("deploy", "--force")

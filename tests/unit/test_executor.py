@@ -18,6 +18,10 @@ import os, signal, sys, time
 from invoke import Collection, Exit, Task, task
 from warpbeam.error import Failed, Lost, Misuse, Refused
 
+def doze():
+    # In pieces: a signal that comes just before a sleep begins is heard after it.
+    for _ in range(600):
+        time.sleep(0.1)
 @task
 def misuse(c): raise Misuse("it is wrong", "do it right")
 @task
@@ -43,14 +47,14 @@ def ask(c): print("took", c.session.environment, sorted(c.session.only))
 def wait(c):
     try:
         print("waiting", flush=True)
-        time.sleep(60)
+        doze()
     finally:
         print("cleaned up", flush=True)
 @task
 def pipe(c): raise BrokenPipeError
 def forever(host):
     while True:
-        time.sleep(60)
+        doze()
 @task
 def stuck(c):
     from warpbeam.event import Step
@@ -69,7 +73,7 @@ def stuck(c):
 def stubborn(c):
     try:
         print("waiting", flush=True)
-        time.sleep(60)
+        doze()
     finally:
         print("cleaning", flush=True)
         forever(None)
@@ -79,7 +83,7 @@ def tidy(c):
     c.session.tell(Step("web1", "work"))
     try:
         c.session.tell(Note("", "waiting"))
-        time.sleep(60)
+        doze()
     finally:
         c.session.tell(Note("", "nobody sees this"))
         c.session.tell(Step("web1", "undo"))
@@ -91,7 +95,7 @@ def late(c):
         waits_for = ["the end"]
         def close(self):
             print("waiting", flush=True)
-            time.sleep(60)
+            doze()
     c.session._fleets["one"] = Slow()
 
 namespace = Collection(misuse, refused, failed, lost, hinted, bug, stop, ok, ask, wait, pipe)

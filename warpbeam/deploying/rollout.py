@@ -194,7 +194,10 @@ def _maintained(fleet: Fleet, on: bool) -> str:
 def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, tell: Tell) -> None:
     """Wait, then look whether the hosts that have changed are still healthy."""
     tell(Note("", f"waiting {seconds:g} s before the next hosts"))
-    time.sleep(seconds)
+    end = time.monotonic() + seconds
+    # In pieces: Python hears a signal that comes just before a sleep begins only after it (and so with each of ours).
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.5))
     for name, state in fleet.everywhere(hosts, lambda host: fleet.run(host, ask_state(fleet), tell)).items():
         if isinstance(state, Problem):
             rolled.failed[name] = state

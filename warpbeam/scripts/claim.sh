@@ -17,8 +17,10 @@ room() {
 ask_door() {
   active=false live=''
   if [[ $weigh == true ]]; then read_links; fi
-  door_says=$(exec sudo -n -- "$door" ready <<<"$live" 2>/dev/null) || door_says=''
-  if [[ $door_says == *$'\nactivating yes'* ]] || { [[ -z $door_says ]] && activating; }; then active=true; fi
+  door_says=$(exec sudo -n -- "$door" ready <<<"$live" 2>/dev/null) ||
+    # One of another Warpbeam may not know that verb, but each knows which it is.
+    { door_says=$(exec sudo -n -- "$door" version </dev/null 2>/dev/null) && door_says="door $door_says"; } || door_says=''
+  if [[ $door_says == *$'\nactivating yes'* ]] || { [[ $door_says != *$'\nactivating '* ]] && activating; }; then active=true; fi
 }
 
 step claim
