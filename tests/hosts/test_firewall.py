@@ -13,6 +13,7 @@ import pytest
 
 from tests.attack import DOOR, ROOT
 from tests.stage import Stage
+from tests.underway import begun, ended
 
 HOST = "web2"
 OWN_TABLE = """
@@ -97,16 +98,38 @@ def test_the_redirect_survives_a_start_of_the_systems_rules_where_they_were_not_
         stage.lab.ssh(HOST, "sudo systemctl start nftables hello")
 
 
-@pytest.mark.parametrize("ending", ["true", "false"])
-def test_however_an_activation_ends_the_public_port_leads_to_what_is_live(stage: Stage, ending: str) -> None:
+def test_an_activation_that_fails_leaves_the_public_port_leading_to_what_is_live(stage: Stage) -> None:
     before = leads(stage)["leads to"]
     # A job that does nothing; meanwhile somebody has flushed all rules.
-    stage.lab.ssh(HOST, f"echo {ending} >{ROOT}/activation/job", "deploy")
+    stage.lab.ssh(HOST, f"echo false >{ROOT}/activation/job", "deploy")
     stage.lab.ssh(HOST, "sudo nft delete table inet warpbeam_hello")
 
     stage.lab.ssh(HOST, f"sudo -n {DOOR} activate", "deploy", check=False)
 
     assert leads(stage)["leads to"] == before
+    assert outside(stage) == [True, True]
+
+
+def test_whoever_goes_by_the_old_link_in_mid_activation_does_not_keep_the_public_port(stage: Stage) -> None:
+    live = stage.status()[HOST]["slot"]
+    # The job waits at the sync that follows the rename of `current`, when the redirect was moved before.
+    waits = f"""sudo rm -f /tmp/renamed /tmp/go; sudo install -m 755 /dev/stdin /usr/local/bin/sync <<'SH'
+#!/bin/bash
+/usr/bin/sync "$@"
+if [[ ${{*: -1}} == {ROOT} ]]; then : >/tmp/renamed; until [[ -e /tmp/go ]]; do sleep 0.02; done; fi
+SH"""
+    stage.lab.ssh(HOST, waits)
+    try:
+        with begun(stage, "-H", HOST, "restart", until=f"{HOST}: current") as restart:
+            stage.lab.ssh(HOST, "until [ -e /tmp/renamed ]; do sleep 0.05; done")
+            # As a reconcile does that had read the link before.
+            stage.lab.ssh(HOST, f"sudo nft -f /etc/acme/hello/redirect-{live}.nft && touch /tmp/go")
+            assert ended(restart)[0] == 0
+    finally:
+        stage.lab.ssh(HOST, "sudo rm -f /usr/local/bin/sync /tmp/renamed; touch /tmp/go")
+
+    assert stage.status()[HOST]["slot"] != live
+    assert "problem" not in leads(stage)
     assert outside(stage) == [True, True]
 
 

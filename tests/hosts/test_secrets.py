@@ -32,7 +32,8 @@ MADE = {
     "/root": r"",
     # The `.env` has a node's name and cookie, for root alone, until systemd reads it; `rest` is for an expression, for
     # root alone, and has no name any more before anything is in it.
-    "/run": r"hello-(a|b|eval-\d+|rest-\d+|rpc-\d+(\.env)?)|warpbeam-hello\.(filter\.)?lock|motd\.dynamic\.new",
+    "/run": r"hello-(a|b|activate|eval-\d+|rest-\d+|rpc-\d+(\.env)?)|warpbeam-hello\.(filter\.)?lock"
+    r"|motd\.dynamic\.new",
 }
 VALUES = {
     "ALL_OF_ASCII": "".join(map(chr, range(1, 128))) + "é€😀",
