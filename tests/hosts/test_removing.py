@@ -11,7 +11,7 @@ HOST = "web1"
 LOOK = r"""
 find /etc /home /lib/systemd /opt /usr/lib/warpbeam /var/lib /run -xdev \
   ! -path '/run/*/*' ! -path '/var/lib/systemd/*' ! -path '/var/lib/hello/*' ! -path '/etc/*-' \
-  ! -path '/etc/.pwd.lock' -printf '%y %u:%g %p\n'
+  ! -path '/etc/.pwd.lock' ! -path '/etc/systemd/system/user@*' -printf '%y %u:%g %p\n'
 getent passwd
 getent group
 systemctl list-unit-files --no-legend 'leaving*'
@@ -46,8 +46,13 @@ def test_an_app_that_was_set_up_is_taken_off_its_host_by_what_the_page_says(stag
             "/opt/going/leaving/releases",
         }
 
+        manager = f"user@{stage.lab.ssh(HOST, 'id -u leaver').stdout.strip()}.service"
+        assert stage.lab.ssh(HOST, f"systemctl is-enabled {manager}", check=False).stdout == "masked\n"
+
         stage.lab.ssh(HOST, "sudo bash -s", stdin=block(0))
 
+    # Whoever gets that number next may have a manager (here others may have had the number before).
+    assert stage.lab.ssh(HOST, f"systemctl is-enabled {manager}", check=False).stdout != "masked\n"
     # The rest is other apps' too: here it was the last of its org alone.
     assert {line.split()[-1] for line in looked(stage) ^ before} == {"/opt/going", "/etc/going"}
     # Of the other apps it leaves what it finds (rmdir(1)).
