@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -44,6 +45,11 @@ class Release(msgspec.Struct, frozen=True):
     def label(self) -> str:
         """The version and short commit, as people name it."""
         return f"{self.artifact.version} ({self.artifact.short_commit})"
+
+
+def named(releases: Iterable[Release], name: str) -> Release | None:
+    """The one of that name, when it is among them."""
+    return next((release for release in releases if release.name == name), None)
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -89,7 +95,7 @@ class Facts(msgspec.Struct, frozen=True):
 
     def find(self, name: str) -> Release | None:
         """The release of that name, when it is on the host."""
-        return next((release for release in self.releases if release.name == name), None)
+        return named(self.releases, name)
 
     @property
     def live_memory(self) -> int:

@@ -82,13 +82,14 @@ class Report:
                 self._say(host, text, "green" if good else "red")
 
     @property
-    def _live_display(self) -> bool:
-        return self.console is not None and self.console.is_terminal
+    def _terminal(self) -> Console | None:
+        """The console, where somebody watches it."""
+        return self.console if self.console is not None and self.console.is_terminal else None
 
     def _doing(self, host: str, name: str) -> None:
         self._moving.pop(host, None)
         self._began[host] = time.monotonic()
-        if not self._live_display:
+        if self._terminal is None:
             self._say(host, name, "")
             return
         self._now[host] = name
@@ -99,7 +100,7 @@ class Report:
         if self._last.get(event.host, 0) + 0.1 > now and event.done < event.total:
             return
         self._last[event.host] = now
-        if not self._live_display:
+        if self._terminal is None:
             if event.done == event.total:
                 self._say(event.host, f"{event.name} {size(event.total)}", "")
             return
@@ -135,10 +136,11 @@ class Report:
     def _refresh(self) -> None:
         from rich.live import Live
 
-        if self.console is None or not self.console.is_terminal:
+        terminal = self._terminal
+        if terminal is None:
             return
         if self._live is None:
-            self._live = Live(console=self.console, get_renderable=self._table, transient=True, refresh_per_second=8)
+            self._live = Live(console=terminal, get_renderable=self._table, transient=True, refresh_per_second=8)
             self._live.start()
         self._live.refresh()
 

@@ -12,7 +12,7 @@ import msgspec
 
 from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, addressed
 from warpbeam.event import Tell
-from warpbeam.facts import Holder, Release
+from warpbeam.facts import Holder, Release, named
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, render
@@ -45,8 +45,7 @@ class State(msgspec.Struct, frozen=True):
     @property
     def live_release(self) -> Release | None:
         """The release that `current` leads to, when it is there."""
-        name = self.slots.get(self.live, "")
-        return next((release for release in self.releases if release.name == name), None)
+        return named(self.releases, self.slots.get(self.live, ""))
 
     @property
     def trouble(self) -> str:
@@ -137,7 +136,8 @@ def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[st
     live = slot == state.live
     release = what.get("release", "")
     linked = state.slots.get(slot, "")
-    about = next((item.artifact for item in state.releases if item.name == (release or linked)), None)
+    found = named(state.releases, release or linked)
+    about = found.artifact if found else None
     day = what.get("started", "").split("_")
     row: dict[str, Any] = {
         "host": host,
