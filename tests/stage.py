@@ -79,6 +79,15 @@ class Stage:
         finally:
             file.unlink()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Nobody may deploy meanwhile: it is the quarter's end."""
+        self.fab("lock.acquire", "--reason", "quarter end")
+        try:
+            yield
+        finally:
+            self.fab("lock.release")
+
     def _inventory(self, name: str) -> Path:
         return self.inventories / f"{name}.yml"
 

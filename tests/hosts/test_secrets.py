@@ -153,11 +153,8 @@ def test_a_push_that_is_to_restart_changes_nothing_under_a_freeze_and_says_what_
     before = stage.lab.ssh("web1", f"sudo stat -c '%i %Y' {FILE}").stdout
     write(stage, {"KEPT": "two"})
 
-    stage.fab("lock.acquire", "--reason", "quarter end")
-    try:
+    with stage.frozen():
         refused = stage.fab("secrets.push", "--restart", expect=3)
-    finally:
-        stage.fab("lock.release")
 
     assert "quarter end" in refused.stderr
     assert "nothing was changed on any host" in refused.stderr
@@ -170,11 +167,8 @@ def test_a_push_that_is_to_restart_changes_nothing_under_a_freeze_and_says_what_
 
 def test_a_setup_whose_restart_is_refused_says_that_the_hosts_have_changed(stage: Stage) -> None:
     write(stage, {"KEPT": "three"})
-    stage.fab("lock.acquire", "--reason", "quarter end")
-    try:
+    with stage.frozen():
         failed = stage.fab("setup", "--restart", expect=4)
-    finally:
-        stage.fab("lock.release")
 
     assert (
         "error: setup is done, but the app still runs without that on web1, web2: web1: the deploy lock"
