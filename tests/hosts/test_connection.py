@@ -165,6 +165,28 @@ def test_an_interrupt_ends_what_sudo_runs_and_its_children(lab: LabHandle) -> No
     connection.close()
 
 
+def test_an_interrupt_ends_a_command_with_a_higher_number_than_its_own(lab: LabHandle) -> None:
+    """Numbers of processes begin again after pid_max."""
+
+    def numbers_go_on_after(number: int) -> None:
+        enter = ("nsenter", f"--target={lab.status('web1').pid}", "--pid", "--")
+        subprocess.run([*enter, "sysctl", "-q", f"kernel.ns_last_pid={number}"], check=True)
+
+    pids: list[int] = []
+    connection = connect(Host(name="web1"), "admin", Ssh(config=lab.ssh_config))
+    connection.open()
+
+    def heard(piece: bytes) -> None:
+        pids.append(int(piece))
+        numbers_go_on_after(2000)
+        connection.interrupt()
+
+    numbers_go_on_after(20000)
+    assert connection.execute("bash -s", [b"echo $$; exec sleep 600\n"], heard, lambda _: None) == 143
+    assert pids[0] > 20000
+    connection.close()
+
+
 def test_a_command_that_ignores_the_interrupt_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warpbeam.ssh.channel.GRACE", 1.5)
     with connected(sshd) as connection:

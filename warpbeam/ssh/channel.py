@@ -24,10 +24,12 @@ LEFT_OPEN = 10.0
 # Ends the other commands of this connection: each is the leader of a process group, and a child of the sshd that is
 # our parent too (session.c, do_exec_no_pty). sshd's own "signal" request (RFC 4254, 6.9) would do for plain users only:
 # it does nothing for root, and sudo passes the signal to its command alone, whose children would go on.
-# Elder ones only: a command that began after the interrupt is not meant. `exec` and `sh`: the login shell may be any.
+# Elder ones only: a command that began after the interrupt is not meant. /proc lists children as they were born (the
+# kernel adds each to the tail), which their numbers do not say: those begin again after pid_max. `exec` and `sh`: the
+# login shell may be any.
 END_OTHERS = (
     "exec sh -c 'for p in $(cat /proc/$PPID/task/$PPID/children); do"
-    ' [ "$p" -ge $$ ] && continue; [ -O "/proc/$p" ] || sudo -n kill -TERM -- "-$p"; kill -TERM "-$p";'
+    ' [ "$p" = $$ ] && break; [ -O "/proc/$p" ] || sudo -n kill -TERM -- "-$p"; kill -TERM "-$p";'
     " done' 2>/dev/null"
 )
 
