@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warpbeam.cli.session import Session
-    from warpbeam.deploying.lease import Reach
+    from warpbeam.deploying.reach import Reach
     from warpbeam.deploying.rollout import Policy
     from warpbeam.fleet import Fleet
 
@@ -26,7 +26,7 @@ HELP = {
 
 def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -> Reach:
     """Which hosts the command line asks for, and how patiently. Raises: Misuse, where the wait is no number."""
-    from warpbeam.deploying.lease import Reach
+    from warpbeam.deploying.reach import Reach
     from warpbeam.error import Misuse
 
     if wait and not (wait.isdigit() and len(wait) <= 6):

@@ -46,8 +46,6 @@ def test_an_interrupt_that_comes_as_the_terminal_closes_is_not_taken_for_its_clo
         def write(self, text: str) -> int:
             raise OSError(errno.EIO, "Input/output error")
 
-        flush = write  # type: ignore[assignment]
-
     class Interrupted(Console):
         """The signal comes while a line is made; rich writes what it has of it all the same, on the way out."""
 

@@ -14,9 +14,10 @@ from warpbeam.building.artifact import Artifact, Store
 from warpbeam.building.build import build
 from warpbeam.building.source import Source, dirty_files, find_source
 from warpbeam.deploying.batch import check_batch
-from warpbeam.deploying.lease import Reach, check_free, check_reach, holding, look, reaching
+from warpbeam.deploying.lease import check_free, check_reach, holding, look
 from warpbeam.deploying.outlook import outlook_rows
 from warpbeam.deploying.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
+from warpbeam.deploying.reach import Reach, reaching
 from warpbeam.deploying.rollout import Policy, roll_out
 from warpbeam.deploying.upload import Uploader, manifest
 from warpbeam.error import UNTOUCHED, Failed, Misuse, Problem, Refused

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from warpbeam.deploying.lease import Reach, ourselves
+from warpbeam.deploying.lease import ourselves
+from warpbeam.deploying.reach import Reach
 from warpbeam.error import Failed, Problem, Refused
 from warpbeam.event import Settled, Tell
 from warpbeam.facts import Holder

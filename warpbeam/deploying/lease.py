@@ -15,11 +15,12 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.error import Held, Misuse, Problem, Unreachable, untouched
+from warpbeam.deploying.reach import Reach
+from warpbeam.error import Held, Problem, Unreachable, untouched
 from warpbeam.event import Note, Tell, Warn
 from warpbeam.facts import Facts, Holder
 from warpbeam.fleet import Fleet
-from warpbeam.inventory import Host, Inventory
+from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning.door import door
 
@@ -79,29 +80,6 @@ class Renew(Phase[Done], frozen=True):
     lease: int
 
 
-class Reach(msgspec.Struct, frozen=True):
-    """Which app hosts a rollout concerns: all that the inventory has (or -H left), but those that are skipped.
-
-    `skip_unreachable` leaves out hosts that do not answer, instead of refusing; `wait` is how many seconds to wait for
-    somebody else's lock.
-    """
-
-    skip: frozenset[str] = frozenset()
-    skip_unreachable: bool = False
-    wait: float = 0
-
-    def hosts(self, inventory: Inventory) -> list[Host]:
-        """The hosts, in the inventory's order. Raises: Misuse, where a name is unknown or none is left."""
-        known = inventory.some_app_hosts()
-        names = {host.name for host in known}
-        if unknown := sorted(self.skip - names):
-            raise Misuse(f"--skip: there is no app host {', '.join(unknown)}", f"there is: {', '.join(sorted(names))}")
-        left = [host for host in known if host.name not in self.skip]
-        if not left:
-            raise Misuse("--skip: every host is skipped", "leave one")
-        return left
-
-
 class Lease(msgspec.Struct, frozen=True):
     """A lock that we hold, and what each host said when it gave it.
 
@@ -124,7 +102,7 @@ def check_reach(fleet: Fleet, reach: Reach) -> None:
 
     Raises: Refused, where a host cannot be reached or is not set up.
     """
-    _all_reached(look(fleet, reach.hosts(fleet.inventory), _silent), reach)
+    reach.check(look(fleet, reach.hosts(fleet.inventory), _silent))
 
 
 def check_free(fleet: Fleet) -> None:
@@ -136,49 +114,7 @@ def check_free(fleet: Fleet) -> None:
         for name, facts in found.items()
         if isinstance(facts, Facts) and facts.lock is not None
     }
-    _all_reached({**found, **held}, reach)
-
-
-@contextlib.contextmanager
-def reaching(fleet: Fleet, reach: Reach) -> Iterator[None]:
-    """Open the connections to the app hosts of `reach` beside what is done in the meantime; in the end all are open.
-
-    Raises: Refused, where a host cannot be reached; rather than what went wrong in the meantime.
-    """
-    hosts = reach.hosts(fleet.inventory)
-    found: dict[str, Problem | None] = {}
-    opening = threading.Thread(
-        target=lambda: found.update(fleet.everywhere(hosts, lambda host: fleet.shell(host).open())),
-        name="reach",
-        daemon=True,
-    )
-    opening.start()
-    try:
-        try:
-            yield
-        except Problem:
-            _join(opening)
-            _all_reached(found, reach)
-            raise
-        _join(opening)
-    except KeyboardInterrupt:
-        fleet.interrupt()
-        raise
-    _all_reached(found, reach)
-
-
-def _join(thread: threading.Thread) -> None:
-    """Wait for its end, a little at a time: so a signal is handled meanwhile."""
-    while thread.is_alive():
-        thread.join(0.5)
-
-
-def _all_reached(found: Mapping[str, object], reach: Reach) -> None:
-    problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
-    if reach.skip_unreachable:
-        problems = {name: problem for name, problem in problems.items() if not isinstance(problem, Unreachable)}
-    if problems:
-        raise untouched(problems)
+    reach.check({**found, **held})
 
 
 @contextlib.contextmanager

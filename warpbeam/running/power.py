@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploying.lease import LEASE, PARTS, Reach, holding
+from warpbeam.deploying.lease import LEASE, PARTS, holding
+from warpbeam.deploying.reach import Reach
 from warpbeam.error import Problem
 from warpbeam.event import Settled, Tell
 from warpbeam.fleet import Fleet

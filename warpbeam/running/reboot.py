@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploying.lease import LEASE, PARTS, Lease, Reach, holding
+from warpbeam.deploying.lease import LEASE, PARTS, Lease, holding
+from warpbeam.deploying.reach import Reach
 from warpbeam.error import Failed, Lost, Problem, Refused
 from warpbeam.event import Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet

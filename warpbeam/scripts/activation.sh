@@ -62,36 +62,6 @@ knock() {
   return 1
 }
 
-# An instance is known by its main process: asked of systemd once after its start, and from then on of the kernel, which costs
-# nothing. Where the kernel hides other users' processes (proc(5), hidepid), of systemd each time.
-#
-# meet SLOT: sets pid, birth (when it was started, in the kernel's count; empty where that is hidden), and restarts.
-meet() {
-  local key value
-  pid=0 restarts=0
-  while IFS='=' read -r key value; do
-    if [[ $key == MainPID ]]; then pid=$value; else restarts=$value; fi
-  done < <(exec systemctl show --property=MainPID,NRestarts -- "$app@$1.service")
-  birth_of "$pid"
-  birth=$REPLY
-}
-birth_of() {
-  local line='' fields=()
-  { read -r line <"/proc/$1/stat"; } 2>/dev/null || true
-  # The second field is a name, with any character in parentheses (proc(5)).
-  read -r -a fields <<<"${line##*) }"
-  REPLY=${fields[19]-}
-}
-# lives SLOT: whether it is still the instance that was met there.
-lives() {
-  if [[ -n $birth ]]; then
-    birth_of "$pid"
-    [[ $REPLY == "$birth" ]]
-  else
-    ((pid > 0)) && [[ $(systemctl show --property=MainPID --value -- "$app@$1.service") == "$pid" ]]
-  fi
-}
-
 stopped='it was asked to stop'
 asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
 
@@ -140,15 +110,6 @@ left=$live_release
 if [[ $live == a ]]; then idle=b; else idle=a; fi
 printf -v began_at '%(%s)T'
 
-# unheard: how many clients' first packets the kernel has dropped so far because a queue was full. Such a client knocks again
-# after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot where it knocked first; `ss`
-# shows nothing of it meanwhile. If the old instance were gone by then, it would be refused.
-unheard() {
-  awk '$1 != "TcpExt:" { next }
-    !names { names = split($0, name); next }
-    { for (i = 2; i <= names; i++) if (name[i] == "ListenDrops" || name[i] == "SyncookiesSent") sum += $i }
-    END { printf "%d\n", sum }' /proc/net/netstat || echo 0
-}
 if [[ $strategy == blue-green ]]; then unheard_before=$(unheard); fi
 
 switched=false

@@ -12,3 +12,13 @@ connections() {
   mapfile -t lines < <(ss -Htn state established state syn-recv "( $any )")
   REPLY=${#lines[@]}
 }
+
+# unheard: how many clients' first packets the kernel has dropped so far because a queue was full. Such a client knocks again
+# after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot where it knocked first; `ss`
+# shows nothing of it meanwhile. If the old instance were gone by then, it would be refused.
+unheard() {
+  awk '$1 != "TcpExt:" { next }
+    !names { names = split($0, name); next }
+    { for (i = 2; i <= names; i++) if (name[i] == "ListenDrops" || name[i] == "SyncookiesSent") sum += $i }
+    END { printf "%d\n", sum }' /proc/net/netstat || echo 0
+}
