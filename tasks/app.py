@@ -65,7 +65,8 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
 
     here = session(c)
     here.fleet.bound(jobs)
-    found = states(here.fleet, here.tell)
+    with here.report.asking():
+        found = states(here.fleet, here.tell)
     here.report.table(status_rows(found), as_json=json)
     if text := differing(found):
         here.tell(Warn("", text))

@@ -25,7 +25,8 @@ def status(c: Any, json: bool = False) -> None:
     from warpbeam.work import first_problem
 
     here = session(c)
-    found = tables(here.fleet, here.tell)
+    with here.report.asking():
+        found = tables(here.fleet, here.tell)
     here.report.table(table_rows(here.fleet, found), as_json=json)
     # A host that does not answer hides none of the others, and still is an error.
     if (problem := first_problem(found)) is not None:

@@ -14,7 +14,9 @@ def status(c: Any, json: bool = False) -> None:
     from warpbeam.deploying.freeze import lock_status
 
     here = session(c)
-    here.report.table(lock_status(here.fleet, here.tell), as_json=json)
+    with here.report.asking():
+        rows = lock_status(here.fleet, here.tell)
+    here.report.table(rows, as_json=json)
 
 
 @task(auto_shortflags=False, help={"reason": "why nobody may deploy; shown to whoever tries"})

@@ -64,7 +64,9 @@ def releases(c: Any, json: bool = False) -> None:
     from warpbeam.running.node import release_rows
 
     here = session(c)
-    _show(here, release_rows(here.fleet), as_json=json)
+    with here.report.asking():
+        rows = release_rows(here.fleet)
+    _show(here, rows, as_json=json)
 
 
 @task(
@@ -77,7 +79,9 @@ def history(c: Any, lines: int = 20, json: bool = False) -> None:
     from warpbeam.deploying.history import history_rows
 
     here = session(c)
-    _show(here, history_rows(here.fleet, lines, here.tell), as_json=json)
+    with here.report.asking():
+        rows = history_rows(here.fleet, lines, here.tell)
+    _show(here, rows, as_json=json)
 
 
 def _show(here: Any, rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -42,7 +42,8 @@ def show(c: Any, fetch: bool = False, json: bool = False) -> None:
     from warpbeam.provisioning.secret_file import compare
 
     here = session(c)
-    rows = compare(here.fleet, here.tell, fetch=fetch)
+    with here.report.asking():
+        rows = compare(here.fleet, here.tell, fetch=fetch)
     here.report.table(rows, as_json=json)
     if not rows:
         here.tell(Settled("", "there are no secrets, neither in the inventory nor on a host"))

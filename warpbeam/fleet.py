@@ -62,11 +62,14 @@ class Fleet:
         self.jobs = int(jobs)
 
     @property
-    def waits_for(self) -> list[str]:
-        """The hosts that something is being done on now, each with what it is: `web1 (activate)`."""
+    def waits_for(self) -> dict[str, str]:
+        """The hosts that something is being done on now, each with what it is (empty where that has no name).
+
+        Takes no lock.
+        """
         doing = self._doing.copy()
         busy = {name for (name, _), shell in self._shells.copy().items() if shell.busy and name not in doing}
-        return [*(f"{name} ({what})" for name, what in doing.items()), *sorted(busy)]
+        return doing | dict.fromkeys(sorted(busy), "")
 
     @contextmanager
     def doing(self, host: Host, what: str) -> Iterator[None]:

@@ -92,7 +92,7 @@ def tidy(c):
 def late(c):
     class Slow:
         _report = None
-        waits_for = ["the end"]
+        waits_for = {"the end": ""}
         def close(self):
             print("waiting", flush=True)
             doze()

@@ -67,6 +67,14 @@ def test_an_unknown_word_is_answered_with_what_there_is(words: list[str], messag
     assert second.startswith(f"  hint: {hint}")
 
 
+@pytest.mark.parametrize("words", [["rpc", "--help"], ["demo", "eval", "-h"], ["lab.crash", "--help"]])
+def test_help_is_no_value_of_what_a_task_still_lacks(words: list[str]) -> None:
+    code, out, err = fab(*words)
+
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: fab [--core-opts] {words[-2]} [--options]")
+
+
 def test_fab_alone_tells_the_environments_and_what_to_do_first(tmp_path: Path) -> None:
     code, out, _ = fab()
     assert code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.underway import eventually
 from warpbeam.cli.report import Report
 from warpbeam.event import Note, Step
 
@@ -75,3 +77,33 @@ def test_a_terminal_that_closed_is_no_second_interrupt_of_what_tidies_up_after_t
         finally:
             report.tell(Note("web1", "tidying"))
             raise ValueError("tidied")
+
+
+def test_who_watches_a_question_to_the_hosts_soon_sees_whom_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warpbeam.cli.report.PATIENCE", 0.1)
+    screen = io.StringIO()
+    waits_for = {"web2": "status", "web3": ""}
+    report = Report(waits_for=lambda: waits_for)
+    report.console = Console(file=screen, force_terminal=True, width=80)
+
+    with report.asking():
+        pass
+    time.sleep(0.3)
+    assert screen.getvalue() == ""
+
+    with report.asking():
+        assert eventually(lambda: bool(re.search(r"web2 +status.*web3 +connect", screen.getvalue(), re.DOTALL)), 10)
+        del waits_for["web2"]
+        # What was drawn last: a line of web3's alone.
+        assert eventually(lambda: "web3" in screen.getvalue()[-60:] and "web2" not in screen.getvalue()[-60:], 10)
+    ended = len(screen.getvalue())
+    time.sleep(0.3)
+    assert len(screen.getvalue()) == ended
+
+
+def test_where_nobody_watches_a_question_to_the_hosts_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report(waits_for=lambda: {"web2": "status"})
+
+    with report.asking():
+        time.sleep(1.5)
+    assert capsys.readouterr() == ("", "")

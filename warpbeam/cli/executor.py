@@ -41,7 +41,7 @@ class Executor(invoke.Executor):
             if session is not None:
                 session.tell(Note("", text))
 
-        with interruptible(lambda: session.waits_for if session is not None else [], say):
+        with interruptible(lambda: session.waits_for if session is not None else {}, say):
             try:
                 try:
                     session = self._open_session()

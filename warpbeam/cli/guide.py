@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ class Guide(Fab):
         return [name for name, task in self.collection.tasks.items() if hasattr(task, "environment")]
 
     def parse_tasks(self) -> None:
+        # `fab rpc --help`: invoke's parser takes that for the expression that rpc still lacks (parser.py, `handle`).
+        words = self.core.unparsed
+        for index, (word, after) in enumerate(pairwise(words)):
+            if after in ("--help", "-h") and word in self.collection:
+                self.args.help.value = word
+                del words[index:]
+                break
         try:
             super().parse_tasks()
         except ParseError as error:

@@ -9,7 +9,7 @@ import signal
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
@@ -26,11 +26,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def interruptible(waits_for: Callable[[], Sequence[str]], say: Callable[[str], None]) -> Iterator[None]:
+def interruptible(waits_for: Callable[[], Mapping[str, str]], say: Callable[[str], None]) -> Iterator[None]:
     """While this lasts, a signal ends the command: in order, and at the third at once, whatever is stuck.
 
     Parameters:
-        waits_for: what still runs, for the second; called in the middle of anything, so it takes no lock.
+        waits_for: what runs where, for the second; called in the middle of anything, so it takes no lock.
         say: shows that, beside whatever is on the screen; called in a thread of its own, so it may take locks.
 
     HUP counts once: it comes from the terminal and from its shell, and nobody presses it.
@@ -46,8 +46,9 @@ def interruptible(waits_for: Callable[[], Sequence[str]], say: Callable[[str], N
             raise Interrupted(signal.Signals(signum).name)
         if len(heard) > 2:
             leave(terminal)
+        named = [f"{name or 'this machine'}{f' ({what})' if what else ''}" for name, what in waits_for().items()]
         text = (
-            f"still ending in order: waiting for {', '.join(waits_for()) or 'connections to close'};"
+            f"still ending in order: waiting for {', '.join(named) or 'connections to close'};"
             " once more leaves at once, and what runs on a host goes on there"
         )
         threading.Thread(target=say, args=(text,), daemon=True).start()

@@ -13,8 +13,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
-from threading import RLock
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any, TextIO
 
 from warpbeam.cli.output import Output
@@ -25,24 +25,35 @@ from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
+    from rich.spinner import Spinner
     from rich.table import Table
 
 # How many bytes a second a transfer must have shown before time left means something.
 SOON = 0.5
+# How many seconds a question to the hosts may last before whoever watches is told whom it waits for.
+PATIENCE = 1.0
 
 
 class Report:
     """Where events go. `close` takes the live display off the screen; what was settled stays.
 
-    `addressed` puts the environment's name into what is told to a person.
+    Parameters:
+        addressed: puts the environment's name into what is told to a person.
+        waits_for: the hosts that something is being done on, and what; called at any time, so it takes no lock.
     """
 
-    def __init__(self, addressed: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, addressed: Callable[[str], str] = str, waits_for: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
         self._addressed = addressed
+        self._waits_for = waits_for
         # None where nobody watches: a log takes lines as they are, and rich would take a millisecond for each.
         self.console = _console(sys.stderr) if _is_watched(sys.stderr) else None
         self._log: TextIO = sys.stderr
         self._live: Live | None = None
+        self._spinner: Spinner | None = None
+        # When a question to the hosts began; 0: none is asked.
+        self._asking = 0.0
         self._now: dict[str, str] = {}
         self._began: dict[str, float] = {}
         self._last: dict[str, float] = {}
@@ -52,10 +63,35 @@ class Report:
 
     def tell(self, event: Event) -> None:
         """Show one event; safe from any thread, and no trouble of the work when nobody is there to see it."""
+        self._safely(lambda: self._show(event))
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """While hosts are asked, and nothing is told: whoever watches soon sees which of them are still waited for."""
+        if self._terminal is None:
+            yield
+            return
+
+        def show() -> None:
+            if self._asking:
+                self._refresh()
+
+        timer = Timer(PATIENCE, self._safely, [show])
+        timer.daemon = True
+        self._asking = time.monotonic()
+        timer.start()
+        try:
+            yield
+        finally:
+            self._asking = 0.0
+            timer.cancel()
+            self.close()
+
+    def _safely(self, show: Callable[[], None]) -> None:
         outer = sys.exception()
         with self._guard:
             try:
-                self._show(event)
+                show()
             except OSError as error:
                 # The terminal was closed (EIO), the pipe's reader is gone: the work goes on to its orderly end.
                 self._live = None
@@ -135,24 +171,27 @@ class Report:
 
     def _refresh(self) -> None:
         from rich.live import Live
+        from rich.spinner import Spinner
 
         terminal = self._terminal
         if terminal is None:
             return
         if self._live is None:
+            self._spinner = Spinner("line")
             self._live = Live(console=terminal, get_renderable=self._table, transient=True, refresh_per_second=8)
             self._live.start()
         self._live.refresh()
 
     def _table(self) -> Table:
-        from rich.spinner import Spinner
         from rich.table import Table
 
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
         # A copy, not the guard: rich calls this with its own lock held, for which `tell` waits with the guard held.
-        for host, what in self._now.copy().items():
-            seconds = time.monotonic() - self._began.get(host, time.monotonic())
-            table.add_row(Spinner("line"), host or "here", what, f"{seconds:.0f} s" if seconds > 1 else "")
+        told = self._now.copy()
+        silent = {host: what or "connect" for host, what in self._waits_for().items() if host not in told}
+        for host, what in (told | silent).items():
+            seconds = time.monotonic() - self._began.setdefault(host, self._asking or time.monotonic())
+            table.add_row(self._spinner, host or "here", what, f"{seconds:.0f} s" if seconds > 1 else "")
         return table
 
     def table(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:

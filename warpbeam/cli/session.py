@@ -113,7 +113,7 @@ class Session:
         # The first to tell something may be two threads, or a signal in the midst of this.
         with self._guard:
             if self._report is None:
-                self._report = Report(self.addressed)
+                self._report = Report(self.addressed, lambda: self.waits_for)
             return self._report
 
     def tell(self, event: Event) -> None:
@@ -121,9 +121,9 @@ class Session:
         self.report.tell(event)
 
     @property
-    def waits_for(self) -> list[str]:
-        """The hosts that something is being done on now, each with what it is."""
-        return [what for fleet in self._open for what in fleet.waits_for]
+    def waits_for(self) -> dict[str, str]:
+        """As `Fleet.waits_for`, of every fleet; takes no lock."""
+        return {name: what for fleet in self._open for name, what in fleet.waits_for.items()}
 
     @property
     def _open(self) -> list[Fleet]:
