@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
 import pytest
 
+from tests import lab
 from tests.faults.tally import TALLY
 from tests.lab import KEPT, chosen_suites, labs_of, tell
 from tests.schedule import Schedule, processes
@@ -35,11 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """A Debian that there is not is told before anything is collected."""
+    """What cannot be is told before anything is collected: a Debian that there is not, the labs of another run."""
     try:
         chosen_suites()
     except Misuse as error:
         raise pytest.UsageError(f"WARPBEAM_TEST_SUITE: {error}, or both") from None
+    # The processes that share the tests inherit the name.
+    if "PYTEST_XDIST_WORKER" not in os.environ and lab.claim() is None:
+        raise pytest.UsageError(
+            f"another run of the tests has the labs {lab.base_name()}: set WARPBEAM_TEST_LAB to another name"
+        )
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

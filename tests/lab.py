@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from warpbeam.event import Event
@@ -12,8 +14,6 @@ from warpbeam.lab import lifetime
 from warpbeam.lab.client import config_file, key_file, ssh_argv
 from warpbeam.lab.state import SUITES, HostSpec, Suite, check_suite
 
-# Two people who run the tests at once on one machine name their labs apart.
-NAME = os.environ.get("WARPBEAM_TEST_LAB", "wbtest")
 # By turns: what is about the system itself runs on both Debians, every other file on one of them.
 SHARED = "shared"
 ON_BOTH = frozenset(
@@ -29,6 +29,33 @@ ON_BOTH = frozenset(
     ]
 )
 KEPT = os.environ.get("WARPBEAM_KEEP_LAB") == "1"
+
+
+def base_name() -> str:
+    """What the names of this run's labs begin with."""
+    return os.environ.get("WARPBEAM_TEST_LAB", "wbtest")
+
+
+def claim() -> int | None:
+    """Take a name for the labs of this run, and of its processes, that no other run on this machine has now.
+
+    It is WARPBEAM_TEST_LAB, or the first of wbtest, wbtest2 and so on that is free: this run's until the descriptor
+    that is returned is closed, as it is when this process ends. None: another run has WARPBEAM_TEST_LAB.
+    """
+    names = [base_name()]
+    if "WARPBEAM_TEST_LAB" not in os.environ:
+        names += [f"{names[0]}{number}" for number in range(2, 10)]
+    for name in names:
+        file = Path(tempfile.gettempdir()) / f"warpbeam-{name}.lock"
+        held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            continue
+        os.environ["WARPBEAM_TEST_LAB"] = name
+        return held
+    return None
 
 
 def chosen_suites() -> tuple[Suite, ...]:
@@ -51,7 +78,7 @@ def lab_name(suite: Suite, process: str = "") -> str:
     Parameters:
         process: which of several (`gw0`, as pytest-xdist names it); empty where there is but one.
     """
-    return f"{NAME}{process.replace('gw', 'w')}{'' if suite == SUITES[0] else suite[0]}"
+    return f"{base_name()}{process.replace('gw', 'w')}{'' if suite == SUITES[0] else suite[0]}"
 
 
 def own_name(process: str = "") -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tests import lab, schedule
@@ -50,8 +53,24 @@ def test_what_needs_no_host_comes_first_then_the_longest_of_the_own_debian(monke
     ]
 
 
+def test_no_two_runs_have_a_lab_in_common(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv("WARPBEAM_TEST_LAB", raising=False)
+
+    first = lab.claim()
+    assert first is not None
+    assert os.environ["WARPBEAM_TEST_LAB"] == "wbtest"
+    assert lab.claim() is None
+    monkeypatch.delenv("WARPBEAM_TEST_LAB")
+    second = lab.claim()
+    assert second is not None
+    assert lab.base_name() == "wbtest2"
+    os.close(first)
+    os.close(second)
+
+
 def test_no_two_processes_have_a_lab_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab, "NAME", "wbtest")
+    monkeypatch.setenv("WARPBEAM_TEST_LAB", "wbtest")
     names = [name for process in ("", "gw0", "gw1", "gw10") for name in labs_of(process)]
     assert len(set(names)) == len(names)
     assert {own_name("gw1"), lab_name("bookworm", "gw1"), lab_name("trixie", "gw1")} == set(labs_of("gw1"))
