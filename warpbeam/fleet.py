@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,8 @@ Identity = Literal["deploy", "admin"]
 # processor, then a host is waited for, and holds a megabyte or two of memory meanwhile (bench/results).
 EACH_CORE = 16
 MOST_JOBS = 1000
+# A connection takes two or three open files, and the usual limit is 1024: a few hundred hosts.
+MOST_FILES = 65_536
 # The name of this machine in a local fleet.
 HERE = "localhost"
 
@@ -43,13 +46,15 @@ class Fleet:
 
     def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
         self.inventory = inventory
+        allow_files(MOST_FILES)
         # How many hosts are worked on at once, where there are so many.
         self.jobs = EACH_CORE * (os.cpu_count() or 1)
         self.interrupted = False
         self._sudo_password = sudo_password
         self._shells: dict[tuple[str, Identity], Shell] = {}
         self._guard = Lock()
-        self._doing: dict[str, str] = {}
+        # The eldest of a host is what it is waited for: its lease is renewed beside that.
+        self._doing: dict[str, list[str]] = {}
         # The phases that were begun, by host and script, and whether the last of that name has answered.
         self.phases: dict[tuple[str, str], bool] = {}
 
@@ -67,18 +72,19 @@ class Fleet:
 
         Takes no lock.
         """
-        doing = self._doing.copy()
+        doing = {name: whats[0] for name, whats in self._doing.copy().items() for whats in [whats.copy()] if whats}
         busy = {name for (name, _), shell in self._shells.copy().items() if shell.busy and name not in doing}
         return doing | dict.fromkeys(sorted(busy), "")
 
     @contextmanager
     def doing(self, host: Host, what: str) -> Iterator[None]:
         """While this lasts, `host` is waited for because of `what`."""
-        self._doing[host.name] = what
+        doing = self._doing.setdefault(host.name, [])
+        doing.append(what)
         try:
             yield
         finally:
-            self._doing.pop(host.name, None)
+            doing.remove(what)
 
     def shell(self, host: Host, identity: Identity = "deploy") -> Shell:
         """The connection to `host` as `identity`, made once and opened at its first use."""
@@ -170,6 +176,15 @@ class Fleet:
         shells = list(self._shells.values())
         self._shells.clear()
         _each(shells, lambda shell: shell.close())
+
+
+def allow_files(most: int) -> None:
+    """Raise how many files this process may have open to `most`, as far as its hard limit lets it (setrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class LocalFleet(Fleet):

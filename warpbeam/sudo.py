@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 
 from warpbeam.error import Misuse
@@ -11,8 +12,14 @@ from warpbeam.shell import Heard, Shell
 AS_ROOT = """sh -c 'if [ "$(id -u)" = 0 ]; then exec bash -s; else exec sudo -n -- bash -s; fi'"""
 # -k: always ask, so that the first line is never taken for the script; sudo reads it a byte at a time.
 AS_ROOT_ASKED = (
-    """sh -c 'if [ "$(id -u)" = 0 ]; then read -r _; exec bash -s; else exec sudo -k -S -p "" -- bash -s; fi'"""
+    """sh -c 'if [ "$(id -u)" = 0 ]; then read -r _; exec bash -c "$0"; else"""
+    """ LC_ALL=C exec sudo -k -S -p "" -- bash -c "$0"; fi' 'printf "\\036ready\\n"; exec bash -s'"""
 )
+# What root's bash says first. Only then it is sent the script: a sudo that does not take the password would read two
+# more from it, and an account is soon locked (pam_faillock(8)).
+READY = b"\x1eready\n"
+# What sudo says of a wrong password before it asks again (sudoers(5), badpass_message).
+WRONG = b"Sorry, try again."
 
 
 class RootShell:
@@ -44,14 +51,43 @@ class RootShell:
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """As `Shell.execute`. Raises also: Misuse, where sudo wants a password that it did not get."""
         complaints: list[bytes] = []
+        # Set when root's bash is there, or will not be.
+        judged = threading.Event()
+        before = bytearray()
+        ready = not self._password
+
+        def hear(piece: bytes) -> None:
+            nonlocal ready
+            if ready:
+                heard(piece)
+                return
+            before.extend(piece)
+            if READY in before:
+                ready = True
+                judged.set()
+                heard(bytes(before.replace(READY, b"", 1)))
 
         def complain(piece: bytes) -> None:
             complaints.append(piece)
+            if WRONG in b"".join(complaints):
+                judged.set()
             complained(piece)
 
+        def feed() -> Iterator[bytes]:
+            if self._password:
+                yield self._password.encode() + b"\n"
+                judged.wait()
+            if ready:
+                yield from chunks
+
         command = AS_ROOT_ASKED if self._password else AS_ROOT
-        status = self._shell.execute(command, self._with_password(chunks), heard, complain)
+        try:
+            status = self._shell.execute(command, feed(), hear, complain)
+        finally:
+            judged.set()
         said = b"".join(complaints).decode("utf-8", "replace")
+        if not ready and WRONG in b"".join(complaints):
+            raise Misuse(f"{self.name}: sudo does not take that password", "give it again; it was tried once")
         # It has no prefix for whom a rule forbids it (`NOPASSWD: !ALL`, as the deploy user's does).
         if status == 1 and said.startswith(("sudo:", "Sorry, user ")):
             wants = "password is required" in said
@@ -62,11 +98,6 @@ class RootShell:
                 else "see users.admin in the inventory, and the host's sudoers",
             )
         return status
-
-    def _with_password(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        if self._password:
-            yield self._password.encode() + b"\n"
-        yield from chunks
 
     def interrupt(self) -> None:
         """See `Shell.interrupt`."""

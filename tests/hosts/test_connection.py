@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,10 +19,13 @@ import pytest
 from tests.lab import LabHandle
 from tests.sshd import Sshd, keygen, serving
 from tests.underway import eventually
-from warpbeam.error import Lost, Problem, Refused
+from warpbeam.error import Lost, Misuse, Problem, Refused
 from warpbeam.inventory import Host, Ssh
+from warpbeam.ssh.channel import Process
 from warpbeam.ssh.connection import Connection, connect, openssh_argv
 from warpbeam.ssh.hostkeys import hashed
+from warpbeam.ssh.ssh_config import Settings
+from warpbeam.sudo import RootShell
 
 
 @pytest.fixture
@@ -187,6 +190,36 @@ def test_an_interrupt_ends_a_command_with_a_higher_number_than_its_own(lab: LabH
     connection.close()
 
 
+@pytest.fixture
+def careful(lab: LabHandle) -> Iterator[Connection]:
+    """An admin of web1 whose sudo asks for a password, which is `right`."""
+    make = """
+        useradd --create-home --shell /bin/bash careful && echo careful:right | chpasswd
+        install -d -o careful -m 700 ~careful/.ssh && install -o careful ~admin/.ssh/authorized_keys ~careful/.ssh/
+        echo 'careful ALL=(ALL) ALL' >/etc/sudoers.d/careful
+    """
+    lab.ssh("web1", "sudo bash -s", stdin=make)
+    connection = connect(Host(name="web1"), "careful", Ssh(config=lab.ssh_config))
+    yield connection
+    connection.close()
+    lab.ssh("web1", "sudo rm /etc/sudoers.d/careful; sudo userdel --force --remove careful", check=False)
+
+
+def test_a_sudo_that_asks_gets_the_password_and_then_the_script(careful: Connection) -> None:
+    out: list[bytes] = []
+    assert RootShell(careful, "right").execute("bash -s", [b"id -un; cat\n", b"body\n"], out.append, print) == 0
+    assert b"".join(out) == b"root\nbody\n"
+
+
+def test_a_wrong_sudo_password_is_tried_once_and_the_script_is_no_password(lab: LabHandle, careful: Connection) -> None:
+    with pytest.raises(Misuse, match="sudo does not take that password"):
+        RootShell(careful, "wrong").execute("bash -s", [b"touch /tmp/ran\n", b"one\n", b"two\n"], print, print)
+
+    said = lab.ssh("web1", "sudo journalctl --quiet --output=cat _COMM=sudo | grep careful | tail -n 1").stdout
+    assert "1 incorrect password attempt" in said
+    assert lab.ssh("web1", "ls /tmp/ran", check=False).stdout == ""
+
+
 def test_a_command_that_ignores_the_interrupt_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warpbeam.ssh.channel.GRACE", 1.5)
     with connected(sshd) as connection:
@@ -221,6 +254,75 @@ def test_a_body_that_breaks_off_is_not_taken_for_a_whole_one(sshd: Sshd, tmp_pat
         connection.execute(f"cat > {tmp_path}/got && touch {tmp_path}/whole", body(), print, print)
     time.sleep(0.2)
     assert not (tmp_path / "whole").exists()
+
+
+def test_a_command_that_was_interrupted_before_it_began_does_not_begin(sshd: Sshd) -> None:
+    with connected(sshd) as connection:
+        process = Process("web1")
+        process.interrupt()
+        with pytest.raises(Refused, match="before it began"):
+            process.run(connection._session(), "bash -s", [b"sleep 60\n"], print, print)
+        assert run(connection, "echo still here\n")[1] == "still here\n"
+
+
+def test_a_connection_that_breaks_as_the_command_is_sent_is_lost(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise EOFError
+
+    with connected(sshd) as connection:
+        connection.open()
+        monkeypatch.setattr("warpbeam.ssh.channel.send_request", broken)
+        monkeypatch.setattr("warpbeam.ssh.channel.GRACE", 1.0)
+        with pytest.raises(Lost, match=r"web1.*ended in the middle"):
+            run(connection, "true\n")
+
+
+def test_a_server_that_has_too_many_at_its_door_is_asked_again(tmp_path: Path) -> None:
+    with serving(tmp_path / "a host", config="MaxStartups 1:100:1") as server:
+        # Whoever does not say who he is holds the only place.
+        other = socket.create_connection(("127.0.0.1", server.port))
+        threading.Timer(1, other.close).start()
+        with connected(server) as connection:
+            assert run(connection, "echo in\n")[1] == "in\n"
+
+
+def test_a_server_that_never_greets_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warpbeam.ssh.connection.PAUSES", (0.1, 0.2))
+    asked: list[object] = []
+
+    def hang_up(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                opened, address = listener.accept()
+                asked.append(address)
+                opened.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up, args=(listener,), daemon=True).start()
+        host = Host(name="web1", address="127.0.0.1", port=listener.getsockname()[1])
+        with pytest.raises(Refused, match="ended the connection before it had begun") as told:
+            connect(host, None, sshd.ssh(), "demo").open()
+        listener.shutdown(socket.SHUT_RDWR)
+    assert len(asked) == 3
+    assert "fewer --jobs" in told.value.hint
+
+
+def test_hosts_are_looked_up_at_once_not_one_after_the_other() -> None:
+    meeting = threading.Barrier(3)
+
+    def ask() -> Settings:
+        meeting.wait(10)
+        raise Refused("enough")
+
+    def look(name: str) -> None:
+        with pytest.raises(Refused, match="enough"):
+            _ = Connection(name, ask).settings
+
+    threads = [threading.Thread(target=look, args=(f"web{n}",)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_a_connection_cut_in_the_middle_is_lost_not_failed(sshd: Sshd) -> None:

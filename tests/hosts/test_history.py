@@ -36,16 +36,21 @@ def told(stage: Stage, host: str) -> list[dict[str, Any]]:
 @contextmanager
 def one_more(stage: Stage, *hosts: str) -> Iterator[dict[str, dict[str, Any]]]:
     """Exactly one line comes to be on each of `hosts` meanwhile, and none elsewhere: the lines, by host, at its end."""
-    before = {host: len(told(stage, host)) for host in ("web1", "web2")}
+    before = {host: len(deeds(stage, host)) for host in ("web1", "web2")}
     new: dict[str, dict[str, Any]] = {}
     yield new
     for host, count in before.items():
-        rows = told(stage, host)[count:]
+        rows = deeds(stage, host)[count:]
         assert len(rows) == (host in hosts), rows
         jobs = [line["job"] for line in lines(stage, host) if line.get("job")]
         assert len(jobs) == len(set(jobs))
         if rows:
             new[host] = rows[0]
+
+
+def deeds(stage: Stage, host: str) -> list[dict[str, Any]]:
+    """`fab history` of one host without the locks that tests take away."""
+    return [row for row in told(stage, host) if row["what"] != "lock.release"]
 
 
 def unlocked(stage: Stage, host: str) -> None:
@@ -72,6 +77,50 @@ def test_a_deploy_a_restart_and_a_rollback_have_a_line_each_of_who_what_and_how_
     with one_more(stage, "web1", "web2") as new:
         stage.fab("rollback")
     assert {(row["what"], row["release"]) for row in new.values()} == {("rollback", before)}
+
+
+def test_what_else_people_do_to_the_app_has_a_line_too(stage: Stage) -> None:
+    live = stage.status()["web1"]["release"]
+    before = len(told(stage, "web1"))
+    commands = [
+        ("stop",),
+        ("start",),
+        ("maintenance.on",),
+        ("maintenance.off",),
+        # Nothing was done.
+        ("maintenance.off",),
+        ("lock.acquire", "--reason", "quarter end"),
+        ("lock.release",),
+        ("lock.release",),
+    ]
+
+    for words in commands:
+        stage.fab("-H", "web1", *words)
+
+    rows = told(stage, "web1")[before:]
+    assert [row["what"] for row in rows] == [
+        "stop",
+        "start",
+        "maintenance.on",
+        "maintenance.off",
+        "lock.acquire: quarter end",
+        "lock.release",
+    ]
+    assert {(row["who"], row["outcome"], row["release"]) for row in rows} == {(US, "done", live)}
+
+
+def test_a_start_that_does_not_become_healthy_has_a_line_that_says_so(stage: Stage) -> None:
+    stage.fab("-H", "web1", "stop")
+    stage.write(health={"path": "/nowhere", "deadline": 3, "timeout": 1})
+    try:
+        with one_more(stage, "web1") as new:
+            stage.fab("-H", "web1", "start", expect=4)
+    finally:
+        stage.write()
+        stage.fab("-H", "web1", "start")
+
+    assert (new["web1"]["what"], new["web1"]["outcome"]) == ("start", "failed")
+    assert "is not healthy" in new["web1"]["problem"]
 
 
 def test_a_command_that_is_killed_in_mid_activation_leaves_a_line_of_who_and_how_it_ended(stage: Stage) -> None:

@@ -109,3 +109,10 @@ def test_the_root_door_and_every_other_program_that_stays_on_hosts_pass_shellche
 
     assert door(inventory) in programs
     assert {path: shellcheck(text) for path, text in programs.items()} == dict.fromkeys(programs, "")
+
+
+def test_no_deadline_is_of_the_wall_clock_which_may_be_set_meanwhile() -> None:
+    """bash's SECONDS is of the time of day (variables.c, get_seconds)."""
+    door_text = (PROJECT / "templates" / "door.j2").read_text()
+    for text in (*(text_of(example(phase)) for phase in phases()), door_text):
+        assert not re.search(r"\$\{?SECONDS\b|\(SECONDS\b|EPOCH", text)

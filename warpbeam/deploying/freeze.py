@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from warpbeam.deploying.history import happening
 from warpbeam.deploying.lease import ourselves
 from warpbeam.deploying.reach import Reach
-from warpbeam.error import Failed, Problem, Refused
+from warpbeam.error import Failed, Lost, Problem, Refused
 from warpbeam.event import Settled, Tell
 from warpbeam.facts import Holder
 from warpbeam.fleet import Fleet
@@ -30,14 +31,16 @@ class Freeze(Phase[Locked], frozen=True):
     """Read, take or give back the lock; fields as `scripts/freeze.sh` tells."""
 
     script: ClassVar[str] = "freeze"
-    parts: ClassVar[tuple[str, ...]] = ("common", "lease")
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "chronicle", "noted")
     answer: ClassVar[type] = Locked
     root: str
+    app: str
     token: str
     verb: str
     text: str
     words: str
     force: bool
+    entry: str
 
 
 def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:
@@ -65,15 +68,24 @@ def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:
 def freeze(fleet: Fleet, reason: str, tell: Tell) -> None:
     """Take the lock on every app host until `thaw`, or on none.
 
-    Raises: Refused, where a host cannot be reached or its lock is held; the others' are given back.
+    Raises:
+        Refused: a host cannot be reached, or its lock is held; the others' are given back.
+        Failed: one of them did not give it back, or what came of it there is unknown: it may be frozen.
     """
-    phase = _phase(fleet, "acquire", ourselves(f"freeze: {reason}", ""))
+    phase = _phase(fleet, "acquire", f": {reason}", ourselves(f"freeze: {reason}", ""))
     results = _everywhere(fleet, phase, tell)
     problems = [result for result in results.values() if isinstance(result, Problem)]
     if problems:
-        taken = [host for host in Reach().hosts(fleet.inventory) if not isinstance(results[host.name], Problem)]
-        undo = msgspec.structs.replace(phase, verb="release")
-        fleet.everywhere(taken, lambda host: fleet.run(host, undo, tell))
+        # Where the connection ended in the middle it may be taken.
+        hosts = Reach().hosts(fleet.inventory)
+        taken = [host for host in hosts if isinstance(results[host.name], Locked | Lost)]
+        undo = msgspec.structs.replace(phase, verb="release", entry=_entry("release"))
+        undone = fleet.everywhere(taken, lambda host: fleet.run(host, undo, tell))
+        if left := [name for name, result in undone.items() if isinstance(result, Problem)]:
+            raise Failed(
+                f"{problems[0].message}; {', '.join(left)} may be frozen all the same",
+                "`fab ENV lock.status` shows it, `fab ENV lock.release` ends it",
+            )
         raise Refused(f"{problems[0].message}; nothing is frozen", problems[0].hint)
     for name in results:
         tell(Settled(name, "frozen: nobody deploys until `lock.release`"))
@@ -95,10 +107,27 @@ def thaw(fleet: Fleet, tell: Tell, *, force: bool = False) -> None:
 
 
 def _phase(
-    fleet: Fleet, verb: Literal["status", "acquire", "release"], holder: Holder | None = None, *, force: bool = False
+    fleet: Fleet,
+    verb: Literal["status", "acquire", "release"],
+    remark: str = "",
+    holder: Holder | None = None,
+    *,
+    force: bool = False,
 ) -> Freeze:
-    text = msgspec.json.encode(holder).decode() if holder else ""
-    return Freeze(str(fleet.inventory.root), secrets.token_hex(16), verb, text, str(holder or ""), force)
+    return Freeze(
+        root=str(fleet.inventory.root),
+        app=fleet.inventory.app,
+        token=secrets.token_hex(16),
+        verb=verb,
+        text=msgspec.json.encode(holder).decode() if holder else "",
+        words=str(holder or ""),
+        force=force,
+        entry=_entry(verb, remark),
+    )
+
+
+def _entry(verb: str, remark: str = "") -> str:
+    return happening(f"lock.{verb}{remark}")
 
 
 def _everywhere(fleet: Fleet, phase: Freeze, tell: Tell) -> dict[str, Locked | Problem]:

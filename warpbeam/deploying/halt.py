@@ -20,7 +20,7 @@ class Undone(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How the last activation ended: it failed, or it came to be; neither where it never began."""
+    """How an activation ended: it failed, or it came to be."""
 
     failed: Undone | None = None
     answer: Activated | None = None
@@ -34,12 +34,16 @@ class Halt(Phase[Ending], frozen=True):
     answer: ClassVar[type] = Ending
     root: str
     app: str
+    job_id: str
 
 
-def halt(fleet: Fleet, host: Host, tell: Tell) -> None:
-    """Stop the activation on `host` where it can still be undone, and tell what serves there now."""
+def halt(fleet: Fleet, host: Host, job: str, tell: Tell) -> None:
+    """Stop the activation `job` on `host` where it can still be undone, and tell what serves there now.
+
+    Raises: Refused, where it never began.
+    """
     inventory = fleet.inventory
-    ending = fleet.run(host, Halt(str(inventory.root), inventory.app), tell)
+    ending = fleet.run(host, Halt(str(inventory.root), inventory.app, job), tell)
     if ending.failed is not None:
         tell(Settled(host.name, ending.failed.message, good=False))
     elif ending.answer is not None:

@@ -1,7 +1,8 @@
 """What happened on hosts: a line for each deploy, rollback, restart and failure, kept on the host itself.
 
 The line of an activation is begun by the command and written by the host's own job, whoever is there to hear of it. A
-command writes one itself only about what failed without an activation.
+command writes one itself about what failed without an activation; and what else people do to the app has one, written
+by the script that does it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from warpbeam.deploying.lease import PARTS, Done, Lease
+from warpbeam.deploying.lease import PARTS, Done, Lease, ourselves
 from warpbeam.deploying.plan import HostPlan, Plan
 from warpbeam.error import Problem
 from warpbeam.event import Tell
@@ -21,9 +22,12 @@ from warpbeam.facts import About
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
 
+# How a line's time is written: UTC.
+AT = "%Y-%m-%dT%H:%M:%SZ"
+
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line. `what` is deploy, rollback or restart.
+    """One line. `what` is the command; where that is no deploy, rollback or restart, `release` is what was live.
 
     `outcome` is done, failed, brought back (what was live before is live again, because another host failed, or this
     one after the pause), interrupted (somebody stopped it, and it was undone) or unknown (it was killed, or the host
@@ -88,7 +92,7 @@ class Scribe(msgspec.Struct, frozen=True):
 
     def _text(self, step: HostPlan, **told: object) -> str:
         known = {
-            "at": self.began.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "at": self.began.strftime(AT),
             "what": self.plan.why,
             "release": step.release,
             "version": step.about.version,
@@ -98,6 +102,12 @@ class Scribe(msgspec.Struct, frozen=True):
             "who": self.lease.holder.who,
         }
         return msgspec.json.encode({**known, **told}).decode()
+
+
+def happening(what: str) -> str:
+    """What a command knows of a line about something that is no activation (`scripts/noted.sh`)."""
+    at = datetime.now(UTC).strftime(AT)
+    return msgspec.json.encode({"at": at, "what": what, "who": ourselves(what, "").who}).decode()
 
 
 class NoteDown(Phase[Done], frozen=True):

@@ -160,7 +160,8 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
             results = fleet.everywhere(batch, partial(one, ends=ends))
         except KeyboardInterrupt:
             tell(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
-            fleet.everywhere(batch, lambda host: halt(fleet, host, tell))
+            begun = [host for host in batch if host.name in rolled.jobs]
+            fleet.everywhere(begun, lambda host: halt(fleet, host, rolled.jobs[host.name], tell))
             raise
         for name, result in results.items():
             if isinstance(result, Problem):

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from warpbeam.deploying.history import happening
 from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Settled, Tell, Warn
 from warpbeam.fleet import Fleet
@@ -31,7 +32,7 @@ class Maintain(Phase[Shown], frozen=True):
     """Turn maintenance on or off; fields as `scripts/maintenance.sh` tells."""
 
     script: ClassVar[str] = "maintenance"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "connections")
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "chronicle", "noted", "connections")
     answer: ClassVar[type] = Shown
     root: str
     app: str
@@ -41,6 +42,9 @@ class Maintain(Phase[Shown], frozen=True):
     public: int
     ports: tuple[int, ...]
     drain: int
+    entry: str
+    # Of a lock that it does not take.
+    token: str = ""
 
 
 def check_message(message: str) -> str:
@@ -74,6 +78,7 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], tell: Tell, message: str 
         public=inventory.http.port,
         ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),
+        entry=happening(f"maintenance.{verb}"),
     )
     shown: dict[str, Shown] = {}
     problems: dict[str, Problem] = {}

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.deploying.history import happening
 from warpbeam.deploying.lease import LEASE, PARTS, holding
 from warpbeam.deploying.reach import Reach
 from warpbeam.error import Problem
@@ -25,11 +26,12 @@ class Power(Probing[Powered], frozen=True, kw_only=True):
     """Stop or start the live slot; fields as `scripts/power.sh` tells."""
 
     script: ClassVar[str] = "power"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "health")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health")
     answer: ClassVar[type] = Powered
     token: str
     lease: int
     verb: str
+    entry: str
 
 
 def stop_app(fleet: Fleet, tell: Tell) -> None:
@@ -49,7 +51,7 @@ def _power(fleet: Fleet, verb: str, ending: str, tell: Tell) -> None:
     inventory = fleet.inventory
     hosts = Reach().hosts(inventory)
     with holding(fleet, Reach(), verb, tell) as lease:
-        phase = Power(**probe(inventory), token=lease.token, lease=LEASE, verb=verb)
+        phase = Power(**probe(inventory), token=lease.token, lease=LEASE, verb=verb, entry=happening(verb))
         for index, host in enumerate(hosts):
             try:
                 answer = fleet.run(host, phase, tell)

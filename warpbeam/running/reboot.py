@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.deploying.history import happening
 from warpbeam.deploying.lease import LEASE, PARTS, Lease, holding
 from warpbeam.deploying.reach import Reach
 from warpbeam.error import Failed, Lost, Problem, Refused
@@ -62,10 +63,11 @@ class Back(Probing[Serving], frozen=True, kw_only=True):
     """Wait until the app is healthy again; fields as `scripts/back.sh` tells."""
 
     script: ClassVar[str] = "back"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "health")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health")
     answer: ClassVar[type] = Serving
     token: str
     lease: int
+    entry: str
 
 
 def reboot(fleet: Fleet, tell: Tell, *, timeout: float = 300) -> None:
@@ -94,7 +96,7 @@ def reboot(fleet: Fleet, tell: Tell, *, timeout: float = 300) -> None:
 
 
 def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, tell: Tell) -> None:
-    began = time.monotonic()
+    began, entry = time.monotonic(), happening("hosts.reboot")
     inventory = fleet.inventory
     runs_app = "app" in host.roles
     phase = Reboot(
@@ -113,7 +115,8 @@ def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, t
     _await_boot(fleet, host, before.boot, timeout)
     serves = "it does not run the app"
     if runs_app and lease is not None:
-        release = fleet.run(host, Back(**probe(inventory), token=lease.token, lease=LEASE), tell).release
+        back = Back(**probe(inventory), token=lease.token, lease=LEASE, entry=entry)
+        release = fleet.run(host, back, tell).release
         serves = f"runs {release}, healthy" if release else "nothing is live"
     tell(Settled(host.name, f"rebooted in {time.monotonic() - began:.0f} s, {serves}"))
 

@@ -65,7 +65,7 @@ knock() {
 stopped='it was asked to stop'
 asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
 
-# Of uptime, because SECONDS counts whole ones only.
+# Of a second of uptime.
 hundredths() { read -r REPLY _ </proc/uptime; REPLY=${REPLY/./}; }
 hundredths
 began_hundredths=$REPLY
@@ -75,7 +75,9 @@ read_pending || opened=false
 # await SLOT [undoing]: waits until the slot's instance is healthy, and has stayed up and healthy for `health_settle` hundredths of a
 # second (not when undoing); sets `reason` when it will not be.
 await() {
-  local slot=$1 began=$SECONDS well_since='' next=0 tell_after=5
+  local slot=$1 began waited well_since='' next=0 tell_after=5
+  uptime_seconds
+  began=$REPLY
   meet "$slot"
   # One that was there before may have been started again by systemd in its life; a new one may not.
   if [[ ${2-} != undoing ]] && ((restarts > 0)); then pid=0 birth=''; fi
@@ -91,7 +93,9 @@ await() {
     else
       well_since=''
     fi
-    if [[ -z $well_since ]] && ((SECONDS - began >= health_deadline)); then
+    since "$began"
+    waited=$REPLY
+    if [[ -z $well_since ]] && ((waited >= health_deadline)); then
       reason="it was not healthy within $health_deadline s: $(health_asked "$slot")"
       return 1
     fi
@@ -99,7 +103,7 @@ await() {
       reason=$stopped
       return 1
     fi
-    if [[ -z $well_since ]]; then tell_unwell "$slot" "$((SECONDS - began))"; fi
+    if [[ -z $well_since ]]; then tell_unwell "$slot" "$waited"; fi
     sleep "${health_pauses[next]}"
     if ((next + 1 < ${#health_pauses[@]})); then next=$((next + 1)); fi
   done
@@ -116,10 +120,12 @@ switched=false
 # finish_with SLOT [LEAST NEW]: those whom its instance still serves have the time of a drain, LEAST seconds of it in any case;
 # `cut` is how many are left then. False once the instance in slot NEW has ended.
 finish_with() {
-  local began=$SECONDS
+  local began
+  uptime_seconds
+  began=$REPLY
   knock drain "$1" || true
   # Whole seconds: `<=`, so that the drain is never shorter than was promised.
-  while connections "$1" && cut=$REPLY && (((cut > 0 || SECONDS - began < ${2-0}) && SECONDS - began <= drain)); do
+  while connections "$1" && cut=$REPLY && since "$began" && (((cut > 0 || REPLY < ${2-0}) && REPLY <= drain)); do
     if [[ -n ${3-} ]] && ! lives "$3"; then return 1; fi
     sleep 0.2
   done
@@ -199,12 +205,14 @@ surely point "$root/slots/$idle" "../releases/$release"
 if asked_to_stop; then give_up "$stopped"; fi
 # leave_balancer: a load balancer that asks for health takes this host out; `give_up` takes it back.
 leave_balancer() {
-  local began=$SECONDS
+  local began
   if [[ -z $live ]] || ((balancer_drain == 0)); then return 0; fi
   step balancer
   knock drain "$live" || true
-  # SECONDS counts whole ones: never less than was asked for.
-  while ((SECONDS - began <= balancer_drain)); do
+  uptime_seconds
+  began=$REPLY
+  # Whole seconds: never less than was asked for.
+  while since "$began" && ((REPLY <= balancer_drain)); do
     if asked_to_stop; then give_up "$stopped"; fi
     if [[ $strategy == blue-green ]] && ! lives "$idle"; then give_up 'it ended by itself'; fi
     sleep 0.2
@@ -269,7 +277,8 @@ if [[ -n $live && $strategy == blue-green ]]; then
   knock stop "$live" || tidy=false
 fi
 
-object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$SECONDS" cut: "$cut" \
+hundredths
+object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$(((REPLY - began_hundredths) / 100))" cut: "$cut" \
   maintenance: "$maintenance"
 end_with answer "$REPLY" "${pending_success:-done}"
 # Where something went wrong, what runs is reconciled with `current` when this unit has ended (ExecStopPost=).

@@ -2,7 +2,7 @@
 # After a boot: waits until what is live runs by itself, healthy, with the public port leading there. Takes the lock, which a
 # boot ends, again.
 #
-# Parameters: token, lease, and those of health.sh.
+# Parameters: token, lease, those of noted.sh and of health.sh.
 : "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}"
 
 still_ours "$lease"
@@ -10,12 +10,20 @@ read_links
 slot=$live
 if [[ -n $slot ]]; then
   step health
-  until_well "$slot" 0 'it booted'
-  began=$SECONDS
+  (until_well "$slot" 0 'it booted') || {
+    noted failed 'it booted, but is not healthy'
+    exit 4
+  }
+  uptime_seconds
+  began=$REPLY
   until [[ $(sudo -n -- "$door" status </dev/null) != *$'\nredirect \n'* ]]; do
-    ((SECONDS - began < health_deadline)) ||
+    since "$began"
+    ((REPLY < health_deadline)) || {
+      noted failed 'it booted and is healthy, but no public port leads there'
       fail 'it booted and is healthy, but no public port leads there' "see journalctl -u $app-firewall on the host"
+    }
     sleep "${health_pauses[-1]}"
   done
 fi
+noted 'done'
 answer release "$live_release"

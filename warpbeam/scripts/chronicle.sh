@@ -1,5 +1,6 @@
 #!/bin/bash
-# The history of an app on this host: $root/history.jsonl, a JSON line for every activation and for every failure before one.
+# The history of an app on this host: $root/history.jsonl, a JSON line for every activation, for every failure before one, and for
+# what else a person did to the app (stop, start, maintenance, a freeze, a reboot).
 #
 # An activation's line is begun before its job: activation/pending has the job's id, the tenths of a second that its command
 # had taken by then, the word for its outcome where it comes to be, and the line as far as it is known (JSON). It is written

@@ -77,6 +77,15 @@ fail() {
   exit 4
 }
 
+# uptime_seconds: whole seconds of this host's uptime, in REPLY. bash's own SECONDS is of the wall clock, which may be set meanwhile.
+uptime_seconds() { read -r REPLY _ </proc/uptime; REPLY=${REPLY%.*}; }
+
+# since BEGAN: how many have passed since that uptime, in REPLY.
+since() {
+  uptime_seconds
+  REPLY=$((REPLY - $1))
+}
+
 # A command that fails where nothing was expected to says which and where.
 trap 'printf "line %s: status %s: %s\n" "$LINENO" "$?" "$BASH_COMMAND" >&2' ERR
 

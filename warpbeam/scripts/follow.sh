@@ -5,9 +5,11 @@
 : "${root?}" "${app?}" "${job_id?}" "${patience?}"
 
 step follow
-began=$SECONDS
+uptime_seconds
+began=$REPLY
 while activating; do
-  ((SECONDS - began < patience)) || refuse "the activation has not ended within $patience s" '`fab ENV status` shows how it ends'
+  since "$began"
+  ((REPLY < patience)) || refuse "the activation has not ended within $patience s" '`fab ENV status` shows how it ends'
   sleep 0.2
 done
 result=$root/activation/result

@@ -2,8 +2,8 @@
 # The deploy lock, by a person's own word: who holds it, take it until further notice (a freeze), give it back.
 #
 # Parameters: root, token, verb (status, acquire, release), text (JSON: who, why, since), words
-# (the same for people), force (also a lease).
-: "${root?}" "${token?}" "${verb?}" "${text?}" "${words?}" "${force?}"
+# (the same for people), force (also a lease), those of noted.sh.
+: "${root?}" "${app?}" "${token?}" "${verb?}" "${text?}" "${words?}" "${force?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 before=null
@@ -35,4 +35,9 @@ if held; then
   fi
 fi
 held || held_text=null
+if [[ $verb == acquire || ($verb == release && $before != null) ]]; then
+  unguard
+  read_links
+  noted 'done'
+fi
 answer before: "$before" holder: "$held_text" frozen: "$frozen" left: "$left"

@@ -2,8 +2,8 @@
 # Asks an activation that runs here to stop, waits until it has ended, and tells how: before the rename it undoes what it
 # did, after it it finishes.
 #
-# Parameters: root, app.
-: "${root?}" "${app?}"
+# Parameters: root, app, job_id.
+: "${root?}" "${app?}" "${job_id?}"
 
 if activating; then
   step undo
@@ -11,6 +11,7 @@ if activating; then
   touch -- "$root/activation/cancel" 2>/dev/null || { rm -rf -- "$root/activation/spare"; touch -- "$root/activation/cancel"; }
   while activating; do sleep 0.1; done
 fi
-ending='{}'
-if [[ -r $root/activation/result ]]; then ending=$(tr -d '\036' <"$root/activation/result"); fi
-record "{\"answer\":$ending}"
+# The result of a job stays until the next begins.
+result=$root/activation/result
+[[ -r $result && $(<"$result") == *"\"job\":\"$job_id\""* ]] || refuse 'that activation did not begin' 'nothing was changed by it'
+record "{\"answer\":$(tr -d '\036' <"$result")}"

@@ -45,13 +45,17 @@ restarts_of() { systemctl show --property=NRestarts --value -- "$app@$1.service"
 # until_well SLOT RESTARTS EVENT: waits until its instance is healthy; fails, with its last lines, when it is not by the deadline
 # or has been started again more than RESTARTS times. EVENT is what it should be healthy after.
 until_well() {
-  local slot=$1 began=$SECONDS lines tell_after=5
+  local slot=$1 began waited lines tell_after=5
+  uptime_seconds
+  began=$REPLY
   until well "$slot"; do
-    if ((SECONDS - began >= health_deadline)) || (($(restarts_of "$slot") > $2)); then
+    since "$began"
+    waited=$REPLY
+    if ((waited >= health_deadline)) || (($(restarts_of "$slot") > $2)); then
       mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$door" logs)
       fail "$3, but is not healthy: $(health_asked "$slot")" 'the lines above are its own' "${lines[@]}"
     fi
-    tell_unwell "$slot" "$((SECONDS - began))"
+    tell_unwell "$slot" "$waited"
     sleep "${health_pauses[-1]}"
   done
 }

@@ -8,8 +8,6 @@
 
 lock=$root/lock
 
-uptime_seconds() { read -r REPLY _ </proc/uptime; REPLY=${REPLY%.*}; }
-
 # Everything that reads and then writes the lock does so under this.
 guard() {
   exec 7>"$lock.guard"

@@ -2,19 +2,28 @@
 # Turns maintenance on or off. On: new connections get the page at once, then those that the app has are asked to end, so
 # that nobody is left with it. Needs no deploy lock: it is for bad days too.
 #
-# Parameters: root, app, door, verb (on, off), message, public (port), ports (of connections.sh), drain (seconds).
+# Parameters: root, app, door, verb (on, off), message, public (port), ports (of connections.sh), drain (seconds), those of noted.sh.
 : "${root?}" "${app?}" "${door?}" "${verb?}" "${message?}" "${public?}" "${ports?}" "${drain?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 says=$(sudo -n -- "$door" status </dev/null) || refuse 'the root door does not answer' 'run setup'
 [[ $says == *$'\nmaintenance '* ]] || refuse 'the root door of this host knows no maintenance' 'run setup'
-[[ $says != *$'\nmaintenance '"$verb"* ]] || note "maintenance was $verb already"
+already=false
+if [[ $says == *$'\nmaintenance '"$verb"* ]]; then
+  already=true
+  note "maintenance was $verb already"
+fi
+read_links
 
 step "$verb"
 mapfile -t lines < <(printf '%s\n%s' "$verb" "$message" | sudo -n -- "$door" maintenance 2>&1 || echo 'it failed')
-((${#lines[@]} == 0)) || fail "maintenance could not be turned $verb" 'see the lines above, and journalctl on the host' "${lines[@]}"
+((${#lines[@]} == 0)) || {
+  noted failed "${lines[-1]}"
+  fail "maintenance could not be turned $verb" 'see the lines above, and journalctl on the host' "${lines[@]}"
+}
+# Turned on again, it may have another page.
+if [[ $verb == on || $already == false ]]; then noted 'done'; fi
 
-read_links
 left=0
 if [[ $verb == on && -n $live ]] && ! activating; then
   connections "$live"
@@ -23,9 +32,10 @@ if [[ $verb == on && -n $live ]] && ! activating; then
     # However this ends, the app is not left saying goodbye to everybody.
     trap 'sudo -n -- "$door" undrain <<<"$live"' EXIT
     sudo -n -- "$door" drain <<<"$live"
-    # `<=`: SECONDS counts whole ones, and a drain is never shorter than was promised.
-    began=$SECONDS
-    while connections "$live" && left=$REPLY && ((left > 0 && SECONDS - began <= drain)); do sleep 0.2; done
+    uptime_seconds
+    began=$REPLY
+    # `<=`: those are whole ones, and a drain is never shorter than was promised.
+    while connections "$live" && left=$REPLY && since "$began" && ((left > 0 && REPLY <= drain)); do sleep 0.2; done
   fi
 fi
 

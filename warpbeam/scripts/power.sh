@@ -1,7 +1,7 @@
 #!/bin/bash
 # Stops or starts the instance of the live slot. What is live does not change.
 #
-# Parameters: root, app, door, token, lease, verb (stop, start), and those of health.sh.
+# Parameters: root, app, door, token, lease, verb (stop, start), those of noted.sh and of health.sh.
 : "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${verb?}"
 
 still_ours "$lease"
@@ -9,12 +9,19 @@ read_links
 slot=$live
 [[ -n $slot ]] || refuse 'nothing is live' 'deploy first'
 step "$verb"
-sudo -n -- "$door" "$verb" <<<"$slot" || fail "$app@$slot.service did not $verb" "see journalctl -u $app@$slot on the host"
+sudo -n -- "$door" "$verb" <<<"$slot" || {
+  noted failed "its unit did not $verb"
+  fail "$app@$slot.service did not $verb" "see journalctl -u $app@$slot on the host"
+}
 if [[ $verb == start ]]; then
   # One that kept failing until now has been counted; what matters is whether it does so again.
   before=$(restarts_of "$slot")
   sudo -n -- "$door" reconcile </dev/null
   step health
-  until_well "$slot" "$before" 'it was started'
+  (until_well "$slot" "$before" 'it was started') || {
+    noted failed 'it was started, but is not healthy'
+    exit 4
+  }
 fi
+noted 'done'
 answer release "$live_release" state "$(systemctl show --property=ActiveState --value -- "$app@$slot.service")"

@@ -13,9 +13,10 @@ if [[ -n $live && $(systemctl is-active -- "$app@$live.service") == active ]]; t
   step drain
   "$door" drain <<<"$live"
   sleep "$balancer_drain"
-  # `<=`: SECONDS counts whole ones, and a drain is never shorter than was promised.
-  began=$SECONDS
-  while connections "$live" && left=$REPLY && ((left > 0 && SECONDS - began <= drain)); do sleep 0.2; done
+  uptime_seconds
+  began=$REPLY
+  # `<=`: those are whole ones, and a drain is never shorter than was promised.
+  while connections "$live" && left=$REPLY && since "$began" && ((left > 0 && REPLY <= drain)); do sleep 0.2; done
   step stop
   "$door" stop <<<"$live"
 fi

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 SLICE = 0.1  # seconds between two looks at whether we were interrupted, while the kernel connects
@@ -69,6 +69,12 @@ class Attempt:
         if self.cause or left <= 0:
             raise Cut(self.cause or "time")
         return left
+
+    def rest(self, seconds: float) -> None:
+        """Wait so long. Raises: Cut, when the attempt ends meanwhile."""
+        end = monotonic() + seconds
+        while (left := end - monotonic()) > 0:
+            sleep(min(left, SLICE, self.left()))
 
 
 def dial(hostname: str, port: int, family: int, attempt: Attempt) -> socket.socket:

@@ -79,13 +79,17 @@ class Process:
         channel.in_buffer.set_event(self._bell)
         channel.in_stderr_buffer.set_event(self._bell)
         channel.ring = self._bell.set  # type: ignore[attr-defined]  # heard by warpbeam.ssh.transport
+        with self._lock:
+            self._channel = None if self.interrupted else channel
+        if self._channel is None:
+            _aside(channel.close)
+            raise Refused(f"{self.host}: interrupted before it began")
         try:
-            with self._lock:
-                if self.interrupted:
-                    raise Refused(f"{self.host}: interrupted before it began")
-                self._channel = channel
             # Its answer is not waited for: the script may follow at once, as soon as there is a window.
-            send_request(channel, "exec", command, answer=True)
+            try:
+                send_request(channel, "exec", command, answer=True)
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                raise self._lost(error) from None
             threading.Thread(target=self._feed, args=(channel, chunks), daemon=True).start()
             self._listen(channel, heard, complained)
         except BaseException:
@@ -194,11 +198,12 @@ class Process:
         transport: Any = channel.transport
         if not channel.event_ready and transport.active:
             raise Refused(f"{self.host}: its SSH server does not let this user run commands")
-        cause = transport.get_exception()
+        raise self._lost(transport.get_exception())
+
+    def _lost(self, cause: BaseException | None) -> Lost:
         because = f" ({cause})" if cause is not None and str(cause) else ""
-        raise Lost(
-            f"{self.host}: the connection ended in the middle{because}",
-            "what ran there, and how far, is unknown",
+        return Lost(
+            f"{self.host}: the connection ended in the middle{because}", "what ran there, and how far, is unknown"
         )
 
 

@@ -10,7 +10,7 @@ everything it needs is given to it ready-made: the socket, the settings of `ssh 
 from __future__ import annotations
 
 import contextlib
-import functools
+import random
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,12 +23,24 @@ from warpbeam.error import Problem, Refused
 from warpbeam.inventory import Host, Ssh
 from warpbeam.shell import Heard
 from warpbeam.ssh import hostkeys
-from warpbeam.ssh.attempt import Attempt, ProxyCommand, dial
+from warpbeam.ssh.attempt import Attempt, Cut, ProxyCommand, dial
 from warpbeam.ssh.authentication import Keys
 from warpbeam.ssh.channel import Process
 from warpbeam.ssh.refusal import refusal
 from warpbeam.ssh.ssh_config import Settings, resolve
 from warpbeam.ssh.transport import Transport
+
+# Seconds before a host is tried again whose server hung up without a greeting: sshd does so at random while more than
+# ten are not yet logged in (MaxStartups, sshd_config(5)); behind a jump host all the others are at its door.
+PAUSES = (0.3, 0.6, 1.2, 2.4)
+
+
+class _HungUp(Exception):
+    """The server ended the connection before it said what it is."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 def connect(host: Host, user: str | None, ssh: Ssh, environment: str = "ENV") -> Connection:
@@ -72,6 +84,8 @@ class Connection:
     def __init__(self, name: str, ask: Callable[[], Settings]) -> None:
         self.name = name
         self._ask = ask
+        self._asking = threading.Lock()
+        self._settings: Settings | None = None
         self._fabric: fabric.Connection | None = None
         self._hop: Connection | None = None
         self._proxy: ProxyCommand | None = None
@@ -80,10 +94,14 @@ class Connection:
         self._attempt: Attempt | None = None
         self._endings: set[Callable[[], None]] = set()
 
-    @functools.cached_property
+    @property
     def settings(self) -> Settings:
         """How OpenSSH would connect. Raises: Refused, where it rejects its configuration for this host."""
-        return self._ask()
+        # Not functools.cached_property: up to Python 3.11 its one lock makes all hosts wait for each (bpo-43468).
+        with self._asking:
+            if self._settings is None:
+                self._settings = self._ask()
+            return self._settings
 
     @property
     def fabric(self) -> fabric.Connection:
@@ -130,6 +148,13 @@ class Connection:
     def close(self) -> None:
         """See `warpbeam.shell.Shell.close`."""
         with self._opening:
+            self._close_own()
+            if self._hop is not None:
+                self._hop.close()
+
+    def _close_own(self) -> None:
+        """Close it as far as it was opened, but not its hop."""
+        with self._opening:
             if self._fabric is not None:
                 # Not Fabric's own close: it leaves a connection open that broke while it was being opened.
                 client: Any = self._fabric.client
@@ -138,8 +163,6 @@ class Connection:
             if self._proxy is not None:
                 self._proxy.close()
                 self._proxy = None
-            if self._hop is not None:
-                self._hop.close()
 
     def reach(self, attempt: Attempt) -> Any:
         """A socket to the host's SSH server: direct, by ProxyCommand, or a channel of the jump host.
@@ -212,15 +235,32 @@ class Connection:
                     own.settle()
 
     def _open(self, attempt: Attempt, answered: Callable[[], None]) -> Transport:
+        """Open it, again where the host's server hung up without a greeting: it may be asked by too many at once."""
+        for pause in (*PAUSES, None):
+            try:
+                return self._open_once(attempt, answered)
+            except _HungUp as hung_up:
+                self._close_own()
+                if pause is None:
+                    raise hung_up.problem from None
+                try:
+                    # Jitter, so that those who were turned away do not come back together.
+                    attempt.rest(pause * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
+                except Cut as cut:
+                    raise refusal(self.settings, cut, attempt) from None
+        raise AssertionError("unreachable")
+
+    def _open_once(self, attempt: Attempt, answered: Callable[[], None]) -> Transport:
         settings = self.settings
         known, keys = hostkeys.known_keys(settings), Keys(settings)
+        made: list[Transport] = []
 
         def transport_factory(sock: Any, **others: Any) -> Transport:
-            made = Transport(sock, **others)
-            able = made.get_security_options().key_types
-            made.prefer_host_keys(hostkeys.preferred_types(known, settings.host_key_types, able))
-            made.bound(handshake=attempt.left(), channel=settings.timeout)
-            return made
+            made.append(transport := Transport(sock, **others))
+            able = transport.get_security_options().key_types
+            transport.prefer_host_keys(hostkeys.preferred_types(known, settings.host_key_types, able))
+            transport.bound(handshake=attempt.left(), channel=settings.timeout)
+            return transport
 
         try:
             opened = self.reach(attempt)
@@ -248,7 +288,10 @@ class Connection:
         except Problem:
             raise
         except Exception as error:  # whatever Paramiko meets there, a person is told in words
-            raise refusal(settings, error, attempt, keys, self._proxy) from error
+            problem = refusal(settings, error, attempt, keys, self._proxy)
+            if self._proxy is None and not attempt.cause and any(not transport.greeted for transport in made):
+                raise _HungUp(problem) from error
+            raise problem from error
         transport = opened_transport(self._fabric)
         transport.stay_alive(settings.alive_interval, settings.alive_count)
         return transport

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import paramiko
@@ -10,6 +11,8 @@ from warpbeam.error import Problem, Refused, Unreachable
 from warpbeam.ssh.attempt import Attempt, Cut, ProxyCommand
 from warpbeam.ssh.authentication import Keys
 from warpbeam.ssh.ssh_config import Settings
+
+OPEN_FILES = "every host takes two or three: --jobs does fewer at a time, `ulimit -n` shows how many there may be"
 
 
 def refusal(
@@ -40,11 +43,13 @@ def refusal(
         return Refused(f"{label}: its ProxyCommand failed: {said}", f"it is: {settings.proxy_command}")
     if isinstance(error, paramiko.IncompatiblePeer):
         return Refused(f"{label}: no SSH algorithm in common: {error}", "update the host's OpenSSH")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return Refused(f"{label}: this machine cannot open more files: {error.strerror}", OPEN_FILES)
     if isinstance(error, OSError):
         return Unreachable(f"{label} cannot be reached: {error.strerror or error}")
     return Refused(
         f"{label} ended the connection before it had begun: {error or type(error).__name__}",
-        f"does an SSH server listen on port {port}? Many connections at once may exceed its MaxStartups",
+        f"does an SSH server listen on port {port}? Many connections at once exceed its MaxStartups: fewer --jobs",
     )
 
 

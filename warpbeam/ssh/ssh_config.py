@@ -217,6 +217,10 @@ def ask_openssh(name: str, arguments: Sequence[str]) -> dict[str, tuple[str, ...
         )
     except FileNotFoundError:
         raise Refused("this machine has no `ssh`", "install OpenSSH's client (openssh-client)") from None
+    except OSError as error:
+        raise Refused(
+            f"{name}: this machine cannot run `ssh -G`: {error.strerror}", "are --jobs too many for it?"
+        ) from None
     except subprocess.TimeoutExpired:
         message = f"{name}: `ssh -G` gave no answer within 30 s"
         raise Refused(message, "look for a slow `Match exec` in your ssh configuration") from None

@@ -63,6 +63,11 @@ class Transport(paramiko.Transport):
         super().__init__(sock, packetizer_class=Prompt, **others)
         self._unanswered = 0
 
+    @property
+    def greeted(self) -> bool:
+        """Whether the server has said what it is."""
+        return bool(self.remote_version)
+
     def prefer_host_keys(self, types: Sequence[str]) -> None:
         """Ask the host for these types of key, in this order."""
         self.get_security_options().key_types = tuple(types)
