@@ -16,6 +16,8 @@ from warpbeam.lab import cgroup
 from warpbeam.lab.client import ssh_argv
 
 ROOT = "/opt/acme/hello"
+# A file that a new release has in common with the one before.
+DAMAGED = "bin/epmd"
 APP_HOSTS = ("web1", "web2")
 # linux/inotify.h
 IN_MOVED_FROM, IN_CREATE, IN_DELETE, IN_Q_OVERFLOW = 0x40, 0x100, 0x200, 0x4000
@@ -173,3 +175,12 @@ def tidy(lab: LabHandle, host: str) -> str:
 def lasting(stage: Stage) -> dict[str, dict[str, object]]:
     """What `status` says of what is live, less what changes by itself."""
     return {host: {key: row[key] for key in row if key != "memory"} for host, row in stage.status().items()}
+
+
+def damage(stage: Stage, host: str, how: str) -> None:
+    """A file of the live release there is no longer as it was: damaged, missing, or unreadable (to the app)."""
+    file = f"{ROOT}/current/erts-*/{DAMAGED}"
+    # A copy of its own: other releases have the same file by another name.
+    do = {"damaged": "echo damage >>f", "missing": "rm f", "unreadable": "chmod g-r f"}[how]
+    take = f"cd $(dirname {file}) && cp -p epmd f && {do} && rm epmd && if [ -e f ]; then mv f epmd; fi"
+    stage.lab.ssh(host, take, "deploy")

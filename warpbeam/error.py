@@ -77,6 +77,10 @@ class Failed(Problem):
     code = FAILED
 
 
+class Damaged(Failed):
+    """What lies on a host's disk is not as it was written; what depends on it was not done."""
+
+
 class Lost(Failed):
     """A host stopped answering in the middle of a phase: its outcome is unknown and must be read back."""
 

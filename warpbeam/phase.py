@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from warpbeam.error import Failed, Held, Lost, Refused
+from warpbeam.error import Damaged, Failed, Held, Lost, Refused
 from warpbeam.event import Line, Note, Progress, Step, Tell, Warn
 from warpbeam.shell import Shell
 
@@ -29,6 +29,9 @@ RECORD_START = b"\x1e"
 COMMENT = re.compile(r"^[ \t]*(?:#.*)?\n", re.MULTILINE)
 
 A = TypeVar("A")
+
+# What a script's refusal or failure is besides (`scripts/common.sh`).
+KINDS = {"held": Held, "damaged": Damaged}
 
 
 class Phase(msgspec.Struct, Generic[A], frozen=True):
@@ -146,7 +149,7 @@ def run(
     for kind, error in (("refused", Refused), ("failed", Failed)):
         if kind in ending:
             told = ending[kind]
-            raise (Held if told.get("kind") == "held" else error)(
+            raise KINDS.get(told.get("kind"), error)(
                 f"{_on(shell)}{told['message']}", told.get("hint", ""), tuple(told.get("lines", ()))
             )
     if "answer" in ending:

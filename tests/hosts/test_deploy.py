@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.stage import Stage
-from tests.witness import APP_HOSTS, ROOT, another, lasting, serve, watching
+from tests.witness import APP_HOSTS, DAMAGED, ROOT, another, damage, lasting, serve, watching
 
 
 def test_a_deploy_puts_the_commit_live_on_every_host(stage: Stage) -> None:
@@ -152,6 +154,21 @@ def test_a_host_that_joined_later_gets_what_the_others_run(stage: Stage) -> None
     assert "web1" not in done.stderr.replace("web1: claim", "")
     rows = stage.status()
     assert rows["web1"]["commit"] == rows["web2"]["commit"]
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing", "unreadable"])
+def test_a_live_release_that_is_not_as_it_was_deployed_stops_no_later_deploy(stage: Stage, how: str) -> None:
+    damage(stage, "web2", how)
+
+    version = another(stage)
+    done = stage.fab("deploy")
+
+    warned = next(line for line in done.stderr.splitlines() if "not as it was deployed" in line)
+    assert DAMAGED in warned
+    assert warned.startswith("web2: warning: ")
+    serve(stage, version)
+    # It is whole again.
+    assert "not as it was deployed" not in stage.fab("deploy", "--force").stderr
 
 
 def test_a_plan_tells_commits_and_migrations_and_changes_nothing(stage: Stage) -> None:

@@ -14,7 +14,8 @@ import msgspec
 
 from warpbeam.building.artifact import PIECE, Artifact
 from warpbeam.deploying.lease import LEASE, PARTS
-from warpbeam.event import Progress, Tell
+from warpbeam.error import Damaged
+from warpbeam.event import Progress, Tell, Warn
 from warpbeam.facts import About, Facts
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
@@ -80,6 +81,8 @@ class Uploader:
     ) -> Uploaded:
         """Make `release` complete on `host`, which has everything but `lacks` in its release `base`, and keeps `about`.
 
+        Where files of `base` turn out to be damaged or missing there, everything is sent.
+
         Raises what `phase.run` raises; nothing of a failed upload stays.
         """
         inventory = fleet.inventory
@@ -92,8 +95,15 @@ class Uploader:
             base=base,
             artifact=msgspec.json.encode(about).decode(),
         )
-        file = self._stream(lacks)
-        return fleet.run(host, phase, tell, _pieces(file, host.name, tell))
+        try:
+            return fleet.run(host, phase, tell, _pieces(self._stream(lacks), host.name, tell))
+        except Damaged as damaged:
+            if not base:
+                raise
+            found = "; ".join(damaged.details) or damaged.message.removeprefix(f"{host.name}: ")
+            tell(Warn(host.name, f"{base} is not as it was deployed, so everything is sent: {found}"))
+        whole = msgspec.structs.replace(phase, base="")
+        return fleet.run(host, whole, tell, _pieces(self.artifact.tarball, host.name, tell))
 
     def _stream(self, lacks: tuple[int, ...]) -> Path:
         """A gzip'd tar file of what is lacking; the artifact itself when that is everything."""

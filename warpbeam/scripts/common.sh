@@ -67,12 +67,13 @@ refuse() {
   exit 3
 }
 
-# fail MESSAGE [HINT [LINE ...]]: the work failed; LINEs are shown before the message.
+# fail MESSAGE [HINT [LINE ...]]: the work failed; LINEs are shown before the message. `fail_kind=damaged fail …`: what lies on the host's disk
+# is not as it was written.
 fail() {
   local message=$1 hint=${2:-}
   shift; shift || true
   array "$@"
-  object message "$message" hint "$hint" lines: "$REPLY"
+  object message "$message" hint "$hint" lines: "$REPLY" kind "${fail_kind-}"
   record "{\"failed\":$REPLY}"
   exit 4
 }

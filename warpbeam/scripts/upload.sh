@@ -36,7 +36,10 @@ expected=$(exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$li
 cd -- "$partial"
 xargs -r -d '\n' -a "$lists/directories" mkdir -p --
 if [[ -n $base ]]; then
-  (cd -- "$releases/$base" && exec xargs -r -d '\n' -a "$lists/linked" cp --link --parents --target-directory="$partial" --)
+  (cd -- "$releases/$base" && exec xargs -r -d '\n' -a "$lists/linked" cp --link --parents --target-directory="$partial" --) 2>"$lists/missing" || {
+    mapfile -t missing < <(head -n 10 -- "$lists/missing")
+    fail_kind=damaged fail "not all files of $base could be linked" 'is there room, and an inode, on the disk?' "${missing[@]}"
+  }
 fi
 
 step receive
@@ -54,13 +57,13 @@ verified() {
 verified || {
   cut -d ' ' -f 2- -- "$manifest" | sha256sum --check --quiet --strict >"$root/activation/damaged" 2>&1 || {
     mapfile -t damaged < <(head -n 10 -- "$root/activation/damaged")
-    fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
+    fail_kind=damaged fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
   }
 }
 # An `x` for each file; or what the app's group, which is that of $releases, could not read.
 looked=$(exec find . -type f \( \( ! -gid "$(exec stat -c %g -- "$releases")" -o ! -perm -g+r \) -printf %p -quit -o -printf x \))
 [[ $looked != *[!x]* ]] ||
-  fail "the app user could not read ${looked#"${looked%%[!x]*}"} of the new release" 'run setup, then the same command again'
+  fail_kind=damaged fail "the app user could not read ${looked#"${looked%%[!x]*}"} of the new release" 'run setup, then the same command again'
 ((expected == ${#looked})) || fail "the new release has ${#looked} files; its manifest has $expected" 'run the same command again'
 cp -- "$manifest" .warpbeam/manifest
 printf '%s\n' "$artifact" >.warpbeam/artifact.json
@@ -69,6 +72,8 @@ cd -- "$root"
 step sync
 # Without this a power loss soon after leaves empty files behind names that are there.
 sync -f -- "$partial"
+# That may take long on a slow disk, and a machine that sleeps renews no lease.
+still_ours "$lease"
 mv -T -- "$partial" "$releases/$release"
 sync -f -- "$releases"
 answer files: "$expected"
