@@ -28,17 +28,21 @@ def heard(process: subprocess.Popen[str], what: str) -> bool:
     return any(what in line for line in iter(process.stderr.readline, ""))
 
 
-def test_after_ctrl_c_each_host_is_told_and_what_to_do_next(stage: Stage) -> None:
+# One batch after the other; all in one batch, but one at a time: of the second nothing has begun either way.
+@pytest.mark.parametrize("how", [(), ("--batch", "100%", "--jobs", "1")])
+def test_after_ctrl_c_each_host_is_told_and_what_to_do_next(stage: Stage, how: tuple[str, ...]) -> None:
     before = stage.served("web1")
     stage.version("9.9.1", fault="slow-boot")
 
-    with begun(stage, "deploy", until="web1: health") as process:
+    with begun(stage, "deploy", *how, until="web1: health") as process:
         process.send_signal(signal.SIGINT)
         status, said = ended(process, 60)
 
     assert status == INTERRUPTED
     lines = said.splitlines()
     assert [line for line in lines if line.startswith("web1: 2")][-1].endswith("is serving again, healthy")
+    # What its activation before this one came to is nobody's question.
+    assert not [line for line in lines if line.startswith("web2: ") and ("runs" in line or "live" in line)]
     assert lines[-3:] == [
         "not touched: web2",
         "next: `fab stage status` shows what runs; the same command again goes on from there",
