@@ -55,15 +55,15 @@ def deploy(
     here.fleet.bound(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
 
-    def artifact(before: Callable[[], None]) -> delivery.Artifact:
+    def wanted(before: Callable[[], None]) -> delivery.Wanted:
         if release:
             return delivery.live_artifact(here.fleet, here.project, here.tell)
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
-        return delivery.build_on_host(here.fleet, here.project, source, here.tell, before=before)
+        return delivery.Wanted(delivery.build_on_host(here.fleet, here.project, source, here.tell, before=before))
 
     reach = rolling.reach_of(skip, skip_unreachable, wait)
     with rolling.explained(here, here.fleet):
-        delivery.deploy(here.fleet, artifact, reach, policy, here.tell, force=force, migrate=not no_migrate)
+        delivery.deploy(here.fleet, wanted, reach, policy, here.tell, force=force, migrate=not no_migrate)
 
 
 @task(default=True, auto_shortflags=False, help=HELP)
@@ -78,7 +78,9 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = Fal
     with rolling.explained(here, fleet):
         delivery.deploy(
             fleet,
-            lambda before: delivery.build_on_host(fleet, here.project, source, here.tell, before=before),
+            lambda before: delivery.Wanted(
+                delivery.build_on_host(fleet, here.project, source, here.tell, before=before)
+            ),
             rolling.reach_of(),
             rolling.policy_of(fleet, "", "", ""),
             here.tell,

@@ -6,6 +6,8 @@ from typing import Any
 
 from invoke import Collection, task
 
+from tasks import rows
+
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})
 def status(c: Any, json: bool = False) -> None:
@@ -15,8 +17,8 @@ def status(c: Any, json: bool = False) -> None:
 
     here = session(c)
     with here.report.asking():
-        rows = lock_status(here.fleet, here.tell)
-    here.report.table(rows, as_json=json)
+        found = lock_status(here.fleet, here.tell)
+    rows.show(here, found, as_json=json)
 
 
 @task(auto_shortflags=False, help={"reason": "why nobody may deploy; shown to whoever tries"})

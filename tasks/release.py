@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from invoke import Exit, task
+from invoke import task
 
-from tasks import rolling
+from tasks import rolling, rows
 
 
 @task(
@@ -65,8 +65,8 @@ def releases(c: Any, json: bool = False) -> None:
 
     here = session(c)
     with here.report.asking():
-        rows = release_rows(here.fleet)
-    _show(here, rows, as_json=json)
+        found = release_rows(here.fleet)
+    rows.show(here, found, as_json=json)
 
 
 @task(
@@ -80,18 +80,8 @@ def history(c: Any, lines: int = 20, json: bool = False) -> None:
 
     here = session(c)
     with here.report.asking():
-        rows = history_rows(here.fleet, lines, here.tell)
-    _show(here, rows, as_json=json)
-
-
-def _show(here: Any, rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    """Print rows; the exit code is that of a host out of reach where one could not be asked."""
-    from warpbeam.cli.table import is_full
-    from warpbeam.error import REFUSED
-
-    here.report.table(rows, as_json=as_json)
-    if not all(is_full(row) for row in rows):
-        raise Exit(code=REFUSED)
+        found = history_rows(here.fleet, lines, here.tell)
+    rows.show(here, found, as_json=json)
 
 
 TASKS = (rollback, plan, releases, history)

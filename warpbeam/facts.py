@@ -68,7 +68,7 @@ class Holder(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
 
-    `lacks` are indices into the artifact's files.
+    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance.
     """
 
     cpu: str
@@ -87,6 +87,7 @@ class Facts(msgspec.Struct, frozen=True):
     previous: str
     lock: Holder | None
     activating: bool
+    serving: bool = True
 
     @property
     def live_release(self) -> Release | None:

@@ -154,6 +154,8 @@ def test_a_host_that_joined_later_gets_what_the_others_run(stage: Stage) -> None
     assert "web1" not in done.stderr.replace("web1: claim", "")
     rows = stage.status()
     assert rows["web1"]["commit"] == rows["web2"]["commit"]
+    # By its name too, so that to go back leads both to the same.
+    assert rows["web1"]["release"] == rows["web2"]["release"]
 
 
 @pytest.mark.parametrize("how", ["damaged", "missing", "unreadable"])
@@ -219,3 +221,17 @@ def test_what_is_kept_is_what_one_can_go_back_to(stage: Stage) -> None:
         stage.write()
     stage.fab("deploy", "--force")
     serve(stage, last)
+
+
+def test_a_deploy_starts_what_is_live_but_stopped(stage: Stage) -> None:
+    version = another(stage)
+    stage.fab("deploy")
+    live = stage.status()["web1"]["release"]
+    stage.fab("-H", "web1", "stop")
+
+    assert "would be started" in stage.fab("plan").stdout
+    done = stage.fab("deploy")
+
+    assert f"web1: deploy: is live, but stopped; starts {live}" in done.stderr
+    assert f"web2: runs already {live}" in done.stderr
+    serve(stage, version)

@@ -54,6 +54,8 @@ def fab(*words: str, inventory: Path | None = None, columns: int = 80) -> tuple[
             'deploy has no option --reff; did you mean "--ref"?',
             "`fab --help deploy`",
         ),
+        (["demo", "deploy", "--skip"], "--skip needs a value", "`fab --help deploy`"),
+        (["demo", "restart", "--skip", "--jobs", "2"], "--skip needs a value", "`fab --help deploy`"),
         (["demo", "rpc"], "'rpc' did not receive required positional arguments", "`fab --help rpc` explains rpc"),
         (["--help", "roolback"], 'there is no task roolback; did you mean "rollback"?', "`fab --list`"),
     ],

@@ -81,3 +81,22 @@ def test_a_dirty_tree_does_not_keep_anybody_from_looking(way: list[Source]) -> N
     source = find_source(way[0].directory, leave_dirty=True)
 
     assert (source.commit, source.tree, source.dirty) == (way[-1].commit, way[-1].tree, False)
+
+
+def test_commits_that_a_deploy_takes_out_again_are_told_as_such_and_their_migrations_stay(way: list[Source]) -> None:
+    first, _, last = way
+
+    lines = told({"web1": running(last)}, first)
+
+    assert lines[1] == "web1: this goes back: 2 commits are taken out, newest first:"
+    assert [line.split(" ", 3)[3] for line in lines[2:4]] == [
+        "write priv/repo/migrations/1_users.exs (Test)",
+        "write lib.ex (Test)",
+    ]
+    assert lines[4:] == ["  migration priv/repo/migrations/1_users.exs: what it did stays, nothing undoes it"]
+
+
+def test_what_is_live_but_stopped_would_be_started(way: list[Source]) -> None:
+    (row,) = outlook_rows({"web1": msgspec.structs.replace(running(way[-1]), serving=False)}, way[-1])
+
+    assert row["change"] == "it is stopped, and would be started"

@@ -104,6 +104,31 @@ def test_a_host_that_an_earlier_deploy_did_not_reach_gets_the_name_that_the_othe
     assert deploy(hosts) == {"web1": ("20261121T000000Z", False, False), "web2": ("20261121T000000Z", True, True)}
 
 
+def test_what_runs_already_stays_whatever_it_is_called_on_other_hosts() -> None:
+    hosts = {"web1": facts(release("0", "2.0")), "web2": facts(release("1", "2.0"))}
+
+    assert deploy(hosts) == {"web1": ("20261120T000000Z", False, False), "web2": ("20261121T000000Z", False, False)}
+
+
+def test_a_host_that_joins_takes_the_name_that_hosts_have_which_are_not_asked() -> None:
+    name = "20261122T000000Z"
+
+    def joins(have: Facts) -> str:
+        hosts = {"web2": have}
+        plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=False, name=name)
+        return plan.hosts[0].release
+
+    assert joins(facts()) == name
+    # It would not sort after all that it has.
+    assert joins(facts(release("3", "1.0"))) == FRESH
+
+
+def test_what_is_live_but_stopped_is_started() -> None:
+    hosts = {"web1": facts(release("0", "2.0"), serving=False), "web2": facts(release("0", "2.0"))}
+
+    assert deploy(hosts) == {"web1": ("20261120T000000Z", False, True), "web2": ("20261120T000000Z", False, False)}
+
+
 def test_the_same_source_is_told_by_the_commit_that_hosts_keep_it_as_and_a_host_that_joins_keeps_it_so_too() -> None:
     hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0")), "web2": facts(release("0", "1.0"))}
 

@@ -118,11 +118,21 @@ def read_file(source: Source, name: str) -> str | None:
 
 def migrations_added(source: Source, since: str) -> list[str]:
     """The migrations that came into the source since commit `since`: files below priv/…/migrations/, as Ecto does."""
+    return _migrations(source, since, "A")
+
+
+def migrations_lost(source: Source, since: str) -> list[str]:
+    """The migrations that commit `since` has and the source has not: where they were run they stay applied."""
+    return _migrations(source, since, "D")
+
+
+def _migrations(source: Source, since: str, change: str) -> list[str]:
     done = _run(
         source.top,
         "diff",
         "--name-only",
-        "--diff-filter=A",
+        f"--diff-filter={change}",
+        "--no-renames",
         since,
         source.commit,
         "--",

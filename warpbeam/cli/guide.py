@@ -25,6 +25,8 @@ UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
 # How it lists a group's default task: the group's own name is its alias (program.py, `_make_pairs`).
 DEFAULT = re.compile(r"(?P<group>\S+)\.\S+ \((?P=group)\)")
 ENVIRONMENT = "(environment) "
+# Options that may be given more than once: invoke takes one without a value for none at all.
+LISTS = ("--skip",)
 
 
 class Guide(Fab):
@@ -39,6 +41,9 @@ class Guide(Fab):
     def parse_tasks(self) -> None:
         # `fab rpc --help`: invoke's parser takes that for the expression that rpc still lacks (parser.py, `handle`).
         words = self.core.unparsed
+        for word, after in pairwise([*words, "--"]):
+            if word in LISTS and after.startswith("--"):
+                raise Exit(f"error: {word} needs a value\n  hint: `fab --help deploy` explains it", code=MISUSE)
         for index, (word, after) in enumerate(pairwise(words)):
             if after in ("--help", "-h") and word in self.collection:
                 self.args.help.value = word

@@ -124,6 +124,9 @@ class Report:
 
     def _doing(self, host: str, name: str) -> None:
         self._moving.pop(host, None)
+        if host:
+            # What was done here has ended: a hook, a build.
+            self._now.pop("", None)
         self._began[host] = time.monotonic()
         if self._terminal is None:
             self._say(host, name, "")

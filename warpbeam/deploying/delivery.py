@@ -28,6 +28,13 @@ from warpbeam.hook import around
 from warpbeam.provisioning import secret_file
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What is to go out; `name` is what other hosts, which run it, call it, or empty."""
+
+    artifact: Artifact
+    name: str = ""
+
+
 def store_of(fleet: Fleet, project: Path) -> Store:
     """Where the artifacts of the fleet's app are kept on this machine."""
     inventory = fleet.inventory
@@ -44,7 +51,8 @@ def source_to_plan(fleet: Fleet, project: Path, ref: str, tell: Tell, *, dirty: 
     directory = fleet.inventory.source or project
     source = find_source(directory, ref, allow_dirty=dirty, leave_dirty=True)
     if ref == "HEAD" and not dirty and (changed := dirty_files(directory)):
-        what = f"the working tree of {directory} differs from HEAD in {len(changed)} files, which are left out here"
+        count = f"{len(changed)} file{'s' if len(changed) != 1 else ''}"
+        what = f"the working tree of {directory} differs from HEAD in {count}, left out here"
         tell(Warn("", f"{what}; a deploy will want them committed, or --dirty"))
     return source
 
@@ -95,7 +103,7 @@ def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
     return None
 
 
-def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Artifact:
+def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Wanted:
     """The artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
 
     Raises:
@@ -131,7 +139,7 @@ def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Artifact:
     # The same tree can be several commits: this is the one that they run.
     about = release.artifact
     manifest = msgspec.structs.replace(artifact.manifest, commit=about.commit, subject=about.subject, dirty=about.dirty)
-    return Artifact(artifact.tarball, manifest)
+    return Wanted(Artifact(artifact.tarball, manifest), max(release.name for release in others.values()))
 
 
 def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str = "") -> Policy:
@@ -150,7 +158,7 @@ def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str
 
 def deploy(
     fleet: Fleet,
-    get_artifact: Callable[[Callable[[], None]], Artifact],
+    get_wanted: Callable[[Callable[[], None]], Wanted],
     reach: Reach,
     policy: Policy,
     tell: Tell,
@@ -161,14 +169,15 @@ def deploy(
     """Put an artifact live on the app hosts of `reach`.
 
     Parameters:
-        get_artifact: finds or makes it; before it begins what takes minutes, it calls what it is given, which refuses
+        get_wanted: finds or makes it; before it begins what takes minutes, it calls what it is given, which refuses
             when a host is not ready for a rollout.
 
     Raises:
         Refused: before anything was changed. Failed: with what each host runs now.
     """
     with reaching(fleet, reach):
-        artifact = get_artifact(lambda: check_reach(fleet, reach))
+        wanted = get_wanted(lambda: check_reach(fleet, reach))
+    artifact = wanted.artifact
     with (
         Uploader(artifact) as uploader,
         holding(
@@ -181,7 +190,8 @@ def deploy(
             heard=uploader.prepare,
         ) as lease,
     ):
-        plan = plan_deploy(fleet.inventory, lease.facts, artifact, datetime.now(UTC), force=force, migrate=migrate)
+        now = datetime.now(UTC)
+        plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=wanted.name)
         tell_plan(plan, tell)
         roll_out(fleet, plan, policy, lease, uploader, tell)
     if plan.idle:

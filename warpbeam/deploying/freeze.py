@@ -86,7 +86,7 @@ def freeze(fleet: Fleet, reason: str, tell: Tell) -> None:
                 f"{problems[0].message}; {', '.join(left)} may be frozen all the same",
                 "`fab ENV lock.status` shows it, `fab ENV lock.release` ends it",
             )
-        raise Refused(f"{problems[0].message}; nothing is frozen", problems[0].hint)
+        raise Refused(f"{problems[0].message}; nothing more is frozen", problems[0].hint)
     for name in results:
         tell(Settled(name, "frozen: nobody deploys until `lock.release`"))
 

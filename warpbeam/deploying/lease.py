@@ -27,6 +27,8 @@ from warpbeam.provisioning.door import door
 # Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
 LEASE = 90
 RENEW_EVERY = 25.0
+# Whoever waits for somebody else's lock is told so every so many seconds.
+TELL_EVERY = 30.0
 
 PARTS = ("common", "lease", "layout")
 
@@ -180,6 +182,7 @@ def _claim_all(
         return facts
 
     until = time.monotonic() + reach.wait
+    told, tell_again = "", 0.0
     while True:
         results = fleet.everywhere(hosts, one)
         problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
@@ -195,7 +198,9 @@ def _claim_all(
         left = until - time.monotonic()
         if all(isinstance(problem, Held) for problem in problems.values()) and left > 0:
             first = next(iter(problems.values()))
-            tell(Note("", f"{first.message}; waiting, {left:.0f} s left"))
+            if first.message != told or time.monotonic() >= tell_again:
+                told, tell_again = first.message, time.monotonic() + TELL_EVERY
+                tell(Note("", f"{told}; waiting for it, {left:.0f} s more at most"))
             time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
             hosts = [host for host in hosts if host.name not in away]
             continue

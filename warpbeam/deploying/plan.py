@@ -74,21 +74,24 @@ def plan_deploy(
     *,
     force: bool,
     migrate: bool,
+    name: str = "",
 ) -> Plan:
     """How `artifact` goes out. Pure.
 
     Parameters:
         now: UTC; the release's name, unless a host has a newer one (a clock may have been ahead).
         force: put it live again where it is live already.
+        name: what hosts that are not among these call it, or empty.
 
     Raises:
         Refused: a host cannot run it, or has no room for it.
     """
-    for name, have in facts.items():
-        check_fit(name, have, artifact)
-    same = {name: _live_of(have, artifact) for name, have in facts.items()}
-    # A host that was left out of an earlier, broken deploy gets the name that the others have.
-    names = {found for found in same.values() if found}
+    for host_name, have in facts.items():
+        check_fit(host_name, have, artifact)
+    same = {host_name: _live_of(have, artifact) for host_name, have in facts.items()}
+    # A host that was left out of an earlier, broken deploy gets the name that the others have. Where it runs already it
+    # stays, whatever it is called there.
+    names = {found for found in (*same.values(), name) if found}
     newest = max((release.name for have in facts.values() for release in have.releases), default="")
     fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
     shared = max(names, default="")
@@ -101,11 +104,13 @@ def plan_deploy(
         have = facts[host.name]
         live = have.live_release
         release = fresh
-        if shared and not force and (same[host.name] == shared or _may_take(have, shared, artifact)):
+        if not force and same[host.name]:
+            release = same[host.name]
+        elif not force and shared and _may_take(have, shared, artifact):
             release = shared
         there = have.find(release)
         going = there or Release(release, "new", kept if release == shared else asked)
-        activate = force or live is None or live.name != release
+        activate = force or live is None or live.name != release or not have.serving
         step = _step(host, have, going, upload=there is None, activate=activate)
         steps.append(msgspec.structs.replace(step, label=step.label + same_source(going.artifact, asked)))
     runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
@@ -258,4 +263,6 @@ def tell_plan(plan: Plan, tell: Tell) -> None:
     for step in plan.hosts:
         if step.activate:
             goes = f"from {step.before} to" if step.before_release else "the first release here,"
+            if step.release == step.before_release:
+                goes = "is live, but stopped; starts"
             tell(Note(step.host.name, f"{plan.why}: {goes} {step.release} {step.label}"))

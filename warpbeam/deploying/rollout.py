@@ -100,7 +100,7 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
         migrate(fleet, plan, steps, scribe, tell)
     for step in plan.hosts:
         if not step.activate:
-            text = f"runs {step.release} {step.label} already"
+            text = f"runs already {step.release} {step.label}"
             tell(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
     rolled = _roll(fleet, plan, policy, scribe, tell)
     # A host that fails is as it was before, also one that was well at first; the others by what was asked for.

@@ -143,18 +143,20 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
         f"nobody but {deploy} may write them",
         f"`sudo -u {deploy} chmod -R go-w {releases}` on the host; the next deploy finds what was altered meanwhile",
     )
-    limits, short = seen.limits, []
+    limits, short, mend = seen.limits, [], []
     if limits.may_open and limits.opened > (1 - ROOM) * limits.may_open:
         short.append(f"the app has {limits.opened} files open of {limits.may_open}")
+        mend.append("`service: {LimitNOFILE: ...}` in the inventory allows it more")
     # As `service.j2` has it, or the inventory; a machine within another may have less to give than is asked.
     asked = inventory.service.get("LimitNOFILE", "65536").partition(":")[0]
     if limits.may_open and asked.isdigit() and limits.may_open < int(asked):
         short.append(f"the app may open {limits.may_open} files; expected {asked} or more")
+        mend.append("restart it, if LimitNOFILE was raised since; else the host allows no more (is it a container?)")
     if limits.may_track and limits.tracked > (1 - ROOM) * limits.may_track:
         short.append(f"the kernel tracks {limits.tracked} connections of {limits.may_track}; more are dropped")
+        mend.append("`firewall: {tracked: ...}` in the inventory lets it track more")
     well = f"{limits.opened} files of {limits.may_open}, {limits.tracked} connections of {limits.may_track}"
-    mend = "see `service: {LimitNOFILE: ...}` in the inventory, net.netfilter.nf_conntrack_max on the host"
-    yield _finding(host, "limits", short, well, mend)
+    yield _finding(host, "limits", short, well, "; ".join(mend))
     rules = []
     for table in seen.tables:
         if not table.has:

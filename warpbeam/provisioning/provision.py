@@ -84,7 +84,7 @@ def set_up(
     found = _answered(found, inventory.hosts.keys(), tell)
     problem = first_problem(found)
     if problem is not None:
-        raise _together(found, "nothing was changed on any host", _meanwhile(found, inventory)) from problem
+        raise _together(found, "nothing was changed on any host", _meanwhile(found, inventory, dry=dry)) from problem
     facts = {name: result for name, result in found.items() if isinstance(result, Found)}
     if not take_over:
         check_belonging(inventory, facts)
@@ -149,11 +149,14 @@ def _answered(found: Mapping[str, Found | Problem], chosen: Collection[str], tel
     return {name: facts for name, facts in found.items() if name in chosen or not isinstance(facts, Problem)}
 
 
-def _meanwhile(found: Mapping[str, Found | Problem], inventory: Inventory) -> str:
+def _meanwhile(found: Mapping[str, Found | Problem], inventory: Inventory, *, dry: bool) -> str:
     """What goes on without the hosts that have a problem; empty where nothing does."""
     known = any(isinstance(facts, Found) and facts.cookie for facts in found.values())
     rest = [name for name in inventory.hosts if isinstance(found[name], Found)]
-    return f"meanwhile `fab {inventory.name} -H {','.join(rest)} setup` does the others" if known and rest else ""
+    if not known or not rest:
+        return ""
+    command = f"fab {inventory.name} -H {','.join(rest)} setup{' --check' if dry else ''}"
+    return f"meanwhile `{command}` {'asks' if dry else 'does'} the others"
 
 
 def _counted(changes: int) -> str:

@@ -82,7 +82,9 @@ def push(fleet: Fleet, tell: Tell) -> frozenset[str]:
         else:
             gone = sorted(digests(kept.before or "").keys() - kept.digests)
             removed = f", removed: {', '.join(gone)}" if gone else ""
-            tell(Settled(name, f"{count} written{removed}" if kept.changed else f"has these {count} already"))
+            tell(
+                Settled(name, f"{count} written{removed}" if kept.changed else f"has {count} already, as they are here")
+            )
     if problems:
         first = next(iter(problems.values()))
         rest = [name for name in results if name not in problems]

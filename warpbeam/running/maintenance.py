@@ -98,8 +98,9 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], tell: Tell, message: str 
     if problems:
         first = next(iter(problems.values()))
         rest = [name for name in shown if name not in problems]
-        others = f"; maintenance is {verb} on {', '.join(rest)}" if rest else ""
-        raise type(first)(f"{first.message}{others}", first.hint, first.details)
+        if rest:
+            raise Failed(f"{first.message}; on {', '.join(rest)} maintenance is {verb}", first.hint, first.details)
+        raise first
     return shown
 
 

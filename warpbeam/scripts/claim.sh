@@ -98,8 +98,11 @@ done </proc/meminfo
 described; listed=$REPLY
 array "${cryptos[@]}"; libcrypto=$REPLY
 object a "$release_a" b "$release_b"; slots=$REPLY
+# Its unit's directory is there for as long as the instance is (RuntimeDirectory=, systemd.exec(5)).
+serving=false
+if [[ -n $live && -e /run/$app-$live ]]; then serving=true; fi
 previous_of "${live_release:-$release_a}"; previous=$REPLY
 held || held_text=''
 answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
-  previous "$previous" lock: "${held_text:-null}" activating: "$active"
+  previous "$previous" lock: "${held_text:-null}" activating: "$active" serving: "$serving"

@@ -11,7 +11,7 @@ case $verb in
   status) if held; then before=$held_text; fi ;;
   acquire)
     guard
-    if held; then refuse "the deploy lock is held already by $held_words" 'see lock.status'; fi
+    if held; then refuse "the deploy lock is held already by $held_words" '`fab ENV lock.status` shows it; `fab ENV lock.release` ends it'; fi
     write_freeze "$text" "$words"
     ;;
   release)

@@ -126,7 +126,8 @@ def carried(said: str) -> str:
     names = [line for line in head.splitlines() if line and not line.endswith("/")]
     files = [line for line in names if not line.startswith(("sending incremental", "created directory ", "deleting "))]
     deleted = sum(line.startswith("deleting ") for line in names)
-    sent = re.match(r"[\d,.]+", tail)
+    # patchwork asks for sizes as people read them (rsync -h): `2.85K`.
+    sent = re.match(r"[\d,.]+[KMGTP]?", tail)
     return (
         f"carried {len(files)} file{'s' if len(files) != 1 else ''}"
         + (f", removed {deleted}" if deleted else "")
