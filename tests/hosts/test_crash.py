@@ -46,6 +46,22 @@ def test_a_host_that_crashes_in_mid_activation_boots_into_the_old_release(stage:
     stage.fab("deploy")
 
 
+def test_with_a_dead_host_the_exit_code_says_whether_another_was_changed(stage: Stage) -> None:
+    stage.lab.crash("web2")
+    try:
+        # Asked of all, told of one.
+        asked = stage.fab("lock.status", expect=3)
+        changed = stage.fab("maintenance.on", expect=4)
+        back = stage.fab("maintenance.off", expect=4)
+    finally:
+        stage.lab.boot("web2")
+    assert "free" in asked.stdout
+    assert "did not answer" in asked.stdout or "cannot be reached" in asked.stdout
+    assert "; on web1 maintenance is on" in changed.stderr
+    assert "; on web1 maintenance is off" in back.stderr
+    assert eventually(lambda: stage.status()["web2"].get("health") == "healthy")
+
+
 def test_a_dead_host_stops_a_deploy_before_anything_is_touched(stage: Stage) -> None:
     before = stage.served("web1")
     another(stage)

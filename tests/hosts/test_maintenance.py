@@ -206,7 +206,7 @@ def test_where_the_redirect_was_cleared_maintenance_says_that_nobody_sees_it(sta
     try:
         done = stage.fab("maintenance.on", expect=4)
         assert (
-            "web1: maintenance is on, port 80 does not answer; expected 503; maintenance is on on web2" in done.stderr
+            "web1: maintenance is on, port 80 does not answer; expected 503; on web2 maintenance is on" in done.stderr
         )
     finally:
         stage.fab("firewall.apply")
