@@ -72,6 +72,7 @@ def test_migrations_that_fail_stop_a_deploy_before_any_switch(stage: Stage) -> N
     assert "| ** (RuntimeError) migrate-fails: migrations fail, on purpose" in done.stderr
     assert "error: web1: the migrations of 2" in done.stderr
     assert "nothing was switched" in done.stderr
+    assert f"as before, web1, web2: {before['web1']['release']}" in done.stderr
     assert lasting(stage) == before
     serve(stage, str(before["web1"]["version"]))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -165,3 +167,58 @@ def test_what_a_script_leaves_of_its_body_is_never_run(scripts: Path, tmp_path: 
 
     assert answer.text == "x"
     assert not (tmp_path / "ran").exists()
+
+
+# Answers of types that nobody has used yet, each by four threads at once: msgspec works a type out at its first use.
+AT_ONCE = '''
+from __future__ import annotations
+
+import sys
+import threading
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.phase import Phase, run
+
+TEXT = """
+class Inner(msgspec.Struct):
+    number: int
+    texts: dict[str, str]
+
+class Answer(msgspec.Struct):
+    one: Inner
+    many: tuple[Inner, ...]
+
+class Ask(Phase[Answer], frozen=True):
+    script: ClassVar[str] = "boot"
+    answer: ClassVar[type] = Answer
+"""
+
+
+class Ready:
+    name = "web1"
+
+    def execute(self, command, chunks, heard, complained):
+        meeting.wait()
+        heard(b\'\\x1e{"answer":{"one":{"number":1,"texts":{}},"many":[{"number":2,"texts":{"a":"b"}}]}}\\n\')
+        return 0
+
+
+sys.setswitchinterval(1e-6)
+meeting = threading.Barrier(4)
+for _ in range(200):
+    exec(TEXT)
+    threads = [threading.Thread(target=run, args=(Ready(), Ask(), print)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print("all answered")
+'''
+
+
+def test_hosts_that_answer_at_once_for_the_first_time_do_not_end_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=False, timeout=100)
+
+    assert (done.returncode, done.stdout) == (0, "all answered\n"), done.stderr

@@ -123,6 +123,16 @@ def test_a_host_that_joins_takes_the_name_that_hosts_have_which_are_not_asked() 
     assert joins(facts(release("3", "1.0"))) == FRESH
 
 
+def test_what_runs_until_something_is_switched_is_told_once_for_hosts_that_agree() -> None:
+    def unchanged(*lives: Release) -> str:
+        hosts = {f"web{number}": facts(live) for number, live in enumerate(lives, 1)}
+        return plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=False).unchanged
+
+    one, two = release("0", "1.0"), release("1", "1.0")
+    assert unchanged(one, one) == f"as before, web1, web2: {one.name} {one.label}"
+    assert unchanged(one, two) == f"as before, web1: {one.name} {one.label}; web2: {two.name} {two.label}"
+
+
 def test_what_is_live_but_stopped_is_started() -> None:
     hosts = {"web1": facts(release("0", "2.0"), serving=False), "web2": facts(release("0", "2.0"))}
 

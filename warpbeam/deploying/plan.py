@@ -53,6 +53,14 @@ class Plan(msgspec.Struct, frozen=True):
         return not any(step.activate for step in self.hosts)
 
     @property
+    def unchanged(self) -> str:
+        """What every host runs as long as none has been switched, in words; hosts that run the same are together."""
+        where: dict[str, list[str]] = {}
+        for step in self.hosts:
+            where.setdefault(step.before, []).append(step.host.name)
+        return "as before, " + "; ".join(f"{', '.join(names)}: {before}" for before, names in where.items())
+
+    @property
     def for_hooks(self) -> dict[str, dict[str, str]]:
         """What hooks are told of each host."""
         return {

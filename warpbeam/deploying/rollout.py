@@ -93,11 +93,15 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
     scribe = Scribe(plan, lease, datetime.now(UTC))
     steps = {step.host.name: step for step in plan.hosts}
     lacking = [step.host for step in plan.hosts if step.upload]
-    if lacking:
-        assert uploader is not None  # noqa: S101 (only a deploy uploads)
-        _upload(fleet, lacking, steps, scribe, uploader, tell)
-    if plan.migrate_on is not None:
-        migrate(fleet, plan, steps, scribe, tell)
+    try:
+        if lacking:
+            assert uploader is not None  # noqa: S101 (only a deploy uploads)
+            _upload(fleet, lacking, steps, scribe, uploader, tell)
+        if plan.migrate_on is not None:
+            migrate(fleet, plan, steps, scribe, tell)
+    except Problem:
+        tell(Note("", plan.unchanged))
+        raise
     for step in plan.hosts:
         if not step.activate:
             text = f"runs already {step.release} {step.label}"
