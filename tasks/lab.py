@@ -42,7 +42,7 @@ def status(c: Any, name: str = "demo", json: bool = False) -> None:
         print(msgspec.json.encode(hosts).decode())
         return
     for host in hosts:
-        state = f"up, as {host.pid} here" if host.pid else "off"
+        state = f"up, pid {host.pid}" if host.pid else "off"
         print(f"{host.name:12} {host.kind:6} {host.address4:15} {host.address6:28} {state}")
 
 
