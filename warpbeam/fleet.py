@@ -72,7 +72,7 @@ class Fleet:
 
         Takes no lock.
         """
-        doing = {name: whats[0] for name, whats in self._doing.copy().items() for whats in [whats.copy()] if whats}
+        doing = {name: what for name, whats in self._doing.copy().items() if (what := next(iter(whats), ""))}
         busy = {name for (name, _), shell in self._shells.copy().items() if shell.busy and name not in doing}
         return doing | dict.fromkeys(sorted(busy), "")
 

@@ -86,7 +86,7 @@ class RootShell:
         finally:
             judged.set()
         said = b"".join(complaints).decode("utf-8", "replace")
-        if not ready and WRONG in b"".join(complaints):
+        if not ready and WRONG.decode() in said:
             raise Misuse(f"{self.name}: sudo does not take that password", "give it again; it was tried once")
         # It has no prefix for whom a rule forbids it (`NOPASSWD: !ALL`, as the deploy user's does).
         if status == 1 and said.startswith(("sudo:", "Sorry, user ")):

@@ -39,11 +39,11 @@ class Guide(Fab):
         return [name for name, task in self.collection.tasks.items() if hasattr(task, "environment")]
 
     def parse_tasks(self) -> None:
-        # `fab rpc --help`: invoke's parser takes that for the expression that rpc still lacks (parser.py, `handle`).
         words = self.core.unparsed
         for word, after in pairwise([*words, "--"]):
             if word in LISTS and after.startswith("--"):
                 raise Exit(f"error: {word} needs a value\n  hint: `fab --help deploy` explains it", code=MISUSE)
+        # `fab rpc --help`: invoke's parser takes that for the expression that rpc still lacks (parser.py, `handle`).
         for index, (word, after) in enumerate(pairwise(words)):
             if after in ("--help", "-h") and word in self.collection:
                 self.args.help.value = word

@@ -13,6 +13,16 @@ connections() {
   REPLY=${#lines[@]}
 }
 
+# drained SLOT SECONDS: waits until nobody is, so long at most; how many still are, in REPLY.
+drained() {
+  local began left
+  uptime_seconds
+  began=$REPLY
+  # `<=`: those are whole ones, and a drain is never shorter than was promised.
+  while connections "$1" && left=$REPLY && since "$began" && ((left > 0 && REPLY <= $2)); do sleep 0.2; done
+  REPLY=$left
+}
+
 # unheard: how many clients' first packets the kernel has dropped so far because a queue was full. Such a client knocks again
 # after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot where it knocked first; `ss`
 # shows nothing of it meanwhile. If the old instance were gone by then, it would be refused.

@@ -32,10 +32,8 @@ if [[ $verb == on && -n $live ]] && ! activating; then
     # However this ends, the app is not left saying goodbye to everybody.
     trap 'sudo -n -- "$door" undrain <<<"$live"' EXIT
     sudo -n -- "$door" drain <<<"$live"
-    uptime_seconds
-    began=$REPLY
-    # `<=`: those are whole ones, and a drain is never shorter than was promised.
-    while connections "$live" && left=$REPLY && since "$began" && ((left > 0 && REPLY <= drain)); do sleep 0.2; done
+    drained "$live" "$drain"
+    left=$REPLY
   fi
 fi
 

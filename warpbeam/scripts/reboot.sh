@@ -13,10 +13,8 @@ if [[ -n $live && $(systemctl is-active -- "$app@$live.service") == active ]]; t
   step drain
   "$door" drain <<<"$live"
   sleep "$balancer_drain"
-  uptime_seconds
-  began=$REPLY
-  # `<=`: those are whole ones, and a drain is never shorter than was promised.
-  while connections "$live" && left=$REPLY && since "$began" && ((left > 0 && REPLY <= drain)); do sleep 0.2; done
+  drained "$live" "$drain"
+  left=$REPLY
   step stop
   "$door" stop <<<"$live"
 fi
