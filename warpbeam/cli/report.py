@@ -173,13 +173,14 @@ class Report:
         self.console.print(line, soft_wrap=True)
 
     def _refresh(self) -> None:
-        from rich.live import Live
-        from rich.spinner import Spinner
-
         terminal = self._terminal
         if terminal is None:
             return
         if self._live is None:
+            # What is not shown is not loaded: it takes longer than all else that a log of a deploy costs.
+            from rich.live import Live
+            from rich.spinner import Spinner
+
             self._spinner = Spinner("line")
             self._live = Live(console=terminal, get_renderable=self._table, transient=True, refresh_per_second=8)
             self._live.start()

@@ -79,8 +79,6 @@ await() {
   uptime_seconds
   began=$REPLY
   meet "$slot"
-  # One that was there before may have been started again by systemd in its life; a new one may not.
-  if [[ ${2-} != undoing ]] && ((restarts > 0)); then pid=0 birth=''; fi
   while true; do
     if ! lives "$slot"; then
       reason='it ended by itself'
@@ -267,7 +265,7 @@ go_back() {
 
 cut=0 tidy=true
 # Whoever loaded the firewall's rules since the switch went by the old link.
-knock switch "$idle" || tidy=false
+knock stay "$idle" || tidy=false
 if [[ -n $live && $strategy == blue-green ]]; then
   step drain
   least=0

@@ -89,7 +89,11 @@ fi
 { read -r libc && read -r cpu; } < <(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || true; exec uname -m)
 . /etc/os-release
 # Not read line by line: a bash reads from a pipe a byte at a time, and this is 10 kB.
-mapfile -t cryptos < <(ldconfig -p 2>/dev/null | awk '$1 ~ /^libcrypto/ { print $1 }')
+libraries=$(exec ldconfig -p 2>/dev/null) || true
+cryptos=()
+for name in $libraries; do
+  if [[ $name == libcrypto* ]]; then cryptos+=("$name"); fi
+done
 [[ $take == true ]] || room
 memory=0
 while read -r name kilobytes _; do

@@ -1,27 +1,38 @@
 #!/bin/bash
 # Whether the instance in a slot is still the one that it was.
 #
-# An instance is known by its main process: asked of systemd once after its start, and from then on of the kernel, which costs
-# nothing. Where the kernel hides other users' processes (proc(5), hidepid), of systemd each time.
+# An instance is known by its main process: asked of the kernel, which costs nothing. Where that hides other users' processes
+# (proc(5), hidepid), of systemd.
 #
 # Parameters: app.
 : "${app?}"
 
-# meet SLOT: sets pid, birth (when it was started, in the kernel's count; empty where that is hidden), and restarts.
+# meet SLOT: sets pid and birth (when it was started, in the kernel's count; empty where that is hidden). Should systemd have started
+# it again since, that one's end will be seen.
 meet() {
-  local key value
-  pid=0 restarts=0
-  while IFS='=' read -r key value; do
-    if [[ $key == MainPID ]]; then pid=$value; else restarts=$value; fi
-  done < <(exec systemctl show --property=MainPID,NRestarts -- "$app@$1.service")
+  main_process "$1" || pid=$(exec systemctl show --property=MainPID --value -- "$app@$1.service")
   birth_of "$pid"
   birth=$REPLY
 }
-birth_of() {
-  local line='' fields=()
-  { read -r line <"/proc/$1/stat"; } 2>/dev/null || true
-  # The second field is a name, with any character in parentheses (proc(5)).
+
+# main_process SLOT: sets pid, from the unit's control group: of those in it, the main process is the first that is systemd's own
+# child. False: that cannot be told (cgroups v1, a slice of its own, hidepid), or there is none.
+main_process() {
+  while read -r pid; do
+    if stat_of "$pid" && [[ ${fields[1]} == 1 ]]; then return 0; fi
+  done 2>/dev/null <"/sys/fs/cgroup/system.slice/system-$app.slice/$app@$1.service/cgroup.procs"
+  return 1
+}
+
+# stat_of PID: what /proc/PID/stat says after the process's name, which has any character in parentheses (proc(5)), in fields.
+stat_of() {
+  local line=''
+  fields=()
+  { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
   read -r -a fields <<<"${line##*) }"
+}
+birth_of() {
+  stat_of "$1" || true
   REPLY=${fields[19]-}
 }
 # lives SLOT: whether it is still the instance that was met there.
@@ -30,6 +41,6 @@ lives() {
     birth_of "$pid"
     [[ $REPLY == "$birth" ]]
   else
-    ((pid > 0)) && [[ $(systemctl show --property=MainPID --value -- "$app@$1.service") == "$pid" ]]
+    ((pid > 0)) && [[ $(exec systemctl show --property=MainPID --value -- "$app@$1.service") == "$pid" ]]
   fi
 }
