@@ -64,8 +64,8 @@ def render(phase: Phase[Any]) -> bytes:
     """What is sent to a host's bash, without a body.
 
     A bash reads commands from a pipe a byte at a time, so as not to take what is meant for them: 20 ms of the
-    processor for a script. So all but the first line is read by its `read -N`, which counts bytes in the locale C, and takes
-    them in a few pieces and no more of them. What the script leaves of a body is no command.
+    processor for a script. So all but the first line is read by its `read -N`, which takes them in a few pieces, and
+    takes no more; in the locale C it counts bytes. What the script leaves of a body is no command.
     """
     text = text_of(phase).encode()
     return b'LC_ALL=C; IFS= read -rN %d REPLY; eval "$REPLY"; main; exit\n%s' % (len(text), text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ import paramiko
 
 from warpbeam.error import Lost, Refused
 from warpbeam.shell import GRACE, Heard
+from warpbeam.ssh.pace import PATIENCE, Pace
 from warpbeam.ssh.transport import send_request
 
 PIECE = 1 << 20  # read at most this much at once, in bytes
@@ -143,9 +145,10 @@ class Process:
 
     def _feed(self, channel: paramiko.Channel, chunks: Iterable[bytes]) -> None:
         """Send standard input, then its end. Runs in a thread of its own: the window may be shut for long."""
+        pace = Pace()
         try:
             for chunk in chunks:
-                if not self._send(channel, memoryview(chunk)):
+                if not self._send(channel, memoryview(chunk), pace):
                     return
         except BaseException as error:  # it goes on in the calling thread
             # No end of file: half a body must not look like a whole one.
@@ -155,11 +158,13 @@ class Process:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 channel.shutdown_write()
 
-    def _send(self, channel: paramiko.Channel, rest: memoryview) -> bool:
+    def _send(self, channel: paramiko.Channel, rest: memoryview, pace: Pace) -> bool:
         """Send one chunk; False when nobody reads any more, which the exit status or its absence will explain."""
         while rest:
+            self._await_room(channel, pace)
             if self.interrupted:
                 return False
+            began = time.monotonic()
             try:
                 # `Channel.sendall` copies the rest for each packet: quadratic for a large chunk.
                 sent = channel.send(bytes(rest[: channel.out_max_packet_size]))
@@ -167,8 +172,18 @@ class Process:
                 return False
             if sent == 0:
                 return False
+            pace.sent(sent, began)
             rest = rest[sent:]
         return not self.interrupted
+
+    def _await_room(self, channel: paramiko.Channel, pace: Pace) -> None:
+        """Wait until `pace` lets more be sent, or no more is to be."""
+        open_: Any = channel
+        with open_.lock:
+            while not (self.interrupted or open_.closed) and pace.full(open_.out_window_size, time.monotonic()):
+                # Notified of a larger window, and of the end.
+                if not open_.out_buffer_cv.wait(PATIENCE):
+                    pace.stalled()
 
     def _listen(self, channel: paramiko.Channel, heard: Heard, complained: Heard) -> None:
         """Pass on output until both streams have ended and the exit status is there, or nothing more can come."""
