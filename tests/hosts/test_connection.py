@@ -287,7 +287,7 @@ def test_a_server_that_has_too_many_at_its_door_is_asked_again(tmp_path: Path) -
 
 
 def test_a_server_that_never_greets_is_given_up(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warpbeam.ssh.connection.PAUSES", (0.1, 0.2))
+    monkeypatch.setattr("warpbeam.ssh.opening.PAUSES", (0.1, 0.2))
     asked: list[object] = []
 
     def hang_up(listener: socket.socket) -> None:

@@ -119,8 +119,9 @@ def test_migrations_run_once_from_the_new_release_with_the_environment_that_it_w
         assert noted("web2") == []
         stage.write(deploy=migrating)
         stage.fab("-H", "web1", "setup")
-        stage.fab("deploy", "--force", "--no-migrate")
+        left_out = stage.fab("deploy", "--force", "--no-migrate")
         assert len(noted("web1")) == 1
+        assert "warning: no migration was run (--no-migrate)" in left_out.stderr
         assert stage.status()["web1"]["release"] != live["release"]
     finally:
         stage.write()

@@ -199,6 +199,9 @@ def deploy(
         every = [host.name for host in fleet.inventory.all_app_hosts]
         where = "every host" if set(asked) == set(every) else ", ".join(asked)
         tell(Settled("", f"{plan.label} is live on {where} already; --force puts it live again"))
+    elif fleet.inventory.deploy.migrate is not None and not migrate:
+        left_out = "no migration was run (--no-migrate): the next release runs what is left, and so does --force"
+        tell(Warn("", left_out))
     return plan
 
 

@@ -120,7 +120,7 @@ def scan(settings: Settings) -> list[HostKey]:
 
 def shake_hands(connection: Connection, kinds: tuple[str, ...], attempt: Attempt) -> HostKey:
     """Exchange keys with a host, and no more: the key that it signed the exchange with."""
-    transport = Transport(connection.reach(attempt))
+    transport = Transport(connection.opening.reach(attempt))
     try:
         transport.prefer_host_keys(kinds)
         transport.bound(handshake=attempt.left())

@@ -1,0 +1,185 @@
+"""How a host is opened: it is reached, its key is judged, we log in; again where its server hung up without a greeting.
+
+Fabric's own way of opening accepts any host key, reads ssh_config in part and shares key lists between hosts; so
+everything it needs is given to it ready-made: the socket, the settings of `ssh -G`, a transport, a policy.
+"""
+
+# Paramiko's functions have no types.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import fabric
+import paramiko
+
+from warpbeam.error import Problem, Refused
+from warpbeam.ssh import hostkeys
+from warpbeam.ssh.attempt import Attempt, Cut, ProxyCommand, dial
+from warpbeam.ssh.authentication import Keys
+from warpbeam.ssh.refusal import refusal
+from warpbeam.ssh.ssh_config import Settings
+from warpbeam.ssh.transport import Transport
+
+# Seconds before a host is tried again whose server hung up without a greeting: sshd does so at random while more than
+# ten are not yet logged in (MaxStartups, sshd_config(5)); behind a jump host all the others are at its door.
+PAUSES = (0.3, 0.6, 1.2, 2.4)
+
+
+class _HungUp(Exception):
+    """The server ended the connection before it said what it is."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class _Strict(paramiko.MissingHostKeyPolicy):
+    """Judges every host key by known_hosts: the client has no keys of its own, so Paramiko asks here each time."""
+
+    def __init__(self, settings: Settings, known: Sequence[hostkeys.Known], answered: Callable[[], None]) -> None:
+        self.settings, self.known, self.answered = settings, known, answered
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        self.answered()
+        shown = hostkeys.HostKey(key.get_name(), key.asbytes())
+        hostkeys.check(self.settings, shown, self.known)
+
+
+class Opening:
+    """One host's, and what it has opened so far.
+
+    Parameters:
+        hop: the transport of its jump host, opened within the attempt; asked only where the settings have a jump host.
+    """
+
+    def __init__(self, settings: Settings, hop: Callable[[Attempt], Transport]) -> None:
+        self.settings, self.hop = settings, hop
+        self.fabric: fabric.Connection | None = None
+        self._proxy: ProxyCommand | None = None
+
+    @property
+    def transport(self) -> Transport | None:
+        """That of the open connection; None where there is none, or it has ended."""
+        if self.fabric is None or not self.fabric.is_connected:
+            return None
+        transport: Any = self.fabric.transport
+        assert isinstance(transport, Transport)  # noqa: S101  (what `transport_factory` returned)
+        return transport
+
+    def close(self) -> None:
+        """Close it, as far as it was opened."""
+        if self.fabric is not None:
+            # Not Fabric's own close: it leaves a connection open that broke while it was being opened.
+            client: Any = self.fabric.client
+            client.close()
+            self.fabric = None
+        if self._proxy is not None:
+            self._proxy.close()
+            self._proxy = None
+
+    def open(self, attempt: Attempt, answered: Callable[[], None]) -> Transport:
+        """Open it.
+
+        Parameters:
+            answered: called when the host has shown its key.
+
+        Raises:
+            Refused: it cannot be reached, is not the host that is known, or does not let us in.
+        """
+        for pause in (*PAUSES, None):
+            try:
+                return self._open_once(attempt, answered)
+            except _HungUp as hung_up:
+                self.close()
+                if pause is None:
+                    raise hung_up.problem from None
+                try:
+                    # Jitter, so that those who were turned away do not come back together.
+                    attempt.rest(pause * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
+                except Cut as cut:
+                    raise refusal(self.settings, cut, attempt) from None
+        raise AssertionError("unreachable")
+
+    def _open_once(self, attempt: Attempt, answered: Callable[[], None]) -> Transport:
+        settings = self.settings
+        known, keys = hostkeys.known_keys(settings), Keys(settings)
+        made: list[Transport] = []
+
+        def transport_factory(sock: Any, **others: Any) -> Transport:
+            made.append(transport := Transport(sock, **others))
+            able = transport.get_security_options().key_types
+            transport.prefer_host_keys(hostkeys.preferred_types(known, settings.host_key_types, able))
+            transport.bound(handshake=attempt.left(), channel=settings.timeout)
+            return transport
+
+        try:
+            opened = self.reach(attempt)
+            left = attempt.left()
+            self.fabric = fabric.Connection(
+                host=settings.hostname,
+                user=settings.user,
+                port=settings.port,
+                # Nothing of ~/.fabric.yaml or Paramiko's ssh_config: `ssh -G` has read the latter already.
+                config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
+                gateway=False,
+                forward_agent=False,
+                connect_kwargs={
+                    "sock": opened,
+                    "timeout": left,
+                    "banner_timeout": left,
+                    "auth_timeout": max(settings.timeout, 1),
+                    "transport_factory": transport_factory,
+                    "auth_strategy": keys,
+                },
+            )
+            client: Any = self.fabric.client
+            client.set_missing_host_key_policy(_Strict(settings, known, answered))
+            self.fabric.open()
+        except Problem:
+            raise
+        except Exception as error:  # whatever Paramiko meets there, a person is told in words
+            problem = refusal(settings, error, attempt, keys, self._proxy)
+            if self._proxy is None and not attempt.cause and any(not transport.greeted for transport in made):
+                raise _HungUp(problem) from error
+            raise problem from error
+        transport = made[-1]
+        transport.stay_alive(settings.alive_interval, settings.alive_count)
+        return transport
+
+    def reach(self, attempt: Attempt) -> Any:
+        """A socket to the host's SSH server: direct, by ProxyCommand, or a channel of the jump host.
+
+        Raises:
+            Refused: it cannot be reached.
+            Cut: the attempt's time is over, or it was interrupted.
+        """
+        settings = self.settings
+        if settings.jump is not None:
+            return self._through(settings.jump, attempt)
+        if settings.proxy_command is not None:
+            self._proxy = ProxyCommand(settings.proxy_command, attempt)
+            return self._proxy.socket
+        return dial(settings.hostname, settings.port, settings.family, attempt)
+
+    def _through(self, jump: Settings, attempt: Attempt) -> paramiko.Channel:
+        settings, transport = self.settings, self.hop(attempt)
+        try:
+            channel: paramiko.Channel = transport.open_channel(
+                "direct-tcpip",
+                (settings.hostname, settings.port),
+                ("127.0.0.1", 0),
+                timeout=attempt.left(),
+            )
+        except (paramiko.SSHException, EOFError) as error:
+            attempt.left()
+            because = error.args[-1] if error.args else "no reason given"
+            raise Refused(
+                f"{settings.label}: its jump host {jump.label} cannot reach it: {because}",
+                "is the host up, and its address right as seen from there?",
+            ) from error
+        attempt.guard(channel.close)
+        return channel
