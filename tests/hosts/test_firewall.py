@@ -112,21 +112,23 @@ def test_an_activation_that_fails_leaves_the_public_port_leading_to_what_is_live
 
 def test_whoever_goes_by_the_old_link_in_mid_activation_does_not_keep_the_public_port(stage: Stage) -> None:
     live = stage.status()[HOST]["slot"]
-    # The job waits at the sync that follows the rename of `current`, when the redirect was moved before.
-    waits = f"""sudo rm -f /tmp/renamed /tmp/go; sudo install -m 755 /dev/stdin /usr/local/bin/sync <<'SH'
+    # The job waits at the sync that precedes the rename of `current`, when the redirect has been moved.
+    waits = f"""sudo rm -f /tmp/moved /tmp/go; sudo install -m 755 /dev/stdin /usr/local/bin/sync <<'SH'
 #!/bin/bash
 /usr/bin/sync "$@"
-if [[ ${{*: -1}} == {ROOT} ]]; then : >/tmp/renamed; until [[ -e /tmp/go ]]; do sleep 0.02; done; fi
+if [[ ${{*: -1}} == {ROOT}/releases ]]; then : >/tmp/moved; until [[ -e /tmp/go ]]; do sleep 0.02; done; fi
 SH"""
     stage.lab.ssh(HOST, waits)
     try:
         with begun(stage, "-H", HOST, "restart", until=f"{HOST}: current") as restart:
-            stage.lab.ssh(HOST, "until [ -e /tmp/renamed ]; do sleep 0.05; done")
-            # As a reconcile does that had read the link before.
-            stage.lab.ssh(HOST, f"sudo nft -f /etc/acme/hello/redirect-{live}.nft && touch /tmp/go")
+            stage.lab.ssh(HOST, "until [ -e /tmp/moved ]; do sleep 0.05; done")
+            leads_to = stage.lab.ssh(HOST, f"sudo {DOOR} reconcile; sudo nft list table inet warpbeam_hello").stdout
+            # It went by the link, which still leads to the old instance.
+            assert f":{4001 if live == 'a' else 4002}" in leads_to
+            stage.lab.ssh(HOST, "touch /tmp/go")
             assert ended(restart)[0] == 0
     finally:
-        stage.lab.ssh(HOST, "sudo rm -f /usr/local/bin/sync /tmp/renamed; touch /tmp/go")
+        stage.lab.ssh(HOST, "sudo rm -f /usr/local/bin/sync /tmp/moved; touch /tmp/go")
 
     assert stage.status()[HOST]["slot"] != live
     assert "problem" not in leads(stage)
