@@ -234,5 +234,6 @@ def test_a_deploy_starts_what_is_live_but_stopped(stage: Stage) -> None:
     done = stage.fab("deploy")
 
     assert f"web1: deploy: is live, but stopped; starts {live}" in done.stderr
+    assert f"web1: started {live}" in done.stderr
     assert f"web2: runs already {live}" in done.stderr
     serve(stage, version)

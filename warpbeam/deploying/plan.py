@@ -24,7 +24,7 @@ class HostPlan(msgspec.Struct, frozen=True):
     """What happens on one host. `upload`: it lacks the release; `activate`: it is not live there yet.
 
     `about` is what the host keeps, or will keep, beside the release; `label` and `before` are for people;
-    `before_release` is the name of what is live, and `slot` its slot, or empty.
+    `before_release` is the name of what is live, and `slot` its slot, or empty. `stopped`: that does not run.
     """
 
     host: Host
@@ -36,6 +36,7 @@ class HostPlan(msgspec.Struct, frozen=True):
     slot: str
     upload: bool
     activate: bool
+    stopped: bool
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -153,6 +154,7 @@ def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, acti
         slot=have.live if live else "",
         upload=upload,
         activate=activate,
+        stopped=live is not None and not have.serving,
     )
 
 

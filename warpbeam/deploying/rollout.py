@@ -179,7 +179,8 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
 
 def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell) -> None:
     if step.release == step.before_release:
-        ending = f"restarted {step.release} {step.label}, slot {step.slot} to {result.slot}"
+        done = "started" if step.stopped else "restarted"
+        ending = f"{done} {step.release} {step.label}, slot {step.slot} to {result.slot}"
     else:
         was = f"was {step.before}" if step.before_release else "the first here"
         ending = f"runs {step.release} {step.label} ({was}), slot {result.slot}"
