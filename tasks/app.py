@@ -129,7 +129,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     import sys
 
     from warpbeam.cli.session import session
-    from warpbeam.error import Misuse
+    from warpbeam.error import Misuse, Unreachable
     from warpbeam.running.node import evaluate as ask
     from warpbeam.running.node import one_host, read_expression
 
@@ -139,7 +139,14 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     hosts = here.fleet.inventory.some_app_hosts() if everyone else [one_host(here.fleet, host)]
     if not everyone:
         _say_where(here, *hosts)
-    ask(here.fleet, hosts, verb, read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone))
+    text, shown = read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone)
+    try:
+        ask(here.fleet, hosts, verb, text, shown)
+    except Unreachable as problem:
+        others = [other.name for other in here.fleet.inventory.some_app_hosts() if other not in hosts]
+        if others and not host:
+            problem.hint = f"`--host {others[0]}` asks another host; {problem.hint}"
+        raise
 
 
 def _say_where(here: Session, host: Host) -> None:

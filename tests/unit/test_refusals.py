@@ -103,3 +103,12 @@ def test_what_is_the_same_of_every_host_is_said_once() -> None:
 
     assert same.message == "web1: it is held by ann (and 1 more: web2); nothing was changed on any host"
     assert (same.details, other.details) == ((), ("web2: its disk is full",))
+
+
+def test_who_asks_a_node_whose_host_is_away_is_told_how_to_ask_another(inventory: Path) -> None:
+    _, said = refused(inventory, "rpc", "1")
+    assert "web1 (127.0.0.1:1) refuses connections to port 1" in said
+    assert "`--host web2` asks another host" in said
+
+    for chosen in (["--host", "web1"], ["--all"]):
+        assert "asks another" not in refused(inventory, "rpc", "1", *chosen)[1]
