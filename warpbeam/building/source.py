@@ -46,9 +46,15 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             f"the source {directory} is not a directory",
             "see `source` in the inventory: a relative path is seen from there",
         )
-    top_text = _git(directory, "rev-parse", "--show-toplevel", expect=f"the source {directory} is in no git repository")
+    where = _git(
+        directory,
+        "rev-parse",
+        "--show-toplevel",
+        "--show-prefix",
+        expect=f"the source {directory} is in no git repository",
+    )
+    top_text, _, prefix = where.partition("\n")
     top = Path(top_text)
-    prefix = _git(directory, "rev-parse", "--show-prefix")
     if ref.startswith("-"):
         raise Misuse(f"{ref!r} is no commit", "give a branch, a tag or a commit id")
     commit = _git(
@@ -60,9 +66,10 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
         f"{ref}^{{commit}}",
         expect=f"there is no commit {ref!r} in {top}",
     )
-    changed = dirty_files(directory)
+    # Another commit is named on purpose, whatever the tree has.
+    changed = dirty_files(directory) if ref == "HEAD" else []
     dirty = False
-    if changed and ref == "HEAD":
+    if changed:
         if not allow_dirty and not leave_dirty:
             shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())
             files, pronoun = (f"{len(changed)} files", "they") if len(changed) > 1 else ("1 file", "it")
@@ -83,9 +90,10 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             expect=f"{prefix or '.'} does not exist in commit {ref!r}",
         )
     )
-    if _run(top, "cat-file", "-e", f"{tree}:mix.exs").returncode != 0:
+    project, submodules = _there(top, f"{tree}:mix.exs", f"{commit}:.gitmodules")
+    if not project:
         raise Misuse(f"{directory} holds no mix.exs at {ref!r}", "see `source` in the inventory")
-    if _run(top, "cat-file", "-e", f"{commit}:.gitmodules").returncode == 0:
+    if submodules:
         raise Misuse(
             f"{top} has submodules, which are not carried to the build host",
             "vendor them or use Mix dependencies",
@@ -177,6 +185,12 @@ def archive(source: Source) -> Iterator[bytes]:
         raise Refused(f"git archive failed: {said}")
 
 
+def _there(top: Path, *objects: str) -> list[bool]:
+    """Whether the repository has each of these objects; git-cat-file(1) answers `NAME missing` where it has not."""
+    said = _run(top, "cat-file", "--batch-check", stdin="".join(f"{name}\n" for name in objects)).stdout
+    return [not line.endswith(b" missing") for line in said.splitlines()]
+
+
 def _tree(commit: str, prefix: str) -> str:
     return f"{commit}:{prefix.rstrip('/')}" if prefix else f"{commit}^{{tree}}"
 
@@ -201,10 +215,10 @@ def _git(directory: Path, *arguments: str, expect: str = "", environment: dict[s
 
 
 def _run(
-    directory: Path, *arguments: str, environment: dict[str, str] | None = None
+    directory: Path, *arguments: str, environment: dict[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[bytes]:
     command: Sequence[str] = ("git", "-C", str(directory), *arguments)
     try:
-        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, env=environment, check=False)  # noqa: S603
+        return subprocess.run(command, capture_output=True, input=stdin.encode(), env=environment, check=False)  # noqa: S603
     except FileNotFoundError:
         raise Misuse("git is not installed on this machine", "on Debian: apt-get install git") from None
