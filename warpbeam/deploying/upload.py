@@ -41,6 +41,7 @@ class Upload(Phase[Uploaded], frozen=True):
     release: str
     base: str
     artifact: str
+    group: str
 
 
 def manifest(artifact: Artifact) -> bytes:
@@ -94,6 +95,7 @@ class Uploader:
             release=release,
             base=base,
             artifact=msgspec.json.encode(about).decode(),
+            group=inventory.app_user,
         )
         try:
             return fleet.run(host, phase, tell, _pieces(self._stream(lacks), host.name, tell))

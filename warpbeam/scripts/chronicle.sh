@@ -45,9 +45,7 @@ append() {
 
 # write_out OUTCOME TENTHS PROBLEM: completes the line that was begun. PROBLEM is a JSON string. False: there is no room for it.
 write_out() {
-  if ! written "$pending_job"; then
-    append "${pending_entry%\}},\"job\":\"$pending_job\",\"outcome\":\"$1\",\"seconds\":$(($2 / 10)).$(($2 % 10)),\"problem\":$3}" || return 1
-  fi
+  append "${pending_entry%\}},\"job\":\"$pending_job\",\"outcome\":\"$1\",\"seconds\":$(($2 / 10)).$(($2 % 10)),\"problem\":$3}" || return 1
   rm -f -- "$pending"
 }
 
@@ -56,6 +54,10 @@ settle() {
   local said='' outcome problem='""' live release_a release_b live_release
   # Asked of the file first: that costs nothing.
   if [[ ! -e $pending ]] || activating || ! read_pending; then return 0; fi
+  if written "$pending_job"; then
+    rm -f -- "$pending"
+    return 0
+  fi
   if [[ -r $root/activation/result ]]; then said=$(<"$root/activation/result"); fi
   if [[ $said =~ \"job\":\"$pending_job\",\"outcome\":\"([a-z ]+)\" ]]; then
     outcome=${BASH_REMATCH[1]}

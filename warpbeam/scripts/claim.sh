@@ -73,17 +73,15 @@ if [[ $take == true ]]; then settle || true; fi
 read_links
 base=$live_release
 if [[ -z $base || ! -r $releases/$base/.warpbeam/manifest ]] && ((${#complete[@]})); then base=${complete[-1]}; fi
-if [[ $take == true ]]; then
-  cat >"$root/activation/manifest" || refuse "$root is on a disk that is full by now" 'make room there'
-else
-  cat >/dev/null
-fi
 lacks=''
-if [[ $take == true && -s $root/activation/manifest ]]; then
+if [[ $take == true ]]; then
   have=/dev/null
   if [[ -n $base && -r $releases/$base/.warpbeam/manifest ]]; then have=$releases/$base/.warpbeam/manifest; fi
-  lacks=$(exec awk -v have="$have" 'BEGIN { while ((getline < have) > 0) there[$0] = 1 } !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }' \
-    "$root/activation/manifest")
+  lacks=$(exec awk -v have="$have" -v kept="$root/activation/manifest" '
+    BEGIN { printf "" >kept; while ((getline < have) > 0) there[$0] = 1 }
+    { print >kept }
+    !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }
+    END { exit close(kept) != 0 }' 2>/dev/null) || refuse "$root is on a disk that is full by now" 'make room there'
 fi
 
 { read -r libc && read -r cpu; } < <(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || true; exec uname -m)

@@ -27,10 +27,12 @@ prune() {
       pruned+=("$release")
     fi
   done
+  # And room that an activation had kept for itself.
+  local gone=("$root/activation/spare")
   for release in "${pruned[@]}"; do
     # The name goes first: what is half gone is not complete.
-    { mv -T -- "$releases/$release" "$releases/$release.partial" && rm -rf -- "$releases/$release.partial"; } || return 1
+    mv -T -- "$releases/$release" "$releases/$release.partial" || return 1
+    gone+=("$releases/$release.partial")
   done
-  # Room that an activation had kept for itself.
-  if [[ -e $root/activation/spare ]]; then rm -rf -- "$root/activation/spare"; fi
+  rm -rf -- "${gone[@]}"
 }

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Makes a complete release of what the host has (hard links) and what comes on standard input (a gzip'd tar stream).
 #
-# Parameters: root, app, token, lease, release, base (release to link from, or empty), artifact (JSON about it).
-: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}"
+# Parameters: root, app, token, lease, release, base (release to link from, or empty), artifact (JSON about it), group (the app's,
+# which must be able to read it).
+: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}"
 
 still_ours "$lease"
 partial=$releases/$release.partial
@@ -60,8 +61,8 @@ verified || {
     fail_kind=damaged fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
   }
 }
-# An `x` for each file; or what the app's group, which is that of $releases, could not read.
-looked=$(exec find . -type f \( \( ! -gid "$(exec stat -c %g -- "$releases")" -o ! -perm -g+r \) -printf %p -quit -o -printf x \))
+# An `x` for each file; or what the app's group could not read.
+looked=$(exec find . -type f \( \( ! -group "$group" -o ! -perm -g+r \) -printf %p -quit -o -printf x \))
 [[ $looked != *[!x]* ]] ||
   fail_kind=damaged fail "the app user could not read ${looked#"${looked%%[!x]*}"} of the new release" 'run setup, then the same command again'
 ((expected == ${#looked})) || fail "the new release has ${#looked} files; its manifest has $expected" 'run the same command again'
