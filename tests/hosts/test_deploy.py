@@ -210,8 +210,12 @@ def test_what_is_kept_is_what_one_can_go_back_to(stage: Stage) -> None:
         stage.version("9.9.0", fault="crash-at-boot")
         stage.fab("-H", "web1", "deploy", expect=4)
         bad = stage.releases("web1")[0]
+        # An upload that lost the lock may have left a half; what has another name is none of ours.
+        stage.lab.ssh("web1", f"mkdir -p {ROOT}/releases/20200101T000000Z/lib {ROOT}/releases/quarantineZ", "deploy")
         last = another(stage)
         stage.fab("deploy")
+        assert "20200101T000000Z" not in (names := stage.lab.ssh("web1", f"ls {ROOT}/releases", "deploy").stdout)
+        assert "quarantineZ" in names
 
         kept = stage.releases("web1")
         assert [row["state"] for row in kept] == ["live", "healthy"]
@@ -220,6 +224,7 @@ def test_what_is_kept_is_what_one_can_go_back_to(stage: Stage) -> None:
         assert stage.status()["web1"]["release"] == kept[1]["release"]
     finally:
         stage.write()
+        stage.lab.ssh("web1", f"rm -rf {ROOT}/releases/quarantineZ", "deploy")
     stage.fab("deploy", "--force")
     serve(stage, last)
 

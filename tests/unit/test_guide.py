@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 PROJECT = Path(__file__).parents[2]
@@ -69,12 +70,28 @@ def test_an_unknown_word_is_answered_with_what_there_is(words: list[str], messag
     assert second.startswith(f"  hint: {hint}")
 
 
-@pytest.mark.parametrize("words", [["rpc", "--help"], ["demo", "eval", "-h"], ["lab.crash", "--help"]])
-def test_help_is_no_value_of_what_a_task_still_lacks(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["rpc", "--help"], "Usage: fab ENVIRONMENT rpc [--options] [TASK ...]\n"),
+        (["demo", "eval", "-h"], "Usage: fab ENVIRONMENT eval [--options] [TASK ...]\n"),
+        (["lab.crash", "--help"], "Usage: fab lab.crash [--options] [TASK ...]\n"),
+        (["--help", "stop"], "Usage: fab ENVIRONMENT stop [TASK ...]\n"),
+    ],
+)
+def test_help_is_no_value_of_what_a_task_still_lacks(words: list[str], usage: str) -> None:
     code, out, err = fab(*words)
 
     assert (code, err) == (0, "")
-    assert out.startswith(f"Usage: fab [--core-opts] {words[-2]} [--options]")
+    assert out.startswith(usage)
+
+
+def test_what_a_task_does_fits_the_screen() -> None:
+    command = f"{Path(sys.executable).parent / 'fab'} --help doctor"
+    lines = pexpect.run(command, cwd=str(PROJECT), dimensions=(24, 80)).decode().splitlines()
+
+    assert max(len(line) for line in lines) <= 80
+    assert "  Look at everything on every host (as admin), change nothing, and say what to" in lines
 
 
 def test_fab_alone_tells_the_environments_and_what_to_do_first(tmp_path: Path) -> None:

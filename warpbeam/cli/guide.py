@@ -7,6 +7,7 @@ has a say in any of this. (`fab --help` alone is answered before a fabfile is lo
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from fabric.main import Fab
 from invoke import Exit
 from invoke.exceptions import ParseError
 
+from warpbeam.cli.screen import folded, room_on
 from warpbeam.error import MISUSE
 
 # What invoke's parser says of a word that is neither a task, nor an option, nor its value (parser.py, `handle`).
@@ -79,6 +81,21 @@ class Guide(Fab):
             return
         print("\n".join(welcome(self._environments, self.inventory)))
         raise Exit
+
+    def print_task_help(self, name: str) -> None:
+        """What a task does, in lines that fit the screen (invoke's own does not break them), and its options."""
+        options = self.parser.contexts[name].help_tuples()
+        text = inspect.getdoc(self.collection[name]) or ""
+        # The lab is nobody's environment, and an environment is one itself.
+        where = "" if name in self._environments or name.startswith("lab.") else "ENVIRONMENT "
+        print(f"Usage: fab {where}{name}{' [--options]' if options else ''} [TASK ...]\n")
+        for line in text.splitlines():
+            print(folded(self.leading_indent + line, room_on(sys.stdout), self.leading_indent))
+        print("\nOptions:")
+        if options:
+            self.print_columns(options)
+        else:
+            print(f"{self.leading_indent}none\n")
 
     def display_with_columns(self, pairs: Sequence[tuple[str, str | None]], extra: str = "") -> None:
         if self.list_format == "flat" and not self.list_root:

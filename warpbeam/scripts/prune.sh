@@ -27,6 +27,13 @@ prune() {
       pruned+=("$release")
     fi
   done
+  # Half of one, which got its name as whoever uploaded it lost the lock, is nobody's; that of a slot is for a person to look at.
+  for release in "$releases"/*Z; do
+    release=${release##*/}
+    if [[ $release =~ ^[0-9]{8}T[0-9]{6}Z$ && ! -e $releases/$release/.warpbeam && $release != "$release_a" && $release != "$release_b" ]]; then
+      pruned+=("$release")
+    fi
+  done
   # And room that an activation had kept for itself.
   local gone=("$root/activation/spare")
   for release in "${pruned[@]}"; do
