@@ -129,7 +129,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     import sys
 
     from warpbeam.cli.session import session
-    from warpbeam.error import Misuse, Unreachable
+    from warpbeam.error import Misuse, Unreachable, host_of
     from warpbeam.running.node import evaluate as ask
     from warpbeam.running.node import one_host, read_expression
 
@@ -142,11 +142,11 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     text, shown = read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone)
     try:
         ask(here.fleet, hosts, verb, text, shown)
-    except Unreachable as problem:
+    except Unreachable as away:
         others = [other.name for other in here.fleet.inventory.some_app_hosts() if other not in hosts]
-        if others and not host:
-            problem.hint = f"`--host {others[0]}` asks another host; {problem.hint}"
-        raise
+        if host or not others or not host_of(away, (asked.name for asked in hosts)):
+            raise
+        raise away.hinted(f"`--host {others[0]}` asks another host") from away
 
 
 def _say_where(here: Session, host: Host) -> None:

@@ -37,19 +37,18 @@ def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -
 @contextmanager
 def explained(here: Session, fleet: Fleet) -> Iterator[None]:
     """Around what goes from host to host: a host out of reach has its options told, an interrupt what it left."""
-    from warpbeam.error import Unreachable
+    from warpbeam.error import Unreachable, host_of
     from warpbeam.running.aftermath import tell_aftermath
 
     try:
         yield
     except Unreachable as away:
         # Not of a build host, which no option leaves out.
-        names = [host.name for host in fleet.inventory.app_hosts]
-        name = next((name for name in names if away.message.startswith((f"{name} ", f"{name}: "))), "")
+        name = host_of(away, (host.name for host in fleet.inventory.app_hosts))
         if not name:
             raise
         options = f"`--skip {name}` goes on without it, `--skip-unreachable` without any that does not answer"
-        raise Unreachable(away.message, "; ".join(filter(None, (options, away.hint))), away.details) from away
+        raise away.hinted(options) from away
     except KeyboardInterrupt:
         tell_aftermath(fleet, here.tell)
         raise

@@ -6,7 +6,8 @@ both, on standard error, as the last thing a person sees, and exits with the cod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Self
 
 DONE, FAULT, MISUSE, REFUSED, FAILED, AMISS, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -50,6 +51,10 @@ class Problem(Exception):
         self.hint = hint
         self.details = details
 
+    def hinted(self, hint: str) -> Self:
+        """The same with one hint more, which comes first."""
+        return type(self)(self.message, "; ".join(filter(None, (hint, self.hint))), self.details)
+
 
 class Misuse(Problem):
     """A bad inventory, option or argument, found before anything ran."""
@@ -86,6 +91,11 @@ class Lost(Failed):
 
 
 # How a refusal ends that is told of all hosts.
+def host_of(problem: Problem, names: Iterable[str]) -> str:
+    """Of the hosts of these names the one whose problem it is; empty: none (but a jump host, say)."""
+    return next((name for name in names if problem.message.startswith((f"{name} ", f"{name}: "))), "")
+
+
 UNTOUCHED = "; nothing was changed on any host"
 
 

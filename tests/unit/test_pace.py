@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import pytest
@@ -22,6 +23,8 @@ class Way:
     def __init__(self, *, delay: float, rate: float, tells: int = 3 * PACKET) -> None:
         self.delay, self.rate, self.tells = delay, rate, tells
         self.now = 0.0
+        # From when on, and how much, it is longer than that in each direction.
+        self.longer = (math.inf, 0.0)
         self.window = WINDOW
         self.unread = self.untold = self.most = self.read = 0
         self.there: deque[tuple[float, int]] = deque()
@@ -30,6 +33,9 @@ class Way:
     def carry(self) -> None:
         """What happens in one tick."""
         now = self.now = self.now + TICK
+        if now >= self.longer[0]:
+            self.delay += self.longer[1]
+            self.longer = (math.inf, 0.0)
         while self.there and self.there[0][0] <= now:
             self.unread += self.there.popleft()[1]
         self.most = max(self.most, self.unread)
@@ -93,6 +99,19 @@ def test_a_command_that_reads_little_for_a_while_is_not_sent_less_for_good() -> 
     floor = seconds(Way(delay=0.02, rate=40e6), 30_000_000, None)
 
     assert seconds(way, 30_000_000, pace) < 1.02 * floor + 8 * 0.04
+
+
+@pytest.mark.parametrize(("delay", "longer", "at"), [(0.015, 0.060, 1.0), (0.005, 0.045, 0.3)])
+def test_a_way_that_becomes_longer_is_filled_again(delay: float, longer: float, at: float) -> None:
+    def way() -> Way:
+        way = Way(delay=delay, rate=15e6)
+        way.longer = (at, longer)
+        return way
+
+    took, floor = (seconds(way(), 750_000_000, pace) for pace in (Pace(), None))
+
+    # What was measured before is forgotten after twenty seconds at the latest.
+    assert took < floor + 20
 
 
 def test_a_server_that_tells_of_what_was_read_only_when_the_window_is_nearly_used_up_gets_everything() -> None:

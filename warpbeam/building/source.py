@@ -187,8 +187,9 @@ def archive(source: Source) -> Iterator[bytes]:
 
 def _there(top: Path, *objects: str) -> list[bool]:
     """Whether the repository has each of these objects; git-cat-file(1) answers `NAME missing` where it has not."""
-    said = _run(top, "cat-file", "--batch-check", stdin="".join(f"{name}\n" for name in objects)).stdout
-    return [not line.endswith(b" missing") for line in said.splitlines()]
+    asked = "".join(f"{name}\n" for name in objects)
+    said = _git(top, "cat-file", "--batch-check=%(objectname)", stdin=asked)
+    return [not line.endswith(" missing") for line in said.split("\n")]
 
 
 def _tree(commit: str, prefix: str) -> str:
@@ -206,8 +207,10 @@ def _working_tree(top: Path, prefix: str) -> str:
     return _git(top, "rev-parse", "--verify", f"{whole}:{prefix.rstrip('/')}" if prefix else whole)
 
 
-def _git(directory: Path, *arguments: str, expect: str = "", environment: dict[str, str] | None = None) -> str:
-    done = _run(directory, *arguments, environment=environment)
+def _git(
+    directory: Path, *arguments: str, expect: str = "", environment: dict[str, str] | None = None, stdin: str = ""
+) -> str:
+    done = _run(directory, *arguments, environment=environment, stdin=stdin)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
         raise Misuse(expect or f"git {arguments[0]} failed in {directory}: {said}", said if expect else "")

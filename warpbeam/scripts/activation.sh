@@ -265,7 +265,7 @@ go_back() {
 
 cut=0 tidy=true
 # Whoever loaded the firewall's rules since the switch went by the old link.
-knock stay "$idle" || tidy=false
+knock switch "$idle" || tidy=false
 if [[ -n $live && $strategy == blue-green ]]; then
   step drain
   least=0

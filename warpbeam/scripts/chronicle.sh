@@ -46,7 +46,8 @@ append() {
 # write_out OUTCOME TENTHS PROBLEM: completes the line that was begun. PROBLEM is a JSON string. False: there is no room for it.
 write_out() {
   append "${pending_entry%\}},\"job\":\"$pending_job\",\"outcome\":\"$1\",\"seconds\":$(($2 / 10)).$(($2 % 10)),\"problem\":$3}" || return 1
-  rm -f -- "$pending"
+  # One that stays is of a line that is there, which whoever comes next sees.
+  rm -f -- "$pending" || true
 }
 
 # settle: writes out what an activation could not, unless it still runs. For whoever has the lock, so that none begins meanwhile.
@@ -54,6 +55,7 @@ settle() {
   local said='' outcome problem='""' live release_a release_b live_release
   # Asked of the file first: that costs nothing.
   if [[ ! -e $pending ]] || activating || ! read_pending; then return 0; fi
+  whole_lines
   if written "$pending_job"; then
     rm -f -- "$pending"
     return 0

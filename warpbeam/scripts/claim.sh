@@ -81,7 +81,7 @@ if [[ $take == true ]]; then
     BEGIN { printf "" >kept; while ((getline < have) > 0) there[$0] = 1 }
     { print >kept }
     !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }
-    END { exit close(kept) != 0 }' 2>/dev/null) || refuse "$root is on a disk that is full by now" 'make room there'
+    END { exit close(kept) != 0 }') || refuse "$root is on a disk that is full by now" 'make room there'
 fi
 
 { read -r libc && read -r cpu; } < <(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || true; exec uname -m)

@@ -1,7 +1,7 @@
 """Paramiko's transport, with what OpenSSH's has: no Nagle, answered keep-alives, ends by signal.
 
 Each is a place where Paramiko 5 leaves the protocol's word unheard; `warpbeam.ssh.channel` and
-`warpbeam.ssh.connection` rely on them.
+`warpbeam.ssh.opening` rely on them.
 """
 
 # Paramiko's functions have no types.
