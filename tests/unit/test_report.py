@@ -126,6 +126,30 @@ def test_a_terminal_gets_a_live_line_that_is_gone_in_the_end(monkeypatch: pytest
     assert "done" in shown
 
 
+def test_who_watches_uploads_sees_how_far_each_is_and_all_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        report = Report()
+        for host in ("web1", "web2"):
+            report.tell(Progress(host, "upload", 0, 3_000_000))
+        report.tell(Progress("web1", "upload", 3_000_000, 3_000_000))
+        report.close()
+    shown = ""
+    with contextlib.suppress(OSError):
+        while piece := os.read(leader, 65536):
+            shown += piece.decode()
+    os.close(leader)
+
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert any("web1 upload 3.0 MB of 3.0 MB" in line for line in lines), lines
+    assert any("web2 upload 0 B of 3.0 MB" in line for line in lines), lines
+    assert any("all upload 3.0 MB of 6.0 MB" in line for line in lines), lines
+
+
 @pytest.mark.parametrize(
     ("event", "shown"),
     [

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from warpbeam.cli.output import Output
 from warpbeam.cli.screen import folded, size
 from warpbeam.cli.table import table_lines
+from warpbeam.cli.transfers import Transfers
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from rich.spinner import Spinner
     from rich.table import Table
 
-# How many bytes a second a transfer must have shown before time left means something.
-SOON = 0.5
 # How many seconds a question to the hosts may last before whoever watches is told whom it waits for.
 PATIENCE = 1.0
 
@@ -57,7 +56,7 @@ class Report:
         self._now: dict[str, str] = {}
         self._began: dict[str, float] = {}
         self._last: dict[str, float] = {}
-        self._moving: dict[str, str] = {}
+        self._transfers = Transfers()
         self._guard = RLock()
         self._outputs: list[Output] = []
 
@@ -123,7 +122,6 @@ class Report:
         return self.console if self.console is not None and self.console.is_terminal else None
 
     def _doing(self, host: str, name: str) -> None:
-        self._moving.pop(host, None)
         if host:
             # What was done here has ended: a hook, a build.
             self._now.pop("", None)
@@ -136,21 +134,16 @@ class Report:
 
     def _progress(self, event: Progress) -> None:
         now = time.monotonic()
-        if self._last.get(event.host, 0) + 0.1 > now and event.done < event.total:
+        if self._transfers.heard(event, now):
+            self._began[event.host] = now
+        elif self._last.get(event.host, 0) + 0.1 > now and event.done < event.total:
             return
         self._last[event.host] = now
         if self._terminal is None:
             if event.done == event.total:
                 self._say(event.host, f"{event.name} {size(event.total)}", "")
             return
-        if self._moving.get(event.host) != event.name:
-            self._moving[event.host] = event.name
-            self._began[event.host] = now
-        seconds = now - self._began[event.host]
-        rate = event.done / seconds if seconds > SOON else 0
-        left = f", {(event.total - event.done) / rate:.0f} s left" if rate and event.done < event.total else ""
-        speed = f" at {size(rate)}/s" if rate else ""
-        self._now[event.host] = f"{event.name} {size(event.done)} of {size(event.total)}{speed}{left}"
+        self._now[event.host] = self._transfers.of(event.host, now)
         self._refresh()
 
     def _say(self, host: str, text: str, style: str, *, whole: bool = False) -> None:
@@ -196,6 +189,8 @@ class Report:
         for host, what in (told | silent).items():
             seconds = time.monotonic() - self._began.setdefault(host, self._asking or time.monotonic())
             table.add_row(self._spinner, host or "here", what, f"{seconds:.0f} s" if seconds > 1 else "")
+        if together := self._transfers.together(time.monotonic()):
+            table.add_row("", "all", together, "")
         return table
 
     def table(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:

@@ -137,6 +137,8 @@ class Uploader:
 def _pieces(file: Path, host: str, tell: Tell) -> Iterator[bytes]:
     total = file.stat().st_size
     done = 0
+    # At once, so that the sum is known before the slowest has begun.
+    tell(Progress(host, "upload", done, total))
     with file.open("rb") as opened:
         while piece := opened.read(PIECE):
             yield piece

@@ -1,0 +1,62 @@
+"""How far what is sent has come: to each host, and to all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from warpbeam.cli.screen import size
+from warpbeam.event import Progress
+
+SOON = 0.5  # seconds of a transfer before its rate says anything
+
+
+class _Transfer(msgspec.Struct):
+    """One, in bytes; `began` is when the first of them had gone, in seconds of a monotonic clock, or 0."""
+
+    name: str
+    done: int
+    total: int
+    began: float = 0.0
+
+
+class Transfers:
+    """What is under way, as `Progress` events tell it."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, _Transfer] = {}
+
+    def heard(self, event: Progress, now: float) -> bool:
+        """Take an event in; whether a transfer begins with it."""
+        there = self._of.get(event.host)
+        new = there is None or there.name != event.name or event.done < there.done
+        if there is None or new:
+            if all(each.done == each.total for each in self._of.values()):
+                # Those of before are over.
+                self._of.clear()
+            there = self._of[event.host] = _Transfer(event.name, 0, event.total)
+        there.done = event.done
+        if event.done and not there.began:
+            there.began = now
+        return new
+
+    def of(self, host: str, now: float) -> str:
+        """How far that host's has come: bytes, rate, time left."""
+        return _told([self._of[host]], now)
+
+    def together(self, now: float) -> str:
+        """The same of all in sum; empty where there are not several, or all have come."""
+        each = list(self._of.values())
+        if len(each) < 2 or all(one.done == one.total for one in each):
+            return ""
+        return _told(each, now)
+
+
+def _told(each: Sequence[_Transfer], now: float) -> str:
+    done, total = sum(one.done for one in each), sum(one.total for one in each)
+    seconds = now - min((one.began for one in each if one.began), default=now)
+    rate = done / seconds if seconds > SOON else 0
+    speed = f" at {size(rate)}/s" if rate else ""
+    left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+    return f"{each[0].name} {size(done)} of {size(total)}{speed}{left}"
