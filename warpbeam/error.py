@@ -90,12 +90,12 @@ class Lost(Failed):
     """A host stopped answering in the middle of a phase: its outcome is unknown and must be read back."""
 
 
-# How a refusal ends that is told of all hosts.
 def host_of(problem: Problem, names: Iterable[str]) -> str:
     """Of the hosts of these names the one whose problem it is; empty: none (but a jump host, say)."""
     return next((name for name in names if problem.message.startswith((f"{name} ", f"{name}: "))), "")
 
 
+# How a refusal ends that is told of all hosts.
 UNTOUCHED = "; nothing was changed on any host"
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,14 +103,15 @@ def test_a_table_shows_every_column_within_the_screen(widths: list[int], room: i
         assert indent + sum(needs[index] for index in group) + GAP * (len(group) - 1) <= room
 
 
-def test_a_terminal_gets_a_live_line_that_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *events: Event) -> str:
+    """What a report of these events writes there."""
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setenv("TERM", "xterm")
         report = Report()
-        report.tell(Step("web1", "upload"))
-        report.tell(Settled("web1", "done"))
+        for event in events:
+            report.tell(event)
         report.close()
     shown = ""
     # Linux says EIO when the other end is closed and all is read.
@@ -119,6 +119,11 @@ def test_a_terminal_gets_a_live_line_that_is_gone_in_the_end(monkeypatch: pytest
         while piece := os.read(leader, 65536):
             shown += piece.decode()
     os.close(leader)
+    return shown
+
+
+def test_a_terminal_gets_a_live_line_that_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = on_a_terminal(monkeypatch, Step("web1", "upload"), Settled("web1", "done"))
 
     assert "upload" in shown
     # The cursor that the live display hid is shown again.
@@ -126,23 +131,9 @@ def test_a_terminal_gets_a_live_line_that_is_gone_in_the_end(monkeypatch: pytest
     assert "done" in shown
 
 
-def test_who_watches_uploads_sees_how_far_each_is_and_all_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    leader, follower = pty.openpty()
-    with os.fdopen(follower, "w") as terminal:
-        monkeypatch.setattr(sys, "stderr", terminal)
-        monkeypatch.setenv("TERM", "xterm")
-        report = Report()
-        for host in ("web1", "web2"):
-            report.tell(Progress(host, "upload", 0, 3_000_000))
-        report.tell(Progress("web1", "upload", 3_000_000, 3_000_000))
-        report.close()
-    shown = ""
-    with contextlib.suppress(OSError):
-        while piece := os.read(leader, 65536):
-            shown += piece.decode()
-    os.close(leader)
+def test_who_watches_uploads_sees_how_far_each_is_and_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = [Progress(host, "upload", 0, 3_000_000) for host in ("web1", "web2")]
+    shown = on_a_terminal(monkeypatch, *begun, Progress("web1", "upload", 3_000_000, 3_000_000))
 
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert any("web1 upload 3.0 MB of 3.0 MB" in line for line in lines), lines

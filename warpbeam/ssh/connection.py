@@ -10,7 +10,6 @@ import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import fabric
 import paramiko
 
 from warpbeam.error import Refused
@@ -70,14 +69,6 @@ class Connection:
             if self._settings is None:
                 self._settings = self._ask()
             return self._settings
-
-    @property
-    def fabric(self) -> fabric.Connection:
-        """The open Fabric connection. Raises: Refused, where the host cannot be reached."""
-        self._transport()
-        opened = self.opening.fabric
-        assert opened is not None  # noqa: S101  (opened by the line above)
-        return opened
 
     @property
     def opening(self) -> Opening:
@@ -169,8 +160,6 @@ class Connection:
                 if attempt is None:
                     own.settle()
 
-    def _open_hop(self, attempt: Attempt) -> Transport:
-        jump = self.settings.jump
-        assert jump is not None  # noqa: S101  (asked only then)
+    def _open_hop(self, jump: Settings, attempt: Attempt) -> Transport:
         self._hop = self._hop or Connection(jump.name, lambda: jump)
         return self._hop._transport(attempt)

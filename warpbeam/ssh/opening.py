@@ -53,10 +53,10 @@ class Opening:
     """One host's, and what it has opened so far.
 
     Parameters:
-        hop: the transport of its jump host, opened within the attempt; asked only where the settings have a jump host.
+        hop: opens its jump host within the attempt.
     """
 
-    def __init__(self, settings: Settings, hop: Callable[[Attempt], Transport]) -> None:
+    def __init__(self, settings: Settings, hop: Callable[[Settings, Attempt], Transport]) -> None:
         self.settings, self.hop = settings, hop
         self.fabric: fabric.Connection | None = None
         self._proxy: ProxyCommand | None = None
@@ -166,7 +166,7 @@ class Opening:
         return dial(settings.hostname, settings.port, settings.family, attempt)
 
     def _through(self, jump: Settings, attempt: Attempt) -> paramiko.Channel:
-        settings, transport = self.settings, self.hop(attempt)
+        settings, transport = self.settings, self.hop(jump, attempt)
         try:
             channel: paramiko.Channel = transport.open_channel(
                 "direct-tcpip",
