@@ -76,7 +76,7 @@ def test_a_transfer_that_has_ended_has_no_time_left() -> None:
     report.console = Console(file=io.StringIO(), force_terminal=True, width=80)
     report.tell(Step("build1", "mix release"))
     report.tell(Progress("build1", "bring home", 1, 2_000_000))
-    report._began["build1"] -= 2
+    report._transfers._of["build1"].began -= 2
     report._last.clear()
     report.tell(Progress("build1", "bring home", 1_000_000, 2_000_000))
     assert "s left" in report._now["build1"]
