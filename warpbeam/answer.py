@@ -75,6 +75,10 @@ Text = Annotated[str, Meta(pattern=r"\A[^\0]*\Z", max_length=20_000, description
 LongText = Annotated[
     str, Meta(pattern=r"\A[^\0]*\Z", max_length=4_000_000, description="a text of at most 4000000 characters")
 ]
+# A file of setup's, which `scripts/inspect.sh` reads up to 64 KiB; masked, a line of it may be longer.
+FileText = Annotated[
+    str, Meta(pattern=r"\A[^\0]*\Z", max_length=600_000, description="a text of at most 600000 characters")
+]
 AbsolutePath = Annotated[
     str, Meta(pattern=r"\A/[^\x00-\x1f\x7f]{0,4095}\Z", description="an absolute path without control characters")
 ]

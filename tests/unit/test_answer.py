@@ -7,6 +7,7 @@ import pkgutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -41,6 +42,7 @@ from warpbeam.running.maintenance import Shown
 from warpbeam.running.node import AskState, State
 from warpbeam.running.power import Powered
 from warpbeam.running.reboot import Booted, Serving
+from warpbeam.ssh.channel import Process
 
 # What its files may be is looked at where an artifact is taken in and unpacked, by rules that no type can say.
 ELSEWHERE = (Item,)
@@ -544,6 +546,13 @@ def test_one_hosts_word_about_a_release_is_not_written_beside_those_of_others() 
 def _about(asked: Any) -> About:
     manifest = asked.manifest
     return About(manifest.version, manifest.commit, manifest.subject, manifest.tree, manifest.sha256)
+
+
+def test_no_exit_status_that_a_server_may_say_comes_out_as_success() -> None:
+    channel = object.__new__(Process)
+
+    for said, ours in ((0, 0), (7, 7), (255, 255), (256, 255), (512, 255), (2**32 - 1, 255)):
+        assert channel._status(SimpleNamespace(exit_status=said)) == ours  # type: ignore[arg-type]
 
 
 OURS = PutLive("sum", "c" * 40, "s", False, NAME)

@@ -16,9 +16,9 @@ from warpbeam.answer import (
     Count,
     DoorVersion,
     FileMode,
+    FileText,
     FoundSha256,
     Label,
-    LongText,
     Port,
     Sha256,
     State,
@@ -63,7 +63,7 @@ class FoundPath(msgspec.Struct, frozen=True):
     sha256: FoundSha256
     written: Sha256 = ""
     changed: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] = 0
-    text: LongText | None = None
+    text: FileText | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
