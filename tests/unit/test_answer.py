@@ -26,7 +26,7 @@ from warpbeam.deploying.halt import Ending
 from warpbeam.deploying.history import Entry
 from warpbeam.deploying.lease import Claim, check_lacks
 from warpbeam.deploying.migration import Migrated
-from warpbeam.deploying.plan import plan_deploy
+from warpbeam.deploying.plan import plan_deploy, plan_rollback
 from warpbeam.deploying.rollout import Finished
 from warpbeam.deploying.upload import Upload, Uploaded
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
@@ -524,13 +524,28 @@ def test_whatever_a_host_may_lack_is_taken() -> None:
         check_lacks("web2", facts(lacks=lacks), files)
 
 
-@pytest.mark.parametrize("name", ["20991231T235959Z", "99991231T235959Z", "99990230T000000Z"])
+@pytest.mark.parametrize("name", ["20991231T235959Z", "20261125T000000Z"])
 def test_one_hosts_release_of_days_ahead_names_no_other_hosts(name: str) -> None:
     old = Release("20261120T000000Z", "healthy", About())
     have = {"web1": facts(old), "web2": facts(old, Release(name, "new", About()))}
 
     with pytest.raises(Refused, match=f"web2: its newest release is {name}, more than a day ahead"):
         plan_deploy(INVENTORY, have, artifact(), NOW, force=False, migrate=False)
+
+
+@pytest.mark.parametrize("name", ["20250230T000000Z", "99991231T235959Z"])
+def test_a_release_after_which_no_time_can_come_is_that_hosts_problem(name: str) -> None:
+    have = {"web1": facts(), "web2": facts(Release(name, "new", About()), live=None)}
+
+    with pytest.raises(Refused, match=f"web2: its newest release is called {name}"):
+        plan_deploy(INVENTORY, have, artifact(), NOW, force=False, migrate=False)
+
+
+def test_a_host_goes_back_to_nothing_that_it_does_not_say_it_has() -> None:
+    have = {"web1": facts(Release(NAME, "healthy", About()), previous="20200101T000000Z")}
+
+    with pytest.raises(Refused, match="web1: the release to go back to, 20200101T000000Z, is none of those"):
+        plan_rollback(INVENTORY, have, "")
 
 
 def test_one_hosts_word_about_a_release_is_not_written_beside_those_of_others() -> None:

@@ -184,13 +184,22 @@ def _newest(facts: Mapping[str, Facts], now: datetime) -> str:
     newest = {host: max(release.name for release in have.releases) for host, have in facts.items() if have.releases}
     limit = (now + timedelta(days=1)).strftime(NAME)
     for host, name in newest.items():
-        if name > limit and (min(newest.values()) <= limit or not _has_after(name)):
+        if not _has_after(name):
+            raise Refused(
+                f"{host}: its newest release is called {name}, after which no time can come", _look_there(host)
+            )
+        if name > limit and min(newest.values()) <= limit:
             raise Refused(
                 f"{host}: its newest release is {name}, more than a day ahead of this machine's clock",
-                f"is a clock wrong, or was it put there? `fab ENV releases` shows it; `--skip {host}` leaves that host "
-                f"as it is, and -H {host} deploys to it alone",
+                f"{_look_there(host)}, and -H {host} deploys to it alone",
             )
     return max(newest.values(), default="")
+
+
+def _look_there(host: str) -> str:
+    return (
+        f"is a clock wrong, or was it put there? `fab ENV releases` shows it; `--skip {host}` leaves that host as it is"
+    )
 
 
 def _has_after(name: str) -> bool:
@@ -231,7 +240,11 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
             continue
         have = facts[host.name]
         release = have.find(targets[host.name])
-        assert release is not None  # noqa: S101 (taken from its own list)
+        if release is None:
+            raise Refused(
+                f"{host.name}: the release to go back to, {targets[host.name]}, is none of those that it says it has",
+                f"look at what lies there; `--skip {host.name}` leaves this host as it is",
+            )
         steps.append(_step(host, have, release, activate=have.live_release != release))
     _check_memory(inventory, facts, steps)
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
