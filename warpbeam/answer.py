@@ -118,7 +118,7 @@ _DOOR_LINE = (
 DoorText = Annotated[
     str,
     Meta(
-        pattern=rf"\A(?:{_DOOR_LINE}(?:\n{_DOOR_LINE}){{0,50}})?\Z",
+        pattern=rf"\A(?:{_DOOR_LINE}(?:\n(?=[^\n])|\Z)){{0,50}}\Z",
         max_length=16_000,
         description="what a root door says",
     ),
