@@ -23,7 +23,7 @@ HELP = {
     help={
         **HELP,
         "dirty": "deploy the working tree as it stands, uncommitted changes included",
-        "release": "`live`: what the other hosts run, for a host that joins them, instead of a commit",
+        "release": "`live`: what this machine put live last and the other hosts run, for one that joins them",
         **rolling.HELP,
     },
 )
@@ -59,7 +59,8 @@ def deploy(
         if release:
             return delivery.live_artifact(here.fleet, here.project, here.tell)
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
-        return delivery.Wanted(delivery.build_on_host(here.fleet, here.project, source, here.tell, before=before))
+        artifact = delivery.build_on_host(here.fleet, here.project, source, here.tell, before=before)
+        return delivery.Wanted(artifact, store=delivery.store_of(here.fleet, here.project))
 
     reach = rolling.reach_of(skip, skip_unreachable, wait)
     with rolling.explained(here, here.fleet):

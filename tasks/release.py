@@ -30,13 +30,14 @@ def rollback(
 ) -> None:
     """Put the release before the live one live again on every host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.delivery import go_back
+    from warpbeam.deploying.delivery import go_back, store_of
 
     here = session(c)
     here.fleet.bound(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     with rolling.explained(here, here.fleet):
-        go_back(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell, to=to)
+        reach, store = rolling.reach_of(skip, skip_unreachable, wait), store_of(here.fleet, here.project)
+        go_back(here.fleet, reach, policy, here.tell, to=to, store=store)
 
 
 @task(

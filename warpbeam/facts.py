@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from warpbeam.answer import (
+    FEW,
+    FILES,
+    MANY,
+    Count,
+    DoorText,
+    Inodes,
+    Label,
+    Libc,
+    Library,
+    LiveSlot,
+    Machine,
+    ObjectId,
+    ReleaseName,
+    Sha256,
+    SlotName,
+    Text,
+    Version,
+    explained,
+)
 from warpbeam.building.artifact import Artifact
 
 Mark = Literal["new", "healthy", "failed", "withdrawn"]
+# Characters of a commit's subject that hosts keep.
+SUBJECT = 1000
 
 
 class About(msgspec.Struct, frozen=True):
     """What a release on a host is known to be; written beside it when it was uploaded."""
 
-    version: str = ""
-    commit: str = ""
-    subject: str = ""
-    tree: str = ""
-    sha256: str = ""
+    version: Version = ""
+    commit: ObjectId = ""
+    subject: Text = ""
+    tree: ObjectId = ""
+    sha256: Sha256 = ""
     dirty: bool = False
 
     @property
@@ -31,13 +53,14 @@ class About(msgspec.Struct, frozen=True):
 def about(artifact: Artifact) -> About:
     """What a host keeps beside the release."""
     manifest = artifact.manifest
-    return About(manifest.version, manifest.commit, manifest.subject, manifest.tree, manifest.sha256, manifest.dirty)
+    subject = manifest.subject[:SUBJECT]
+    return About(manifest.version, manifest.commit, subject, manifest.tree, manifest.sha256, manifest.dirty)
 
 
 class Release(msgspec.Struct, frozen=True):
     """An artifact unpacked on a host. `name` is its UTC time, and sorts by it."""
 
-    name: str
+    name: ReleaseName
     mark: Mark
     artifact: About
 
@@ -55,10 +78,10 @@ def named(releases: Iterable[Release], name: str) -> Release | None:
 class Holder(msgspec.Struct, frozen=True):
     """Who holds a deploy lock, in words."""
 
-    who: str = ""
-    why: str = ""
-    since: str = ""
-    version: str = ""
+    who: Text = ""
+    why: Text = ""
+    since: Text = ""
+    version: Text = ""
 
     def __str__(self) -> str:
         what = f"{self.why} {self.version}".strip()
@@ -71,20 +94,20 @@ class Facts(msgspec.Struct, frozen=True):
     `lacks` are indices into the artifact's files; `serving`: the live slot has an instance.
     """
 
-    cpu: str
-    libc: str
-    os: str
-    libcrypto: tuple[str, ...]
-    free: int
-    inodes: int
-    memory: int
-    live: str
-    slots: dict[str, str]
-    releases: tuple[Release, ...]
-    base: str
-    lacks: tuple[int, ...]
-    door: str
-    previous: str
+    cpu: Machine
+    libc: Libc
+    os: Label
+    libcrypto: Annotated[tuple[Library, ...], FEW]
+    free: Count
+    inodes: Inodes
+    memory: Count
+    live: LiveSlot
+    slots: Annotated[dict[SlotName, ReleaseName], FEW]
+    releases: Annotated[tuple[Release, ...], MANY]
+    base: ReleaseName
+    lacks: Annotated[tuple[Count, ...], FILES]
+    door: DoorText
+    previous: ReleaseName
     lock: Holder | None
     activating: bool
     serving: bool = True
@@ -117,3 +140,35 @@ class Facts(msgspec.Struct, frozen=True):
         """The root door's version, or empty where it does not answer."""
         first = self.door.partition("\n")[0].split()
         return first[1] if len(first) == 2 and first[0] == "door" else ""
+
+
+def sifted(said: Any) -> list[str]:
+    """Take out of an answer what files on the host say that are not as they were written; a sentence about each.
+
+    A release beside which no description lies must not keep everybody from the host, nor a lock that nobody can read:
+    the first counts as failed, of the second nobody is known to hold it.
+    """
+    if not isinstance(said, dict):
+        return []
+    complaints = []
+    releases = said.get("releases")
+    for release in releases if isinstance(releases, list) else []:
+        if isinstance(release, dict):
+            try:
+                msgspec.convert(release.get("artifact"), About)
+            except msgspec.ValidationError as mismatch:
+                what = f"what lies beside the release {release.get('name')!s:.20} is no description of one"
+                complaints.append(f"{what} ({explained(str(mismatch))}); it counts as failed")
+                release.update(artifact={}, mark="failed")
+    for key in ("lock", "before", "holder"):
+        if isinstance(text := said.get(key), str):
+            said[key] = _holder(text) if text else None
+    return complaints
+
+
+def _holder(text: str) -> Any:
+    """Who holds a lock, of the line that the lock's file has."""
+    try:
+        return msgspec.to_builtins(msgspec.json.decode(text, type=Holder))
+    except (msgspec.DecodeError, RecursionError):
+        return {"who": "somebody", "why": "its file says not who", "since": "a time that is not known"}

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from warpbeam.answer import LARGEST, LINES, MESSAGE, explained
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
 from warpbeam.event import Line, Note, Progress, Step, Tell, Warn
 from warpbeam.shell import Shell
@@ -36,6 +37,15 @@ A = TypeVar("A")
 KINDS = {"held": Held, "damaged": Damaged}
 
 
+class Complaint(msgspec.Struct, frozen=True):
+    """What a script says of its refusal or failure. A text that is too long is cut, not refused: it is only shown."""
+
+    message: str
+    hint: str = ""
+    lines: tuple[str, ...] = ()
+    kind: str = ""
+
+
 class Phase(msgspec.Struct, Generic[A], frozen=True):
     """The parameters of one script. Subclasses name the script and the type of its answer.
 
@@ -47,6 +57,11 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
     answer: ClassVar[Any]
     # What is sent before the script: files that several scripts share.
     parts: ClassVar[tuple[str, ...]] = ("common",)
+
+    def sift(self, said: Any) -> list[str]:
+        """Take out of an answer what may be wrong without keeping anybody from the host; a sentence about each."""
+        return []
+
     # What runs the script: a login identity's own bash, or root's through sudo.
     command: ClassVar[str] = "bash -s"
 
@@ -110,7 +125,7 @@ class Records:
                 continue
             try:
                 record = msgspec.json.decode(text.decode("utf-8", "replace"))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 continue
             if isinstance(record, dict):
                 yield record
@@ -151,26 +166,41 @@ def run(
     said = b"".join(complaints).decode("utf-8", "replace").splitlines()[-40:]
     for kind, error in (("refused", Refused), ("failed", Failed)):
         if kind in ending:
-            told = ending[kind]
-            raise KINDS.get(told.get("kind"), error)(
-                f"{_on(shell)}{told['message']}", told.get("hint", ""), tuple(told.get("lines", ()))
+            told = _read(ending[kind], Complaint, shell, phase)
+            raise KINDS.get(told.kind, error)(
+                f"{_on(shell)}{_kept(told.message)}", _kept(told.hint), tuple(map(_kept, told.lines[-LINES:]))
             )
     if "answer" in ending:
-        try:
-            # One at a time: of a type that two threads are the first to use at once, msgspec 0.22 reads what it has not
-            # written yet, and the process is gone (tests/unit/test_phase.py).
-            with CONVERTING:
-                answer: A = msgspec.convert(ending["answer"], phase.answer)
-        except msgspec.ValidationError as mismatch:
-            raise Failed(
-                f"{_on(shell)}{phase.script} answered what this Warpbeam does not understand: {mismatch}",
-                "run `fab ENV setup` if the host was set up by another version",
-            ) from None
+        with CONVERTING:
+            complaints_about = phase.sift(ending["answer"])
+        for complaint in complaints_about:
+            tell(Warn(shell.name, complaint))
+        answer: A = _read(ending["answer"], phase.answer, shell, phase)
         return answer
     hint = "`fab ENV status` reads back what is running"
     if status == 0 or status >= 128:
         raise Lost(f"{_on(shell)}{phase.script} ended without an answer (status {status})", hint, tuple(said))
     raise Failed(f"{_on(shell)}{phase.script} failed with status {status}", hint, tuple(said))
+
+
+def _read(said: Any, kind: Any, shell: Shell, phase: Phase[Any]) -> Any:
+    """What a host said, as a value of type `kind`. Raises: Failed, where it is none; nothing of it is used then."""
+    try:
+        # One at a time: of a type that two threads are the first to use at once, msgspec 0.22 reads what it has not
+        # written yet, and the process is gone (tests/unit/test_phase.py).
+        with CONVERTING:
+            return msgspec.convert(said, kind)
+    except (msgspec.ValidationError, RecursionError) as mismatch:
+        raise Failed(
+            f"{_on(shell)}{phase.script} answered what this Warpbeam does not understand: {explained(str(mismatch))}",
+            "nothing of it was used; look at what lies on that host, and who may write it; `fab ENV setup` if it was "
+            "set up by another version",
+        ) from None
+
+
+def _kept(text: str) -> str:
+    """`text` as far as it is kept. A NUL, which no script of ours can say, could not be given to another one."""
+    return text.replace("\0", " ") if len(text) <= MESSAGE else text[:MESSAGE].replace("\0", " ") + "…"
 
 
 def _on(shell: Shell) -> str:
@@ -181,15 +211,15 @@ def _told(record: dict[str, Any], host: str, tell: Tell) -> bool:
     """Tell a progress record; false when the record is the script's ending."""
     match record:
         case {"step": str(name)}:
-            tell(Step(host, name))
-        case {"progress": str(name), "done": int(done), "total": int(total)}:
-            tell(Progress(host, name, done, total))
+            tell(Step(host, _kept(name)))
+        case {"progress": str(name), "done": int(done), "total": int(total)} if 0 <= done <= total <= LARGEST:
+            tell(Progress(host, _kept(name), done, total))
         case {"line": str(text)}:
-            tell(Line(host, text))
+            tell(Line(host, _kept(text)))
         case {"note": str(text)}:
-            tell(Note(host, text))
+            tell(Note(host, _kept(text)))
         case {"warn": str(text)}:
-            tell(Warn(host, text))
+            tell(Warn(host, _kept(text)))
         case _:
             return False
     return True

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from warpbeam.answer import Count, Label, Libc, Library, Machine, Sha256, Text, Version, Word
 from warpbeam.error import Failed
 
 PIECE = 256 * 1024
@@ -30,11 +31,11 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 class Toolchain(msgspec.Struct, frozen=True):
     """What a build host builds with, and so what a release can run on."""
 
-    elixir: str
-    otp: str
-    cpu: str
-    libc: str
-    os: str
+    elixir: Version
+    otp: Version
+    cpu: Machine
+    libc: Libc
+    os: Label
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -42,18 +43,18 @@ class Manifest(msgspec.Struct, frozen=True):
 
     app: str
     release: str
-    version: str
-    commit: str
-    subject: str
-    tree: str
+    version: Version
+    commit: Word
+    subject: Text
+    tree: Word
     dirty: bool
     flavor: str
     mix_env: str
     toolchain: Toolchain
-    erts: str
-    libcrypto: str
-    sha256: str
-    size: int
+    erts: Version
+    libcrypto: Library
+    sha256: Sha256
+    size: Count
     files: tuple[Item, ...]
     # Its rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has.
     names_node: bool = False
@@ -82,8 +83,21 @@ def artifact_key(tree: str, mix_env: str, flavor: str, env: dict[str, str], tool
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:20]
 
 
+class PutLive(msgspec.Struct, frozen=True):
+    """What this machine put live last in an environment, by its user's word and not by a host's."""
+
+    sha256: str
+    commit: str
+    subject: str
+    dirty: bool
+    release: str
+
+
 class Store:
-    """The artifacts of one app on this machine: `KEY.tar.gz` and `KEY.json` in a private directory."""
+    """The artifacts of one app on this machine: `KEY.tar.gz` and `KEY.json` in a private directory.
+
+    `ENVIRONMENT.live` says what this machine put live there last.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -97,6 +111,24 @@ class Store:
             return artifact if artifact.tarball.stat().st_size == manifest.size else None
         except (OSError, msgspec.DecodeError):
             return None
+
+    def last_live(self, environment: str) -> PutLive | None:
+        """What this machine put live last in that environment, where it knows."""
+        try:
+            return msgspec.json.decode((self.directory / f"{environment}.live").read_bytes(), type=PutLive)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def note_live(self, environment: str, what: PutLive | None) -> None:
+        """Remember what was put live last in that environment; None: that is not known here any more."""
+        file = self.directory / f"{environment}.live"
+        if what is None:
+            file.unlink(missing_ok=True)
+            return
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new = self.directory / f".{environment}.live.{os.getpid()}"
+        new.write_bytes(msgspec.json.encode(what))
+        new.replace(file)
 
     @contextmanager
     def incoming(self, key: str) -> Iterator[BinaryIO]:

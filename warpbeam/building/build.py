@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
+from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Version
 from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
 from warpbeam.building.source import Source, archive, ignored_files, read_file
 from warpbeam.error import Failed, Misuse
@@ -34,13 +35,13 @@ class AskToolchain(Phase[Toolchain], frozen=True):
 class Built(msgspec.Struct, frozen=True):
     """What build.sh made."""
 
-    version: str
-    erts: str
-    libcrypto: str
-    tarball: str
-    sha256: str
-    size: int
-    files: tuple[Item, ...]
+    version: Version
+    erts: Version
+    libcrypto: Library
+    tarball: AbsolutePath
+    sha256: Sha256
+    size: Count
+    files: Annotated[tuple[Item, ...], FILES]
     names_node: bool
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.answer import Count, ReleaseName, SlotName
 from warpbeam.deploying.history import Opening
 from warpbeam.deploying.lease import LEASE, PARTS, Lease
 from warpbeam.error import Lost, Refused
@@ -38,12 +39,12 @@ class Activated(msgspec.Struct, frozen=True):
     taken its lock back.
     """
 
-    slot: str
-    release: str
-    left: str
-    pid: int
-    seconds: int
-    cut: int = 0
+    slot: SlotName
+    release: ReleaseName
+    left: ReleaseName
+    pid: Count
+    seconds: Count
+    cut: Count = 0
     maintenance: bool = False
     given_back: bool = False
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from warpbeam.building.artifact import Artifact, Store
+from warpbeam.building.artifact import Artifact, PutLive, Store
 from warpbeam.building.build import build
 from warpbeam.building.source import Source, dirty_files, find_source
 from warpbeam.deploying.batch import check_batch
@@ -29,10 +29,14 @@ from warpbeam.provisioning import secret_file
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What is to go out; `name` is what other hosts, which run it, call it, or empty."""
+    """What is to go out; `name` is what other hosts, which run it, call it, or empty.
+
+    `store` is where it is noted that this machine has put it live.
+    """
 
     artifact: Artifact
     name: str = ""
+    store: Store | None = None
 
 
 def store_of(fleet: Fleet, project: Path) -> Store:
@@ -106,8 +110,10 @@ def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
 def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Wanted:
     """The artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
 
+    A host's word alone decides nothing here: what the others say they run must be what this machine put live last.
+
     Raises:
-        Refused: they run different ones or none, or this machine no longer has it and its commit is unknown here.
+        Refused: they run different ones, or none, or another than this machine put live last.
     """
     chosen = set(fleet.inventory.hosts)
     facts = look(fleet, fleet.inventory.all_app_hosts, tell)
@@ -120,26 +126,38 @@ def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Wanted:
         if found.live_release is not None:
             live[name] = found.live_release
     others = {name: release for name, release in live.items() if name not in chosen} or live
+    store = store_of(fleet, project)
+    ours = _agreed_live(others, store.last_live(fleet.inventory.name))
+    artifact = kept_artifact(fleet, project, ours.sha256)
+    if artifact is None:
+        label = next(iter(others.values())).label
+        if ours.dirty:
+            raise Refused(f"{label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
+        tell(Note("", f"{label} is not kept on this machine: building its commit again"))
+        artifact = build_on_host(fleet, project, source_of(fleet, project, ours.commit), tell)
+    # The same tree can be several commits: this is the one that they run.
+    manifest = msgspec.structs.replace(artifact.manifest, commit=ours.commit, subject=ours.subject, dirty=ours.dirty)
+    name = ours.release if any(release.name == ours.release for release in others.values()) else ""
+    return Wanted(Artifact(artifact.tarball, manifest), name, store)
+
+
+def _agreed_live(others: Mapping[str, Release], ours: PutLive | None) -> PutLive:
+    """What this machine put live last, when the hosts say that they run it. Raises: Refused, where they do not."""
     digests = {release.artifact.sha256 for release in others.values()}
     if not digests:
         raise Refused("no host runs anything yet", "deploy without --release")
+    told = ", ".join(f"{name} {release.name} {release.label}" for name, release in others.items())
     if len(digests) > 1:
-        told = ", ".join(f"{name} {release.label}" for name, release in others.items())
         raise Refused(f"hosts run different releases: {told}", "deploy a commit with --ref")
-    (release, *_) = others.values()
-    artifact = kept_artifact(fleet, project, release.artifact.sha256)
-    if artifact is None:
-        if release.artifact.dirty:
-            raise Refused(
-                f"{release.label} was built from a dirty tree and is not kept on this machine",
-                "deploy a commit",
-            )
-        tell(Note("", f"{release.label} is not kept on this machine: building its commit again"))
-        artifact = build_on_host(fleet, project, source_of(fleet, project, release.artifact.commit), tell)
-    # The same tree can be several commits: this is the one that they run.
-    about = release.artifact
-    manifest = msgspec.structs.replace(artifact.manifest, commit=about.commit, subject=about.subject, dirty=about.dirty)
-    return Wanted(Artifact(artifact.tarball, manifest), max(release.name for release in others.values()))
+    if ours is None or digests != {ours.sha256}:
+        was = f"it put {ours.release} ({ours.commit[:8]}) live last" if ours else "it put none live, as far as it knows"
+        (release, *_) = others.values()
+        raise Refused(
+            f"what the hosts say they run ({told}) is not known on this machine: {was}",
+            f"what to run is your word, not a host's: look at that commit, then `fab ENV deploy --ref "
+            f"{release.artifact.commit or 'COMMIT'}`, with the same -H",
+        )
+    return ours
 
 
 def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str = "") -> Policy:
@@ -194,6 +212,8 @@ def deploy(
         plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=wanted.name)
         tell_plan(plan, tell)
         roll_out(fleet, plan, policy, lease, uploader, tell)
+        if wanted.store is not None:
+            _note_live(wanted.store, fleet.inventory.name, plan, artifact)
     if plan.idle:
         asked = [step.host.name for step in plan.hosts]
         every = [host.name for host in fleet.inventory.all_app_hosts]
@@ -205,11 +225,32 @@ def deploy(
     return plan
 
 
-def go_back(fleet: Fleet, reach: Reach, policy: Policy, tell: Tell, *, to: str = "") -> Plan:
-    """Put the release before the live one (or `to`) live again on the app hosts of `reach`."""
+def _note_live(store: Store, environment: str, plan: Plan, artifact: Artifact) -> None:
+    """Note what `plan` has put live, as this machine knows it; the release's name is that of most hosts."""
+    names = [step.release for step in plan.hosts]
+    made = artifact.manifest
+    live = PutLive(made.sha256, made.commit, made.subject, made.dirty, max(names, key=names.count))
+    before = store.last_live(environment)
+    if before is not None and (before.sha256, before.release) == (live.sha256, live.release):
+        # Also when another commit has the same source: hosts keep the one that it was first deployed as.
+        return
+    store.note_live(environment, live)
+
+
+def go_back(
+    fleet: Fleet, reach: Reach, policy: Policy, tell: Tell, *, to: str = "", store: Store | None = None
+) -> Plan:
+    """Put the release before the live one (or `to`) live again on the app hosts of `reach`.
+
+    Parameters:
+        store: where it was noted what this machine put live last: that is another release then.
+    """
     with holding(fleet, reach, "rollback", tell, version=to) as lease:
         plan = plan_rollback(fleet.inventory, lease.facts, to)
         tell_plan(plan, tell)
+        # What it goes back to, hosts say: to put that on others takes a person's word.
+        if store is not None:
+            store.note_live(fleet.inventory.name, None)
         roll_out(fleet, plan, policy, lease, None, tell)
     return plan
 

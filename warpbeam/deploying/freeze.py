@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
+from msgspec import Meta
 
+from warpbeam.answer import LARGEST
 from warpbeam.deploying.history import happening
 from warpbeam.deploying.lease import ourselves
 from warpbeam.deploying.reach import Reach
-from warpbeam.error import Failed, Lost, Problem, Refused
+from warpbeam.error import Failed, Lost, Misuse, Problem, Refused
 from warpbeam.event import Settled, Tell
-from warpbeam.facts import Holder
+from warpbeam.facts import Holder, sifted
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
+
+# Of a reason, in characters: everybody who is refused reads it.
+LONGEST = 500
 
 
 class Locked(msgspec.Struct, frozen=True):
@@ -24,7 +29,7 @@ class Locked(msgspec.Struct, frozen=True):
     before: Holder | None
     holder: Holder | None
     frozen: bool
-    left: int
+    left: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 
 
 class Freeze(Phase[Locked], frozen=True):
@@ -41,6 +46,10 @@ class Freeze(Phase[Locked], frozen=True):
     words: str
     force: bool
     entry: str
+
+    def sift(self, said: Any) -> list[str]:
+        """See `facts.sifted`."""
+        return sifted(said)
 
 
 def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:
@@ -69,9 +78,12 @@ def freeze(fleet: Fleet, reason: str, tell: Tell) -> None:
     """Take the lock on every app host until `thaw`, or on none.
 
     Raises:
+        Misuse: the reason is no line of text, or too long.
         Refused: a host cannot be reached, or its lock is held; the others' are given back.
         Failed: one of them did not give it back, or what came of it there is unknown: it may be frozen.
     """
+    if len(reason) > LONGEST or not reason.isprintable():
+        raise Misuse(f"--reason takes one line of at most {LONGEST} characters", "say it shorter")
     phase = _phase(fleet, "acquire", f": {reason}", ourselves(f"freeze: {reason}", ""))
     results = _everywhere(fleet, phase, tell)
     problems = [result for result in results.values() if isinstance(result, Problem)]

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.answer import Text
 from warpbeam.deploying.activation import Activated
 from warpbeam.event import Settled, Tell
 from warpbeam.fleet import Fleet
@@ -16,7 +17,7 @@ from warpbeam.phase import Phase
 class Undone(msgspec.Struct, frozen=True):
     """What an activation that failed says of itself."""
 
-    message: str
+    message: Text
 
 
 class Ending(msgspec.Struct, frozen=True):

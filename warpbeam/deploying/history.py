@@ -10,10 +10,23 @@ from __future__ import annotations
 import contextlib
 import secrets
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from warpbeam.answer import (
+    MANY,
+    JobId,
+    LongText,
+    Moment,
+    ObjectId,
+    ReleaseName,
+    Seconds,
+    State,
+    Text,
+    Version,
+    explained,
+)
 from warpbeam.deploying.lease import PARTS, Done, Lease, ourselves
 from warpbeam.deploying.plan import HostPlan, Plan
 from warpbeam.error import Problem
@@ -34,18 +47,18 @@ class Entry(msgspec.Struct, frozen=True):
     went down). `seconds` are from the beginning of the command; `job` is the id of the activation, where there was one.
     """
 
-    at: str
-    what: str
-    outcome: str
-    release: str
-    version: str = ""
-    commit: str = ""
+    at: Moment
+    what: Text
+    outcome: State
+    release: ReleaseName
+    version: Version = ""
+    commit: ObjectId = ""
     dirty: bool = False
-    before: str = ""
-    who: str = ""
-    seconds: float = 0
-    problem: str = ""
-    job: str = ""
+    before: ReleaseName = ""
+    who: Text = ""
+    seconds: Seconds = 0
+    problem: LongText = ""
+    job: JobId = ""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -133,7 +146,7 @@ def note(fleet: Fleet, scribe: Scribe, step: HostPlan, outcome: str, problem: st
 class Entries(msgspec.Struct, frozen=True):
     """A host's answer: lines as they were written."""
 
-    entries: tuple[str, ...]
+    entries: Annotated[tuple[LongText, ...], MANY]
 
 
 class AskHistory(Phase[Entries], frozen=True):
@@ -158,16 +171,25 @@ def history_rows(fleet: Fleet, count: int, tell: Tell) -> list[dict[str, Any]]:
         if isinstance(result, Problem):
             problems.append({"host": host, "problem": result.message})
             continue
-        rows += [row for line in result.entries if (row := _row(host, line)) is not None]
+        entries = [_entry(line) for line in result.entries]
+        rows += [_row(host, entry) for entry in entries if isinstance(entry, Entry)]
+        if wrong := [entry for entry in entries if isinstance(entry, str)]:
+            lines = "1 line" if len(wrong) == 1 else f"{len(wrong)} lines"
+            problems.append({"host": host, "problem": f"{lines} of its history cannot be read: {wrong[0]}"})
     return sorted(rows, key=lambda row: (row["at"], row["host"])) + problems
 
 
-def _row(host: str, line: str) -> dict[str, Any] | None:
+def _entry(line: str) -> Entry | str | None:
+    """A line as it was written, or what is wrong with it. None: a full disk may have cut one of an earlier version."""
     try:
-        entry = msgspec.json.decode(line, type=Entry)
-    except msgspec.DecodeError:
-        # A full disk may have cut a line of an earlier version short; the others are still history.
+        return msgspec.json.decode(line, type=Entry)
+    except msgspec.ValidationError as mismatch:
+        return explained(str(mismatch))
+    except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def _row(host: str, entry: Entry) -> dict[str, Any]:
     row = {"at": entry.at, "host": host, **msgspec.to_builtins(entry)}
     row["commit"] = entry.commit[:8] + (", dirty" if entry.dirty else "")
     for name in ("dirty", "job"):

@@ -11,14 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import msgspec
 
 from warpbeam.deploying.reach import Reach
-from warpbeam.error import Held, Problem, Unreachable, untouched
+from warpbeam.error import Failed, Held, Problem, Unreachable, untouched
 from warpbeam.event import Note, Tell, Warn
-from warpbeam.facts import Facts, Holder
+from warpbeam.facts import Facts, Holder, sifted
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
@@ -53,6 +54,10 @@ class Claim(Phase[Facts], frozen=True):
     take: bool
     weigh: bool
     environment: str
+
+    def sift(self, said: Any) -> list[str]:
+        """See `facts.sifted`."""
+        return sifted(said)
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -178,9 +183,11 @@ def _claim_all(
 
     def one(host: Host) -> Facts:
         facts = fleet.run(host, phase, tell, body)
+        check_lacks(host.name, facts, files)
         heard(facts)
         return facts
 
+    files = sum(piece.count(b"\n") for piece in body)
     until = time.monotonic() + reach.wait
     told, tell_again = "", 0.0
     while True:
@@ -205,6 +212,16 @@ def _claim_all(
             hosts = [host for host in hosts if host.name not in away]
             continue
         raise untouched(problems)
+
+
+def check_lacks(host: str, facts: Facts, files: int) -> None:
+    """Raises: Failed, where what a host says it lacks are not some of so many files, in their order."""
+    if any(index >= after for index, after in pairwise((*facts.lacks, files))):
+        raise Failed(
+            f"{host}: claim answered what this Warpbeam does not understand: $.lacks: expected numbers below {files}, "
+            "each greater than the one before",
+            "nothing of it was used; look at what lies on that host, and who may write it",
+        )
 
 
 def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:

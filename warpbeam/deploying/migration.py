@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.answer import ExitStatus
 from warpbeam.deploying.history import Scribe, note
 from warpbeam.deploying.lease import LEASE, PARTS
 from warpbeam.deploying.plan import HostPlan, Plan
@@ -21,7 +22,7 @@ from warpbeam.provisioning.door import door
 class Migrated(msgspec.Struct, frozen=True):
     """The migrations' exit status."""
 
-    status: int
+    status: ExitStatus
 
 
 class Migrate(Phase[Migrated], frozen=True):

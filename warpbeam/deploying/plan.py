@@ -101,12 +101,12 @@ def plan_deploy(
     # A host that was left out of an earlier, broken deploy gets the name that the others have. Where it runs already it
     # stays, whatever it is called there.
     names = {found for found in (*same.values(), name) if found}
-    newest = max((release.name for have in facts.values() for release in have.releases), default="")
+    newest = _newest(facts, now)
     fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
     shared = max(names, default="")
     asked = about(artifact)
     # The same source may be several commits. Hosts that have it say which one it came from, and all shall say the same.
-    kept = next((there.artifact for have in facts.values() if (there := have.find(shared))), asked)
+    kept = next((it for have in facts.values() if (it := _said_of(have, shared)) and _same(it, asked)), asked)
     steps = []
     hosts = [host for host in inventory.app_hosts if host.name in facts]
     for host in hosts:
@@ -176,6 +176,49 @@ def _after(name: str) -> str:
     return (datetime.fromisoformat(name) + timedelta(seconds=1)).strftime(NAME)
 
 
+def _newest(facts: Mapping[str, Facts], now: datetime) -> str:
+    """The newest release's name; a new release gets a later one, on every host.
+
+    Raises: Refused, where one host alone would have all of them take a name that is days ahead.
+    """
+    newest = {host: max(release.name for release in have.releases) for host, have in facts.items() if have.releases}
+    limit = (now + timedelta(days=1)).strftime(NAME)
+    for host, name in newest.items():
+        if not _has_after(name):
+            raise Refused(
+                f"{host}: its newest release is called {name}, after which no time can come", _look_there(host)
+            )
+        if name > limit and min(newest.values()) <= limit:
+            raise Refused(
+                f"{host}: its newest release is {name}, more than a day ahead of this machine's clock",
+                f"{_look_there(host)}, and -H {host} deploys to it alone",
+            )
+    return max(newest.values(), default="")
+
+
+def _look_there(host: str) -> str:
+    return (
+        f"is a clock wrong, or was it put there? `fab ENV releases` shows it; `--skip {host}` leaves that host as it is"
+    )
+
+
+def _has_after(name: str) -> bool:
+    try:
+        return len(_after(name)) == len(name)
+    except (ValueError, OverflowError):
+        return False
+
+
+def _said_of(have: Facts, name: str) -> About | None:
+    there = have.find(name)
+    return there.artifact if there else None
+
+
+def _same(kept: About, asked: About) -> bool:
+    """Whether both are the same source, and the same files, whatever commit they are called by."""
+    return (kept.version, kept.tree, kept.sha256) == (asked.version, asked.tree, asked.sha256) and bool(kept.commit)
+
+
 def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> Plan:
     """How every host goes back to the release before its live one, or to `to` (its name, or a version or commit). Pure.
 
@@ -197,7 +240,11 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
             continue
         have = facts[host.name]
         release = have.find(targets[host.name])
-        assert release is not None  # noqa: S101 (taken from its own list)
+        if release is None:
+            raise Refused(
+                f"{host.name}: the release to go back to, {targets[host.name]}, is none of those that it says it has",
+                f"look at what lies there; `--skip {host.name}` leaves this host as it is",
+            )
         steps.append(_step(host, have, release, activate=have.live_release != release))
     _check_memory(inventory, facts, steps)
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)

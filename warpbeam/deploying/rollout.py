@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from warpbeam.answer import FEW, ReleaseName
 from warpbeam.deploying.activation import Activated, activate
 from warpbeam.deploying.batch import batches
 from warpbeam.deploying.halt import halt
@@ -30,7 +31,7 @@ from warpbeam.running.node import ask_state
 class Finished(msgspec.Struct, frozen=True):
     """The releases that were removed."""
 
-    pruned: tuple[str, ...]
+    pruned: Annotated[tuple[ReleaseName, ...], FEW]
 
 
 class Finish(Phase[Finished], frozen=True):

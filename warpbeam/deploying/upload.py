@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.answer import Count
 from warpbeam.building.artifact import PIECE, Artifact
 from warpbeam.deploying.lease import LEASE, PARTS
 from warpbeam.error import Damaged
@@ -25,7 +26,7 @@ from warpbeam.phase import Phase
 class Uploaded(msgspec.Struct, frozen=True):
     """How many files the release has; every one was verified."""
 
-    files: int
+    files: Count
 
 
 class Upload(Phase[Uploaded], frozen=True):

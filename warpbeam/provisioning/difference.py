@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
+from warpbeam.answer import (
+    FEW,
+    LARGEST,
+    AbsolutePath,
+    Cookie,
+    Count,
+    DoorVersion,
+    FileMode,
+    FileText,
+    FoundSha256,
+    Label,
+    Port,
+    Sha256,
+    State,
+    Text,
+    UserId,
+    Word,
+)
 from warpbeam.error import Refused
 from warpbeam.provisioning.footprint import Footprint
 from warpbeam.provisioning.item import Directory, File, User
@@ -19,11 +39,11 @@ class FoundUser(msgspec.Struct, frozen=True):
     systemd starts for a user at a login, unless that unit is masked.
     """
 
-    uid: str
-    home: str
-    shell: str
-    group: str
-    groups: tuple[str, ...] = ()
+    uid: UserId
+    home: Label
+    shell: Label
+    group: Word
+    groups: Annotated[tuple[Word, ...], FEW] = ()
     password: bool = False
     expired: bool = False
     manager: bool = True
@@ -36,14 +56,14 @@ class FoundPath(msgspec.Struct, frozen=True):
     changed, in seconds since the epoch; `text` is there only where it was asked for, and differs.
     """
 
-    kind: str
-    mode: str
-    owner: str
-    group: str
-    sha256: str
-    written: str = ""
-    changed: int = 0
-    text: str | None = None
+    kind: State
+    mode: FileMode
+    owner: Word
+    group: Word
+    sha256: FoundSha256
+    written: Sha256 = ""
+    changed: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] = 0
+    text: FileText | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -56,19 +76,19 @@ class Found(msgspec.Struct, frozen=True):
     to, or 0.
     """
 
-    missing: tuple[str, ...]
-    users: dict[str, FoundUser]
-    paths: dict[str, FoundPath]
-    enabled: tuple[str, ...]
-    cookie: str
-    lacking: tuple[str, ...] = ()
-    installer: str = ""
-    started: int = 0
-    door: str = ""
-    belongs: str = ""
-    rights: tuple[str, ...] = ()
-    shared: tuple[str, ...] = ()
-    ssh: int = 0
+    missing: Annotated[tuple[Word, ...], FEW]
+    users: Annotated[dict[Word, FoundUser], FEW]
+    paths: Annotated[dict[AbsolutePath, FoundPath], FEW]
+    enabled: Annotated[tuple[Word, ...], FEW]
+    cookie: Cookie
+    lacking: Annotated[tuple[Word, ...], FEW] = ()
+    installer: Literal["", "apt", "dnf"] = ""
+    started: Count = 0
+    door: DoorVersion = ""
+    belongs: Label = ""
+    rights: Annotated[tuple[Text, ...], FEW] = ()
+    shared: Annotated[tuple[AbsolutePath, ...], FEW] = ()
+    ssh: Port = 0
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+from warpbeam.answer import FEW, MANY, Clock, Count, Label, LiveSlot, LongText, Port, Text, Word
 
 
 class Disk(msgspec.Struct, frozen=True):
     """A file system. Sizes in bytes; `inodes` is 0 where it counts none."""
 
-    mount: str
-    size: int
-    free: int
-    inodes: int
-    inodes_free: int
+    mount: Label
+    size: Count
+    free: Count
+    inodes: Count
+    inodes_free: Count
 
 
 class Limits(msgspec.Struct, frozen=True):
     """Files the live instance has open and may have, connections the kernel tracks and may track; 0: not known."""
 
-    opened: int
-    may_open: int
-    tracked: int
-    may_track: int
+    opened: Count
+    may_open: Count
+    tracked: Count
+    may_track: Count
 
 
 class Listener(msgspec.Struct, frozen=True):
     """A TCP socket that listens, and the control group (a unit's name) of who holds it."""
 
-    port: int
-    address: str
-    program: str
-    unit: str
+    port: Port
+    address: Label
+    program: Text
+    unit: Text
 
 
 class Table(msgspec.Struct, frozen=True):
     """An nftables table as the kernel would make it of `file`, and as it has it."""
 
-    table: str
-    file: str
-    wants: str
-    has: str
+    table: Label
+    file: Label
+    wants: LongText
+    has: LongText
 
 
 class Login(msgspec.Struct, frozen=True):
     """A user who may log in, by means of a key or a password."""
 
-    name: str
-    means: str
+    name: Word
+    means: Label
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -55,17 +59,17 @@ class Seen(msgspec.Struct, frozen=True):
     `writable` names something of a release that others than its owner may write, with its mode; empty: there is none.
     """
 
-    disks: tuple[Disk, ...]
-    writable: str
+    disks: Annotated[tuple[Disk, ...], FEW]
+    writable: Text
     limits: Limits
-    listeners: tuple[Listener, ...]
-    tables: tuple[Table, ...]
-    restarts: tuple[str, ...]
-    logins: tuple[Login, ...]
-    proc: str
-    me: str
-    secrets: str | None
-    cookie: str | None
-    reload: tuple[str, ...]
-    live: str
-    clock: str
+    listeners: Annotated[tuple[Listener, ...], MANY]
+    tables: Annotated[tuple[Table, ...], FEW]
+    restarts: Annotated[tuple[Text, ...], FEW]
+    logins: Annotated[tuple[Login, ...], MANY]
+    proc: Label
+    me: Word
+    secrets: LongText | None
+    cookie: LongText | None
+    reload: Annotated[tuple[Word, ...], FEW]
+    live: LiveSlot
+    clock: Clock

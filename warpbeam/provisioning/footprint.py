@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from warpbeam.error import Refused
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning import unit
 from warpbeam.provisioning.door import (
@@ -23,6 +25,8 @@ from warpbeam.provisioning.item import Directory, File, User
 from warpbeam.provisioning.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provisioning.template import filled, systemd_quoted
 
+# A plain word, or a text in double quotes that ends where they end (`template.systemd_quoted`).
+_VALUE = re.compile(r'[A-Za-z0-9_@.-]*|"(?:[^\\"`$\0]|\\[\\"`$])*"')
 # Answers with the maintenance page of whichever app it is; owns nothing.
 PAGE_USER = "warpbeam-page"
 
@@ -199,7 +203,16 @@ def secrets_text(inventory: Inventory, secrets: dict[str, str]) -> str:
 
 
 def _variables(inventory: Inventory, title: str, values: Mapping[str, str]) -> str:
-    """An environment file (systemd.exec(5)); `values` as they are to stand there."""
+    """An environment file (systemd.exec(5)); `values` as they are to stand there.
+
+    Raises: Refused, where one would be more than the value of its variable, wherever it comes from.
+    """
+    for name, value in values.items():
+        if not _VALUE.fullmatch(value):
+            raise Refused(
+                f"the value of {name} cannot stand in an environment file: it holds more than one plain word",
+                "nothing was written; see where it comes from: the inventory, a secret, a host's cookie",
+            )
     return render("variables.env.j2", inventory, title=title, variables=[*values.items()])
 
 

@@ -92,6 +92,7 @@ def set_up(
     check_lockout(inventory, facts)
     cookie = mint_cookie() if rotate_cookie else agreed_cookie(facts)
     wants = {host.name: footprint(inventory, host, secrets, cookie, keys) for host in chosen}
+    _tell_whose(facts, inventory, cookie, tell)
     plans = {host.name: difference(wants[host.name], facts[host.name], host.name) for host in chosen}
     for name, plan in plans.items():
         _tell_plan(name, plan, facts[name], key, tell, dry=dry)
@@ -147,6 +148,14 @@ def _answered(found: Mapping[str, Found | Problem], chosen: Collection[str], tel
             what = problem.message.removeprefix(f"{name}: ")
             tell(Warn(name, f"left out, and its cookie not compared with the others': {what}"))
     return {name: facts for name, facts in found.items() if name in chosen or not isinstance(facts, Problem)}
+
+
+def _tell_whose(facts: Mapping[str, Found], inventory: Inventory, cookie: str, tell: Tell) -> None:
+    """Say whose cookie a host takes that has none: with it these may run code on that host, and it on theirs."""
+    having = [name for name, found in facts.items() if found.cookie == cookie]
+    for host in inventory.app_hosts:
+        if having and not facts[host.name].cookie:
+            tell(Note(host.name, f"takes the cookie of {', '.join(having)}"))
 
 
 def _meanwhile(found: Mapping[str, Found | Problem], inventory: Inventory, *, dry: bool) -> str:

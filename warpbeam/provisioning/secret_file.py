@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from warpbeam.answer import LongText
 from warpbeam.error import Failed, Problem, untouched
 from warpbeam.event import Settled, Tell, Warn
 from warpbeam.fleet import Fleet
@@ -27,8 +28,8 @@ class Kept(msgspec.Struct, frozen=True):
     file that this one took the place of.
     """
 
-    text: str | None
-    before: str | None = None
+    text: LongText | None
+    before: LongText | None = None
     changed: bool = False
     stale: bool = False
 

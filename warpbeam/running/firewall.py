@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from warpbeam.answer import FEW, Count, LiveSlot, LongText, PortText, Text
 from warpbeam.error import Failed, Lost, Problem, Refused, untouched
 from warpbeam.event import Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
@@ -31,16 +32,16 @@ class Table(msgspec.Struct, frozen=True):
     to the app now; `tracked` of at most `most` are those that the kernel keeps in mind.
     """
 
-    text: str
-    leads: dict[str, str]
-    live: str
+    text: LongText
+    leads: Annotated[dict[PortText, PortText], FEW]
+    live: LiveSlot
     kept: bool
     maintenance: bool
     filter: Literal["off", "on", "other", "trial", "gone"]
-    others: tuple[str, ...]
-    connections: int
-    tracked: int
-    most: int
+    others: Annotated[tuple[Text, ...], FEW]
+    connections: Count
+    tracked: Count
+    most: Count
 
 
 class Firewall(Phase[Table], frozen=True):

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from warpbeam.answer import Count, HttpStatus, OnOff, ReleaseName
 from warpbeam.deploying.history import happening
 from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Settled, Tell, Warn
@@ -22,10 +23,10 @@ LONGEST = 1000
 class Shown(msgspec.Struct, frozen=True):
     """What a public port answers now (`said`: a status or words), and how many connections the app still has."""
 
-    verb: str
-    said: str
-    left: int
-    release: str
+    verb: OnOff
+    said: HttpStatus
+    left: Count
+    release: ReleaseName
 
 
 class Maintain(Phase[Shown], frozen=True):

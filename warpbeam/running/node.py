@@ -6,13 +6,14 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, ClassVar
+from typing import Annotated, Any, BinaryIO, ClassVar
 
 import msgspec
 
+from warpbeam.answer import FEW, MANY, DoorText, LiveSlot, ReleaseName, SlotName, Text
 from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, addressed
 from warpbeam.event import Tell
-from warpbeam.facts import Holder, Release, named
+from warpbeam.facts import Holder, Release, named, sifted
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, render
@@ -24,13 +25,14 @@ from warpbeam.running.probe import Probing, probe
 class State(msgspec.Struct, frozen=True):
     """A host's answer about what is running; `door` is the root door's own text."""
 
-    door: str
-    live: str
-    slots: dict[str, str]
-    health: str
-    releases: tuple[Release, ...]
+    door: DoorText
+    live: LiveSlot
+    slots: Annotated[dict[SlotName, ReleaseName], FEW]
+    health: Text
+    releases: Annotated[tuple[Release, ...], MANY]
     lock: Holder | None
-    result: Any
+    # Of an activation's ending, which nobody reads here.
+    result: None = None
 
     @property
     def running(self) -> dict[str, dict[str, str]]:
@@ -70,6 +72,10 @@ class AskState(Probing[State], frozen=True, kw_only=True):
     parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health")
     answer: ClassVar[type] = State
     token: str = ""
+
+    def sift(self, said: Any) -> list[str]:
+        """See `facts.sifted`."""
+        return sifted(said)
 
 
 class Converse(Phase[None], frozen=True):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.answer import ReleaseName, State
 from warpbeam.deploying.history import happening
 from warpbeam.deploying.lease import LEASE, PARTS, holding
 from warpbeam.deploying.reach import Reach
@@ -18,8 +19,8 @@ from warpbeam.running.probe import Probing, probe
 class Powered(msgspec.Struct, frozen=True):
     """What is live there, and the state its unit is in now."""
 
-    release: str
-    state: str
+    release: ReleaseName
+    state: State
 
 
 class Power(Probing[Powered], frozen=True, kw_only=True):

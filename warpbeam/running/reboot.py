@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.answer import BootId, Count, ReleaseName
 from warpbeam.deploying.history import happening
 from warpbeam.deploying.lease import LEASE, PARTS, Lease, holding
 from warpbeam.deploying.reach import Reach
@@ -28,8 +29,8 @@ POLL = 1.0
 class Booted(msgspec.Struct, frozen=True):
     """A host's boot id; `left` connections were open to the app when it was stopped."""
 
-    boot: str
-    left: int
+    boot: BootId
+    left: Count
 
 
 class AskBoot(Phase[Booted], frozen=True):
@@ -56,7 +57,7 @@ class Reboot(Phase[Booted], frozen=True):
 class Serving(msgspec.Struct, frozen=True):
     """The release that runs healthy, or empty where nothing is live."""
 
-    release: str
+    release: ReleaseName
 
 
 class Back(Probing[Serving], frozen=True, kw_only=True):

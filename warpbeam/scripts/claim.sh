@@ -107,4 +107,4 @@ previous_of "${live_release:-$release_a}"; previous=$REPLY
 held || held_text=''
 answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
-  previous "$previous" lock: "${held_text:-null}" activating: "$active" serving: "$serving"
+  previous "$previous" lock "$held_text" activating: "$active" serving: "$serving"

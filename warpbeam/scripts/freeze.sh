@@ -6,7 +6,7 @@
 : "${root?}" "${app?}" "${token?}" "${verb?}" "${text?}" "${words?}" "${force?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
-before=null
+before=''
 case $verb in
   status) if held; then before=$held_text; fi ;;
   acquire)
@@ -34,10 +34,10 @@ if held; then
     left=$((held_ends - REPLY))
   fi
 fi
-held || held_text=null
-if [[ $verb == acquire || ($verb == release && $before != null) ]]; then
+held || held_text=''
+if [[ $verb == acquire || ($verb == release && -n $before) ]]; then
   unguard
   read_links
   noted 'done'
 fi
-answer before: "$before" holder: "$held_text" frozen: "$frozen" left: "$left"
+answer before "$before" holder "$held_text" frozen: "$frozen" left: "$left"

@@ -110,6 +110,8 @@ done
 cookie=''
 if [[ -n $cookie_file && -r $cookie_file ]]; then
   cookie=$(sed -n 's/^RELEASE_COOKIE=//p' -- "$cookie_file")
+  [[ $cookie =~ ^[A-Za-z0-9_@.-]{0,255}$ ]] || refuse "what $cookie_file says is no cookie" \
+    "remove that file on the host: the next setup gives it the others' cookie, or a new one"
 fi
 
 # The environment whose setup was here before; empty where none has written that down.

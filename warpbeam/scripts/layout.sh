@@ -4,6 +4,14 @@
 
 releases=$root/releases
 
+# is_release NAME: whether that is a release's name, and so leads nowhere else.
+is_release() { [[ $1 =~ ^[0-9]{8}T[0-9]{6}Z$ ]]; }
+
+# A command may have a release's name from another host: it is looked at here too, whatever it was there.
+for name in "${release-}" "${base-}"; do
+  [[ -z $name ]] || is_release "$name" || refuse 'expected a release such as 20261123T120000Z' 'nothing was done'
+done
+
 # read_links: what the links say, by their text alone: the slot that `current` names in `live`, the releases of the slots in
 # `release_a` and `release_b`, and that of the live slot in `live_release`; each empty where there is none.
 read_links() {
@@ -12,8 +20,8 @@ read_links() {
   while read -r name text; do
     case $name=$text in
       current=slots/[ab]) live=${text#slots/} ;;
-      a=../releases/*) release_a=${text##*/} ;;
-      b=../releases/*) release_b=${text##*/} ;;
+      a=../releases/*) if is_release "${text#../releases/}"; then release_a=${text##*/}; fi ;;
+      b=../releases/*) if is_release "${text#../releases/}"; then release_b=${text##*/}; fi ;;
     esac
   done < <(exec find "$root/current" "$root/slots/a" "$root/slots/b" -maxdepth 0 -printf '%f %l\n' 2>/dev/null)
   if [[ $live == a ]]; then live_release=$release_a; elif [[ $live == b ]]; then live_release=$release_b; fi
@@ -32,7 +40,7 @@ find_releases() {
   local directory
   complete=()
   for directory in "$releases"/*Z; do
-    if [[ -d $directory/.warpbeam ]]; then complete+=("${directory##*/}"); fi
+    if [[ -d $directory/.warpbeam ]] && is_release "${directory##*/}"; then complete+=("${directory##*/}"); fi
   done
 }
 

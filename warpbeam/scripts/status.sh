@@ -13,8 +13,5 @@ if [[ -n $live ]]; then
 fi
 find_releases; described; listed=$REPLY
 object a "$release_a" b "$release_b"; slots=$REPLY
-result=''
-if [[ -r $root/activation/result ]]; then result=$(tr -d '\036' <"$root/activation/result"); fi
-holder=null
-if held; then holder=$held_text; fi
-answer door "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" lock: "$holder" result: "${result:-null}"
+held || held_text=''
+answer door "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" lock "$held_text"

@@ -204,7 +204,8 @@ class Process:
 
     def _status(self, channel: paramiko.Channel) -> int:
         if channel.exit_status >= 0:
-            return int(channel.exit_status)
+            # A server may say any 32 bits, and our own exit status has the last eight of them: 256 would be success.
+            return min(int(channel.exit_status), 255)
         if self.interrupted:
             raise Lost(
                 f"{self.host}: interrupted, but the command did not end within {GRACE:g} s",
