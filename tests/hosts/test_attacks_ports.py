@@ -128,24 +128,13 @@ def test_another_app_gets_no_client_from_inside_its_sandbox(stage: Stage, neighb
           end)
         end)
     """
-    with stopped(stage) as port, stage.another("neighbour", **shop(stage)):
+    with stopped(stage) as port:
         try:
             stage.fab("rpc", listen % (port, ANSWER), environment="neighbour")
             assert_nobody_gets_the_stranger(stage, port)
             assert stage.fab("status", expect=5)
         finally:
             stage.fab("restart", environment="neighbour")
-
-
-def shop(stage: Stage) -> dict[str, Any]:
-    """The settings of the neighbour."""
-    return {
-        "app": "shop",
-        "release": "hello",
-        "users": {"admin": "admin", "deploy": "shopkeeper"},
-        "hosts": {name: stage.settings["hosts"][name] for name in (HOST, "build1")},
-        "http": {"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103},
-    }
 
 
 @pytest.mark.parametrize("family", [4, 6])
