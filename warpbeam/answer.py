@@ -88,6 +88,9 @@ State = Annotated[str, Meta(pattern=r"\A[a-z -]{0,60}\Z", description="a word or
 UserId = Annotated[str, Meta(pattern=r"\A[0-9]{1,10}\Z", description="a user's number")]
 PortText = Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,4}\Z", description="a port's number")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+BoundPort = Annotated[
+    str, Meta(pattern=r"\A(?:tcp|udp):[0-9]{1,5}\Z", description="a protocol and a port such as tcp:4001")
+]
 JobId = Annotated[
     str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z", description="an activation's id of at most 64 hexadecimal digits")
 ]
@@ -111,8 +114,8 @@ Clock = Annotated[
 _DOOR_LINE = (
     r"(?:door [0-9]{1,6}|activating (?:yes|no)|memory [0-9]{1,12}|maintenance (?:on|off)"
     r"|redirect(?: [0-9]{1,5}){0,64} ?"
-    r"|slot [ab](?: (?:(?:state|substate)=[a-z-]{0,40}|(?:pid|restarts|rss_kib)=[0-9]{0,12}"
-    r"|started=[A-Za-z0-9:_+-]{0,60}|release=(?:[0-9]{8}T[0-9]{6}Z)?|version=[A-Za-z0-9.+_-]{0,100})){0,8}"
+    r"|slot [ab](?: (?:(?:state|substate)=[a-z-]{0,40}|(?:pid|restarts|rss_kib|age|ended)=[0-9]{0,12}"
+    r"|started=[A-Za-z0-9:_+-]{0,60}|release=(?:[0-9]{8}T[0-9]{6}Z)?|version=[A-Za-z0-9.+_-]{0,100})){0,10}"
     r"|(?!(?:door|activating|memory|maintenance|redirect|slot)\b)[a-z_]{1,40}(?: [ -~]{0,200})?)"
 )
 DoorText = Annotated[

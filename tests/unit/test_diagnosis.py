@@ -94,6 +94,11 @@ def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
             "beam.smp (hello@a.service) has port 4002",
             {"listeners": (Listener(4002, "*", "beam.smp", "hello@a.service"),)},
         ),
+        (
+            "ports",
+            "perl (hello@a.service of uid 1003) has port 4001",
+            {"listeners": (Listener(4001, "*", "perl", "hello@a.service", 1003),)},
+        ),
         ("ports", "somebody (no unit) has port 9002", {"listeners": (Listener(9002, "*", "", ""),)}),
         ("logins", "ann (by key and password)", {"logins": (Login("ann", "key and password"),)}),
         ("cookie", "there is none", {"cookie": None}),
@@ -167,3 +172,11 @@ def test_on_a_screen_a_finding_keeps_to_its_column_and_a_command_in_one_piece() 
     far = lines([msgspec.structs.replace(findings[1], host="web-production-eu-central-1")], 60)
     assert max(map(len, far)) <= 60
     assert far[1].startswith("      ") and not far[1].startswith(" " * 7)
+
+
+def test_where_systemd_cannot_keep_the_app_to_its_own_ports_that_is_said_and_is_no_fault() -> None:
+    assert look()["ports"].found == "nobody else has the app's"
+
+    found = look(binds=False)["ports"]
+    assert found.good
+    assert "cannot be enforced (systemd has no BPF here)" in found.found

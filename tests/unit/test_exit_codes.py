@@ -16,6 +16,15 @@ from warpbeam.running.node import State, differing, judged
 PROJECT = Path(__file__).parents[2]
 WELL = State("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None, None)
 STOPPED = State("slot a pid=0 restarts=0", "a", {"a": "20261123T120000Z"}, "no answer", (), None, None)
+CRASHING = [
+    State(f"slot a {words}", "a", {"a": "20261123T120000Z"}, said, (), None, None)
+    for words, said in (
+        ("substate=running pid=7 restarts=7 age=2 ended=3", "healthy"),
+        ("substate=auto-restart pid=0 restarts=0 age= ended=1", "no answer"),
+        ("substate=running pid=7 restarts=1 age=59 ended=60", "healthy"),
+    )
+]
+CALM = State("slot a substate=running pid=7 restarts=1 age=60 ended=61", "a", {"a": "R"}, "healthy", (), None, None)
 EMPTY = State("", "", {}, "", (), None, None)
 AWAY = Unreachable("web2 (192.0.2.2) did not answer within 10 s")
 
@@ -45,6 +54,8 @@ def test_no_module_has_an_exit_code_of_its_own() -> None:
     [
         ([WELL, WELL], DONE),
         ([WELL, STOPPED], AMISS),
+        *(([WELL, state], AMISS) for state in CRASHING),
+        ([WELL, CALM], DONE),
         ([STOPPED, STOPPED], AMISS),
         ([WELL, EMPTY], AMISS),
         ([WELL, AWAY], REFUSED),
@@ -67,3 +78,14 @@ def test_hosts_that_run_different_releases_are_told_by_what_they_run() -> None:
     assert differing({"web1": runs("1.0"), "web2": runs("1.1"), "web3": runs("1.0")}) == (
         "hosts run different releases: 1.0 (c0ffee00) on web1, web3; 1.1 (c0ffee00) on web2"
     )
+
+
+def test_what_ends_by_itself_is_not_healthy_until_it_has_run_for_a_minute() -> None:
+    assert [state.verdict for state in CRASHING] == [
+        "it ended by itself 7 times, last 3 s ago",
+        "it ended by itself once, last 1 s ago; no answer",
+        "it ended by itself once, last 60 s ago",
+    ]
+    assert (CALM.verdict, WELL.verdict, STOPPED.verdict) == ("healthy", "healthy", "no answer")
+    # A rollout looks at what it has just started: there, once is too often.
+    assert CALM.trouble == "it ended by itself, and systemd started it again"

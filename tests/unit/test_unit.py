@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
+from warpbeam.error import Refused
 from warpbeam.inventory import Host, Inventory, Vm
+from warpbeam.provisioning.binding import check_bindings, forbidden
+from warpbeam.provisioning.difference import Found
 from warpbeam.provisioning.footprint import footprint
 from warpbeam.provisioning.item import File
 from warpbeam.provisioning.unit import overridden, peers, properties, vm_flags
+from warpbeam.reading.firewall import PublicPort
 
 HOSTS = {
     "web1": Host(name="web1", address="192.0.2.10"),
@@ -78,3 +83,55 @@ def test_nodes_are_on_loopback_unless_they_have_peers() -> None:
 def test_a_stop_is_given_longer_than_the_app_may_take() -> None:
     deploy = msgspec.structs.replace(INVENTORY.deploy, drain=42.2)
     assert "\nTimeoutStopSec=48\n" in files(deploy=deploy)["hello@.service"].content
+
+
+MORE = {"HTTPS_PORT": PublicPort(public=443, slots=(4011, 4012))}
+
+
+def test_an_app_may_listen_at_its_own_ports_and_no_others_whatever_the_inventory_adds() -> None:
+    for service in ({}, {"SocketBindAllow": "tcp:9568"}):
+        text = files(ports=MORE, service=service)["hello@.service"].content
+        allowed = [line.partition("=")[2] for line in text.splitlines() if line.startswith("SocketBindAllow=")]
+        own = ["tcp:4001", "tcp:4002", "tcp:4011", "tcp:4012", "tcp:9001", "tcp:9002"]
+        assert allowed == [*service.values(), *own]
+        assert text.count("\nSocketBindDeny=") == 2
+    assert "--property='SocketBindAllow=tcp:4001'" in files()["door"].content
+
+
+@pytest.mark.parametrize(
+    ("service", "refused"),
+    [
+        ({}, ["tcp:9568", "udp:4001", "udp:5353"]),
+        ({"SocketBindAllow": "tcp:9568"}, ["udp:4001", "udp:5353"]),
+        ({"SocketBindAllow": "9000-9999"}, ["udp:4001", "udp:5353"]),
+        ({"SocketBindAllow": "ipv4:udp:5353"}, ["tcp:9568", "udp:4001"]),
+        ({"SocketBindAllow": "udp"}, ["tcp:9568"]),
+        ({"SocketBindAllow": "any"}, []),
+        ({"SocketBindDeny": ""}, []),
+    ],
+)
+def test_a_port_that_the_unit_does_not_allow_is_found_while_the_app_still_has_it(
+    service: dict[str, str], refused: list[str]
+) -> None:
+    inventory = msgspec.structs.replace(INVENTORY, service=service)
+    bound = ("tcp:4001", "tcp:9001", "tcp:9568", "udp:4001", "udp:5353")
+
+    assert forbidden(inventory, bound) == refused
+    facts = {"web1": Found((), {}, {}, (), "", bound=bound)}
+    if refused:
+        with pytest.raises(
+            Refused, match=f"web1: hello listens at {', '.join(refused)}, which its unit will not allow"
+        ):
+            check_bindings(inventory, facts)
+        # Where systemd cannot enforce it, nothing would break.
+        check_bindings(inventory, {"web1": msgspec.structs.replace(facts["web1"], binds=False)})
+    else:
+        check_bindings(inventory, facts)
+
+
+def test_the_guard_knows_every_port_that_clients_are_led_to() -> None:
+    text = files(ports=MORE)["guard.nft"].content
+
+    assert "tcp sport != { 4001, 4002, 4011, 4012, 4003 } accept" in text
+    assert 'tcp sport { 4001, 4002, 4011, 4012 } meta skuid "hello" accept' in text
+    assert "tcp sport 4003 meta skuid 0 accept" in text

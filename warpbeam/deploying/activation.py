@@ -23,7 +23,15 @@ class Job(Probing[None], frozen=True, kw_only=True):
     """The activation's job, which runs on the host without us; fields as `scripts/activation.sh` tells."""
 
     script: ClassVar[str] = "activation"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "chronicle", "health", "instance", "connections")
+    parts: ClassVar[tuple[str, ...]] = (
+        "common",
+        "layout",
+        "chronicle",
+        "health",
+        "listeners",
+        "instance",
+        "connections",
+    )
     release: str
     strategy: str
     drain: int

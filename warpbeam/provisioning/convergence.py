@@ -34,6 +34,7 @@ class Inspect(Phase[Found], frozen=True):
     cookie_file: str
     ledger: str
     app: str
+    app_user: str
     root: str
     door: str
     deploy: str
@@ -88,6 +89,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, tell: Tell, *, key: str =
         cookie_file=f"{etc(inventory)}/cookie.env" if is_app else "",
         ledger=want.ledger,
         app=inventory.app if is_app else "",
+        app_user=inventory.app_user,
         root=str(inventory.root),
         door=door(inventory) if is_app else "",
         deploy=inventory.users.deploy,

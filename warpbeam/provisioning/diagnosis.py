@@ -177,27 +177,32 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
     )
     others = []
     for listener in seen.listeners:
-        expected = _expected(inventory, listener.port)
-        if expected is not None and listener.unit not in expected:
+        expected = _expected(inventory, listener.port, seen.uid)
+        # Both: a user's own systemd may have a unit of any name.
+        if expected is not None and (listener.unit, listener.uid) not in expected:
             who = listener.program or "somebody"
-            others.append(f"{who} ({listener.unit or 'no unit'}) has port {listener.port}")
+            where = listener.unit or "no unit"
+            if listener.unit in (unit for unit, _ in expected):
+                where += f" of uid {listener.uid}"
+            others.append(f"{who} ({where}) has port {listener.port}")
     yield _finding(
         host,
         "ports",
         others,
-        "nobody else has the app's",
+        "nobody else has the app's"
+        + ("" if seen.binds else "; that it listens at no others cannot be enforced (systemd has no BPF here)"),
         "stop it, or choose other ports under `http` and `ports` in the inventory",
     )
 
 
-def _expected(inventory: Inventory, port: int) -> tuple[str, ...] | None:
-    """Whose control group may listen on a port of the app's; None where it is none of them."""
+def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int], ...] | None:
+    """Which control group, of which user, may listen on a port of the app's; None where it is none of them."""
     for slot in SLOTS:
         if port in (*inventory.slot_ports()[SLOTS.index(slot) :: 2], inventory.dist_port(slot)):
-            return (inventory.unit(slot),)
+            return ((inventory.unit(slot), uid),)
     if port == inventory.http.maintenance:
         # systemd itself, for the socket.
-        return ("init.scope",)
+        return (("init.scope", 0),)
     return () if port in inventory.leads("a") else None
 
 

@@ -11,7 +11,9 @@ from msgspec import Meta
 from warpbeam.answer import (
     FEW,
     LARGEST,
+    MANY,
     AbsolutePath,
+    BoundPort,
     Cookie,
     Count,
     DoorVersion,
@@ -73,7 +75,8 @@ class Found(msgspec.Struct, frozen=True):
     the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user;
     `belongs` is the environment whose setup was here before, or empty; `rights` are the entries that `sudo -l` lists
     of the deploy user, `shared` the roots of other apps that are its own; `ssh` is the port that our connection came
-    to, or 0.
+    to, or 0; `bound` are the ports that processes of the app's user have, as `tcp:4001`, and `binds` whether systemd
+    can keep them to those of the unit.
     """
 
     missing: Annotated[tuple[Word, ...], FEW]
@@ -89,6 +92,8 @@ class Found(msgspec.Struct, frozen=True):
     rights: Annotated[tuple[Text, ...], FEW] = ()
     shared: Annotated[tuple[AbsolutePath, ...], FEW] = ()
     ssh: Port = 0
+    bound: Annotated[tuple[BoundPort, ...], MANY] = ()
+    binds: bool = True
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -30,9 +30,10 @@ class Examine(Phase[Seen], frozen=True):
     """Look at what setup does not compare, as root; fields as `scripts/examine.sh` tells."""
 
     script: ClassVar[str] = "examine"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "mask")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "mask", "listeners")
     answer: ClassVar[type] = Seen
     app: str
+    app_user: str
     root: str
     etc: str
     key: str
@@ -98,7 +99,13 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
         fleet.shell(host).execute("true", (), lambda piece: None, lambda piece: None)
 
     def as_root() -> tuple[Seen, float]:
-        phase = Examine(inventory.app, str(inventory.root), etc(inventory) if is_app else "", key)
+        phase = Examine(
+            inventory.app,
+            inventory.app_user if is_app else "",
+            str(inventory.root),
+            etc(inventory) if is_app else "",
+            key,
+        )
         return fleet.run(host, phase, _silent, identity="admin"), time.time()
 
     deployed = _tried(deploy)

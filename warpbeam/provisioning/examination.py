@@ -29,12 +29,13 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """A TCP socket that listens, and the control group (a unit's name) of who holds it."""
+    """A TCP socket that listens, the control group (a unit's name) of who holds it, and the user's number."""
 
     port: Port
     address: Label
     program: Text
     unit: Text
+    uid: Count = 0
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ class Login(msgspec.Struct, frozen=True):
 class Seen(msgspec.Struct, frozen=True):
     """What `scripts/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing.
 
+    `uid` is the app's user's; `binds`: systemd can keep the app to its own ports.
     `writable` names something of a release that others than its owner may write, with its mode; empty: there is none.
     """
 
@@ -73,3 +75,5 @@ class Seen(msgspec.Struct, frozen=True):
     reload: Annotated[tuple[Word, ...], FEW]
     live: LiveSlot
     clock: Clock
+    uid: Count = 0
+    binds: bool = True

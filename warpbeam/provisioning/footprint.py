@@ -23,7 +23,7 @@ from warpbeam.provisioning.door import (
 )
 from warpbeam.provisioning.item import Directory, File, User
 from warpbeam.provisioning.redirect import MAINTENANCE, more_ports, redirect_rules
-from warpbeam.provisioning.template import filled, systemd_quoted
+from warpbeam.provisioning.template import filled, shared, systemd_quoted
 
 # A plain word, or a text in double quotes that ends where they end (`template.systemd_quoted`).
 _VALUE = re.compile(r'[A-Za-z0-9_@.-]*|"(?:[^\\"`$\0]|\\[\\"`$])*"')
@@ -120,7 +120,8 @@ def footprint(
 def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie: str) -> list[File]:
     where, app = etc(inventory), inventory.app
     own = _own_variables(inventory)
-    service = unit.overridden(render("service.j2", inventory), inventory.service)
+    # After what the inventory says, which must not take them away.
+    service = unit.overridden(render("service.j2", inventory), inventory.service) + unit.bindings(inventory)
     dumps = f"{programs(inventory)}/dumps"
 
     def setting(name: str, text: str, clear: tuple[str, ...] = ()) -> File:
@@ -135,8 +136,13 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         # Not quoted: it is alphanumeric, and `scripts/inspect.sh` reads it.
         setting("cookie.env", _variables(inventory, f"The cookie of {app}'s nodes.", {"RELEASE_COOKIE": cookie})),
         File(f"{where}/eval.env", render("eval.env.j2", inventory), "600"),
-        File(door(inventory), render("door.j2", inventory, service_properties=unit.properties(service)), "755"),
+        File(
+            door(inventory),
+            render("door.j2", inventory, service_properties=unit.properties(service), listeners=shared("listeners")),
+            "755",
+        ),
         File(dumps, render("dumps.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
+        File(f"{where}/guard.nft", _guard(inventory), "600", needs="nft"),
         File(f"{where}/nodes.nft", render("nodes.nft.j2", inventory, peers=unit.peers(inventory)), "600", needs="nft"),
         File(f"/etc/sudoers.d/warpbeam-{app}", render("sudoers.j2", inventory), "440", needs="visudo"),
         File(
@@ -183,6 +189,12 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         *redirect_files(inventory),
     ]
     return files
+
+
+def _guard(inventory: Inventory) -> str:
+    """The nftables table of who may answer at the app's ports."""
+    ports = inventory.slot_ports()
+    return render("guard.nft.j2", inventory, slot_ports=ports, guarded_ports=(*ports, inventory.http.maintenance))
 
 
 def _own_variables(inventory: Inventory) -> dict[str, str]:
@@ -243,6 +255,7 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         more_ports={slot: more_ports(inventory, slot) for slot in SLOTS},
         tracked=inventory.firewall.tracked,
         maintenance_port=inventory.http.maintenance,
+        ports={slot: [*inventory.leads(slot).values()] for slot in SLOTS},
         port={slot: inventory.port(slot) for slot in SLOTS},
         dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
         # The VM's own drain, and five seconds for it to notice.

@@ -16,6 +16,7 @@ from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.inventory import Host, Inventory
 from warpbeam.provisioning.belonging import check_belonging
+from warpbeam.provisioning.binding import check_bindings, unnamed
 from warpbeam.provisioning.comparison import compared
 from warpbeam.provisioning.convergence import converge, inspect
 from warpbeam.provisioning.cookie import agreed_cookie, mint_cookie
@@ -90,12 +91,15 @@ def set_up(
         check_belonging(inventory, facts)
     check_rights(inventory, facts)
     check_lockout(inventory, facts)
+    check_bindings(inventory, facts)
     cookie = mint_cookie() if rotate_cookie else agreed_cookie(facts)
     wants = {host.name: footprint(inventory, host, secrets, cookie, keys) for host in chosen}
     _tell_whose(facts, inventory, cookie, tell)
     plans = {host.name: difference(wants[host.name], facts[host.name], host.name) for host in chosen}
     for name, plan in plans.items():
         _tell_plan(name, plan, facts[name], key, tell, dry=dry)
+        if any(wrong := unnamed(inventory, facts[name].bound)):
+            tell(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
         if has_password(inventory, facts[name]):
             deploy = inventory.users.deploy
             tell(Warn(name, f"{deploy} has a password: `usermod --password '*' {deploy}` there leaves keys alone"))

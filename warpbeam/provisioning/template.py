@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 @cache
@@ -33,6 +34,11 @@ def _environment() -> Environment:
 def filled(template: str, **names: Any) -> str:
     """The text of a template. Raises: jinja2.UndefinedError, where it has a name that is not given."""
     return _environment().get_template(template).render(**names)
+
+
+def shared(part: str) -> str:
+    """The text of a part of the phases' scripts, for what stays on a host and goes by the same rules."""
+    return (SCRIPTS / f"{part}.sh").read_text().partition("\n")[2]
 
 
 def systemd_quoted(value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from warpbeam.inventory import Host, Inventory, Slot
+from warpbeam.inventory import SLOTS, Host, Inventory, Slot
 
 # How many crash dumps of both slots are kept.
 DUMPS_KEPT = 3
@@ -38,6 +38,14 @@ def overridden(service: str, overrides: dict[str, str]) -> str:
 def properties(service: str) -> list[str]:
     """The lines of a [Service] section that are directives, as `systemd-run --property=` takes them."""
     return [line for line in service.splitlines() if line and not line.startswith("#")]
+
+
+def bindings(inventory: Inventory) -> str:
+    """The lines of a [Service] section that let the app listen at its own ports, beside what its inventory allows."""
+    ports = (*inventory.slot_ports(), *(inventory.dist_port(slot) for slot in SLOTS))
+    return "\n".join(
+        ["# Its own ports, and those of its nodes.", *(f"SocketBindAllow=tcp:{port}" for port in ports), ""]
+    )
 
 
 def vm_flags(inventory: Inventory) -> str:

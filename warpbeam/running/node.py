@@ -21,6 +21,9 @@ from warpbeam.provisioning.door import MOST_EXPRESSION, door
 from warpbeam.running.backtrace import Backtrace
 from warpbeam.running.probe import Probing, probe
 
+# Seconds that an instance must have run since it last ended by itself, before it counts as healthy again.
+CALM = 60
+
 
 class State(msgspec.Struct, frozen=True):
     """A host's answer about what is running; `door` is the root door's own text."""
@@ -52,10 +55,29 @@ class State(msgspec.Struct, frozen=True):
     @property
     def trouble(self) -> str:
         """What is wrong with what is live; empty where it runs, healthy, and has not been restarted by systemd."""
-        if self.health != "healthy":
-            return self.health or "nothing is live"
+        if self.verdict != "healthy":
+            return self.verdict or "nothing is live"
         restarts = self.running.get(self.live, {}).get("restarts")
         return "" if restarts == "0" else "it ended by itself, and systemd started it again"
+
+    @property
+    def crashing(self) -> str:
+        """How what is live has lately ended by itself; empty where it has not, or has run for a minute since."""
+        what = self.running.get(self.live, {})
+        waits = what.get("substate") == "auto-restart"
+        # systemd counts the start that follows.
+        times = int(what.get("restarts") or 0) + waits
+        if times == 0 or (not waits and int(what.get("age") or CALM) >= CALM):
+            return ""
+        ago = what.get("ended")
+        return f"it ended by itself {'once' if times == 1 else f'{times} times'}{f', last {ago} s ago' if ago else ''}"
+
+    @property
+    def verdict(self) -> str:
+        """`healthy`, or what is wrong; empty where nothing is live. What crashes is not healthy, whatever it says."""
+        if not self.crashing:
+            return self.health
+        return self.crashing if self.health == "healthy" else f"{self.crashing}; {self.health}"
 
     def fact(self, name: str) -> str:
         """One of the door's other lines, such as `redirect`."""
@@ -69,7 +91,7 @@ class AskState(Probing[State], frozen=True, kw_only=True):
     """Read what is running; fields as `scripts/status.sh` tells."""
 
     script: ClassVar[str] = "status"
-    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health")
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health", "listeners")
     answer: ClassVar[type] = State
     token: str = ""
 
@@ -132,7 +154,7 @@ def judged(found: Mapping[str, State | Problem]) -> int:
     a host out of reach or not set up. Maintenance is somebody's will, and a second instance a deploy's.
     """
     told = [state for state in found.values() if isinstance(state, State)]
-    if any(state.health != "healthy" for state in told):
+    if any(state.verdict != "healthy" for state in told):
         return AMISS
     return max((state.code for state in found.values() if isinstance(state, Problem)), default=DONE)
 
@@ -157,7 +179,7 @@ def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[st
         "since": " ".join(day[1:4]) if pid else "",
         "memory": int(what.get("rss_kib") or 0) * 1024,
         "restarts": int(what.get("restarts") or 0),
-        "health": state.health if live else "",
+        "health": state.verdict if live else "",
     }
     if live and state.fact("maintenance") == "on":
         row["maintenance"] = True

@@ -17,6 +17,7 @@ class Probing(Phase[A], frozen=True, kw_only=True):
 
     root: str
     app: str
+    app_user: str
     door: str
     ports: tuple[int, ...]
     health_path: str
@@ -34,6 +35,7 @@ def probe(inventory: Inventory) -> dict[str, Any]:
     return {
         "root": str(inventory.root),
         "app": inventory.app,
+        "app_user": inventory.app_user,
         "door": door(inventory),
         "ports": inventory.slot_ports(),
         "health_path": health.path,

@@ -64,7 +64,7 @@ class Back(Probing[Serving], frozen=True, kw_only=True):
     """Wait until the app is healthy again; fields as `scripts/back.sh` tells."""
 
     script: ClassVar[str] = "back"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners")
     answer: ClassVar[type] = Serving
     token: str
     lease: int

@@ -82,6 +82,7 @@ await() {
   while true; do
     if ! lives "$slot"; then
       reason='it ended by itself'
+      owned "$slot" || reason+="; $stranger"
       return 1
     fi
     if well "$slot"; then

@@ -2,8 +2,8 @@
 # What `doctor` looks at beyond what setup compares, as root. Changes nothing: rules are loaded into a network name space of
 # their own to see what the kernel makes of them, and settings are only printed.
 #
-# Parameters: app, root, etc (empty where the app does not run), key (of the digests that take the place of secrets).
-: "${app?}" "${root?}" "${etc?}" "${key?}"
+# Parameters: app, app_user, root, etc (empty where the app does not run), key (of the digests that take the place of secrets).
+: "${app?}" "${app_user?}" "${root?}" "${etc?}" "${key?}"
 
 ((EUID == 0)) || refuse 'doctor must be root here' 'give the admin sudo, or see users.admin in the inventory'
 
@@ -54,14 +54,18 @@ limits_json=$REPLY
 step ports
 listeners=()
 while read -r _ _ _ address _ users; do
-  program='' unit=''
+  program='' unit='' owner=0
+  if [[ $users =~ (^|\ )uid:([0-9]+)\  ]]; then owner=${BASH_REMATCH[2]}; fi
   if [[ $users =~ \(\(\"([^\"]*)\",pid=([0-9]+) ]]; then
     program=${BASH_REMATCH[1]}
     unit=$(sed -n 's/^0:://p' "/proc/${BASH_REMATCH[2]}/cgroup" 2>/dev/null) || unit=''
   fi
-  object port: "${address##*:}" address "${address%:*}" program "$program" unit "${unit##*/}"
+  object port: "${address##*:}" address "${address%:*}" program "$program" unit "${unit##*/}" uid: "$owner"
   listeners+=("$REPLY")
-done < <(ss -Hltnp)
+done < <(ss -Hltnpe)
+uid_of "${app_user:-root}"
+uid=$REPLY binds=false
+[[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true
 joined "${listeners[@]}"; listeners_json=$REPLY
 
 # What the kernel has, of each table that the app's own files make. Numbers that change by themselves are left out.
@@ -153,4 +157,4 @@ array "${reload[@]}"; reload_json=$REPLY
 # Last, so that little time passes until it is compared.
 answer disks: "$disks_json" writable "$writable" limits: "$limits_json" listeners: "$listeners_json" tables: "$tables_json" \
   restarts: "$restarts_json" logins: "$logins_json" proc "$proc" me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" \
-  cookie: "$cookie" reload: "$reload_json" live "$live" clock "$(date +%s.%N)"
+  uid: "${uid:-0}" binds: "$binds" cookie: "$cookie" reload: "$reload_json" live "$live" clock "$(date +%s.%N)"

@@ -3,19 +3,33 @@
 # expression that its node must find true.
 #
 # Parameters: ports (of slot a and b; further pairs are for others), health_path, health_status, health_rpc (empty: HTTP), health_timeout,
-# health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy), health_pauses (seconds between two questions, one after
+# app, app_user (who must listen there), health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy), health_pauses (seconds between two questions, one after
 # the other; the last of them for all that follow).
 : "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_pauses?}" "${health_timeout?}"
-: "${health_deadline?}" "${health_settle?}" "${door?}" "${app?}"
+: "${health_deadline?}" "${health_settle?}" "${door?}" "${app?}" "${app_user?}"
 
 port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
 
-# well SLOT: whether its instance is healthy now; health_said has what it said.
+# owned SLOT: whether nobody but its instance listens at its ports; else `stranger` says who does.
+stranger=''
+owned() {
+  local i first=0 mine=()
+  [[ $1 == a ]] || first=1
+  for ((i = first; i < ${#ports[@]}; i += 2)); do mine+=("${ports[i]}"); done
+  strangers "$app_user" "$app@$1.service" "${mine[@]}"
+  stranger=$REPLY
+  [[ -z $stranger ]]
+}
+
+# well SLOT: whether its instance is healthy now; health_said has what it said. Who listens is asked after the answer, and only of
+# a good one: it is a process more.
 well() {
+  stranger=''
   if [[ -z $health_rpc ]]; then
-    healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout"
+    healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout" && owned "$1"
   elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" | timeout "$health_timeout" sudo -n -- "$door" well 2>&1); then
     health_said=true
+    owned "$1"
   else
     health_said=$(tail -n 1 <<<"$health_said")
     return 1
@@ -24,7 +38,9 @@ well() {
 
 # health_asked SLOT: what is asked, in words, for a message.
 health_asked() {
-  if [[ -z $health_rpc ]]; then
+  if [[ -n $stranger ]] || ! owned "$1"; then
+    echo "$stranger"
+  elif [[ -z $health_rpc ]]; then
     echo "http://127.0.0.1:$(port_of "$1")$health_path said $health_said; expected $health_status"
   else
     echo "$health_rpc said $health_said; expected true"
@@ -45,15 +61,23 @@ restarts_of() { systemctl show --property=NRestarts --value -- "$app@$1.service"
 # until_well SLOT RESTARTS EVENT: waits until its instance is healthy; fails, with its last lines, when it is not by the deadline
 # or has been started again more than RESTARTS times. EVENT is what it should be healthy after.
 until_well() {
-  local slot=$1 began waited lines tell_after=5
+  local slot=$1 began waited lines why good again tell_after=5
   uptime_seconds
   began=$REPLY
-  until well "$slot"; do
+  while true; do
+    good=false
+    if well "$slot"; then good=true; fi
+    # What crashes is not healthy, whatever it answers in between.
+    again=$(restarts_of "$slot")
+    if [[ $good == true ]] && ((again <= $2)); then return 0; fi
     since "$began"
     waited=$REPLY
-    if ((waited >= health_deadline)) || (($(restarts_of "$slot") > $2)); then
+    if ((waited >= health_deadline || again > $2)); then
+      why=''
+      if ((again > $2)); then why="it ended by itself, and systemd started it again"; fi
+      if [[ $good == false ]]; then why+="${why:+; }$(health_asked "$slot")"; fi
       mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$door" logs)
-      fail "$3, but is not healthy: $(health_asked "$slot")" 'the lines above are its own' "${lines[@]}"
+      fail "$3, but is not healthy: $why" 'the lines above are its own' "${lines[@]}"
     fi
     tell_unwell "$slot" "$waited"
     sleep "${health_pauses[-1]}"

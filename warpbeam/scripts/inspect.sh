@@ -5,9 +5,9 @@
 # Parameters: users, paths (directories and links), files (PATH SUM SHOW, three items each: its text is answered where its
 # sha256 is not SUM and SHOW is `text`, or `masked NAME ...` for an environment file of which only NAMEs may be seen), key
 # (of the digests that take the place of hidden values), units, cookie_file, ledger (what setup wrote last), programs that
-# must be there, packages, app, root, door, deploy (who may knock at the door); empty where a host has none.
+# must be there, packages, app, app_user, root, door, deploy (who may knock at the door); empty where a host has none.
 : "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}"
-: "${key?}" "${ledger?}" "${app?}" "${root?}" "${door?}" "${deploy?}"
+: "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${door?}" "${deploy?}"
 
 [[ -d /run/systemd/system ]] || refuse 'this host does not run systemd' 'Warpbeam runs apps as systemd units'
 ((EUID == 0)) || refuse 'setup must be root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -157,6 +157,18 @@ if id -u -- "$deploy" >/dev/null 2>&1; then
 fi
 ssh_port; port=$REPLY
 
+# Where the app listens now: from its next start on its unit may not let it. What the kernel has chosen is nobody's choice.
+bound=() binds=false
+if [[ -n $app ]]; then
+  own=$(id -u -- "$app_user" 2>/dev/null) || own=none
+  read -r chosen _ </proc/sys/net/ipv4/ip_local_port_range
+  while read -r protocol _ _ _ address text; do
+    if [[ $text == *" uid:$own "* ]] && ((${address##*:} < chosen)); then bound+=("$protocol:${address##*:}"); fi
+  done < <(ss -Hlntue)
+  [[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true
+fi
+
+array "${bound[@]}"; bound_json=$REPLY
 array "${rights[@]}"; rights_json=$REPLY
 array "${shared[@]}"; shared_json=$REPLY
 array "${missing[@]}"; missing_json=$REPLY
@@ -164,4 +176,4 @@ array "${lacking[@]}"; lacking_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
 answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie" \
   lacking: "$lacking_json" installer "$installer" started: "$started" door "$version" belongs "$belongs" \
-  rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}"
+  rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" binds: "$binds"

@@ -9,7 +9,12 @@ says=$(sudo -n -- "$door" status </dev/null) || refuse 'the root door does not a
 read_links
 health='' health_said=''
 if [[ -n $live ]]; then
-  if well "$live"; then health=healthy; else health="$health_said"; fi
+  if well "$live"; then
+    health=healthy
+  else
+    if [[ -z $stranger ]]; then owned "$live" || true; fi
+    health=${stranger:-$health_said}
+  fi
 fi
 find_releases; described; listed=$REPLY
 object a "$release_a" b "$release_b"; slots=$REPLY

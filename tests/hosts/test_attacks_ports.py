@@ -1,0 +1,204 @@
+"""A port number is no identity: who listens at one of the app's in its place is led no client, and is not healthy."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.attack import HOST
+from tests.hosts.test_identities import ROOT, knock
+from tests.squatter import ANSWER, has_port, squatting
+from tests.stage import Stage
+from tests.underway import eventually
+
+PORTS = {"a": 4001, "b": 4002}
+PAGE_PORT = 4003
+# Of another app, and of a person without any.
+STRANGERS = ("shop", "shopkeeper", "nobody")
+LISTENERS: dict[str, dict[str, Any]] = {
+    "IPv4": {},
+    "IPv6": {"family": 6},
+    "one address": {"address": "127.0.0.1"},
+    # What finds no room in the queue is answered with a SYN cookie, which the kernel ascribes to nobody.
+    "no queue": {"backlog": 0},
+    # IPPROTO_MPTCP: clients without it are served by plain TCP.
+    "MPTCP": {"protocol": 262},
+}
+
+
+def root(stage: Stage, command: str) -> str:
+    """Run a command on the host as root."""
+    return stage.lab.ssh(HOST, "sudo bash -s", stdin=command).stdout
+
+
+def live(stage: Stage) -> str:
+    """The slot that is live on the host."""
+    return root(stage, f"basename $(readlink {ROOT}/current)").strip()
+
+
+def idle(stage: Stage) -> str:
+    """The other one."""
+    return "b" if live(stage) == "a" else "a"
+
+
+@contextmanager
+def stopped(stage: Stage) -> Iterator[int]:
+    """The live instance is stopped meanwhile, and healthy again afterwards: the port that it does not have."""
+    slot = live(stage)
+    root(stage, f"systemctl stop hello@{slot}")
+    try:
+        yield PORTS[slot]
+    finally:
+        root(stage, f"systemctl start hello@{slot}")
+        assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"), 120)
+
+
+def asked(address: str, port: int = 80) -> str:
+    """What a client there is told; empty where it is told nothing."""
+    try:
+        with socket.create_connection((address, port), timeout=3) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            said = b""
+            while piece := connection.recv(4096):
+                said += piece
+            return said.decode()
+    except OSError:
+        return ""
+
+
+def clients(stage: Stage, count: int = 100) -> list[str]:
+    """What so many clients at the public port are told, from outside, by IPv4 and by IPv6, 20 at once."""
+    addresses = (stage.lab.address(HOST), stage.lab.address6(HOST))
+    with ThreadPoolExecutor(20) as pool:
+        return [*pool.map(lambda number: asked(addresses[number % 2]), range(count))]
+
+
+def on_the_host(stage: Stage, port: int) -> str:
+    """What clients on the host itself are told: at the public port, and at the slot's."""
+    urls = f"http://127.0.0.1/ http://[::1]/ http://127.0.0.1:{port}/ http://[::1]:{port}/"
+    return root(stage, f"for url in {urls}; do curl -gsS -m 3 $url 2>&1; done || true")
+
+
+def assert_nobody_gets_the_stranger(stage: Stage, port: int) -> None:
+    """Clients from outside and on the host are told something else, or nothing."""
+    got = [said for said in clients(stage) if ANSWER in said]
+    assert not got, f"{len(got)} of 100 clients got the stranger"
+    assert ANSWER not in on_the_host(stage, port)
+
+
+def uid(stage: Stage, user: str) -> str:
+    """The user's number."""
+    return root(stage, f"id -u {user}").strip()
+
+
+@pytest.mark.parametrize("who", STRANGERS)
+def test_a_stranger_at_the_port_of_a_stopped_app_gets_no_client(stage: Stage, neighbour: None, who: str) -> None:
+    with stopped(stage) as port, squatting(stage.lab, who, port):
+        has_port(stage.lab, who, port)
+
+        assert_nobody_gets_the_stranger(stage, port)
+        told = stage.fab("status", "--json", expect=5).stdout
+
+    assert f"port {port} is held by another user (uid {uid(stage, who)}), not by hello" in told
+
+
+@pytest.mark.parametrize("how", LISTENERS)
+def test_a_stranger_gets_no_client_however_it_listens(stage: Stage, neighbour: None, how: str) -> None:
+    with stopped(stage) as port, squatting(stage.lab, "shopkeeper", port, **LISTENERS[how]):
+        has_port(stage.lab, "shopkeeper", port)
+
+        assert_nobody_gets_the_stranger(stage, port)
+
+    assert not [said for said in clients(stage) if '"app"' not in said and "200 OK" not in said]
+
+
+def test_another_app_gets_no_client_from_inside_its_sandbox(stage: Stage, neighbour: None) -> None:
+    listen = """
+        spawn(fn ->
+          {:ok, listener} = :gen_tcp.listen(%d, [:binary, :inet6, active: false, reuseaddr: true])
+          Enum.each(Stream.repeatedly(fn -> :gen_tcp.accept(listener) end), fn {:ok, client} ->
+            :gen_tcp.recv(client, 0)
+            :gen_tcp.send(client, "HTTP/1.1 200 OK\\r\\nContent-Length: 8\\r\\nConnection: close\\r\\n\\r\\n%s")
+            :gen_tcp.close(client)
+          end)
+        end)
+    """
+    with stopped(stage) as port:
+        try:
+            stage.fab("rpc", listen % (port, ANSWER), environment="neighbour")
+            assert_nobody_gets_the_stranger(stage, port)
+            assert stage.fab("status", expect=5)
+        finally:
+            stage.fab("restart", environment="neighbour")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_deploy_is_not_led_to_a_stranger_that_has_the_idle_port(stage: Stage, neighbour: None, family: int) -> None:
+    slot = idle(stage)
+    before = stage.served(HOST)["version"]
+    with squatting(stage.lab, "shopkeeper", PORTS[slot], family=family):
+        has_port(stage.lab, "shopkeeper", PORTS[slot])
+
+        done = stage.fab("-H", HOST, "restart", expect=4)
+        said = knock(stage, "switch", f"{slot}\n")
+
+        assert_nobody_gets_the_stranger(stage, PORTS[slot])
+        assert stage.served(HOST)["version"] == before
+
+    who = f"port {PORTS[slot]} is held by another user (uid {uid(stage, 'shopkeeper')}), not by hello"
+    assert who in done.stderr
+    assert "is serving again, healthy" in done.stderr
+    assert (said[0], who in said[1]) == (2, True), said
+    assert stage.status()[HOST]["health"] == "healthy"
+
+
+def test_the_old_release_is_not_healthy_where_a_stranger_has_taken_its_port(stage: Stage, neighbour: None) -> None:
+    """With the strategy `restart` its port is free while the new one starts."""
+    old, new = PORTS[live(stage)], PORTS[idle(stage)]
+    with squatting(stage.lab, "shopkeeper", old), squatting(stage.lab, "nobody", new):
+        has_port(stage.lab, "nobody", new)
+
+        done = stage.fab("-H", HOST, "restart", expect=4)
+
+        assert_nobody_gets_the_stranger(stage, old)
+        assert f"port {old} is held by another user (uid {uid(stage, 'shopkeeper')}), not by hello" in done.stderr
+        assert "healthy" not in done.stderr.replace("NOT healthy", "").replace("not healthy", "")
+        assert stage.fab("status", "-H", HOST, expect=5)
+    stage.fab("-H", HOST, "start")
+    assert stage.status()[HOST]["health"] == "healthy"
+
+
+def test_the_page_of_maintenance_is_nobodys_but_systemds(stage: Stage, neighbour: None) -> None:
+    try:
+        with squatting(stage.lab, "shopkeeper", PAGE_PORT):
+            has_port(stage.lab, "shopkeeper", PAGE_PORT)
+
+            done = stage.fab("-H", HOST, "maintenance.on", expect=4)
+
+            assert_nobody_gets_the_stranger(stage, PAGE_PORT)
+            assert f"port {PAGE_PORT} is held by another user (uid {uid(stage, 'shopkeeper')})" in done.stderr
+        stage.fab("-H", HOST, "maintenance.on")
+        assert all(said.startswith("HTTP/1.1 503 ") for said in clients(stage))
+    finally:
+        stage.fab("-H", HOST, "maintenance.off")
+
+
+def test_the_border_comes_back_with_the_systems_rules_and_stays_without_the_redirect(stage: Stage) -> None:
+    there = "nft list table inet warpbeam_hello_guard | grep -c 'skuid'"
+    assert int(root(stage, there)) > 3
+
+    root(stage, "nft flush ruleset; systemctl restart nftables")
+    assert eventually(
+        lambda: "hook output" in root(stage, f"{there} >/dev/null; nft list ruleset | grep 'filter hook o'")
+    )
+    stage.fab("-H", HOST, "firewall.clear")
+    try:
+        assert int(root(stage, there)) > 3
+    finally:
+        stage.fab("-H", HOST, "firewall.apply")
+    assert stage.served(HOST)["version"]
