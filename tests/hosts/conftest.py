@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import KEPT, LabHandle, chosen_suites, lab_name, suites_of
+from tests.neighbour import neighbour  # noqa: F401 (a fixture)
 from tests.schedule import LATE, is_asked_for
 from tests.stage import Stage
 from warpbeam.lab.state import SUITES, HostSpec, Suite, default_hosts

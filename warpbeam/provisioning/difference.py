@@ -53,7 +53,7 @@ class Found(msgspec.Struct, frozen=True):
     the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user;
     `belongs` is the environment whose setup was here before, or empty; `rights` are the entries that `sudo -l` lists
     of the deploy user, `shared` the roots of other apps that are its own; `ssh` is the port that our connection came
-    to, or 0.
+    to, or 0; `cookie_shown`: other users could read the cookie.
     """
 
     missing: tuple[str, ...]
@@ -69,6 +69,7 @@ class Found(msgspec.Struct, frozen=True):
     rights: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     ssh: int = 0
+    cookie_shown: bool = False
 
 
 class Difference(msgspec.Struct, frozen=True):

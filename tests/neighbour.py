@@ -1,0 +1,44 @@
+"""Another app on one of the stage's hosts: who has that is a stranger to the stage's own app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.attack import HOST
+from tests.stage import Stage
+
+
+@pytest.fixture(scope="module")
+def neighbour(stage: Stage) -> Iterator[None]:
+    """Another app on one of the hosts, which runs, with an app's user and a deploy user of its own."""
+    ports = {"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103}
+    shop: dict[str, Any] = {
+        "app": "shop",
+        "release": "hello",
+        "users": {"admin": "admin", "deploy": "shopkeeper"},
+        "hosts": {name: stage.settings["hosts"][name] for name in (HOST, "build1")},
+        "http": ports,
+    }
+    try:
+        with stage.another("neighbour", **shop):
+            stage.fab("setup", "deploy", environment="neighbour")
+            yield
+    finally:
+        for host in (HOST, "build1"):
+            stage.lab.ssh(host, "sudo bash -s", check=False, stdin=AWAY)
+
+
+AWAY = """
+systemctl disable -q --now shop{,-firewall,-filter}.service shop@{a,b}.service shop-maintenance.socket
+rm -rf /etc/acme/shop /opt/acme/shop /usr/lib/warpbeam/shop /lib/systemd/system/shop* /etc/sudoers.d/warpbeam-shop \
+  /etc/sysctl.d/60-warpbeam-shop.conf /var/lib/shop
+systemctl daemon-reload
+systemctl reset-failed 'shop*'
+nft delete table inet warpbeam_shop
+nft delete table inet warpbeam_shop_nodes
+userdel shop
+userdel -r shopkeeper
+"""
