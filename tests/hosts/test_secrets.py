@@ -30,7 +30,7 @@ MADE = {
     "/home/deploy": r"",
     "/home/admin": r"",
     "/root": r"",
-    # The `.env` has a node's name and cookie, for root alone, until systemd reads it; `rest` is for an expression, for
+    # The `.env` has a node's name, for root alone, until systemd reads it; `rest` is for an expression, for
     # root alone, and has no name any more before anything is in it.
     "/run": r"hello-(a|b|activate|eval-\d+|rest-\d+|rpc-\d+(\.env)?)|warpbeam-hello\.(filter\.)?lock"
     r"|motd\.dynamic\.new",

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Refused
 from warpbeam.inventory import Host, Inventory
-from warpbeam.provisioning.cookie import COOKIE_LENGTH, agreed_cookie, mint_cookie
+from warpbeam.provisioning.cookie import COOKIE_LENGTH, Cookie, agreed_cookie, mint_cookie
 from warpbeam.provisioning.difference import Found, FoundPath, FoundUser, difference, outdated
 from warpbeam.provisioning.door import DOOR_VERSION, SUDO_VERBS
-from warpbeam.provisioning.footprint import Footprint, footprint, systemd_quoted
+from warpbeam.provisioning.footprint import COOKIE_MARK, Footprint, footprint, systemd_quoted
 from warpbeam.provisioning.keys import described, read_deploy_keys
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -274,14 +274,60 @@ def test_systemd_reads_back_whatever_a_value_holds(value: str) -> None:
     assert parsed(systemd_quoted(value)) == value
 
 
-def test_a_new_host_takes_the_others_cookie_and_hosts_that_differ_are_told() -> None:
-    one, other = (msgspec.structs.replace(NOTHING, cookie=letter * COOKIE_LENGTH) for letter in "AB")
+def has(letter: str, *, shown: bool = False) -> Found:
+    """A host whose cookie is that letter, many times."""
+    return msgspec.structs.replace(NOTHING, cookie=letter * COOKIE_LENGTH, cookie_shown=shown)
 
-    assert agreed_cookie({"web1": one, "web2": NOTHING}) == "A" * COOKIE_LENGTH
-    assert re.fullmatch(f"[A-Za-z0-9]{{{COOKIE_LENGTH}}}", agreed_cookie({"web1": NOTHING}))
+
+def test_a_new_host_takes_the_others_cookie_and_hosts_that_differ_are_told() -> None:
+    assert agreed_cookie({"web1": has("A"), "web2": NOTHING}) == Cookie("A" * COOKIE_LENGTH, joined=True)
+    assert re.fullmatch(f"[A-Za-z0-9]{{{COOKIE_LENGTH}}}", agreed_cookie({"web1": NOTHING}).value)
     assert mint_cookie() != mint_cookie()
     with pytest.raises(Refused, match="hosts have different cookies: web1, web2"):
-        agreed_cookie({"web1": one, "web2": other})
+        agreed_cookie({"web1": has("A"), "web2": has("B")})
+
+
+@pytest.mark.parametrize(
+    ("hosts", "left_out", "expected"),
+    [
+        # Nobody has one that nobody could read.
+        ((has("A", shown=True), has("A", shown=True)), "", "new"),
+        ((has("A", shown=True), has("B", shown=True)), "", "new"),
+        ((has("A", shown=True), NOTHING), "", "new"),
+        # A setup that ended half way, by whatever hosts it is taken up again.
+        ((has("A", shown=True), has("B")), "", "B"),
+        ((has("A", shown=True), has("B")), "web2", "B"),
+        ((has("B"), has("A", shown=True)), "web2", "B"),
+        # A new one here would not be theirs.
+        ((has("A", shown=True), has("A", shown=True)), "web2", "A, shown"),
+        ((NOTHING, has("A", shown=True)), "web2", "A, shown"),
+        # The same as one that could be read is no better.
+        ((has("A"), has("A", shown=True)), "", "new"),
+        ((has("A"), has("A", shown=True)), "web2", "A, shown"),
+        ((has("A", shown=True), has("B", shown=True)), "web2", "refused"),
+        ((has("A"), has("B")), "web2", "refused"),
+    ],
+)
+def test_a_cookie_that_others_could_read_is_replaced_on_all_hosts_or_on_none(
+    hosts: tuple[Found, Found], left_out: str, expected: str
+) -> None:
+    found = dict(zip(("web1", "web2"), hosts, strict=True))
+
+    try:
+        cookie = agreed_cookie(found, left_out=[left_out] if left_out else [])
+    except Refused:
+        assert expected == "refused"
+    else:
+        known = cookie.value[0] if cookie.value in {each.cookie for each in hosts} else "new"
+        assert f"{known}{', shown' if cookie.shown else ''}" == expected
+        assert cookie.joined == (expected == "B")
+
+
+def test_the_file_of_a_cookie_says_whether_others_could_read_it() -> None:
+    for shown in (False, True):
+        files = footprint(INVENTORY, APP, {}, "C", (), cookie_shown=shown).files
+        text = next(file.content for file in files if file.path.endswith("/cookie.env"))
+        assert (COOKIE_MARK in text) is not shown
 
 
 def test_deploy_keys_are_read_and_a_private_key_is_refused(tmp_path: Path) -> None:

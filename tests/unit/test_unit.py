@@ -69,7 +69,8 @@ def test_nodes_are_on_loopback_unless_they_have_peers() -> None:
     assert "RELEASE_NODE=hello-b@127.0.0.1\n" in closed["slot-b.env"].content
     assert "inet_dist_use_interface {127,0,0,1}" in closed["slot-b.env"].content
     # Loaded, it removes what an inventory before had opened.
-    assert "accept" not in closed["nodes.nft"].content
+    assert "addr" not in closed["nodes.nft"].content
+    assert "        tcp dport { 9001, 9002 } drop\n" in closed["nodes.nft"].content
     assert "\ndelete table inet warpbeam_hello_nodes\n" in closed["nodes.nft"].content
 
     vm = Vm(peers=("web2", "10.0.0.0/8", "192.0.2.11"))
@@ -78,6 +79,9 @@ def test_nodes_are_on_loopback_unless_they_have_peers() -> None:
     assert "RELEASE_NODE=hello-b@192.0.2.10\n" in opened["slot-b.env"].content
     assert "inet_dist_use_interface {192,0,2,10}" in opened["slot-b.env"].content
     assert "tcp dport { 9001, 9002 } ip saddr { 192.0.2.11, 10.0.0.0/8 } accept" in opened["nodes.nft"].content
+    # A peer lets this environment's hosts in, whether it is a peer of theirs or they of it.
+    theirs = "ip daddr { 192.0.2.11, 10.0.0.0/8, 192.0.2.10 }"
+    assert f"{theirs} tcp dport {{ 9001, 9002 }} goto callers" in opened["nodes.nft"].content
 
 
 def test_a_stop_is_given_longer_than_the_app_may_take() -> None:

@@ -14,7 +14,7 @@ from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning.difference import Difference, Found, difference
 from warpbeam.provisioning.door import DOOR_VERSION, door
-from warpbeam.provisioning.footprint import Footprint, etc
+from warpbeam.provisioning.footprint import COOKIE_MARK, Footprint, etc
 from warpbeam.provisioning.item import File
 
 
@@ -32,6 +32,7 @@ class Inspect(Phase[Found], frozen=True):
     packages: tuple[str, ...]
     programs: tuple[str, ...]
     cookie_file: str
+    cookie_mark: str
     ledger: str
     app: str
     app_user: str
@@ -87,6 +88,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, tell: Tell, *, key: str =
         packages=want.packages,
         programs=("nft", "sudo", "visudo", "setpriv", "ss", "flock") if is_app else ("tar",),
         cookie_file=f"{etc(inventory)}/cookie.env" if is_app else "",
+        cookie_mark=COOKIE_MARK,
         ledger=want.ledger,
         app=inventory.app if is_app else "",
         app_user=inventory.app_user,

@@ -207,7 +207,7 @@ def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int
 
 
 def logins(host: Host, inventory: Inventory, seen: Seen) -> Finding:
-    """Who else may log in: such a user sees other users' command lines, a console's cookie among them."""
+    """Who else may log in: such a user sees other users' command lines."""
     ours = {inventory.users.deploy, inventory.users.admin or "", seen.me, "root"}
     others = [f"{login.name} (by {login.means})" for login in seen.logins if login.name not in ours]
     hidden = any(
@@ -226,7 +226,7 @@ def logins(host: Host, inventory: Inventory, seen: Seen) -> Finding:
         host.name,
         "logins",
         False,
-        f"others may log in: {names}; while a console or rpc runs, the process list shows them the node's cookie",
+        f"others may log in: {names}; the process list shows them the arguments of whatever runs",
         "remove them, or mount /proc with hidepid=invisible",
     )
 

@@ -76,7 +76,7 @@ class Found(msgspec.Struct, frozen=True):
     `belongs` is the environment whose setup was here before, or empty; `rights` are the entries that `sudo -l` lists
     of the deploy user, `shared` the roots of other apps that are its own; `ssh` is the port that our connection came
     to, or 0; `bound` are the ports that processes of the app's user have, as `tcp:4001`, and `binds` whether systemd
-    can keep them to those of the unit.
+    can keep them to those of the unit; `cookie_shown`: other users could read the cookie.
     """
 
     missing: Annotated[tuple[Word, ...], FEW]
@@ -94,6 +94,7 @@ class Found(msgspec.Struct, frozen=True):
     ssh: Port = 0
     bound: Annotated[tuple[BoundPort, ...], MANY] = ()
     binds: bool = True
+    cookie_shown: bool = False
 
 
 class Difference(msgspec.Struct, frozen=True):

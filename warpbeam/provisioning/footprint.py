@@ -29,6 +29,8 @@ from warpbeam.provisioning.template import filled, shared, systemd_quoted
 _VALUE = re.compile(r'[A-Za-z0-9_@.-]*|"(?:[^\\"`$\0]|\\[\\"`$])*"')
 # Answers with the maintenance page of whichever app it is; owns nothing.
 PAGE_USER = "warpbeam-page"
+# What a cookie's file says since version 8 of the root door. Up to that, every process list showed the cookie.
+COOKIE_MARK = "in no process's arguments"
 
 
 class Footprint(msgspec.Struct, frozen=True):
@@ -63,10 +65,13 @@ def footprint(
     secrets: dict[str, str],
     cookie: str,
     deploy_keys: tuple[str, ...] | None,
+    *,
+    cookie_shown: bool = False,
 ) -> Footprint:
     """What `host` should have, by its roles.
 
-    Where `deploy_keys` is None, who may log in as the deploy user is left as it is.
+    Where `deploy_keys` is None, who may log in as the deploy user is left as it is. With `cookie_shown` the
+    file of the cookie goes on saying that other users could read it.
     """
     users = inventory.users
     home = f"/home/{users.deploy}"
@@ -80,7 +85,7 @@ def footprint(
     if is_app:
         people.append(User(inventory.app_user, f"/var/lib/{inventory.app}", login=False))
         people.append(User(PAGE_USER, "/nonexistent", login=False))
-        files += _app_files(inventory, host, secrets, cookie)
+        files += _app_files(inventory, host, secrets, _cookie_text(inventory, cookie, shown=cookie_shown))
         units += [f"{inventory.app}{suffix}.service" for suffix in ("", "-firewall", "-filter")]
         directories += [
             Directory(f"/etc/{inventory.org}", "755", "root", "root"),
@@ -122,7 +127,6 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
     own = _own_variables(inventory)
     # After what the inventory says, which must not take them away.
     service = unit.overridden(render("service.j2", inventory), inventory.service) + unit.bindings(inventory)
-    dumps = f"{programs(inventory)}/dumps"
 
     def setting(name: str, text: str, clear: tuple[str, ...] = ()) -> File:
         return File(f"{where}/{name}", text, "600", secret=not clear, clear=clear, needs="restart")
@@ -133,21 +137,21 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         File(environment_file(inventory), f"{inventory.name}\n"),
         setting("app.env", _variables(inventory, f"Variables of {app}.", _quoted(own)), clear=tuple(own)),
         setting("secrets.env", secrets_text(inventory, secrets)),
-        # Not quoted: it is alphanumeric, and `scripts/inspect.sh` reads it.
-        setting("cookie.env", _variables(inventory, f"The cookie of {app}'s nodes.", {"RELEASE_COOKIE": cookie})),
+        setting("cookie.env", cookie),
         File(f"{where}/eval.env", render("eval.env.j2", inventory), "600"),
+        # Before the door, which runs it.
+        File(f"{programs(inventory)}/dumps", render("dumps.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
         File(
             door(inventory),
             render("door.j2", inventory, service_properties=unit.properties(service), listeners=shared("listeners")),
             "755",
         ),
-        File(dumps, render("dumps.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
         File(f"{where}/guard.nft", _guard(inventory), "600", needs="nft"),
-        File(f"{where}/nodes.nft", render("nodes.nft.j2", inventory, peers=unit.peers(inventory)), "600", needs="nft"),
+        File(f"{where}/nodes.nft", _nodes_rules(inventory), "600", needs="nft"),
         File(f"/etc/sudoers.d/warpbeam-{app}", render("sudoers.j2", inventory), "440", needs="visudo"),
         File(
             f"/lib/systemd/system/{app}@.service",
-            render("slot.service.j2", inventory, service=service, dumps=dumps),
+            render("slot.service.j2", inventory, service=service),
             needs="verify daemon-reload restart",
         ),
         File(f"/lib/systemd/system/{app}.service", render("app.service.j2", inventory), needs="verify daemon-reload"),
@@ -195,6 +199,16 @@ def _guard(inventory: Inventory) -> str:
     """The nftables table of who may answer at the app's ports."""
     ports = inventory.slot_ports()
     return render("guard.nft.j2", inventory, slot_ports=ports, guarded_ports=(*ports, inventory.http.maintenance))
+
+
+def _cookie_text(inventory: Inventory, cookie: str, *, shown: bool) -> str:
+    title = f"The cookie of {inventory.app}'s nodes{'' if shown else f', {COOKIE_MARK}'}."
+    # Not quoted: it is alphanumeric, and `scripts/inspect.sh` reads it.
+    return _variables(inventory, title, {"RELEASE_COOKIE": cookie})
+
+
+def _nodes_rules(inventory: Inventory) -> str:
+    return render("nodes.nft.j2", inventory, peers=unit.peers(inventory), callees=unit.callees(inventory))
 
 
 def _own_variables(inventory: Inventory) -> dict[str, str]:
@@ -246,6 +260,7 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         root=str(inventory.root),
         etc=etc(inventory),
         door=door(inventory),
+        dumps=f"{programs(inventory)}/dumps",
         door_version=DOOR_VERSION,
         door_verbs=SUDO_VERBS,
         most_expression=MOST_EXPRESSION,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets as entropy
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -19,7 +19,7 @@ from warpbeam.provisioning.belonging import check_belonging
 from warpbeam.provisioning.binding import check_bindings, unnamed
 from warpbeam.provisioning.comparison import compared
 from warpbeam.provisioning.convergence import converge, inspect
-from warpbeam.provisioning.cookie import agreed_cookie, mint_cookie
+from warpbeam.provisioning.cookie import Cookie, agreed_cookie, mint_cookie
 from warpbeam.provisioning.difference import Difference, Found, difference, outdated
 from warpbeam.provisioning.footprint import footprint
 from warpbeam.provisioning.keys import read_deploy_keys
@@ -51,7 +51,7 @@ def set_up(
     """Make every host of the fleet what its roles need.
 
     App hosts that -H leaves out are asked for the cookie, so that a new host joins them. One of these that does not
-    answer is no obstacle while another has it.
+    answer is no obstacle while another has it. A cookie that other users could read is replaced, on all hosts at once.
 
     Parameters:
         rotate_cookie: give all hosts a new cookie.
@@ -68,9 +68,8 @@ def set_up(
     secrets = fetch_secrets(inventory)
     keys = read_deploy_keys(inventory)
     chosen = list(inventory.hosts.values())
-    if rotate_cookie and (
-        others := [host.name for host in inventory.all_app_hosts if host.name not in inventory.hosts]
-    ):
+    others = [host.name for host in inventory.all_app_hosts if host.name not in inventory.hosts]
+    if rotate_cookie and others:
         text = f"--rotate-cookie is for every app host, and -H leaves out {', '.join(others)}"
         raise Misuse(text, "leave out -H: nodes with another cookie could not talk to each other")
     asked = {host.name: host for host in inventory.all_app_hosts} | inventory.hosts
@@ -92,11 +91,15 @@ def set_up(
     check_rights(inventory, facts)
     check_lockout(inventory, facts)
     check_bindings(inventory, facts)
-    cookie = mint_cookie() if rotate_cookie else agreed_cookie(facts)
-    wants = {host.name: footprint(inventory, host, secrets, cookie, keys) for host in chosen}
-    _tell_whose(facts, inventory, cookie, tell)
+    cookie = Cookie(mint_cookie()) if rotate_cookie else agreed_cookie(facts, left_out=others)
+    wants = {
+        host.name: footprint(inventory, host, secrets, cookie.value, keys, cookie_shown=cookie.shown) for host in chosen
+    }
+    _tell_whose(facts, inventory, cookie.value, tell)
     plans = {host.name: difference(wants[host.name], facts[host.name], host.name) for host in chosen}
     for name, plan in plans.items():
+        if facts[name].cookie_shown:
+            _tell_cookie(name, cookie, others, tell, dry=dry)
         _tell_plan(name, plan, facts[name], key, tell, dry=dry)
         if any(wrong := unnamed(inventory, facts[name].bound)):
             tell(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
@@ -174,6 +177,18 @@ def _meanwhile(found: Mapping[str, Found | Problem], inventory: Inventory, *, dr
 
 def _counted(changes: int) -> str:
     return "1 change" if changes == 1 else f"{changes} changes"
+
+
+def _tell_cookie(name: str, cookie: Cookie, left_out: Sequence[str], tell: Tell, *, dry: bool) -> None:
+    """Tell what becomes of a cookie that stood in the arguments of every instance, as versions before started them."""
+    what = "the cookie, which every local user could read until now,"
+    if cookie.shown:
+        tell(
+            Warn(name, f"{what} stays: -H leaves out {', '.join(left_out)}; `setup` of all hosts gives them a new one")
+        )
+        return
+    by = "that of the other hosts" if cookie.joined else "a new one on all hosts"
+    tell(Note(name, f"{'would change' if dry else 'changing'}: {what} replaced by {by}"))
 
 
 def _tell_plan(name: str, plan: Difference, found: Found, key: str, tell: Tell, *, dry: bool) -> None:

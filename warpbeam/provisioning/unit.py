@@ -83,6 +83,13 @@ def peers(inventory: Inventory) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(ipaddress.IPv4Network(address)).removesuffix("/32") for address in found))
 
 
+def callees(inventory: Inventory) -> tuple[str, ...]:
+    """The addresses and networks whose nodes let this environment's hosts in: its peers, and its own app hosts."""
+    if not inventory.vm.peers:
+        return ()
+    return tuple(dict.fromkeys((*peers(inventory), *(node_address(inventory, it) for it in inventory.all_app_hosts))))
+
+
 def settings(inventory: Inventory, host: Host, slot: Slot) -> dict[str, object]:
     """What an instance's VM is told, under the names that `slot.env.j2` has for it."""
     return {

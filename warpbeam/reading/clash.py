@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -184,6 +185,10 @@ def _variables(inventory: Inventory) -> Iterator[Clash]:
             if owner := reserved.variable_owner(name):
                 message = f"expected a variable of the app's own, found one that is not: {owner}"
                 yield _clash(message, "remove it", (part, name))
+    for name, value in inventory.env.items():
+        if name.startswith(("ERL_", "ELIXIR_ERL_")) and re.search("-(set|no)cookie", value):
+            message = "expected flags of the VM that set no cookie: every user of a host could read it"
+            yield _clash(message, "remove it: `setup` makes the cookie", ("env", name))
     for one, other in (("env", "secrets"), ("env", "ports"), ("secrets", "ports")):
         for name in parts[other]:
             if name in parts[one]:

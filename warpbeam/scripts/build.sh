@@ -82,6 +82,17 @@ if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" | grep -Eqv
   names_node=true
 fi
 
+# Whoever starts the VM takes Mix's own `--cookie` out of the start script's text, because every user of a host could read it there.
+if lines=$(cd -- "$out" && grep -EnH '^[^#]*-(set|no)cookie' -- "releases/$version/"{env.sh,vm.args,remote.vm.args} 2>/dev/null); then
+  fail 'the release sets a cookie of its own, which every user of a host could read' \
+    'take it out of rel/: setup makes the cookie' "$lines"
+fi
+argument=' --cookie "$RELEASE_COOKIE"'
+start=$(<"$out/bin/$release")
+if [[ $start != *"$argument"* || ${start//"$argument"/} =~ -(-|set|no)cookie ]]; then
+  fail "bin/$release does not hand over the cookie as Mix's own start script does" 'take it out of rel/overlays'
+fi
+
 step package
 # Whatever the builder's umask was, the app's group can read all of it.
 chmod -R u+rwX,go+rX,go-w -- "$out"

@@ -4,9 +4,10 @@
 #
 # Parameters: users, paths (directories and links), files (PATH SUM SHOW, three items each: its text is answered where its
 # sha256 is not SUM and SHOW is `text`, or `masked NAME ...` for an environment file of which only NAMEs may be seen), key
-# (of the digests that take the place of hidden values), units, cookie_file, ledger (what setup wrote last), programs that
-# must be there, packages, app, app_user, root, door, deploy (who may knock at the door); empty where a host has none.
-: "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}"
+# (of the digests that take the place of hidden values), units, cookie_file, cookie_mark (which its text has, unless others could
+# read that cookie), ledger (what setup wrote last), programs that must be there, packages, app, app_user, root, door, deploy (who
+# may knock at the door); empty where a host has none.
+: "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}" "${cookie_mark?}"
 : "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${door?}" "${deploy?}"
 
 [[ -d /run/systemd/system ]] || refuse 'this host does not run systemd' 'Warpbeam runs apps as systemd units'
@@ -107,11 +108,12 @@ for unit in "${units[@]}"; do
   [[ $(systemctl is-enabled -- "$unit" 2>/dev/null) != enabled ]] || enabled+=("$unit")
 done
 
-cookie=''
+cookie='' cookie_shown=false
 if [[ -n $cookie_file && -r $cookie_file ]]; then
   cookie=$(sed -n 's/^RELEASE_COOKIE=//p' -- "$cookie_file")
   [[ $cookie =~ ^[A-Za-z0-9_@.-]{0,255}$ ]] || refuse "what $cookie_file says is no cookie" \
     "remove that file on the host: the next setup gives it the others' cookie, or a new one"
+  [[ -z $cookie || $(<"$cookie_file") == *"$cookie_mark"* ]] || cookie_shown=true
 fi
 
 # The environment whose setup was here before; empty where none has written that down.
@@ -176,4 +178,5 @@ array "${lacking[@]}"; lacking_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
 answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie" \
   lacking: "$lacking_json" installer "$installer" started: "$started" door "$version" belongs "$belongs" \
-  rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" binds: "$binds"
+  rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" binds: "$binds" \
+  cookie_shown: "$cookie_shown"

@@ -1,0 +1,360 @@
+"""The cookie and the nodes' ports: no local user but root and the app itself can read the one or reach the other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.attack import HOST
+from tests.hosts.terminal import ask, console
+from tests.hosts.test_setup import root
+from tests.stage import Stage
+from warpbeam.lab.client import ssh_argv
+
+COOKIE = "/etc/acme/hello/cookie.env"
+DIST = {"a": 9001, "b": 9002}
+# A user of the host who has nothing to do with any app.
+VISITOR = "visitor"
+SPIES = (VISITOR, "shopkeeper", "shop")
+
+# Everything that /proc and ps show to somebody else, again and again, until a file `enough` is there; minutes at most.
+SPY = """
+cd "$1" || exit 1
+for ((round = 0; round < 3000; round++)); do
+  [[ ! -e enough ]] || break
+  ps axeww -o args=
+  cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' ' '
+  echo
+  sleep 0.1
+done 2>/dev/null | gzip -1 >seen.gz
+: >done
+"""
+
+
+def cookie(stage: Stage, host: str = HOST) -> str:
+    """The cookie that the host's settings have."""
+    found = re.search(r"^RELEASE_COOKIE=(\w{32,})$", root(stage, f"cat {COOKIE}", host), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def slot(stage: Stage, host: str = HOST) -> str:
+    """The slot that is live."""
+    return root(stage, "basename $(readlink /opt/acme/hello/current)", host).strip()
+
+
+def put(stage: Stage, host: str, path: str, program: str) -> None:
+    """A program for everybody to run."""
+    stage.lab.ssh(host, f"sudo install -m 755 /dev/stdin {path}", stdin=program)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def visitor(stage: Stage) -> Iterator[None]:
+    """One more user on the hosts, with no rights at all."""
+    for host in (HOST, "web2"):
+        root(stage, f"id -u {VISITOR} >/dev/null 2>&1 || useradd --create-home {VISITOR}", host)
+        put(stage, host, "/usr/local/bin/probe", PROBE)
+    yield
+    for host in (HOST, "web2"):
+        root(stage, f"pkill -KILL -u {VISITOR}; userdel -r {VISITOR}; rm -f /usr/local/bin/probe", host, check=False)
+
+
+@contextmanager
+def watched(stage: Stage, *users: str) -> Iterator[dict[str, str]]:
+    """Afterwards: everything that each of the users has seen of the processes of the host meanwhile."""
+    seen: dict[str, str] = {}
+    places = {user: f"/var/tmp/spy-{user}" for user in users}
+    put(stage, HOST, "/usr/local/bin/spy", SPY)
+    for user, place in places.items():
+        root(stage, f"rm -rf {place}; install -d -o {user} -m 700 {place}")
+        root(
+            stage,
+            f"setsid setpriv --reuid={user} --regid={user} --init-groups bash /usr/local/bin/spy {place} "
+            "</dev/null >/dev/null 2>&1 &",
+        )
+    try:
+        yield seen
+    finally:
+        for user, place in places.items():
+            root(
+                stage,
+                f"touch {place}/enough; for i in {{1..300}}; do [[ ! -e {place}/done ]] || break; sleep 0.1; done",
+            )
+            seen[user] = root(stage, f"zcat {place}/seen.gz | tr -c '[:print:]\\n' '?' | sort -u")
+            root(stage, f"rm -rf {place}")
+
+
+def test_nobody_reads_the_cookie_of_whatever_runs(stage: Stage, neighbour: None) -> None:
+    old = cookie(stage)
+    stage.fab("setup", "--rotate-cookie")
+    new = cookie(stage)
+    stage.version("9.9.1")
+
+    with watched(stage, VISITOR, "shopkeeper") as seen:
+        # With the old cookie, then with the new one; the migration is the deploy's.
+        for turn in ("setup", "deploy"):
+            stage.fab("rpc", "Process.sleep(1500); :rpc", "--host", HOST)
+            stage.fab("eval", "Process.sleep(1500); :eval", "--host", HOST)
+            with console(stage, "--host", HOST) as child:
+                ask(child, "1 + 41", "42")
+            stage.fab(turn)
+        stage.fab("restart")
+        stage.fab("rpc", "Process.sleep(1500)", "--host", HOST)
+
+    assert old != new
+    for user, text in seen.items():
+        # They did look while each of these ran.
+        for program in ("-name hello-[ab]@", "-name rpc-", "-name rem-", "-remsh", "--eval|-eval", "--rpc-eval"):
+            assert re.search(program, text), f"{user} saw nothing of {program}"
+        shown = [line for line in text.splitlines() if old in line or new in line]
+        assert shown == [], user
+        assert "-setcookie" not in text, user
+
+
+# What a test asks of a port. Protocol 262 is MPTCP, whose sockets hold others of the kernel's own.
+PROBE = r"""#!/usr/bin/perl
+use strict;
+use warnings;
+use Socket qw(:DEFAULT inet_pton IPPROTO_TCP);
+my ($what, $protocol, $address, $port, $seconds) = @ARGV;
+my $six = $address =~ /:/;
+socket(my $socket, $six ? AF_INET6 : AF_INET, SOCK_STREAM, $protocol) or die "socket: $!\n";
+setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1);
+my $to = $six ? pack_sockaddr_in6($port, inet_pton(AF_INET6, $address)) : pack_sockaddr_in($port, inet_aton($address));
+if ($what eq 'listen') {
+    bind($socket, $to) or die "bind: $!\n";
+    listen($socket, 16) or die "listen: $!\n";
+    $SIG{ALRM} = sub { exit 0 };
+    alarm $seconds;
+    while (accept(my $client, $socket)) { syswrite($client, "stranger\n"); }
+}
+$SIG{ALRM} = sub { print "silence\n"; exit 2 };
+alarm 4;
+connect($socket, $to) or do { print "$!\n"; exit 1 };
+print "connected\n";
+"""
+
+
+def probe(stage: Stage, user: str, *words: str | int, host: str = HOST) -> str:
+    """What a user gets who connects: `connected`, `silence`, or the error."""
+    become = f"setpriv --reuid={user} --regid={user} --init-groups"
+    return root(stage, f"{become} probe connect {' '.join(map(str, words))} 2>&1", host, check=False).strip()
+
+
+def test_no_other_user_of_the_host_connects_to_a_node(stage: Stage, neighbour: None) -> None:
+    port = DIST[slot(stage)]
+    assert "127.0.0.1" in root(stage, f"ss -Hltn sport = :{port}")
+
+    got = {
+        (user, protocol, address): probe(stage, user, protocol, address, port)
+        for user in SPIES
+        for protocol in (6, 262)
+        for address in ("127.0.0.1", "127.0.0.2", "::ffff:127.0.0.1", "0.0.0.0")
+    }
+    # By sshd, which opens the connection as whoever has logged in.
+    *argv, host = ssh_argv(stage.lab.name, HOST)
+    words = (*argv, "-l", "shopkeeper", "-o", "BatchMode=yes", "-W", f"127.0.0.1:{port}", host)
+    forwarded = subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    ).stderr
+
+    assert {key: said for key, said in got.items() if said == "connected"} == {}
+    assert "open failed: connect failed: Connection refused" in forwarded
+    # Who may, does, by the same means.
+    assert probe(stage, "hello", 6, "127.0.0.1", port) == "connected"
+    assert probe(stage, "root", 6, "127.0.0.1", port) == "connected"
+
+
+def test_another_app_that_knows_the_cookie_runs_nothing_in_the_node(stage: Stage, neighbour: None) -> None:
+    live = slot(stage)
+    # The other app's own release, told where to go.
+    attack = f"""
+        export RELEASE_NODE=hello-{live}@127.0.0.1 RELEASE_COOKIE={cookie(stage)} RELEASE_DISTRIBUTION=name
+        export RELEASE_TMP=$(mktemp -d) HOME=$(mktemp -d)
+        export ERL_AFLAGS='-start_epmd false -erl_epmd_port {DIST[live]} -dist_listen false'
+        timeout 60 /opt/acme/shop/current/bin/hello rpc 'System.get_env("GREETING") |> IO.puts()' 2>&1
+    """
+
+    def ran(user: str) -> str:
+        become = f"sudo setpriv --reuid={user} --regid=shop --clear-groups bash -s"
+        return stage.lab.ssh(HOST, become, check=False, stdin=attack).stdout
+
+    said = ran("shop")
+
+    assert "good morning" not in said
+    assert "noconnection" in said or "nodedown" in said
+    # The attack is a real one: as the app itself it works.
+    assert "good morning" in ran("hello")
+
+
+def test_nobody_listens_in_the_apps_place(stage: Stage, neighbour: None) -> None:
+    live = slot(stage)
+    idle = "b" if live == "a" else "a"
+    port = DIST[idle]
+    got = {}
+    for user in ("hello", *SPIES):
+        for protocol, address in ((6, "127.0.0.1"), (6, "0.0.0.0"), (262, "127.0.0.1"), (6, "::1"), (6, "::")):
+            root(
+                stage,
+                f"setsid setpriv --reuid={user} --regid={user} --init-groups "
+                f"probe listen {protocol} {address} {port} 30 </dev/null >/dev/null 2>&1 & "
+                f"for i in {{1..100}}; do [[ -z $(ss -Hltn sport = :{port}) ]] || exit 0; sleep 0.1; done; exit 1",
+            )
+            to = "::1" if ":" in address else "127.0.0.1"
+            got[user, protocol, address] = probe(stage, "hello", 6, to, port)
+            root(
+                stage,
+                f"pkill -KILL -u {user} -f 'probe [l]isten'; "
+                f"for i in {{1..100}}; do [[ -n $(ss -Hltn sport = :{port}) ]] || exit 0; sleep 0.1; done; exit 1",
+            )
+
+    through = {key for key, said in got.items() if said == "connected"}
+    assert through == {key for key in got if key[0] == "hello"}
+
+
+def test_the_nodes_table_is_there_whatever_befalls_the_rules(stage: Stage) -> None:
+    def stands() -> bool:
+        table = root(stage, "nft list table inet warpbeam_hello_nodes 2>&1", check=False)
+        return "skuid" in table and "reject with tcp reset" in table
+
+    def comes() -> bool:
+        deadline = time.monotonic() + 60
+        while not stands():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
+
+    assert stands()
+    for harm in (
+        "systemctl restart nftables",
+        "systemctl reload nftables",
+        "nft flush ruleset; systemctl reload-or-restart nftables",
+        "nft flush ruleset; systemctl reload hello",
+        "nft flush ruleset; systemctl stop nftables; systemctl start nftables",
+    ):
+        root(stage, harm)
+        assert comes(), harm
+    stage.fab("firewall.clear")
+    try:
+        assert stands()
+    finally:
+        stage.fab("firewall.apply")
+    stage.lab.crash(HOST)
+    stage.lab.boot(HOST)
+    deadline = time.monotonic() + 120
+    while stage.status().get(HOST, {}).get("health") != "healthy":
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert stands()
+    loaded = root(stage, "systemctl show -P ExecMainExitTimestampMonotonic hello.service")
+    began = root(stage, f"systemctl show -P ExecMainStartTimestampMonotonic hello@{slot(stage)}.service")
+    assert 0 < int(loaded) <= int(began)
+
+
+@contextmanager
+def peers(stage: Stage, directory: Path) -> Iterator[None]:
+    """Both hosts let each other in meanwhile."""
+    hosts = {
+        name: {**host, "address": stage.lab.address(name)} if "app" in host["roles"] else host
+        for name, host in stage.settings["hosts"].items()
+    }
+    # Where a host is called by an address, its key is known by it.
+    known = directory / "known_hosts"
+    lines = (stage.lab.ssh_config.parent / "known_hosts").read_text()
+    for name in (HOST, "web2"):
+        for key in root(stage, "cat /etc/ssh/ssh_host_*_key.pub", name).splitlines():
+            lines += f"{stage.lab.address(name)} {' '.join(key.split()[:2])}\n"
+    known.write_text(lines)
+    # Each host names the other alone, as a person would: a host's own address is nobody's peer.
+    stage.write(hosts=hosts, ssh={**stage.settings["ssh"], "known_hosts": str(known)}, vm={"peers": ["web2"]})
+    try:
+        stage.fab("setup", "--restart")
+        yield
+    finally:
+        stage.write()
+        stage.fab("setup", "--restart")
+
+
+def test_with_peers_no_other_user_of_a_peers_host_connects_to_a_node(stage: Stage, tmp_path: Path) -> None:
+    with peers(stage, tmp_path):
+        to = {host: (stage.lab.address(host), DIST[slot(stage, host)]) for host in (HOST, "web2")}
+        got = {
+            (user, protocol, there, here): probe(stage, user, protocol, *to[there], host=here)
+            for user in (VISITOR, "deploy", "nobody")
+            for protocol in (6, 262)
+            for there, here in ((HOST, HOST), (HOST, "web2"), ("web2", "web2"))
+        }
+        allowed = [probe(stage, user, 6, *to[HOST], host="web2") for user in ("hello", "root")]
+        address, port = to[HOST]
+        beyond = stage.lab.ssh("build1", f"timeout 4 bash -c '</dev/tcp/{address}/{port}'", check=False).returncode
+
+    assert {key: said for key, said in got.items() if said == "connected"} == {}
+    assert allowed == ["connected", "connected"]
+    assert beyond != 0
+
+
+# What versions before 8 of the root door kept, and how they started an instance: by the start script itself.
+BEFORE = f"""
+sed -i '1s/.*/# The cookie of the nodes./; s/^RELEASE_COOKIE=.*/RELEASE_COOKIE=Old{{0}}/' {COOKIE}
+mkdir -p /etc/systemd/system/hello@.service.d
+cat >/etc/systemd/system/hello@.service.d/before.conf <<'X'
+[Service]
+ExecStart=
+ExecStart=/opt/acme/hello/slots/%i/bin/hello start
+X
+systemctl daemon-reload
+"""
+NOW = "rm -r /etc/systemd/system/hello@.service.d; systemctl daemon-reload"
+
+
+def running_cookie(stage: Stage, host: str) -> str:
+    """The cookie that the running node itself says it has."""
+    return stage.fab("rpc", "Node.get_cookie()", "--host", host).stdout.strip().removeprefix(":").strip('"')
+
+
+def test_a_cookie_from_the_version_before_is_replaced_and_told_beforehand(stage: Stage) -> None:
+    old = "Old" + "x" * 40
+    for host in (HOST, "web2"):
+        root(stage, BEFORE.replace("{0}", "x" * 40), host)
+        root(stage, f"systemctl restart hello@{slot(stage, host)}", host)
+    stage.fab("start")
+    for host in (HOST, "web2"):
+        root(stage, NOW, host)
+    # That is how it was: in the arguments of the instance, which is reached all the same until it is restarted.
+    assert old in root(stage, "ps -u hello -o args=")
+    assert root(stage, f"ls /run/hello-{slot(stage)}/cookie 2>&1", check=False).startswith("ls: cannot access")
+    assert running_cookie(stage, HOST) == old
+
+    why = "the cookie, which every local user could read until now"
+    checked = stage.fab("setup", "--check", expect=5).stderr
+    assert f"web1: would change: {why}, replaced by a new one on all hosts" in checked
+    assert "web1: would need a restart of the app, for" in checked
+    assert cookie(stage) == old
+
+    narrowed = stage.fab("-H", "web1", "setup").stderr
+    assert f"web1: warning: {why}, stays: -H leaves out web2" in narrowed
+    assert cookie(stage) == old
+
+    said = stage.fab("setup").stderr
+    assert f"web2: changing: {why}, replaced by a new one on all hosts" in said
+    assert "the app still runs with its old settings (/etc/acme/hello/cookie.env)" in said
+    new = cookie(stage)
+    assert new == cookie(stage, "web2") != old
+    assert running_cookie(stage, HOST) == old
+
+    # One that was not reached then joins what the others have by now.
+    root(stage, BEFORE.replace("{0}", "x" * 40), "web2")
+    root(stage, NOW, "web2")
+    assert f"web2: changing: {why}, replaced by that of the other hosts" in stage.fab("setup", "--restart").stderr
+    assert cookie(stage) == cookie(stage, "web2") == new
+    assert [running_cookie(stage, host) for host in (HOST, "web2")] == [new, new]
+    assert why not in stage.fab("setup").stderr
+    assert cookie(stage) == new
+    assert old not in root(stage, "ps -u hello -o args=") + root(stage, "cat /proc/[0-9]*/environ 2>/dev/null")

@@ -1,0 +1,190 @@
+"""The program that starts every VM of the app: no argument and no variable of what it becomes has the cookie."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from warpbeam.inventory import Host, Inventory
+from warpbeam.provisioning.footprint import footprint
+
+pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+
+COOKIE, OTHER = "C" * 43, "D" * 43
+# As Mix writes it, in what matters here.
+START = """#!/bin/sh -e
+RELEASE_COOKIE="${RELEASE_COOKIE:-"$(cat releases/COOKIE)"}"
+export RELEASE_COOKIE
+run () {
+  exec env printf '%s\\n' "$0" "$@" "cookie=$RELEASE_COOKIE" "home=$HOME"
+}
+case $1 in
+  start)
+    run --hidden --cookie "$RELEASE_COOKIE" \\
+        "$@"
+    ;;
+  *)
+    run \\
+        --cookie "$RELEASE_COOKIE" \\
+        "$@"
+    ;;
+esac
+"""
+APP = Host(name="web1", roles=("app",))
+INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": APP})
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """What the launcher finds on a host, below a directory of the test's own."""
+    files = footprint(INVENTORY, APP, {}, COOKIE, None).files
+    text = next(file.content for file in files if file.path.endswith("/dumps"))
+    for place in ("var", "run/hello-a", "run/hello-b", "run/hello-rpc-1", "release/bin", "release/releases/0.1.0"):
+        (tmp_path / place).mkdir(parents=True)
+    text = text.replace("/var/lib/hello", f"{tmp_path}/var").replace("/run/hello-", f"{tmp_path}/run/hello-")
+    for name, content in (("launcher", text), ("release/bin/hello", START)):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "release/releases/start_erl.data").write_text("13.1.5 0.1.0\n")
+    (tmp_path / "release/releases/0.1.0/vm.args").write_text("## -setcookie here is a comment\n+S 4\n")
+    return tmp_path
+
+
+def launched(host: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of it."""
+    kind, rest = words[:-1], words[-1]
+    environ = {"PATH": os.environ["PATH"], "HOME": f"{host}/var", **variables}
+    argv = ("bash", "-p", f"{host}/launcher", *kind, f"{host}/release/bin/hello", rest)
+    return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+
+def kept(path: Path) -> tuple[str, str]:
+    """A file's mode and text."""
+    return f"{path.stat().st_mode & 0o7777:o}", path.read_text()
+
+
+def test_an_instance_finds_its_cookie_at_home_and_nowhere_else(host: Path) -> None:
+    done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
+
+    assert done.returncode == 0, done.stderr
+    program, hidden, start, cookie, home = done.stdout.splitlines()
+    assert (program, hidden, start, home) == (f"{host}/release/bin/hello", "--hidden", "start", f"home={host}/var")
+    assert re.fullmatch(r"cookie=none-\d+", cookie)
+    assert kept(host / "var/.erlang.cookie") == kept(host / "run/hello-a/cookie") == ("400", COOKIE)
+
+
+def link(path: Path) -> None:
+    """A link to somebody's file."""
+    (path.parent / "other").write_text("theirs")
+    path.symlink_to(path.parent / "other")
+
+
+def open_to_all(path: Path) -> None:
+    """The right cookie, for everybody to read: the VM would not start."""
+    path.write_text(COOKIE)
+    path.chmod(0o644)
+
+
+# What may lie where the cookie goes.
+BEFORE: Mapping[str, Callable[[Path], object]] = {
+    "nothing": lambda path: None,
+    "the same, for everybody": open_to_all,
+    "another": lambda path: path.write_text(OTHER),
+    "a longer one": lambda path: path.write_text(COOKIE * 9),
+    "a link": link,
+    "a pipe": os.mkfifo,
+    "half of one": lambda path: (path.parent / ".erlang.cookie.a").write_text("C"),
+    "a link beside": lambda path: (path.parent / ".erlang.cookie.a").symlink_to(path.parent / "nowhere"),
+}
+
+
+@pytest.mark.parametrize("what", BEFORE)
+def test_whatever_lies_where_the_cookie_goes_gives_way_to_it(host: Path, what: str) -> None:
+    BEFORE[what](host / "var/.erlang.cookie")
+
+    assert launched(host, "a", "start", RELEASE_COOKIE=COOKIE).returncode == 0
+
+    assert kept(host / "var/.erlang.cookie") == ("400", COOKIE)
+    assert not (host / "var/.erlang.cookie").is_symlink()
+    assert sorted(file.name for file in (host / "var").iterdir() if file.name.startswith(".erl")) == [".erlang.cookie"]
+    if what == "a link":
+        assert (host / "var/other").read_text() == "theirs"
+
+
+def test_what_talks_with_an_instance_has_the_cookie_that_one_was_started_with(host: Path) -> None:
+    launched(host, "a", "start", RELEASE_COOKIE=OTHER)
+    launched(host, "b", "start", RELEASE_COOKIE=COOKIE)
+    own = host / "run/hello-rpc-1"
+
+    done = launched(host, "beside", "a", "rpc", RUNTIME_DIRECTORY=str(own))
+
+    assert done.returncode == 0, done.stderr
+    assert kept(own / ".erlang.cookie") == ("400", OTHER)
+    assert kept(host / "var/.erlang.cookie") == ("400", COOKIE)
+    assert f"home={own}" in done.stdout
+    assert OTHER not in done.stdout
+
+
+def test_an_instance_of_the_version_before_is_reached_by_what_the_root_door_says(host: Path) -> None:
+    own = host / "run/hello-rpc-1"
+
+    done = launched(host, "beside", "a", "rpc", RUNTIME_DIRECTORY=str(own), RELEASE_COOKIE=OTHER)
+
+    assert kept(own / ".erlang.cookie") == ("400", OTHER)
+    assert OTHER not in done.stdout
+    assert launched(host, "beside", "b", "rpc", RUNTIME_DIRECTORY=str(own)).returncode == 78
+
+
+def test_an_evaluation_gets_no_cookie(host: Path) -> None:
+    done = launched(host, "alone", "eval")
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^cookie=none-\d+$", done.stdout, re.MULTILINE)
+    assert list((host / "var").iterdir()) == []
+
+
+def test_a_home_that_is_not_there_is_replaced_by_the_apps_own(host: Path) -> None:
+    for home in ("/nonexistent", ""):
+        done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE, HOME=home)
+        assert f"home={host}/var" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "variables", "said"),
+    [
+        ("vm.args", "+S 4\n-setcookie known\n", {}, "vm.args has -setcookie, which every user of the host can read"),
+        ("vm.args", "-nocookie\n", {}, "vm.args has -nocookie"),
+        ("remote.vm.args", "  -hidden -setcookie known # mine\n", {}, "remote.vm.args has -setcookie"),
+        ("env.sh", 'export ELIXIR_ERL_OPTIONS="-setcookie $X"\n', {}, "env.sh has -setcookie"),
+        ("env.sh", "", {"ERL_ZFLAGS": "+S 4 -setcookie known"}, "ERL_ZFLAGS has -setcookie"),
+        ("env.sh", "", {"ERL_OTP27_FLAGS": "-nocookie"}, "ERL_OTP27_FLAGS has -nocookie"),
+        ("env.sh", "", {"ELIXIR_ERL_OPTIONS": "-setcookie known"}, "ELIXIR_ERL_OPTIONS has -setcookie"),
+        ("env.sh", "", {"RELEASE_COOKIE": ""}, "there is no cookie: `fab None setup` makes one"),
+    ],
+)
+def test_a_cookie_of_the_releases_own_is_refused(
+    host: Path, file: str, text: str, variables: Mapping[str, str], said: str
+) -> None:
+    (host / "release/releases/0.1.0" / file).write_text(text)
+
+    done = launched(host, "a", "start", **{"RELEASE_COOKIE": COOKIE, **variables})
+
+    assert (done.returncode, done.stdout) == (78, "")
+    assert said.replace("None", INVENTORY.name) in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert COOKIE not in done.stderr
+
+
+def test_a_start_script_of_another_kind_runs_and_does_not_know_the_cookie(host: Path) -> None:
+    script = host / "release/bin/hello"
+    script.write_text("#!/usr/bin/env perl\nprint join(' ', @ARGV, $ENV{RELEASE_COOKIE}), qq(\\n);\n")
+
+    done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
+
+    assert re.fullmatch(r"start none-\d+\n", done.stdout), done.stderr
