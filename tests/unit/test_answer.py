@@ -637,7 +637,7 @@ def test_any_secret_can_stand_in_an_environment_file() -> None:
     ("release", "base"), [("../x", ""), ("", "../x"), ("a/b", ""), (f"{NAME}\n", ""), ("$(id)", "")]
 )
 def test_a_script_takes_nothing_for_a_release_that_is_none(release: str, base: str, tmp_path: Path) -> None:
-    phase = Upload(str(tmp_path), "hello", "token", 90, release, base, "{}", "root")
+    phase = Upload(str(tmp_path), "hello", "token", 90, release, base, "{}", "root", ())
 
     done = subprocess.run(["bash", "-s"], input=render(phase), capture_output=True, check=False)
 

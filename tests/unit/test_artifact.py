@@ -28,7 +28,7 @@ MANIFEST = Manifest(
     libcrypto="",
     sha256=hashlib.sha256(CONTENT).hexdigest(),
     size=len(CONTENT),
-    files=(Item("bin/a", "755", 1, "x"), Item("bin/b", "777", 0, "", "a")),
+    files=(Item("bin/a", "755", 1, "0" * 64), Item("bin/b", "777", 0, "", "a")),
 )
 
 
@@ -96,6 +96,26 @@ def test_what_cannot_be_read_is_built_again(tmp_path: Path, text: bytes) -> None
     keep(store, "one")
     kept.tarball.write_bytes(b"cut")
     assert store.find("one") is None
+
+
+def test_a_manifest_that_no_release_may_have_is_built_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    kept = keep(store, "one")
+    changed = msgspec.structs.replace(kept.manifest, files=(Item(".warpbeam/healthy", "644", 1, "0" * 64),))
+    (tmp_path / "one.json").write_bytes(msgspec.json.encode(changed))
+
+    assert store.find("one") is None
+
+
+def test_a_tarball_that_was_changed_is_seen_though_its_size_is_the_same(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    kept = keep(store, "one")
+    assert store.is_unchanged(kept)
+
+    kept.tarball.write_bytes(CONTENT[::-1])
+
+    assert store.find("one") == kept
+    assert not store.is_unchanged(kept)
 
 
 def test_links_are_no_regular_files() -> None:

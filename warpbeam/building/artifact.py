@@ -13,6 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from warpbeam.answer import Count, Label, Libc, Library, Machine, Sha256, Text, Version, Word
+from warpbeam.building.content import flaw
 from warpbeam.error import Failed
 
 PIECE = 256 * 1024
@@ -103,10 +104,12 @@ class Store:
         self.directory = directory
 
     def find(self, key: str) -> Artifact | None:
-        """The artifact of that key, when its tarball is whole."""
+        """The artifact of that key, where a release may have that manifest, and its tarball is of that size."""
         file = self.directory / f"{key}.json"
         try:
             manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+            if flaw(manifest.files):
+                return None
             artifact = Artifact(self.directory / f"{key}.tar.gz", manifest)
             return artifact if artifact.tarball.stat().st_size == manifest.size else None
         except (OSError, msgspec.DecodeError):
@@ -129,6 +132,12 @@ class Store:
         new = self.directory / f".{environment}.live.{os.getpid()}"
         new.write_bytes(msgspec.json.encode(what))
         new.replace(file)
+
+    @staticmethod
+    def is_unchanged(artifact: Artifact) -> bool:
+        """Whether its tarball is still, byte for byte, the one that was kept."""
+        with artifact.tarball.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == artifact.manifest.sha256
 
     @contextmanager
     def incoming(self, key: str) -> Iterator[BinaryIO]:

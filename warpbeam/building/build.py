@@ -12,7 +12,9 @@ import msgspec
 
 from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Version
 from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
+from warpbeam.building.content import flaw
 from warpbeam.building.source import Source, archive, ignored_files, read_file
+from warpbeam.building.tarball import difference
 from warpbeam.error import Failed, Misuse
 from warpbeam.event import Note, Progress, Settled, Step, Tell, Warn
 from warpbeam.inventory import Inventory
@@ -112,6 +114,13 @@ def build(
     toolchain = run(shell, AskToolchain(plan.tools, *asked), tell)
     key = artifact_key(source.tree, plan.mix_env, plan.flavor, plan.env, toolchain)
     kept = store.find(key)
+    if kept is not None and not store.is_unchanged(kept):
+        tell(
+            Warn(
+                "", f"the artifact {key} that is kept on this machine was changed since it was built: building it again"
+            )
+        )
+        kept = None
     if kept is not None and not with_tests:
         # The same tree may have another commit by now; what goes out is told by the one asked for.
         described = msgspec.structs.replace(
@@ -202,6 +211,11 @@ def _make(
 
 
 def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, tell: Tell) -> Artifact:
+    # Whatever the build host is, it says no more than a release may hold, and sends no other than it says.
+    where = f"{shell.name}: " if shell.name else ""
+    hint = "nothing of it is kept; look at what the app builds, and at the build host"
+    if wrong := flaw(built.files):
+        raise Failed(f"{where}the artifact holds what no release may hold: {wrong}", hint)
     digest = hashlib.sha256()
     done = 0
     complaints: list[bytes] = []
@@ -219,4 +233,6 @@ def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, ke
             said = tuple(b"".join(complaints).decode("utf-8", "replace").splitlines())
             raise Failed(f"{shell.name}: the artifact could not be brought home (status {status})", "", said)
         file.flush()
+        if digest.hexdigest() == built.sha256 and (wrong := difference(Path(file.name), built.files)):
+            raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)
         return store.keep(key, manifest, digest.hexdigest())

@@ -102,7 +102,7 @@ def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
     """The artifact of the store with that digest."""
     for file in sorted(store_of(fleet, project).directory.glob("*.json")):
         artifact = store_of(fleet, project).find(file.stem)
-        if artifact is not None and artifact.manifest.sha256 == sha256:
+        if artifact is not None and artifact.manifest.sha256 == sha256 and Store.is_unchanged(artifact):
             return artifact
     return None
 

@@ -43,6 +43,7 @@ class Upload(Phase[Uploaded], frozen=True):
     base: str
     artifact: str
     group: str
+    links: tuple[str, ...]
 
 
 def manifest(artifact: Artifact) -> bytes:
@@ -97,6 +98,7 @@ class Uploader:
             base=base,
             artifact=msgspec.json.encode(about).decode(),
             group=inventory.app_user,
+            links=tuple(text for item in self.artifact.manifest.files if item.link for text in (item.path, item.link)),
         )
         try:
             return fleet.run(host, phase, tell, _pieces(self._stream(lacks), host.name, tell))

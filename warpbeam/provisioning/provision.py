@@ -101,11 +101,7 @@ def set_up(
         if facts[name].cookie_shown:
             _tell_cookie(name, cookie, others, tell, dry=dry)
         _tell_plan(name, plan, facts[name], key, tell, dry=dry)
-        if any(wrong := unnamed(inventory, facts[name].bound)):
-            tell(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
-        if has_password(inventory, facts[name]):
-            deploy = inventory.users.deploy
-            tell(Warn(name, f"{deploy} has a password: `usermod --password '*' {deploy}` there leaves keys alone"))
+        _tell_risks(name, inventory, facts[name], tell)
     late = {name: files for name, want in wants.items() if (files := outdated(want, facts[name]))}
     changed = any(plans.values())
     if dry:
@@ -189,6 +185,15 @@ def _tell_cookie(name: str, cookie: Cookie, left_out: Sequence[str], tell: Tell,
         return
     by = "that of the other hosts" if cookie.joined else "a new one on all hosts"
     tell(Note(name, f"{'would change' if dry else 'changing'}: {what} replaced by {by}"))
+
+
+def _tell_risks(name: str, inventory: Inventory, found: Found, tell: Tell) -> None:
+    """Say what setup leaves as it is on a host, and somebody will want to mend."""
+    if any(wrong := unnamed(inventory, found.bound)):
+        tell(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
+    if has_password(inventory, found):
+        deploy = inventory.users.deploy
+        tell(Warn(name, f"{deploy} has a password: `usermod --password '*' {deploy}` there leaves keys alone"))
 
 
 def _tell_plan(name: str, plan: Difference, found: Found, key: str, tell: Tell, *, dry: bool) -> None:

@@ -41,7 +41,11 @@ write_result() {
 }
 
 mark() { surely make "$releases/$1/.warpbeam/$2"; }
-make() { : >"$1"; }
+make() {
+  # What a mark is written to is a file of ours; a link would lead anywhere.
+  if [[ -e $1 || -L $1 ]] && ! plain "$1"; then rm -rf -- "$1"; fi
+  : >"$1"
+}
 unmark() { if marked "$1" "$2"; then rm -f -- "$releases/$1/.warpbeam/$2"; fi; }
 
 # The root door stays open for as long as the job is there: it is asked a dozen times.

@@ -72,8 +72,32 @@ rm -f -- "$out/releases/COOKIE"
 rm -f -- "$out/$release"-*.tar.gz
 read -r erts version <<<"$(<"$out/releases/start_erl.data")"
 libcrypto=$(find "$out/lib" -path '*/crypto-*/priv/lib/crypto.so' -exec ldd {} + 2>/dev/null | awk '/libcrypto/ { print $1; exit }')
-if [[ -n $(find "$out" -name '*[[:cntrl:]]*' -print -quit) ]]; then
-  fail 'the release holds a file name with a control character' 'rename it'
+# What no release may hold. The rules are those of warpbeam/building/content.py, which looks again where this arrives; here they
+# have the names of all of it at once. A name is told as bash quotes it: in plain ASCII, whatever it is.
+step check
+odd=()
+real=$(realpath -- "$out")
+while IFS= read -r -d '' entry && IFS= read -r -d '' target; do
+  kind=${entry%%/*} mode=${entry#*/}
+  path=${mode#*/} mode=${mode%%/*}
+  if [[ ${path,,} == .warpbeam ]]; then odd+=("${path@Q} has a name that is Warpbeam's own"); fi
+  case $kind in
+    f) if (((8#$mode & 8#7000) != 0)); then odd+=("${path@Q} has mode $mode: no file of a release is run as another user"); fi ;;
+    d) ;;
+    l)
+      resolved=$(realpath -m -- "$out/$path")
+      if [[ $target == /* || $resolved/ != "$real"/* ]]; then
+        odd+=("${path@Q} is a link to ${target@Q}, which is outside of the release")
+      fi
+      ;;
+    *) odd+=("${path@Q} is neither a file, a link nor a directory") ;;
+  esac
+done < <(find "$out" -mindepth 1 -printf '%y/%m/%P\0%l\0')
+while IFS= read -r -d '' path; do
+  odd+=("${path@Q} has a control character in its name, or is not UTF-8")
+done < <(find "$out" -mindepth 1 -printf '%P\0' | LC_ALL=C.UTF-8 grep -zavx '[^[:cntrl:]]*' || true)
+if ((${#odd[@]})); then
+  fail 'the release holds what no release may hold' 'the lines above name it: take it out of the app, or out of rel/overlays' "${odd[@]:0:20}"
 fi
 
 # The name that each slot has would be lost.
@@ -100,11 +124,12 @@ tarball=$build/$key.tar.gz
 # The same source gives the same bytes: sorted names, no owner; times are of no use to a release. No directories: a host makes
 # its own, and tar would take their set-group-ID bit away again.
 (cd -- "$out" && find . \( -type f -o -type l \) -printf '%P\0' | sort -z |
-  tar -c --null --verbatim-files-from --files-from=- --owner=0 --group=0 --numeric-owner --mtime=@0) | gzip -n >"$tarball.new"
+  tar -c --format=gnu --hard-dereference --null --verbatim-files-from --files-from=- --owner=0 --group=0 --numeric-owner --mtime=@0) |
+  gzip -n >"$tarball.new"
 mv -f -- "$tarball.new" "$tarball"
 cd -- "$out"
 declare -A sums=()
-while read -r -d '' sum path; do sums[${path#./}]=$sum; done < <(find . -type f -print0 | xargs -0 sha256sum -z --)
+while IFS= read -r -d '' entry; do sums[${entry#*  ./}]=${entry%% *}; done < <(find . -type f -print0 | xargs -0 sha256sum -z --)
 files=''
 while IFS= read -r -d '' entry; do
   IFS=/ read -r mode size path <<<"$entry"

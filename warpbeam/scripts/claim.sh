@@ -49,7 +49,7 @@ if [[ $take == true ]]; then
   # So is what somebody was about to rename when the host went down.
   litter+=("$lock".[0-9a-f]* "$root/current.new" "$root"/slots/*.new)
   for file in "${litter[@]}"; do
-    if [[ -e $file || -L $file ]]; then rm -rf -- "$file"; fi
+    if [[ -e $file || -L $file ]]; then remove "$file"; fi
   done
   room
   ((free >= 1024 * 1024)) || refuse "$root is on a full disk: $((free / 1024)) kB are free" 'make room there'
@@ -72,11 +72,11 @@ if [[ $take == true ]]; then settle || true; fi
 # What the newest live release shares with the new one need not be sent.
 read_links
 base=$live_release
-if [[ -z $base || ! -r $releases/$base/.warpbeam/manifest ]] && ((${#complete[@]})); then base=${complete[-1]}; fi
+if ! plain "$releases/$base/.warpbeam/manifest" && ((${#complete[@]})); then base=${complete[-1]}; fi
 lacks=''
 if [[ $take == true ]]; then
   have=/dev/null
-  if [[ -n $base && -r $releases/$base/.warpbeam/manifest ]]; then have=$releases/$base/.warpbeam/manifest; fi
+  if plain "$releases/$base/.warpbeam/manifest"; then have=$releases/$base/.warpbeam/manifest; fi
   lacks=$(exec awk -v have="$have" -v kept="$root/activation/manifest" '
     BEGIN { printf "" >kept; while ((getline < have) > 0) there[$0] = 1 }
     { print >kept }

@@ -40,28 +40,62 @@ find_releases() {
   local directory
   complete=()
   for directory in "$releases"/*Z; do
-    if [[ -d $directory/.warpbeam ]] && is_release "${directory##*/}"; then complete+=("${directory##*/}"); fi
+    if [[ -d $directory/.warpbeam && ! -L $directory/.warpbeam ]] && is_release "${directory##*/}"; then
+      complete+=("${directory##*/}")
+    fi
   done
 }
 
+# plain FILE: it is a file that we can read, and not a link, a pipe or another thing in the place of one.
+plain() { [[ -f $1 && ! -L $1 && -r $1 ]]; }
+
+# about RELEASE: what it is, in REPLY: JSON as warpbeam/facts.py has it. False where that cannot be read: it becomes part of a larger
+# JSON text, and goes to a type, so that here every byte is looked at. (A regular expression would take ten times as long.)
+about() {
+  local file=$releases/$1/.warpbeam/artifact.json text rest='' bare parts names
+  REPLY='{}'
+  plain "$file" || return 1
+  { IFS= read -r -n 32768 text && { IFS= read -r -n 1 rest || [[ -z $rest ]]; }; } <"$file" || return 1
+  # Without what is escaped, no text in it has a quote.
+  bare=${text//\\\\/}
+  bare=${bare//\\[\"\/bfnrt]/}
+  bare=${bare//\\u00[0-9a-f][0-9a-f]/}
+  [[ -z $rest && $bare != *[$'\001'-$'\037'\\]* ]] || return 1
+  IFS=\" read -r -a parts <<<"$bare"
+  ((${#parts[@]} == 23)) || return 1
+  printf -v names '%s%s%s.' "${parts[@]:0:3}" "${parts[@]:4:3}" "${parts[@]:8:3}" "${parts[@]:12:3}" "${parts[@]:16:3}" "${parts[@]:20:3}"
+  [[ $names == '{version:.,commit:.,subject:.,tree:.,sha256:.,dirty:'@(true|false)'}.' ]] || return 1
+  [[ ${parts[3]} == [0-9A-Za-z]* && ${parts[3]} != *[!0-9A-Za-z.+_~-]* && "${parts[7]}${parts[15]}${parts[19]}" != *[!0-9a-f]* ]] || return 1
+  REPLY=$text
+}
+
+# remove PATH ...: also where a directory in it is closed to its owner, which no `rm` gets past.
+remove() { rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null || true; rm -rf -- "$@"; }; }
+
 # marked RELEASE MARK: marks are healthy (has been live), failed, withdrawn (rolled back from).
-marked() { [[ -e $releases/$1/.warpbeam/$2 ]]; }
+marked() { plain "$releases/$1/.warpbeam/$2"; }
 
 # previous_of RELEASE: the newest of `complete` before it that has been live and was not rolled back from, in REPLY; empty: none.
 previous_of() {
-  local release
-  REPLY=''
+  local release previous=''
   for release in "${complete[@]}"; do
     [[ $release < $1 ]] || break
-    if marked "$release" healthy && ! marked "$release" withdrawn; then REPLY=$release; fi
+    if marked "$release" healthy && ! marked "$release" withdrawn && about "$release"; then previous=$release; fi
   done
+  REPLY=$previous
 }
 
-# described: a JSON array of `complete`, in REPLY.
+# described: a JSON array of `complete`, in REPLY. One that cannot be read as a release of ours counts as failed, and is named.
 described() {
   local body='' release text mark
   for release in "${complete[@]}"; do
-    read -r text <"$releases/$release/.warpbeam/artifact.json" || text='{}'
+    if ! about "$release"; then
+      warn "$release: what it is cannot be read from $releases/$release/.warpbeam/artifact.json: it counts as failed"
+      object name "$release" mark failed artifact: '{}'
+      body+="${body:+,}$REPLY"
+      continue
+    fi
+    text=$REPLY
     mark=new
     if marked "$release" failed; then mark=failed; fi
     if marked "$release" healthy; then mark=healthy; fi

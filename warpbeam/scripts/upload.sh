@@ -2,13 +2,15 @@
 # Makes a complete release of what the host has (hard links) and what comes on standard input (a gzip'd tar stream).
 #
 # Parameters: root, app, token, lease, release, base (release to link from, or empty), artifact (JSON about it), group (the app's,
-# which must be able to read it).
-: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}"
+# which must be able to read it), links (of each symbolic link its path, and then its target).
+: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}" "${links[@]-}"
 
 still_ours "$lease"
 partial=$releases/$release.partial
+# What we write about the release is written where nothing of the artifact's can be, and is put into it when all of it was verified.
+metadata=$releases/$release.warpbeam.partial
 manifest=$root/activation/manifest
-trap '[[ ! -e $partial ]] || rm -rf -- "$partial"' EXIT
+trap '[[ ! -e $partial && ! -e $metadata ]] || remove "$partial" "$metadata"' EXIT
 trap 'exit 143' TERM INT HUP
 [[ ! -e $releases/$release ]] || refuse "$releases/$release exists already" 'run the same command again'
 
@@ -16,15 +18,20 @@ step link
 # The manifest's lines are `MODE SHA256  PATH`. Read once, for all that follows: its directories, the files that the base has, all
 # files, and what openssl will say of them, a list each.
 lists=$root/activation/lists
-if [[ -e $partial ]]; then rm -rf -- "$partial"; fi
-mkdir -p -- "$lists" "$partial/.warpbeam"
+if [[ -e $partial || -e $metadata ]]; then remove "$partial" "$metadata"; fi
+mkdir -p -- "$lists" "$partial" "$metadata"
 linked=/dev/null
 if [[ -n $base ]]; then linked=$releases/$base/.warpbeam/manifest; fi
-expected=$(exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$lists/linked" -v directories="$lists/directories" '
-  BEGIN { printf "" >files; printf "" >sums; printf "" >linked; printf "" >directories }
+# It ends with how many files there are, and how many of them can be run; or with a path that no release may have.
+expected=$(exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$lists/linked" -v directories="$lists/directories" \
+  -v kept="$metadata/manifest" '
+  BEGIN { printf "" >files; printf "" >sums; printf "" >linked; printf "" >directories; printf "" >kept }
   there { has[$0]; next }
   {
     path = substr($0, length($1) + length($2) + 4)
+    if (path ~ /(^|\/)\.?\.?(\/|$)/ || tolower(path) ~ /^\.warpbeam(\/|$)/) { odd = path; exit }
+    print >kept
+    if (substr($1, length($1) - 2, 1) % 2) runnable++
     print "./" path >files
     print $2 " *./" path >sums
     if ($0 in has) print path >linked
@@ -32,7 +39,12 @@ expected=$(exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$li
     directory = substr(path, 1, length(path) - length(name[names]) - 1)
     if (names > 1 && !(directory in made)) { made[directory]; print directory >directories }
   }
-  END { print FNR }' there=1 "$linked" there=0 "$manifest")
+  END {
+    if (odd != "") print "odd " odd
+    else if (close(kept) != 0) exit 1
+    else print FNR, runnable + 0
+  }' there=1 "$linked" there=0 "$manifest")
+[[ $expected != odd* ]] || fail "the manifest of the new release has ${expected#odd }, which no release may have" 'build it again'
 # Directories are made one by one: only so do they keep the set-group-ID bit, by which the app's group reads all this.
 cd -- "$partial"
 xargs -r -d '\n' -a "$lists/directories" mkdir -p --
@@ -45,8 +57,11 @@ fi
 
 step receive
 # tar replaces a file by unlinking it first, so a link's other names keep their content.
-tar -xz --no-same-owner --no-same-permissions ||
-  fail 'the upload could not be unpacked (is the disk full?)' "$(df -h -- "$releases" | tail -n 1)"
+# A link that leads out of here is made by tar when all else is there (GNU tar), so that nothing is written through one.
+tar -xz --no-same-owner --no-same-permissions 2>"$lists/tar" || {
+  mapfile -t lines < <(head -n 10 -- "$lists/tar")
+  fail 'the upload could not be unpacked (is the disk full?)' "$(df -h -- "$releases" | tail -n 1)" "${lines[@]}"
+}
 
 step verify
 # Every file, linked ones too: a disk can have damaged them since. Where there is an openssl (which uses the processor's own
@@ -61,13 +76,54 @@ verified || {
     fail_kind=damaged fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
   }
 }
-# An `x` for each file; or what the app's group could not read.
-looked=$(exec find . -type f \( \( ! -group "$group" -o ! -perm -g+r \) -printf %p -quit -o -printf x \))
-[[ $looked != *[!x]* ]] ||
-  fail_kind=damaged fail "the app user could not read ${looked#"${looked%%[!x]*}"} of the new release" 'run setup, then the same command again'
-((expected == ${#looked})) || fail "the new release has ${#looked} files; its manifest has $expected" 'run the same command again'
-cp -- "$manifest" .warpbeam/manifest
-printf '%s\n' "$artifact" >.warpbeam/artifact.json
+# One look at all that lies here: an `x` for each file that can be run, an `f` for each other, an `l` for each link; or what is there
+# and may not be, in a line of its own. So what has a name that the manifest has is verified, and by its number nothing has another. (A
+# directory of another name is empty, or holds a file or a link of another name.)
+looked=$(exec find . -mindepth 1 \( \
+  \( ! -type f ! -type d ! -type l -o ! -uid "$EUID" -o ! -type l -perm /5022 -o -type f -perm /2000 -o -type d -empty \
+  -o -name '*[[:cntrl:]]*' -o -path ./.warpbeam \) -printf '\nodd %P' -quit \
+  -o -type l -printf l \
+  -o \( ! -group "$group" -o ! -perm -g+r -o -type d ! -perm -g+x \) -printf '\nclosed %P' -quit \
+  -o -type f -perm -u+x -printf x -o -type f -printf f \)) || true
+case $looked in
+  *$'\n'odd\ *)
+    odd=${looked#*$'\n'odd }
+    fail_kind=damaged fail "the new release holds ${odd@Q}, which is not in its manifest, or not as a release may hold it" \
+      'nothing was switched; build it again if it stays'
+    ;;
+  *$'\n'closed\ *)
+    fail_kind=damaged fail "the app user could not read ${looked#*$'\n'closed } of the new release" 'run setup, then the same command again'
+    ;;
+esac
+of_links=${looked//[xf]} of_runnable=${looked//[lf]}
+# unexpected: paths of files and links that only the manifest has, or only the release.
+unexpected() {
+  local -A has=()
+  local path path_text index
+  while IFS= read -r path; do has[$path]=missing; done <"$lists/files"
+  for ((index = 0; index < ${#links[@]}; index += 2)); do has[./${links[index]}]=missing; done
+  while IFS= read -r -d '' path; do
+    if [[ -n ${has[$path]-} ]]; then has[$path]=''; else has[$path]='not in the manifest'; fi
+  done < <(find . ! -type d -print0)
+  for path in "${!has[@]}"; do
+    if [[ -n ${has[$path]} ]]; then path_text=${path#./}; printf '%s: %s\n' "${path_text@Q}" "${has[$path]}"; fi
+  done
+}
+if [[ "$((${#looked} - ${#of_links})) ${#of_runnable}" != "$expected" ]] || ((${#of_links} * 2 != ${#links[@]})); then
+  mapfile -t odd < <(unexpected | sort | head -n 10)
+  fail_kind=damaged fail 'the new release is not what its manifest says' 'nothing was switched; build it again if it stays' "${odd[@]}"
+fi
+if ((${#links[@]})); then
+  declare -A leads=()
+  for ((index = 0; index < ${#links[@]}; index += 2)); do leads[${links[index]}]=${links[index + 1]}; done
+  while IFS= read -r -d '' path && IFS= read -r -d '' target; do
+    [[ ${leads[$path]-} == "$target" ]] ||
+      fail_kind=damaged fail "the new release holds ${path@Q}, a link to ${target@Q}, which is not in its manifest" 'nothing was switched'
+  done < <(exec find . -type l -printf '%P\0%l\0')
+fi
+printf '%s\n' "$artifact" >"$metadata/artifact.json"
+# A directory takes no name that there is already: no link, and no directory with something in it (rename(2)).
+mv -T -- "$metadata" .warpbeam
 cd -- "$root"
 
 step sync
@@ -77,4 +133,4 @@ sync -f -- "$partial"
 still_ours "$lease"
 mv -T -- "$partial" "$releases/$release"
 sync -f -- "$releases"
-answer files: "$expected"
+answer files: "${expected% *}"
