@@ -47,7 +47,9 @@ def assemble(project: Path, inventory: Path) -> Collection:
                 )
             namespace.add_task(_word(name, file), name=name)
     except Misuse as misuse:
-        raise Exit(f"error: {misuse.message}\n  hint: {misuse.hint}", code=misuse.code) from None
+        from warpbeam.cli.screen import error_text
+
+        raise Exit(error_text(misuse.message, misuse.hint), code=misuse.code) from None
     attend(inventory)
     namespace.configure({"environment": None, "warpbeam": {"project": str(project)}})
     return namespace

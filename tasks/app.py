@@ -140,8 +140,9 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     if not everyone:
         _say_where(here, *hosts)
     text, shown = read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone)
+    complained = here.report.output(prefixed=False, error=True)
     try:
-        ask(here.fleet, hosts, verb, text, shown)
+        ask(here.fleet, hosts, verb, text, shown, complained)
     except Unreachable as away:
         others = [other.name for other in here.fleet.inventory.some_app_hosts() if other not in hosts]
         if host or not others or not host_of(away, (asked.name for asked in hosts)):
@@ -181,7 +182,7 @@ def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: s
     try:
         show_logs(
             here.fleet,
-            here.report.output(prefixed=True, width=width),
+            here.report.output(prefixed=True, width=width, exact=False),
             here.tell,
             follow=follow,
             lines=lines,

@@ -18,7 +18,7 @@ from invoke import Exit, task
 def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     """Look at everything on every host (as admin), change nothing, and say what to mend; exit 5 when something is."""
     from warpbeam.cli.findings import lines
-    from warpbeam.cli.screen import room_on
+    from warpbeam.cli.screen import print_lines, room_on
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
@@ -31,7 +31,7 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
         here.report.table(rows(findings), as_json=True)
     else:
         here.report.close()
-        print(*lines(findings, room_on(sys.stdout)), sep="\n", flush=True)
+        print_lines(sys.stdout, *lines(findings, room_on(sys.stdout)))
     if wrong:
         here.tell(Settled("", f"{wrong} of {len(findings)} checks found something to mend", good=False))
         raise Exit(code=AMISS)

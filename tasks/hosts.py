@@ -25,6 +25,7 @@ def trust(c: Any, yes: bool = False) -> None:
 
 def ask(question: str) -> bool:
     """Ask on the terminal; only a plain yes is one. Raises: Misuse, where there is no terminal."""
+    from warpbeam.cli.screen import print_lines
     from warpbeam.error import Misuse
 
     if not sys.stdin.isatty():
@@ -32,7 +33,7 @@ def ask(question: str) -> bool:
             "there is no terminal to ask on whether to record these keys",
             "compare the fingerprints, and run it again with --yes",
         )
-    print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)
+    print_lines(sys.stderr, f"{question} [yes/no] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

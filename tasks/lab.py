@@ -21,29 +21,36 @@ HOST = "a host of the lab, such as web1"
 )
 def up(c: Any, hosts: int = 3, suite: str = "", name: str = "demo", opt_size: int = 2048) -> None:
     """Boot real Debian hosts on this machine, or those of them that do not run."""
+    import sys
+
+    from warpbeam.cli.screen import print_lines
     from warpbeam.cli.session import session
     from warpbeam.lab.client import config_file
     from warpbeam.lab.lifetime import up
     from warpbeam.lab.state import check_suite, default_hosts
 
     up(name, default_hosts(hosts), check_suite(suite) if suite else None, session(c).tell, opt_size)
-    print(f"ssh -F {config_file(name)} build1")
+    print_lines(sys.stdout, f"ssh -F {config_file(name)} build1")
 
 
 @task(auto_shortflags=False, help={"name": NAME, "json": "print JSON on stdout"})
 def status(c: Any, name: str = "demo", json: bool = False) -> None:
     """Show which of the lab's hosts run, and their addresses."""
+    import sys
+
     import msgspec
 
+    from warpbeam.cli.screen import print_lines
     from warpbeam.lab.lifetime import status
+    from warpbeam.visible import visible_json
 
     hosts = status(name)
     if json:
-        print(msgspec.json.encode(hosts).decode())
+        print_lines(sys.stdout, visible_json(msgspec.json.encode(hosts).decode()))
         return
     for host in hosts:
         state = f"up, pid {host.pid}" if host.pid else "off"
-        print(f"{host.name:12} {host.kind:6} {host.address4:15} {host.address6:28} {state}")
+        print_lines(sys.stdout, f"{host.name:12} {host.kind:6} {host.address4:15} {host.address6:28} {state}")
 
 
 @task(

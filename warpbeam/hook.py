@@ -19,6 +19,7 @@ from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, run
 from warpbeam.reading.hook import Hook, Hooked
+from warpbeam.visible import visible
 from warpbeam.work import after_all, first_problem
 
 When = Literal["before", "after", "failed"]
@@ -73,7 +74,8 @@ def around(
         yield known
         _each(fleet, phase, "after", hooks.after, hosts, about or {}, known, tell)
     except (Problem, KeyboardInterrupt) as problem:
-        known["PROBLEM"] = problem.message if isinstance(problem, Problem) else "interrupted"
+        # It may have a host's own words in it; where the hook sends it, it stays one line.
+        known["PROBLEM"] = visible(problem.message) if isinstance(problem, Problem) else "interrupted"
         try:
             with after_all():
                 _each(fleet, phase, "failed", hooks.failed, hosts, about or {}, known, tell)

@@ -21,14 +21,14 @@ the end"""
 
 
 def test_frames_of_the_evaluation_are_left_out_and_all_else_stays() -> None:
-    shown: list[str] = []
+    shown: list[bytes] = []
     trace = Backtrace(shown.append)
 
     for at in range(0, len(SAID), 7):
         trace(SAID[at : at + 7])
     trace.end()
 
-    assert "".join(shown).splitlines() == [
+    assert b"".join(shown).decode().splitlines() == [
         "** (ArgumentError) errors were found at the given arguments:",
         "",
         "  * 1st argument: not a textual representation of an integer",

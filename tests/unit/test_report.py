@@ -75,7 +75,7 @@ def test_without_a_terminal_every_event_is_one_plain_line_on_standard_error(
     ]
 
 
-def test_hosts_output_is_whole_lines_each_with_its_host(capsys: pytest.CaptureFixture[str]) -> None:
+def test_hosts_output_is_whole_lines_each_with_its_host(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     report = Report()
     show = report.output(prefixed=True, width=6)
 
@@ -84,11 +84,12 @@ def test_hosts_output_is_whole_lines_each_with_its_host(capsys: pytest.CaptureFi
     show("web1", b"line\n\xff\n")
     report.close()
 
-    assert capsys.readouterr().out.splitlines() == [
-        "build1 | one",
-        "web1   | a line",
-        "web1   | \ufffd",
-        "build1 | two",
+    # A program gets every byte as it came.
+    assert capsysbinary.readouterr().out.splitlines() == [
+        b"build1 | one",
+        b"web1   | a line",
+        b"web1   | \xff",
+        b"build1 | two",
     ]
 
 

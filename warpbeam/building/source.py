@@ -108,7 +108,7 @@ def dirty_files(directory: Path) -> list[str]:
     Without the column that tells what is staged: all of it differs.
     """
     done = _run(directory, "status", "--porcelain", "--untracked-files=all", "--", ".")
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    lines = _lines(done.stdout)
     return [f"{line[:2].strip()} {line[3:]}" for line in lines]
 
 
@@ -146,7 +146,7 @@ def _migrations(source: Source, since: str, change: str) -> list[str]:
         "--",
         f":(top,glob){source.prefix}**/priv/**/migrations/*",
     )
-    return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
+    return _lines(done.stdout) if done.returncode == 0 else []
 
 
 def commits_since(source: Source, since: str) -> list[str] | None:
@@ -161,7 +161,7 @@ def commits_since(source: Source, since: str) -> list[str] | None:
     style = ["--format=%h %s (%an)"] if ancestor else ["--left-right", "--format=%m %h %s (%an)"]
     dots = ".." if ancestor else "..."
     done = _run(source.top, "log", *style, f"{since}{dots}{source.commit}", "--", source.prefix or ".")
-    return done.stdout.decode("utf-8", "replace").splitlines()
+    return _lines(done.stdout)
 
 
 def archive(source: Source) -> Iterator[bytes]:
@@ -183,6 +183,11 @@ def archive(source: Source) -> Iterator[bytes]:
             raise
     if process.returncode != 0:
         raise Refused(f"git archive failed: {said}")
+
+
+def _lines(said: bytes) -> list[str]:
+    """The lines that git wrote. What else ends lines in Unicode may stand in a subject or a name."""
+    return said.decode("utf-8", "replace").split("\n")[:-1]
 
 
 def _there(top: Path, *objects: str) -> list[bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,10 +20,11 @@ import invoke
 from invoke import Call, Exit
 
 from warpbeam.cli.interruption import hush_when_unread, interruptible
-from warpbeam.cli.screen import folded, room_on
+from warpbeam.cli.screen import folded, print_lines, room_on, unpadded
 from warpbeam.cli.session import Session
 from warpbeam.error import DONE, FAULT, INTERRUPTED, Misuse, Problem
 from warpbeam.event import Note
+from warpbeam.visible import visible
 
 
 class Executor(invoke.Executor):
@@ -36,6 +38,7 @@ class Executor(invoke.Executor):
     def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run `tasks` and what follows `--`; raises `invoke.Exit` with the exit code of the first failure."""
         session: Session | None = None
+        _put_logs_behind_a_bar()
 
         def say(text: str) -> None:
             if session is not None:
@@ -123,26 +126,42 @@ def _flush(session: Session | None) -> None:
     hush_when_unread()
 
 
-def _say(text: str) -> None:
-    """A line on standard error, where somebody is there to read it."""
+def _say(*lines: str) -> None:
+    """Lines on standard error, where somebody is there to read them."""
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr)
+        print_lines(sys.stderr, *lines)
 
 
 def _print_problem(problem: Problem, debug: bool, addressed: Callable[[str], str]) -> None:
-    if debug:
-        traceback.print_exception(problem)
-    for line in problem.details:
-        _say(f"  | {line}")
     room = room_on(sys.stderr)
-    _say(folded(addressed(f"error: {problem.message}"), room))
+    if debug:
+        _say(*_traceback(problem))
+    for line in problem.details:
+        _say(unpadded(f"  | {line}", room))
+    _say(*folded(addressed(f"error: {problem.message}"), room).split("\n"))
     if problem.hint:
-        _say(folded(addressed(f"  hint: {problem.hint}"), room, "    "))
+        _say(*folded(addressed(f"  hint: {problem.hint}"), room, "    ").split("\n"))
+
+
+def _traceback(error: Exception) -> list[str]:
+    return [f"  | {line}" for line in "".join(traceback.format_exception(error)).rstrip("\n").split("\n")]
+
+
+class _Barred(logging.Formatter):
+    """What libraries log for `fab -d` (Paramiko what a server calls itself) as lines of another program's."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(f"  | {visible(line)}" for line in super().format(record).split("\n"))
+
+
+def _put_logs_behind_a_bar() -> None:
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Barred(invoke.util.LOG_FORMAT))
 
 
 def _print_bug(bug: Exception, debug: bool) -> None:
     if debug:
-        traceback.print_exception(bug)
+        _say(*_traceback(bug))
     # An exception's text may hold a command or a value; its type and place do not.
     place = traceback.extract_tb(bug.__traceback__)[-1]
     _say(f"error: a fault in Warpbeam itself: {type(bug).__name__} at {place.filename}:{place.lineno}")

@@ -19,7 +19,7 @@ from fabric.main import Fab
 from invoke import Exit
 from invoke.exceptions import ParseError
 
-from warpbeam.cli.screen import folded, room_on
+from warpbeam.cli.screen import error_text, folded, print_lines, room_on
 from warpbeam.error import MISUSE
 
 # What invoke's parser says of a word that is neither a task, nor an option, nor its value (parser.py, `handle`).
@@ -44,7 +44,7 @@ class Guide(Fab):
         words = self.core.unparsed
         for word, after in pairwise([*words, "--"]):
             if word in LISTS and after.startswith("--"):
-                raise Exit(f"error: {word} needs a value\n  hint: `fab --help deploy` explains it", code=MISUSE)
+                raise Exit(error_text(f"{word} needs a value", "`fab --help deploy` explains it"), code=MISUSE)
         # `fab rpc --help`: invoke's parser takes that for the expression that rpc still lacks (parser.py, `handle`).
         for index, (word, after) in enumerate(pairwise(words)):
             if after in ("--help", "-h") and word in self.collection:
@@ -74,12 +74,12 @@ class Guide(Fab):
             tasks=[name for name in names if name not in self._environments],
             inventory=self.inventory,
         )
-        return Exit(f"error: {message}\n  hint: {hint}", code=MISUSE)
+        return Exit(error_text(message, hint), code=MISUSE)
 
     def no_tasks_given(self) -> None:
         if self._remainder_only:
             return
-        print("\n".join(welcome(self._environments, self.inventory)))
+        print_lines(sys.stdout, *welcome(self._environments, self.inventory))
         raise Exit
 
     def print_task_help(self, name: str) -> None:
@@ -88,14 +88,14 @@ class Guide(Fab):
         text = inspect.getdoc(self.collection[name]) or ""
         # The lab is nobody's environment, and an environment is one itself.
         where = "" if name in self._environments or name.startswith("lab.") else "ENVIRONMENT "
-        print(f"Usage: fab {where}{name}{' [--options]' if options else ''} [TASK ...]\n")
+        told = [f"Usage: fab {where}{name}{' [--options]' if options else ''} [TASK ...]", ""]
         for line in text.splitlines():
-            print(folded(self.leading_indent + line, room_on(sys.stdout), self.leading_indent))
-        print("\nOptions:")
+            told += folded(self.leading_indent + line, room_on(sys.stdout), self.leading_indent).split("\n")
+        print_lines(sys.stdout, *told, "", "Options:")
         if options:
             self.print_columns(options)
         else:
-            print(f"{self.leading_indent}none\n")
+            print_lines(sys.stdout, f"{self.leading_indent}none", "")
 
     def display_with_columns(self, pairs: Sequence[tuple[str, str | None]], extra: str = "") -> None:
         if self.list_format == "flat" and not self.list_root:

@@ -1,4 +1,4 @@
-"""What commands on hosts print, passed on: standard output, or standard error, in whole lines."""
+"""What commands on hosts print, passed on: standard output, or standard error."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ import contextlib
 import sys
 from threading import Lock
 
+from warpbeam.cli.screen import print_lines, room_on, unpadded
+
 
 class Output:
-    """Takes pieces of a host's output from any thread and prints whole lines, prefixed by the host where asked."""
+    """Takes pieces of a host's output from any thread and passes them on, in whole lines, prefixed where asked.
 
-    def __init__(self, *, prefixed: bool, error: bool, width: int = 0) -> None:
+    To a terminal go lines that steer nothing. A program gets every byte as it came (and without a prefix at once).
+
+    Parameters:
+        width: the length of the longest host's name.
+        exact: false: a program gets what a terminal would, since it is a log of many hosts and not one's data.
+    """
+
+    def __init__(self, *, prefixed: bool, error: bool, width: int = 0, exact: bool = True) -> None:
         self._prefixed = prefixed
         self._stream = sys.stderr if error else sys.stdout
+        self._exact = exact and not self._stream.isatty()
         self._rest: dict[str, bytes] = {}
         self._guard = Lock()
         self._width = width
 
     def __call__(self, host: str, piece: bytes) -> None:
         with self._guard:
+            if self._exact and not self._prefixed:
+                self._write(piece)
+                return
             self._width = max(self._width, len(host))
             *lines, self._rest[host] = (self._rest.get(host, b"") + piece).split(b"\n")
             for line in lines:
                 self._print(host, line)
-            if lines:
-                self._stream.flush()
 
     def flush(self) -> None:
         """Print what had no line end."""
@@ -37,5 +48,14 @@ class Output:
                 self._stream.flush()
 
     def _print(self, host: str, line: bytes) -> None:
-        text = line.decode("utf-8", "replace")
-        self._stream.write(f"{host.ljust(self._width)} | {text}\n" if self._prefixed else f"{text}\n")
+        prefix = f"{host.ljust(self._width)} | " if self._prefixed else ""
+        if self._exact:
+            self._write(prefix.encode() + line + b"\n")
+            return
+        text = prefix + line.decode("utf-8", "replace")
+        print_lines(self._stream, unpadded(text, room_on(self._stream)) if self._prefixed else text)
+
+    def _write(self, piece: bytes) -> None:
+        self._stream.flush()
+        self._stream.buffer.write(piece)
+        self._stream.buffer.flush()

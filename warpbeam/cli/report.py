@@ -18,10 +18,11 @@ from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any, TextIO
 
 from warpbeam.cli.output import Output
-from warpbeam.cli.screen import folded, size
+from warpbeam.cli.screen import folded, print_lines, room_on, size, unpadded
 from warpbeam.cli.table import table_lines
 from warpbeam.cli.transfers import Transfers
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
+from warpbeam.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -148,18 +149,20 @@ class Report:
 
     def _say(self, host: str, text: str, style: str, *, whole: bool = False) -> None:
         """Print a line: a sentence, or with `whole` a line of a journal, which is to be copied as it is."""
-        text = self._addressed(text)
+        text = visible(self._addressed(text), keep="\t" if whole else "")
         # Once is enough: messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`.
         text = text.replace(f"{host}: ", "", 1) if re.match(rf"(warning: )?{re.escape(host)}: ", text) else text
         named = not host or re.match(rf"(warning: )?{re.escape(host)} \(", text)
         prefix = "" if named else f"{host}: "
         if self.console is None:
-            print(prefix + text, file=self._log, flush=True)
+            print_lines(self._log, prefix + text)
             return
         from rich.text import Text
 
-        if whole or not self.console.is_terminal:
+        if not self.console.is_terminal:
             line = Text(prefix + text, style=style)
+        elif whole:
+            line = Text(unpadded(prefix + text, self.console.width), style=style)
         else:
             line = Text(folded(prefix + text, self.console.width), style=style)
         line.stylize("bold not dim", 0, len(prefix))
@@ -188,9 +191,9 @@ class Report:
         silent = {host: what or "connect" for host, what in self._waits_for().items() if host not in told}
         for host, what in (told | silent).items():
             seconds = time.monotonic() - self._began.setdefault(host, self._asking or time.monotonic())
-            table.add_row(self._spinner, host or "here", what, f"{seconds:.0f} s" if seconds > 1 else "")
+            table.add_row(self._spinner, host or "here", visible(what), f"{seconds:.0f} s" if seconds > 1 else "")
         if together := self._transfers.together(time.monotonic()):
-            table.add_row("", "all", together, "")
+            table.add_row("", "all", visible(together), "")
         return table
 
     def table(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
@@ -199,12 +202,11 @@ class Report:
         if as_json:
             import msgspec
 
-            print(msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode())
+            text = msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode()
+            print_lines(sys.stdout, *visible_json(text).split("\n"))
             return
         room = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 10_000
-        for line in table_lines(rows, room, self._addressed):
-            print(line)
-        sys.stdout.flush()
+        print_lines(sys.stdout, *table_lines(rows, room, self._addressed))
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
         """Print what a deploy would do: per host from what to what, then what goes out, as `outlook_lines` has it."""
@@ -216,14 +218,14 @@ class Report:
         self.table(
             [{"host": row["host"], "from": row["from"], "to": row["to"], "change": row["change"]} for row in rows]
         )
+        room = room_on(sys.stdout)
         for line in outlook_lines(rows):
-            print(line)
-        sys.stdout.flush()
+            print_lines(sys.stdout, *folded(line, room, "      ").split("\n"))
 
-    def output(self, *, prefixed: bool, error: bool = False, width: int = 0) -> Output:
-        """A place for the output of commands on hosts, whole lines at a time; `width` is that of the longest name."""
+    def output(self, *, prefixed: bool, error: bool = False, width: int = 0, exact: bool = True) -> Output:
+        """A place for the output of commands on hosts; fields as `Output` tells."""
         self.close()
-        output = Output(prefixed=prefixed, error=error, width=width)
+        output = Output(prefixed=prefixed, error=error, width=width, exact=exact)
         self._outputs.append(output)
         return output
 

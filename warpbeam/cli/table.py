@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from warpbeam.cli.screen import folded, size
+from warpbeam.cli.screen import cut, folded, size, width
+from warpbeam.visible import visible
 
 # Characters between columns, before a row's further lines, and of its last column at the least.
 GAP = 2
@@ -21,15 +22,15 @@ def table_lines(rows: Sequence[dict[str, Any]], room: int, addressed: Callable[[
     full = [row for row in rows if is_full(row)]
     columns = [name for name in dict.fromkeys(key for row in full for key in row) if name != "problem"]
     cells = [[_cell(name, row.get(name, "")) for name in columns] for row in rows]
-    widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(columns)]
+    widths = [max(len(name), *(width(row[i]) for row in cells)) for i, name in enumerate(columns)]
     groups = packed(widths, room)
     if full:
-        yield _lines(columns, widths, groups, room)
+        yield from _lines(columns, widths, groups, room)
     for row, texts in zip(rows, cells, strict=True):
         if is_full(row):
-            yield _lines(texts, widths, groups, room)
+            yield from _lines(texts, widths, groups, room)
         if row.get("problem"):
-            yield folded(addressed(_problem_line(row)), room, "    ")
+            yield from folded(addressed(_problem_line(row)), room, "    ").split("\n")
 
 
 def is_full(row: dict[str, Any]) -> bool:
@@ -41,7 +42,8 @@ def _problem_line(row: dict[str, Any]) -> str:
     host, problem = str(row.get("host", "")), str(row["problem"])
     if is_full(row):
         return f"  ^ {problem}"
-    return problem if problem.startswith(host) else f"{host}: {problem}"
+    # Not `web10: …`, which web1 may say.
+    return problem if not host or problem.startswith((f"{host} ", f"{host}: ")) else f"{host}: {problem}"
 
 
 def packed(widths: Sequence[int], room: int) -> list[list[int]]:
@@ -51,8 +53,8 @@ def packed(widths: Sequence[int], room: int) -> list[list[int]]:
     """
     groups: list[list[int]] = [[]]
     used = 0
-    for index, width in enumerate(widths):
-        need = min(width, LEAST) if index == len(widths) - 1 else width
+    for index, columns in enumerate(widths):
+        need = min(columns, LEAST) if index == len(widths) - 1 else columns
         if groups[-1] and used + need > room:
             groups.append([])
             used = INDENT
@@ -61,13 +63,11 @@ def packed(widths: Sequence[int], room: int) -> list[list[int]]:
     return groups
 
 
-def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequence[int]], room: int) -> str:
-    lines = []
+def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequence[int]], room: int) -> Iterator[str]:
     for number, group in enumerate(groups):
         indent = " " * INDENT if number else ""
-        text = (indent + (" " * GAP).join(cells[index].ljust(widths[index]) for index in group)).rstrip()
-        lines.append(text if len(text) <= room else text[: room - 1] + "…")
-    return "\n".join(lines)
+        padded = (cells[index] + " " * (widths[index] - width(cells[index])) for index in group)
+        yield cut((indent + (" " * GAP).join(padded)).rstrip(), room)
 
 
 def _cell(name: str, value: Any) -> str:
@@ -77,4 +77,4 @@ def _cell(name: str, value: Any) -> str:
         return ""
     if name == "memory":
         return size(value)
-    return str(value)
+    return visible(str(value))

