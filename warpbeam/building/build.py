@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.bound import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
 from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
 from warpbeam.building.source import Source, archive, ignored_files, read_file
 from warpbeam.error import Failed, Misuse
@@ -18,6 +20,9 @@ from warpbeam.inventory import Inventory
 from warpbeam.phase import Phase, render, run
 from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
+
+# Bytes that an artifact leaves free on this machine's disk.
+ROOM_LEFT = 256 * MEGABYTE
 
 
 class AskToolchain(Phase[Toolchain], frozen=True):
@@ -29,6 +34,11 @@ class AskToolchain(Phase[Toolchain], frozen=True):
     tools: str
     want_elixir: str
     want_erlang: str
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -50,6 +60,8 @@ class MakeRelease(Phase[Built], frozen=True):
     script: ClassVar[str] = "build"
     parts: ClassVar[tuple[str, ...]] = ("common", "tools")
     answer: ClassVar[type] = Built
+    # A line for each of the release's files.
+    longest: ClassVar[int] = 4 * LONGEST_RECORD
     root: str
     release: str
     mix_env: str
@@ -203,19 +215,37 @@ def _make(
 def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, tell: Tell) -> Artifact:
     digest = hashlib.sha256()
     done = 0
-    complaints: list[bytes] = []
+    complaints = Complaints()
+    announced = Allowance(built.size, "of an artifact that was announced to be no longer")
+    _refuse_without_room(shell, built.size, store)
     with store.incoming(key) as file:
 
         def heard(piece: bytes) -> None:
             nonlocal done
+            announced.take(len(piece))
             file.write(piece)
             digest.update(piece)
             done += len(piece)
             tell(Progress(shell.name, "bring home", done, built.size))
 
-        status = shell.execute("bash -s", [render(Fetch(built.tarball))], heard, complaints.append)
+        try:
+            status = shell.execute("bash -s", [render(Fetch(built.tarball))], heard, complaints)
+        except Breach as breach:
+            hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
+            raise Failed(f"{shell.name}: {breach}", hint) from None
         if status != 0:
-            said = tuple(b"".join(complaints).decode("utf-8", "replace").splitlines())
+            said = tuple(complaints.text.splitlines())
             raise Failed(f"{shell.name}: the artifact could not be brought home (status {status})", "", said)
         file.flush()
         return store.keep(key, manifest, digest.hexdigest())
+
+
+def _refuse_without_room(shell: Shell, size: int, store: Store) -> None:
+    """Refuse an artifact for which this machine's disk has no room. Raises: Failed."""
+    store.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    free = shutil.disk_usage(store.directory).free
+    if not 0 <= size <= free - ROOM_LEFT:
+        raise Failed(
+            f"{shell.name}: the artifact has {size / 1e6:.1f} MB, and this machine's disk {free / 1e6:.1f} MB free",
+            f"make room in {store.directory}, or see what the release holds",
+        )

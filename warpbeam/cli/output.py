@@ -6,6 +6,9 @@ import contextlib
 import sys
 from threading import Lock
 
+# Bytes of a line that is waited for whole.
+LONGEST_LINE = 1 << 18
+
 
 class Output:
     """Takes pieces of a host's output from any thread and prints whole lines, prefixed by the host where asked."""
@@ -23,6 +26,10 @@ class Output:
             *lines, self._rest[host] = (self._rest.get(host, b"") + piece).split(b"\n")
             for line in lines:
                 self._print(host, line)
+            if len(self._rest[host]) > LONGEST_LINE:
+                # One without an end is shown as it comes: nothing keeps it.
+                lines = [self._rest[host]]
+                self._rest[host] = self._shown(host, lines[0])
             if lines:
                 self._stream.flush()
 
@@ -35,6 +42,18 @@ class Output:
             self._rest.clear()
             with contextlib.suppress(OSError):
                 self._stream.flush()
+
+    def _shown(self, host: str, rest: bytes) -> bytes:
+        """Show what has come of a line; returns the beginning of a character that is not whole yet."""
+        cut = len(rest)
+        while cut > len(rest) - 4 and rest[cut - 1] & 0xC0 == 0x80:
+            cut -= 1
+        cut -= rest[cut - 1] >= 0xC0
+        if self._prefixed:
+            self._print(host, rest[:cut])
+        else:
+            self._stream.write(rest[:cut].decode("utf-8", "replace"))
+        return rest[cut:]
 
     def _print(self, host: str, line: bytes) -> None:
         text = line.decode("utf-8", "replace")

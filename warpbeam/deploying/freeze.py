@@ -42,6 +42,11 @@ class Freeze(Phase[Locked], frozen=True):
     force: bool
     entry: str
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return self.verb == "status"
+
 
 def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:
     """One row a host: who holds its lock, why and since when."""

@@ -54,6 +54,11 @@ class Claim(Phase[Facts], frozen=True):
     weigh: bool
     environment: str
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return not self.take
+
 
 class Done(msgspec.Struct, frozen=True):
     """An answer that says no more than that it is done."""

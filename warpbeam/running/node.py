@@ -71,6 +71,16 @@ class AskState(Probing[State], frozen=True, kw_only=True):
     answer: ClassVar[type] = State
     token: str = ""
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return self.health_timeout
+
 
 class Converse(Phase[None], frozen=True):
     """One verb of the root door whose answer is text; fields as `scripts/converse.sh` tells."""
@@ -264,24 +274,34 @@ def read_expression(word: str, stdin: BinaryIO) -> str:
 
 
 def evaluate(fleet: Fleet, hosts: list[Host], verb: str, expression: str, show: Callable[[str, bytes], None]) -> None:
-    """Evaluate an expression by `rpc` or `eval` on each host and show what it prints.
+    """Evaluate an expression by `rpc` or `eval` on each host, at once, and show what it prints as it comes.
+
+    A node that hangs holds up nobody but whoever waits for all of them.
 
     Raises:
-        Failed: it raised on a host, or the node is not there; its code is the exit status there.
+        Failed: it raised on a host, or the node is not there; its code is the exit status there, of the first such
+            host in the inventory's order.
     """
 
-    def say(line: str) -> None:
-        sys.stderr.write(addressed(line, fleet.inventory.name))
+    def say(host: Host, line: str) -> None:
+        prefix = f"{host.name} | " if len(hosts) > 1 else ""
+        sys.stderr.write(prefix + addressed(line, fleet.inventory.name))
         sys.stderr.flush()
 
-    for host in hosts:
-        complained = Backtrace(say)
+    def one(host: Host) -> None:
+        complained = Backtrace(functools.partial(say, host))
         status = converse(fleet, host, verb, expression, functools.partial(show, host.name), complained)
         complained.end()
         if status != 0:
             failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
             failed.code = status
             raise failed
+
+    problems = [result for result in fleet.everywhere(hosts, one).values() if isinstance(result, Problem)]
+    if problems:
+        first, *others = problems
+        first.details = (*first.details, *(other.message for other in others))
+        raise first
 
 
 def _silent(event: object) -> None:
