@@ -102,7 +102,7 @@ def remote_console(c: Any, host: str = "") -> None:
     help={
         "expression": "an Elixir expression; `-` reads it from standard input",
         "host": "the host to ask (default: the first app host)",
-        "all": "ask every app host, one after the other",
+        "all": "ask every app host, all at once",
     },
 )
 def rpc(c: Any, expression: str, host: str = "", all: bool = False) -> None:
@@ -117,7 +117,7 @@ def rpc(c: Any, expression: str, host: str = "", all: bool = False) -> None:
     help={
         "expression": "an Elixir expression; `-` reads it from standard input",
         "host": "the host to ask (default: the first app host)",
-        "all": "ask every app host, one after the other",
+        "all": "ask every app host, all at once",
     },
 )
 def evaluate(c: Any, expression: str, host: str = "", all: bool = False) -> None:
@@ -140,7 +140,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     if not everyone:
         _say_where(here, *hosts)
     text, shown = read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone)
-    complained = here.report.output(prefixed=False, error=True)
+    complained = here.report.output(prefixed=everyone, error=True)
     try:
         ask(here.fleet, hosts, verb, text, shown, complained)
     except Unreachable as away:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -130,9 +130,14 @@ class Fleet:
             shell = RootShell(shell, self._sudo_password)
         self.phases[host.name, phase.script] = False
         with self.doing(host, phase.script):
-            answer = run(shell, phase, tell, body, check)
+            answer = run(shell, phase, tell, body, check, self._seconds(phase))
         self.phases[host.name, phase.script] = True
         return answer
+
+    def _seconds(self, phase: Phase[Any]) -> float | None:
+        """Within which a host must have answered `phase`, where it only looks or says how long it takes."""
+        more = phase.more_seconds
+        return self.inventory.ssh.answer_timeout + (more or 0) if phase.looks or more is not None else None
 
     def run_anew(
         self, host: Host, phase: Phase[A], tell: Tell, body: Iterable[bytes] = (), identity: Identity = "deploy"

@@ -77,6 +77,7 @@ class Ssh(Value, frozen=True):
     known_hosts: Path | None = None
     identities: tuple[Path, ...] = ()
     connect_timeout: Seconds = 10
+    answer_timeout: Seconds = 60
 
 
 class Http(Value, frozen=True):

@@ -21,7 +21,18 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from warpbeam.answer import LARGEST, LINES, MESSAGE, explained
-from warpbeam.error import Damaged, Failed, Held, Lost, Refused
+from warpbeam.bound import (
+    LONGEST_RECORD,
+    MOST_DONE,
+    MOST_LOOKED,
+    MOST_RECORDS,
+    Allowance,
+    Breach,
+    Complaints,
+    Deadline,
+    sized,
+)
+from warpbeam.error import Damaged, Failed, Held, Lost, Problem, Refused
 from warpbeam.event import Line, Note, Progress, Step, Tell, Warn
 from warpbeam.shell import Shell
 
@@ -64,6 +75,18 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
 
     # What runs the script: a login identity's own bash, or root's through sudo.
     command: ClassVar[str] = "bash -s"
+    # Bytes of the answer, or of any other record.
+    longest: ClassVar[int] = LONGEST_RECORD
+
+    @property
+    def looks(self) -> bool:
+        """Whether it changes nothing, so that it has a bound in time, and may be asked again."""
+        return False
+
+    @property
+    def more_seconds(self) -> float | None:
+        """Seconds that it may take beyond those in which a host must answer; None: it has a bound only if it looks."""
+        return None
 
 
 def text_of(phase: Phase[Any], *, comments: bool = False) -> str:
@@ -113,12 +136,23 @@ def _plain(value: Any) -> str:
 class Records:
     """Takes standard output in pieces and gives the records in it."""
 
-    def __init__(self) -> None:
-        self._rest = b""
+    def __init__(self, longest: int = LONGEST_RECORD) -> None:
+        self._longest = longest
+        self._rest = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
-        """The records that `piece` completes."""
-        *lines, self._rest = (self._rest + piece).split(b"\n")
+        """The records that `piece` completes. Raises: Breach, when one is longer than it may be."""
+        # What came before is not looked through again: a line that comes in a million pieces costs no more than one.
+        *lines, rest = piece.split(b"\n")
+        if lines:
+            lines[0] = bytes(self._rest) + lines[0]
+            self._rest.clear()
+        self._rest += rest
+        if len(self._rest) > self._longest:
+            # Chatter is passed over, however long.
+            del self._rest[: self._rest.rfind(RECORD_START) if RECORD_START in self._rest else len(self._rest)]
+        if len(self._rest) > self._longest or any(len(line) > self._longest and RECORD_START in line for line in lines):
+            raise Breach(f"sent a record of more than {sized(self._longest)}")
         for line in lines:
             _, mark, text = line.rpartition(RECORD_START)
             if not mark:
@@ -137,33 +171,55 @@ def run(
     tell: Tell,
     body: Iterable[bytes] = (),
     check: Callable[[], None] = lambda: None,
+    seconds: float | None = None,
 ) -> A:
     """Run `phase` on the host of `shell`, telling its steps, and return its answer.
 
     Parameters:
         check: called when an interrupt can reach the command, before the script is sent; what it raises stops that.
+        seconds: within which it must have answered, from when it is sent; None: it takes as long as it takes.
 
     Raises:
-        Refused: the script found a precondition that does not hold; it changed nothing.
+        Refused: the script found a precondition that does not hold; it changed nothing. Or it only looks, and did not
+            answer in time, or said more than is taken.
         Failed: the script failed and said so.
         Lost: no answer came: the outcome is unknown and must be read back.
     """
-    records = Records()
-    complaints: list[bytes] = []
+    records = Records(phase.longest)
+    complaints = Complaints()
+    said_at_most = Allowance(MOST_LOOKED if phase.looks else MOST_DONE, "on standard output")
     ending: dict[str, Any] = {}
+    deadline = Deadline(seconds, shell.interrupt)
+    count = 0
 
     def heard(piece: bytes) -> None:
+        nonlocal count
+        said_at_most.take(len(piece))
         for record in records.feed(piece):
+            count += 1
+            if phase.looks and count > MOST_RECORDS:
+                raise Breach(f"sent more than {MOST_RECORDS} records")
             if not _told(record, shell.name, tell):
                 ending.update(record)
 
     def chunks() -> Iterator[bytes]:
         check()
+        deadline.start()
         yield render(phase)
         yield from body
 
-    status = shell.execute(phase.command, chunks(), heard, complaints.append)
-    said = b"".join(complaints).decode("utf-8", "replace").splitlines()[-40:]
+    try:
+        with deadline:
+            status = shell.execute(phase.command, chunks(), heard, complaints)
+    except Breach as breach:
+        raise _broken(phase, shell, f"{breach}; it was ended", complaints) from None
+    except Lost:
+        if not deadline.over:
+            raise
+        status = 0
+    if deadline.over and not ending:
+        raise _broken(phase, shell, f"did not answer within {seconds:g} s; it was ended", complaints)
+    said = complaints.text.splitlines()[-40:]
     for kind, error in (("refused", Refused), ("failed", Failed)):
         if kind in ending:
             told = _read(ending[kind], Complaint, shell, phase)
@@ -201,6 +257,16 @@ def _read(said: Any, kind: Any, shell: Shell, phase: Phase[Any]) -> Any:
 def _kept(text: str) -> str:
     """`text` as far as it is kept. A NUL, which no script of ours can say, could not be given to another one."""
     return text.replace("\0", " ") if len(text) <= MESSAGE else text[:MESSAGE].replace("\0", " ") + "…"
+
+
+def _broken(phase: Phase[Any], shell: Shell, what: str, complaints: Complaints) -> Problem:
+    """The error for a host that does not keep within bounds."""
+    details = tuple(line[:500] for line in complaints.text.splitlines()[-10:])
+    if phase.looks:
+        hint = "nothing was changed there; `ssh: answer_timeout:` bounds the wait"
+        return Refused(f"{_on(shell)}{phase.script} {what}", hint, details)
+    hint = "what it did there is unknown: `fab ENV status` reads back what is running"
+    return Lost(f"{_on(shell)}{phase.script} {what}", hint, details)
 
 
 def _on(shell: Shell) -> str:

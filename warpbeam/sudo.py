@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 
+from warpbeam.bound import Breach, sized
 from warpbeam.error import Misuse
 from warpbeam.shell import Heard, Shell
 
@@ -20,6 +21,9 @@ AS_ROOT_ASKED = (
 READY = b"\x1eready\n"
 # What sudo says of a wrong password before it asks again (sudoers(5), badpass_message).
 WRONG = b"Sorry, try again."
+# So many bytes may come before root's bash is there, and so many seconds pass.
+MOST_BEFORE = 64 * 1024
+BECOMES_WITHIN = 60.0
 
 
 class RootShell:
@@ -50,7 +54,8 @@ class RootShell:
 
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """As `Shell.execute`. Raises also: Misuse, where sudo wants a password that it did not get."""
-        complaints: list[bytes] = []
+        # What sudo itself says comes first.
+        complaints = bytearray()
         # Set when root's bash is there, or will not be.
         judged = threading.Event()
         before = bytearray()
@@ -62,21 +67,23 @@ class RootShell:
                 heard(piece)
                 return
             before.extend(piece)
+            if len(before) > MOST_BEFORE:
+                raise Breach(f"sent more than {sized(MOST_BEFORE)} before it became root")
             if READY in before:
                 ready = True
                 judged.set()
                 heard(bytes(before.replace(READY, b"", 1)))
 
         def complain(piece: bytes) -> None:
-            complaints.append(piece)
-            if WRONG in b"".join(complaints):
+            complaints.extend(piece[: MOST_BEFORE - len(complaints)])
+            if not ready and WRONG in complaints:
                 judged.set()
             complained(piece)
 
         def feed() -> Iterator[bytes]:
             if self._password:
                 yield self._password.encode() + b"\n"
-                judged.wait()
+                judged.wait(BECOMES_WITHIN)
             if ready:
                 yield from chunks
 
@@ -85,7 +92,7 @@ class RootShell:
             status = self._shell.execute(command, feed(), hear, complain)
         finally:
             judged.set()
-        said = b"".join(complaints).decode("utf-8", "replace")
+        said = complaints.decode("utf-8", "replace")
         if not ready and WRONG.decode() in said:
             raise Misuse(f"{self.name}: sudo does not take that password", "give it again; it was tried once")
         # It has no prefix for whom a rule forbids it (`NOPASSWD: !ALL`, as the deploy user's does).

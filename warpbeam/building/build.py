@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Version
+from warpbeam.bound import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
 from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
 from warpbeam.building.content import flaw
 from warpbeam.building.source import Source, archive, ignored_files, read_file
@@ -22,6 +24,9 @@ from warpbeam.phase import Phase, render, run
 from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
 
+# Bytes that an artifact leaves free on this machine's disk.
+ROOM_LEFT = 256 * MEGABYTE
+
 
 class AskToolchain(Phase[Toolchain], frozen=True):
     """What the build host builds with; refuses a mismatch with .tool-versions."""
@@ -32,6 +37,11 @@ class AskToolchain(Phase[Toolchain], frozen=True):
     tools: str
     want_elixir: str
     want_erlang: str
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -53,6 +63,8 @@ class MakeRelease(Phase[Built], frozen=True):
     script: ClassVar[str] = "build"
     parts: ClassVar[tuple[str, ...]] = ("common", "tools")
     answer: ClassVar[type] = Built
+    # A line for each of the release's files.
+    longest: ClassVar[int] = 16 * LONGEST_RECORD
     root: str
     release: str
     mix_env: str
@@ -218,21 +230,39 @@ def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, ke
         raise Failed(f"{where}the artifact holds what no release may hold: {wrong}", hint)
     digest = hashlib.sha256()
     done = 0
-    complaints: list[bytes] = []
+    complaints = Complaints()
+    announced = Allowance(built.size, "of an artifact that was announced to be no longer")
+    _refuse_without_room(shell, built.size, store)
     with store.incoming(key) as file:
 
         def heard(piece: bytes) -> None:
             nonlocal done
+            announced.take(len(piece))
             file.write(piece)
             digest.update(piece)
             done += len(piece)
             tell(Progress(shell.name, "bring home", done, built.size))
 
-        status = shell.execute("bash -s", [render(Fetch(built.tarball))], heard, complaints.append)
+        try:
+            status = shell.execute("bash -s", [render(Fetch(built.tarball))], heard, complaints)
+        except Breach as breach:
+            hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
+            raise Failed(f"{shell.name}: {breach}", hint) from None
         if status != 0:
-            said = tuple(b"".join(complaints).decode("utf-8", "replace").splitlines())
+            said = tuple(complaints.text.splitlines())
             raise Failed(f"{shell.name}: the artifact could not be brought home (status {status})", "", said)
         file.flush()
         if digest.hexdigest() == built.sha256 and (wrong := difference(Path(file.name), built.files)):
             raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)
         return store.keep(key, manifest, digest.hexdigest())
+
+
+def _refuse_without_room(shell: Shell, size: int, store: Store) -> None:
+    """Refuse an artifact for which this machine's disk has no room. Raises: Failed."""
+    store.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    free = shutil.disk_usage(store.directory).free
+    if not 0 <= size <= free - ROOM_LEFT:
+        raise Failed(
+            f"{shell.name}: the artifact has {size / 1e6:.1f} MB, and this machine's disk {free / 1e6:.1f} MB free",
+            f"make room in {store.directory}, or see what the release holds",
+        )

@@ -8,6 +8,9 @@ from threading import Lock
 
 from warpbeam.cli.screen import print_lines, room_on, unpadded
 
+# Bytes of a line that is waited for whole.
+LONGEST_LINE = 1 << 18
+
 
 class Output:
     """Takes pieces of a host's output from any thread and passes them on, in whole lines, prefixed where asked.
@@ -36,6 +39,9 @@ class Output:
             *lines, self._rest[host] = (self._rest.get(host, b"") + piece).split(b"\n")
             for line in lines:
                 self._print(host, line)
+            if len(self._rest[host]) > LONGEST_LINE:
+                # One without an end is shown as it comes: nothing keeps it.
+                self._rest[host] = self._broken(host, self._rest[host])
 
     def flush(self) -> None:
         """Print what had no line end."""
@@ -46,6 +52,15 @@ class Output:
             self._rest.clear()
             with contextlib.suppress(OSError):
                 self._stream.flush()
+
+    def _broken(self, host: str, rest: bytes) -> bytes:
+        """Print what has come of a line as a line; return the beginning of a character that is not whole yet."""
+        cut = len(rest)
+        while cut > len(rest) - 4 and rest[cut - 1] & 0xC0 == 0x80:
+            cut -= 1
+        cut -= rest[cut - 1] >= 0xC0
+        self._print(host, rest[:cut])
+        return rest[cut:]
 
     def _print(self, host: str, line: bytes) -> None:
         prefix = f"{host.ljust(self._width)} | " if self._prefixed else ""

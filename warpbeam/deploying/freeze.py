@@ -51,6 +51,11 @@ class Freeze(Phase[Locked], frozen=True):
         """See `facts.sifted`."""
         return sifted(said)
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return self.verb == "status"
+
 
 def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:
     """One row a host: who holds its lock, why and since when."""

@@ -161,6 +161,11 @@ class AskHistory(Phase[Entries], frozen=True):
     token: str
     count: int
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
 
 def history_rows(fleet: Fleet, count: int, tell: Tell) -> list[dict[str, Any]]:
     """The last `count` entries of every app host, oldest first; a host that cannot be asked has its problem."""

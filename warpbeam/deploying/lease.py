@@ -59,6 +59,11 @@ class Claim(Phase[Facts], frozen=True):
         """See `facts.sifted`."""
         return sifted(said)
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return not self.take
+
 
 class Done(msgspec.Struct, frozen=True):
     """An answer that says no more than that it is done."""

@@ -40,6 +40,11 @@ class Inspect(Phase[Found], frozen=True):
     door: str
     deploy: str
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
 
 class Changed(msgspec.Struct, frozen=True):
     """Converge's answer."""
@@ -51,11 +56,15 @@ class Converge(Phase[Changed], frozen=True):
     """Make what differs so; fields as `scripts/converge.sh` tells."""
 
     script: ClassVar[str] = "converge"
+    parts: ClassVar[tuple[str, ...]] = ("common", "evict")
     answer: ClassVar[type] = Changed
     packages: tuple[str, ...]
     installer: str
     users: tuple[str, ...]
     closed: tuple[str, ...]
+    opened: tuple[str, ...]
+    evicted: tuple[str, ...]
+    activation: str
     unmanaged: tuple[str, ...]
     directories: tuple[str, ...]
     files: tuple[str, ...]
@@ -129,6 +138,9 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: Found, want: Foo
             installer=found.installer,
             users=tuple(part for user in plan.users for part in (user.name, user.home, str(user.login).lower())),
             closed=plan.closed,
+            opened=plan.opened,
+            evicted=tuple(part for user in plan.evicted for part in (user.name, user.home)),
+            activation=f"{inventory.app}-activate.service" if "app" in host.roles else "",
             unmanaged=plan.unmanaged,
             directories=tuple(
                 part for item in plan.directories for part in (item.path, item.mode, item.owner, item.group)

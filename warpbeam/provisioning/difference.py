@@ -37,7 +37,8 @@ from warpbeam.provisioning.keys import described, listed
 class FoundUser(msgspec.Struct, frozen=True):
     """A user as /etc/passwd, /etc/group and /etc/shadow have it.
 
-    `groups` are those besides its own `group`; an `expired` account logs in by no means; a `manager` is what
+    `groups` are those besides its own `group`; an `expired` account logs in by no means (`shut`: setup itself has made
+    it so); a `manager` is what
     systemd starts for a user at a login, unless that unit is masked.
     """
 
@@ -48,6 +49,7 @@ class FoundUser(msgspec.Struct, frozen=True):
     groups: Annotated[tuple[Word, ...], FEW] = ()
     password: bool = False
     expired: bool = False
+    shut: bool = False
     manager: bool = True
 
 
@@ -103,6 +105,8 @@ class Difference(msgspec.Struct, frozen=True):
     packages: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
     closed: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    evicted: tuple[User, ...] = ()
     unmanaged: tuple[str, ...] = ()
     directories: tuple[Directory, ...] = ()
     files: tuple[File, ...] = ()
@@ -113,7 +117,7 @@ class Difference(msgspec.Struct, frozen=True):
     reasons: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
-        people = (self.users, self.closed, self.unmanaged)
+        people = (self.users, self.closed, self.opened, self.unmanaged)
         return any((self.packages, *people, self.directories, self.files, self.absent, self.units))
 
     def sentences(self) -> list[str]:
@@ -122,6 +126,8 @@ class Difference(msgspec.Struct, frozen=True):
             *(f"package {name} installed" for name in self.packages),
             *(f"user {user.name} made" for user in self.users),
             *(f"user {name} closed (ssh would let it in)" for name in self.closed),
+            *(f"user {name} opened (a setup that did not end had shut it)" for name in self.opened),
+            *(f"user {user.name}: whatever it runs is ended, since its keys change" for user in self.evicted),
             *(f"user {name} without a systemd of its own" for name in self.unmanaged),
             *(f"directory {item.path} {self._made(item)}" for item in self.directories),
             *(f"file {file.path} {self._made(file)}" for file in self.files),
@@ -155,10 +161,16 @@ def difference(want: Footprint, found: Found, name: str) -> Difference:
         )
     items: tuple[Directory | File, ...] = (*want.directories, *want.files)
     reasons = {item.path: _wrong(item, found.paths.get(item.path)) for item in items}
+    keys = next((file for file in want.files if file.path == want.keys), None)
+    suspect = keys is not None and _suspect(keys, found)
+    if keys is not None and suspect:
+        reasons[keys.path] = reasons[keys.path] or "it was changed by hand"
     return Difference(
         packages=lacking,
         users=tuple(user for user in want.users if user.name not in found.users),
         closed=tuple(user.name for user in want.users if not user.login and _open(found.users.get(user.name))),
+        opened=tuple(user.name for user in want.users if user.login and _shut(found.users.get(user.name))),
+        evicted=_evicted(want, found) if suspect or any(path in found.paths for path in want.absent) else (),
         unmanaged=tuple(user.name for user in want.users if user.login and _managed(found.users.get(user.name))),
         directories=tuple(item for item in want.directories if reasons[item.path]),
         files=tuple(file for file in want.files if reasons[file.path]),
@@ -194,6 +206,32 @@ def _managed(known: FoundUser | None) -> bool:
 
 def _open(known: FoundUser | None) -> bool:
     return known is not None and not known.expired
+
+
+def _shut(known: FoundUser | None) -> bool:
+    return known is not None and known.shut
+
+
+def _suspect(keys: File, found: Found) -> bool:
+    """Whether some key goes away, or may have been there.
+
+    Whoever has a key that is to go may take it out of the file as we read it, and put it back afterwards: so a file
+    that is not what setup wrote there last, or cannot be read, is suspect too.
+    """
+    there = found.paths.get(keys.path)
+    if there is None:
+        return False
+    by_hand = bool(there.written) and there.sha256 != there.written
+    wanted = listed(keys.content)
+    lost = there.sha256 != keys.sha256 and (
+        there.text is None or any(line not in wanted for line in listed(there.text))
+    )
+    return by_hand or lost
+
+
+def _evicted(want: Footprint, found: Found) -> tuple[User, ...]:
+    """The users whose keys setup keeps, as far as they are there: what they run is ended first."""
+    return tuple(user for user in want.users if user.login and user.name in found.users)
 
 
 def _keys(want: Footprint, found: Found) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from warpbeam.error import Problem, Refused
+from warpbeam.bound import Deadline
+from warpbeam.error import Lost, Problem, Refused
 from warpbeam.event import Event, Step, Tell
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
@@ -37,6 +38,11 @@ class Examine(Phase[Seen], frozen=True):
     root: str
     etc: str
     key: str
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -96,7 +102,17 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
     is_app = "app" in host.roles
 
     def deploy() -> None:
-        fleet.shell(host).execute("true", (), lambda piece: None, lambda piece: None)
+        # What a login says is of no interest, however much it is.
+        shell = fleet.shell(host)
+        with Deadline(inventory.ssh.answer_timeout, shell.interrupt) as deadline:
+            deadline.start()
+            try:
+                shell.execute("true", (), lambda piece: None, lambda piece: None)
+            except Lost:
+                if not deadline.over:
+                    raise
+        if deadline.over:
+            raise Refused(f"{host.name}: a login did not end within {deadline.seconds:g} s")
 
     def as_root() -> tuple[Seen, float]:
         phase = Examine(

@@ -55,6 +55,11 @@ class SecretFile(Phase[Kept], frozen=True):
     door: str
     environment: str
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return self.verb == "list"
+
 
 def digests(text: str) -> dict[str, str]:
     """The digests in a masked environment file, by name."""

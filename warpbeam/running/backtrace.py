@@ -12,6 +12,9 @@ MACHINERY = re.compile(
     rb"(?:erl_eval\.erl|proc_lib\.erl|lib/code\.ex|lib/kernel/cli\.ex|src/elixir\w*\.erl|elixir\w*\.erl):"
 )
 
+# Bytes of a line that is waited for whole.
+LONGEST_LINE = 1 << 16
+
 
 class Backtrace:
     """Takes what a node says in pieces and shows whole lines, but those of the machinery."""
@@ -24,6 +27,9 @@ class Backtrace:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             self._tell(line + b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            self._tell(self._rest)
+            self._rest = b""
 
     def end(self) -> None:
         """Show what had no line end."""

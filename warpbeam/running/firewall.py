@@ -62,6 +62,11 @@ class Firewall(Phase[Table], frozen=True):
     taken: tuple[int, ...]
     environment: str
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return self.verb in ("status", "look")
+
 
 def tables(fleet: Fleet, tell: Tell) -> dict[str, Table | Problem]:
     """What the kernel of every app host has now, or why that cannot be told; as admin, nothing is changed."""

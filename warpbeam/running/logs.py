@@ -5,15 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import heapq
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import IO
 
-from warpbeam.error import Misuse, Problem, Refused
+from warpbeam.bound import MEGABYTE, MOST_JOURNAL, Allowance, Breach, Complaints, Deadline
+from warpbeam.error import Lost, Misuse, Problem, Refused
 from warpbeam.event import Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.running.node import converse, logs_input
 
+# Bytes of a host's journal that are kept in memory, and of a line that is shown whole.
+IN_MEMORY = MEGABYTE
+LONGEST_LINE = MEGABYTE
+# A journal may have to be searched: it takes so many times as long as other answers may.
+LONGER = 5
+FEWER = "ask for fewer lines: --lines, --since; `ssh: answer_timeout:` bounds the wait"
 # Before every line that has a time of its own.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,16 +49,36 @@ def show_logs(
     count = int(lines) if lines else None if since else 100
     text = logs_input(count, since, grep, slot, follow=follow)
     hosts = fleet.inventory.some_app_hosts()
-    heard: dict[str, list[bytes]] = {host.name: [] for host in hosts}
+    # Files, as a journal may be long. What did not fit into memory is read back line by line.
+    heard = {host.name: tempfile.SpooledTemporaryFile(IN_MEMORY) for host in hosts}  # noqa: SIM115 (ends with us)
+    seconds = None if follow else fleet.inventory.ssh.answer_timeout * LONGER
 
     def one(host: Host) -> None:
-        complaints: list[bytes] = []
-        hear = functools.partial(show, host.name) if follow else heard[host.name].append
+        complaints = Complaints()
+        kept, allowed = heard[host.name], Allowance(MOST_JOURNAL, "of its journal")
+
+        def keep(piece: bytes) -> None:
+            allowed.take(len(piece))
+            kept.write(piece)
+
+        hear = functools.partial(show, host.name) if follow else keep
+        shell = fleet.shell(host)
         try:
-            status = converse(fleet, host, "logs", text, hear, complaints.append, follow=follow)
+            try:
+                with Deadline(seconds, shell.interrupt) as deadline:
+                    shell.open()
+                    deadline.start()
+                    status = converse(fleet, host, "logs", text, hear, complaints, follow=follow)
+            except Breach as breach:
+                raise Refused(f"{host.name} {breach}; it was ended", FEWER) from None
+            except Lost:
+                if not deadline.over:
+                    raise
+            if deadline.over:
+                raise Refused(f"{host.name}: its journal did not end within {seconds:g} s; it was ended", FEWER)
             if fleet.interrupted:
                 return  # we ended it ourselves
-            said = b"".join(complaints).decode("utf-8", "replace").strip()
+            said = complaints.text.strip()
             # journalctl says 1 when a pattern matched nothing, and when something is wrong: then it says what.
             if status != 0 and ("Failed to parse timestamp" in said or "the time holds" in said):
                 raise Misuse(f"--since {since}: {said}", "as journalctl(1) takes it: `10 min ago`, `2026-11-23 12:00`")
@@ -65,16 +94,18 @@ def show_logs(
 
     fleet.jobs = max(fleet.jobs, len(hosts)) if follow else fleet.jobs
     results = fleet.everywhere(hosts, one)
-    for name, line in by_time({name: _lines(b"".join(pieces)) for name, pieces in heard.items()}):
+    for name, line in by_time({name: whole_lines(kept) for name, kept in heard.items()}):
         show(name, line + b"\n")
     for result in results.values():
         if isinstance(result, Problem):
             raise result
 
 
-def _lines(text: bytes) -> list[bytes]:
-    """The lines of a text; a carriage return ends none, as an app may write one."""
-    return text.removesuffix(b"\n").split(b"\n") if text else []
+def whole_lines(kept: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, from its beginning, without their ends; one of more than LONGEST_LINE in pieces."""
+    kept.seek(0)
+    while line := kept.readline(LONGEST_LINE):
+        yield line.removesuffix(b"\n")
 
 
 def by_time(journals: Mapping[str, Iterable[bytes]]) -> Iterator[tuple[str, bytes]]:

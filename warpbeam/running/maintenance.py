@@ -29,6 +29,10 @@ class Shown(msgspec.Struct, frozen=True):
     release: ReleaseName
 
 
+# Seconds that the root door waits for its lock.
+LOCK_WAITED = 30
+
+
 class Maintain(Phase[Shown], frozen=True):
     """Turn maintenance on or off; fields as `scripts/maintenance.sh` tells."""
 
@@ -46,6 +50,11 @@ class Maintain(Phase[Shown], frozen=True):
     entry: str
     # Of a lock that it does not take.
     token: str = ""
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`: it is for bad days, when one host that hangs must not hide the others' pages."""
+        return self.drain + LOCK_WAITED
 
 
 def check_message(message: str) -> str:

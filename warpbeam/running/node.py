@@ -98,6 +98,16 @@ class AskState(Probing[State], frozen=True, kw_only=True):
         """See `facts.sifted`."""
         return sifted(said)
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return self.health_timeout
+
 
 class Converse(Phase[None], frozen=True):
     """One verb of the root door whose answer is text; fields as `scripts/converse.sh` tells."""
@@ -298,17 +308,23 @@ def evaluate(
     show: Callable[[str, bytes], None],
     complain: Callable[[str, bytes], None],
 ) -> None:
-    """Evaluate an expression by `rpc` or `eval` on each host; show what it prints, complain of what it says on stderr.
+    """Evaluate an expression by `rpc` or `eval` on each host, at once, and show what it prints as it comes.
+
+    A node that hangs holds up nobody but whoever waits for all of them.
+
+    Parameters:
+        complain: shows what a host says on standard error.
 
     Raises:
-        Failed: it raised on a host, or the node is not there; its code is the exit status there.
+        Failed: it raised on a host, or the node is not there; its code is the exit status there, of the first such
+            host in the inventory's order.
     """
 
     def say(host: str, line: bytes) -> None:
         text = addressed(line.decode("utf-8", "surrogateescape"), fleet.inventory.name)
         complain(host, text.encode("utf-8", "surrogateescape"))
 
-    for host in hosts:
+    def one(host: Host) -> None:
         complained = Backtrace(functools.partial(say, host.name))
         status = converse(fleet, host, verb, expression, functools.partial(show, host.name), complained)
         complained.end()
@@ -316,6 +332,12 @@ def evaluate(
             failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
             failed.code = status
             raise failed
+
+    problems = [result for result in fleet.everywhere(hosts, one).values() if isinstance(result, Problem)]
+    if problems:
+        first, *others = problems
+        first.details = (*first.details, *(other.message for other in others))
+        raise first
 
 
 def _silent(event: object) -> None:

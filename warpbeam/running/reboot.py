@@ -39,6 +39,11 @@ class AskBoot(Phase[Booted], frozen=True):
     script: ClassVar[str] = "boot"
     answer: ClassVar[type] = Booted
 
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
 
 class Reboot(Phase[Booted], frozen=True):
     """Drain and stop the app, and reboot in a second; fields as `scripts/reboot.sh` tells."""

@@ -2,11 +2,15 @@
 # Makes a host what setup's plan says, as root. Every part is idempotent; the plan holds only what differs.
 #
 # Parameters: packages, installer (apt or dnf), users (NAME HOME LOGIN, three items each), closed (users that are
-# there and may not log in any more), unmanaged (users for whom systemd starts nothing at a login), directories (PATH MODE OWNER GROUP),
+# there and may not log in any more), opened (that may again), evicted (NAME HOME of users whose keys are taken away: what they run is
+# ended first), activation (the unit that runs as such a user; empty: none), unmanaged (users for whom systemd starts nothing at a login), directories (PATH MODE OWNER GROUP),
 # files (PATH MODE OWNER GROUP NEEDS CONTENT), absent (files to remove), units to enable, overrides (directives of the
 # inventory's own), ledger (where to note what was written), reconcile (the door, where it must).
 : "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
-: "${absent[@]-}" "${overrides[@]-}" "${ledger?}"
+: "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}" "${evicted[@]-}" "${activation?}"
+
+work=''
+trap 'let_in; [[ -z $work ]] || rm -rf -- "$work"' EXIT
 
 # First, because it fails the likeliest, and packages bring users and directories of their own. needrestart must not
 # restart the app in between (needrestart(1)).
@@ -15,7 +19,6 @@ if ((${#packages[@]})); then
   export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
   # In a directory that only root can write: anybody can put a link into /tmp, of a name that can be foreseen.
   work=$(mktemp -d)
-  trap 'rm -rf -- "$work"' EXIT
   log=$work/log
   how='the same command goes on from here'
   case $installer in
@@ -35,10 +38,6 @@ if ((${#packages[@]})); then
   esac
 fi
 
-# The first day that shadow(5) has. A shell that is none, and no password, do not keep ssh from a user who can write its home: with a
-# key there it forwards ports. An account that has expired is refused, by PAM and by sshd; systemd starts units of it as before.
-long_ago=1970-01-02
-
 step users
 for ((i = 0; i < ${#users[@]}; i += 3)); do
   name=${users[i]} home=${users[i + 1]} login=${users[i + 2]}
@@ -53,7 +52,22 @@ for ((i = 0; i < ${#users[@]}; i += 3)); do
   fi
 done
 
-for name in "${closed[@]}"; do usermod --expiredate "$long_ago" -- "$name"; done
+for name in "${closed[@]}"; do
+  usermod --expiredate "$long_ago" -- "$name"
+  # Sessions that it has: its units are elsewhere.
+  systemctl kill --signal=KILL -- "user-$(id -u -- "$name").slice" 2>/dev/null || true
+done
+for name in "${opened[@]}"; do usermod --expiredate '' -- "$name"; done
+
+for ((i = 0; i < ${#evicted[@]}; i += 2)); do
+  step "end what ${evicted[i]} runs"
+  if [[ -n $activation ]]; then
+    # It undoes what it began, or ends it. One that does neither is ended, and then the door reconciles (ExecStopPost=).
+    timeout 120 systemctl stop -- "$activation" || systemctl kill --signal=KILL -- "$activation" || true
+  fi
+  shut_out "${evicted[i]}"
+  jobs_of "${evicted[i]}"
+done
 
 # At a login systemd would start a manager for the user: 50 ms of the processor for each deploy, and a place where timers and
 # services of that user's could hide. (A mask is a link to /dev/null, systemctl(1); one that runs ends.)
@@ -67,14 +81,18 @@ done
 
 # as OWNER GROUP COMMAND ...: a path below another user's directory is touched as that user only; as root, a link put there
 # in the right moment would lead anywhere. In GROUP, because chmod(2) by an outsider drops the set-group-ID bit.
-# Root's environment is not its.
+# Root's environment is not its. Other processes of that user may stop ours, or end it: it has a time, which root's own `timeout` keeps
+# with a signal that works on what is stopped. A capability that is of no use here keeps them from tracing it (ptrace(2)).
 as() {
-  local owner=$1 group=$2
+  local owner=$1 group=$2 status=0
   shift 2
   if [[ $owner == root ]]; then
     "$@"
   else
-    setpriv --reuid="$owner" --regid="$group" --clear-groups --no-new-privs -- env -i PATH="$PATH" LC_ALL=C "$@"
+    timeout --signal=KILL 30 setpriv --reuid="$owner" --regid="$group" --clear-groups --no-new-privs \
+      --inh-caps=+net_bind_service --ambient-caps=+net_bind_service -- env -i PATH="$PATH" LC_ALL=C "$@" || status=$?
+    ((status != 137)) || printf '%s\n' "what is done as $owner was stopped or ended, or took longer than 30 s: look at the processes of $owner" >&2
+    return "$status"
   fi
 }
 
@@ -173,6 +191,13 @@ if [[ -n $ledger ]]; then
   done
   for path in "${!sums[@]}"; do printf '%s %s\n' "${sums[$path]}" "$path"; done | sort -k 2 | put "$ledger" 600 ''
 fi
+
+# Whoever had logged in just before is as little to change this as the others.
+for ((i = 0; i < ${#evicted[@]}; i += 2)); do
+  nothing_left "${evicted[i]}"
+  login_files "${evicted[i + 1]}"
+done
+let_in
 
 step units
 if $reload; then systemctl daemon-reload; fi

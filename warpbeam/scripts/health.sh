@@ -27,11 +27,11 @@ well() {
   stranger=''
   if [[ -z $health_rpc ]]; then
     healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout" && owned "$1"
-  elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" | timeout "$health_timeout" sudo -n -- "$door" well 2>&1); then
+  elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" | timeout "$health_timeout" sudo -n -- "$door" well 2>&1 | tail -c 4096); then
     health_said=true
     owned "$1"
   else
-    health_said=$(tail -n 1 <<<"$health_said")
+    health_said=${health_said##*$'\n'}
     return 1
   fi
 }

@@ -12,6 +12,7 @@ if [[ -e $pending ]]; then
   unguard
 fi
 entries=()
-if [[ -r $chronicle ]]; then mapfile -t entries < <(tail -n "$count" -- "$chronicle"); fi
+# A line that never ends is no reason to read all of it: 2 MiB are some 4000 lines.
+if [[ -f $chronicle ]]; then mapfile -t entries < <(tail -c 2097152 -- "$chronicle" | tail -n "$count"); fi
 array "${entries[@]}"
 answer entries: "$REPLY"

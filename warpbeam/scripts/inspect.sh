@@ -42,14 +42,16 @@ for user in "${users[@]}"; do
     IFS=: read -r _ _ uid _ _ home shell <<<"$entry"
     read -ra groups < <(id -Gn -- "$user")
     array "${groups[@]:1}"
-    groups_json=$REPLY password=false expired=false manager=true
+    groups_json=$REPLY password=false expired=false shut=false manager=true
     # shadow(5): the second field is the password, `!` and `*` are none; the eighth the day, counted from 1970, that ends the account.
     IFS=: read -r _ hash _ _ _ _ _ expires _ < <(getent shadow -- "$user") || true
     case ${hash-} in '!'* | '*'*) ;; *) password=true ;; esac
     if [[ -n ${expires-} ]] && ((expires > 0 && expires <= today)); then expired=true; fi
+    # The day that setup takes (evict.sh).
+    if [[ ${expires-} == 1 ]]; then shut=true; fi
     [[ $(readlink -- "/etc/systemd/system/user@$uid.service" || true) != /dev/null ]] || manager=false
     object uid "$uid" home "$home" shell "$shell" group "${groups[0]}" groups: "$groups_json" password: "$password" \
-      expired: "$expired" manager: "$manager"
+      expired: "$expired" shut: "$shut" manager: "$manager"
     found_users+="${found_users:+,}\"$user\":$REPLY"
   fi
 done
@@ -74,9 +76,11 @@ found() {
   read -r mode owner group changed kind < <(stat --printf='%a %U %G %Y %F\n' -- "$path")
   if [[ -f $path && ! -L $path ]]; then
     # In another user's directory what is read could be something else by now: it is read as that user, in its own group, since
-    # a hard link has the group of a file that is not its own.
+    # a hard link has the group of a file that is not its own. That user's other processes may stop or end it, so it has a time; a
+    # capability that is of no use here keeps them from tracing it (ptrace(2)), and so from answering in its place.
     parent=$(stat -c %U -- "${path%/*}")
-    [[ $parent == root ]] || reader=(setpriv --reuid="$parent" --regid="$(id -g -- "$parent")" --clear-groups --)
+    [[ $parent == root ]] || reader=(timeout --signal=KILL 10 setpriv --reuid="$parent" --regid="$(id -g -- "$parent")" --clear-groups
+      --no-new-privs --inh-caps=+net_bind_service --ambient-caps=+net_bind_service --)
     sum=$(content "$path" | sha256sum) || sum=unreadable
     sum=${sum%% *}
     if [[ -n $3 && $sum != "$2" && $sum != unreadable ]] && (($(stat -c %s -- "$path") <= limit)); then
@@ -137,7 +141,7 @@ fi
 # The door's version, asked the way the deploy user asks: proves the sudo rule and the door at once.
 version=''
 if [[ -n $door && -x $door ]] && id -u -- "$deploy" >/dev/null 2>&1; then
-  version=$(cd / && setpriv --reuid="$deploy" --regid="$deploy" --init-groups -- sudo -n -- "$door" version </dev/null 2>/dev/null) ||
+  version=$(cd / && timeout --signal=KILL 10 setpriv --reuid="$deploy" --regid="$deploy" --init-groups -- sudo -n -- "$door" version </dev/null 2>/dev/null) ||
     version=''
 fi
 

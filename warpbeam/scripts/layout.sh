@@ -121,5 +121,6 @@ ask() {
   local status
   exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
   printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: warpbeam\r\nConnection: close\r\n\r\n' "$2" >&3
-  IFS=' ' read -r _ status _ <&3 && echo "${status%%[!0-9]*}"
+  # An app may begin a line and never end it.
+  IFS=' ' read -r -n 4096 _ status _ <&3 && echo "${status%%[!0-9]*}"
 }

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
+KEPT_COMPLAINTS = 64 * 1024  # bytes
 SLICE = 0.1  # seconds between two looks at whether we were interrupted, while the kernel connects
 
 
@@ -165,8 +166,9 @@ class ProxyCommand:
 
     def last_words(self) -> str:
         """The last line it wrote to standard error, or an empty string."""
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").split("\n")
+        end = self._complaints.seek(0, os.SEEK_END)
+        self._complaints.seek(max(end - KEPT_COMPLAINTS, 0))
+        lines = self._complaints.read(KEPT_COMPLAINTS).decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> None:

@@ -20,11 +20,14 @@ import fabric
 import invoke
 import paramiko
 
+from warpbeam.bound import MEGABYTE, sized
 from warpbeam.error import Failed, Lost, Misuse, Refused
 from warpbeam.event import Note, Tell
 from warpbeam.ssh.connection import Connection
 
 LAST_LINES = 10
+# Bytes that rsync, and so the host, may say: it names each file that it carries.
+MOST_SAID = 64 * MEGABYTE
 # rsync(1), EXIT VALUES: the connection broke, a time-out, ssh's own failure.
 BROKEN = frozenset({10, 12, 30, 35, 255})
 
@@ -97,6 +100,11 @@ def carry(
             )
     if interrupted or any(rsync.interrupted for rsync in runner):
         raise KeyboardInterrupt
+    if any(rsync.breached for rsync in runner):
+        raise Failed(
+            f"{settings.label}: rsync of {source} to {target} said more than {sized(MOST_SAID)}; it was ended",
+            "look at what that host prints at a login",
+        )
     said = tuple(line for line in (result.stdout + result.stderr).splitlines() if line.strip())
     if result.exited == 0:
         if tell:
@@ -142,8 +150,25 @@ class Rsync(invoke.runners.Local):
 
     def start(self, command: str, shell: str, env: dict[str, str]) -> None:
         self.interrupted = False
+        self.breached = False
+        self._left = MOST_SAID
         super().start(command, shell, env)
         self.begun(self)
+
+    def read_proc_stdout(self, num_bytes: int) -> bytes | None:
+        return self._bounded(super().read_proc_stdout(num_bytes))
+
+    def read_proc_stderr(self, num_bytes: int) -> bytes | None:
+        return self._bounded(super().read_proc_stderr(num_bytes))
+
+    def _bounded(self, piece: bytes | None) -> bytes | None:
+        """Invoke keeps all that is said: end rsync when that is too much."""
+        self._left -= len(piece or b"")
+        if self._left >= 0:
+            return piece
+        self.breached = True
+        self.end()
+        return None
 
     def send_interrupt(self, interrupt: BaseException) -> None:
         self.interrupted = True

@@ -17,12 +17,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_REQUEST, cMSG_GLOBAL_REQUEST
+from paramiko.common import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EXTENDED_DATA,
+    MSG_CHANNEL_REQUEST,
+    cMSG_CHANNEL_REQUEST,
+    cMSG_GLOBAL_REQUEST,
+)
 from paramiko.packet import Packetizer
 
 # Paramiko logs the tracebacks of its threads; without a handler, logging prints them on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
+# Bytes. OpenSSH takes packets of 256 KiB (packet.c, PACKET_MAX_SIZE), and lines of the greeting of 8 KiB (kex.c).
+MOST_PACKET = 1 << 19
+MOST_GREETING = 1 << 16
+# What a channel holds that nobody has read yet: twice the window that Paramiko grants, which a server might not heed.
+MOST_UNREAD = 1 << 22
 SIGNAL_BASE = 128  # how a shell tells an end by signal N: 128 + N
 
 
@@ -34,6 +45,26 @@ class Prompt(Packetizer):
         super().__init__(sock)
         tcp = isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6)
         self._tcp = sock if tcp and hasattr(socket, "TCP_QUICKACK") else None
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        """Refuse a packet that no server sends: its length is read before anything vouches for it."""
+        if n > MOST_PACKET:
+            raise paramiko.SSHException(f"the server sends a packet of {n} bytes")
+        data: bytes = super().read_all(n, check_rekey)
+        return data
+
+    def readline(self, timeout: float) -> str:
+        """A line of the server's greeting. Paramiko itself reads one for as long as it goes on."""
+        self._greeting = 0
+        line: str = super().readline(timeout)
+        return line
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        piece: bytes = super()._read_timeout(timeout)
+        self._greeting += len(piece)
+        if self._greeting > MOST_GREETING:
+            raise paramiko.SSHException("the server greets without an end")
+        return piece
 
     def read_message(self) -> tuple[int, paramiko.Message]:
         message: tuple[int, paramiko.Message] = super().read_message()
@@ -110,6 +141,18 @@ class Transport(paramiko.Transport):
         self._unanswered = 0
         super()._parse_request_failure(m)
 
+    def _feed(channel: Any, m: paramiko.Message) -> None:
+        """Take in output, within the window that the server was granted. Paramiko takes whatever comes."""
+        channel._feed(m)
+        if len(channel.in_buffer) > MOST_UNREAD:
+            raise paramiko.SSHException("the server sends more than its window lets it")
+
+    def _feed_extended(channel: Any, m: paramiko.Message) -> None:
+        """As `_feed`, for standard error."""
+        channel._feed_extended(m)
+        if len(channel.in_stderr_buffer) > MOST_UNREAD:
+            raise paramiko.SSHException("the server sends more than its window lets it")
+
     def _hear_request(channel: Any, m: paramiko.Message) -> None:
         """Take in `exit-signal`, which Paramiko drops, and wake who waits for an exit status (RFC 4254, 6.10)."""
         start = m.packet.tell()
@@ -128,6 +171,8 @@ class Transport(paramiko.Transport):
 
     _channel_handler_table = {  # noqa: RUF012  (Paramiko's own shape)
         **paramiko.Transport._channel_handler_table,
+        MSG_CHANNEL_DATA: _feed,
+        MSG_CHANNEL_EXTENDED_DATA: _feed_extended,
         MSG_CHANNEL_REQUEST: _hear_request,
     }
 

@@ -1,0 +1,341 @@
+"""What never ends: hosts, apps and users that say more than anybody can hold, say nothing, or stop what root does."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.attack import DOOR, HOST, ROOT
+from tests.lab import LabHandle
+from tests.stage import PROJECT, Stage
+from tests.underway import eventually
+from warpbeam.lab.client import ssh_argv
+
+# Seconds that a host may take to answer, in these tests.
+PATIENCE = 6
+# Of the whole `fab`, whatever hosts say.
+MOST_MEMORY = 200
+# What an attack may send at all, and how long it may last: a `fab` without bounds must not take this machine.
+SENT = 300
+LASTS = 60
+
+# Each is put before all else in the .bashrc of the deploy user, which sshd's bash reads before the script.
+HOSTILE = {
+    "endless complaints": f"head -c {SENT}M /dev/zero | tr '\\0' x >&2",
+    "endless complaints, in lines": f"yes 'no such thing' | head -c {SENT}M >&2",
+    "a record without an end": f"printf '\\036'; head -c {SENT}M /dev/zero | tr '\\0' x",
+    "endless chatter": f"yes 'what a chatty host' | head -c {SENT}M",
+    "endless notes": f'yes "$(printf \'\\036{{"note":"look at me"}}\')" | head -c {SENT}M',
+    "an answer of many empty things": (
+        f"printf '\\036{{\"answer\":['; yes '[],' | head -c {SENT // 2}M | tr -d '\\n'; printf '[]]}}\\n'"
+    ),
+    "silence": f"sleep {LASTS}",
+    "silence that cannot be ended": f"trap '' TERM HUP INT; for i in {{1..{LASTS}}}; do sleep 1; done",
+    "a drip": f'for i in {{1..{LASTS}}}; do printf \'\\036{{"note":"%s"}}\\n\' $i; sleep 1; done',
+    "a drip of a record": f"printf '\\036'; for i in {{1..{LASTS}}}; do printf x; sleep 1; done",
+    "processes that keep its output": f"sleep {LASTS} & exit 0",
+}
+# What only looks, each as a person would ask: its words, and what it says of the other host.
+LOOKS = {
+    "status": ("status", "web1"),
+    "releases": ("releases", "web1"),
+    "lock.status": ("lock.status", "web1"),
+    "history": ("history", "web1"),
+}
+
+
+@pytest.fixture
+def short_of_patience(stage: Stage) -> Iterator[None]:
+    """Hosts must answer soon."""
+    stage.write(ssh={**stage.settings["ssh"], "answer_timeout": PATIENCE})
+    yield
+    stage.write()
+
+
+@contextmanager
+def hostile(lab: LabHandle, host: str, text: str) -> Iterator[None]:
+    """Whoever logs in as the deploy user of `host` gets that first, as long as this lasts."""
+    plant = "sudo bash -c 'cd /home/deploy && cp -p .bashrc .bashrc.kept && cat - .bashrc.kept >.bashrc'"
+    lab.ssh(host, plant, stdin=f"{text}\n")
+    try:
+        yield
+    finally:
+        lab.ssh(host, "sudo bash -c 'cd /home/deploy && mv -f .bashrc.kept .bashrc; pkill -KILL -u deploy; true'")
+
+
+class Measured(msgspec.Struct):
+    """How a `fab` ended: its exit code, what it said, how long it took, and its memory in MB."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    memory: float
+
+
+def measured(stage: Stage, *words: str, timeout: float = 120) -> Measured:
+    """Run `fab`, with its memory bounded from outside, and measure it."""
+    began = time.monotonic()
+    with Path(stage.directory, "out").open("w+b") as out, Path(stage.directory, "err").open("w+b") as err:
+        process = subprocess.Popen(
+            ["prlimit", "--as=3000000000", *stage.argv(*words)],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=PROJECT, env=stage.environ,
+        )  # fmt: skip
+        end = began + timeout
+        usage, status = None, 0
+        while usage is None:
+            pid, code, used = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                usage, status = used, code
+            elif time.monotonic() > end:
+                process.kill()
+            else:
+                time.sleep(0.05)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read(1 << 24).decode("utf-8", "replace"))
+    assert isinstance(usage, resource.struct_rusage)
+    print(f"{words}: {process.returncode} {texts[0][-2000:]} {texts[1][-2000:]}")
+    return Measured(process.returncode, texts[0], texts[1], time.monotonic() - began, usage.ru_maxrss / 1024)
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_host_that_never_ends_is_its_own_problem(stage: Stage, short_of_patience: None, what: str) -> None:
+    with hostile(stage.lab, "web2", HOSTILE[what]):
+        seen = measured(stage, "status", "--json")
+
+    assert seen.memory < MOST_MEMORY
+    assert seen.seconds < 60
+    rows = {row["host"]: row for row in json.loads(seen.out)}
+    assert rows["web1"]["health"] == "healthy"
+    assert rows["web2"]["problem"]
+    assert seen.code in (3, 4)
+    assert "Traceback" not in seen.err
+
+
+@pytest.mark.parametrize("what", LOOKS)
+def test_a_silent_host_does_not_keep_the_others_answers(stage: Stage, short_of_patience: None, what: str) -> None:
+    words, other = LOOKS[what]
+    with hostile(stage.lab, "web2", HOSTILE["silence that cannot be ended"]):
+        seen = measured(stage, words)
+
+    assert seen.seconds < 45
+    assert other in seen.out
+    assert f"did not answer within {PATIENCE} s" in seen.out + seen.err
+    assert "Traceback" not in seen.err
+
+
+def test_a_silent_host_does_not_keep_doctor(stage: Stage, short_of_patience: None) -> None:
+    with hostile(stage.lab, "web2", HOSTILE["silence that cannot be ended"]):
+        seen = measured(stage, "doctor")
+
+    assert seen.seconds < 90
+    assert f"a login did not end within {PATIENCE} s" in seen.out + seen.err
+
+
+def test_a_silent_host_does_not_keep_the_journals_of_the_others(stage: Stage, short_of_patience: None) -> None:
+    with hostile(stage.lab, "web2", HOSTILE["silence that cannot be ended"]):
+        seen = measured(stage, "logs", "--lines=3")
+
+    assert seen.seconds < 60
+    assert "web1 |" in seen.out
+    assert seen.code == 3
+
+
+def test_a_node_that_hangs_does_not_keep_the_others_answers(stage: Stage) -> None:
+    expression = 'if String.ends_with?(to_string(:net_adm.localhost()), "web1"), do: :timer.sleep(30_000), else: 42'
+    argv = stage.argv("rpc", "--all", expression)
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT, env=stage.environ)
+    assert process.stdout is not None
+    try:
+        began = time.monotonic()
+        line = process.stdout.readline().decode()
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+    assert line == "web2 | 42\n"
+    assert time.monotonic() - began < 25
+
+
+# A program of this name takes the place of the one that hands the artifact over, in bash's own words.
+GROWING = f"""
+if [[ $- != *i* ]]; then
+  cat() {{ command cat "$@"; if [[ $* == *.tar.gz* ]]; then head -c {SENT}M /dev/zero; fi; }}
+  export -f cat
+fi
+"""
+
+
+def test_an_artifact_is_no_longer_than_it_was_announced(stage: Stage) -> None:
+    stage.version("0.9.7")
+    stage.fab("build-on-host")
+    before = {file.name: file.stat().st_size for file in stage.store.directory.iterdir()}
+    stage.version("0.9.8")
+
+    with hostile(stage.lab, "build1", GROWING):
+        seen = measured(stage, "build-on-host", timeout=250)
+
+    assert seen.code == 4
+    assert "announced to be no longer" in seen.err
+    assert seen.memory < MOST_MEMORY
+    assert {file.name: file.stat().st_size for file in stage.store.directory.iterdir()} == before
+
+
+# An app that says its environment is a terabyte long (prctl(2), PR_SET_MM_MAP, which takes no capability), and whose
+# answer to a health check has no end.
+STRETCHED = """
+use strict; use IO::Socket::INET;
+open my $file, '<', '/proc/self/stat' or die; my $stat = <$file>;
+my @stat = split ' ', $stat =~ s/^.*\\) //sr; unshift @stat, 0, 0, 0;
+my $long = syscall 9, 0, 1 << 40, 1, 0x4022, -1, 0;
+my @map = (@stat[26, 27, 45, 46, 47, 47, 28, 48, 49], $long, $long + (1 << 40), 0, 0, 0xffffffff);
+my $map = pack 'Q12LL', @map;
+syscall(157, 35, 14, $map, length $map, 0) == 0 or print "cannot stretch: $!\n";
+my $server = IO::Socket::INET->new(LocalPort => $ENV{PORT}, Listen => 50, ReuseAddr => 1) or die $!;
+while (my $client = $server->accept) {
+  next if fork; $SIG{PIPE} = 'DEFAULT'; print $client "HTTP/1.1 2"; print $client '0' x 4096 for 1 .. 100_000; exit;
+}
+"""
+DROP_IN = "/etc/systemd/system/hello@.service.d/stretched.conf"
+
+
+@pytest.fixture
+def stretched(stage: Stage) -> Iterator[None]:
+    """What runs on one host is not the app any more."""
+    lab = stage.lab
+    lab.ssh(HOST, f"sudo tee {ROOT}/stretched.pl >/dev/null", stdin=STRETCHED)
+    unit = f"[Service]\nExecStart=\nExecStart=/usr/bin/perl {ROOT}/stretched.pl\n"
+    lab.ssh(HOST, f"sudo mkdir -p {Path(DROP_IN).parent} && sudo tee {DROP_IN} >/dev/null", stdin=unit)
+    slot = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()[-1]
+    lab.ssh(HOST, f"sudo systemctl daemon-reload && sudo systemctl restart hello@{slot}")
+    pid = f"$(systemctl show -P MainPID hello@{slot})"
+    long = f"sudo timeout 20 head -c 100000000 /proc/{pid}/environ | wc -c"
+    assert eventually(lambda: int(lab.ssh(HOST, long).stdout) == 100_000_000), "this kernel lets it not"
+    yield
+    lab.ssh(
+        HOST,
+        f"sudo rm -r {DROP_IN} {ROOT}/stretched.pl; sudo systemctl daemon-reload; sudo systemctl restart hello@{slot}",
+    )
+    assert eventually(lambda: stage.status()[HOST]["health"] == "healthy")
+
+
+def test_an_app_without_an_end_is_looked_at_all_the_same(stage: Stage, stretched: None) -> None:
+    seen = measured(stage, "status", "--json", timeout=60)
+    rows = {row["host"]: row for row in json.loads(seen.out)}
+    rpc = measured(stage, "rpc", "--host", HOST, "1 + 1", timeout=60)
+    page = measured(stage, "maintenance.on", timeout=60)
+    back = measured(stage, "maintenance.off", timeout=60)
+    spinning = stage.lab.ssh(HOST, f"pgrep -fa '{DOOR} '", check=False).stdout
+
+    assert seen.seconds < 30
+    assert rows["web2"]["health"] == "healthy"
+    assert rows[HOST]["release"] == rows["web2"]["release"]
+    assert rpc.seconds < 30
+    assert rpc.code not in (0, -9)
+    assert (page.code, page.seconds < 30) == (0, True)
+    assert back.seconds < 45
+    assert spinning == ""
+
+
+def test_what_the_door_does_as_the_deploy_user_is_not_waited_for_without_end(stage: Stage, restored: None) -> None:
+    lab = stage.lab
+    link = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()
+    lab.ssh(HOST, f"{STOPPING} </dev/null >/dev/null 2>&1 &", "deploy")
+    assert eventually(lambda: int(lab.ssh(HOST, "pgrep -u deploy -fc 'perl -e' || true").stdout or 0) > 0)
+    lab.ssh(HOST, f"sudo ln -sfn nowhere {ROOT}/current")
+    try:
+        done = lab.ssh(HOST, f"sudo timeout -s KILL 90 {DOOR} reconcile </dev/null; echo status $?", check=False)
+    finally:
+        lab.ssh(
+            HOST,
+            f"sudo pkill -KILL -u deploy; sudo ln -sfn {link} {ROOT}/current; sudo chown -h deploy: {ROOT}/current",
+        )
+
+    assert "status 0" in done.stdout, done.stderr
+    assert "what is done as deploy was stopped" in done.stderr
+
+
+@pytest.fixture
+def restored(stage: Stage) -> Iterator[None]:
+    """The deploy user's keys and processes are in order again."""
+    yield
+    stage.lab.ssh(HOST, "sudo pkill -KILL -u deploy; sudo usermod --expiredate '' deploy; true")
+    stage.write()
+    stage.fab("setup")
+    assert stage.status()[HOST]["health"] == "healthy"
+
+
+STOPPING = "perl -e 'setpgrp; $SIG{HUP} = q(IGNORE); fork and exit; 1 while kill(STOP => -1), 1'"
+KILLING = "perl -e 'setpgrp; $SIG{HUP} = q(IGNORE); fork and exit; 1 while kill(KILL => -1), 1'"
+FORKING = (
+    "perl -e 'setpgrp; $SIG{HUP} = q(IGNORE); fork and exit; "
+    "while (1) { fork and exit; select undef, undef, undef, 0.001 }'"
+)
+WRITING = (
+    "perl -e 'setpgrp; $SIG{HUP} = q(IGNORE); fork and exit; my $key = shift;"
+    " while (1) { open my $file, q(>>), q(/home/deploy/.ssh/authorized_keys); print $file $key, qq(\\n); close $file;"
+    ' select undef, undef, undef, 0.002 }\' "$(cat /tmp/stolen.pub)"'
+)
+HIDING = "(trap '' TERM; while sleep 0.01; do :; done)"
+LEFT_BEHIND = {
+    "stops": [STOPPING],
+    "kills": [KILLING],
+    "writes": [WRITING],
+    "multiplies": [FORKING, FORKING],
+    "multiplies and writes": [FORKING, WRITING, HIDING],
+    "stops and writes": [WRITING, STOPPING],
+}
+
+
+@pytest.mark.parametrize("what", LEFT_BEHIND)
+def test_setup_takes_a_key_away_whatever_its_owner_left_running(
+    stage: Stage, restored: None, tmp_path: Path, what: str
+) -> None:
+    lab = stage.lab
+    stolen = tmp_path / "stolen"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stolen], check=True)
+    public = stolen.with_suffix(".pub").read_text().strip()
+    stage.write(deploy_keys=[*stage.settings["deploy_keys"], public])
+    stage.fab("setup")
+    lab.ssh(HOST, "cat >/tmp/stolen.pub && chmod 644 /tmp/stolen.pub", stdin=public)
+    login = (*ssh_argv(lab.name, HOST)[:-1], "-l", "deploy", "-o", "BatchMode=yes", "-i", str(stolen), HOST)
+    lab.ssh(
+        HOST,
+        "cat >/tmp/left; chmod 755 /tmp/left",
+        stdin="\n".join(f"{one} </dev/null >/dev/null 2>&1 &" for one in LEFT_BEHIND[what]) + "\n",
+    )
+    subprocess.Popen(
+        [*login, "setsid bash /tmp/left"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    count = "pgrep -u deploy -fc 'perl -e|while sleep' || true"
+    assert eventually(lambda: int(lab.ssh(HOST, count).stdout or 0) > 0)
+    stage.write()
+
+    done = stage.fab("setup", timeout=100)
+
+    assert "deploy key removed" in done.stderr or what in ("stops", "kills", "stops and writes")
+    assert lab.ssh(HOST, "pgrep -u deploy -l", check=False).stdout == ""
+    held = lab.ssh(HOST, "sudo cat /home/deploy/.ssh/authorized_keys").stdout
+    assert public.split()[1] not in held
+    refused = subprocess.run(
+        [*login[:-1], "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-F", "none", HOST, "true"],
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert refused.returncode == 255
+    # Whoever has a key that stays is let in again.
+    assert lab.ssh(HOST, "id -un", "deploy").stdout == "deploy\n"

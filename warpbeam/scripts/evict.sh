@@ -1,0 +1,94 @@
+#!/bin/bash
+# Keeps a user out of the host while its keys change: it may not log in, and nothing of its runs. Otherwise whoever has a key
+# that is taken away could undo that, or stop what is done in the user's name.
+
+# The first day that shadow(5) has. A shell that is none, and no password, do not keep ssh from a user who can write its home: with a
+# key there it forwards ports. An account that has expired is refused, by PAM and by sshd; systemd starts units of it as before.
+long_ago=1970-01-02
+
+# expiry_of USER: the day on which its account expires, counted from 1970, in REPLY; empty where it does not.
+expiry_of() { IFS=: read -r _ _ _ _ _ _ _ REPLY _ < <(exec getent shadow -- "$1") || true; }
+
+# processes_of UID: those that have that user's number in any of its places, but what has ended already. Not by pgrep: a process that
+# hides what it is (prctl(2), PR_SET_DUMPABLE) looks like root's to whoever goes by the owner of /proc/PID.
+processes_of() {
+  local files
+  files=$(printf '%s\0' /proc/[0-9]*/status | xargs -0 grep -lsE "^Uid:(.*[[:space:]])?$1([[:space:]]|\$)" |
+    xargs -r grep -LsE '^State:[[:space:]]*[ZX]') || true
+  files=${files//\/proc\//}
+  mapfile -t processes < <(printf '%s' "${files//\/status/}")
+}
+
+# end_processes USER: false where something of its still runs after 20 s.
+end_processes() {
+  local user=$1 uid round quiet=0 group
+  uid=$(id -u -- "$user")
+  [[ $uid != 0 && $uid != "${SUDO_UID-}" ]] || fail "the processes of $user would be ended, and this is one of them" 'log in as another admin'
+  group=/sys/fs/cgroup/user.slice/user-$uid.slice/cgroup.kill
+  for round in {1..100}; do
+    processes_of "$uid"
+    if ((${#processes[@]} == 0)); then
+      # One that was born as we looked would be there by now.
+      quiet=$((quiet + 1))
+      ((quiet < 3)) || return 0
+    else
+      quiet=0
+      # All of its sessions at once, however fast they multiply, and what is elsewhere one by one: nobody but root can stop us.
+      if [[ -e $group ]]; then { echo 1 >"$group"; } 2>/dev/null || true; fi
+      kill -KILL "${processes[@]}" 2>/dev/null || true
+      # Also at once, by the kernel (kill(2), -1); that, the user's other processes could stop, were there any left.
+      if ((round % 5 == 0)); then
+        timeout --signal=KILL 1 setpriv --reuid="$uid" --regid="$uid" --clear-groups -- bash -c 'kill -KILL -1' || true
+      fi
+    fi
+    sleep 0.1
+  done
+  return 1
+}
+
+# shut_out USER: until `let_in`, and nothing of its runs any more.
+shut_out() {
+  expiry_of "$1"
+  shut_user=$1 shut_until=$REPLY
+  # Left by a setup that did not come to its end.
+  if [[ $shut_until == 1 ]]; then shut_until=''; fi
+  usermod --expiredate "$long_ago" -- "$1"
+  nothing_left "$1"
+}
+nothing_left() {
+  end_processes "$1" || fail "processes of $1 could not be ended: ${processes[*]}" 'look at them on the host, then run the same command again'
+}
+
+# let_in: as it was before.
+let_in() {
+  [[ -n ${shut_user-} ]] || return 0
+  usermod --expiredate "${shut_until:+$(date --utc --date="1970-01-01 +$shut_until days" +%F)}" -- "$shut_user"
+  shut_user=''
+}
+
+# jobs_of USER: what cron and at would run for it by themselves is put where only root finds it, and told.
+jobs_of() {
+  local user=$1 uid kept file
+  uid=$(id -u -- "$user")
+  printf -v kept '/var/lib/warpbeam/%s-%(%Y%m%dT%H%M%SZ)T' "$user" -1
+  while IFS= read -r file; do
+    (umask 077 && mkdir -p -- "$kept")
+    mv -f -- "$file" "$kept/"
+    warn "$file was $user's, and would have run by itself: it is in $kept now"
+  done < <(
+    for file in /var/spool/cron/crontabs/"$user" /var/spool/cron/"$user"; do if [[ -f $file ]]; then printf '%s\n' "$file"; fi; done
+    exec find /var/spool/cron/atjobs /var/spool/at -maxdepth 1 -type f -user "$uid" 2>/dev/null
+  )
+}
+
+# login_files HOME: what the user's next login would run is named, where it is not what every new user has.
+login_files() {
+  local name found=()
+  for name in .bashrc .bash_profile .bash_login .profile .bash_logout .zshenv .zshrc .pam_environment .ssh/rc .ssh/environment; do
+    # In its own directory a file of this name may be anything; nothing of its runs that could exchange it as we look.
+    if [[ -L $1/$name || (-e $1/$name && ! -f $1/$name) ]] || { [[ -e $1/$name ]] && ! cmp -s -- "$1/$name" "/etc/skel/$name"; }; then
+      found+=("$name")
+    fi
+  done
+  ((${#found[@]} == 0)) || warn "$1 has files of its own that run at a login: ${found[*]}; who had the key may have written there"
+}
