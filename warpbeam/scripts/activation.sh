@@ -89,10 +89,14 @@ await() {
       owned "$slot" || reason+="; $stranger"
       return 1
     fi
-    if well "$slot"; then
+    if answers "$slot"; then
       hundredths
       well_since=${well_since:-$REPLY}
-      if [[ ${2-} == undoing ]] || ((REPLY - well_since >= health_settle)); then return 0; fi
+      if [[ ${2-} == undoing ]] || ((REPLY - well_since >= health_settle)); then
+        # Once, of what would be believed.
+        if owned "$slot"; then return 0; fi
+        well_since=''
+      fi
     else
       well_since=''
     fi
@@ -237,7 +241,10 @@ await "$idle" || give_up "$reason"
 if [[ $strategy == blue-green ]]; then leave_balancer; fi
 step switch
 switched=true
-knock switch "$idle" || give_up 'the firewall redirect could not be moved'
+knock switch "$idle" || {
+  owned "$idle" || true
+  give_up "the firewall redirect could not be moved${stranger:+: $stranger}"
+}
 maintenance=false
 if [[ $knocked == 'maintenance on' ]]; then maintenance=true; fi
 

@@ -21,15 +21,17 @@ owned() {
   [[ -z $stranger ]]
 }
 
-# well SLOT: whether its instance is healthy now; health_said has what it said. Who listens is asked after the answer, and only of
-# a good one: it is a process more.
-well() {
+# well SLOT: whether its instance is healthy now. Who listens is asked after the answer, and only of a good one: it is a
+# process more.
+well() { answers "$1" && owned "$1"; }
+
+# answers SLOT: whether a healthy instance would answer so; health_said has what was said.
+answers() {
   stranger=''
   if [[ -z $health_rpc ]]; then
-    healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout" && owned "$1"
+    healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout"
   elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" | timeout "$health_timeout" sudo -n -- "$door" well 2>&1 | tail -c 4096); then
     health_said=true
-    owned "$1"
   else
     health_said=${health_said##*$'\n'}
     return 1

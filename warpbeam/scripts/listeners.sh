@@ -1,6 +1,6 @@
 #!/bin/bash
-# Who listens at a port: a number is no identity, since where the app does not listen any user of the host can. The root door
-# contains this too.
+# Who listens at a port: a number is no identity, since where the app does not listen any user of the host can. The root
+# door contains this too.
 
 # uid_of USER: its number, in REPLY. From the file where setup has put it, without a process.
 uid_of() {
@@ -11,9 +11,9 @@ uid_of() {
   REPLY=$(exec id -u -- "$1")
 }
 
-# strangers USER UNIT PORT ...: who listens at one of the ports, at any address, and is not USER's process in UNIT, in words, in
-# REPLY (empty: nobody). `listening` is how many sockets listen there. A control group alone proves nothing, because any user
-# can have a unit of that name in a systemd of its own; the kernel tells it since Linux 5.8.
+# strangers USER UNIT PORT ...: who listens at one of the ports, at any address, and is not USER's process in UNIT, in
+# words, in REPLY (empty: nobody). `listening` is how many sockets listen there. A control group alone proves nothing,
+# because any user can have a unit of that name in a systemd of its own; the kernel tells it since Linux 5.8.
 strangers() {
   local user=$1 unit=$2 own filter='' address text number port
   shift 2
