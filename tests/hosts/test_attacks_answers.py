@@ -293,7 +293,7 @@ def test_a_release_that_one_host_names_by_a_path_is_made_on_no_other(stage: Stag
     serve(stage, version)
 
 
-@pytest.mark.parametrize("text", ["not JSON", '{"who": ["x"]}', "[" * 5000])
+@pytest.mark.parametrize("text", ["not JSON", '{"who": ["x"]}', "[" * 5000], ids=["no JSON", "a list", "brackets"])
 def test_a_lock_that_nobody_can_read_is_told_and_can_be_released(stage: Stage, text: str) -> None:
     stage.fab("lock.acquire", "--reason", "an audit")
     try:
@@ -311,6 +311,7 @@ def test_a_lock_that_nobody_can_read_is_told_and_can_be_released(stage: Stage, t
 @pytest.mark.parametrize(
     "lie",
     [field("elixir", '"1.14.0\\nx"'), field("otp", '"../25"'), field("libc", '""'), field("cpu", '"a b"')],
+    ids=["elixir", "otp", "libc", "cpu"],
 )
 def test_a_build_host_that_lies_of_its_tools_builds_nothing(stage: Stage, lie: str) -> None:
     with lying(stage, "build1", lie):
@@ -330,6 +331,7 @@ def test_a_build_host_that_lies_of_its_tools_builds_nothing(stage: Stage, lie: s
         field("size", "-1"),
         field("libcrypto", '"/tmp/evil.so"'),
     ],
+    ids=["version", "erts", "tarball", "sha256", "size", "libcrypto"],
 )
 def test_a_build_host_that_lies_of_what_it_made_brings_nothing_home(stage: Stage, lie: str) -> None:
     kept = sorted(stage.store.directory.glob("*"))
