@@ -108,7 +108,6 @@ def addresses(closed: Stage) -> Iterator[list[str]]:
 
 
 def test_one_customer_with_many_addresses_leaves_places_to_others(closed: Stage, addresses: list[str]) -> None:
-    assert read_lab(closed.lab.name)
     held = opened(closed.lab.address6(HOST), MANY, addresses)
     with closing(held):
         said = pages(closed)
@@ -139,7 +138,8 @@ def test_a_user_of_the_host_itself_leaves_places_to_others(closed: Stage, port: 
     hold = f"sudo setpriv --reuid=65534 --clear-groups perl -e '{WITHIN.replace('$PORT', str(port))}'"
     holding = threading.Thread(target=closed.lab.ssh, args=(HOST, hold), kwargs={"check": False})
     holding.start()
-    wait = "for n in {1..100}; do (($(ss -Htn state established sport = :4003 | wc -l) >= 60)) && exit; sleep 0.1; done; exit 1"
+    count = "ss -Htn state established sport = :4003 | wc -l"
+    wait = f"for n in {{1..100}}; do (($({count}) >= 60)) && exit; sleep 0.1; done; exit 1"
     try:
         closed.lab.ssh(HOST, "bash -s", stdin=wait)
         said = pages(closed)

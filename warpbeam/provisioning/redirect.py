@@ -9,7 +9,7 @@ from warpbeam.provisioning.template import filled
 from warpbeam.reading.firewall import source_matches
 
 MAINTENANCE: Final = "maintenance"
-# How many connections one source may have to the page at once: a quarter of all (MaxConnections= in maintenance.socket.j2).
+# How many connections to the page one source may have at once: a quarter of all (maintenance.socket.j2).
 PAGE_CONNECTIONS: Final = 64
 
 
