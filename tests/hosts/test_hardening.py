@@ -254,7 +254,7 @@ def test_what_the_door_refuses_is_in_the_journal_without_what_was_said(stage: St
     said = "b; pl4nted-input"
     knock(stage, "stop", f"{said}\n")
 
-    journal = root(stage, "journalctl --sync; journalctl -t warpbeam-hello -p warning -n 1 -o cat --no-pager")
+    journal = root(stage, "journalctl --sync; journalctl _UID=0 -t warpbeam-hello -p warning -n 1 -o cat --no-pager")
 
     assert journal.strip() == "the root door refused deploy (stop): expected a slot (a or b) on standard input"
     assert said not in root(stage, "journalctl -n 50 --no-pager")

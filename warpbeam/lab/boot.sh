@@ -1,7 +1,7 @@
 #!/bin/sh
 # Be one machine of a lab, until it is switched off or killed.
 # Usage: boot.sh HOME LAYERS MACHINE HOSTNAME BRIDGE UUID CGROUP...
-#   HOME    directory of the machine: upper, work, root, opt.img
+#   HOME    directory of the machine: upper, work, root, opt, opt.img
 #   LAYERS  its root file systems, topmost first, with colons between
 #   CGROUP  its own group in every hierarchy that systemd uses
 # It must be started in a mount namespace of its own: the mounts then end with the machine, however that ends.
@@ -30,7 +30,10 @@ for group; do
 done
 
 mount -t overlay overlay -o "lowerdir=$layers,upperdir=$home/upper,workdir=$home/work" "$home/root"
-mount -o loop "$home/opt.img" "$home/root/opt"
+# Beside the machine's root, not in it: in there a link in the place of opt, which the machine may have made, would be
+# followed out here, as root. nspawn looks for /opt inside, where a link stays inside.
+mkdir -p "$home/opt"
+mount -o loop "$home/opt.img" "$home/opt"
 
 # systemd 257 refuses the legacy hierarchy, which nspawn would pass on where this machine has it.
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
@@ -44,6 +47,7 @@ while :; do
     if (
         join "boot$number" "$@"
         exec systemd-nspawn --quiet --register=no --keep-unit --settings=no --boot --directory="$home/root" \
+            --bind="$home/opt:/opt" \
             --machine="$machine" --hostname="$hostname" --uuid="$uuid" --private-network --network-bridge="$bridge" \
             --link-journal=no --resolv-conf=off --timezone=off --console=pipe
     ); then
@@ -54,5 +58,5 @@ while :; do
     # 133: the machine wants to boot again (systemd-nspawn(1), --keep-unit).
     [ "$code" -eq 133 ] || exit "$code"
     # A machine's own systemd does this before it boots again, but not in a container.
-    sync -f "$home/root/opt"
+    sync -f "$home/opt"
 done

@@ -88,6 +88,15 @@ def leader(lab: str, host: str) -> int | None:
     return None
 
 
+def watchers(lab: str, host: str) -> frozenset[int]:
+    """The processes outside the machine that wait for its end: they have the mounts that it was made of."""
+    found: set[int] = set()
+    for group in groups(lab, host):
+        with suppress(OSError):
+            found.update(map(int, (group / "watch" / "cgroup.procs").read_text().split()))
+    return frozenset(pid for pid in found if not _is_dead(pid))
+
+
 def freeze(lab: str, host: str) -> None:
     """Stop all processes of one machine where they are, if this kernel can (cgroup2, Linux 5.2).
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from warpbeam.error import Misuse
-from warpbeam.event import Note, Settled, Step, Tell
+from warpbeam.event import Note, Settled, Step, Tell, Warn
 from warpbeam.lab import cgroup, machine, rootfs
 from warpbeam.lab.client import key_file, make_key, write_client
 from warpbeam.lab.command import run
@@ -27,6 +29,7 @@ from warpbeam.lab.state import (
     Suite,
     bridge_name,
     check_names,
+    enclose,
     find_lab,
     known_labs,
     lab_directory,
@@ -40,6 +43,8 @@ from warpbeam.lab.state import (
 OPT_SIZE = 2048
 # The network of a lab that is not written down yet.
 UNDECIDED = -1
+# Hosts that are told new names at once.
+NAMED_AT_ONCE = 8
 
 Layers = Mapping[Kind, tuple[str, ...]]
 
@@ -185,12 +190,13 @@ def _settle(lab: Lab, hosts: Sequence[HostSpec], tell: Tell) -> Lab:
 
 def _raise_hosts(lab: Lab, tell: Tell, only: Sequence[Member] | None = None) -> None:
     """Make and boot those of `only` (default: all) that do not run."""
+    enclose(lab.homes)
+    enclose(rootfs.CACHE)
     raise_bridge(lab)
     suffice(lambda: sum(len(other.members) for other in _labs()), tell)
     make_key(key_file(lab.name), f"lab-{lab.name}")
     for member in lab.members:
         machine.make_files(lab, member)
-        machine.update_host_names(lab, member)
         plug_in(lab, member)
     write_client(lab, {member.name: machine.host_key(lab, member) for member in lab.members})
     wanted = lab.members if only is None else only
@@ -202,6 +208,11 @@ def _raise_hosts(lab: Lab, tell: Tell, only: Sequence[Member] | None = None) -> 
         machine.wait_ready(lab, member)
         word = "is up" if member in begun else "was up already"
         tell(Settled(host=member.name, text=f"{word} at {' and '.join(addresses(lab, member))}"))
+    running = [member for member in lab.members if machine.is_running(lab.name, member.name)]
+    with ThreadPoolExecutor(NAMED_AT_ONCE) as pool:
+        for member, named in zip(running, pool.map(partial(machine.update_host_names, lab), running), strict=True):
+            if not named:
+                tell(Warn(host=member.name, text="does not take the names of the lab's hosts for its /etc/hosts"))
 
 
 def _clear(name: str) -> None:

@@ -8,11 +8,12 @@ import socket
 import struct
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from warpbeam.error import Failed
 from warpbeam.lab import cgroup
-from warpbeam.lab.client import host_names, key_file, make_key
+from warpbeam.lab.client import host_names, key_file, known_hosts_file, make_key, ssh_argv
 from warpbeam.lab.command import environment, run
 from warpbeam.lab.network import address4, address6, addresses, drop_link, host_link, machine_name
 from warpbeam.lab.state import Lab, Member, remove_tree
@@ -26,6 +27,13 @@ RELEASED_WITHIN = 20.0
 # How long a host may have no process at all, before it counts as ended.
 BEGUN_WITHIN = 3.0
 POLL = 0.05
+# A host that does not take its names in that time goes without.
+NAMED_WITHIN = 10.0
+# How much of a console is read at most.
+CONSOLE = 64 * 1024
+# What is noted of a host beside its tree.
+HOST_KEY = "host_key.pub"
+HOST_NAMES = "host_names"
 # What nspawn keeps for each machine besides, and cannot clear away when it is killed.
 NSPAWN = ("/run/systemd/nspawn/propagate", "/run/systemd/nspawn/unix-export")
 # linux/fs.h, fs/ext4/ext4.h: end a mounted file system at once; not even its journal is written any more.
@@ -39,7 +47,11 @@ def is_running(lab: str, host: str) -> bool:
 
 
 def make_files(lab: Lab, member: Member) -> None:
-    """Make the directory of a host, whole or not at all: its layer of the file system, its disk for /opt."""
+    """Make the directory of a host, whole or not at all: its layer of the file system, its disk for /opt.
+
+    Only here does this machine write into a host's tree, or read of it: as soon as the host has run, any name in there
+    may be a link that leads out of it, or a pipe. What we must know of it later is noted beside its tree.
+    """
     home = lab.home(member)
     if home.is_dir():
         return
@@ -64,12 +76,31 @@ def make_files(lab: Lab, member: Member) -> None:
     with disk.open("wb") as image:
         image.truncate(lab.opt_size * 1024 * 1024)
     run("mkfs.ext4", "-q", "-F", "-L", "opt", "-E", "lazy_itable_init=1,lazy_journal_init=1", str(disk))
+    (draft / HOST_KEY).write_text(key.with_name(f"{key.name}.pub").read_text())
+    (draft / HOST_NAMES).write_text(host_names(lab, member))
     draft.rename(home)
 
 
 def host_key(lab: Lab, member: Member) -> str:
-    """The public host key, as sshd of that host shows it."""
-    return (lab.home(member) / "upper/etc/ssh/ssh_host_ed25519_key.pub").read_text()
+    """The public half of the host key that was made for that host.
+
+    Raises:
+        Failed: nobody noted it; nothing that the host says of itself is taken for it.
+    """
+    noted = lab.home(member) / HOST_KEY
+    if noted.exists():
+        return noted.read_text()
+    # A lab of an earlier version: there the last `lab.up` noted it for ssh alone.
+    known = known_hosts_file(lab.name)
+    for line in known.read_text().splitlines() if known.exists() else ():
+        names, _, key = line.partition(" ")
+        if member.name in names.split(","):
+            noted.write_text(f"{key}\n")
+            return key
+    raise Failed(
+        f"the host key of {member.name} of lab {lab.name} is written down nowhere",
+        f"make the lab anew: `fab lab.down --name {lab.name}`, then `fab lab.up --name {lab.name}`",
+    )
 
 
 def boot(lab: Lab, member: Member) -> None:
@@ -133,7 +164,7 @@ def wait_ready(lab: Lab, member: Member) -> None:
             break
         time.sleep(POLL)
     log = lab.home(member) / "console.log"
-    console = log.read_text(errors="replace").splitlines() if log.exists() else []
+    console = end_of(log).splitlines() if log.exists() else []
     raise Failed(
         f"{member.name} of lab {lab.name} did not boot",
         f"its console is in {log}",
@@ -164,10 +195,9 @@ def power_loss(lab: Lab, member: Member) -> None:
     Raises:
         Failed: the host does not run.
     """
-    leader = cgroup.leader(lab.name, member.name)
-    if leader is None:
+    if not is_running(lab.name, member.name):
         raise Failed(f"{member.name} of lab {lab.name} does not run", f"`fab lab.boot {member.name}` boots it")
-    disk = os.open(f"/proc/{leader}/root/opt", os.O_RDONLY | os.O_DIRECTORY)
+    disk = _open_disk(lab, member)
     try:
         cgroup.freeze(lab.name, member.name)
         fcntl.ioctl(disk, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
@@ -177,13 +207,39 @@ def power_loss(lab: Lab, member: Member) -> None:
     wait_released(lab.home(member) / "opt.img")
 
 
-def update_host_names(lab: Lab, member: Member) -> None:
-    """Bring /etc/hosts of a running host up to date, after hosts were added."""
-    leader = cgroup.leader(lab.name, member.name)
-    root = Path(f"/proc/{leader}/root") if leader else lab.home(member) / "upper"
-    file = root / "etc/hosts"
-    if file.read_text() != host_names(lab, member):
-        file.write_text(host_names(lab, member))
+def update_host_names(lab: Lab, member: Member) -> bool:
+    """Have a running host bring its /etc/hosts up to date, after hosts were added; whether it did.
+
+    By its own hands, over ssh: in there this machine's root would follow whatever link the host has made.
+    """
+    noted = lab.home(member) / HOST_NAMES
+    text = host_names(lab, member)
+    if noted.exists() and noted.read_text() == text:
+        return True
+    try:
+        done = subprocess.run(  # noqa: S603 - argument lists of our own making
+            ssh_argv(lab.name, member.name, ("sudo -n tee /etc/hosts",)),
+            input=text,
+            text=True,
+            # The host may say what it likes, without end.
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            timeout=NAMED_WITHIN,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    if done.returncode == 0:
+        noted.write_text(text)
+    return done.returncode == 0
+
+
+def end_of(log: Path) -> str:
+    """The last lines of a host's console, which may be of any length."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - CONSOLE))
+        return file.read(CONSOLE).decode(errors="replace")
 
 
 def loops(image: Path) -> tuple[str, ...]:
@@ -212,6 +268,29 @@ def wait_released(image: Path) -> None:
                 f"see who has it mounted: grep -l {held[0]} /proc/*/mounts",
             )
         time.sleep(POLL)
+
+
+def _open_disk(lab: Lab, member: Member) -> int:
+    """The file system of a running host's /opt, by the mount that it was booted with.
+
+    Not by the host's own /opt, which may be a link to any file system of this machine.
+
+    Raises:
+        Failed: it is not there.
+    """
+    place = lab.home(member) / "opt"
+    for watcher in cgroup.watchers(lab.name, member.name):
+        with suppress(OSError):
+            disk = os.open(f"/proc/{watcher}/root{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            device = os.fstat(disk).st_dev
+            name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
+            if name in loops(lab.home(member) / "opt.img"):
+                return disk
+            os.close(disk)
+    raise Failed(
+        f"the disk of {member.name} of lab {lab.name} is not mounted at {place}",
+        f"an earlier version booted it: `fab lab.crash {member.name}`, then `fab lab.boot {member.name}`",
+    )
 
 
 def _answers(address: str) -> bool:

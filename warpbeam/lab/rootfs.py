@@ -18,7 +18,7 @@ from warpbeam.error import Refused
 from warpbeam.event import Note, Step, Tell
 from warpbeam.lab.command import follow, run
 from warpbeam.lab.requirement import KEYRING
-from warpbeam.lab.state import Kind, Suite, locked, remove_tree
+from warpbeam.lab.state import Kind, Suite, enclose, locked, remove_tree
 
 CACHE = Path("/var/cache/warpbeam")
 HERE = Path(__file__).parent
@@ -106,6 +106,7 @@ def layers(suite: Suite, kind: Kind, tell: Tell) -> tuple[str, ...]:
         Failed: making one failed; nothing half-made is left.
     """
     chain = recipes(suite, kind)
+    enclose(CACHE)
     with locked(CACHE / "lock"):
         for recipe in reversed(chain):
             if recipe.directory.is_dir():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from warpbeam.error import Misuse, Refused
+from warpbeam.lab.command import run
 
 LABS = Path("/var/lib/warpbeam/labs")
 LAB_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
@@ -72,9 +72,14 @@ class Lab(msgspec.Struct, frozen=True):
         names = ", ".join(member.name for member in self.members)
         raise Misuse(f"lab {self.name} has no host {host!r}", f"it has: {names}")
 
+    @property
+    def homes(self) -> Path:
+        """Where the directories of its hosts are; nobody but root can enter it."""
+        return self.directory / "hosts"
+
     def home(self, member: Member) -> Path:
         """The directory of one host."""
-        return self.directory / "hosts" / member.name
+        return self.homes / member.name
 
 
 def lab_directory(name: str) -> Path:
@@ -145,10 +150,22 @@ def read_lab(name: str) -> Lab:
 def write_lab(lab: Lab) -> None:
     """Write the lab down; a reader sees the old or the new one, whole."""
     lab.directory.mkdir(parents=True, exist_ok=True)
+    # Whoever called sudo has the key and the ssh_config here, and may look; the hosts' own files are below `hosts`.
+    lab.directory.chmod(0o755)
     file = lab.directory / "lab.json"
     draft = file.with_suffix(".new")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(lab)))
     draft.replace(file)
+
+
+def enclose(directory: Path) -> None:
+    """Make a directory that nobody but root can enter, or close one that is there.
+
+    What root on a lab's host makes, programs with the set-user-ID bit among it, is root's here too.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chown(directory, 0, 0)
+    directory.chmod(0o700)
 
 
 def client_owner() -> tuple[int, int]:
@@ -181,6 +198,9 @@ def lab_lock(name: str) -> Path:
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory with all it holds, where it exists; what is gone already is no error."""
-    if directory.exists():
-        shutil.rmtree(directory)
+    """Remove a directory with all it holds, where it exists; what is gone already is no error.
+
+    A host nests directories as deep as it likes: deeper than `shutil.rmtree` can follow, and not than rm(1), which
+    follows no link either.
+    """
+    run("rm", "-rf", "--one-file-system", "--", str(directory))

@@ -6,8 +6,11 @@ from typing import Final, Literal
 
 from warpbeam.inventory import SLOTS, Inventory, Slot
 from warpbeam.provisioning.template import filled
+from warpbeam.reading.firewall import source_matches
 
 MAINTENANCE: Final = "maintenance"
+# How many connections to the page one source may have at once: a quarter of all (maintenance.socket.j2).
+PAGE_CONNECTIONS: Final = 64
 
 
 def more_ports(inventory: Inventory, slot: Slot) -> dict[str, int]:
@@ -34,4 +37,7 @@ def redirect_rules(inventory: Inventory, where: Slot | Literal["maintenance"]) -
         closed=closed,
         public_ports=[*inventory.leads("a")],
         inner_ports=(*inventory.slot_ports(), http.maintenance),
+        page_port=http.maintenance if where == MAINTENANCE else None,
+        page_connections=PAGE_CONNECTIONS,
+        exempt_sources=source_matches(inventory.firewall.exempt),
     )

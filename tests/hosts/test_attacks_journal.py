@@ -1,0 +1,26 @@
+"""What the app writes in the journal under the root door's name is not shown by the command that the docs give."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from tests.attack import HOST, bare, running_app
+from tests.stage import Stage
+
+COMMAND = "journalctl _UID=0 -t warpbeam-hello"
+
+
+def test_a_line_that_the_app_forges_is_not_shown_by_the_documented_command(stage: Stage) -> None:
+    assert f"`{COMMAND.replace('hello', 'APP')}" in (Path(__file__).parents[2] / "docs/security.md").read_text()
+    word = secrets.token_hex(8)
+    for who in (running_app, bare("hello")):
+        who(stage.lab, f"logger -t warpbeam-hello {word}; echo")
+    stage.lab.ssh(HOST, f"sudo logger -t warpbeam-hello root-{word}; sudo journalctl --sync")
+
+    shown = stage.lab.ssh(HOST, f"sudo {COMMAND} -o cat --no-pager").stdout
+    all_of_it = stage.lab.ssh(HOST, "sudo journalctl -t warpbeam-hello -o cat --no-pager").stdout
+
+    assert all_of_it.splitlines().count(word) >= 1, "the attack must be there"
+    assert word not in shown.splitlines()
+    assert f"root-{word}" in shown.splitlines()
