@@ -358,3 +358,28 @@ def test_a_cookie_from_the_version_before_is_replaced_and_told_beforehand(stage:
     assert why not in stage.fab("setup").stderr
     assert cookie(stage) == new
     assert old not in root(stage, "ps -u hello -o args=") + root(stage, "cat /proc/[0-9]*/environ 2>/dev/null")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("rel/vm.args.eex", "+S 4\n-setcookie known\n", "the release sets a cookie of its own"),
+        ("rel/env.sh.eex", 'export ERL_ZFLAGS="-setcookie known"\n', "the release sets a cookie of its own"),
+        (
+            "rel/overlays/bin/hello",
+            "#!/bin/sh\nexec erl -setcookie known\n",
+            "does not hand over the cookie as Mix's own",
+        ),
+    ],
+)
+def test_a_release_that_shows_a_cookie_is_not_built(stage: Stage, file: str, text: str, said: str) -> None:
+    head = stage.git("rev-parse", "HEAD")
+    path = stage.source / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    try:
+        stage.commit("a cookie of its own")
+        assert said in stage.fab("build-on-host", expect=4).stderr
+    finally:
+        stage.git("reset", "-q", "--hard", head)

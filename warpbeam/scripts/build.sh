@@ -107,10 +107,9 @@ if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" | grep -Eqv
 fi
 
 # Whoever starts the VM takes Mix's own `--cookie` out of the start script's text, because every user of a host could read it there.
-if lines=$(cd -- "$out" && grep -EnH '^[^#]*-(set|no)cookie' -- "releases/$version/"{env.sh,vm.args,remote.vm.args} 2>/dev/null); then
-  fail 'the release sets a cookie of its own, which every user of a host could read' \
-    'take it out of rel/: setup makes the cookie' "$lines"
-fi
+mapfile -t lines < <(cd -- "$out" && grep -EnsH '^[^#]*-(set|no)cookie' -- "releases/$version/"{env.sh,vm.args,remote.vm.args})
+((${#lines[@]} == 0)) || fail 'the release sets a cookie of its own, which every user of a host could read' \
+  'take it out of rel/: setup makes the cookie' "${lines[@]}"
 argument=' --cookie "$RELEASE_COOKIE"'
 start=$(<"$out/bin/$release")
 if [[ $start != *"$argument"* || ${start//"$argument"/} =~ -(-|set|no)cookie ]]; then
