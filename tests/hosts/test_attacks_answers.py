@@ -147,7 +147,7 @@ def test_what_one_host_claims_stops_a_deploy_before_anything_is_changed(stage: S
 ROOTS = {
     "setup: a path that is none": ("setup", r's~"paths":\{"~&x~'),
     "setup: a digest that is none": ("setup", r's~"sha256":"[^"]*"~"sha256":"x"~'),
-    "setup: a group of two lines": ("setup", r's~"groups":\[~&"a\\nb",~'),
+    "setup: a group of two lines": ("setup", r's~"groups":\[[^]]*\]~"groups":["a\\nb"]~'),
     "setup: an ssh port beyond all": ("setup", field("ssh", "70000")),
     "setup: an installer of its own": ("setup", field("installer", '"sh"')),
     "doctor: a clock that is no number": ("doctor", field("clock", '"nan"')),
@@ -172,7 +172,7 @@ def test_what_root_says_on_one_host_is_its_own_problem_too(stage: Stage, what: s
     assert any("web2" in line and "does not understand" in line for line in said.splitlines()) or "web2" in done.stdout
     assert "fault in Warpbeam" not in said
     assert done.returncode in (REFUSED, FAILED, AMISS)
-    if word != "setup":
+    if word not in ("setup", "secrets.list"):
         assert "web1" in done.stdout
 
 
@@ -336,7 +336,7 @@ def test_a_build_host_that_lies_of_its_tools_builds_nothing(stage: Stage, lie: s
 def test_a_build_host_that_lies_of_what_it_made_brings_nothing_home(stage: Stage, lie: str) -> None:
     kept = sorted(stage.store.directory.glob("*"))
     with lying(stage, "build1", lie):
-        done = stage.fab("build", "--test", expect=FAILED)
+        done = stage.fab("build-on-host", "--test", expect=FAILED)
 
     assert "build1: build answered what this Warpbeam does not understand" in done.stderr
     assert sorted(stage.store.directory.glob("*")) == kept
