@@ -16,7 +16,7 @@ object a "$release_a" b "$release_b"; slots=$REPLY
 result=''
 # Bounded, and not of a pipe: this user's own files may be anything.
 if [[ -f $root/activation/result ]]; then IFS= read -r -d '' -n 65536 result <"$root/activation/result" || true; fi
-result=${result//$'\036'/}
+result=${result//[$'\036\n']/}
 holder=null
 if held; then holder=$held_text; fi
 answer door "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" lock: "$holder" result: "${result:-null}"
