@@ -142,15 +142,18 @@ class Records:
 
     def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
         """The records that `piece` completes. Raises: Breach, when one is longer than it may be."""
+        if not self._rest and RECORD_START not in piece:
+            return  # chatter, however long
         # What came before is not looked through again: a line that comes in a million pieces costs no more than one.
         *lines, rest = piece.split(b"\n")
         if lines:
             lines[0] = bytes(self._rest) + lines[0]
             self._rest.clear()
-        self._rest += rest
+        if self._rest or RECORD_START in rest:
+            self._rest += rest
         if len(self._rest) > self._longest:
-            # Chatter is passed over, however long.
-            del self._rest[: self._rest.rfind(RECORD_START) if RECORD_START in self._rest else len(self._rest)]
+            # What stands before the last beginning is no record.
+            del self._rest[: self._rest.rfind(RECORD_START)]
         if len(self._rest) > self._longest or any(len(line) > self._longest and RECORD_START in line for line in lines):
             raise Breach(f"sent a record of more than {sized(self._longest)}")
         for line in lines:

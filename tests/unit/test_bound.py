@@ -125,13 +125,13 @@ def test_long_chatter_before_an_answer_is_passed_over() -> None:
     assert run(Says(out=[*chatter, b"\n", ANSWER]), Look(), lambda event: None) == Answer(1)
 
 
-def test_a_record_in_a_million_pieces_costs_no_more_than_one() -> None:
+def test_a_record_in_many_pieces_costs_no_more_than_one() -> None:
     records = Records()
-    text = b'\x1e{"note":"' + b"x" * 1_000_000 + b'"}\n'
+    text = b'\x1e{"note":"' + b"x" * 200_000 + b'"}\n'
 
     found = [record for byte in text for record in records.feed(bytes([byte]))]
 
-    assert [len(record["note"]) for record in found] == [1_000_000]
+    assert [len(record["note"]) for record in found] == [200_000]
 
 
 def test_of_complaints_the_last_are_kept() -> None:
@@ -188,9 +188,15 @@ def test_a_backtrace_without_an_end_is_shown_as_it_comes() -> None:
     assert sum(map(len, shown)) > 900_000
 
 
+class Deaf(Says):
+    """One that has not read what it is sent yet."""
+
+    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+        return super().execute(command, (), heard, complained)
+
+
 def test_root_is_not_waited_for_in_endless_chatter() -> None:
-    shell = RootShell(Says(out=forever(b"x" * 65536)), "")
-    shell._password = "secret"
+    shell = RootShell(Deaf(out=forever(b"x" * 65536)), "secret")
 
     with pytest.raises(Breach, match="before it became root"):
         shell.execute("bash -s", (), lambda piece: None, lambda piece: None)

@@ -122,5 +122,5 @@ ask() {
   exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
   printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: warpbeam\r\nConnection: close\r\n\r\n' "$2" >&3
   # An app may begin a line and never end it.
-  IFS=' ' read -r -n 4096 _ status _ <&3 && echo "${status%%[!0-9]*}"
+  IFS=' ' read -r -n 4096 _ status _ <&3 && status=${status%%[!0-9]*} && echo "${status:0:4}"
 }
