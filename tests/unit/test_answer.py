@@ -277,6 +277,12 @@ class HostileShell:
     def __init__(self, *said: bytes, status: int = 0) -> None:
         self.said, self.status = said, status
 
+    def open(self) -> None:
+        """Be in reach."""
+
+    def interrupt(self) -> None:
+        """Have nothing to end."""
+
     def execute(
         self,
         command: str,

@@ -69,7 +69,9 @@ uid=$REPLY binds=false
 joined "${listeners[@]}"; listeners_json=$REPLY
 
 # What the kernel has, of each table that the app's own files make. Numbers that change by themselves are left out.
-stateless() { nft --stateless list table "$1" "$2" 2>/dev/null | sed '/^[[:space:]]*elements = {/,/}/d'; }
+stateless() { nft --stateless list table "$1" "$2" 2>/dev/null | without_elements; }
+# A set that few are in has them on one line: sed looks for the end of a range on the lines after its beginning.
+without_elements() { sed -e '/^[[:space:]]*elements = {.*}/d' -e '/^[[:space:]]*elements = {/,/}/d'; }
 
 step firewall
 tables=()
@@ -84,7 +86,7 @@ if [[ -n $etc ]] && command -v nft unshare >/dev/null; then
     # A name space of its own begins without any table, and is gone with its last process.
     # shellcheck disable=SC2016 # expanded by the inner bash
     wanted=$(unshare --net -- bash -c 'nft -f "$1" && nft --stateless list ruleset' nft "$file" 2>/dev/null |
-      sed '/^[[:space:]]*elements = {/,/}/d') || wanted=''
+      without_elements) || wanted=''
     while read -r _ family table _; do
       wants=$(awk -v head="table $family $table {" '$0 == head { on = 1 } on { print } $0 == "}" { on = 0 }' <<<"$wanted")
       has=$(stateless "$family" "$table") || has=''
