@@ -335,8 +335,16 @@ def test_a_build_host_that_lies_of_its_tools_builds_nothing(stage: Stage, lie: s
 )
 def test_a_build_host_that_lies_of_what_it_made_brings_nothing_home(stage: Stage, lie: str) -> None:
     kept = sorted(stage.store.directory.glob("*"))
-    with lying(stage, "build1", lie):
-        done = stage.fab("build-on-host", "--test", expect=FAILED)
+    # A source that has never been built.
+    odd = stage.source / "LIE"
+    odd.write_text(lie)
+    stage.commit("a file more")
+    try:
+        with lying(stage, "build1", lie):
+            done = stage.fab("build-on-host", expect=FAILED)
+    finally:
+        odd.unlink()
+        stage.commit("a file less")
 
     assert "build1: build answered what this Warpbeam does not understand" in done.stderr
     assert sorted(stage.store.directory.glob("*")) == kept
