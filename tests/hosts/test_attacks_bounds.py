@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import time
@@ -132,7 +133,8 @@ def test_a_silent_host_does_not_keep_the_others_answers(stage: Stage, short_of_p
 
     assert seen.seconds < 45
     assert other in seen.out
-    assert f"did not answer within {PATIENCE} s" in seen.out + seen.err
+    # `status` gives the app itself its time, too.
+    assert re.search(r"did not answer within (6|11) s", seen.out + seen.err)
     assert "Traceback" not in seen.err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Annotated, Literal
 
 import msgspec
@@ -223,10 +224,10 @@ def _suspect(keys: File, found: Found) -> bool:
         return False
     by_hand = bool(there.written) and there.sha256 != there.written
     wanted = listed(keys.content)
-    lost = there.sha256 != keys.sha256 and (
-        there.text is None or any(line not in wanted for line in listed(there.text))
-    )
-    return by_hand or lost
+    # Sum and text are read one after the other.
+    unread = there.text is None or sha256(there.text.encode()).hexdigest() != there.sha256
+    lost = unread or any(line not in wanted for line in listed(there.text or ""))
+    return by_hand or (there.sha256 != keys.sha256 and lost)
 
 
 def _evicted(want: Footprint, found: Found) -> tuple[User, ...]:

@@ -19,29 +19,25 @@ processes_of() {
   mapfile -t processes < <(printf '%s' "${files//\/status/}")
 }
 
-# end_processes USER: false where something of its still runs after 20 s.
+# end_processes USER: false where something of its still runs after a hundred looks, two minutes at most.
 end_processes() {
-  local user=$1 uid round quiet=0 group
+  local user=$1 uid round quiet=0 group whole
   uid=$(id -u -- "$user")
   [[ $uid != 0 && $uid != "${SUDO_UID-}" ]] || fail "the processes of $user would be ended, and this is one of them" 'log in as another admin'
   group=/sys/fs/cgroup/user.slice/user-$uid.slice/cgroup.kill
   for round in {1..100}; do
+    # All of its sessions at once, and one by one what is elsewhere: of those two, nothing of the user's can stop us.
+    if [[ -e $group ]]; then { echo 1 >"$group"; } 2>/dev/null || true; fi
     processes_of "$uid"
-    if ((${#processes[@]} == 0)); then
-      # One that was born as we looked would be there by now.
-      quiet=$((quiet + 1))
-      ((quiet < 3)) || return 0
-    else
-      quiet=0
-      # All of its sessions at once, however fast they multiply, and what is elsewhere one by one: nobody but root can stop us.
-      if [[ -e $group ]]; then { echo 1 >"$group"; } 2>/dev/null || true; fi
-      kill -KILL "${processes[@]}" 2>/dev/null || true
-      # Also at once, by the kernel (kill(2), -1); that, the user's other processes could stop, were there any left.
-      if ((round % 5 == 0)); then
-        timeout --signal=KILL 1 setpriv --reuid="$uid" --regid="$uid" --clear-groups -- bash -c 'kill -KILL -1' || true
-      fi
-    fi
+    if ((${#processes[@]})); then kill -KILL "${processes[@]}" 2>/dev/null || true; fi
+    # Then all that is left, in one moment of the kernel's (kill(2), -1): what multiplies fast enough is never seen by whoever looks. That
+    # runs as the user; where another of its processes stopped it, it comes to no end, and the next round has fewer of these.
+    whole=true
+    timeout --signal=KILL 1 setpriv --reuid="$uid" --regid="$uid" --clear-groups -- bash -c 'kill -KILL -1' 2>/dev/null || whole=false
     sleep 0.1
+    processes_of "$uid"
+    if [[ $whole == true ]] && ((${#processes[@]} == 0)); then quiet=$((quiet + 1)); else quiet=0; fi
+    ((quiet < 2)) || return 0
   done
   return 1
 }

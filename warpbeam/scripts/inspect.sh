@@ -87,8 +87,8 @@ found() {
       read -ra show <<<"$3"
       case ${show[0]} in
         text)
-          text=$(content "$path" | tr -d '\0' && printf .) || text=.
-          quoted "${text%.}"
+          # One that could not be read is not empty.
+          if text=$(content "$path" | tr -d '\0' && printf .); then quoted "${text%.}"; else REPLY=null; fi
           ;;
         masked)
           masked "$path" "$key" "${show[@]:1}"
