@@ -429,7 +429,17 @@ def test_an_ending_of_no_known_form_is_that_hosts_problem(ending: object) -> Non
 
 def test_what_a_refusal_says_is_cut_and_holds_no_nul() -> None:
     with pytest.raises(Held) as raised:
-        answered(CLAIM, {"refused": {"message": "a\0b" + LONG, "hint": LONG, "lines": [LONG] * 300, "kind": "held"}})
+        answered(
+            CLAIM,
+            {
+                "refused": {
+                    "message": "a\0b" + LONG[:10_000],
+                    "hint": LONG[:10_000],
+                    "lines": [LONG[:10_000]] * 300,
+                    "kind": "held",
+                }
+            },
+        )
 
     refused = raised.value
     assert refused.message.startswith("web2: a b")
@@ -470,7 +480,7 @@ def test_progress_that_cannot_be_is_told_to_nobody_and_words_are_cut() -> None:
         {"progress": 5, "done": 1, "total": 2},
         {"step": 5},
         {"note": ["x"]},
-        {"line": LONG},
+        {"line": LONG[:10_000]},
         {"progress": "x", "done": 1, "total": 2},
         {"answer": FACTS},
     )

@@ -137,5 +137,5 @@ def test_the_guard_knows_every_port_that_clients_are_led_to() -> None:
     text = files(ports=MORE)["guard.nft"].content
 
     assert "tcp sport != { 4001, 4002, 4011, 4012, 4003 } accept" in text
-    assert 'tcp sport { 4001, 4002, 4011, 4012 } meta skuid "hello" accept' in text
-    assert "tcp sport 4003 meta skuid 0 accept" in text
+    assert 'tcp sport { 4001, 4002, 4011, 4012 } meta skuid "hello" jump owner' in text
+    assert "tcp sport 4003 meta skuid 0 jump owner" in text

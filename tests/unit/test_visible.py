@@ -236,6 +236,7 @@ EXITS = {
     "warpbeam/local.py: os.write": "a program's input",
     "warpbeam/local.py: subprocess": "`kill` with its standard error closed",
     "warpbeam/provisioning/secrets.py: subprocess": "the author's own command, which may ask for a passphrase",
+    "warpbeam/running/logs.py: .write": "a file without a name",
     "warpbeam/ssh/hostkeys.py: .write": "known_hosts",
     "warpbeam/ssh/transport.py: logging": "a handler that throws away",
     "tasks/app.py: os.exec": "the console: OpenSSH has the terminal",
