@@ -39,8 +39,7 @@ class FoundUser(msgspec.Struct, frozen=True):
     """A user as /etc/passwd, /etc/group and /etc/shadow have it.
 
     `groups` are those besides its own `group`; an `expired` account logs in by no means (`shut`: setup itself has made
-    it so); a `manager` is what
-    systemd starts for a user at a login, unless that unit is masked.
+    it so); a `manager` is what systemd starts for a user at a login, unless that unit is masked.
     """
 
     uid: UserId

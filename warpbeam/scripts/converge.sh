@@ -2,8 +2,9 @@
 # Makes a host what setup's plan says, as root. Every part is idempotent; the plan holds only what differs.
 #
 # Parameters: packages, installer (apt or dnf), users (NAME HOME LOGIN, three items each), closed (users that are
-# there and may not log in any more), opened (that may again), evicted (NAME HOME of users whose keys are taken away: what they run is
-# ended first), activation (the unit that runs as such a user; empty: none), unmanaged (users for whom systemd starts nothing at a login), directories (PATH MODE OWNER GROUP),
+# there and may not log in any more), opened (that may again), evicted (NAME HOME of users whose keys are taken away:
+# what they run is ended first), activation (the unit that runs as such a user; empty: none), unmanaged (users for whom
+# systemd starts nothing at a login), directories (PATH MODE OWNER GROUP),
 # files (PATH MODE OWNER GROUP NEEDS CONTENT), absent (files to remove), units to enable, overrides (directives of the
 # inventory's own), ledger (where to note what was written), reconcile (the door, where it must).
 : "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
@@ -81,8 +82,9 @@ done
 
 # as OWNER GROUP COMMAND ...: a path below another user's directory is touched as that user only; as root, a link put there
 # in the right moment would lead anywhere. In GROUP, because chmod(2) by an outsider drops the set-group-ID bit.
-# Root's environment is not its. Other processes of that user may stop ours, or end it: it has a time, which root's own `timeout` keeps
-# with a signal that works on what is stopped. A capability that is of no use here keeps them from tracing it (ptrace(2)).
+# Root's environment is not its. Other processes of that user may stop ours, or end it: it has a time, which root's own
+# `timeout` keeps with a signal that works on what is stopped. A capability that is of no use here keeps them from
+# tracing it (ptrace(2)).
 as() {
   local owner=$1 group=$2 status=0
   shift 2
@@ -91,7 +93,8 @@ as() {
   else
     timeout --signal=KILL 30 setpriv --reuid="$owner" --regid="$group" --clear-groups --no-new-privs \
       --inh-caps=+net_bind_service --ambient-caps=+net_bind_service -- env -i PATH="$PATH" LC_ALL=C "$@" || status=$?
-    ((status != 137)) || printf '%s\n' "what is done as $owner was stopped or ended, or took longer than 30 s: look at the processes of $owner" >&2
+    ((status != 137)) ||
+      printf '%s\n' "what is done as $owner was stopped or ended, or took longer than 30 s: look at the processes of $owner" >&2
     return "$status"
   fi
 }

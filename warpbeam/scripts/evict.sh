@@ -1,16 +1,17 @@
 #!/bin/bash
-# Keeps a user out of the host while its keys change: it may not log in, and nothing of its runs. Otherwise whoever has a key
-# that is taken away could undo that, or stop what is done in the user's name.
+# Keeps a user out of the host while its keys change: it may not log in, and nothing of its runs. Otherwise whoever has
+# a key that is taken away could undo that, or stop what is done in the user's name.
 
-# The first day that shadow(5) has. A shell that is none, and no password, do not keep ssh from a user who can write its home: with a
-# key there it forwards ports. An account that has expired is refused, by PAM and by sshd; systemd starts units of it as before.
+# The first day that shadow(5) has. A shell that is none, and no password, do not keep ssh from a user who can write its
+# home: with a key there it forwards ports. An account that has expired is refused, by PAM and by sshd; systemd starts
+# units of it as before.
 long_ago=1970-01-02
 
 # expiry_of USER: the day on which its account expires, counted from 1970, in REPLY; empty where it does not.
 expiry_of() { IFS=: read -r _ _ _ _ _ _ _ REPLY _ < <(exec getent shadow -- "$1") || true; }
 
-# processes_of UID: those that have that user's number in any of its places, but what has ended already. Not by pgrep: a process that
-# hides what it is (prctl(2), PR_SET_DUMPABLE) looks like root's to whoever goes by the owner of /proc/PID.
+# processes_of UID: those that have that user's number in any of its places, but what has ended already. Not by pgrep: a
+# process that hides what it is (prctl(2), PR_SET_DUMPABLE) looks like root's to whoever goes by the owner of /proc/PID.
 processes_of() {
   local files
   files=$(printf '%s\0' /proc/[0-9]*/status | xargs -0 grep -lsE "^Uid:(.*[[:space:]])?$1([[:space:]]|\$)" |
@@ -23,17 +24,20 @@ processes_of() {
 end_processes() {
   local user=$1 uid round quiet=0 group whole
   uid=$(id -u -- "$user")
-  [[ $uid != 0 && $uid != "${SUDO_UID-}" ]] || fail "the processes of $user would be ended, and this is one of them" 'log in as another admin'
+  [[ $uid != 0 && $uid != "${SUDO_UID-}" ]] ||
+    fail "the processes of $user would be ended, and this is one of them" 'log in as another admin'
   group=/sys/fs/cgroup/user.slice/user-$uid.slice/cgroup.kill
   for round in {1..100}; do
     # All of its sessions at once, and one by one what is elsewhere: of those two, nothing of the user's can stop us.
     if [[ -e $group ]]; then { echo 1 >"$group"; } 2>/dev/null || true; fi
     processes_of "$uid"
     if ((${#processes[@]})); then kill -KILL "${processes[@]}" 2>/dev/null || true; fi
-    # Then all that is left, in one moment of the kernel's (kill(2), -1): what multiplies fast enough is never seen by whoever looks. That
-    # runs as the user; where another of its processes stopped it, it comes to no end, and the next round has fewer of these.
+    # Then all that is left, in one moment of the kernel's (kill(2), -1): what multiplies fast enough is never seen by
+    # whoever looks. That runs as the user; where another of its processes stopped it, it comes to no end, and the next
+    # round has fewer of these.
     whole=true
-    timeout --signal=KILL 1 setpriv --reuid="$uid" --regid="$uid" --clear-groups -- bash -c 'kill -KILL -1' 2>/dev/null || whole=false
+    timeout --signal=KILL 1 \
+      setpriv --reuid="$uid" --regid="$uid" --clear-groups -- bash -c 'kill -KILL -1' 2>/dev/null || whole=false
     sleep 0.1
     processes_of "$uid"
     if [[ $whole == true ]] && ((${#processes[@]} == 0)); then quiet=$((quiet + 1)); else quiet=0; fi
@@ -52,7 +56,8 @@ shut_out() {
   nothing_left "$1"
 }
 nothing_left() {
-  end_processes "$1" || fail "processes of $1 could not be ended: ${processes[*]}" 'look at them on the host, then run the same command again'
+  end_processes "$1" ||
+    fail "processes of $1 could not be ended: ${processes[*]}" 'look at them on the host, then run the same command again'
 }
 
 # let_in: as it was before.
@@ -72,7 +77,9 @@ jobs_of() {
     mv -f -- "$file" "$kept/"
     warn "$file was $user's, and would have run by itself: it is in $kept now"
   done < <(
-    for file in /var/spool/cron/crontabs/"$user" /var/spool/cron/"$user"; do if [[ -f $file ]]; then printf '%s\n' "$file"; fi; done
+    for file in /var/spool/cron/crontabs/"$user" /var/spool/cron/"$user"; do
+      if [[ -f $file ]]; then printf '%s\n' "$file"; fi
+    done
     exec find /var/spool/cron/atjobs /var/spool/at -maxdepth 1 -type f -user "$uid" 2>/dev/null
   )
 }
@@ -80,11 +87,14 @@ jobs_of() {
 # login_files HOME: what the user's next login would run is named, where it is not what every new user has.
 login_files() {
   local name found=()
-  for name in .bashrc .bash_profile .bash_login .profile .bash_logout .zshenv .zshrc .pam_environment .ssh/rc .ssh/environment; do
+  for name in .bashrc .bash_profile .bash_login .profile .bash_logout \
+    .zshenv .zshrc .pam_environment .ssh/rc .ssh/environment; do
     # In its own directory a file of this name may be anything; nothing of its runs that could exchange it as we look.
-    if [[ -L $1/$name || (-e $1/$name && ! -f $1/$name) ]] || { [[ -e $1/$name ]] && ! cmp -s -- "$1/$name" "/etc/skel/$name"; }; then
+    if [[ -L $1/$name || (-e $1/$name && ! -f $1/$name) ]] ||
+      { [[ -e $1/$name ]] && ! cmp -s -- "$1/$name" "/etc/skel/$name"; }; then
       found+=("$name")
     fi
   done
-  ((${#found[@]} == 0)) || warn "$1 has files of its own that run at a login: ${found[*]}; who had the key may have written there"
+  ((${#found[@]} == 0)) ||
+    warn "$1 has files of its own that run at a login: ${found[*]}; who had the key may have written there"
 }

@@ -30,7 +30,8 @@ answers() {
   stranger=''
   if [[ -z $health_rpc ]]; then
     healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout"
-  elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" | timeout "$health_timeout" sudo -n -- "$door" well 2>&1 | tail -c 4096); then
+  elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" |
+    timeout "$health_timeout" sudo -n -- "$door" well 2>&1 | tail -c 4096); then
     health_said=true
   else
     health_said=${health_said##*$'\n'}

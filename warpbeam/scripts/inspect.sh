@@ -76,8 +76,9 @@ found() {
   read -r mode owner group changed kind < <(stat --printf='%a %U %G %Y %F\n' -- "$path")
   if [[ -f $path && ! -L $path ]]; then
     # In another user's directory what is read could be something else by now: it is read as that user, in its own group, since
-    # a hard link has the group of a file that is not its own. That user's other processes may stop or end it, so it has a time; a
-    # capability that is of no use here keeps them from tracing it (ptrace(2)), and so from answering in its place.
+    # a hard link has the group of a file that is not its own. That user's other processes may stop or end it, so it has
+    # a time; a capability that is of no use here keeps them from tracing it (ptrace(2)), and so from answering in its
+    # place.
     parent=$(stat -c %U -- "${path%/*}")
     [[ $parent == root ]] || reader=(timeout --signal=KILL 10 setpriv --reuid="$parent" --regid="$(id -g -- "$parent")" --clear-groups
       --no-new-privs --inh-caps=+net_bind_service --ambient-caps=+net_bind_service --)
