@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tests.hosts.test_identities import ROOT, knock
 from tests.squatter import ANSWER, has_port, squatting
 from tests.stage import Stage
 from tests.underway import eventually
+from warpbeam.lab.client import ssh_argv
 
 PORTS = {"a": 4001, "b": 4002}
 PAGE_PORT = 4003
@@ -202,3 +204,51 @@ def test_the_border_comes_back_with_the_systems_rules_and_stays_without_the_redi
     finally:
         stage.fab("-H", HOST, "firewall.apply")
     assert stage.served(HOST)["version"]
+
+
+# Connections from another host, none of which ever comes about: that host does not hear the answers.
+FLOOD = """
+import socket, sys
+sockets = []
+for number in range(int(sys.argv[2])):
+    sockets.append(socket.socket())
+    sockets[-1].setblocking(False)
+    sockets[-1].connect_ex((sys.argv[1], 80))
+print("FLOODING", flush=True)
+sys.stdin.read()
+"""
+COUNT = 3000
+DEAF = "table inet deaf { chain input { type filter hook input priority 0; tcp sport 80 tcp flags syn,ack drop; }; }"
+
+
+@contextmanager
+def flooded(stage: Stage) -> Iterator[None]:
+    """Meanwhile the queue of half-open connections to the app is full."""
+    lab = stage.lab
+    lab.ssh("build1", f"echo '{DEAF}' | sudo nft -f - && sudo tee /tmp/flood.py >/dev/null", stdin=FLOOD)
+    command = f"sudo prlimit --nofile={COUNT + 100} timeout 120 python3 /tmp/flood.py {lab.address(HOST)} {COUNT}"
+    argv = (*ssh_argv(lab.name, "build1")[:-1], "-l", "admin", "-o", "BatchMode=yes", "build1", command)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "FLOODING\n"
+            yield
+        finally:
+            process.communicate("", timeout=60)
+            lab.ssh("build1", "sudo nft delete table inet deaf; sudo rm /tmp/flood.py")
+
+
+def cookies_sent(stage: Stage) -> int:
+    """How many SYN cookies the host has sent so far (proc(5), /proc/net/netstat: names, then numbers)."""
+    names, numbers = (line.split() for line in root(stage, "grep ^TcpExt: /proc/net/netstat").splitlines())
+    return int(numbers[names.index("SyncookiesSent")])
+
+
+def test_a_flood_of_half_open_connections_keeps_no_client_out(stage: Stage) -> None:
+    before = cookies_sent(stage)
+
+    with flooded(stage):
+        said = clients(stage)
+
+    assert cookies_sent(stage) > before, "no cookie was needed"
+    assert not [one for one in said if "200 OK" not in one]
