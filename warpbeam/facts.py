@@ -66,7 +66,9 @@ class Release(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """The version and short commit, as people name it."""
+        """The version and short commit, as people name it; the name where what lies there cannot be read."""
+        if not self.artifact.version:
+            return f"{self.name} (unknown)"
         return f"{self.artifact.version} ({self.artifact.short_commit})"
 
 
