@@ -64,7 +64,7 @@ while read -r _ _ _ address _ users; do
   listeners+=("$REPLY")
 done < <(ss -Hltnpe)
 uid_of "${app_user:-root}"
-uid=$REPLY binds=false
+app_uid=$REPLY binds=false
 [[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true
 joined "${listeners[@]}"; listeners_json=$REPLY
 
@@ -159,4 +159,4 @@ array "${reload[@]}"; reload_json=$REPLY
 # Last, so that little time passes until it is compared.
 answer disks: "$disks_json" writable "$writable" limits: "$limits_json" listeners: "$listeners_json" tables: "$tables_json" \
   restarts: "$restarts_json" logins: "$logins_json" proc "$proc" me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" \
-  uid: "${uid:-0}" binds: "$binds" cookie: "$cookie" reload: "$reload_json" live "$live" clock "$(date +%s.%N)"
+  uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" reload: "$reload_json" live "$live" clock "$(date +%s.%N)"
