@@ -172,8 +172,14 @@ def test_a_hostile_host_speaks_for_itself_alone(stage: Stage, words: list[str], 
 
 
 def test_text_that_a_host_keeps_for_others_is_harmless_in_tables_and_refusals(stage: Stage) -> None:
-    line = {"at": "2026-01-01T00:00:00Z", "what": f"w {ENDING}", "outcome": "done", "release": "r", "who": ENDING,
-            "problem": f"problem {ENDING}"}  # fmt: skip
+    line = {
+        "at": "2026-01-01T00:00:00Z",
+        "what": f"w {ENDING}",
+        "outcome": "done",
+        "release": "20260101T000000Z",
+        "who": ENDING,
+        "problem": f"problem {ENDING}",
+    }
     file = "/opt/acme/hello/history.jsonl"
     stage.lab.ssh("web2", f"cp {file} {file}.mine; cat >>{file}", "deploy", stdin=json.dumps(line) + "\n")
     try:
@@ -182,8 +188,14 @@ def test_text_that_a_host_keeps_for_others_is_harmless_in_tables_and_refusals(st
                 assert_harmless(said)
     finally:
         stage.lab.ssh("web2", f"mv {file}.mine {file}", "deploy")
-    stage.fab("lock.acquire", "--reason", f"HOSTILE {EVIL}{ENDS}FORGED")
+    stage.fab("lock.acquire", "--reason", "an audit")
     try:
+        # `--reason` takes no such text; whoever has a deploy key can write it.
+        reason = f"HOSTILE {EVIL}{ENDS}FORGED"
+        holder = json.dumps({"who": "somebody", "why": reason, "since": "today", "version": ""})
+        for host in ("web1", "web2"):
+            rewrite = "cd /opt/acme/hello && { head -n 3 lock; cat; } >lock.x && mv -f lock.x lock"
+            stage.lab.ssh(host, rewrite, "deploy", stdin=f"{holder}\n{reason}\n")
         for words in (["lock.status"], ["lock.status", "--json"], ["deploy", "--force"], ["plan"]):
             assert_everywhere(stage, *words)
     finally:

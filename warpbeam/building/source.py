@@ -13,6 +13,10 @@ import msgspec
 from warpbeam.error import Misuse, Refused
 
 PIECE = 256 * 1024
+# Bytes of a file of the source that is read here, such as .tool-versions.
+LONGEST_FILE = 64 * 1024
+# Characters of a commit's subject.
+LONGEST_SUBJECT = 1000
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -98,7 +102,7 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             f"{top} has submodules, which are not carried to the build host",
             "vendor them or use Mix dependencies",
         )
-    subject = _git(top, "show", "--no-patch", "--format=%s", commit)
+    subject = _git(top, "show", "--no-patch", f"--format=%<({LONGEST_SUBJECT},trunc)%s", commit).rstrip(" ")
     return Source(directory, top, prefix, commit, tree, subject, dirty)
 
 
@@ -119,8 +123,21 @@ def ignored_files(source: Source) -> list[str]:
 
 
 def read_file(source: Source, name: str) -> str | None:
-    """The text of a file of the source, or None where there is none."""
-    done = _run(source.top, "cat-file", "blob", f"{source.tree}:{name}")
+    """The text of a small file of the source, or None where there is none.
+
+    Raises:
+        Refused: it has more than LONGEST_FILE bytes, which no file that is read here has a reason for.
+    """
+    place = f"{source.tree}:{name}"
+    size = _run(source.top, "cat-file", "-s", place)
+    if size.returncode != 0:
+        return None
+    if int(size.stdout) > LONGEST_FILE:
+        raise Refused(
+            f"{name} has {int(size.stdout)} bytes in commit {source.commit[:8]}; expected at most {LONGEST_FILE}",
+            "look at what was committed there",
+        )
+    done = _run(source.top, "cat-file", "blob", place)
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
 

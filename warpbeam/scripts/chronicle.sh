@@ -12,7 +12,7 @@ pending=$root/activation/pending
 
 # read_pending: whether a line was begun; sets pending_job, pending_spent, pending_success, pending_entry.
 read_pending() {
-  [[ -r $pending ]] || return 1
+  plain "$pending" || return 1
   {
     read -r pending_job && read -r pending_spent && read -r pending_success && read -r pending_entry
   } <"$pending" && [[ $pending_entry == '{'*'}' ]] && return 0
@@ -60,7 +60,7 @@ settle() {
     rm -f -- "$pending"
     return 0
   fi
-  if [[ -r $root/activation/result ]]; then said=$(<"$root/activation/result"); fi
+  if plain "$root/activation/result"; then said=$(<"$root/activation/result"); fi
   if [[ $said =~ \"job\":\"$pending_job\",\"outcome\":\"([a-z ]+)\" ]]; then
     outcome=${BASH_REMATCH[1]}
     if [[ $said =~ \"message\":(\"([^\"\\]|\\.)*\") ]]; then problem=${BASH_REMATCH[1]}; fi

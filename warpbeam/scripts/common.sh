@@ -78,6 +78,9 @@ fail() {
   exit 4
 }
 
+# plain FILE: it is a file that we can read, and not a link, a pipe or another thing in the place of one.
+plain() { [[ -f $1 && ! -L $1 && -r $1 ]]; }
+
 # uptime_seconds: whole seconds of this host's uptime, in REPLY. bash's own SECONDS is of the wall clock, which may be set meanwhile.
 uptime_seconds() { read -r REPLY _ </proc/uptime; REPLY=${REPLY%.*}; }
 

@@ -164,13 +164,17 @@ if id -u -- "$deploy" >/dev/null 2>&1; then
 fi
 ssh_port; port=$REPLY
 
-# Where the app listens now: from its next start on its unit may not let it. What the kernel has chosen is nobody's choice.
+# Where the app listens now: from its next start on its unit may not let it. What the kernel has chosen is nobody's choice; a port that
+# its unit allows is one that the inventory had, and may no longer have.
 bound=() binds=false
 if [[ -n $app ]]; then
+  unit=$(cat -- "/lib/systemd/system/$app@.service" 2>/dev/null) || unit=''
   own=$(id -u -- "$app_user" 2>/dev/null) || own=none
   read -r chosen _ </proc/sys/net/ipv4/ip_local_port_range
   while read -r protocol _ _ _ address text; do
-    if [[ $text == *" uid:$own "* ]] && ((${address##*:} < chosen)); then bound+=("$protocol:${address##*:}"); fi
+    port=$protocol:${address##*:}
+    if [[ $text != *" uid:$own "* || $unit == *$'\n'"SocketBindAllow=$port"$'\n'* ]]; then continue; fi
+    if ((${address##*:} < chosen)); then bound+=("$port"); fi
   done < <(ss -Hlntue)
   [[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true
 fi

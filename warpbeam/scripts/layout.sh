@@ -46,9 +46,6 @@ find_releases() {
   done
 }
 
-# plain FILE: it is a file that we can read, and not a link, a pipe or another thing in the place of one.
-plain() { [[ -f $1 && ! -L $1 && -r $1 ]]; }
-
 # about RELEASE: what it is, in REPLY: JSON as warpbeam/facts.py has it. False where that cannot be read: it becomes part of a larger
 # JSON text, and goes to a type, so that here every byte is looked at. (A regular expression would take ten times as long.)
 about() {

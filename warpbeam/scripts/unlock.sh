@@ -4,6 +4,6 @@
 # Parameters: root, token.
 : "${root?}" "${token?}"
 
-if [[ -r $root/lock && $(head -n 1 -- "$root/lock") == "$token" ]]; then rm -rf -- "$root"/releases/*.partial; fi
+if plain "$root/lock" && [[ $(head -n 1 -- "$root/lock") == "$token" ]]; then rm -rf -- "$root"/releases/*.partial; fi
 let_go
 answer done: true
