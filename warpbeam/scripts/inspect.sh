@@ -172,9 +172,9 @@ if [[ -n $app ]]; then
   own=$(id -u -- "$app_user" 2>/dev/null) || own=none
   read -r chosen _ </proc/sys/net/ipv4/ip_local_port_range
   while read -r protocol _ _ _ address text; do
-    port=$protocol:${address##*:}
-    if [[ $text != *" uid:$own "* || $unit == *$'\n'"SocketBindAllow=$port"$'\n'* ]]; then continue; fi
-    if ((${address##*:} < chosen)); then bound+=("$port"); fi
+    listens=$protocol:${address##*:}
+    if [[ $text != *" uid:$own "* || $unit == *$'\n'"SocketBindAllow=$listens"$'\n'* ]]; then continue; fi
+    if ((${address##*:} < chosen)); then bound+=("$listens"); fi
   done < <(ss -Hlntue)
   [[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true
 fi
