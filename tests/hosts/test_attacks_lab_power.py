@@ -9,23 +9,27 @@ import pytest
 from tests.attack import HOST
 from tests.lab import LabHandle
 from tests.stage import Stage
-from tests.untriable import HARMLESS, UNTRIABLE, every_attack, reasons, tried_by_root
+from tests.untriable import HARMLESS, ON_ONE, UNTRIABLE, every_attack, reasons, tried_by_root
+from warpbeam.lab.state import SUITES
 
 
 def test_root_can_do_what_is_refused_to_others_but_for_what_is_listed(stage: Stage, neighbour: None) -> None:
-    attacks = every_attack()
+    attacks, suite = every_attack(), stage.lab.suite
 
     outcomes = tried_by_root(stage.lab, attacks)
 
-    failed = {attack: outcome for attack, outcome in outcomes.items() if outcome.status != 0}
-    assert {attack: outcome for attack, outcome in failed.items() if not reasons(attack)} == {}, "not in the list"
-    assert [attack for attack in attacks if reasons(attack) and attack not in failed] == [], "root can do it"
+    failed = {attack: outcome.said for attack, outcome in outcomes.items() if outcome.status != 0}
+    listed = {attack for attack in attacks if reasons(attack, suite)}
+    assert {attack: said for attack, said in failed.items() if attack not in listed} == {}, "not in the list"
+    assert listed - set(failed) == set(), "root can do it"
 
 
 def test_every_entry_of_the_lists_is_of_an_attack_that_there_is() -> None:
     attacks = every_attack()
 
-    assert {pattern for attack in attacks for pattern in reasons(attack)} == set(UNTRIABLE)
+    for suite in SUITES:
+        of_suite = {*UNTRIABLE, *ON_ONE.get(suite, ())}
+        assert {pattern for attack in attacks for pattern in reasons(attack, suite)} == of_suite
     assert set(HARMLESS) - set(attacks) == set()
 
 
