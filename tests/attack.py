@@ -108,7 +108,7 @@ def _evaluated(lab: LabHandle, verb: str, stdin: str) -> str:
 
 def attacked(lab: LabHandle, attacker: Attacker, attacks: Sequence[str]) -> dict[str, Outcome]:
     """Try all of them, in one request; how each ended."""
-    script = TRY + _pids(lab) + "".join(f"try {shlex.quote(attack)}\n" for attack in attacks)
+    script = TRY + pids(lab) + "".join(f"try {shlex.quote(attack)}\n" for attack in attacks)
     lines = attacker(lab, script).splitlines()
     assert len(lines) == len(attacks), lines[-3:]
     found = (line.partition("\t") for line in lines)
@@ -126,7 +126,7 @@ def got_through(outcomes: dict[str, Outcome], no: str = NO) -> dict[str, Outcome
     }
 
 
-def _pids(lab: LabHandle) -> str:
+def pids(lab: LabHandle) -> str:
     """Variables: the main processes of both apps, the slot that is live and the one that is not."""
     show = "for app in hello shop; do echo $app=$(systemctl show -P MainPID $app@a $app@b | grep -vx -e 0 -e ''); done"
     slots = (

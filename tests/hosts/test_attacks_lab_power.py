@@ -1,0 +1,54 @@
+"""What the lab itself refuses everybody, so that no attack is taken for refused by Warpbeam that nobody could try."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from tests.attack import HOST
+from tests.lab import LabHandle
+from tests.stage import Stage
+from tests.untriable import HARMLESS, ON_ONE, UNTRIABLE, every_attack, reasons, tried_by_root
+from warpbeam.lab.state import SUITES
+
+
+def test_root_can_do_what_is_refused_to_others_but_for_what_is_listed(stage: Stage, neighbour: None) -> None:
+    attacks, suite = every_attack(), stage.lab.suite
+
+    outcomes = tried_by_root(stage.lab, attacks)
+
+    failed = {attack: outcome.said for attack, outcome in outcomes.items() if outcome.status != 0}
+    listed = {attack for attack in attacks if reasons(attack, suite)}
+    assert {attack: said for attack, said in failed.items() if attack not in listed} == {}, "not in the list"
+    assert listed - set(failed) == set(), "root can do it"
+
+
+def test_every_entry_of_the_lists_is_of_an_attack_that_there_is() -> None:
+    attacks = every_attack()
+
+    for suite in SUITES:
+        of_suite = {*UNTRIABLE, *ON_ONE.get(suite, ())}
+        assert {pattern for attack in attacks for pattern in reasons(attack, suite)} == of_suite
+    assert set(HARMLESS) - set(attacks) == set()
+
+
+# What a real Debian lets root do and systemd-nspawn by itself does not: the calls need no capability beyond root's own.
+CALLS = {
+    "mlock": "syscall({mlock}, 0, 0) == 0",
+    "pidfd_getfd": "syscall({pidfd_getfd}, -1, 0, 0) == -1 and $!{{EBADF}}",
+    "landlock_create_ruleset": "syscall({landlock}, 0, 0, 1) >= 1",
+    "memfd_secret": "syscall({memfd_secret}, 0) >= 0 or $!{{ENOSYS}}",
+}
+NUMBERS = {"mlock": {"x86_64": 149, "aarch64": 228}[platform.machine()]}
+# The same on every architecture.
+NUMBERS |= {"pidfd_getfd": 438, "landlock": 444, "memfd_secret": 447}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_lab_host_lets_root_make_a_call_that_a_debian_does(lab: LabHandle, call: str) -> None:
+    tried = CALLS[call].format(**NUMBERS)
+
+    done = lab.ssh(HOST, "sudo timeout 20 perl", stdin=f"exit(({tried}) ? 0 : 9)\n", check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
