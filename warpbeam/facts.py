@@ -28,10 +28,9 @@ from warpbeam.answer import (
     explained,
 )
 from warpbeam.building.artifact import Artifact
+from warpbeam.building.source import LONGEST_SUBJECT
 
 Mark = Literal["new", "healthy", "failed", "withdrawn"]
-# Characters of a commit's subject that hosts keep.
-SUBJECT = 1000
 
 
 class About(msgspec.Struct, frozen=True):
@@ -53,7 +52,7 @@ class About(msgspec.Struct, frozen=True):
 def about(artifact: Artifact) -> About:
     """What a host keeps beside the release."""
     manifest = artifact.manifest
-    subject = manifest.subject[:SUBJECT]
+    subject = manifest.subject[:LONGEST_SUBJECT]
     return About(manifest.version, manifest.commit, subject, manifest.tree, manifest.sha256, manifest.dirty)
 
 

@@ -121,3 +121,12 @@ def as_set_up(stage: Stage) -> Iterator[None]:
     stage.write()
     stage.fab("setup", "--restart")
     assert {row["health"] for row in stage.status().values()} == {"healthy"}
+
+
+@pytest.fixture
+def source(stage: Stage) -> Iterator[Stage]:
+    """The stage; what a test commits or leaves lying in the source is gone after it."""
+    head = stage.git("rev-parse", "HEAD")
+    yield stage
+    stage.git("reset", "-q", "--hard", head)
+    stage.git("clean", "-q", "-d", "--force")

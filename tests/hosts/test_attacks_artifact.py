@@ -32,15 +32,6 @@ find /tmp /opt -maxdepth 1 -name 'planted*'
 """
 
 
-@pytest.fixture
-def source(stage: Stage) -> Iterator[Stage]:
-    """The stage; what a test commits or leaves lying in the source is gone after it."""
-    head = stage.git("rev-parse", "HEAD")
-    yield stage
-    stage.git("reset", "-q", "--hard", head)
-    stage.git("clean", "-q", "-d", "--force")
-
-
 @contextmanager
 def untouched(stage: Stage) -> Iterator[None]:
     """Fail unless every app host is afterwards as it was, down to each file, and still serves; nothing ran there."""

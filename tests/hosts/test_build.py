@@ -6,22 +6,12 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.stage import Stage
 from tests.witness import another, lasting, serve, watching
-
-
-@pytest.fixture
-def source(stage: Stage) -> Iterator[Stage]:
-    """The stage; what a test commits or leaves lying in the source is gone after it."""
-    head = stage.git("rev-parse", "HEAD")
-    yield stage
-    stage.git("reset", "-q", "--hard", head)
-    stage.git("clean", "-q", "-d", "--force")
 
 
 def test_the_same_source_is_not_built_twice(source: Stage) -> None:

@@ -14,18 +14,18 @@ from warpbeam.facts import About, Release
 from warpbeam.running.node import State, differing, judged
 
 PROJECT = Path(__file__).parents[2]
-WELL = State("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None, None)
-STOPPED = State("slot a pid=0 restarts=0", "a", {"a": "20261123T120000Z"}, "no answer", (), None, None)
+WELL = State("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None)
+STOPPED = State("slot a pid=0 restarts=0", "a", {"a": "20261123T120000Z"}, "no answer", (), None)
 CRASHING = [
-    State(f"slot a {words}", "a", {"a": "20261123T120000Z"}, said, (), None, None)
+    State(f"slot a {words}", "a", {"a": "20261123T120000Z"}, said, (), None)
     for words, said in (
         ("substate=running pid=7 restarts=7 age=2 ended=3", "healthy"),
         ("substate=auto-restart pid=0 restarts=0 age= ended=1", "no answer"),
         ("substate=running pid=7 restarts=1 age=59 ended=60", "healthy"),
     )
 ]
-CALM = State("slot a substate=running pid=7 restarts=1 age=60 ended=61", "a", {"a": "R"}, "healthy", (), None, None)
-EMPTY = State("", "", {}, "", (), None, None)
+CALM = State("slot a substate=running pid=7 restarts=1 age=60 ended=61", "a", {"a": "R"}, "healthy", (), None)
+EMPTY = State("", "", {}, "", (), None)
 AWAY = Unreachable("web2 (192.0.2.2) did not answer within 10 s")
 
 
@@ -70,7 +70,7 @@ def test_status_answers_whether_all_is_well(found: list[State | Problem], code: 
 def runs(version: str) -> State:
     name = "20261123T120000Z"
     releases = (Release(name, "healthy", About(version, "c0ffee00" * 5)),)
-    return State("", "a", {"a": name, "b": ""}, "healthy", releases, None, None)
+    return State("", "a", {"a": name, "b": ""}, "healthy", releases, None)
 
 
 def test_hosts_that_run_different_releases_are_told_by_what_they_run() -> None:

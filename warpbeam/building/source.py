@@ -15,7 +15,7 @@ from warpbeam.error import Misuse, Refused
 PIECE = 256 * 1024
 # Bytes of a file of the source that is read here, such as .tool-versions.
 LONGEST_FILE = 64 * 1024
-# Characters of a commit's subject.
+# Characters of a commit's subject that are read, and that hosts keep.
 LONGEST_SUBJECT = 1000
 
 

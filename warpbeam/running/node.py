@@ -33,8 +33,6 @@ class State(msgspec.Struct, frozen=True):
     health: Text
     releases: Annotated[tuple[Release, ...], MANY]
     lock: Holder | None
-    # Of an activation's ending, which nobody reads here.
-    result: None = None
 
     @property
     def running(self) -> dict[str, dict[str, str]]:

@@ -164,8 +164,8 @@ if id -u -- "$deploy" >/dev/null 2>&1; then
 fi
 ssh_port; port=$REPLY
 
-# Where the app listens now: from its next start on its unit may not let it. What the kernel has chosen is nobody's choice; a port that
-# its unit allows is one that the inventory had, and may no longer have.
+# The ports that the app listens at, and that its new unit may refuse at the next start. Left out are ports that the kernel
+# chose, and those that the present unit allows: the inventory had them, and may have dropped them on purpose.
 bound=() binds=false
 if [[ -n $app ]]; then
   unit=$(cat -- "/lib/systemd/system/$app@.service" 2>/dev/null) || unit=''
