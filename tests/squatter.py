@@ -12,6 +12,8 @@ from tests.underway import eventually
 
 PROGRAM = "/tmp/warpbeam-stranger.pl"
 ANSWER = "STRANGER"
+# What it was told by clients.
+HEARD = "/tmp/warpbeam-stranger.heard"
 # FAMILY ADDRESS PORT BACKLOG PROTOCOL: as soon as the port is free; answers 200 to everything, for five minutes.
 TEXT = f"""
 use strict; use Socket qw(:all);
@@ -30,7 +32,7 @@ while (1) {{
 }}
 while (accept(my $c, $s)) {{
   my $head = '';
-  while (<$c>) {{ $head .= $_; last if /^\\r?\\n$/ }}
+  while (<$c>) {{ $head .= $_; syswrite(STDOUT, $_); last if /^\\r?\\n$/ }}
   print $c "HTTP/1.1 200 OK\\r\\nContent-Length: 8\\r\\nConnection: close\\r\\n\\r\\n{ANSWER}";
   close $c;
 }}
@@ -46,11 +48,11 @@ def squatting(
     words = shlex.join(["perl", PROGRAM, str(family), where, str(port), str(backlog), str(protocol)])
     become = f"setpriv --reuid={user} --regid=$(id -g {user}) --clear-groups"
     lab.ssh(HOST, f"sudo tee {PROGRAM} >/dev/null && sudo chmod 644 {PROGRAM}", stdin=TEXT)
-    pid = lab.ssh(HOST, f"sudo sh -c '{become} {words} </dev/null >/dev/null 2>&1 & echo $!'").stdout.strip()
+    pid = lab.ssh(HOST, f"sudo sh -c '{become} {words} </dev/null >{HEARD} 2>/dev/null & echo $!'").stdout.strip()
     try:
         yield
     finally:
-        lab.ssh(HOST, f"sudo kill {pid}; sudo rm -f {PROGRAM}", check=False)
+        lab.ssh(HOST, f"sudo kill {pid}; sudo rm -f {PROGRAM} {HEARD}", check=False)
 
 
 def has_port(lab: LabHandle, user: str, port: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from tests.attack import HOST
 from tests.hosts.test_identities import ROOT, knock
-from tests.squatter import ANSWER, has_port, squatting
+from tests.squatter import ANSWER, HEARD, has_port, squatting
 from tests.stage import Stage
 from tests.underway import eventually
 from warpbeam.lab.client import ssh_argv
@@ -206,6 +207,29 @@ def test_the_border_comes_back_with_the_systems_rules_and_stays_without_the_redi
     assert stage.served(HOST)["version"]
 
 
+def test_who_takes_the_port_of_an_app_that_ends_its_work_reads_no_request(stage: Stage, neighbour: None) -> None:
+    """It has stopped listening, and still answers what it was asked before."""
+    port = PORTS[live(stage)]
+    # Before it stops the app has lately agreed to connections from each address.
+    assert not [said for said in clients(stage) if "200 OK" not in said]
+    address = stage.lab.address(HOST)
+    try:
+        with squatting(stage.lab, "shopkeeper", port, backlog=0):
+            with socket.create_connection((address, 80), timeout=30) as busy:
+                busy.sendall(b"GET /slow?ms=6000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                time.sleep(0.3)
+                root(stage, f"systemctl stop --no-block hello@{live(stage)}")
+                has_port(stage.lab, "shopkeeper", port)
+
+                assert_nobody_gets_the_stranger(stage, port)
+
+                assert b"200 OK" in busy.recv(4096)
+            assert root(stage, f"cat {HEARD}") == ""
+    finally:
+        root(stage, f"systemctl start hello@{live(stage)}")
+        assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"), 120)
+
+
 # Connections from another host, none of which ever comes about: that host does not hear the answers.
 FLOOD = """
 import socket, sys
@@ -223,7 +247,7 @@ DEAF = "table inet deaf { chain input { type filter hook input priority 0; tcp s
 
 @contextmanager
 def flooded(stage: Stage) -> Iterator[None]:
-    """Meanwhile the queue of half-open connections to the app is full."""
+    """Meanwhile the queue of half-open connections to the app is full, and the kernel has given up on none of them."""
     lab = stage.lab
     lab.ssh("build1", f"echo '{DEAF}' | sudo nft -f - && sudo tee /tmp/flood.py >/dev/null", stdin=FLOOD)
     command = f"sudo prlimit --nofile={COUNT + 100} timeout 120 python3 /tmp/flood.py {lab.address(HOST)} {COUNT}"
@@ -246,9 +270,15 @@ def cookies_sent(stage: Stage) -> int:
 
 def test_a_flood_of_half_open_connections_keeps_no_client_out(stage: Stage) -> None:
     before = cookies_sent(stage)
+    # The flood comes by IPv4; that the app answers by IPv6 too is known from before.
+    assert not [said for said in clients(stage, 10) if "200 OK" not in said]
 
     with flooded(stage):
-        said = clients(stage)
+        said = []
+        # The app answers those in its queue less and less often.
+        for _ in range(8):
+            said += clients(stage, 10)
+            time.sleep(1)
 
     assert cookies_sent(stage) > before, "no cookie was needed"
     assert not [one for one in said if "200 OK" not in one]

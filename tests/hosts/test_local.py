@@ -44,7 +44,7 @@ def send(lab: LabHandle, files: list[str], directory: Path, target: str) -> None
 def packages_for(python: str, directory: Path) -> Path:
     """What requirements.txt locks, for another Python than this one."""
     uv = shutil.which("uv") or str(PROJECT / ".cache/uv/bin/uv")
-    argv = [uv, "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes", f"--python-version={python}"]
+    argv = [uv, "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes"]
     subprocess.run(
         [*argv, f"--python-version={python}", f"--target={directory}", "-r", str(PROJECT / "requirements.txt")],
         check=True,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stage import Stage
+from tests.underway import eventually
 
 APP_HOSTS = ("web1", "web2")
 
@@ -166,6 +167,8 @@ def test_a_reboot_leaves_maintenance_on(stage: Stage) -> None:
 
     status, _, body = soon(stage.lab.address("web1"))
     assert (status, "still here" in body) == (503, True)
+    # The page comes before the app, which the next test is not to wait for.
+    assert eventually(lambda: bool(stage.status()["web1"]["health"] == "healthy"), 120)
 
 
 def test_kept_connections_leave_the_app_when_maintenance_begins(stage: Stage) -> None:

@@ -136,6 +136,7 @@ def test_a_port_that_the_unit_does_not_allow_is_found_while_the_app_still_has_it
 def test_the_guard_knows_every_port_that_clients_are_led_to() -> None:
     text = files(ports=MORE)["guard.nft"].content
 
-    assert "tcp sport != { 4001, 4002, 4011, 4012, 4003 } accept" in text
-    assert 'tcp sport { 4001, 4002, 4011, 4012 } meta skuid "hello" jump owner' in text
-    assert "tcp sport 4003 meta skuid 0 jump owner" in text
+    assert "tcp sport != { 4001, 4011, 4002, 4012, 4003 } accept" in text
+    assert 'tcp sport { 4001, 4011 } meta skuid "hello" jump slot_a' in text
+    assert 'tcp sport { 4002, 4012 } meta skuid "hello" jump slot_b' in text
+    assert "tcp sport { 4003 } meta skuid 0 jump page" in text

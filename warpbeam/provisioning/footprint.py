@@ -197,8 +197,12 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
 
 def _guard(inventory: Inventory) -> str:
     """The nftables table of who may answer at the app's ports."""
-    ports = inventory.slot_ports()
-    return render("guard.nft.j2", inventory, slot_ports=ports, guarded_ports=(*ports, inventory.http.maintenance))
+    owners = [(f"slot_{slot}", [*inventory.leads(slot).values()], f'"{inventory.app_user}"') for slot in SLOTS]
+    # systemd listens for the maintenance page.
+    owners.append(("page", [inventory.http.maintenance], "0"))
+    return render(
+        "guard.nft.j2", inventory, owners=owners, guarded_ports=[port for _, ports, _ in owners for port in ports]
+    )
 
 
 def _cookie_text(inventory: Inventory, cookie: str, *, shown: bool) -> str:

@@ -11,6 +11,8 @@ from warpbeam.reading.firewall import source_matches
 MAINTENANCE: Final = "maintenance"
 # How many connections to the page one source may have at once: a quarter of all (maintenance.socket.j2).
 PAGE_CONNECTIONS: Final = 64
+# How many it may open in a second: systemd starts some hundred processes in that time.
+PAGE_PACE: Final = 30
 
 
 def more_ports(inventory: Inventory, slot: Slot) -> dict[str, int]:
@@ -39,5 +41,6 @@ def redirect_rules(inventory: Inventory, where: Slot | Literal["maintenance"]) -
         inner_ports=(*inventory.slot_ports(), http.maintenance),
         page_port=http.maintenance if where == MAINTENANCE else None,
         page_connections=PAGE_CONNECTIONS,
+        page_pace=PAGE_PACE,
         exempt_sources=source_matches(inventory.firewall.exempt),
     )
