@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.attack import HOST
+from tests.attack import DOOR, HOST
 from tests.hosts.test_identities import ROOT, knock
 from tests.squatter import ANSWER, HEARD, has_port, squatting
 from tests.stage import Stage
@@ -209,7 +209,8 @@ def test_the_border_comes_back_with_the_systems_rules_and_stays_without_the_redi
 
 def test_who_takes_the_port_of_an_app_that_ends_its_work_reads_no_request(stage: Stage, neighbour: None) -> None:
     """It has stopped listening, and still answers what it was asked before."""
-    port = PORTS[live(stage)]
+    slot = live(stage)
+    port = PORTS[slot]
     # Before it stops the app has lately agreed to connections from each address.
     assert not [said for said in clients(stage) if "200 OK" not in said]
     address = stage.lab.address(HOST)
@@ -218,7 +219,7 @@ def test_who_takes_the_port_of_an_app_that_ends_its_work_reads_no_request(stage:
             with socket.create_connection((address, 80), timeout=30) as busy:
                 busy.sendall(b"GET /slow?ms=6000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 time.sleep(0.3)
-                root(stage, f"systemctl stop --no-block hello@{live(stage)}")
+                stage.lab.ssh(HOST, f"sudo -n {DOOR} stop <<<{slot} >/dev/null 2>&1 &", "deploy")
                 has_port(stage.lab, "shopkeeper", port)
 
                 assert_nobody_gets_the_stranger(stage, port)
@@ -226,7 +227,7 @@ def test_who_takes_the_port_of_an_app_that_ends_its_work_reads_no_request(stage:
                 assert b"200 OK" in busy.recv(4096)
             assert root(stage, f"cat {HEARD}") == ""
     finally:
-        root(stage, f"systemctl start hello@{live(stage)}")
+        root(stage, f"systemctl start hello@{slot}")
         assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"), 120)
 
 

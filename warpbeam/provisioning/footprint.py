@@ -179,6 +179,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
                 needs="restart",
             )
         )
+        files.append(File(f"{where}/ended-{slot}.nft", render("ended.nft.j2", inventory, slot=slot), "600"))
     files += [
         File(responder, render("maintenance.sh.j2", inventory), "755"),
         *(

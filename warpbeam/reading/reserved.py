@@ -48,7 +48,6 @@ _SYSTEMD = _words(
 _OWNERS = {
     "PORT": "each slot listens on a port of its own (http.slots)",
     "SLOT": "Warpbeam sets it for each slot",
-    "WARPBEAM_PORTS": "Warpbeam sets it for each slot",
     "ERL_AFLAGS": "Warpbeam sets it for each slot; use ERL_ZFLAGS or the release's vm.args",
     "RELEASE_COOKIE": "`setup` makes the cookie on each host",
     **dict.fromkeys(_SYSTEMD, "systemd sets it for each instance"),

@@ -111,7 +111,7 @@ await() {
       return 1
     fi
     if [[ -z $well_since ]]; then tell_unwell "$slot" "$waited"; fi
-    sleep "${health_pauses[next]}"
+    pause "${health_pauses[next]}"
     if ((next + 1 < ${#health_pauses[@]})); then next=$((next + 1)); fi
   done
 }
@@ -134,7 +134,7 @@ finish_with() {
   # Whole seconds: `<=`, so that the drain is never shorter than was promised.
   while connections "$1" && cut=$REPLY && since "$began" && (((cut > 0 || REPLY < ${2-0}) && REPLY <= drain)); do
     if [[ -n ${3-} ]] && ! lives "$3"; then return 1; fi
-    sleep 0.2
+    pause 0.2
   done
   [[ -z ${3-} ]] || lives "$3"
 }
@@ -222,7 +222,7 @@ leave_balancer() {
   while since "$began" && ((REPLY <= balancer_drain)); do
     if asked_to_stop; then give_up "$stopped"; fi
     if [[ $strategy == blue-green ]] && ! lives "$idle"; then give_up 'it ended by itself'; fi
-    sleep 0.2
+    pause 0.2
   done
 }
 

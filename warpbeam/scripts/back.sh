@@ -22,7 +22,7 @@ if [[ -n $slot ]]; then
       noted failed 'it booted and is healthy, but no public port leads there'
       fail 'it booted and is healthy, but no public port leads there' "see journalctl -u $app-firewall on the host"
     }
-    sleep "${health_pauses[-1]}"
+    pause "${health_pauses[-1]}"
   done
 fi
 noted 'done'

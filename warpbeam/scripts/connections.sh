@@ -19,7 +19,7 @@ drained() {
   uptime_seconds
   began=$REPLY
   # `<=`: those are whole ones, and a drain is never shorter than was promised.
-  while connections "$1" && left=$REPLY && since "$began" && ((left > 0 && REPLY <= $2)); do sleep 0.2; done
+  while connections "$1" && left=$REPLY && since "$began" && ((left > 0 && REPLY <= $2)); do pause 0.2; done
   REPLY=$left
 }
 

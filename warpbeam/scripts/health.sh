@@ -83,6 +83,6 @@ until_well() {
       fail "$3, but is not healthy: $why" 'the lines above are its own' "${lines[@]}"
     fi
     tell_unwell "$slot" "$waited"
-    sleep "${health_pauses[-1]}"
+    pause "${health_pauses[-1]}"
   done
 }
