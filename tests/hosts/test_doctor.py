@@ -84,7 +84,7 @@ def test_it_changes_nothing(stage: Stage) -> None:
     look = (
         "find /etc /opt /usr/lib/warpbeam /lib/systemd /root /home /var/lib /usr/local -xdev -newermt @0 "
         "-printf '%p %m %u %g %i %s %T@ %C@\\n' | grep -v '^/var/lib/systemd/\\|^/var/lib/sudo' | sort; "
-        "nft --stateless list ruleset; systemctl list-units --plain --no-legend --state=failed; ip netns"
+        "nft --stateless --terse list ruleset; systemctl list-units --plain --no-legend --state=failed; ip netns"
     )
     before = stage.lab.ssh(HOST, f'sudo sh -c "{look}"').stdout
     pid = stage.status()[HOST]["pid"]
