@@ -12,7 +12,7 @@ from tests.underway import eventually
 
 PROGRAM = "/tmp/warpbeam-stranger.pl"
 ANSWER = "STRANGER"
-# What it was told by clients.
+# Each line that clients send it is written there.
 HEARD = "/tmp/warpbeam-stranger.heard"
 # FAMILY ADDRESS PORT BACKLOG PROTOCOL: as soon as the port is free; answers 200 to everything, for five minutes.
 TEXT = f"""

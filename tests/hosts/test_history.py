@@ -255,7 +255,7 @@ def test_a_disk_that_fills_up_meanwhile_neither_stops_an_activation_nor_loses_or
 
 def test_a_line_that_a_power_loss_cut_short_is_written_anew_and_leaves_no_damage(stage: Stage) -> None:
     job = secrets.token_hex(8)
-    # Of a moment that no other test has a release of.
+    # No other test makes a release with this time.
     release = f"20260101T{secrets.randbelow(24):02}{secrets.randbelow(60):02}{secrets.randbelow(60):02}Z"
     begin = {"at": "2026-01-01T00:00:00Z", "what": "deploy", "release": release, "who": US}
     pending = f"{job}\n12\ndone\n{json.dumps(begin, separators=(',', ':'))}"

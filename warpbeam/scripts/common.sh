@@ -81,10 +81,11 @@ fail() {
 # plain FILE: it is a file that we can read, and not a link, a pipe or another thing in the place of one.
 plain() { [[ -f $1 && ! -L $1 && -r $1 ]]; }
 
-# pause SECONDS: like sleep(1), without a process.
+# pause SECONDS: like sleep(1), without a process: it waits for what nobody says. REPLY stays as it is.
 pause() {
+  local said
   if [[ -z ${never-} ]]; then exec {never}<> <(:); fi
-  read -r -t "$1" -u "$never" || true
+  read -r -t "$1" -u "$never" said || true
 }
 
 # uptime_seconds: whole seconds of this host's uptime, in REPLY. bash's own SECONDS is of the wall clock, which may be set meanwhile.
