@@ -31,6 +31,12 @@ RENEW_EVERY = 25.0
 # Whoever waits for somebody else's lock is told so every so many seconds.
 TELL_EVERY = 30.0
 
+# Seconds, beyond `ssh: answer_timeout`, in which a host takes a lock and says what it has: it may wait for another
+# command (`guard` in scripts/lease.sh), mend `current`, and be sent the manifest over a slow line.
+CLAIMING = 120.0
+# The same for giving it back, and renewing it.
+GUARDED = 30.0
+
 PARTS = ("common", "lease", "layout")
 
 
@@ -64,6 +70,11 @@ class Claim(Phase[Facts], frozen=True):
         """See `Phase.looks`."""
         return not self.take
 
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return CLAIMING if self.take else None
+
 
 class Done(msgspec.Struct, frozen=True):
     """An answer that says no more than that it is done."""
@@ -80,6 +91,11 @@ class Unlock(Phase[Done], frozen=True):
     root: str
     token: str
 
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return GUARDED
+
 
 class Renew(Phase[Done], frozen=True):
     """Make the lock last another LEASE seconds."""
@@ -90,6 +106,11 @@ class Renew(Phase[Done], frozen=True):
     root: str
     token: str
     lease: int
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return GUARDED
 
 
 class Lease(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from warpbeam.deploying.verification import Verdict
 from warpbeam.error import Problem
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning.difference import Difference, Found, outdated
@@ -192,6 +193,23 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
         "nobody else has the app's"
         + ("" if seen.binds else "; that it listens at no others cannot be enforced (systemd has no BPF here)"),
         "stop it, or choose other ports under `http` and `ports` in the inventory",
+    )
+
+
+def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
+    """Whether every release that a host has is still what was deployed."""
+    if isinstance(verdicts, Problem):
+        return Finding(host, "content", False, plain(verdicts, host), verdicts.hint)
+    wrong = [f"{name}: {', '.join(flaws[:3])}" for name, it in verdicts.items() if (flaws := it.flaws())]
+    unknown = sum(not it.recorded for it in verdicts.values())
+    return _finding(
+        host,
+        "content",
+        wrong,
+        f"{len(verdicts)} releases as they were deployed"
+        + (f"; {unknown} compared with their own manifests alone" if unknown else ""),
+        "somebody changed it on the host: `fab ENV deploy --force` sends the release anew; `restart`, `rollback` and "
+        "`start` refuse one that differs",
     )
 
 
