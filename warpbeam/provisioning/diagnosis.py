@@ -260,8 +260,19 @@ def agreement(inventory: Inventory, seen: Mapping[str, Seen]) -> Iterator[Findin
             wrong.append("there is none")
         elif differ := [other for other, digest in cookies.items() if digest and digest != cookies[name]]:
             wrong.append(f"it is not that of {', '.join(differ)}")
+        if seen[name].shown:
+            wrong.append("the arguments of the running app show one to every user of the host (-setcookie)")
         yield _finding(
-            name, "cookie", wrong, "the same on all hosts", f"`fab {env} setup --rotate-cookie` gives all a new one"
+            name,
+            "cookie",
+            wrong,
+            "the same on all hosts",
+            f"`fab {env} setup --rotate-cookie` gives all a new one"
+            + (
+                "; `restart` starts the app without it, once it is not in the release itself"
+                if seen[name].shown
+                else ""
+            ),
         )
         wrong = []
         if lacking := [secret for secret in inventory.secrets if secret not in secrets[name]]:

@@ -32,7 +32,7 @@ class Examine(Phase[Seen], frozen=True):
     """Look at what setup does not compare, as root; fields as `scripts/examine.sh` tells."""
 
     script: ClassVar[str] = "examine"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "mask", "listeners")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "instance", "mask", "listeners")
     answer: ClassVar[type] = Seen
     app: str
     app_user: str
