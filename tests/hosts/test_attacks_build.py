@@ -24,7 +24,8 @@ echo "$erlang" >~/.erlang
 echo "$erlang" >~/.config/erlang/.erlang
 printf '[core]\\n  fsmonitor = "{RUN}; false"\\n[alias]\\n  x = y\\n' >~/.gitconfig
 cp ~/.gitconfig ~/.config/git/config
-echo '{RUN}' >>~/.bashrc
+cp ~/.bashrc ~/.bashrc.kept
+(echo '{RUN}'; cat ~/.bashrc.kept) >~/.bashrc
 echo '{RUN}' >~/.bash_profile
 echo 'Host *' >~/.ssh/config
 echo 'elixir path:/home/deploy/evil' >~/.tool-versions
@@ -61,8 +62,10 @@ def test_what_was_planted_on_a_build_host_does_not_come_back(stage: Stage, clean
     login = (*ssh_argv(lab.name, BUILD)[:-1], "-l", "deploy", "-o", "BatchMode=yes", "-i", str(stolen), BUILD)
     subprocess.run([*login, "bash -s"], input=PLANT, text=True, check=True, timeout=60, capture_output=True)
     # It does run as long as it is there.
-    lab.ssh(BUILD, "true", "deploy")
-    assert lab.ssh(BUILD, f"cat {MARK}", "deploy").stdout != ""
+    lab.ssh(BUILD, "elixir -e 1", "deploy")
+    ran = lab.ssh(BUILD, f"cat {MARK}", "deploy").stdout
+    assert "bash" in ran
+    assert "erlang" in ran
     stage.write()
 
     done = stage.fab("-H", BUILD, "setup")

@@ -123,7 +123,6 @@ is_harmless() {
 # runs any more that could exchange it meanwhile.
 put_away() {
   local user=$1 home=$2 build=$3 path name kept moved=() tools=()
-  step "put away what builds of $user would run"
   if [[ -d $build && ! -L $build ]]; then find "$build" -xdev -mindepth 1 -delete || rm -rf -- "${build:?}"/* || true; fi
   [[ -d $home && ! -L $home ]] || return 0
   kept_for "$user"
