@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def cleaned(stage: Stage) -> Iterator[LabHandle]:
 
 def test_what_was_planted_on_a_build_host_does_not_come_back(stage: Stage, cleaned: LabHandle, tmp_path: Path) -> None:
     lab = cleaned
+    # Nobody has built that yet, also in a lab that was kept.
+    (stage.source / "priv" / "stamp").write_text(str(time.time_ns()))
     stage.version("1.7.1")
     stage.fab("build-on-host")
     stolen = tmp_path / "stolen"
@@ -70,6 +73,7 @@ def test_what_was_planted_on_a_build_host_does_not_come_back(stage: Stage, clean
 
     done = stage.fab("-H", BUILD, "setup")
     lab.ssh(BUILD, f"sudo rm -f {MARK}")
+    (stage.source / "priv" / "stamp").write_text(str(time.time_ns()))
     stage.version("1.7.2")
     stage.fab("deploy")
 
