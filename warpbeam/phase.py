@@ -69,7 +69,8 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
     # What is sent before the script: files that several scripts share.
     parts: ClassVar[tuple[str, ...]] = ("common",)
 
-    def sift(self, said: Any) -> list[str]:
+    @staticmethod
+    def sift(said: Any) -> list[str]:
         """Take out of an answer what may be wrong without keeping anybody from the host; a sentence about each."""
         return []
 

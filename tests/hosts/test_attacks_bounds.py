@@ -45,6 +45,7 @@ HOSTILE = {
     "a drip of a record": f"printf '\\036'; for i in {{1..{LASTS}}}; do printf x; sleep 1; done",
     "processes that keep its output": f"sleep {LASTS} & exit 0",
 }
+SILENT_FOR_LONG = "trap '' TERM HUP INT; for i in {1..300}; do sleep 1; done"
 # What only looks, each as a person would ask: its words, and what it says of the other host.
 LOOKS = {
     "status": ("status", "web1"),
@@ -136,6 +137,29 @@ def test_a_silent_host_does_not_keep_the_others_answers(stage: Stage, short_of_p
     # `status` gives the app itself its time, too.
     assert re.search(r"did not answer within (6|11) s", seen.out + seen.err)
     assert "Traceback" not in seen.err
+
+
+def test_a_silent_host_does_not_keep_a_freeze_or_a_deploy(stage: Stage, short_of_patience: None) -> None:
+    stage.fab("lock.acquire", "--reason", "a silent host")
+    with hostile(stage.lab, "web2", SILENT_FOR_LONG):
+        thawed = measured(stage, "lock.release", timeout=200)
+        frozen = measured(stage, "lock.acquire", "--reason", "a silent host", timeout=300)
+    free = {row["host"]: row["lock"] for row in json.loads(stage.fab("lock.status", "--json").stdout)}
+    stage.fab("lock.release")
+    with hostile(stage.lab, "web2", SILENT_FOR_LONG):
+        deployed = measured(stage, "restart", timeout=400)
+
+    # Beyond `answer_timeout`: 30 s for a lock, 120 s for a claim.
+    assert "web2: freeze did not answer within 36 s" in thawed.err
+    assert "web1: released" in thawed.err
+    assert (thawed.code, thawed.seconds < 80) == (4, True)
+    assert "web2: freeze did not answer within 36 s" in frozen.err
+    assert "web2 may be frozen all the same" in frozen.err
+    assert (frozen.code, frozen.seconds < 150) == (4, True)
+    assert free["web1"] == "free"
+    assert "web2: claim did not answer within 126 s" in deployed.err
+    assert (deployed.code, deployed.seconds < 240) == (3, True)
+    assert json.loads(stage.fab("lock.status", "--json").stdout)[0]["lock"] == "free"
 
 
 def test_a_silent_host_does_not_keep_doctor(stage: Stage, short_of_patience: None) -> None:

@@ -123,6 +123,47 @@ def test_what_goes_out_is_told_commit_by_commit(app: Path) -> None:
     assert commits_since(source, "0" * 40) is None
 
 
+def test_what_a_commit_says_of_itself_is_told_as_far_as_a_person_reads(
+    app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = git(app, "rev-parse", "HEAD")
+    monkeypatch.setattr("warpbeam.building.source.MOST_TOLD", 3)
+    for number in range(4):
+        (app / "lib").mkdir(exist_ok=True)
+        (app / "lib" / f"{number}.ex").write_text("x")
+        git(app, "add", "--all")
+        subject = app.parent / "subject"
+        subject.write_text("long " * 200_000 if number == 3 else "short")
+        git(app, "commit", "-q", "--file", str(subject))
+
+    told = commits_since(find_source(app), first)
+
+    assert told is not None
+    assert [len(line) for line in told] == [501, len(told[1]), len(told[2]), 10]
+    assert told[0].split()[1] == "long"
+    assert told[3] == "… and more"
+    assert len(find_source(app).subject) <= 1000
+
+
+def test_what_git_says_without_end_is_not_taken(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(app, "config/big", "x" * 100_000)
+    source = find_source(app)
+    monkeypatch.setattr("warpbeam.building.source.MOST_SAID", 50_000)
+
+    with pytest.raises(Refused, match="git cat-file said more than"):
+        read_file(source, "config/big")
+
+
+def test_a_file_of_the_source_that_is_read_here_is_small(app: Path) -> None:
+    commit(app, "config/big", "x" * 100_000)
+    source = find_source(app)
+
+    with pytest.raises(Refused, match=r"config/big has 100000 bytes in commit .*; expected at most 65536"):
+        read_file(source, "config/big")
+    assert read_file(source, "config") is None
+    assert read_file(source, "config/none") is None
+
+
 @pytest.mark.parametrize(
     ("ref", "message"),
     [("no-such", "there is no commit 'no-such'"), ("--all", "'--all' is no commit"), ("HEAD~99", "there is no commit")],

@@ -115,6 +115,11 @@ class Store:
         except (OSError, msgspec.DecodeError):
             return None
 
+    def with_sha256(self, sha256: str) -> Artifact | None:
+        """The artifact with that tarball, where its description is here."""
+        found = (self.find(file.stem) for file in sorted(self.directory.glob("*.json")))
+        return next((artifact for artifact in found if artifact and artifact.manifest.sha256 == sha256), None)
+
     def last_live(self, environment: str) -> PutLive | None:
         """What this machine put live last in that environment, where it knows."""
         try:

@@ -17,6 +17,11 @@ PIECE = 256 * 1024
 LONGEST_FILE = 64 * 1024
 # Characters of a commit's subject that are read, and that hosts keep.
 LONGEST_SUBJECT = 1000
+# Bytes that git may say of a repository, whose commits may be in the wrong hands.
+MOST_SAID = 64 * 1024 * 1024
+# How many commits, or migrations, are told, and how many characters of each.
+MOST_TOLD = 1000
+LONGEST_TOLD = 500
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -128,17 +133,18 @@ def read_file(source: Source, name: str) -> str | None:
     Raises:
         Refused: it has more than LONGEST_FILE bytes, which no file that is read here has a reason for.
     """
-    place = f"{source.tree}:{name}"
-    size = _run(source.top, "cat-file", "-s", place)
-    if size.returncode != 0:
+    said = _run(source.top, "cat-file", "--batch", stdin=f"{source.tree}:{name}\n").stdout
+    # `ID blob SIZE`, a line end, and the file; or `NAME missing` (git-cat-file(1)).
+    head, _, content = said.partition(b"\n")
+    kind, size = [*head.split(), b"", b"", b""][1:3]
+    if kind != b"blob":
         return None
-    if int(size.stdout) > LONGEST_FILE:
+    if int(size) > LONGEST_FILE:
         raise Refused(
-            f"{name} has {int(size.stdout)} bytes in commit {source.commit[:8]}; expected at most {LONGEST_FILE}",
+            f"{name} has {int(size)} bytes in commit {source.commit[:8]}; expected at most {LONGEST_FILE}",
             "look at what was committed there",
         )
-    done = _run(source.top, "cat-file", "blob", place)
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    return content[: int(size)].decode("utf-8", "replace")
 
 
 def migrations_added(source: Source, since: str) -> list[str]:
@@ -163,7 +169,7 @@ def _migrations(source: Source, since: str, change: str) -> list[str]:
         "--",
         f":(top,glob){source.prefix}**/priv/**/migrations/*",
     )
-    return _lines(done.stdout) if done.returncode == 0 else []
+    return _told(done.stdout) if done.returncode == 0 else []
 
 
 def commits_since(source: Source, since: str) -> list[str] | None:
@@ -177,8 +183,9 @@ def commits_since(source: Source, since: str) -> list[str] | None:
     ancestor = _run(source.top, "merge-base", "--is-ancestor", since, source.commit).returncode == 0
     style = ["--format=%h %s (%an)"] if ancestor else ["--left-right", "--format=%m %h %s (%an)"]
     dots = ".." if ancestor else "..."
-    done = _run(source.top, "log", *style, f"{since}{dots}{source.commit}", "--", source.prefix or ".")
-    return _lines(done.stdout)
+    most = f"--max-count={MOST_TOLD + 1}"
+    done = _run(source.top, "log", most, *style, f"{since}{dots}{source.commit}", "--", source.prefix or ".")
+    return _told(done.stdout)
 
 
 def archive(source: Source) -> Iterator[bytes]:
@@ -205,6 +212,12 @@ def archive(source: Source) -> Iterator[bytes]:
 def _lines(said: bytes) -> list[str]:
     """The lines that git wrote. What else ends lines in Unicode may stand in a subject or a name."""
     return said.decode("utf-8", "replace").split("\n")[:-1]
+
+
+def _told(said: bytes) -> list[str]:
+    """As `_lines`, but no longer than a person reads: a commit's author decides how long they are."""
+    lines = [line if len(line) <= LONGEST_TOLD else f"{line[:LONGEST_TOLD]}…" for line in _lines(said)]
+    return lines if len(lines) <= MOST_TOLD else [*lines[:MOST_TOLD], "… and more"]
 
 
 def _there(top: Path, *objects: str) -> list[bool]:
@@ -244,6 +257,29 @@ def _run(
 ) -> subprocess.CompletedProcess[bytes]:
     command: Sequence[str] = ("git", "-C", str(directory), *arguments)
     try:
-        return subprocess.run(command, capture_output=True, input=stdin.encode(), env=environment, check=False)  # noqa: S603
+        return _bounded(command, stdin.encode(), environment)
     except FileNotFoundError:
         raise Misuse("git is not installed on this machine", "on Debian: apt-get install git") from None
+
+
+def _bounded(
+    command: Sequence[str], stdin: bytes, environment: dict[str, str] | None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run it, as `subprocess.run` does. Raises: Refused, when it says more than is taken."""
+    with (
+        tempfile.TemporaryFile() as asked,
+        tempfile.TemporaryFile() as complaints,
+    ):
+        asked.write(stdin)
+        asked.seek(0)
+        with subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE, stderr=complaints, env=environment) as git:  # noqa: S603
+            assert git.stdout is not None  # noqa: S101 (a pipe was asked for)
+            said = git.stdout.read(MOST_SAID + 1)
+            if len(said) > MOST_SAID:
+                git.kill()
+                raise Refused(
+                    f"git {command[3]} said more than {MOST_SAID // 2**20} MB of the repository {command[2]}",
+                    "look at its last commits: a subject, a name or a file is far too long",
+                )
+        complaints.seek(0)
+        return subprocess.CompletedProcess(command, git.returncode, said, complaints.read(LONGEST_FILE))

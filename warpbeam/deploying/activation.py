@@ -69,6 +69,7 @@ class Activate(Phase[Activated], frozen=True):
     token: str
     lease: int
     job: str
+    remember: str
     job_id: str
     spent: int
     success: str
@@ -99,12 +100,14 @@ def activate(
     *,
     withdraw: bool,
     ends: bool = False,
+    digest: str = "",
 ) -> Activated:
     """Put `release`, which is on `host`, live there, by the inventory's strategy.
 
     Parameters:
         opening: how the host's line of history about it begins.
         withdraw: mark the release that is left as rolled back from.
+        digest: that of the verified release, for the host's root to keep; empty: there is none.
         ends: nothing follows on this host: where it goes well, have it prune and take the lock back, too.
 
     Raises:
@@ -128,6 +131,7 @@ def activate(
         token=lease.token,
         lease=LEASE,
         job=f"{text_of(job)}main\n",
+        remember=f"{release} {digest}" if digest else "",
         job_id=opening.job,
         spent=opening.spent,
         success=opening.success,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from warpbeam.deploying.verification import Verdict
 from warpbeam.error import Problem
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning.difference import Difference, Found, outdated
@@ -195,6 +196,23 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
     )
 
 
+def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
+    """Whether every release that a host has is still what was deployed."""
+    if isinstance(verdicts, Problem):
+        return Finding(host, "content", False, plain(verdicts, host), verdicts.hint)
+    wrong = [f"{name}: {', '.join(flaws[:3])}" for name, it in verdicts.items() if (flaws := it.flaws())]
+    unknown = sum(not it.recorded for it in verdicts.values())
+    return _finding(
+        host,
+        "content",
+        wrong,
+        f"{len(verdicts)} releases as they were deployed"
+        + (f"; {unknown} compared with their own manifests alone" if unknown else ""),
+        "somebody changed it on the host: `fab ENV deploy --force` sends the release anew; `restart`, `rollback` and "
+        "`start` refuse one that differs",
+    )
+
+
 def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int], ...] | None:
     """Which control group, of which user, may listen on a port of the app's; None where it is none of them."""
     for slot in SLOTS:
@@ -242,8 +260,19 @@ def agreement(inventory: Inventory, seen: Mapping[str, Seen]) -> Iterator[Findin
             wrong.append("there is none")
         elif differ := [other for other, digest in cookies.items() if digest and digest != cookies[name]]:
             wrong.append(f"it is not that of {', '.join(differ)}")
+        if seen[name].shown:
+            wrong.append("the arguments of the running app show one to every user of the host (-setcookie)")
         yield _finding(
-            name, "cookie", wrong, "the same on all hosts", f"`fab {env} setup --rotate-cookie` gives all a new one"
+            name,
+            "cookie",
+            wrong,
+            "the same on all hosts",
+            f"`fab {env} setup --rotate-cookie` gives all a new one"
+            + (
+                "; `restart` starts the app without it, once it is not in the release itself"
+                if seen[name].shown
+                else ""
+            ),
         )
         wrong = []
         if lacking := [secret for secret in inventory.secrets if secret not in secrets[name]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets as entropy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from warpbeam.bound import Deadline
+from warpbeam.deploying.verification import Verdict, verify
 from warpbeam.error import Lost, Problem, Refused
 from warpbeam.event import Event, Step, Tell
 from warpbeam.fleet import Fleet
@@ -31,7 +32,7 @@ class Examine(Phase[Seen], frozen=True):
     """Look at what setup does not compare, as root; fields as `scripts/examine.sh` tells."""
 
     script: ClassVar[str] = "examine"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "mask", "listeners")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "instance", "mask", "listeners")
     answer: ClassVar[type] = Seen
     app: str
     app_user: str
@@ -48,7 +49,8 @@ class Examine(Phase[Seen], frozen=True):
 class Look(msgspec.Struct, frozen=True):
     """What came of looking at one host: each a fact, or the problem that kept us from it.
 
-    `asked` and `received` are when it was asked and answered, in seconds since the epoch, by this machine's clock.
+    `verdicts` are of the releases, where it runs the app. `asked` and `received` are when it was asked and answered, in
+    seconds since the epoch, by this machine's clock.
     """
 
     deploy: Problem | None
@@ -56,6 +58,7 @@ class Look(msgspec.Struct, frozen=True):
     seen: Seen | Problem
     asked: float
     received: float
+    verdicts: Mapping[str, Verdict] | Problem
 
 
 def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
@@ -129,10 +132,12 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
     seen = _tried(as_root)
     # Where one cannot become root, one cannot here either.
     found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, _silent))
+    # Where one cannot log in, that says it.
+    verdicts = _tried(lambda: verify(fleet, host, (), _silent)) if is_app and deployed is None else {}
     # The clock is the last thing that `examine` looks at, so its time is taken right after it.
     if isinstance(seen, Problem):
-        return Look(deployed, found, seen, asked, asked)
-    return Look(deployed, found, seen[0], asked, seen[1])
+        return Look(deployed, found, seen, asked, asked, verdicts)
+    return Look(deployed, found, seen[0], asked, seen[1], verdicts)
 
 
 def _tried(work: Callable[[], T]) -> T | Problem:
@@ -159,6 +164,7 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Look) -> Iterator
     yield from diagnosis.machine(name, look.seen, look.asked, look.received)
     if "app" in host.roles:
         yield from diagnosis.instance(name, inventory, look.seen)
+        yield diagnosis.contents(name, look.verdicts)
     yield diagnosis.logins(host, inventory, look.seen)
 
 

@@ -57,7 +57,8 @@ class Login(msgspec.Struct, frozen=True):
 class Seen(msgspec.Struct, frozen=True):
     """What `scripts/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing.
 
-    `uid` is the app's user's; `binds`: systemd can keep the app to its own ports.
+    `uid` is the app's user's; `binds`: systemd can keep the app to its own ports; `shown`: the arguments of the live
+    instance have a cookie.
     `writable` names something of a release that others than its owner may write, with its mode; empty: there is none.
     """
 
@@ -77,3 +78,4 @@ class Seen(msgspec.Struct, frozen=True):
     clock: Clock
     uid: Count = 0
     binds: bool = True
+    shown: bool = False

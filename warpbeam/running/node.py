@@ -92,9 +92,7 @@ class AskState(Probing[State], frozen=True, kw_only=True):
     answer: ClassVar[type] = State
     token: str = ""
 
-    def sift(self, said: Any) -> list[str]:
-        """See `facts.sifted`."""
-        return sifted(said)
+    sift = staticmethod(sifted)
 
     @property
     def looks(self) -> bool:

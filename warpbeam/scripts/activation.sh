@@ -94,7 +94,14 @@ await() {
       well_since=${well_since:-$REPLY}
       if [[ ${2-} == undoing ]] || ((REPLY - well_since >= health_settle)); then
         # Once, of what would be believed.
-        if owned "$slot"; then return 0; fi
+        if owned "$slot"; then
+          # (An earlier version of Warpbeam may have started the one that an undoing goes back to.)
+          if [[ ${2-} != undoing ]] && shows_cookie "$pid"; then
+            reason='it has a cookie of its own in its arguments (-setcookie), which every user of the host can read: take it out of rel/'
+            return 1
+          fi
+          return 0
+        fi
         well_since=''
       fi
     else

@@ -41,6 +41,8 @@ if [[ -n $etc ]]; then
 fi
 
 step limits
+shown=false
+if ((pid > 0)) && shows_cookie "$pid"; then shown=true; fi
 opened=0 may_open=0
 if ((pid > 0)); then
   opened=$(find "/proc/$pid/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)
@@ -159,4 +161,4 @@ array "${reload[@]}"; reload_json=$REPLY
 # Last, so that little time passes until it is compared.
 answer disks: "$disks_json" writable "$writable" limits: "$limits_json" listeners: "$listeners_json" tables: "$tables_json" \
   restarts: "$restarts_json" logins: "$logins_json" proc "$proc" me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" \
-  uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" reload: "$reload_json" live "$live" clock "$(date +%s.%N)"
+  uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" shown: "$shown" reload: "$reload_json" live "$live" clock "$(date +%s.%N)"

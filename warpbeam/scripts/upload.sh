@@ -122,6 +122,9 @@ if ((${#links[@]})); then
   done < <(exec find . -type l -printf '%P\0%l\0')
 fi
 printf '%s\n' "$artifact" >"$metadata/artifact.json"
+# For verify.sh: the manifest has no links.
+: >"$metadata/links"
+if ((${#links[@]})); then printf '%s\n' "${links[@]}" >"$metadata/links"; fi
 # A directory takes no name that there is already: no link, and no directory with something in it (rename(2)).
 mv -T -- "$metadata" .warpbeam
 cd -- "$root"
