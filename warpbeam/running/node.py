@@ -88,7 +88,7 @@ class AskState(Probing[State], frozen=True, kw_only=True):
     """Read what is running; fields as `scripts/status.sh` tells."""
 
     script: ClassVar[str] = "status"
-    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health", "listeners")
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health", "listeners", "reach")
     answer: ClassVar[type] = State
     token: str = ""
 
