@@ -143,7 +143,7 @@ def test_a_silent_host_does_not_keep_doctor(stage: Stage, short_of_patience: Non
         seen = measured(stage, "doctor")
 
     assert seen.seconds < 90
-    assert f"a login did not end within {PATIENCE} s" in seen.out + seen.err
+    assert f"greet did not answer within {PATIENCE} s" in seen.out + seen.err
 
 
 def test_a_silent_host_does_not_keep_the_journals_of_the_others(stage: Stage, short_of_patience: None) -> None:
