@@ -17,6 +17,7 @@ import pytest
 
 from tests.attack import DOOR, HOST, ROOT
 from tests.lab import LabHandle
+from tests.patience import LONG
 from tests.stage import PROJECT, Stage
 from tests.underway import eventually
 from warpbeam.lab.client import ssh_argv
@@ -165,7 +166,7 @@ def test_a_node_that_hangs_does_not_keep_the_others_answers(stage: Stage) -> Non
         line = process.stdout.readline().decode()
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=LONG)
 
     assert line == "web2 | 42\n"
     assert time.monotonic() - began < 25
