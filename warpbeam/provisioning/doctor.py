@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from warpbeam.answer import Text
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Event, Step, Tell
 from warpbeam.fleet import Fleet
@@ -44,11 +45,17 @@ class Examine(Phase[Seen], frozen=True):
         return True
 
 
-class Greet(Phase[None], frozen=True):
+class Greeting(msgspec.Struct, frozen=True):
+    """Whom a login says that it is."""
+
+    user: Text
+
+
+class Greet(Phase[Greeting], frozen=True):
     """Have a login run a script that does nothing."""
 
     script: ClassVar[str] = "greet"
-    answer: ClassVar[Any] = dict
+    answer: ClassVar[type] = Greeting
 
     @property
     def looks(self) -> bool:

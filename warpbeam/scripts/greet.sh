@@ -1,4 +1,4 @@
 #!/bin/bash
-# Does nothing: that it answers says that a login runs what it is sent.
+# Says who runs it, and nothing more: that it answers says that a login runs what it is sent.
 
-answer
+answer user "${USER-}"
