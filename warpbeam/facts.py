@@ -92,7 +92,8 @@ class Holder(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
 
-    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance.
+    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance. `erts` is the version of
+    the host's own Erlang VM, or `none`; empty where it was not asked, since the artifact has one.
     """
 
     cpu: Machine
@@ -112,6 +113,7 @@ class Facts(msgspec.Struct, frozen=True):
     lock: Holder | None
     activating: bool
     serving: bool = True
+    erts: Version = ""
 
     @property
     def live_release(self) -> Release | None:

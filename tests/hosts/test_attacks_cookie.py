@@ -14,6 +14,7 @@ import pytest
 from tests.attack import HOST
 from tests.hosts.terminal import ask, console
 from tests.hosts.test_setup import root
+from tests.patience import LONG
 from tests.stage import Stage
 from warpbeam.lab.client import ssh_argv
 
@@ -224,7 +225,7 @@ def test_the_nodes_table_is_there_whatever_befalls_the_rules(stage: Stage) -> No
         return "skuid" in table and "reject with tcp reset" in table
 
     def comes() -> bool:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONG
         while not stands():
             if time.monotonic() > deadline:
                 return False
@@ -248,7 +249,7 @@ def test_the_nodes_table_is_there_whatever_befalls_the_rules(stage: Stage) -> No
         stage.fab("firewall.apply")
     stage.lab.crash(HOST)
     stage.lab.boot(HOST)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONG
     while stage.status().get(HOST, {}).get("health") != "healthy":
         assert time.monotonic() < deadline
         time.sleep(0.5)

@@ -17,6 +17,7 @@ from msgspec import inspect
 import warpbeam
 from tests.unit.test_plan import INVENTORY, NOW, artifact, facts
 from warpbeam.answer import MESSAGE, explained
+from warpbeam.beginning import BEGUN
 from warpbeam.building.artifact import Item, PutLive, Store, Toolchain
 from warpbeam.building.build import Built
 from warpbeam.deploying.activation import Activated
@@ -468,7 +469,7 @@ def test_a_kind_of_refusal_that_is_not_known_is_an_ordinary_one() -> None:
 )
 def test_what_is_no_record_is_passed_over(raw: bytes) -> None:
     with pytest.raises(Lost, match="web2: claim ended without an answer"):
-        answered(CLAIM, raw=raw)
+        answered(CLAIM, raw=BEGUN + raw)
 
 
 def test_progress_that_cannot_be_is_told_to_nobody_and_words_are_cut() -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Version
+from warpbeam.beginning import Beginning
 from warpbeam.bound import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
 from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
 from warpbeam.building.content import flaw
@@ -20,7 +21,7 @@ from warpbeam.building.tarball import difference
 from warpbeam.error import Failed, Misuse
 from warpbeam.event import Note, Progress, Settled, Step, Tell, Warn
 from warpbeam.inventory import Inventory
-from warpbeam.phase import Phase, render, run
+from warpbeam.phase import READER, Phase, render, run
 from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
 
@@ -244,7 +245,7 @@ def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, ke
             tell(Progress(shell.name, "bring home", done, built.size))
 
         try:
-            status = shell.execute("bash -s", [render(Fetch(built.tarball))], heard, complaints)
+            status = shell.execute(READER, [render(Fetch(built.tarball))], Beginning(heard), complaints)
         except Breach as breach:
             hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
             raise Failed(f"{shell.name}: {breach}", hint) from None

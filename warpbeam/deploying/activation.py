@@ -29,6 +29,7 @@ class Job(Probing[None], frozen=True, kw_only=True):
         "chronicle",
         "health",
         "listeners",
+        "reach",
         "instance",
         "connections",
     )
@@ -38,6 +39,7 @@ class Job(Probing[None], frozen=True, kw_only=True):
     balancer_drain: int
     withdraw: bool
     job_id: str
+    publics: tuple[int, ...]
 
 
 class Activated(msgspec.Struct, frozen=True):
@@ -123,6 +125,7 @@ def activate(
         balancer_drain=math.ceil(inventory.deploy.balancer_drain),
         withdraw=withdraw,
         job_id=opening.job,
+        publics=tuple(inventory.leads("a")),
     )
     phase = Activate(
         root=str(inventory.root),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -23,6 +24,8 @@ ROOM = 0.1
 # A release of a large app, unpacked, in bytes.
 LEAST = 200_000_000
 UNITS = "/lib/systemd/system/"
+# An address that only this host itself reaches, as `ss` has it.
+LOOPBACK = re.compile(r"127\.|\[::1\]|\[::ffff:127\.|.*%lo$")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -186,13 +189,20 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
             if listener.unit in (unit for unit, _ in expected):
                 where += f" of uid {listener.uid}"
             others.append(f"{who} ({where}) has port {listener.port}")
+    cure = "stop it, or choose other ports under `http` and `ports` in the inventory"
+    if not others:
+        others = list(_unreached(inventory, seen))
+        cure = (
+            "have the app listen on all addresses: in Phoenix `http: [ip: {0, 0, 0, 0, 0, 0, 0, 0}, ...]` of the "
+            "endpoint, elsewhere `ip: {0, 0, 0, 0}`"
+        )
     yield _finding(
         host,
         "ports",
         others,
         "nobody else has the app's"
         + ("" if seen.binds else "; that it listens at no others cannot be enforced (systemd has no BPF here)"),
-        "stop it, or choose other ports under `http` and `ports` in the inventory",
+        cure,
     )
 
 
@@ -211,6 +221,16 @@ def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
         "somebody changed it on the host: `fab ENV deploy --force` sends the release anew; `restart`, `rollback` and "
         "`start` refuse one that differs",
     )
+
+
+def _unreached(inventory: Inventory, seen: Seen) -> Iterator[str]:
+    """The ports of the live instance at which it listens for nobody outside the host; as `scripts/reach.sh` judges."""
+    if not seen.live:
+        return
+    for port in inventory.slot_ports()[SLOTS.index(seen.live) :: 2]:
+        at = [listener.address for listener in seen.listeners if listener.port == port]
+        if at and all(LOOPBACK.match(address) for address in at):
+            yield f"the app listens at port {port} on {' and '.join(at)}, which no client outside this host reaches"
 
 
 def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int], ...] | None:

@@ -10,12 +10,14 @@ from typing import Annotated, Any, BinaryIO, ClassVar
 import msgspec
 
 from warpbeam.answer import FEW, MANY, DoorText, LiveSlot, ReleaseName, SlotName, Text
-from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, addressed
+from warpbeam.beginning import Beginning, not_begun
+from warpbeam.bound import Breach
+from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, Refused, addressed
 from warpbeam.event import Tell
 from warpbeam.facts import Holder, Release, named, sifted
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
-from warpbeam.phase import Phase, render
+from warpbeam.phase import READER, Phase, render
 from warpbeam.provisioning.door import MOST_EXPRESSION, door
 from warpbeam.running.backtrace import Backtrace
 from warpbeam.running.probe import Probing, probe
@@ -88,7 +90,7 @@ class AskState(Probing[State], frozen=True, kw_only=True):
     """Read what is running; fields as `scripts/status.sh` tells."""
 
     script: ClassVar[str] = "status"
-    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health", "listeners")
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health", "listeners", "reach")
     answer: ClassVar[type] = State
     token: str = ""
 
@@ -239,9 +241,23 @@ def converse(
     *,
     follow: bool = False,
 ) -> int:
-    """Give `text` to a verb of the root door, hear its answer and what it says on stderr; return its exit status."""
+    """Give `text` to a verb of the root door, hear its answer and what it says on stderr; return its exit status.
+
+    Raises: Refused, where the login did not get that far.
+    """
     phase = Converse(door(fleet.inventory), f"{verb}-follow" if follow else verb, text)
-    return fleet.shell(host).execute("bash -s", _kept_open(render(phase), follow), heard, complained)
+    shell, sent = fleet.shell(host), render(phase)
+    # A login's own words are no part of what an app says.
+    beginning = Beginning(heard)
+    try:
+        status = shell.execute(READER, _kept_open(sent, follow), beginning, complained)
+    except Breach as breach:
+        if beginning.found:
+            raise
+        raise Refused(f"{host.name}: {breach}; it was ended", "nothing was done there") from None
+    if not beginning.found:
+        raise not_begun(shell, status, beginning.noise(sent))
+    return status
 
 
 def _kept_open(script: bytes, follow: bool) -> Iterator[bytes]:

@@ -28,7 +28,7 @@ class Power(Probing[Powered], frozen=True, kw_only=True):
     """Stop or start the live slot; fields as `scripts/power.sh` tells."""
 
     script: ClassVar[str] = "power"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners", "reach")
     answer: ClassVar[type] = Powered
     token: str
     lease: int

@@ -69,7 +69,7 @@ class Back(Probing[Serving], frozen=True, kw_only=True):
     """Wait until the app is healthy again; fields as `scripts/back.sh` tells."""
 
     script: ClassVar[str] = "back"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners", "reach")
     answer: ClassVar[type] = Serving
     token: str
     lease: int

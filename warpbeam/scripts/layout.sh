@@ -103,20 +103,25 @@ described() {
   REPLY="[$body]"
 }
 
-# healthy PORT PATH STATUS SECONDS: whether this host's own port answers so, once.
+# healthy PORT PATH STATUS SECONDS [ADDRESS]: whether this host's own port, at that address of its own, answers so, once. An
+# empty PATH asks for no more than a connection, and its STATUS is `connected`.
 healthy() {
   local status=''
   # bash cannot bound its own connect(2), so a process of its own does it. No program is run for that: it is asked several times
   # a second.
-  read -r -t "$4" status < <(ask "$1" "$2" 2>/dev/null) || kill "$!" 2>/dev/null || true
+  read -r -t "$4" status < <(ask "$1" "$2" "${5-127.0.0.1}" 2>/dev/null) || kill "$!" 2>/dev/null || true
   health_said=${status:-no answer}
   [[ $status == "$3" ]]
 }
 
-# ask PORT PATH: prints the status of the answer, where there is one. Run in a process of its own.
+# ask PORT PATH ADDRESS: prints the status of the answer, where there is one. Run in a process of its own.
 ask() {
   local status
-  exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+  exec 3<>"/dev/tcp/$3/$1" || exit 1
+  if [[ -z $2 ]]; then
+    echo connected
+    return 0
+  fi
   printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: warpbeam\r\nConnection: close\r\n\r\n' "$2" >&3
   # An app may begin a line and never end it.
   IFS=' ' read -r -n 4096 _ status _ <&3 && status=${status%%[!0-9]*} && echo "${status:0:4}"
