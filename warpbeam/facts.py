@@ -13,7 +13,10 @@ Mark = Literal["new", "healthy", "failed", "withdrawn"]
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a release on a host is known to be; written beside it when it was uploaded."""
+    """What a release on a host is known to be; written beside it when it was uploaded.
+
+    `release` is the name that Mix knows it by; empty where a Warpbeam uploaded it that did not write it down.
+    """
 
     version: str = ""
     commit: str = ""
@@ -21,6 +24,7 @@ class About(msgspec.Struct, frozen=True):
     tree: str = ""
     sha256: str = ""
     dirty: bool = False
+    release: str = ""
 
     @property
     def short_commit(self) -> str:
@@ -31,7 +35,15 @@ class About(msgspec.Struct, frozen=True):
 def about(artifact: Artifact) -> About:
     """What a host keeps beside the release."""
     manifest = artifact.manifest
-    return About(manifest.version, manifest.commit, manifest.subject, manifest.tree, manifest.sha256, manifest.dirty)
+    return About(
+        manifest.version,
+        manifest.commit,
+        manifest.subject,
+        manifest.tree,
+        manifest.sha256,
+        manifest.dirty,
+        manifest.release,
+    )
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -68,7 +80,8 @@ class Holder(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
 
-    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance.
+    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance; `starts` is the release's
+    name in the unit, which is what the host can start, or empty where that cannot be told.
     """
 
     cpu: str
@@ -88,6 +101,7 @@ class Facts(msgspec.Struct, frozen=True):
     lock: Holder | None
     activating: bool
     serving: bool = True
+    starts: str = ""
 
     @property
     def live_release(self) -> Release | None:
