@@ -23,6 +23,7 @@ import paramiko
 from warpbeam.error import Failed, Lost, Misuse, Refused
 from warpbeam.event import Note, Tell
 from warpbeam.ssh.connection import Connection
+from warpbeam.surroundings import for_shell
 
 LAST_LINES = 10
 # rsync(1), EXIT VALUES: the connection broke, a time-out, ssh's own failure.
@@ -142,7 +143,7 @@ class Rsync(invoke.runners.Local):
 
     def start(self, command: str, shell: str, env: dict[str, str]) -> None:
         self.interrupted = False
-        super().start(command, shell, env)
+        super().start(command, shell, for_shell(env))
         self.begun(self)
 
     def send_interrupt(self, interrupt: BaseException) -> None:
