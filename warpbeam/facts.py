@@ -81,7 +81,8 @@ class Facts(msgspec.Struct, frozen=True):
     """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
 
     `lacks` are indices into the artifact's files; `serving`: the live slot has an instance; `starts` is the release's
-    name in the unit, which is what the host can start, or empty where that cannot be told.
+    name in the unit, which is what the host can start, or empty where that cannot be told; `foreign` are the releases
+    that have no such program.
     """
 
     cpu: str
@@ -102,6 +103,7 @@ class Facts(msgspec.Struct, frozen=True):
     activating: bool
     serving: bool = True
     starts: str = ""
+    foreign: tuple[str, ...] = ()
 
     @property
     def live_release(self) -> Release | None:

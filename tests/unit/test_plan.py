@@ -357,6 +357,15 @@ def test_a_restart_makes_the_live_release_live_again() -> None:
         plan_restart(INVENTORY, {"web1": facts()})
 
 
+def test_a_release_without_the_program_that_the_unit_starts_is_refused() -> None:
+    older, newer = release("1", "1.0"), release("2", "2.0")
+    have = {name: facts(older, newer, previous=older.name, foreign=(older.name,)) for name in INVENTORY.hosts}
+
+    plan_restart(INVENTORY, have)
+    with pytest.raises(Refused, match="has no bin/hello, which the host's unit starts"):
+        plan_rollback(INVENTORY, have, "")
+
+
 @pytest.mark.parametrize(
     ("starts", "release_name", "said"),
     [

@@ -138,7 +138,7 @@ def _check_memory(inventory: Inventory, facts: Mapping[str, Facts], steps: Seque
                 check_memory(step.host.name, facts[step.host.name])
 
 
-def _check_name(host: str, have: Facts, going: About, label: str, inventory: Inventory) -> None:
+def _check_name(host: str, have: Facts, going: About, label: str, inventory: Inventory, release: str = "") -> None:
     """Raises: Refused, where the release is not the one whose `bin/NAME` the host's unit starts."""
     wanted = inventory.release_name
     if going.release not in ("", wanted):
@@ -150,6 +150,11 @@ def _check_name(host: str, have: Facts, going: About, label: str, inventory: Inv
         raise Refused(
             f"{host}: it is set up for the release {have.starts}, and the inventory says {wanted}",
             "run `fab ENV setup` first",
+        )
+    if release in have.foreign:
+        raise Refused(
+            f"{host}: {label} has no bin/{wanted}, which the host's unit starts: it is another release",
+            "see `release` in the inventory; `fab ENV deploy` puts out the one that it names",
         )
 
 
@@ -214,7 +219,7 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
         have = facts[host.name]
         release = have.find(targets[host.name])
         assert release is not None  # noqa: S101 (taken from its own list)
-        _check_name(host.name, have, release.artifact, release.label, inventory)
+        _check_name(host.name, have, release.artifact, release.label, inventory, release.name)
         steps.append(_step(host, have, release, activate=have.live_release != release))
     _check_memory(inventory, facts, steps)
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
@@ -280,7 +285,7 @@ def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
         live = facts[host.name].live_release
         if live is None:
             raise Refused(f"{host.name}: nothing is live", "deploy first")
-        _check_name(host.name, facts[host.name], live.artifact, live.label, inventory)
+        _check_name(host.name, facts[host.name], live.artifact, live.label, inventory, live.name)
         steps.append(_step(host, facts[host.name], live))
     _check_memory(inventory, facts, steps)
     return Plan("restart", steps[0].label, tuple(steps))

@@ -107,8 +107,15 @@ previous_of "${live_release:-$release_a}"; previous=$REPLY
 # Which release's program the unit starts: of another one nothing could be started.
 starts=''
 { mapfile -t unit <"/lib/systemd/system/$app@.service"; } 2>/dev/null || unit=()
-if [[ ${unit[*]} =~ /slots/%i/bin/([a-z0-9_]+)\ start ]]; then starts=${BASH_REMATCH[1]}; fi
+without=()
+if [[ ${unit[*]} =~ /slots/%i/bin/([a-z0-9_]+)\ start ]]; then
+  starts=${BASH_REMATCH[1]}
+  for name in "${complete[@]}"; do
+    [[ -x $releases/$name/bin/$starts ]] || without+=("$name")
+  done
+fi
+array "${without[@]}"; foreign=$REPLY
 held || held_text=''
 answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
-  previous "$previous" lock: "${held_text:-null}" activating: "$active" serving: "$serving" starts "$starts"
+  previous "$previous" lock: "${held_text:-null}" activating: "$active" serving: "$serving" starts "$starts" foreign: "$foreign"

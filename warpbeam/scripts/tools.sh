@@ -10,14 +10,12 @@ find_mise() { command -v mise || { [[ -x $HOME/.local/bin/mise ]] && echo "$HOME
 # forget_login: what a login's profile sets and would decide what is built, without whoever deploys knowing, is set no more.
 # What says how the network is reached, or where Mix keeps what it fetched, stays: docs/architecture.md has the table.
 forget_login() {
-  local name names
-  mapfile -t names < <(compgen -e)
-  for name in "${names[@]}"; do
+  local name
+  for name in "${!MIX_@}" "${!ELIXIR_@}" "${!ERL_@}" "${!RELEASE_@}" "${!REBAR_@}" "${!GIT_@}" "${!LC_@}" NODE_ENV LANG LANGUAGE; do
     case $name in
       MIX_HOME | MIX_ARCHIVES | MIX_XDG | MIX_REBAR3 | GIT_SSH* | GIT_ASKPASS | GIT_TERMINAL_PROMPT | GIT_SSL_* | GIT_EXEC_PATH) ;;
-      MIX_* | ELIXIR_* | ERL_* | RELEASE_* | REBAR_* | GIT_* | NODE_ENV | LANG | LANGUAGE) unset -v "$name" ;;
       LC_ALL) ;;
-      LC_*) unset -v "$name" ;;
+      *) unset -v "$name" ;;
     esac
   done
 }
