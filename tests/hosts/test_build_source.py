@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -78,6 +79,8 @@ def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_
     write(source, "lib/changing.ex", "defmodule Changing do\n  def number, do: 1\nend\n")
     write(source, "priv/static/café menu.txt", "espresso")
     write(source, "priv/static/kept/robots.txt", "robots")
+    # Something that no earlier run has built.
+    write(source, "priv/stamp", str(time.time_ns()))
     source.commit("a dependency of its own")
     source.write(build={"keep": ["assets/node_modules", "priv/static/kept"]})
     first = source.fab("build-on-host")
@@ -147,6 +150,8 @@ def test_an_app_without_releases_builds_mix_s_default_one(source: Stage) -> None
     file = source.source / "mix.exs"
     file.write_text(file.read_text().partition("  defp releases do")[0] + "end\n")
     (source.source / "VERSION").write_text("7.7.7\n")
+    # Something that no earlier run has built.
+    write(source, "priv/stamp", str(time.time_ns()))
     source.commit("as mix new makes it")
 
     built = source.fab("build-on-host")
