@@ -116,7 +116,8 @@ def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_
     assert on_build_host(source, "cat priv/page.eex lib/page.ex") == f"a page{page}"
     # What did not change keeps its time; what was changed here or there is compiled, and no more.
     assert on_build_host(source, times) == before
-    assert "Compiling 2 files (.ex)" in second.stderr
+    # (What was tampered with there is new again; a newer Elixir compares its digest and leaves it at that.)
+    assert re.search(r"Compiling (2 files|1 file) \(\.ex\)", second.stderr)
     for done in (first, second):
         took = (
             r"build1: took source [0-9.]+ s, dependencies [0-9.]+, compile [0-9.]+, release [0-9.]+, package [0-9.]+, "
@@ -205,7 +206,8 @@ def test_a_hint_is_about_what_was_said_and_nothing_is_said_twice(
     assert said in failed.stderr
     last = failed.stderr.splitlines()[-1]
     assert hint.lower() in last.lower() if hint else last.startswith("error: build1: mix ")
-    lines = [line for line in failed.stderr.splitlines() if said in line and "hint:" not in line]
+    # (Each mix warns of its own aliases again, with the line that is our input.)
+    lines = [line for line in failed.stderr.splitlines() if said in line and "hint:" not in line and new not in line]
     assert len(lines) == len({*lines})
 
 
