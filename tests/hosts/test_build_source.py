@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -78,6 +79,8 @@ def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_
     write(source, "lib/changing.ex", "defmodule Changing do\n  def number, do: 1\nend\n")
     write(source, "priv/static/café menu.txt", "espresso")
     write(source, "priv/static/kept/robots.txt", "robots")
+    # Something that no earlier run has built.
+    write(source, "priv/stamp", str(time.time_ns()))
     source.commit("a dependency of its own")
     source.write(build={"keep": ["assets/node_modules", "priv/static/kept"]})
     first = source.fab("build-on-host")
@@ -102,7 +105,10 @@ def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_
     names = {item.path.rpartition("/priv/")[2] for item in manifest(source).files if "/priv/" in item.path}
     assert {"static/café menu.txt", "static/kept/robots.txt", "static/kept/digest-1.css", "page.eex"} <= names
     assert "static/stray.css" not in names
-    there = on_build_host(source, "find . -path ./_build -prune -o -type f -print").split("\n")
+    # Another test's dependency, fetched from a repository, stays too.
+    there = on_build_host(source, "find . \\( -path ./_build -o -path ./deps/leaf \\) -prune -o -type f -print").split(
+        "\n"
+    )
     assert {"./assets/node_modules/x/index.js", "./deps/fetched/.hex", "./priv/static/kept/digest-1.css"} <= {*there}
     tracked = {f"./{name}" for name in source.git("ls-files", "-z").split("\0") if name}
     kept = {"./assets/node_modules/x/index.js", "./deps/fetched/.hex", "./priv/static/kept/digest-1.css", ""}
@@ -110,7 +116,8 @@ def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_
     assert on_build_host(source, "cat priv/page.eex lib/page.ex") == f"a page{page}"
     # What did not change keeps its time; what was changed here or there is compiled, and no more.
     assert on_build_host(source, times) == before
-    assert "Compiling 2 files (.ex)" in second.stderr
+    # (What was tampered with there is new again; a newer Elixir compares its digest and leaves it at that.)
+    assert re.search(r"Compiling (2 files|1 file) \(\.ex\)", second.stderr)
     for done in (first, second):
         took = (
             r"build1: took source [0-9.]+ s, dependencies [0-9.]+, compile [0-9.]+, release [0-9.]+, package [0-9.]+, "
@@ -147,6 +154,8 @@ def test_an_app_without_releases_builds_mix_s_default_one(source: Stage) -> None
     file = source.source / "mix.exs"
     file.write_text(file.read_text().partition("  defp releases do")[0] + "end\n")
     (source.source / "VERSION").write_text("7.7.7\n")
+    # Something that no earlier run has built.
+    write(source, "priv/stamp", str(time.time_ns()))
     source.commit("as mix new makes it")
 
     built = source.fab("build-on-host")
@@ -197,7 +206,8 @@ def test_a_hint_is_about_what_was_said_and_nothing_is_said_twice(
     assert said in failed.stderr
     last = failed.stderr.splitlines()[-1]
     assert hint.lower() in last.lower() if hint else last.startswith("error: build1: mix ")
-    lines = [line for line in failed.stderr.splitlines() if said in line and "hint:" not in line]
+    # (Each mix warns of its own aliases again, with the line that is our input.)
+    lines = [line for line in failed.stderr.splitlines() if said in line and "hint:" not in line and new not in line]
     assert len(lines) == len({*lines})
 
 
