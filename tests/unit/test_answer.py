@@ -48,7 +48,15 @@ from warpbeam.ssh.channel import Process
 ELSEWHERE = (Item,)
 NAME = "20261123T120000Z"
 DIGEST = "0" * 64
-ABOUT = {"version": "1.0", "commit": "a" * 40, "subject": "s", "tree": "b" * 40, "sha256": DIGEST, "dirty": False}
+ABOUT = {
+    "version": "1.0",
+    "commit": "a" * 40,
+    "subject": "s",
+    "tree": "b" * 40,
+    "sha256": DIGEST,
+    "dirty": False,
+    "release": "hello",
+}
 RELEASE = {"name": NAME, "mark": "healthy", "artifact": ABOUT}
 FACTS = {
     "cpu": "x86_64",
@@ -67,6 +75,8 @@ FACTS = {
     "previous": "",
     "lock": None,
     "activating": False,
+    "starts": "hello",
+    "foreign": [NAME],
 }
 DOOR = (
     "door 8\nactivating no\n"
@@ -194,12 +204,15 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     ),
     (Facts, "activating", ("no", 1)),
     (Facts, "lock", (5, {"who": 5}, {"who": "\0"}, {"who": LONG})),
+    (Facts, "starts", ("a b", "hello\n", "\x1b[1m", "x" * 257, 5)),
+    (Facts, "foreign", (["../x"], [f"{NAME}\n"], NAME, [5])),
     (Release, "name", PLACES),
     (Release, "mark", ("live", "healthy\n", LONG)),
     (About, "version", ("1.0\n", "1;id", "$(id)", "../x", "x" * 129, "-x", 1)),
     (About, "commit", IDS),
     (About, "tree", IDS),
     (About, "sha256", ("0" * 63, "0" * 64 + "\n", "x", 5)),
+    (About, "release", ("../x", "hello\n", "a b", "$(id)", "Hello", "x" * 32, 5)),
     (About, "subject", ("\0", LONG, 5)),
     (
         State,

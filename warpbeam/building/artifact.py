@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -78,10 +78,15 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
         return tuple(item for item in self.manifest.files if not item.link)
 
 
-def artifact_key(tree: str, mix_env: str, flavor: str, env: dict[str, str], toolchain: Toolchain) -> str:
-    """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice."""
-    parts = [tree, mix_env, flavor, sorted(env.items()), msgspec.to_builtins(toolchain)]
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:20]
+def artifact_key(source: Sequence[str], build: Mapping[str, object], toolchain: Toolchain) -> str:
+    """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice.
+
+    Parameters:
+        source: the tree, and what else decides what is sent of it.
+        build: all that the inventory says of building.
+    """
+    parts = [list(source), build, msgspec.to_builtins(toolchain)]
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]
 
 
 class PutLive(msgspec.Struct, frozen=True):

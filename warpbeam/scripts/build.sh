@@ -1,52 +1,170 @@
 #!/bin/bash
 # Builds a release from the source on standard input (a tar stream), or from what rsync has put in place.
 #
-# Parameters: root, release, mix_env, strip (leading directories of the stream), carried (true: no stream), with_tests,
-# variables (NAME=VALUE), commit, key.
-: "${root?}" "${release?}" "${mix_env?}" "${strip?}" "${carried?}" "${with_tests?}" "${variables[@]-}" "${commit?}" "${key?}"
+# Parameters: root, release, named (the inventory names the release), mix_env, strip (leading directories of the stream), carried
+# (true: no stream), anew (nothing of an earlier build is used), keep (patterns of paths), with_tests, variables (NAME=VALUE), commit,
+# key, elixir, otp (the versions that toolchain.sh found).
+: "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}" "${with_tests?}" "${variables[@]-}"
+: "${commit?}" "${key?}" "${elixir?}" "${otp?}"
 
 build=$root/build
 src=$build/src
+new=$build/src.new
 [[ -d $build && -w $build ]] || refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
 exec 8>"$build/lock"
 flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
 choose_tools
-export MIX_ENV=$mix_env WARPBEAM_COMMIT=$commit HEX_HTTP_TIMEOUT=60
+export MIX_ENV=$mix_env WARPBEAM_COMMIT=$commit HEX_HTTP_TIMEOUT=60 LANG=C.UTF-8
 for variable in "${variables[@]}"; do export "${variable?}"; done
+# Names of files need not be ASCII, to Mix; to our own words bytes are bytes.
+locale=C.UTF-8
+[[ $LC_ALL == C ]] || locale=$LC_ALL
+export LC_ALL=C
 
-# must WHAT HINT COMMAND ...
+# attempt COMMAND ...: run one of the build's programs, showing what it says.
+attempt() { shown "$build/log" env LC_ALL="$locale" "$@" </dev/null; }
+
+# must WHAT COMMAND ...: what it said was shown as it came, so only its cause is told, as far as we know it.
 must() {
-  local what=$1 hint=$2
-  shift 2
-  shown "$build/log" "$@" </dev/null || {
-    mapfile -t lines < <(tail -n 30 -- "$build/log")
-    fail "$what failed on the build host" "$hint" "${lines[@]}"
-  }
+  local what=$1
+  shift
+  attempt "$@" || failed "$what"
+}
+
+failed() {
+  recognise "$(tail -n 400 -- "$build/log")"
+  fail "$1 failed on the build host" "$REPLY"
+}
+
+# recognise TEXT: the hint for what a program said, in REPLY; empty where we do not know one.
+recognise() {
+  case $1 in
+    *'not a git repository'*)
+      REPLY='the source comes here without its .git: WARPBEAM_COMMIT has the commit, and a version can be read from a file' ;;
+    *'Unknown release '* | *'multiple releases'*) REPLY='`release` in the inventory must be one of the releases of mix.exs' ;;
+    *'has declared in its mix.exs file it supports only Elixir'*)
+      REPLY='install such an Elixir on the build host, or see build.tools in the inventory' ;;
+    *'the dependency is not available'* | *'could not find an app file'* | *'Could not start or find the dependency'*)
+      REPLY='is it a path outside of `source`? Only what is below `source` comes to the build host: it can be a directory above both' ;;
+    *'Permission denied (publickey'* | *'could not read Username'* | *'Host key verification failed'*)
+      REPLY="on the build host $(id -un) must be able to fetch this: a key in ~/.ssh, the host in known_hosts" ;;
+    *'could not verify the signature'* | *'Could not verify'* | *'ublic key'*'repo'* | *'ublic key'*'registry'*)
+      REPLY="the build host does not trust the registry: see mix hex.repo there, as $(id -un)" ;;
+    *'No authenticated organization'* | *'authenticat'*'hex.'* | *'(401)'* | *'(403)'*)
+      REPLY="on the build host $(id -un) must be let in: HEX_API_KEY, mix hex.organization or mix hex.repo there" ;;
+    *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | *'Could not install Hex'* | \
+      *'Failed to fetch record'* | *'httpc request failed'*)
+      REPLY='can the build host reach what mix.exs and mix.lock name?' ;;
+    *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | *':enoent'*)
+      REPLY='is a program missing on the build host that this needs?' ;;
+    *'== Compilation error'* | *'could not compile dependency'* | *'errors on'*) REPLY='it does not compile at this commit' ;;
+    *) REPLY='' ;;
+  esac
+}
+
+# sums: `SHA256  PATH` of each of `same`, sorted, with the directory it is called in.
+sums() { printf '%s\0' "${same[@]}" | xargs -0r sha256sum -z -- | sort -z; }
+
+# linked: puts each of the paths on standard input into the new source as the file that the old one has.
+linked() { xargs -0r cp --link --parents --no-dereference --remove-destination -t "$new" --; }
+
+# renew: makes the source exactly what lies in $new. What did not change keeps its time, or Mix would compile again what depends
+# on it. What did is as new as this build: with the commit's time, a change that was committed before the last build and leaves
+# the file's size as it was would not be compiled.
+renew() {
+  local file path pattern text
+  local -a same=() more=()
+  (cd -- "$new" && find . ! -type d -printf '%P\0' | sort -z) >"$build/tracked.new"
+  # What git had at the last build and has no more: it may be among what stays.
+  if [[ -e $build/tracked ]]; then comm -z -23 -- "$build/tracked" "$build/tracked.new" | xargs -0r rm -rf --; fi
+  mv -f -- "$build/tracked.new" "$build/tracked"
+  while IFS= read -r -d '' file; do
+    [[ -f $file && ! -L $file && -f $new/$file && ! -L $new/$file ]] || continue
+    if [[ -x $file ]]; then [[ -x $new/$file ]] || continue; elif [[ -x $new/$file ]]; then continue; fi
+    same+=("$file")
+  done <"$build/tracked"
+  if ((${#same[@]})); then comm -z -12 -- <(sums) <(cd -- "$new" && sums) | cut -z -c 67- | linked; fi
+  if [[ $anew != true ]]; then
+    stay _build
+    # Of deps what Mix fetched: a package has .hex, a repository .git. The rest of it is the commit's, or nobody's.
+    for path in deps/*; do
+      if [[ -e $path/.hex || -e $path/.git ]]; then stay "$path"; fi
+    done
+    for pattern in "${keep[@]}"; do
+      # shellcheck disable=SC2231 # a pattern
+      for path in $pattern; do stay "$path"; done
+    done
+  fi
+  # mix.exs may read the version from anywhere; Mix writes the app's file anew when mix.exs has changed, or it is not there.
+  text=$(cat -- "$new/mix.exs" "$new"/apps/*/mix.exs 2>/dev/null) || true
+  for path in "$new/_build/$mix_env"/lib/*; do
+    file=${path##*/}
+    if [[ $text =~ app:[[:space:]]*:"$file"[^a-z0-9_] ]]; then rm -f -- "$path/ebin/$file.app"; fi
+  done
+  cd -- "$build"
+  rm -rf -- "$src.old"
+  mv -T -- "$src" "$src.old" && mv -T -- "$new" "$src"
+  rm -rf -- "$src.old"
+  cd -- "$src"
+  # With other tools or variables, what was compiled may be another: to Mix all of it is new then, and it compares digests.
+  text="$mix_env $tools $elixir $otp ${variables[*]}"
+  if [[ ! -e $build/how || $(<"$build/how") != "$text" ]]; then xargs -0r touch -h -- <"$build/tracked"; fi
+  printf '%s\n' "$text" >"$build/how"
+}
+
+# stay PATH: brings it from the old source into the new one, but for what is in the commit.
+stay() {
+  local path=$1 file
+  [[ -e $path && ! -L $path ]] || return 0
+  if [[ ! -e $new/$path && ! -L $new/$path ]]; then
+    mkdir -p -- "$(dirname -- "$new/$path")"
+    mv -T -- "$path" "$new/$path"
+  elif [[ -d $path && -d $new/$path ]]; then
+    while IFS= read -r -d '' file; do
+      [[ -e $new/$file || -L $new/$file ]] || printf '%s\0' "$file"
+    done < <(find "$path" ! -type d -print0) | linked
+  fi
 }
 
 step source
-mkdir -p -- "$src"
-cd -- "$src"
+rm -rf -- "$new"
+mkdir -p -- "$src" "$new"
 if [[ $carried != true ]]; then
-  # What is kept: compiled code and dependencies. Everything else is exactly the commit's.
-  find . -mindepth 1 -maxdepth 1 ! -name _build ! -name deps -exec rm -rf -- {} +
-  # Every file is as new as this unpacking. With the commit's time, a change that was committed before the last build and
-  # leaves the file's size as it was would not be compiled: to Mix it is older than what it has. What did not change is not
-  # compiled again, because Mix compares digests then.
-  tar -x --touch --strip-components="$strip" --no-same-owner
+  tar -x --touch --strip-components="$strip" --no-same-owner -C "$new"
 else
-  # A person's own times say as little.
-  find . -mindepth 1 \( -path ./_build -o -path ./deps \) -prune -o -type f -exec touch -c -- {} +
+  # A person's own times say as little as a commit's.
+  cp -r --no-dereference --preserve=mode -T -- "$build/carried" "$new"
 fi
+cd -- "$src"
+renew
 
 step dependencies
 cp -f -- mix.lock "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
-if grep -qs '{:hex,' mix.lock; then
-  must 'mix local.hex' 'the build host needs Hex: is its registry in reach?' mix local.hex --force --if-missing
-  must 'mix local.rebar' 'the build host needs rebar3: is it in reach?' mix local.rebar --force --if-missing
-fi
+
+# has_hex: a look at the directory tells what `mix local.hex --if-missing` starts a VM for. asdf's and mise's shims may set a home
+# of Mix's own for each version.
+has_hex() {
+  local home=${MIX_HOME:-$HOME/.mix} minor=${elixir#*.} found
+  [[ ($tools == system || -n ${MIX_HOME-}) && -z ${MIX_XDG-} ]] || return 1
+  minor=${elixir%%.*}-${minor%%.*}
+  found=("${MIX_ARCHIVES:-$home/archives}"/hex-*)
+  [[ -e ${found[0]} ]] || return 1
+  [[ -e ${MIX_REBAR3:-$home/elixir/$minor/rebar3} || -e $home/elixir/$minor-otp-${otp%%.*}/rebar3 ]]
+}
+
+get_hex() {
+  must 'mix local.hex' mix local.hex --force --if-missing
+  must 'mix local.rebar' mix local.rebar --force --if-missing
+}
+
+if grep -qs '{:hex,' mix.lock && ! has_hex; then get_hex; fi
 # Not with --check-locked: Elixir before 1.15 passes over it, and a newer one does not say what the lock lacks.
-must 'mix deps.get' 'can the build host reach what mix.lock names?' mix deps.get --only "$mix_env"
+if ! attempt mix deps.get --only "$mix_env"; then
+  # One that is there need not be one that this Erlang can load.
+  [[ $(<"$build/log") == *'ould not find '[\"H]* ]] || failed 'mix deps.get'
+  get_hex
+  must 'mix deps.get' mix deps.get --only "$mix_env"
+fi
 if [[ -e mix.lock ]] && ! cmp -s -- mix.lock "$build/mix.lock.before"; then
   mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" mix.lock | tail -n +3)
   fail 'mix.lock is out of date: mix.exs asks for what it does not lock' 'run `mix deps.get`, commit mix.lock, and build again' "${lines[@]}"
@@ -54,16 +172,30 @@ fi
 
 if [[ $with_tests == true ]]; then
   step test
-  must 'mix test' 'nothing was built' env MIX_ENV=test mix 'do' deps.get --check-locked + test
+  attempt env MIX_ENV=test mix 'do' deps.get --check-locked + test || fail 'mix test failed on the build host' 'nothing was built'
 fi
 
 step compile
-must 'mix compile' 'the app does not compile at this commit' mix compile
+must 'mix compile' mix compile
+
+# make_release: an app without `releases` in its mix.exs has Mix's default one, which has no name to ask for.
+make_release() {
+  local name=("$release")
+  [[ $named == true ]] || grep -qs releases mix.exs || name=()
+  attempt mix release "${name[@]}" --quiet --overwrite --path "$out" && return
+  # The word stood there, and meant something else; or Mix has several after all.
+  case ${#name[@]},$named,$(<"$build/log") in
+    1,false,*'The available releases are: []'*) name=() ;;
+    0,*'multiple releases'*) name=("$release") ;;
+    *) failed 'mix release' ;;
+  esac
+  must 'mix release' mix release "${name[@]}" --quiet --overwrite --path "$out"
+}
 
 step release
 out=$build/out
 rm -rf -- "$out"
-must 'mix release' 'see the releases of mix.exs' mix release "$release" --quiet --overwrite --path "$out"
+make_release
 [[ -x $out/bin/$release && -f $out/releases/start_erl.data ]] ||
   fail "mix release made no bin/$release" 'is `release` in the inventory a release of mix.exs?'
 # The cookie is the host's, not the artifact's.
