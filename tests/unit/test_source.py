@@ -283,3 +283,10 @@ def test_versions_are_looked_for_as_asdf_and_mise_do(
             commit(directory, ".tool-versions", text)
 
     assert asked_tools(find_source(app)) == wanted
+
+
+def test_a_file_that_is_read_here_has_a_bound(app: Path) -> None:
+    commit(app, ".tool-versions", "elixir 1.14\n" + "#" * 100_000)
+
+    with pytest.raises(Refused, match=r"\.tool-versions has 100012 bytes in [0-9a-f]{8}; expected at most 65536"):
+        asked_tools(find_source(app))

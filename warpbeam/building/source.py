@@ -277,11 +277,11 @@ def _texts(top: Path, objects: Sequence[str]) -> list[str | None]:
     """
     asked = "".join(f"{name}\n" for name in objects).encode("utf-8", "surrogateescape")
     sizes = _run(top, "cat-file", "--batch-check=%(objectsize)", stdin=asked).stdout.split(b"\n")
-    for name, size in zip(objects, sizes, strict=False):
-        if size.isdigit() and int(size) > LONGEST_FILE:
+    for name, number in zip(objects, sizes, strict=False):
+        if number.isdigit() and int(number) > LONGEST_FILE:
             tree, _, path = name.partition(":")
             raise Refused(
-                f"{path} has {int(size)} bytes in {tree[:8]}; expected at most {LONGEST_FILE}",
+                f"{path} has {int(number)} bytes in {tree[:8]}; expected at most {LONGEST_FILE}",
                 "look at what was committed there",
             )
     said = _run(top, "cat-file", "--batch", stdin=asked).stdout
