@@ -26,7 +26,6 @@ from warpbeam.answer import (
     SlotName,
     Text,
     Version,
-    Word,
     explained,
 )
 from warpbeam.building.artifact import Artifact
@@ -105,9 +104,7 @@ class Holder(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
 
-    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance; `starts` is the release's
-    name in the unit, which is what the host can start, or empty where that cannot be told; `foreign` are the releases
-    that have no such program.
+    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance.
     """
 
     cpu: Machine
@@ -127,8 +124,6 @@ class Facts(msgspec.Struct, frozen=True):
     lock: Holder | None
     activating: bool
     serving: bool = True
-    starts: Word = ""
-    foreign: Annotated[tuple[ReleaseName, ...], MANY] = ()
 
     @property
     def live_release(self) -> Release | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -355,46 +354,3 @@ def test_a_restart_makes_the_live_release_live_again() -> None:
     ]
     with pytest.raises(Refused, match="web1: nothing is live"):
         plan_restart(INVENTORY, {"web1": facts()})
-
-
-def test_a_release_without_the_program_that_the_unit_starts_is_refused() -> None:
-    older, newer = release("1", "1.0"), release("2", "2.0")
-    have = {name: facts(older, newer, previous=older.name, foreign=(older.name,)) for name in INVENTORY.hosts}
-
-    plan_restart(INVENTORY, have)
-    with pytest.raises(Refused, match="has no bin/hello, which the host's unit starts"):
-        plan_rollback(INVENTORY, have, "")
-
-
-@pytest.mark.parametrize(
-    ("starts", "release_name", "said"),
-    [
-        ("", "hello", ""),
-        ("hello", "hello", ""),
-        # Uploaded by a Warpbeam that did not write the name down.
-        ("hello", "", ""),
-        ("other", "hello", "it is set up for the release other, and the inventory says hello"),
-        ("hello", "other", "is the release other, and the inventory says hello: it would not start"),
-    ],
-)
-def test_what_the_unit_would_not_start_is_refused(starts: str, release_name: str, said: str) -> None:
-    older, newer = release("1", "1.0"), release("2", "2.0")
-    named = [
-        msgspec.structs.replace(it, artifact=msgspec.structs.replace(it.artifact, release=release_name))
-        for it in (older, newer)
-    ]
-    have = {name: facts(*named, previous=named[0].name, starts=starts) for name in INVENTORY.hosts}
-    plans: list[Callable[[], object]] = [
-        lambda: plan_restart(INVENTORY, have),
-        lambda: plan_rollback(INVENTORY, have, ""),
-    ]
-    if release_name:
-        going = artifact("3.0", release=release_name)
-        plans.append(lambda: plan_deploy(INVENTORY, have, going, NOW, force=False, migrate=False))
-
-    for make in plans:
-        if said:
-            with pytest.raises(Refused, match=said):
-                make()
-        else:
-            make()

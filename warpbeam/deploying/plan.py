@@ -97,7 +97,6 @@ def plan_deploy(
     """
     for host_name, have in facts.items():
         check_fit(host_name, have, artifact)
-        _check_name(host_name, have, about(artifact), artifact.label, inventory)
     same = {host_name: _live_of(have, artifact) for host_name, have in facts.items()}
     # A host that was left out of an earlier, broken deploy gets the name that the others have. Where it runs already it
     # stays, whatever it is called there.
@@ -136,26 +135,6 @@ def _check_memory(inventory: Inventory, facts: Mapping[str, Facts], steps: Seque
         for step in steps:
             if step.activate:
                 check_memory(step.host.name, facts[step.host.name])
-
-
-def _check_name(host: str, have: Facts, going: About, label: str, inventory: Inventory, release: str = "") -> None:
-    """Raises: Refused, where the release is not the one whose `bin/NAME` the host's unit starts."""
-    wanted = inventory.release_name
-    if going.release not in ("", wanted):
-        raise Refused(
-            f"{host}: {label} is the release {going.release}, and the inventory says {wanted}: it would not start",
-            f"for {going.release} set `release: {going.release}` in the inventory and run `fab ENV setup`",
-        )
-    if have.starts not in ("", wanted):
-        raise Refused(
-            f"{host}: it is set up for the release {have.starts}, and the inventory says {wanted}",
-            "run `fab ENV setup` first",
-        )
-    if release in have.foreign:
-        raise Refused(
-            f"{host}: {label} has no bin/{wanted}, which the host's unit starts: it is another release",
-            "see `release` in the inventory; `fab ENV deploy` puts out the one that it names",
-        )
 
 
 def same_source(kept: About, asked: About) -> str:
@@ -270,7 +249,6 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
                 f"{host.name}: the release to go back to, {targets[host.name]}, is none of those that it says it has",
                 f"look at what lies there; `--skip {host.name}` leaves this host as it is",
             )
-        _check_name(host.name, have, release.artifact, release.label, inventory, release.name)
         steps.append(_step(host, have, release, activate=have.live_release != release))
     _check_memory(inventory, facts, steps)
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
@@ -336,7 +314,6 @@ def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
         live = facts[host.name].live_release
         if live is None:
             raise Refused(f"{host.name}: nothing is live", "deploy first")
-        _check_name(host.name, facts[host.name], live.artifact, live.label, inventory, live.name)
         steps.append(_step(host, facts[host.name], live))
     _check_memory(inventory, facts, steps)
     return Plan("restart", steps[0].label, tuple(steps))

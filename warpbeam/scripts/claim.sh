@@ -104,18 +104,7 @@ object a "$release_a" b "$release_b"; slots=$REPLY
 serving=false
 if [[ -n $live && -e /run/$app-$live ]]; then serving=true; fi
 previous_of "${live_release:-$release_a}"; previous=$REPLY
-# Which release's program the unit starts: of another one nothing could be started.
-starts=''
-{ mapfile -t unit <"/lib/systemd/system/$app@.service"; } 2>/dev/null || unit=()
-without=()
-if [[ ${unit[*]} =~ /slots/%i/bin/([a-z0-9_]+)\ start ]]; then
-  starts=${BASH_REMATCH[1]}
-  for name in "${complete[@]}"; do
-    [[ -x $releases/$name/bin/$starts ]] || without+=("$name")
-  done
-fi
-array "${without[@]}"; foreign=$REPLY
 held || held_text=''
 answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
-  previous "$previous" lock "$held_text" activating: "$active" serving: "$serving" starts "$starts" foreign: "$foreign"
+  previous "$previous" lock "$held_text" activating: "$active" serving: "$serving"
