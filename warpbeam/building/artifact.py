@@ -57,6 +57,8 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: Sha256
     size: Count
     files: tuple[Item, ...]
+    # Those with nothing in them; every other is there for what it holds.
+    directories: tuple[str, ...] = ()
     # Its rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has.
     names_node: bool = False
 
@@ -113,7 +115,7 @@ class Store:
         file = self.directory / f"{key}.json"
         try:
             manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-            if flaw(manifest.files):
+            if flaw(manifest.files, manifest.directories):
                 return None
             artifact = Artifact(self.directory / f"{key}.tar.gz", manifest)
             return artifact if artifact.tarball.stat().st_size == manifest.size else None

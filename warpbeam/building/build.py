@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Version
+from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
 from warpbeam.bound import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
 from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
 from warpbeam.building.content import flaw
@@ -56,6 +56,7 @@ class Built(msgspec.Struct, frozen=True):
     sha256: Sha256
     size: Count
     files: Annotated[tuple[Item, ...], FILES]
+    directories: Annotated[tuple[Text, ...], FILES]
     names_node: bool
 
 
@@ -78,6 +79,7 @@ class MakeRelease(Phase[Built], frozen=True):
     with_tests: bool
     variables: tuple[str, ...]
     commit: str
+    tree: str
     key: str
     tools: str
     want_elixir: str
@@ -255,6 +257,7 @@ def _make(
         with_tests=with_tests,
         variables=tuple(f"{name}={value}" for name, value in plan.env.items()),
         commit=source.commit,
+        tree=source.tree,
         key=key,
         tools=plan.tools,
         want_elixir=elixir,
@@ -279,6 +282,7 @@ def _make(
         sha256=built.sha256,
         size=built.size,
         files=built.files,
+        directories=built.directories,
         names_node=built.names_node,
     )
     times.begin("bring home")
@@ -291,7 +295,7 @@ def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, ke
     # Whatever the build host is, it says no more than a release may hold, and sends no other than it says.
     where = f"{shell.name}: " if shell.name else ""
     hint = "nothing of it is kept; look at what the app builds, and at the build host"
-    if wrong := flaw(built.files):
+    if wrong := flaw(built.files, built.directories):
         raise Failed(f"{where}the artifact holds what no release may hold: {wrong}", hint)
     digest = hashlib.sha256()
     done = 0

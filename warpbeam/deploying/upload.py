@@ -44,6 +44,7 @@ class Upload(Phase[Uploaded], frozen=True):
     artifact: str
     group: str
     links: tuple[str, ...]
+    directories: tuple[str, ...]
 
 
 def manifest(artifact: Artifact) -> bytes:
@@ -99,6 +100,7 @@ class Uploader:
             artifact=msgspec.json.encode(about).decode(),
             group=inventory.app_user,
             links=tuple(text for item in self.artifact.manifest.files if item.link for text in (item.path, item.link)),
+            directories=self.artifact.manifest.directories,
         )
         try:
             return fleet.run(host, phase, tell, _pieces(self._stream(lacks), host.name, tell))

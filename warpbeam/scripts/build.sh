@@ -3,9 +3,9 @@
 #
 # Parameters: root, release, named (the inventory names the release), mix_env, strip (leading directories of the stream), carried
 # (true: no stream), anew (nothing of an earlier build is used), keep (patterns of paths), with_tests, variables (NAME=VALUE), commit,
-# key, elixir, otp (the versions that toolchain.sh found).
+# tree, key, elixir, otp (the versions that toolchain.sh found).
 : "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}" "${with_tests?}" "${variables[@]-}"
-: "${commit?}" "${key?}" "${elixir?}" "${otp?}"
+: "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}"
 
 build=$root/build
 src=$build/src
@@ -45,7 +45,7 @@ recognise() {
     *'has declared in its mix.exs file it supports only Elixir'*)
       REPLY='install such an Elixir on the build host, or see build.tools in the inventory' ;;
     *'the dependency is not available'* | *'could not find an app file'* | *'Could not start or find the dependency'*)
-      REPLY='is it a path outside of `source`? Only what is below `source` comes to the build host: it can be a directory above both' ;;
+      REPLY='is it a path outside of `source`? Only what is below `source` comes to the build host: move it there, or fetch it by git or Hex' ;;
     *'Permission denied (publickey'* | *'could not read Username'* | *'Host key verification failed'*)
       REPLY="on the build host $(id -un) must be able to fetch this: a key in ~/.ssh, the host in known_hosts" ;;
     *'could not verify the signature'* | *'Could not verify'* | *'ublic key'*'repo'* | *'ublic key'*'registry'*)
@@ -55,9 +55,12 @@ recognise() {
     *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | *'Could not install Hex'* | \
       *'Failed to fetch record'* | *'httpc request failed'*)
       REPLY='can the build host reach what mix.exs and mix.lock name?' ;;
-    *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | *':enoent'*)
+    *'fatal error: '*.h*': No such file'*) REPLY='is the package of that header (its name ends in -dev) missing on the build host?' ;;
+    *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | *':enoent'* | \
+      *'not found in the path'* | *'executable not found'* | *'make: '*': No such file or directory'*)
       REPLY='is a program missing on the build host that this needs?' ;;
-    *'== Compilation error'* | *'could not compile dependency'* | *'errors on'*) REPLY='it does not compile at this commit' ;;
+    *'could not compile dependency'*) REPLY='' ;;
+    *'== Compilation error'* | *'errors on'*) REPLY='it does not compile at this commit' ;;
     *) REPLY='' ;;
   esac
 }
@@ -134,6 +137,9 @@ if [[ $carried != true ]]; then
 else
   # A person's own times say as little as a commit's.
   cp -r --no-dereference --preserve=mode -T -- "$build/carried" "$new"
+  # As a commit would have it: no pipe, no directory without a file, and of modes whether its owner can run a file.
+  find "$new" -mindepth 1 \( ! -type f ! -type l ! -type d -o -type d -empty \) -delete
+  find "$new" \( -type d -o -type f -perm -u+x \) -exec chmod 750 -- {} + -o -type f -exec chmod 640 -- {} +
 fi
 cd -- "$src"
 renew
@@ -215,7 +221,8 @@ while IFS= read -r -d '' entry && IFS= read -r -d '' target; do
   if [[ ${path,,} == .warpbeam ]]; then odd+=("${path@Q} has a name that is Warpbeam's own"); fi
   case $kind in
     f) if (((8#$mode & 8#7000) != 0)); then odd+=("${path@Q} has mode $mode: no file of a release is run as another user"); fi ;;
-    d) ;;
+    # On a host every directory is its deploy user's, and the app reads it: a bit that says more would be lost.
+    d) if (((8#$mode & 8#5000) != 0)); then odd+=("${path@Q} is a directory of mode $mode: a host has none such in a release"); fi ;;
     l)
       resolved=$(realpath -m -- "$out/$path")
       if [[ $target == /* || $resolved/ != "$real"/* ]]; then
@@ -252,13 +259,16 @@ step package
 # Whatever the builder's umask was, the app's group can read all of it.
 chmod -R u+rwX,go+rX,go-w -- "$out"
 tarball=$build/$key.tar.gz
-# The same source gives the same bytes: sorted names, no owner; times are of no use to a release. No directories: a host makes
-# its own, and tar would take their set-group-ID bit away again.
-(cd -- "$out" && find . \( -type f -o -type l \) -printf '%P\0' | sort -z |
-  tar -c --format=gnu --hard-dereference --null --verbatim-files-from --files-from=- --owner=0 --group=0 --numeric-owner --mtime=@0) |
-  gzip -n >"$tarball.new"
-mv -f -- "$tarball.new" "$tarball"
 cd -- "$out"
+mapfile -d '' -t directories < <(find . -mindepth 1 -type d -empty -printf '%P\0' | sort -z)
+# The same source gives the same bytes: sorted names, no owner. Another source gives another time, since a web server makes the ETag of
+# a file from its size and time: between 2000 and 2008. No directories: a host makes its own, and tar would take their set-group-ID
+# bit away again.
+digest=$(printf '%s\0' "$tree" "${directories[@]}" | sha256sum)
+find . \( -type f -o -type l \) -printf '%P\0' | sort -z |
+  tar -c --format=gnu --hard-dereference --null --verbatim-files-from --files-from=- --owner=0 --group=0 --numeric-owner \
+    --mtime="@$((946684800 + 16#${digest:0:7}))" | gzip -n >"$tarball.new"
+mv -f -- "$tarball.new" "$tarball"
 declare -A sums=()
 while IFS= read -r -d '' entry; do sums[${entry#*  ./}]=${entry%% *}; done < <(find . -type f -print0 | xargs -0 sha256sum -z --)
 files=''
@@ -275,6 +285,8 @@ while IFS= read -r -d '' entry; do
 done < <(
   find . \( -type f -o -type l \) -printf '%m/%s/%P\0' | sort -z -t / -k 3
 )
+array "${directories[@]}"
+directories=$REPLY
 sha=$(sha256sum -- "$tarball")
 answer version "$version" erts "$erts" libcrypto "$libcrypto" tarball "$tarball" sha256 "${sha%% *}" \
-  size: "$(stat -c %s -- "$tarball")" names_node: "$names_node" files: "[$files]"
+  size: "$(stat -c %s -- "$tarball")" names_node: "$names_node" files: "[$files]" directories: "$directories"
