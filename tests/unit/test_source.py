@@ -44,9 +44,9 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return directory
 
 
-def packed(app: Path) -> dict[str, str]:
+def packed(app: Path, *, leave_dirty: bool = False) -> dict[str, str]:
     """The files of the archive of HEAD, below the app's directory."""
-    source = find_source(app)
+    source = find_source(app, leave_dirty=leave_dirty)
     with tarfile.open(fileobj=io.BytesIO(b"".join(archive(source)))) as tar:
         files = [member for member in tar if member.isfile() and member.name.startswith(source.prefix)]
         return {
@@ -219,6 +219,32 @@ def test_what_the_repository_itself_says_of_archives_stays_and_is_told_apart(app
     assert packed(app)["version"] == f"{two.commit}\n"
     # The same tree, and not the same files.
     assert (one.tree, one.sent != two.sent) == (two.tree, True)
+
+
+def test_a_source_that_reads_its_commit_is_another_of_another_commit(app: Path) -> None:
+    plain = find_source(app)
+    commit(app, "lib/version.ex", 'System.get_env("WARPBEAM_COMMIT")\n')
+    one = find_source(app)
+    git(app, "commit", "-q", "--allow-empty", "-m", "the same tree")
+    two = find_source(app)
+
+    assert plain.sent == ""
+    assert (one.tree, one.sent, two.sent) == (two.tree, one.commit, two.commit)
+
+
+def test_a_working_tree_leaves_out_what_an_archive_leaves_out(app: Path) -> None:
+    commit(app, "docs/\u00e4 b/page", "x")
+    commit(app, "secret", "x")
+    commit(app, ".gitattributes", "secret export-ignore\ndocs export-ignore\nlib/*.md export-ignore\n")
+    commit(app, "lib/a.md", "x")
+    (app / "lib/new.md").write_text("x")
+    (app / "_build").mkdir()
+    (app / "_build/x").write_text("x")
+
+    left_out = ignored_files(find_source(app, allow_dirty=True))
+
+    assert sorted(left_out) == ["_build/", "docs/", "lib/a.md", "lib/new.md", "secret"]
+    assert {"docs/\u00e4 b/page", "secret", "lib/a.md"} & {*packed(app, leave_dirty=True)} == set()
 
 
 def test_attributes_of_one_clone_alone_are_told_apart(tmp_path: Path, app: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -34,6 +34,8 @@ CHOSEN = {
 # Whether a working tree differs from HEAD is for the person's own settings to say: they checked it out.
 GIT_AS_PERSON = ("git", *(word for name, value in CHOSEN.items() for word in ("-c", f"{name}={value}")))
 GIT = (*GIT_AS_PERSON, *(word for name, value in CONTENT.items() for word in ("-c", f"{name}={value}")))
+# What build.sh exports.
+COMMIT_VARIABLE = "WARPBEAM_COMMIT"
 # The mode of a submodule in a tree (git-ls-tree(1)).
 SUBMODULE = "160000"
 # What gitattributes(5) lets a repository say of its archives: text that depends on the commit, and programs to run.
@@ -130,6 +132,9 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             "vendor it or use a Mix dependency",
         )
     sent = "dirty" if dirty else _sent(top, commit, prefix, tree, modes, directory / own_attributes)
+    # A build is told its commit: what reads that is another release of another commit, be the tree the same.
+    if _run(top, "grep", "--quiet", "-I", "--fixed-strings", "-e", COMMIT_VARIABLE, tree).returncode == 0:
+        sent = f"{sent} {commit}".strip()
     subject = _git(top, "show", "--no-patch", f"--format=%<({LONGEST_SUBJECT},trunc)%s", commit).rstrip(" ")
     return Source(directory, top, prefix, commit, tree, subject, dirty, sent)
 
@@ -185,8 +190,21 @@ def dirty_files(directory: Path) -> list[str]:
 
 
 def ignored_files(source: Source) -> list[str]:
-    """What git ignores below the source, relative to it; directories end in a slash."""
-    text = _run(source.directory, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory").stdout
+    """What of the working tree is not built: relative to the source, directories with a slash at the end.
+
+    What git ignores, and what the repository's own attributes leave out of archives (`export-ignore`).
+    """
+    ignored = _names(source, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    files = _names(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    directories = {f"{parent}/" for name in files for parent in map(str, PurePosixPath(name).parents) if parent != "."}
+    asked = "".join(f"{name}\0" for name in [*files, *sorted(directories)]).encode("utf-8", "surrogateescape")
+    # `PATH NUL export-ignore NUL VALUE NUL` (git-check-attr(1)).
+    told = _names(source, "check-attr", "-z", "--stdin", "export-ignore", stdin=asked)
+    return [*ignored, *(path for path, value in zip(told[::3], told[2::3], strict=True) if value == "set")]
+
+
+def _names(source: Source, *arguments: str, stdin: bytes = b"") -> list[str]:
+    text = _run(source.directory, *arguments, stdin=stdin).stdout
     return [name for name in text.decode("utf-8", "surrogateescape").split("\0") if name]
 
 
