@@ -135,7 +135,9 @@ def test_an_umbrella_in_a_subdirectory_with_a_computed_version_is_built(source: 
     try:
         built = source.fab("build-on-host")
         on_build_host(source, "mkdir -p apps/hello/assets/node_modules/x && touch apps/hello/assets/node_modules/x/y")
-        source.fab("build-on-host", "--test")
+        (shop / "apps/hello/assets/package.json").write_text("changed\n")
+        source.git("-C", str(tmp_path / "mono"), "commit", "-q", "-a", "-m", "one file")
+        source.fab("build-on-host")
         found = manifest(source)
         there = on_build_host(source, "find . -name y; ls")
     finally:
