@@ -11,6 +11,7 @@ import pytest
 
 from tests.building import manifest, mix, on_build_host, write
 from tests.stage import Stage
+from tests.underway import eventually
 
 MONEY = 'defmodule Money.MixProject do\n  use Mix.Project\n  def project, do: [app: :money, version: "1.0.0"]\nend\n'
 # What a login's profile may hold, and a build must not heed.
@@ -198,9 +199,9 @@ def test_a_release_of_another_name_is_built_and_every_release_starts_by_its_own(
         source.fab("setup")
         # Nothing was deployed since: what is live is the other release, and the host may go down and come back.
         source.fab("restart")
-        source.lab.ssh(
-            "web1", "sudo systemctl restart $(basename $(readlink /opt/acme/hello/current) | sed s/^/hello@/)"
-        )
+        slot = source.lab.ssh("web1", "sudo readlink /opt/acme/hello/current").stdout.strip()[-1]
+        source.lab.ssh("web1", f"sudo systemctl restart hello@{slot}")
+        assert eventually(lambda: source.fab("status", expect=None).returncode == 0)
         assert runs() == {"hello"}
         deployed = source.fab("deploy")
         assert "live on every host already" not in deployed.stderr
