@@ -68,11 +68,13 @@ def build_on_host(
     tell: Tell,
     *,
     with_tests: bool = False,
+    anew: bool = False,
     before: Callable[[], None] | None = None,
 ) -> Artifact:
     """The artifact of `source`, built on the build host of the environment unless it is kept already.
 
     Parameters:
+        anew: build it although it is kept.
         before: called before a build, and not where the artifact is kept; what it raises stops that.
 
     Raises:
@@ -92,6 +94,7 @@ def build_on_host(
         store_of(fleet, project),
         tell,
         with_tests=with_tests,
+        anew=anew,
         before=before,
         carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
         hooked=lambda about: around(fleet, "build", [host], tell, {host.name: about}),
@@ -316,4 +319,5 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
 
 def tell_outlook(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
     """What a deploy of `source` would do to each app host; see `outlook.outlook_rows`."""
-    return outlook_rows(look(fleet, Reach().hosts(fleet.inventory), lambda event: None), source)
+    facts = look(fleet, Reach().hosts(fleet.inventory), lambda event: None)
+    return outlook_rows(facts, source, fleet.inventory.release_name)

@@ -45,6 +45,7 @@ class Upload(Phase[Uploaded], frozen=True):
     artifact: str
     group: str
     links: tuple[str, ...]
+    directories: tuple[str, ...]
 
 
 def manifest(artifact: Artifact) -> bytes:
@@ -115,6 +116,7 @@ class Uploader:
             artifact=msgspec.json.encode(about).decode(),
             group=inventory.app_user,
             links=_links(self.artifact),
+            directories=self.artifact.manifest.directories,
         )
         try:
             return fleet.run(host, phase, tell, _pieces(self._stream(lacks), host.name, tell))

@@ -49,7 +49,7 @@ find_releases() {
 # about RELEASE: what it is, in REPLY: JSON as warpbeam/facts.py has it. False where that cannot be read: it becomes part of a larger
 # JSON text, and goes to a type, so that here every byte is looked at. (A regular expression would take ten times as long.)
 about() {
-  local file=$releases/$1/.warpbeam/artifact.json text rest='' bare parts names
+  local file=$releases/$1/.warpbeam/artifact.json text rest='' bare parts
   REPLY='{}'
   plain "$file" || return 1
   { IFS= read -r -n 32768 text && { IFS= read -r -n 1 rest || [[ -z $rest ]]; }; } <"$file" || return 1
@@ -59,10 +59,15 @@ about() {
   bare=${bare//\\u00[0-9a-f][0-9a-f]/}
   [[ -z $rest && $bare != *[$'\001'-$'\037'\\]* ]] || return 1
   IFS=\" read -r -a parts <<<"$bare"
-  ((${#parts[@]} == 23)) || return 1
-  printf -v names '%s%s%s.' "${parts[@]:0:3}" "${parts[@]:4:3}" "${parts[@]:8:3}" "${parts[@]:12:3}" "${parts[@]:16:3}" "${parts[@]:20:3}"
-  [[ $names == '{version:.,commit:.,subject:.,tree:.,sha256:.,dirty:'@(true|false)'}.' ]] || return 1
+  # Those of a Warpbeam before this one do not say the release's name.
+  ((${#parts[@]} == 23 || ${#parts[@]} == 27)) || return 1
   [[ ${parts[3]} == [0-9A-Za-z]* && ${parts[3]} != *[!0-9A-Za-z.+_~-]* && "${parts[7]}${parts[15]}${parts[19]}" != *[!0-9a-f]* ]] || return 1
+  [[ ${parts[25]-} != *[!a-z0-9_]* ]] || return 1
+  # What is left without the values, with each quote where it was.
+  parts[3]='' parts[7]='' parts[11]='' parts[15]='' parts[19]='' parts[25]=''
+  local IFS=\"
+  bare="${parts[*]}"
+  [[ $bare == '{"version":"","commit":"","subject":"","tree":"","sha256":"","dirty":'@(true|false)@('}"'|',"release":""}') ]] || return 1
   REPLY=$text
 }
 
