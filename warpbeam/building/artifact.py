@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,9 +78,15 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
         return tuple(item for item in self.manifest.files if not item.link)
 
 
+@cache
+def epmd_source() -> str:
+    """How the nodes of a release find each other: the module that a build compiles into each."""
+    return (Path(__file__).parent.parent / "scripts" / "erl_epmd.erl").read_text()
+
+
 def artifact_key(tree: str, mix_env: str, flavor: str, env: dict[str, str], toolchain: Toolchain) -> str:
     """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice."""
-    parts = [tree, mix_env, flavor, sorted(env.items()), msgspec.to_builtins(toolchain)]
+    parts = [tree, mix_env, flavor, sorted(env.items()), msgspec.to_builtins(toolchain), epmd_source()]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:20]
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Version
 from warpbeam.bound import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
-from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
+from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, epmd_source
 from warpbeam.building.content import flaw
 from warpbeam.building.source import Source, archive, ignored_files, read_file
 from warpbeam.building.tarball import difference
@@ -77,6 +77,7 @@ class MakeRelease(Phase[Built], frozen=True):
     tools: str
     want_elixir: str
     want_erlang: str
+    epmd: str
 
 
 class Fetch(Phase[None], frozen=True):
@@ -199,6 +200,7 @@ def _make(
         tools=plan.tools,
         want_elixir=elixir,
         want_erlang=erlang,
+        epmd=epmd_source(),
     )
     built = run(shell, phase, tell, () if source.dirty else archive(source))
     manifest = Manifest(

@@ -19,6 +19,8 @@ if config_env() != :test do
     config :hello, more_port: number.("MORE_PORT", "", 1..65_535, "a port number from 1 to 65535")
   end
 
+  config :hello, peers: "PEERS" |> System.get_env("") |> String.split()
+
   # systemd sets both from RuntimeDirectory= and StateDirectory= (systemd.exec(5)).
   if directory = System.get_env("RUNTIME_DIRECTORY") do
     config :hello, drain_file: Path.join(directory, "drain")
