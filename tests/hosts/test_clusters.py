@@ -133,6 +133,18 @@ def test_a_release_without_the_module_works_alone_and_is_reached_by_those_with_i
         cluster.fab("setup", "--restart")
 
 
+def test_a_release_that_brings_a_module_of_that_name_is_not_built(stage: Stage) -> None:
+    head = stage.git("rev-parse", "HEAD")
+    mine = stage.source / "rel" / "overlays" / "warpbeam-nodes"
+    mine.mkdir(parents=True)
+    (mine / "erl_epmd.beam").write_text("x")
+    try:
+        stage.commit("a module of its own")
+        assert "the release has warpbeam-nodes" in stage.fab("build-on-host", expect=FAILED).stderr
+    finally:
+        stage.git("reset", "-q", "--hard", head)
+
+
 def test_without_peers_nodes_listen_on_loopback_only(stage: Stage) -> None:
     for host in HOSTS:
         slot = slots(stage)[host]
