@@ -69,7 +69,7 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
     here.fleet.bound(jobs)
     with here.report.asking():
         found = states(here.fleet, here.tell)
-    here.report.table(status_rows(found), as_json=json)
+    here.report.table(status_rows(here.fleet.inventory, found), as_json=json)
     if text := differing(found):
         here.tell(Warn("", text))
     if code := judged(found):

@@ -16,7 +16,7 @@ from warpbeam.provisioning.footprint import footprint
 from warpbeam.reading.reader import read_inventory
 
 UNIT = "hello@a.service"
-EXPOSURE = 1.1
+EXPOSURE = 1.2
 CRASHES = "/var/lib/hello/crash"
 UNITS = "/lib/systemd/system"
 # At most so many directives have one reason.

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,6 +80,12 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
         return tuple(item for item in self.manifest.files if not item.link)
 
 
+@cache
+def epmd_source() -> str:
+    """How the nodes of a release find each other: the module that a build compiles into each."""
+    return (Path(__file__).parent.parent / "scripts" / "erl_epmd.erl").read_text()
+
+
 def artifact_key(source: Sequence[str], build: Mapping[str, object], toolchain: Toolchain) -> str:
     """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice.
 
@@ -87,7 +93,7 @@ def artifact_key(source: Sequence[str], build: Mapping[str, object], toolchain: 
         source: the tree, and what else decides what is sent of it.
         build: all that the inventory says of building.
     """
-    parts = [list(source), build, msgspec.to_builtins(toolchain)]
+    parts = [list(source), build, msgspec.to_builtins(toolchain), epmd_source()]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]
 
 

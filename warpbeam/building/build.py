@@ -15,7 +15,7 @@ import msgspec
 from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
 from warpbeam.beginning import Beginning
 from warpbeam.bound import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
-from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
+from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, epmd_source
 from warpbeam.building.content import flaw
 from warpbeam.building.source import Source, archive, ignored_files, read_above
 from warpbeam.building.tarball import difference
@@ -87,6 +87,7 @@ class MakeRelease(Phase[Built], frozen=True):
     want_erlang: str
     elixir: str
     otp: str
+    epmd: str
 
 
 class Fetch(Phase[None], frozen=True):
@@ -265,6 +266,7 @@ def _make(
         want_erlang=erlang,
         elixir=toolchain.elixir,
         otp=toolchain.otp,
+        epmd=epmd_source(),
     )
     built = run(shell, phase, times.tell, () if source.dirty else archive(source))
     manifest = Manifest(

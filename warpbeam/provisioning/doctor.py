@@ -18,12 +18,14 @@ from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning import diagnosis
 from warpbeam.provisioning.belonging import check_belonging
+from warpbeam.provisioning.cluster import mates, node_ports
 from warpbeam.provisioning.convergence import inspect
 from warpbeam.provisioning.diagnosis import Finding, plain
 from warpbeam.provisioning.difference import Found, difference
 from warpbeam.provisioning.examination import Seen
 from warpbeam.provisioning.footprint import Footprint, etc, footprint
 from warpbeam.provisioning.keys import read_deploy_keys
+from warpbeam.provisioning.sight import sight
 
 T = TypeVar("T")
 
@@ -32,13 +34,15 @@ class Examine(Phase[Seen], frozen=True):
     """Look at what setup does not compare, as root; fields as `scripts/examine.sh` tells."""
 
     script: ClassVar[str] = "examine"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "instance", "mask", "listeners")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "instance", "mask", "listeners", "links")
     answer: ClassVar[type] = Seen
     app: str
     app_user: str
     root: str
     etc: str
     key: str
+    node_ports: tuple[int, ...] = ()
+    mates: tuple[str, ...] = ()
 
     @property
     def looks(self) -> bool:
@@ -100,7 +104,7 @@ def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
     looks = {name: look for name, look in fleet.everywhere(hosts, one).items() if isinstance(look, Look)}
     seen = {host.name: result for host in inventory.app_hosts if isinstance(result := looks[host.name].seen, Seen)}
     agreed: dict[str, list[Finding]] = {host.name: [] for host in hosts}
-    for finding in diagnosis.agreement(inventory, seen):
+    for finding in (*diagnosis.agreement(inventory, seen), *sight(inventory, seen)):
         agreed[finding.host].append(finding)
     findings: list[Finding] = []
     for host in hosts:
@@ -133,6 +137,8 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
             str(inventory.root),
             etc(inventory) if is_app else "",
             key,
+            node_ports(inventory) if is_app else (),
+            tuple(mate.address or "" for mate in mates(inventory, host)) if is_app else (),
         )
         return fleet.run(host, phase, _silent, identity="admin"), time.time()
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from warpbeam.answer import FEW, MANY, Clock, Count, Label, LiveSlot, LongText, Port, Text, Word
+from warpbeam.provisioning.cluster import Links
 
 
 class Disk(msgspec.Struct, frozen=True):
@@ -54,6 +55,14 @@ class Login(msgspec.Struct, frozen=True):
     means: Label
 
 
+class Call(msgspec.Struct, frozen=True):
+    """What came of calling a node: `yes`, `refused` (none listens there), or `silence`."""
+
+    address: Label
+    port: Port
+    says: Word
+
+
 class Seen(msgspec.Struct, frozen=True):
     """What `scripts/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing.
 
@@ -79,3 +88,9 @@ class Seen(msgspec.Struct, frozen=True):
     uid: Count = 0
     binds: bool = True
     shown: bool = False
+    # The live instance: whether it runs; where its node has peers, its connections, whether it knows the ports
+    # of nodes in the other slot, and what came of calling others from there.
+    runs: bool = False
+    links: Links = ()
+    finds: bool = True
+    calls: Annotated[tuple[Call, ...], MANY] = ()

@@ -3,9 +3,9 @@
 #
 # Parameters: root, release, named (the inventory names the release), mix_env, strip (leading directories of the stream), carried
 # (true: no stream), anew (nothing of an earlier build is used), keep (patterns of paths), with_tests, variables (NAME=VALUE), commit,
-# tree, key, elixir, otp (the versions that toolchain.sh found).
+# tree, key, elixir, otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl).
 : "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}" "${with_tests?}" "${variables[@]-}"
-: "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}"
+: "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}"
 
 build=$root/build
 src=$build/src
@@ -209,6 +209,20 @@ rm -f -- "$out/releases/COOKIE"
 # What a `:tar` step made lies among the files; ours is made below, without the cookie.
 rm -f -- "$out/$release"-*.tar.gz
 read -r erts version <<<"$(<"$out/releases/start_erl.data")"
+# How its nodes find each other (erl_epmd.erl), compiled once for each OTP: a VM takes a second to say the same again.
+[[ ! -e $out/warpbeam-nodes && ! -L $out/warpbeam-nodes ]] ||
+  fail 'the release has warpbeam-nodes, where a build puts what is its own' 'take it out of the app, or out of rel/overlays'
+beam=$build/nodes/$erts-$(sha256sum <<<"$epmd" | head -c 16)/erl_epmd.beam
+if [[ ! -s $beam ]]; then
+  rm -rf -- "$build/nodes"
+  mkdir -p -- "${beam%/*}"
+  printf '%s\n' "$epmd" >"$build/nodes/erl_epmd.erl"
+  must 'compiling erl_epmd.erl' 'is that a whole Erlang (erlc, the application compiler)?' \
+    env -u ERL_COMPILER_OPTIONS erlc +deterministic -o "$build/nodes" "$build/nodes/erl_epmd.erl"
+  mv -f -- "$build/nodes/erl_epmd.beam" "$beam"
+fi
+mkdir -- "$out/warpbeam-nodes"
+cp -- "$beam" "$out/warpbeam-nodes/"
 libcrypto=$(find "$out/lib" -path '*/crypto-*/priv/lib/crypto.so' -exec ldd {} + 2>/dev/null | awk '/libcrypto/ { print $1; exit }')
 # What no release may hold. The rules are those of warpbeam/building/content.py, which looks again where this arrives; here they
 # have the names of all of it at once. A name is told as bash quotes it: in plain ASCII, whatever it is.

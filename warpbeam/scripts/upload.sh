@@ -85,12 +85,15 @@ verified || {
 # One look at all that lies here: an `x` for each file that can be run, an `f` for each other, an `l` for each link, an `e` for each
 # empty directory; or what is there and may not be, in a line of its own. So what has a name that the manifest has is verified, and by
 # its number nothing has another. (A directory of another name is empty, or holds a file or a link of another name.)
+# By now directories have given the group on, and lose that bit: the app could not copy them (`cp -r`), because RestrictSUIDSGID=
+# lets it make no such directory.
 looked=$(exec find . -mindepth 1 \( \
   \( ! -type f ! -type d ! -type l -o ! -uid "$EUID" -o ! -type l -perm /5022 -o -type f -perm /2000 \
   -o -name '*[[:cntrl:]]*' -o -path ./.warpbeam \) -printf '\nodd %P' -quit \
   -o -type l -printf l \
   -o \( ! -group "$group" -o ! -perm -g+r -o -type d ! -perm -g+x \) -printf '\nclosed %P' -quit \
-  -o -type f -perm -u+x -printf x -o -type f -printf f -o -type d -empty -printf e \)) || true
+  -o -type f -perm -u+x -printf x -o -type f -printf f \
+  -o -type d \( ! -empty -o -printf e \) -exec chmod g-s -- . "$metadata" {} + \)) || true
 case $looked in
   *$'\n'odd\ *)
     odd=${looked#*$'\n'odd }

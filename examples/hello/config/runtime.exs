@@ -27,6 +27,8 @@ if config_env() != :test do
     end
   end
 
+  config :hello, peers: "PEERS" |> System.get_env("") |> String.split()
+
   # systemd sets both from RuntimeDirectory= and StateDirectory= (systemd.exec(5)).
   if directory = System.get_env("RUNTIME_DIRECTORY") do
     config :hello, drain_file: Path.join(directory, "drain")
