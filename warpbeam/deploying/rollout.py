@@ -21,7 +21,7 @@ from warpbeam.deploying.plan import HostPlan, Plan
 from warpbeam.deploying.upload import Uploader, digests
 from warpbeam.deploying.verification import check_release, check_releases
 from warpbeam.error import Failed, Lost, Problem
-from warpbeam.event import Note, Settled, Step, Tell, Warn
+from warpbeam.event import SOCKETS, Note, Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.inventory import Host
@@ -243,9 +243,10 @@ def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell)
     tell(Settled(step.host.name, ending + _maintained(fleet, result.maintenance)))
     if result.cut:
         what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
-        # Not "cut": an app that stops in good order may still have finished what ran on them.
-        drained = f"after {fleet.inventory.deploy.drain:g} s of draining"
-        tell(Warn(step.host.name, f"{what} still open {drained}, when the old instance was stopped"))
+        # Not "cut": an app that stops in good order may still have finished what ran on them. The kernel cannot tell
+        # which of them are WebSockets.
+        drained = f"after {fleet.inventory.deploy.drain:g} s of draining, when the old instance was stopped"
+        tell(Warn(step.host.name, f"{what} still open {drained} ({SOCKETS})"))
 
 
 def _maintained(fleet: Fleet, on: bool) -> str:
