@@ -45,9 +45,9 @@ class Beginning:
             if rest:
                 self._heard(bytes(rest))
             return
-        self._left.take(len(piece))
-        # The first of it, and the last, in which the mark may have begun.
+        # The first of it stays, and the last, in which the mark may have begun.
         del self._before[KEPT_NOISE : max(KEPT_NOISE, len(self._before) - len(BEGUN))]
+        self._left.take(len(piece))
 
     def noise(self, sent: bytes) -> tuple[str, ...]:
         """What a login said, as far as it is kept, less what it gave back of `sent`: that may hold secrets."""
