@@ -300,7 +300,7 @@ done < <(
   find . \( -type f -o -type l \) -printf '%m/%s/%P\0' | sort -z -t / -k 3
 )
 array "${directories[@]}"
-directories=$REPLY
+empty=$REPLY
 sha=$(sha256sum -- "$tarball")
 answer version "$version" erts "$erts" libcrypto "$libcrypto" tarball "$tarball" sha256 "${sha%% *}" \
-  size: "$(stat -c %s -- "$tarball")" names_node: "$names_node" files: "[$files]" directories: "$directories"
+  size: "$(stat -c %s -- "$tarball")" names_node: "$names_node" files: "[$files]" directories: "$empty"
