@@ -11,6 +11,9 @@ BEGUN = b'\x1e{"begun":true}\n'
 # What a login says by itself: so much may come before that, and so much is kept to show.
 MOST_NOISE = 1 << 20
 KEPT_NOISE = 4096
+# Of what was sent so much is compared with what comes back, in bytes: all scripts, settings and secrets, and of an
+# upload's pieces no more.
+MOST_ECHOED = 1 << 18
 # Shells that got what was sent in place of bash end with one of these (`render`).
 TAKEN = {
     95: "its standard output is a file or a device",

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from warpbeam.answer import LARGEST, LINES, MESSAGE, explained
-from warpbeam.beginning import BEGUN, MOST_NOISE, Beginning, not_begun
+from warpbeam.beginning import BEGUN, MOST_ECHOED, Beginning, not_begun
 from warpbeam.bound import (
     LONGEST_RECORD,
     MOST_DONE,
@@ -229,7 +229,7 @@ def run(
         sent.extend(render(phase))
         yield bytes(sent)
         for chunk in body:
-            if len(sent) < MOST_NOISE:
+            if not beginning.found and len(sent) < MOST_ECHOED:
                 sent.extend(chunk)
             yield chunk
 
