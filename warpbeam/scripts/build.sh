@@ -217,8 +217,8 @@ if [[ ! -s $beam ]]; then
   rm -rf -- "$build/nodes"
   mkdir -p -- "${beam%/*}"
   printf '%s\n' "$epmd" >"$build/nodes/erl_epmd.erl"
-  must 'compiling erl_epmd.erl' 'is that a whole Erlang (erlc, the application compiler)?' \
-    env -u ERL_COMPILER_OPTIONS erlc +deterministic -o "$build/nodes" "$build/nodes/erl_epmd.erl"
+  must 'erlc of erl_epmd.erl, which needs a whole Erlang' env -u ERL_COMPILER_OPTIONS \
+    erlc +deterministic -o "$build/nodes" "$build/nodes/erl_epmd.erl"
   mv -f -- "$build/nodes/erl_epmd.beam" "$beam"
 fi
 mkdir -- "$out/warpbeam-nodes"
