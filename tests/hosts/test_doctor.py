@@ -26,6 +26,7 @@ CHECKS = (
     "limits",
     "firewall",
     "ports",
+    "content",
     "logins",
     "cookie",
     "secrets",
@@ -84,7 +85,7 @@ def test_it_changes_nothing(stage: Stage) -> None:
     look = (
         "find /etc /opt /usr/lib/warpbeam /lib/systemd /root /home /var/lib /usr/local -xdev -newermt @0 "
         "-printf '%p %m %u %g %i %s %T@ %C@\\n' | grep -v '^/var/lib/systemd/\\|^/var/lib/sudo' | sort; "
-        "nft --stateless list ruleset; systemctl list-units --plain --no-legend --state=failed; ip netns"
+        "nft --stateless --terse list ruleset; systemctl list-units --plain --no-legend --state=failed; ip netns"
     )
     before = stage.lab.ssh(HOST, f'sudo sh -c "{look}"').stdout
     pid = stage.status()[HOST]["pid"]
@@ -140,7 +141,7 @@ BREAKS = {
     "a directory of the release": Break(
         f"sudo chmod o+w {LIVE}/lib",
         f"sudo -u deploy chmod go-w {LIVE}/lib",
-        {"releases": "/lib: it is 2752 deploy:hello; nobody"},
+        {"releases": "/lib: it is 752 deploy:hello; nobody"},
         "sudo -u deploy chmod -R go-w /opt/acme/hello/releases",
     ),
     "a unit": Break(

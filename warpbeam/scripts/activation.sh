@@ -276,7 +276,7 @@ through_public() {
     # An instance may be too busy for one.
     for tries in 1 2 3; do
       if healthy "${publics[i]}" "$path" "$status" "$health_timeout" "$address"; then continue 2; fi
-      sleep 0.2
+      pause 0.2
     done
     reason="the public port ${publics[i]}, asked at $address${path:+ for $path}, said $health_said; expected $status"
     return 1
@@ -292,7 +292,7 @@ knock switch "$idle" || {
 }
 maintenance=false
 if [[ $knocked == 'maintenance on' ]]; then maintenance=true; fi
-if [[ $maintenance == false ]]; then through_public "$idle" || give_up "$reason"; fi
+if [[ $knocked == 'maintenance off' ]]; then through_public "$idle" || give_up "$reason"; fi
 
 step current
 was_healthy=false
