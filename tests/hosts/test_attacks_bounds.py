@@ -199,8 +199,10 @@ def test_a_node_that_hangs_does_not_keep_the_others_answers(stage: Stage) -> Non
 # A program of this name takes the place of the one that hands the artifact over, in bash's own words.
 GROWING = f"""
 if [[ $- != *i* ]]; then
-  cat() {{ command cat "$@"; if [[ $* == *.tar.gz* ]]; then head -c {SENT}M /dev/zero; fi; }}
-  export -f cat
+  mkdir -p /tmp/growing && printf '%s\\n' '#!/bin/bash' '/bin/cat "$@"' \
+    'if [[ $* == *.tar.gz* ]]; then head -c {SENT}M /dev/zero; fi' >/tmp/growing/cat
+  chmod 755 /tmp/growing/cat
+  PATH=/tmp/growing:$PATH
 fi
 """
 
