@@ -189,7 +189,7 @@ def test_an_override_takes_effect_and_drop_ins_are_left_alone(stage: Stage) -> N
         shown = root(stage, f"systemctl show {UNIT} hello@b -p MemoryMax -p ProcSubset -p CPUWeight").splitlines()
         assert {"MemoryMax=1073741824", "ProcSubset=all", "CPUWeight=77"} <= set(shown)
         unit = root(stage, "cat /lib/systemd/system/hello@.service")
-        assert unit.count("SystemCallFilter=") == 1
+        assert unit.count("\nSystemCallFilter=") == 1
         # A one-off evaluation has the same sandbox: what the app may see, its migrations may.
         assert "1" in stage.fab("eval", 'if File.exists?("/proc/meminfo"), do: 1, else: 0').stdout
         assert root(stage, f"cat {drop_in}") == "[Service]\nCPUWeight=77\n"
