@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from warpbeam.inventory import Host
 
 
-@task(auto_shortflags=False, iterable=["skip"], help=rolling.HELP)
+@task(auto_shortflags=False, iterable=["skip"], help={"force": rolling.FORCE, **rolling.HELP})
 def restart(
     c: Any,
+    force: bool = False,
     batch: str = "",
     pause: str = "",
     on_failure: str = "",
@@ -33,7 +34,8 @@ def restart(
     here.fleet.bound(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     with rolling.explained(here, here.fleet):
-        delivery.restart(here.fleet, rolling.reach_of(skip, skip_unreachable, wait), policy, here.tell)
+        reach, store = rolling.reach_of(skip, skip_unreachable, wait), delivery.store_of(here.fleet, here.project)
+        delivery.restart(here.fleet, reach, policy, here.tell, store=store, force=force)
 
 
 @task(auto_shortflags=False)
@@ -46,14 +48,14 @@ def stop(c: Any) -> None:
     stop_app(here.fleet, here.tell)
 
 
-@task(auto_shortflags=False)
-def start(c: Any) -> None:
+@task(auto_shortflags=False, help={"force": rolling.FORCE})
+def start(c: Any, force: bool = False) -> None:
     """Start what is live, host after host, and wait until it is healthy."""
     from warpbeam.cli.session import session
     from warpbeam.running.power import start_app
 
     here = session(c)
-    start_app(here.fleet, here.tell)
+    start_app(here.fleet, here.tell, force=force)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output", "jobs": rolling.JOBS})
@@ -67,7 +69,7 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
     here.fleet.bound(jobs)
     with here.report.asking():
         found = states(here.fleet, here.tell)
-    here.report.table(status_rows(found), as_json=json)
+    here.report.table(status_rows(here.fleet.inventory, found), as_json=json)
     if text := differing(found):
         here.tell(Warn("", text))
     if code := judged(found):

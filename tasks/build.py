@@ -12,17 +12,18 @@ from invoke import task
     help={
         "ref": "the commit, branch or tag to build (default HEAD)",
         "dirty": "build the working tree as it stands, uncommitted changes included",
+        "rebuild": "build from nothing, although the release is kept already",
         "test": "run `mix test` on the build host before, and build nothing when it fails",
     },
 )
-def build_on_host(c: Any, ref: str = "HEAD", dirty: bool = False, test: bool = False) -> None:
+def build_on_host(c: Any, ref: str = "HEAD", dirty: bool = False, rebuild: bool = False, test: bool = False) -> None:
     """Build the release of a commit on the build host, and keep it here."""
     from warpbeam.cli.session import session
     from warpbeam.deploying.delivery import build_on_host, source_of
 
     here = session(c)
     source = source_of(here.fleet, here.project, ref, dirty=dirty)
-    build_on_host(here.fleet, here.project, source, here.tell, with_tests=test)
+    build_on_host(here.fleet, here.project, source, here.tell, with_tests=test, anew=rebuild)
 
 
 TASKS = (build_on_host,)

@@ -12,6 +12,7 @@ from tasks import rolling
 HELP = {
     "ref": "the commit, branch or tag to deploy (default HEAD)",
     "force": "put the release live again where it is live already",
+    "rebuild": "build from nothing, although the release is kept already",
     "no-migrate": "do not run the migrations",
 }
 
@@ -33,6 +34,7 @@ def deploy(
     release: str = "",
     dirty: bool = False,
     force: bool = False,
+    rebuild: bool = False,
     no_migrate: bool = False,
     batch: str = "",
     pause: str = "",
@@ -50,8 +52,8 @@ def deploy(
     here = session(c)
     if release not in ("", "live"):
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
-    if release and (ref or dirty):
-        raise Misuse("--release live and --ref or --dirty say two different things", "give one of them")
+    if release and (ref or dirty or rebuild):
+        raise Misuse("--release live and --ref, --dirty or --rebuild say two different things", "give one of them")
     here.fleet.bound(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
 
@@ -59,7 +61,7 @@ def deploy(
         if release:
             return delivery.live_artifact(here.fleet, here.project, here.tell)
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
-        artifact = delivery.build_on_host(here.fleet, here.project, source, here.tell, before=before)
+        artifact = delivery.build_on_host(here.fleet, here.project, source, here.tell, anew=rebuild, before=before)
         return delivery.Wanted(artifact, store=delivery.store_of(here.fleet, here.project))
 
     reach = rolling.reach_of(skip, skip_unreachable, wait)
@@ -68,7 +70,7 @@ def deploy(
 
 
 @task(default=True, auto_shortflags=False, help=HELP)
-def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = False) -> None:
+def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False, no_migrate: bool = False) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
     from warpbeam.cli.session import session
     from warpbeam.deploying import delivery
@@ -80,7 +82,7 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, no_migrate: bool = Fal
         delivery.deploy(
             fleet,
             lambda before: delivery.Wanted(
-                delivery.build_on_host(fleet, here.project, source, here.tell, before=before)
+                delivery.build_on_host(fleet, here.project, source, here.tell, anew=rebuild, before=before)
             ),
             rolling.reach_of(),
             rolling.policy_of(fleet, "", "", ""),

@@ -14,12 +14,14 @@ from tasks import rolling, rows
     iterable=["skip"],
     help={
         "to": "the release, version or commit to go back to (default: on every host the one before the live one)",
+        "force": rolling.FORCE,
         **rolling.HELP,
     },
 )
 def rollback(
     c: Any,
     to: str = "",
+    force: bool = False,
     batch: str = "",
     pause: str = "",
     on_failure: str = "",
@@ -37,7 +39,7 @@ def rollback(
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     with rolling.explained(here, here.fleet):
         reach, store = rolling.reach_of(skip, skip_unreachable, wait), store_of(here.fleet, here.project)
-        go_back(here.fleet, reach, policy, here.tell, to=to, store=store)
+        go_back(here.fleet, reach, policy, here.tell, to=to, store=store, force=force)
 
 
 @task(

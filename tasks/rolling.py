@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from warpbeam.fleet import Fleet
 
 JOBS = "how many hosts at most are worked on at once (default: 16 for each core of this machine)"
+FORCE = "also where the files of the release are not as they were deployed"
 HELP = {
     "jobs": JOBS,
     "batch": "how many hosts at once: `1,25%` is first one, then a quarter of them at a time (default: inventory)",

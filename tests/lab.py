@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.patience import LONG
 from warpbeam.event import Event
 from warpbeam.lab import lifetime
 from warpbeam.lab.client import config_file, key_file, ssh_argv
@@ -130,7 +131,7 @@ class LabHandle:
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell command on a host; fails the test when that fails, unless `check` is false."""
         argv = (*ssh_argv(self.name, host)[:-1], "-l", user, "-o", "BatchMode=yes", host, command)
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=LONG, check=False)
         if check:
             assert done.returncode == 0, f"{command!r} on {host}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done

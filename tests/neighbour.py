@@ -22,6 +22,8 @@ def neighbour(stage: Stage) -> Iterator[None]:
         "hosts": {name: stage.settings["hosts"][name] for name in (HOST, "build1")},
         "http": ports,
     }
+    # Debian 13 has it only where cron is installed; whoever can write it waits for that.
+    stage.lab.ssh(HOST, "sudo mkdir -p /etc/cron.d")
     try:
         with stage.another("neighbour", **shop):
             stage.fab("setup", "deploy", environment="neighbour")
@@ -34,7 +36,7 @@ def neighbour(stage: Stage) -> Iterator[None]:
 AWAY = """
 systemctl disable -q --now shop{,-firewall,-filter}.service shop@{a,b}.service shop-maintenance.socket
 rm -rf /etc/acme/shop /opt/acme/shop /usr/lib/warpbeam/shop /lib/systemd/system/shop* /etc/sudoers.d/warpbeam-shop \
-  /etc/sysctl.d/60-warpbeam-shop.conf /var/lib/shop
+  /etc/sysctl.d/60-warpbeam-shop.conf /var/lib/shop /var/lib/warpbeam/shop
 systemctl daemon-reload
 systemctl reset-failed 'shop*'
 nft delete table inet warpbeam_shop

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import KEPT, LabHandle
+from tests.patience import ANSWER, COMMAND, HEALTHY_WITHIN
 from warpbeam.building.artifact import Store
 from warpbeam.lab.state import SUITES
 
@@ -59,7 +60,7 @@ class Stage:
             },
             "deploy_keys": [f"{lab.key}.pub"],
             # Quick: most tests are not about apps that come up and die soon after.
-            "health": {"deadline": 20, "settle": 0},
+            "health": {"deadline": HEALTHY_WITHIN, "settle": 0},
             "deploy": {"migrate": "Hello.Release.migrate()", "drain": 5},
             "env": {"GREETING": "good morning"},
         }
@@ -98,7 +99,7 @@ class Stage:
         expect: int | None = 0,
         variables: Mapping[str, str] | None = None,
         stdin: str = "",
-        timeout: float = 300,
+        timeout: float = COMMAND,
     ) -> subprocess.CompletedProcess[str]:
         """Run `fab ENVIRONMENT WORDS…`; fails the test unless it ends with `expect` (None: anything)."""
         done = subprocess.run(
@@ -147,7 +148,7 @@ class Stage:
 
     def served(self, host: str, path: str = "/") -> Any:
         """What the app on `host` answers on port 80, from outside; JSON decoded for `/`."""
-        with urllib.request.urlopen(f"http://{self.lab.address(host)}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.lab.address(host)}{path}", timeout=ANSWER) as answer:
             body = answer.read().decode()
         return json.loads(body) if path == "/" else body
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tests.patience import LONG
 from tests.stage import PROJECT, Stage
 
 
@@ -32,13 +33,13 @@ def begun(stage: Stage, *words: str, until: str) -> Iterator[subprocess.Popen[st
         process.communicate()
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str]:
+def ended(process: subprocess.Popen[str], seconds: float = LONG) -> tuple[int, str]:
     """The exit status of a process and what it said since, once it has ended by itself."""
     _, said = process.communicate(timeout=seconds)
     return process.returncode, said
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
     """Whether it holds within that time."""
     end = time.monotonic() + seconds
     while not holds():

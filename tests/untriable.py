@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from tests.attack import DOOR, HOST, Outcome, pids
 from tests.lab import LabHandle
 from tests.target import OF_DEPLOY, OF_THE_APP, SANDBOXED
-from warpbeam.lab.state import Suite
 
 # Patterns of attacks (of the whole line), and what refuses them to root as well.
 UNTRIABLE = {
@@ -24,13 +23,6 @@ UNTRIABLE = {
     r"dmesg": "systemd-nspawn refuses syslog(2) and CAP_SYSLOG, for the kernel's log is this machine's",
     r"mv -T (/opt|/run) \1\.gone": "a mount point, which nobody moves; on a Debian, /run is one as well",
     r": >>/opt/acme/shop/current": "a link to a directory, to which nobody can append",
-}
-
-# The same, on hosts of one Debian alone.
-ON_ONE: dict[Suite, dict[str, str]] = {
-    "trixie": {
-        r".*/etc/cron\.d( .*|/planted)?": "the lab's Debian 13 has no cron, and no such directory",
-    },
 }
 
 # What stands for an attack that would do harm outside of a copy of the host's files, or in whose place root could do
@@ -133,6 +125,6 @@ def _tried(lab: LabHandle, attacks: Sequence[str]) -> Iterator[tuple[str, Outcom
             yield attack, Outcome(int(status), said.strip())
 
 
-def reasons(attack: str, suite: Suite) -> list[str]:
-    """The patterns that an attack is one of, of those that cannot be tried on that Debian."""
-    return [pattern for pattern in (*UNTRIABLE, *ON_ONE.get(suite, ())) if re.fullmatch(pattern, attack)]
+def reasons(attack: str) -> list[str]:
+    """The patterns that an attack is one of, of those that cannot be tried."""
+    return [pattern for pattern in UNTRIABLE if re.fullmatch(pattern, attack)]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from tests.lab import LabHandle
+from tests.patience import LONG
 from tests.stage import Stage
 from warpbeam.lab import cgroup
 from warpbeam.lab.client import ssh_argv
@@ -65,7 +66,7 @@ def watching(lab: LabHandle, *hosts: str) -> Iterator[None]:
         try:
             yield
         finally:
-            said = {host: process.communicate("", timeout=30) for host, process in onlookers.items()}
+            said = {host: process.communicate("", timeout=LONG) for host, process in onlookers.items()}
         gone = {host: names() for host, names in events.items()}
     assert not any("current" in names for names in gone.values()), f"`current` was taken away: {gone}"
     for host, (out, err) in said.items():

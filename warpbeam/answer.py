@@ -62,6 +62,8 @@ Libc = Annotated[
 Library = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_.+-]{0,128}\Z", description="a library's name such as libcrypto.so.3")
 ]
+# What Mix calls a release (`AppName` in warpbeam/reading/name.py); those of an older Warpbeam have none.
+MixName = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{0,31}\Z", description="a name of at most 31 of a-z, 0-9 and _")]
 # One word: a user, a group, a package, a program.
 Word = Annotated[
     str, Meta(pattern=r"\A[^\s\x00-\x20\x7f-\xa0]{0,256}\Z", description="a word of at most 256 characters")

@@ -45,6 +45,10 @@ class Warn(Event, frozen=True):
     text: str
 
 
+# Suffix of each warning that counts open connections.
+SOCKETS = "an open WebSocket counts as one: docs/zero-downtime.md says how to close it"
+
+
 class Settled(Event, frozen=True):
     """A host has finished a task; `text` says in what state it is, `good` whether that is what was asked."""
 

@@ -19,6 +19,7 @@ from warpbeam.answer import (
     Library,
     LiveSlot,
     Machine,
+    MixName,
     ObjectId,
     ReleaseName,
     Sha256,
@@ -34,7 +35,10 @@ Mark = Literal["new", "healthy", "failed", "withdrawn"]
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a release on a host is known to be; written beside it when it was uploaded."""
+    """What a release on a host is known to be; written beside it when it was uploaded.
+
+    `release` is the name that Mix knows it by; empty where a Warpbeam uploaded it that did not write it down.
+    """
 
     version: Version = ""
     commit: ObjectId = ""
@@ -42,6 +46,7 @@ class About(msgspec.Struct, frozen=True):
     tree: ObjectId = ""
     sha256: Sha256 = ""
     dirty: bool = False
+    release: MixName = ""
 
     @property
     def short_commit(self) -> str:
@@ -52,8 +57,15 @@ class About(msgspec.Struct, frozen=True):
 def about(artifact: Artifact) -> About:
     """What a host keeps beside the release."""
     manifest = artifact.manifest
-    subject = manifest.subject[:LONGEST_SUBJECT]
-    return About(manifest.version, manifest.commit, subject, manifest.tree, manifest.sha256, manifest.dirty)
+    return About(
+        manifest.version,
+        manifest.commit,
+        manifest.subject[:LONGEST_SUBJECT],
+        manifest.tree,
+        manifest.sha256,
+        manifest.dirty,
+        manifest.release,
+    )
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -92,7 +104,8 @@ class Holder(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
 
-    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance.
+    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance. `erts` is the version of
+    the host's own Erlang VM, or `none`; empty where it was not asked, since the artifact has one.
     """
 
     cpu: Machine
@@ -112,6 +125,7 @@ class Facts(msgspec.Struct, frozen=True):
     lock: Holder | None
     activating: bool
     serving: bool = True
+    erts: Version = ""
 
     @property
     def live_release(self) -> Release | None:

@@ -6,7 +6,6 @@ What they are given and what their failure means stands in docs/hooks.md.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, Literal
@@ -19,6 +18,7 @@ from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase, run
 from warpbeam.reading.hook import Hook, Hooked
+from warpbeam.surroundings import for_person
 from warpbeam.visible import visible
 from warpbeam.work import after_all, first_problem
 
@@ -146,8 +146,7 @@ def variables(fleet: Fleet, phase: Hooked, when: When, hosts: Sequence[Host], ow
 
 def _phase(fleet: Fleet, hook: Hook, given: Mapping[str, str]) -> RunHook:
     here = hook.on == "here"
-    # Of the person's own environment, what every script of ours sets anew.
-    kept = {name: os.environ[name] for name in ("PATH", "LC_ALL") if name in os.environ} if here else {}
+    kept = for_person() if here else {}
     return RunHook(
         title=_title(hook),
         program=str(hook.script) if here and hook.script is not None else "",

@@ -25,6 +25,7 @@ from warpbeam.reading.name import (
     DrainSeconds,
     Expression,
     HostName,
+    KeptPath,
     MixEnv,
     NodePeer,
     OrgName,
@@ -121,12 +122,16 @@ class Deploy(Value, frozen=True):
 
 
 class Build(Value, frozen=True):
-    """How the release is made on the build host."""
+    """How the release is made on the build host.
+
+    `keep` are paths of the source where what git does not have stays from one build to the next.
+    """
 
     flavor: Literal["mix"] = "mix"
     mix_env: MixEnv = "prod"
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
     env: dict[VariableName, VariableValue] = {}
+    keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
 
 
 class Vm(Value, frozen=True):

@@ -17,6 +17,7 @@ from typing import IO
 
 from warpbeam.error import Lost, Refused
 from warpbeam.shell import GRACE, Heard
+from warpbeam.surroundings import for_shell
 
 PIECE = 1 << 16  # bytes; a pipe of Linux holds as much (pipe(7))
 SIGNAL_BASE = 128
@@ -50,7 +51,7 @@ class LocalShell:
     def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
         """See `warpbeam.shell.Shell.execute`. It starts in the user's home directory, as over ssh."""
         prefix, environment = self._identity()
-        home = (environment or os.environ).get("HOME", "/")
+        home = environment.get("HOME", "/")
         process = subprocess.Popen(  # noqa: S603
             [*prefix, *shlex.split(command)],
             stdin=subprocess.PIPE,
@@ -89,10 +90,10 @@ class LocalShell:
     def close(self) -> None:
         """Nothing stays open between commands."""
 
-    def _identity(self) -> tuple[list[str], Mapping[str, str] | None]:
-        """What goes before a command so that it runs as our user, and its environment (None: our own)."""
+    def _identity(self) -> tuple[list[str], Mapping[str, str]]:
+        """What goes before a command so that it runs as our user, and its environment."""
         if self.user is None or self.user == getpass.getuser():
-            return [], None
+            return [], for_shell()
         try:
             account = pwd.getpwnam(self.user)
         except KeyError:
@@ -116,7 +117,7 @@ class LocalShell:
                 f"this machine's sudo does not let you become {self.user}: {asked.stderr.strip()}",
                 "run this as root, or run `sudo -v` first if sudo wants a password",
             )
-        return prefix, None
+        return prefix, for_shell()
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """End a process and its group: SIGTERM, and SIGKILL for what is left after `GRACE`."""

@@ -1,8 +1,8 @@
 """A phase: a part of a task that runs on a host as one script in one exec request.
 
-A phase's fields are its script's parameters. What is sent on standard input of the constant command `bash -s` is
-the parameters as assignments, then `scripts/common.sh`, then `scripts/NAME.sh`, then, where the phase has one, its
-body. So no value, secret or not, is ever in an argument list.
+A phase's fields are its script's parameters. What is sent on standard input of the constant command `READER` is a
+line that reads the rest, then the parameters as assignments, `scripts/common.sh`, `scripts/NAME.sh` and, where the
+phase has one, its body. So no value, secret or not, is ever in an argument list.
 
 Standard output carries records (RFC 7464: RS, JSON, LF); whatever else a host prints there (a chatty .bashrc)
 is passed over. Progress records come first, the answer last.
@@ -10,9 +10,10 @@ is passed over. Progress records come first, the answer last.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from warpbeam.answer import LARGEST, LINES, MESSAGE, explained
+from warpbeam.beginning import BEGUN, MOST_ECHOED, Beginning, not_begun
 from warpbeam.bound import (
     LONGEST_RECORD,
     MOST_DONE,
@@ -44,6 +46,14 @@ COMMENT = re.compile(r"^[ \t]*(?:#.*)?\n", re.MULTILINE)
 
 A = TypeVar("A")
 
+# The command. It takes no startup file of bash's own, and runs nothing but what came whole from its first line on: the
+# login's startup files come before it, and may take of what was sent, or send what it says elsewhere. It holds nothing
+# that another login shell than bash would not pass on: no quote but these, no backslash, no exclamation mark.
+READER = (
+    """bash --norc -p -c 'LC_ALL=C; unset BASH_ENV ENV; IFS= read -r REPLY;"""
+    """ case $REPLY in "LC_ALL=C; IFS= read -rN "*"; exit 96") ;; *) exit 96 ;; esac;"""
+    """ if [ -p /dev/fd/1 ] || [ -S /dev/fd/1 ]; then eval "$REPLY"; fi; exit 95'"""
+)
 # What a script's refusal or failure is besides (`scripts/common.sh`).
 KINDS = {"held": Held, "damaged": Damaged}
 
@@ -69,12 +79,11 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
     # What is sent before the script: files that several scripts share.
     parts: ClassVar[tuple[str, ...]] = ("common",)
 
-    def sift(self, said: Any) -> list[str]:
+    @staticmethod
+    def sift(said: Any) -> list[str]:
         """Take out of an answer what may be wrong without keeping anybody from the host; a sentence about each."""
         return []
 
-    # What runs the script: a login identity's own bash, or root's through sudo.
-    command: ClassVar[str] = "bash -s"
     # Bytes of the answer, or of any other record.
     longest: ClassVar[int] = LONGEST_RECORD
 
@@ -103,10 +112,14 @@ def render(phase: Phase[Any]) -> bytes:
 
     A bash reads commands from a pipe a byte at a time, so as not to take what is meant for them: 20 ms of the
     processor for a script. So all but the first line is read by its `read -N`, which takes them in a few pieces, and
-    takes no more; in the locale C it counts bytes. What the script leaves of a body is no command.
+    takes no more; in the locale C it counts bytes. It runs only with its end. What the script leaves of a body is no
+    command, and where the first line is lost, or another shell reads it (`exec dash` in a startup file), no more is.
     """
-    text = text_of(phase).encode()
-    return b'LC_ALL=C; IFS= read -rN %d REPLY; eval "$REPLY"; main; exit\n%s' % (len(text), text)
+    text = b"""[ "${REPLY+read}" ] || exit 97
+%sprintf '\\036{"begun":true}\\n'
+main; exit""" % text_of(phase).encode()
+    first = b'LC_ALL=C; IFS= read -rN %d REPLY; case $REPLY in *"main; exit") eval "$REPLY" ;; esac; exit 96'
+    return first % len(text) + b"\n" + text
 
 
 @cache
@@ -189,6 +202,8 @@ def run(
         Lost: no answer came: the outcome is unknown and must be read back.
     """
     records = Records(phase.longest)
+    beginning = Beginning()
+    sent = bytearray()
     complaints = Complaints()
     said_at_most = Allowance(MOST_LOOKED if phase.looks else MOST_DONE, "on standard output")
     ending: dict[str, Any] = {}
@@ -198,22 +213,29 @@ def run(
     def heard(piece: bytes) -> None:
         nonlocal count
         said_at_most.take(len(piece))
+        if not beginning.found:
+            with contextlib.suppress(Breach):  # what a phase may say is bounded above
+                beginning(piece)
         for record in records.feed(piece):
             count += 1
             if phase.looks and count > MOST_RECORDS:
                 raise Breach(f"sent more than {MOST_RECORDS} records")
-            if not _told(record, shell.name, tell):
+            if record != {"begun": True} and not _told(record, shell.name, tell):
                 ending.update(record)
 
     def chunks() -> Iterator[bytes]:
         check()
         deadline.start()
-        yield render(phase)
-        yield from body
+        sent.extend(render(phase))
+        yield bytes(sent)
+        for chunk in body:
+            if not beginning.found and len(sent) < MOST_ECHOED:
+                sent.extend(chunk)
+            yield chunk
 
     try:
         with deadline:
-            status = shell.execute(phase.command, chunks(), heard, complaints)
+            status = shell.execute(READER, chunks(), heard, complaints)
     except Breach as breach:
         raise _broken(phase, shell, f"{breach}; it was ended", complaints) from None
     except Lost:
@@ -223,6 +245,14 @@ def run(
     if deadline.over and not ending:
         raise _broken(phase, shell, f"did not answer within {seconds:g} s; it was ended", complaints)
     said = complaints.text.splitlines()[-40:]
+    # Where what it says goes elsewhere, it has begun all the same.
+    if not (beginning.found or ending or BEGUN.decode() in complaints.text):
+        raise not_begun(shell, status, (*beginning.noise(bytes(sent)), *said[-10:]))
+    return _conclude(shell, phase, tell, ending, status, said)
+
+
+def _conclude(shell: Shell, phase: Phase[A], tell: Tell, ending: dict[str, Any], status: int, said: Sequence[str]) -> A:
+    """The answer that a script ended with. Raises: as `run`, where it gave none."""
     for kind, error in (("refused", Refused), ("failed", Failed)):
         if kind in ending:
             told = _read(ending[kind], Complaint, shell, phase)

@@ -9,12 +9,12 @@ from warpbeam.bound import Breach, sized
 from warpbeam.error import Misuse
 from warpbeam.shell import Heard, Shell
 
-# Constant, so that nothing is quoted: root's own login needs no sudo.
-AS_ROOT = """sh -c 'if [ "$(id -u)" = 0 ]; then exec bash -s; else exec sudo -n -- bash -s; fi'"""
+# Constant, and the command follows, so that nothing is quoted: root's own login needs no sudo.
+AS_ROOT = """sh -c 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi' sh"""
 # -k: always ask, so that the first line is never taken for the script; sudo reads it a byte at a time.
 AS_ROOT_ASKED = (
-    """sh -c 'if [ "$(id -u)" = 0 ]; then read -r _; exec bash -c "$0"; else"""
-    """ LC_ALL=C exec sudo -k -S -p "" -- bash -c "$0"; fi' 'printf "\\036ready\\n"; exec bash -s'"""
+    """sh -c 'if [ "$(id -u)" = 0 ]; then read -r _; exec bash -c "$0" "$@"; else"""
+    """ LC_ALL=C exec sudo -k -S -p "" -- bash -c "$0" "$@"; fi' 'printf "\\036ready\\n"; exec "$@"' bash"""
 )
 # What root's bash says first. Only then it is sent the script: a sudo that does not take the password would read two
 # more from it, and an account is soon locked (pam_faillock(8)).
@@ -27,7 +27,7 @@ BECOMES_WITHIN = 60.0
 
 
 class RootShell:
-    """A `Shell` whose `bash -s` is root's.
+    """A `Shell` whose commands, each a program with its arguments, are root's.
 
     Parameters:
         shell: the admin's connection.
@@ -87,7 +87,7 @@ class RootShell:
             if ready:
                 yield from chunks
 
-        command = AS_ROOT_ASKED if self._password else AS_ROOT
+        command = f"{AS_ROOT_ASKED if self._password else AS_ROOT} {command}"
         try:
             status = self._shell.execute(command, feed(), hear, complain)
         finally:

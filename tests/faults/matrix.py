@@ -23,8 +23,8 @@ STRATEGIES: tuple[str, ...] = get_args(Deploy.__annotations__["strategy"]) or ("
 # The scripts that run on an app host, in this order, for each command.
 COMMANDS = {
     "deploy": ("claim", "upload", "migrate", "activation", "prune"),
-    "rollback": ("claim", "activation", "prune"),
-    "restart": ("claim", "activation", "prune"),
+    "rollback": ("claim", "verify", "activation", "prune"),
+    "restart": ("claim", "verify", "activation", "prune"),
 }
 # Scripts that tell steps too, but in other commands, or when one of these was interrupted.
 ELSEWHERE = frozenset(
@@ -140,6 +140,9 @@ def _has_new(strategy: str, step: str) -> bool:
         return strategy == "blue-green"
     script, _, name = step.partition(".")
     order = list(COMMANDS["deploy"])
+    # verify.sh comes before anything is begun.
+    if script not in order:
+        return False
     here, activation = order.index(script), order.index("activation")
     names = steps_of("activation")
     return here > activation or (here == activation and names.index(name) >= names.index(NEW_FROM))

@@ -9,7 +9,7 @@ import pexpect
 
 from tests.stage import PROJECT, Stage
 
-PROMPT = r"iex\(hello-[ab]@127\.0\.0\.1\)\d+>"
+PROMPT = r"iex\(hello-[ab]@[0-9.]+\)\d+>"
 SOON = 20
 
 

@@ -175,6 +175,7 @@ class Forgery(msgspec.Struct):
 
     items: list[Item]
     members: Members
+    directories: list[str]
 
     def add(self, name: str, content: bytes = b"planted\n", **attributes: object) -> Forgery:
         """One more member, of which the manifest says nothing."""
@@ -222,7 +223,7 @@ def forgery(artifact: Artifact) -> Forgery:
     """One that is still true."""
     with tarfile.open(artifact.tarball) as tar:
         members = [(member, file.read() if (file := tar.extractfile(member)) else b"") for member in tar]
-    return Forgery(list(artifact.manifest.files), members)
+    return Forgery(list(artifact.manifest.files), members, list(artifact.manifest.directories))
 
 
 def kept(stage: Stage) -> Artifact:
@@ -318,6 +319,9 @@ MANIFESTS: dict[str, tuple[Callable[[Forgery], object], str]] = {
     "a name twice": (lambda it: it.both("x").both("x"), "'x'"),
     "a set-user-ID bit": (lambda it: it.both("x", mode="4755"), "'x'"),
     "everybody's to write": (lambda it: it.both("x", mode="666"), "'x'"),
+    "an empty directory that climbs": (lambda it: it.directories.append("../planted"), "'../planted'"),
+    "an empty directory of ours": (lambda it: it.directories.append(".warpbeam/x"), "'.warpbeam/x'"),
+    "an empty directory below a file": (lambda it: it.directories.append("bin/hello/x"), "'bin/hello/x'"),
 }
 
 
@@ -349,6 +353,7 @@ def lying(stage: Stage, artifact: Artifact, forged: Forgery) -> Iterator[None]:
         "sha256": hashlib.sha256(tarball).hexdigest(),
         "size": len(tarball),
         "files": msgspec.to_builtins(forged.items),
+        "directories": forged.directories,
         "names_node": False,
     }
     pack = io.BytesIO()

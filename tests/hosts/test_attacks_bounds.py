@@ -17,6 +17,7 @@ import pytest
 
 from tests.attack import DOOR, HOST, ROOT
 from tests.lab import LabHandle
+from tests.patience import LONG
 from tests.stage import PROJECT, Stage
 from tests.underway import eventually
 from warpbeam.lab.client import ssh_argv
@@ -45,6 +46,7 @@ HOSTILE = {
     "a drip of a record": f"printf '\\036'; for i in {{1..{LASTS}}}; do printf x; sleep 1; done",
     "processes that keep its output": f"sleep {LASTS} & exit 0",
 }
+SILENT_FOR_LONG = "trap '' TERM HUP INT; for i in {1..300}; do sleep 1; done"
 # What only looks, each as a person would ask: its words, and what it says of the other host.
 LOOKS = {
     "status": ("status", "web1"),
@@ -138,12 +140,35 @@ def test_a_silent_host_does_not_keep_the_others_answers(stage: Stage, short_of_p
     assert "Traceback" not in seen.err
 
 
+def test_a_silent_host_does_not_keep_a_freeze_or_a_deploy(stage: Stage, short_of_patience: None) -> None:
+    stage.fab("lock.acquire", "--reason", "a silent host")
+    with hostile(stage.lab, "web2", SILENT_FOR_LONG):
+        thawed = measured(stage, "lock.release", timeout=200)
+        frozen = measured(stage, "lock.acquire", "--reason", "a silent host", timeout=300)
+    free = {row["host"]: row["lock"] for row in json.loads(stage.fab("lock.status", "--json").stdout)}
+    stage.fab("lock.release")
+    with hostile(stage.lab, "web2", SILENT_FOR_LONG):
+        deployed = measured(stage, "restart", timeout=400)
+
+    # Beyond `answer_timeout`: 30 s for a lock, 120 s for a claim.
+    assert "web2: freeze did not answer within 36 s" in thawed.err
+    assert "web1: released" in thawed.err
+    assert (thawed.code, thawed.seconds < 80) == (4, True)
+    assert "web2: freeze did not answer within 36 s" in frozen.err
+    assert "web2 may be frozen all the same" in frozen.err
+    assert (frozen.code, frozen.seconds < 150) == (4, True)
+    assert free["web1"] == "free"
+    assert "web2: claim did not answer within 126 s" in deployed.err
+    assert (deployed.code, deployed.seconds < 240) == (3, True)
+    assert json.loads(stage.fab("lock.status", "--json").stdout)[0]["lock"] == "free"
+
+
 def test_a_silent_host_does_not_keep_doctor(stage: Stage, short_of_patience: None) -> None:
     with hostile(stage.lab, "web2", HOSTILE["silence that cannot be ended"]):
         seen = measured(stage, "doctor")
 
     assert seen.seconds < 90
-    assert f"a login did not end within {PATIENCE} s" in seen.out + seen.err
+    assert f"greet did not answer within {PATIENCE} s" in seen.out + seen.err
 
 
 def test_a_silent_host_does_not_keep_the_journals_of_the_others(stage: Stage, short_of_patience: None) -> None:
@@ -165,7 +190,7 @@ def test_a_node_that_hangs_does_not_keep_the_others_answers(stage: Stage) -> Non
         line = process.stdout.readline().decode()
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=LONG)
 
     assert line == "web2 | 42\n"
     assert time.monotonic() - began < 25
@@ -174,8 +199,10 @@ def test_a_node_that_hangs_does_not_keep_the_others_answers(stage: Stage) -> Non
 # A program of this name takes the place of the one that hands the artifact over, in bash's own words.
 GROWING = f"""
 if [[ $- != *i* ]]; then
-  cat() {{ command cat "$@"; if [[ $* == *.tar.gz* ]]; then head -c {SENT}M /dev/zero; fi; }}
-  export -f cat
+  mkdir -p /tmp/growing && printf '%s\\n' '#!/bin/bash' '/bin/cat "$@"' \
+    'if [[ $* == *.tar.gz* ]]; then head -c {SENT}M /dev/zero; fi' >/tmp/growing/cat
+  chmod 755 /tmp/growing/cat
+  PATH=/tmp/growing:$PATH
 fi
 """
 

@@ -14,6 +14,7 @@ import pytest
 from tests.attack import HOST
 from tests.hosts.terminal import ask, console
 from tests.hosts.test_setup import root
+from tests.patience import LONG
 from tests.stage import Stage
 from warpbeam.lab.client import ssh_argv
 
@@ -224,7 +225,7 @@ def test_the_nodes_table_is_there_whatever_befalls_the_rules(stage: Stage) -> No
         return "skuid" in table and "reject with tcp reset" in table
 
     def comes() -> bool:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONG
         while not stands():
             if time.monotonic() > deadline:
                 return False
@@ -248,7 +249,7 @@ def test_the_nodes_table_is_there_whatever_befalls_the_rules(stage: Stage) -> No
         stage.fab("firewall.apply")
     stage.lab.crash(HOST)
     stage.lab.boot(HOST)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONG
     while stage.status().get(HOST, {}).get("health") != "healthy":
         assert time.monotonic() < deadline
         time.sleep(0.5)
@@ -383,3 +384,55 @@ def test_a_release_that_shows_a_cookie_is_not_built(stage: Stage, file: str, tex
         assert said in stage.fab("build-on-host", expect=4).stderr
     finally:
         stage.git("reset", "-q", "--hard", head)
+
+
+# What no look at the build's text finds: the VM's own arguments tell it.
+HIDDEN_COOKIES = {
+    "a file that vm.args includes": {
+        "rel/vm.args.eex": "-args_file bin/more.args\n",
+        "rel/overlays/bin/more.args": "-setcookie known\n",
+    },
+    "a word that the shell puts together": {"rel/env.sh.eex": "export ERL_ZFLAGS='-set''cookie known'\n"},
+}
+
+
+@pytest.mark.parametrize("what", HIDDEN_COOKIES)
+def test_a_release_that_hides_its_cookie_from_the_build_does_not_become_live(stage: Stage, what: str) -> None:
+    head = stage.git("rev-parse", "HEAD")
+    before = stage.status()
+    try:
+        for file, text in HIDDEN_COOKIES[what].items():
+            path = stage.source / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        stage.commit(f"a cookie in {what}")
+        failed = stage.fab("deploy", expect=4)
+    finally:
+        stage.git("reset", "-q", "--hard", head)
+        stage.git("clean", "-q", "-d", "--force")
+
+    assert (
+        "it has a cookie of its own in its arguments (-setcookie), which every user of the host can read"
+        in failed.stderr
+    )
+    after = stage.status()
+    assert {host: (row["release"], row["health"]) for host, row in after.items()} == {
+        host: (row["release"], "healthy") for host, row in before.items()
+    }
+    assert "-setcookie" not in root(stage, "ps -u hello -o args=")
+
+
+def test_doctor_finds_a_cookie_in_the_arguments_of_what_runs(stage: Stage) -> None:
+    place = "/etc/systemd/system/hello@.service.d"
+    drop_in = '[Service]\\nExecStart=\\nExecStart=/usr/bin/perl -e "sleep 600" -- -setcookie known\\n'
+    slot = stage.status()[HOST]["slot"]
+    root(stage, f"mkdir -p {place}; printf '{drop_in}' >{place}/shown.conf; systemctl daemon-reload")
+    try:
+        root(stage, f"systemctl restart hello@{slot}")
+        said = stage.fab("-H", HOST, "doctor", expect=None).stdout
+    finally:
+        root(stage, f"rm -r {place}; systemctl daemon-reload; systemctl restart hello@{slot}")
+
+    assert "the arguments of the running app show one to every user of the host" in said
+    stage.fab("restart")
+    assert "the arguments of the running app show" not in stage.fab("-H", HOST, "doctor", expect=None).stdout

@@ -9,17 +9,16 @@ import pytest
 from tests.attack import HOST
 from tests.lab import LabHandle
 from tests.stage import Stage
-from tests.untriable import HARMLESS, ON_ONE, UNTRIABLE, every_attack, reasons, tried_by_root
-from warpbeam.lab.state import SUITES
+from tests.untriable import HARMLESS, UNTRIABLE, every_attack, reasons, tried_by_root
 
 
 def test_root_can_do_what_is_refused_to_others_but_for_what_is_listed(stage: Stage, neighbour: None) -> None:
-    attacks, suite = every_attack(), stage.lab.suite
+    attacks = every_attack()
 
     outcomes = tried_by_root(stage.lab, attacks)
 
     failed = {attack: outcome.said for attack, outcome in outcomes.items() if outcome.status != 0}
-    listed = {attack for attack in attacks if reasons(attack, suite)}
+    listed = {attack for attack in attacks if reasons(attack)}
     assert {attack: said for attack, said in failed.items() if attack not in listed} == {}, "not in the list"
     assert listed - set(failed) == set(), "root can do it"
 
@@ -27,9 +26,7 @@ def test_root_can_do_what_is_refused_to_others_but_for_what_is_listed(stage: Sta
 def test_every_entry_of_the_lists_is_of_an_attack_that_there_is() -> None:
     attacks = every_attack()
 
-    for suite in SUITES:
-        of_suite = {*UNTRIABLE, *ON_ONE.get(suite, ())}
-        assert {pattern for attack in attacks for pattern in reasons(attack, suite)} == of_suite
+    assert {pattern for attack in attacks for pattern in reasons(attack)} == set(UNTRIABLE)
     assert set(HARMLESS) - set(attacks) == set()
 
 

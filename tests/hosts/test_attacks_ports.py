@@ -14,6 +14,7 @@ import pytest
 
 from tests.attack import DOOR, HOST
 from tests.hosts.test_identities import ROOT, knock
+from tests.patience import LONG
 from tests.squatter import ANSWER, HEARD, has_port, squatting
 from tests.stage import Stage
 from tests.underway import eventually
@@ -58,7 +59,7 @@ def stopped(stage: Stage) -> Iterator[int]:
         yield PORTS[slot]
     finally:
         root(stage, f"systemctl start hello@{slot}")
-        assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"), 120)
+        assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"))
 
 
 def asked(address: str, port: int = 80) -> str:
@@ -173,7 +174,7 @@ def test_the_old_release_is_not_healthy_where_a_stranger_has_taken_its_port(stag
         assert "healthy" not in done.stderr.replace("NOT healthy", "").replace("not healthy", "")
         assert stage.fab("status", "-H", HOST, expect=5)
     # What has just ended by itself is not healthy yet.
-    assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"), 180)
+    assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"))
 
 
 def test_the_page_of_maintenance_is_nobodys_but_systemds(stage: Stage, neighbour: None) -> None:
@@ -228,7 +229,7 @@ def test_who_takes_the_port_of_an_app_that_ends_its_work_reads_no_request(stage:
             assert root(stage, f"cat {HEARD}") == ""
     finally:
         root(stage, f"systemctl start hello@{slot}")
-        assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"), 120)
+        assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"))
 
 
 # Connections from another host, none of which ever comes about: that host does not hear the answers.
@@ -259,7 +260,7 @@ def flooded(stage: Stage) -> Iterator[None]:
             assert process.stdout.readline() == "FLOODING\n"
             yield
         finally:
-            process.communicate("", timeout=60)
+            process.communicate("", timeout=LONG)
             lab.ssh("build1", "sudo nft delete table inet deaf; sudo rm /tmp/flood.py")
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.attack import DOOR, HOST, ROOT, attacked, logged_in, unharmed
 from tests.lab import LabHandle
+from tests.patience import LONG
 from tests.stage import Stage
 from tests.underway import eventually
 from warpbeam.lab.client import ssh_argv
@@ -71,7 +72,7 @@ def swapping(lab: LabHandle, user: str, aims: dict[str, str], mode: str = "", re
     try:
         yield
     finally:
-        said, _ = process.communicate("", timeout=60)
+        said, _ = process.communicate("", timeout=LONG)
     assert "ENDED" in said or int(said.split()[-1]) > 10, said
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import ANSWER, LONG
 from tests.stage import Stage
 
 
@@ -19,11 +20,11 @@ def probe(stage: Stage, host: str) -> tuple[int, str]:
     """The status of the health path and the slot that serves, as seen at the public port."""
     address = f"http://{stage.lab.address(host)}"
     try:
-        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"{address}/health", timeout=ANSWER) as answer:
             status = answer.status
     except urllib.error.HTTPError as error:
         status = error.code
-    with urllib.request.urlopen(f"{address}/", timeout=5) as answer:
+    with urllib.request.urlopen(f"{address}/", timeout=ANSWER) as answer:
         return status, json.loads(answer.read())["slot"]
 
 
@@ -94,7 +95,7 @@ def test_a_deploy_that_ends_meanwhile_leaves_the_host_in_the_balancer(stage: Sta
                 process.terminate()
             else:
                 stage.lab.ssh("web1", "sudo systemctl kill --signal=KILL hello-activate")
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=LONG)
     finally:
         stage.write()
 
@@ -105,7 +106,7 @@ def test_a_deploy_that_ends_meanwhile_leaves_the_host_in_the_balancer(stage: Sta
 
 
 def until_health_is(stage: Stage, status: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONG
     while probe(stage, "web1")[0] != status:
         assert time.monotonic() < deadline
         time.sleep(0.1)

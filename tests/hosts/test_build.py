@@ -53,7 +53,9 @@ def test_a_change_that_was_committed_before_the_last_build_is_compiled_though_it
     for letter in "ab":
         stamp = f"{letter}{time.time_ns()}"
         (source.source / "lib" / "hello.ex").write_text(text.replace('app: "hello"', f'app: "{stamp}"'))
-        commits[source.commit(f"it calls itself {stamp}")] = source.git("rev-parse", "HEAD^{tree}")
+        # The commit first: an assignment works out its right side before a key on its left.
+        commit = source.commit(f"it calls itself {stamp}")
+        commits[commit] = source.git("rev-parse", "HEAD^{tree}")
 
     # Only now, the newer after the older: what changed in between is older than the compiled code.
     for commit in commits:

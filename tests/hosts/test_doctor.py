@@ -26,6 +26,7 @@ CHECKS = (
     "limits",
     "firewall",
     "ports",
+    "content",
     "logins",
     "cookie",
     "secrets",
@@ -77,7 +78,7 @@ def test_all_is_well_and_there_is_a_line_for_each_check_and_host(stage: Stage) -
         "logins",
     ]
     assert {line[2] for line in lines} == {"ok"}
-    assert "all is well: 43 checks" in done.stderr
+    assert "all is well: 45 checks" in done.stderr
 
 
 def test_it_changes_nothing(stage: Stage) -> None:
@@ -140,7 +141,7 @@ BREAKS = {
     "a directory of the release": Break(
         f"sudo chmod o+w {LIVE}/lib",
         f"sudo -u deploy chmod go-w {LIVE}/lib",
-        {"releases": "/lib: it is 2752 deploy:hello; nobody"},
+        {"releases": "/lib: it is 752 deploy:hello; nobody", "content": "the directory 'lib' is 752"},
         "sudo -u deploy chmod -R go-w /opt/acme/hello/releases",
     ),
     "a unit": Break(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.hosts.test_firewall import HOST, answers, outside
+from tests.patience import LONG
 from tests.stage import Stage
 from tests.underway import eventually
 
@@ -151,10 +152,10 @@ def test_a_filter_that_cuts_ssh_reverts_by_itself_and_is_not_kept(stage: Stage, 
         text=True,
     )
 
-    assert eventually(lambda: not connects(stage.lab.address(HOST), 22), 60)
+    assert eventually(lambda: not connects(stage.lab.address(HOST), 22))
     # The app is served all the while.
     assert outside(stage) == [True, True]
-    _, said = fab.communicate(timeout=180)
+    _, said = fab.communicate(timeout=LONG)
 
     assert fab.returncode == 4, said
     assert f"{HOST}: no new ssh connection came through the new filter, so what was before is in force again" in said
@@ -176,11 +177,11 @@ def test_a_filter_that_cuts_ssh_reverts_though_whoever_applied_it_is_gone(
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    assert eventually(lambda: not connects(stage.lab.address(HOST), 22), 60)
+    assert eventually(lambda: not connects(stage.lab.address(HOST), 22))
     fab.send_signal(signal.SIGKILL)
     fab.wait()
 
-    assert eventually(lambda: connects(stage.lab.address(HOST), 22), 60)
+    assert eventually(lambda: connects(stage.lab.address(HOST), 22))
     assert (in_force(stage), on_disk(stage)) == ("", "")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attack import DOOR, ROOT
+from tests.patience import ANSWER
 from tests.stage import Stage
 from tests.underway import begun, ended
 
@@ -157,7 +158,7 @@ def test_clearing_and_applying_touch_no_other_table_and_a_deploy_works_meanwhile
 
 
 def test_clearing_says_how_many_connections_it_cuts_and_cuts_them(stage: Stage) -> None:
-    clients = [http.client.HTTPConnection(stage.lab.address(HOST), timeout=5) for _ in range(3)]
+    clients = [http.client.HTTPConnection(stage.lab.address(HOST), timeout=ANSWER) for _ in range(3)]
     try:
         assert [ask(client) for client in clients] == [200] * 3
         checked = stage.fab("-H", HOST, "firewall.clear", "--check")
@@ -295,7 +296,7 @@ def test_two_public_ports_move_together_from_slot_to_slot_and_into_maintenance(s
 
 def status_of(address: str) -> int:
     """The status that port 80 answers."""
-    client = http.client.HTTPConnection(address, timeout=5)
+    client = http.client.HTTPConnection(address, timeout=ANSWER)
     client.request("GET", "/")
     return client.getresponse().status
 

@@ -14,6 +14,7 @@ import pytest
 from tests.hosts.terminal import ask, console
 from tests.hosts.test_identities import DOOR, ROOT, knock
 from tests.hosts.test_setup import KEYS, PACKAGE, UNDO, root
+from tests.patience import LONG
 from tests.stage import Stage
 from warpbeam.lab.client import ssh_argv
 
@@ -353,7 +354,7 @@ def test_nothing_of_the_callers_environment_passes_the_door_whatever_the_hosts_o
     ):
         look = f"for i in {{1..50}}; do pid=$(pgrep -f '^/bin/bash -p {DOOR} stop') && break; sleep 0.1; done; "
         environ = root(stage, f"{look} tr '\\0' '\\n' </proc/$pid/environ", check=False)
-        _, said = call.communicate(timeout=60)
+        _, said = call.communicate(timeout=LONG)
     if how:
         assert "sorry, you are not allowed to " in said
         assert environ == ""

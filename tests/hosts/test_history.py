@@ -55,7 +55,7 @@ def deeds(stage: Stage, host: str) -> list[dict[str, Any]]:
 
 def unlocked(stage: Stage, host: str) -> None:
     """The activation there has ended, and the lock of its command is gone."""
-    assert eventually(lambda: not activates(stage, host), 60)
+    assert eventually(lambda: not activates(stage, host))
     stage.fab("-H", host, "lock.release", "--force")
 
 
@@ -130,7 +130,7 @@ def test_a_command_that_is_killed_in_mid_activation_leaves_a_line_of_who_and_how
         with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
             process.kill()
             process.wait()
-        assert eventually(lambda: not activates(stage, "web1"), 60)
+        assert eventually(lambda: not activates(stage, "web1"))
         line = lines(stage, "web1")[-1]
         assert (line["version"], line["outcome"]) == ("9.9.1", "done")
         unlocked(stage, "web1")
@@ -182,7 +182,7 @@ def test_an_activation_that_a_crash_ends_has_a_line_once_somebody_asks(stage: St
             stage.lab.crash("web2")
             ended(process, 120)
         stage.lab.boot("web2")
-        assert eventually(lambda: stage.status()["web2"].get("health") == "healthy", 60)
+        assert eventually(lambda: stage.status()["web2"].get("health") == "healthy")
 
     assert (new["web2"]["outcome"], new["web2"]["version"], new["web2"]["who"]) == ("unknown", "9.9.4", US)
     assert f"`current` leads to {old['release']}" in new["web2"]["problem"]

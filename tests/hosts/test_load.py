@@ -208,6 +208,7 @@ def test_a_stream_longer_than_the_drain_time_is_cut_counted_and_told(stage: Stag
     show("blue-green, streams that outlast the drain", crew.tally, [])
     told = re.search(r"(\d+) connections? w\w+ still open", said)
     assert told is not None, said
+    assert "an open WebSocket counts as one" in said
     # One stream to each address: two from outside, four from inside. Nothing else was cut.
     assert told[1] == "6"
     assert crew.tally.failed == {"short body": 6}

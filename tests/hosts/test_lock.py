@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.patience import LONG
 from tests.stage import PROJECT, Stage
 from tests.underway import eventually
 
@@ -108,7 +109,7 @@ def test_wait_goes_on_when_the_lock_comes_free(stage: Stage) -> None:
     )
     time.sleep(4)
     stage.fab("lock.release")
-    _, said = waiting.communicate(timeout=90)
+    _, said = waiting.communicate(timeout=LONG)
 
     assert waiting.returncode == 0, said
     assert "waiting" in said
@@ -118,7 +119,7 @@ def test_a_killed_command_blocks_no_longer_than_its_lease_and_a_person_can_take_
     running = subprocess.Popen(
         stage.argv("restart"), cwd=PROJECT, env={**os.environ, **stage.variables}, stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LONG
     while not stage.lab.ssh("web1", f"sudo cat {ROOT}/lock", check=False).stdout:
         assert time.monotonic() < deadline
     running.send_signal(signal.SIGKILL)
@@ -169,7 +170,7 @@ def test_a_lease_is_renewed_for_as_long_as_its_command_lives(stage: Stage, tmp_p
             again = holders(stage)
         finally:
             (tmp_path / "over").touch()
-            _, said = running.communicate(timeout=120)
+            _, said = running.communicate(timeout=LONG)
             stage.write()
 
     assert f"the deploy lock is held by {ME} since {taken['web1']['since']} (restart)" in refused.stderr
@@ -197,14 +198,14 @@ def test_an_activation_refuses_when_the_lock_is_no_longer_ours(stage: Stage) -> 
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LONG
     while not stage.lab.ssh("web2", f"sudo cat {ROOT}/lock", check=False).stdout:
         assert time.monotonic() < deadline
     lock = "\\n".join(["another", boot, "99999999", "{}", "somebody else"])
     stage.lab.ssh(
         "web2", f"printf '{lock}\\n' | sudo -u deploy tee {ROOT}/lock.x >/dev/null; sudo mv {ROOT}/lock.x {ROOT}/lock"
     )
-    _, said = running.communicate(timeout=120)
+    _, said = running.communicate(timeout=LONG)
 
     assert running.returncode == 4, said
     assert "the deploy lock is no longer ours; it is held by somebody else" in said

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.patience import LONG
 from tests.stage import Stage
 from tests.underway import eventually
 
@@ -58,7 +59,7 @@ def get(address: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
 
 def soon(address: str) -> tuple[int, dict[str, str], str]:
     """The same, as soon as it answers at all: after a boot or a reload the rules come a moment later."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LONG
     while True:
         try:
             return get(address)
@@ -168,7 +169,7 @@ def test_a_reboot_leaves_maintenance_on(stage: Stage) -> None:
     status, _, body = soon(stage.lab.address("web1"))
     assert (status, "still here" in body) == (503, True)
     # The page comes before the app, which the next test is not to wait for.
-    assert eventually(lambda: bool(stage.status()["web1"]["health"] == "healthy"), 120)
+    assert eventually(lambda: bool(stage.status()["web1"]["health"] == "healthy"))
 
 
 def test_kept_connections_leave_the_app_when_maintenance_begins(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.patience import ANSWER, LONG
 from tests.stage import Stage
 from tests.underway import answers, eventually
 
@@ -102,7 +103,7 @@ def test_a_request_that_runs_finishes_before_the_reboot(abrupt: Stage) -> None:
 
 def health(address: str) -> int:
     try:
-        with urllib.request.urlopen(f"http://{address}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}/health", timeout=ANSWER) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -166,7 +167,7 @@ def test_a_host_that_does_not_come_back_is_told_with_what_was_not_touched(stage:
     try:
         done = stage.fab("-H", "web1,web2", "hosts.reboot", "--timeout", "6", expect=4)
     finally:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONG
         while stage.lab.ssh("web1", f"sudo rm {slow}", check=False).returncode != 0:
             assert time.monotonic() < deadline
             time.sleep(1)

@@ -17,6 +17,7 @@ from msgspec import inspect
 import warpbeam
 from tests.unit.test_plan import INVENTORY, NOW, artifact, facts
 from warpbeam.answer import MESSAGE, explained
+from warpbeam.beginning import BEGUN
 from warpbeam.building.artifact import Item, PutLive, Store, Toolchain
 from warpbeam.building.build import Built
 from warpbeam.deploying.activation import Activated
@@ -48,7 +49,15 @@ from warpbeam.ssh.channel import Process
 ELSEWHERE = (Item,)
 NAME = "20261123T120000Z"
 DIGEST = "0" * 64
-ABOUT = {"version": "1.0", "commit": "a" * 40, "subject": "s", "tree": "b" * 40, "sha256": DIGEST, "dirty": False}
+ABOUT = {
+    "version": "1.0",
+    "commit": "a" * 40,
+    "subject": "s",
+    "tree": "b" * 40,
+    "sha256": DIGEST,
+    "dirty": False,
+    "release": "hello",
+}
 RELEASE = {"name": NAME, "mark": "healthy", "artifact": ABOUT}
 FACTS = {
     "cpu": "x86_64",
@@ -101,6 +110,7 @@ BUILT = {
     "sha256": DIGEST,
     "size": 1,
     "files": [],
+    "directories": ["lib/empty"],
     "names_node": False,
 }
 TABLE = {
@@ -200,6 +210,7 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     (About, "commit", IDS),
     (About, "tree", IDS),
     (About, "sha256", ("0" * 63, "0" * 64 + "\n", "x", 5)),
+    (About, "release", ("../x", "hello\n", "a b", "$(id)", "Hello", "x" * 32, 5)),
     (About, "subject", ("\0", LONG, 5)),
     (
         State,
@@ -236,6 +247,7 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     (Toolchain, "otp", ("25\n", "/", "x" * 200)),
     (Built, "tarball", ("x", "/a\nb", "-rf", "/" + "x" * 5000)),
     (Built, "size", NUMBERS),
+    (Built, "directories", ("lib", [5], ["a\0b"], [LONG])),
     (Built, "erts", ("../x", "13\n")),
     (Built, "libcrypto", ("/lib/x", "a b")),
     (Table, "leads", ({"80": "4001; flush ruleset"}, {"80\n": "1"}, {"x": "1"}, {"0": "1"}, {"80": 4001})),
@@ -468,7 +480,7 @@ def test_a_kind_of_refusal_that_is_not_known_is_an_ordinary_one() -> None:
 )
 def test_what_is_no_record_is_passed_over(raw: bytes) -> None:
     with pytest.raises(Lost, match="web2: claim ended without an answer"):
-        answered(CLAIM, raw=raw)
+        answered(CLAIM, raw=BEGUN + raw)
 
 
 def test_progress_that_cannot_be_is_told_to_nobody_and_words_are_cut() -> None:
@@ -653,7 +665,7 @@ def test_any_secret_can_stand_in_an_environment_file() -> None:
     ("release", "base"), [("../x", ""), ("", "../x"), ("a/b", ""), (f"{NAME}\n", ""), ("$(id)", "")]
 )
 def test_a_script_takes_nothing_for_a_release_that_is_none(release: str, base: str, tmp_path: Path) -> None:
-    phase = Upload(str(tmp_path), "hello", "token", 90, release, base, "{}", "root", ())
+    phase = Upload(str(tmp_path), "hello", "token", 90, release, base, "{}", "root", (), ())
 
     done = subprocess.run(["bash", "-s"], input=render(phase), capture_output=True, check=False)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
+from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain
+from warpbeam.building.build import key_of
+from warpbeam.building.source import Source
 from warpbeam.error import Failed
+from warpbeam.inventory import Build, Host, Inventory
 
 TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")
 CONTENT = b"a tarball"
@@ -41,18 +45,29 @@ def keep(store: Store, key: str, content: bytes = CONTENT) -> Artifact:
 
 
 def test_whatever_changes_what_is_built_changes_the_key() -> None:
-    def key(tree: str = "t", env: str = "prod", flavor: str = "mix", tools: Toolchain = TOOLS, **more: str) -> str:
-        return artifact_key(tree, env, flavor, more, tools)
+    source = Source(Path(), Path(), "", "c" * 40, "t" * 40, "subject")
+    hosts = {"web1": Host(name="web1", roles=("app",))}
+
+    def key(source: Source = source, tools: Toolchain = TOOLS, app: str = "hello", **inventory: Any) -> str:
+        return key_of(source, Inventory(org="acme", app=app, hosts=hosts, **inventory), tools)
 
     others = [
-        key(tree="u"),
-        key(env="test"),
-        key(flavor="distillery"),
-        key(A="1"),
+        key(msgspec.structs.replace(source, tree="u" * 40)),
+        key(msgspec.structs.replace(source, prefix="apps/hello/")),
+        key(msgspec.structs.replace(source, sent="dirty")),
+        key(app="other"),
+        key(release="hello"),
+        key(release="other"),
+        key(build=Build(mix_env="test")),
+        key(build=Build(tools="mise")),
+        key(build=Build(env={"A": "1"})),
         *(key(tools=msgspec.structs.replace(TOOLS, **{name: "other"})) for name in TOOLS.__struct_fields__),
     ]
     assert len({key(), *others}) == len(others) + 1
-    assert key(A="1", B="2") == key(B="2", A="1")
+    # Neither the order of variables, nor what is only told of a source, nor what stays on the build host.
+    assert key(build=Build(env={"A": "1", "B": "2"})) == key(build=Build(env={"B": "2", "A": "1"}))
+    assert key() == key(msgspec.structs.replace(source, commit="d" * 40, subject="another", directory=Path("x")))
+    assert key() == key(build=Build(keep=("priv/static",)))
 
 
 def test_what_is_kept_is_found_whole(tmp_path: Path) -> None:

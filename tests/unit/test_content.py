@@ -48,6 +48,32 @@ def test_what_a_release_may_hold_has_no_flaw(files: tuple[Item, ...]) -> None:
     assert flaw(files) == ""
 
 
+EMPTY = {
+    "beside files": (("lib/b", "priv/x/y"), ""),
+    "odd names": ((" ", "-rf", "*", "$(id)", "caf\u00e9"), ""),
+    "climbing": (("lib/..",), "'lib/..' is no name below the release"),
+    "absolute": (("/etc",), "'/etc' is no name below the release"),
+    "ours": ((".warpbeam/x",), "'.warpbeam/x' has a name that is Warpbeam's own"),
+    "a line end": (("a\nb",), "'a\\nb' has a control character in its name"),
+    "no UTF-8": (("a\udcff",), "has a name that is not UTF-8"),
+    "twice": (("a", "a"), "'a' is there twice"),
+    "a file": (("lib/a",), "'lib/a' is there twice"),
+    "a link": (("lib/link",), "'lib/link' is there twice"),
+    "below a file": (("lib/a/x",), "'lib/a/x' is below 'lib/a', which is a file"),
+    "below a link": (("lib/link/x",), "'lib/link/x' is below 'lib/link', which is a link"),
+    "not empty": (("lib",), "'lib/a' is below 'lib', which is a directory with nothing in it"),
+    "one in another": (("x", "x/y"), "'x/y' is below 'x', which is a directory with nothing in it"),
+    "too many": (tuple(str(number) for number in range(10_001)), "it has 10001 empty directories, more than 10000"),
+}
+
+
+@pytest.mark.parametrize(("directories", "told"), EMPTY.values(), ids=EMPTY)
+def test_an_empty_directory_is_one_and_lies_below_nothing_else(directories: tuple[str, ...], told: str) -> None:
+    said = flaw((file("lib/a"), link("lib/link", "a")), directories)
+
+    assert said == told if not told else told in said
+
+
 OUTSIDE = "which is outside of the release"
 FLAWED = {
     "no name": ((file(""),), "'' is no name below the release"),

@@ -15,9 +15,17 @@ from warpbeam.facts import About, Release
 from warpbeam.phase import RECORD_START, SCRIPTS
 
 GOOD = About(
-    "1.0.0-rc.1+b~1", "c" * 40, 'a "subject" \\ \n\t\x01 caf\u00e9 \u2028 \x7f', "d" * 40, "e" * 64, dirty=True
+    "1.0.0-rc.1+b~1",
+    "c" * 40,
+    'a "subject" \\ \n\t\x01 caf\u00e9 \u2028 \x7f',
+    "d" * 40,
+    "e" * 64,
+    dirty=True,
+    release="hello_2",
 )
 TEXT = msgspec.json.encode(GOOD)
+# As the Warpbeam before this one wrote it.
+OLD = TEXT.replace(b',"release":"hello_2"', b"")
 BAD = {
     "nothing": b"",
     "no line": TEXT,
@@ -37,6 +45,14 @@ BAD = {
     "a quote too many": TEXT.replace(b"caf", b'"') + b"\n",
     "more keys": TEXT.replace(b'"dirty"', b'"x":"y","dirty"') + b"\n",
     "more values": TEXT[:-1] + b',"x":{}}\n',
+    "more values, of old": OLD[:-1] + b',"x":"y"}\n',
+    "a key in pieces": TEXT.replace(b'{"version":', b'{ver"sion":') + b"\n",
+    "a key without quotes": TEXT.replace(b',"release":"hello_2"', b",.release:") + b"\n",
+    "a colon too many": TEXT.replace(b'"release":', b'"release"::') + b"\n",
+    "a release that is a path": TEXT.replace(b"hello_2", b"../x") + b"\n",
+    "a release that is a command": TEXT.replace(b"hello_2", b"$(id)") + b"\n",
+    "a release that is a number": TEXT.replace(b'"hello_2"', b"2") + b"\n",
+    "two releases": TEXT[:-1] + b',"release":"hello"}\n',
     "something behind": TEXT + b',{"name":"20990101T000000Z"}\n',
     "another line": TEXT + b"\n\x1e{}\n",
     "endless": TEXT.replace(b"caf", b"x" * 40_000) + b"\n",
@@ -63,13 +79,14 @@ def described(root: Path, texts: list[bytes]) -> tuple[list[Release], list[str]]
 
 
 def test_a_description_that_cannot_be_read_is_a_failed_release_and_is_named(tmp_path: Path) -> None:
-    found, warnings = described(tmp_path, [TEXT + b"\n", *BAD.values()])
+    found, warnings = described(tmp_path, [TEXT + b"\n", OLD + b"\n", *BAD.values()])
 
     assert found[0] == Release(found[0].name, "healthy", GOOD)
+    assert found[1] == Release(found[1].name, "healthy", msgspec.structs.replace(GOOD, release=""))
     assert {
-        name: (release.mark, release.artifact) for name, release in zip(BAD, found[1:], strict=True)
+        name: (release.mark, release.artifact) for name, release in zip(BAD, found[2:], strict=True)
     } == dict.fromkeys(BAD, ("failed", About()))
-    assert [text.partition(":")[0] for text in warnings] == [release.name for release in found[1:]]
+    assert [text.partition(":")[0] for text in warnings] == [release.name for release in found[2:]]
 
 
 def test_what_is_no_plain_file_is_no_description_and_no_mark(tmp_path: Path) -> None:

@@ -99,6 +99,16 @@ def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
             "perl (hello@a.service of uid 1003) has port 4001",
             {"listeners": (Listener(4001, "*", "perl", "hello@a.service", 1003),)},
         ),
+        (
+            "ports",
+            "listens at port 4001 on 127.0.0.1 and [::1], which no client outside this host reaches",
+            {
+                "listeners": (
+                    Listener(4001, "127.0.0.1", "beam.smp", "hello@a.service"),
+                    Listener(4001, "[::1]", "beam.smp", "hello@a.service"),
+                )
+            },
+        ),
         ("ports", "somebody (no unit) has port 9002", {"listeners": (Listener(9002, "*", "", ""),)}),
         ("logins", "ann (by key and password)", {"logins": (Login("ann", "key and password"),)}),
         ("cookie", "there is none", {"cookie": None}),

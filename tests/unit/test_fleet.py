@@ -126,10 +126,12 @@ def an_artifact(directory: Path, sizes: tuple[int, ...]) -> Artifact:
     tarball = directory / "artifact.tar.gz"
     chance = random.Random(1)
     items = []
-    with tarfile.open(tarball, "w:gz", compresslevel=1) as tar:
+    # As a build makes it.
+    with tarfile.open(tarball, "w:gz", format=tarfile.GNU_FORMAT, compresslevel=1) as tar:
         for number, size in enumerate(sizes):
             file = directory / f"file{number}"
             file.write_bytes(chance.randbytes(size))
+            file.chmod(0o644)
             tar.add(file, arcname=file.name)
             items.append(Item(file.name, "644", size, hashlib.sha256(file.read_bytes()).hexdigest()))
     manifest = Manifest(

@@ -188,3 +188,22 @@ def test_a_start_script_of_another_kind_runs_and_does_not_know_the_cookie(host: 
     done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
 
     assert re.fullmatch(r"start none-\d+\n", done.stdout), done.stderr
+
+
+def test_a_release_of_another_name_starts_by_its_own(host: Path) -> None:
+    """A host is set up for the inventory's release; the one that is live, or is gone back to, may have another name."""
+    (host / "release/bin/hello").rename(host / "release/bin/worker")
+    for name, text in (("server", "#!/bin/sh\nexec ./worker start\n"), ("worker.bat", START), ("data", "\0")):
+        (host / "release/bin" / name).write_text(text)
+    (host / "release/bin/server").chmod(0o755)
+
+    done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
+
+    program, hidden, start, cookie, _ = done.stdout.splitlines()
+    assert (program, hidden, start) == (f"{host}/release/bin/worker", "--hidden", "start")
+    assert re.fullmatch(r"cookie=none-\d+", cookie)
+    # Which of two is meant, the launcher cannot know.
+    (host / "release/bin/worker.bat").chmod(0o755)
+    refused = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
+    assert (refused.returncode, refused.stdout) == (78, "")
+    assert "release/bin/hello: it cannot be read" in refused.stderr

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 from warpbeam import phase
 from warpbeam.error import Failed, Lost, Refused
 from warpbeam.event import Event, Line, Note, Progress, Step, Warn
-from warpbeam.local import local_shell
-from warpbeam.phase import Phase, Records, render, run
+from warpbeam.local import LocalShell, local_shell
+from warpbeam.phase import READER, Phase, Records, render, run
+from warpbeam.shell import Heard
 
 
 class Echo(msgspec.Struct, frozen=True):
@@ -149,9 +152,76 @@ def test_a_script_that_is_cut_in_the_middle_runs_none_of_it(tmp_path: Path) -> N
     whole = render(Repeat("x"))
 
     for end in (5, 20, 30, 40, len(whole) // 2, len(whole) - 5, len(whole) - 2):
-        local_shell().execute("bash -s", [whole[:end]], lambda _: None, lambda _: None)
+        local_shell().execute(READER, [whole[:end]], lambda _: None, lambda _: None)
 
     assert not (tmp_path / "ran").exists()
+
+
+# What a login's startup files may do before the command, or in place of it.
+STARTUP = ("read x", "read x; read y; read z", "head -c 1000 >/dev/null", "cat", "exit 0", "exec dash")
+
+
+@pytest.mark.parametrize("startup", [*STARTUP, "read x; exec dash", "exec python3", "exec cat"])
+def test_what_was_sent_runs_whole_or_nothing_of_it_and_that_is_told(
+    scripts: Path, tmp_path: Path, startup: str
+) -> None:
+    repeat(scripts, f"touch {tmp_path}/ran; answer text x items: '[]'")
+    shell = Login(startup)
+
+    with pytest.raises(Refused, match="the login did not run what was sent") as raised:
+        run(shell, Repeat("a secret"), print, [f"touch {tmp_path}/body\n".encode()])
+
+    assert "~/.bashrc" in raised.value.hint
+    assert "a secret" not in str(raised.value.details)
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "body").exists()
+
+
+class Login(LocalShell):
+    """This machine, with a login whose bash does something before each command that it is given."""
+
+    def __init__(self, startup: str) -> None:
+        super().__init__(None)
+        self._startup = startup
+
+    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+        """See `LocalShell.execute`."""
+        login = shlex.join(["bash", "-c", f"{self._startup}\n{command}"])
+        return super().execute(login, chunks, heard, complained)
+
+
+@pytest.mark.parametrize("startup", ["echo noise", "trap 'echo bye; exit 3' EXIT", "set -u", "export BASH_ENV=/x"])
+def test_a_login_that_only_talks_is_passed_over(startup: str) -> None:
+    assert run(Login(startup), Repeat("x"), print).text == "x"
+
+
+def test_what_said_its_answer_elsewhere_is_not_taken_for_what_never_began() -> None:
+    with pytest.raises(Lost, match="repeat ended without an answer"):
+        run(Login("exec 1>&2"), Repeat("x"), print)
+
+
+def test_what_a_login_said_in_place_of_running_it_is_shown() -> None:
+    with pytest.raises(Refused) as raised:
+        run(Login("echo This account is currently not available.; exit 1"), Repeat("x"), print)
+
+    assert raised.value.details == ("This account is currently not available.",)
+    assert "(status 1)" in raised.value.message
+
+
+def test_output_that_goes_to_a_file_runs_nothing(scripts: Path, tmp_path: Path) -> None:
+    repeat(scripts, f"touch {tmp_path}/ran; answer text x items: '[]'")
+
+    with pytest.raises(Refused, match="its standard output is a file or a device"):
+        run(Login("exec >/dev/null"), Repeat("x"), print)
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_that_bash_is_told_to_run_first_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "env").write_text("exit 0\n")
+    monkeypatch.setenv("BASH_ENV", str(tmp_path / "env"))
+
+    assert perform(Repeat("x"))[0].text == "x"
 
 
 def test_a_body_follows_the_script_on_its_input(scripts: Path) -> None:

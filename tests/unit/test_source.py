@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from warpbeam.building.build import asked_tools
 from warpbeam.building.source import archive, commits_since, find_source, ignored_files, migrations_added, read_file
 from warpbeam.error import Misuse, Refused
 
@@ -43,9 +44,9 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return directory
 
 
-def packed(app: Path) -> dict[str, str]:
+def packed(app: Path, *, leave_dirty: bool = False) -> dict[str, str]:
     """The files of the archive of HEAD, below the app's directory."""
-    source = find_source(app)
+    source = find_source(app, leave_dirty=leave_dirty)
     with tarfile.open(fileobj=io.BytesIO(b"".join(archive(source)))) as tar:
         files = [member for member in tar if member.isfile() and member.name.startswith(source.prefix)]
         return {
@@ -123,6 +124,47 @@ def test_what_goes_out_is_told_commit_by_commit(app: Path) -> None:
     assert commits_since(source, "0" * 40) is None
 
 
+def test_what_a_commit_says_of_itself_is_told_as_far_as_a_person_reads(
+    app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = git(app, "rev-parse", "HEAD")
+    monkeypatch.setattr("warpbeam.building.source.MOST_TOLD", 3)
+    for number in range(4):
+        (app / "lib").mkdir(exist_ok=True)
+        (app / "lib" / f"{number}.ex").write_text("x")
+        git(app, "add", "--all")
+        subject = app.parent / "subject"
+        subject.write_text("long " * 200_000 if number == 3 else "short")
+        git(app, "commit", "-q", "--file", str(subject))
+
+    told = commits_since(find_source(app), first)
+
+    assert told is not None
+    assert [len(line) for line in told] == [501, len(told[1]), len(told[2]), 10]
+    assert told[0].split()[1] == "long"
+    assert told[3] == "… and more"
+    assert len(find_source(app).subject) <= 1000
+
+
+def test_what_git_says_without_end_is_not_taken(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(app, "config/big", "x" * 60_000)
+    source = find_source(app)
+    monkeypatch.setattr("warpbeam.building.source.MOST_SAID", 50_000)
+
+    with pytest.raises(Refused, match="git cat-file said more than"):
+        read_file(source, "config/big")
+
+
+def test_a_file_of_the_source_that_is_read_here_is_small(app: Path) -> None:
+    commit(app, "config/big", "x" * 100_000)
+    source = find_source(app)
+
+    with pytest.raises(Refused, match=r"config/big has 100000 bytes in .*; expected at most 65536"):
+        read_file(source, "config/big")
+    assert read_file(source, "config") is None
+    assert read_file(source, "config/none") is None
+
+
 @pytest.mark.parametrize(
     ("ref", "message"),
     [("no-such", "there is no commit 'no-such'"), ("--all", "'--all' is no commit"), ("HEAD~99", "there is no commit")],
@@ -141,3 +183,177 @@ def test_a_directory_that_is_no_source_says_why(tmp_path: Path, app: Path) -> No
     git(app, "commit", "-q", "-a", "-m", "no project")
     with pytest.raises(Misuse, match=r"holds no mix\.exs"):
         find_source(app)
+
+
+@pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
+def test_nothing_in_the_environment_or_settings_changes_what_is_built(
+    tmp_path: Path, app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(app, "run.sh", "#!/bin/sh\necho \u00e4\n")
+    expected, files = find_source(app), packed(app)
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q", "-b", "main")
+    commit(other, "mix.exs", "defmodule Other do\nend\n")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "attributes").write_text("* text eol=crlf\n*.sh export-ignore\n")
+    (home / "config.txt").write_text(
+        f"[core]\n\tautocrlf = true\n\teol = crlf\n\tattributesFile = {home}/attributes\n\tfsmonitor = false\n"
+        f"\thooksPath = {home}/hooks\n[tar]\n\tumask = 077\n[color]\n\tui = always\n[log]\n\tshowSignature = true\n"
+        f"[status]\n\tshort = false\n\tbranch = true\n[safe]\n\tdirectory = *\n"
+    )
+    hostile = {
+        "GIT_DIR": other / ".git",
+        "GIT_WORK_TREE": other,
+        "GIT_INDEX_FILE": other / ".git" / "index",
+        "GIT_OBJECT_DIRECTORY": other / ".git" / "objects",
+        "GIT_NAMESPACE": "other",
+        "GIT_PREFIX": "elsewhere/",
+        "GIT_CONFIG_GLOBAL": home / "config.txt",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.autocrlf",
+        "GIT_CONFIG_VALUE_0": "true",
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_ATTR_SOURCE": "HEAD",
+        "GIT_QUARANTINE_PATH": other,
+    }
+    for name, value in hostile.items():
+        monkeypatch.setenv(name, str(value))
+    # The same words where git looks for them without a variable.
+    monkeypatch.setenv("HOME", str(home))
+    (home / ".gitconfig").write_bytes((home / "config.txt").read_bytes())
+    (home / "hooks").mkdir()
+    (home / "hooks" / "post-index-change").write_text(f"#!/bin/sh\ntouch {home}/ran\n")
+    (home / "hooks" / "post-index-change").chmod(0o755)
+
+    found = find_source(app)
+
+    assert found == expected
+    with tarfile.open(fileobj=io.BytesIO(b"".join(archive(found)))) as tar:
+        members = {member.name.removeprefix(found.prefix): member for member in tar if member.isfile()}
+        assert {
+            name: (tar.extractfile(member) or io.BytesIO()).read().decode() for name, member in members.items()
+        } == files
+        assert members["mix.exs"].mode == 0o664
+    (app / "new.ex").write_bytes(b"one\r\n")
+    assert read_file(find_source(app, allow_dirty=True), "new.ex") == "one\r\n"
+    assert not (home / "ran").exists()
+
+
+def test_a_replaced_object_is_not_what_is_built(app: Path) -> None:
+    files = packed(app)
+    git(app, "replace", git(app, "rev-parse", "HEAD:./mix.exs"), git(app, "hash-object", "-w", "--", ".gitignore"))
+
+    assert packed(app) == files
+
+
+def test_what_the_repository_itself_says_of_archives_stays_and_is_told_apart(app: Path) -> None:
+    commit(app, ".gitattributes", "secret export-ignore\nversion export-subst\n")
+    commit(app, "secret", "x")
+    commit(app, "version", "$Format:%H$\n")
+    one = find_source(app)
+    git(app, "commit", "-q", "--allow-empty", "-m", "the same tree")
+    two = find_source(app)
+
+    assert "secret" not in packed(app)
+    assert packed(app)["version"] == f"{two.commit}\n"
+    # The same tree, and not the same files.
+    assert (one.tree, one.sent != two.sent) == (two.tree, True)
+
+
+def test_a_source_that_reads_its_commit_is_another_of_another_commit(app: Path) -> None:
+    plain = find_source(app)
+    commit(app, "lib/version.ex", 'System.get_env("WARPBEAM_COMMIT")\n')
+    one = find_source(app)
+    git(app, "commit", "-q", "--allow-empty", "-m", "the same tree")
+    two = find_source(app)
+
+    assert plain.sent == ""
+    assert (one.tree, one.sent, two.sent) == (two.tree, one.commit, two.commit)
+
+
+def test_a_working_tree_leaves_out_what_an_archive_leaves_out(app: Path) -> None:
+    commit(app, "docs/\u00e4 b/page", "x")
+    commit(app, "secret", "x")
+    commit(app, ".gitattributes", "secret export-ignore\ndocs export-ignore\nlib/*.md export-ignore\n")
+    commit(app, "lib/a.md", "x")
+    (app / "lib/new.md").write_text("x")
+    (app / "_build").mkdir()
+    (app / "_build/x").write_text("x")
+
+    left_out = ignored_files(find_source(app, allow_dirty=True))
+
+    assert sorted(left_out) == ["_build/", "docs/", "lib/a.md", "lib/new.md", "secret"]
+    assert {"docs/\u00e4 b/page", "secret", "lib/a.md"} & {*packed(app, leave_dirty=True)} == set()
+
+
+def test_attributes_of_one_clone_alone_are_told_apart(tmp_path: Path, app: Path) -> None:
+    one = find_source(app)
+    own = tmp_path / "repository" / ".git" / "info" / "attributes"
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("* text eol=crlf\n")
+
+    assert find_source(app).sent != one.sent
+    own.unlink()
+    assert find_source(app) == one
+
+
+def test_files_of_a_filter_that_git_does_not_know_here_are_refused(app: Path) -> None:
+    commit(app, ".gitattributes", "*.bin filter=lfs diff=lfs\n")
+    git(app, "config", "filter.lfs.clean", "cat")
+
+    with pytest.raises(Refused, match="does not know the filter 'lfs'") as raised:
+        find_source(app)
+    assert "git lfs install" in raised.value.hint
+    git(app, "config", "filter.lfs.smudge", "cat")
+    assert find_source(app).sent != ""
+
+
+def add_submodule(repository: Path, path: str) -> None:
+    """A submodule as a commit has it: an entry that names another repository's commit."""
+    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{git(repository, 'rev-parse', 'HEAD')},{path}")
+    git(repository, "commit", "-q", "-m", f"submodule {path}")
+
+
+@pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
+def test_a_submodule_is_in_the_way_only_where_it_would_be_built(tmp_path: Path, app: Path) -> None:
+    repository = tmp_path / "repository"
+    commit(repository, ".gitmodules", '[submodule "site"]\n\tpath = site\n\turl = ../site\n')
+    add_submodule(repository, "site")
+    add_submodule(repository, "apps/hello2/vendor")
+    find_source(app, "HEAD~0")
+
+    add_submodule(repository, "apps/hello/vendor/it")
+
+    with pytest.raises(Misuse, match="whose files are not carried to the build host: apps/hello/vendor/it"):
+        find_source(app, "HEAD~0")
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "wanted"),
+    [
+        ("elixir 1.14.0\nerlang 25.2\n", "elixir 1.13\n", ("1.14.0", "25.2")),
+        ("erlang 25.2 # as on the hosts\n", "elixir 1.14\nerlang 24\n", ("1.14", "25.2")),
+        (None, "elixir 1.14 system\n", ("1.14 system", "")),
+        ("# elixir 1.14\nelixir\n", None, ("", "")),
+        ("elixir ref:abc\n\nerlang path:/opt/otp\n", None, ("ref:abc", "path:/opt/otp")),
+        (None, None, ("", "")),
+    ],
+)
+@pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
+def test_versions_are_looked_for_as_asdf_and_mise_do(
+    tmp_path: Path, app: Path, own: str | None, above: str | None, wanted: tuple[str, str]
+) -> None:
+    for directory, text in ((app, own), (tmp_path / "repository", above)):
+        if text is not None:
+            commit(directory, ".tool-versions", text)
+
+    assert asked_tools(find_source(app)) == wanted
+
+
+def test_a_file_that_is_read_here_has_a_bound(app: Path) -> None:
+    commit(app, ".tool-versions", "elixir 1.14\n" + "#" * 100_000)
+
+    with pytest.raises(Refused, match=r"\.tool-versions has 100012 bytes in [0-9a-f]{8}; expected at most 65536"):
+        asked_tools(find_source(app))

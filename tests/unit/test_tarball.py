@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import subprocess
 import tarfile
 import tracemalloc
@@ -15,7 +16,7 @@ import pytest
 
 from warpbeam.building.artifact import Item
 from warpbeam.building.content import shown
-from warpbeam.building.tarball import difference
+from warpbeam.building.tarball import Unlike, difference, pick
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 BIG = bytes(range(256)) * 4096
@@ -126,6 +127,24 @@ def test_every_other_tarball_is_told_by_what_differs_first(
     tmp_path: Path, change: Callable[[Members], Members], told: str
 ) -> None:
     assert told in difference(pack(tmp_path / "a", change(members())), FILES)
+
+
+def test_a_part_of_a_tarball_is_what_the_manifest_says_of_it(tmp_path: Path) -> None:
+    wanted = {"bin/c", "lib/link", LONG}
+
+    pick(pack(tmp_path / "a", members()), FILES, wanted, tmp_path / "part")
+
+    assert difference(tmp_path / "part", [item for item in FILES if item.path in wanted]) == ""
+
+
+# What comes after the last file that is wanted is not read.
+BEFORE = {what: case for what, case in DIFFERENT.items() if what != "one more at the end"}
+
+
+@pytest.mark.parametrize(("change", "told"), BEFORE.values(), ids=BEFORE)
+def test_no_part_is_made_of_another_tarball(tmp_path: Path, change: Callable[[Members], Members], told: str) -> None:
+    with pytest.raises(Unlike, match=re.escape(told)):
+        pick(pack(tmp_path / "a", change(members())), FILES, {item.path for item in FILES}, tmp_path / "part")
 
 
 def test_what_is_no_tarball_of_ours_is_told(tmp_path: Path) -> None:

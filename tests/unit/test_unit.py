@@ -121,6 +121,8 @@ def test_a_port_that_the_unit_does_not_allow_is_found_while_the_app_still_has_it
     bound = ("tcp:4001", "tcp:9001", "tcp:9568", "udp:4001", "udp:5353")
 
     assert forbidden(inventory, bound) == refused
+    # What the present unit allows is no news.
+    assert forbidden(inventory, bound, ["tcp:9000-9999", "udp:5353"]) == [it for it in refused if it == "udp:4001"]
     facts = {"web1": Found((), {}, {}, (), "", bound=bound)}
     if refused:
         with pytest.raises(

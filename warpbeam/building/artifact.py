@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +57,8 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: Sha256
     size: Count
     files: tuple[Item, ...]
+    # Those with nothing in them; every other is there for what it holds.
+    directories: tuple[str, ...] = ()
     # Its rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has.
     names_node: bool = False
 
@@ -78,10 +80,21 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
         return tuple(item for item in self.manifest.files if not item.link)
 
 
-def artifact_key(tree: str, mix_env: str, flavor: str, env: dict[str, str], toolchain: Toolchain) -> str:
-    """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice."""
-    parts = [tree, mix_env, flavor, sorted(env.items()), msgspec.to_builtins(toolchain)]
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:20]
+@cache
+def epmd_source() -> str:
+    """How the nodes of a release find each other: the module that a build compiles into each."""
+    return (Path(__file__).parent.parent / "scripts" / "erl_epmd.erl").read_text()
+
+
+def artifact_key(source: Sequence[str], build: Mapping[str, object], toolchain: Toolchain) -> str:
+    """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice.
+
+    Parameters:
+        source: the tree, and what else decides what is sent of it.
+        build: all that the inventory says of building.
+    """
+    parts = [list(source), build, msgspec.to_builtins(toolchain), epmd_source()]
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]
 
 
 class PutLive(msgspec.Struct, frozen=True):
@@ -108,12 +121,17 @@ class Store:
         file = self.directory / f"{key}.json"
         try:
             manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-            if flaw(manifest.files):
+            if flaw(manifest.files, manifest.directories):
                 return None
             artifact = Artifact(self.directory / f"{key}.tar.gz", manifest)
             return artifact if artifact.tarball.stat().st_size == manifest.size else None
         except (OSError, msgspec.DecodeError):
             return None
+
+    def with_sha256(self, sha256: str) -> Artifact | None:
+        """The artifact with that tarball, where its description is here."""
+        found = (self.find(file.stem) for file in sorted(self.directory.glob("*.json")))
+        return next((artifact for artifact in found if artifact and artifact.manifest.sha256 == sha256), None)
 
     def last_live(self, environment: str) -> PutLive | None:
         """What this machine put live last in that environment, where it knows."""

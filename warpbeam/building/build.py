@@ -7,25 +7,28 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Version
+from warpbeam.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
+from warpbeam.beginning import Beginning
 from warpbeam.bound import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
-from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key
+from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, epmd_source
 from warpbeam.building.content import flaw
-from warpbeam.building.source import Source, archive, ignored_files, read_file
+from warpbeam.building.source import Source, archive, ignored_files, read_above
 from warpbeam.building.tarball import difference
 from warpbeam.error import Failed, Misuse
-from warpbeam.event import Note, Progress, Settled, Step, Tell, Warn
+from warpbeam.event import Event, Note, Progress, Settled, Step, Tell, Warn
 from warpbeam.inventory import Inventory
-from warpbeam.phase import Phase, render, run
+from warpbeam.phase import READER, Phase, render, run
 from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
 
 # Bytes that an artifact leaves free on this machine's disk.
 ROOM_LEFT = 256 * MEGABYTE
+MOST_STEPS = 20
 
 
 class AskToolchain(Phase[Toolchain], frozen=True):
@@ -54,6 +57,7 @@ class Built(msgspec.Struct, frozen=True):
     sha256: Sha256
     size: Count
     files: Annotated[tuple[Item, ...], FILES]
+    directories: Annotated[tuple[Text, ...], FILES]
     names_node: bool
 
 
@@ -67,16 +71,23 @@ class MakeRelease(Phase[Built], frozen=True):
     longest: ClassVar[int] = 16 * LONGEST_RECORD
     root: str
     release: str
+    named: bool
     mix_env: str
     strip: int
     carried: bool
+    anew: bool
+    keep: tuple[str, ...]
     with_tests: bool
     variables: tuple[str, ...]
     commit: str
+    tree: str
     key: str
     tools: str
     want_elixir: str
     want_erlang: str
+    elixir: str
+    otp: str
+    epmd: str
 
 
 class Fetch(Phase[None], frozen=True):
@@ -87,13 +98,44 @@ class Fetch(Phase[None], frozen=True):
     tarball: str
 
 
+class Times:
+    """How long each step took that is told through it."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._began: list[tuple[str, float]] = []
+
+    def tell(self, event: Event) -> None:
+        """Pass `event` on; a step ends the one before."""
+        if isinstance(event, Step):
+            self.begin(event.name)
+        self._tell(event)
+
+    def begin(self, name: str) -> None:
+        """Begin a step that is not told as one."""
+        # A build host may say more steps than there are.
+        if len(self._began) < MOST_STEPS:
+            self._began.append((name[:40], monotonic()))
+
+    def __str__(self) -> str:
+        ends = [*(began for _, began in self._began[1:]), monotonic()]
+        parts = [f"{name} {end - began:.1f}" for (name, began), end in zip(self._began, ends, strict=True)]
+        return ", ".join([f"{part} s" if part is parts[0] else part for part in parts])
+
+
 def asked_tools(source: Source) -> tuple[str, str]:
-    """The Elixir and Erlang versions that the source's .tool-versions asks for; empty where it asks for none."""
+    """The Elixir and Erlang versions that .tool-versions asks for, any of which will do; empty where it asks for none.
+
+    As asdf and mise look for them: in the source, and for a tool that is not there in the directories above it.
+    """
     wanted = {"elixir": "", "erlang": ""}
-    for line in (read_file(source, ".tool-versions") or "").splitlines():
-        words = line.partition("#")[0].split()
-        if len(words) > 1 and words[0] in wanted:
-            wanted[words[0]] = words[1]
+    for text in read_above(source, ".tool-versions"):
+        here: dict[str, str] = {}
+        for line in text.splitlines():
+            tool, *versions = line.partition("#")[0].split() or [""]
+            if versions and tool in wanted:
+                here[tool] = " ".join(versions)
+        wanted = {tool: wanted[tool] or here.get(tool, "") for tool in wanted}
     return wanted["elixir"], wanted["erlang"]
 
 
@@ -105,6 +147,7 @@ def build(
     tell: Tell,
     *,
     with_tests: bool = False,
+    anew: bool = False,
     before: Callable[[], None] | None = None,
     carry: Callable[[Path, str, list[str]], None] | None = None,
     hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
@@ -113,6 +156,7 @@ def build(
 
     Parameters:
         with_tests: run `mix test` before; builds even when the store has the artifact, so that they do run.
+        anew: build although the store has the artifact, which the new one replaces, and from nothing.
         before: called when nothing kept will do, before anything is built.
         carry: brings a dirty working tree to a directory of the build host, leaving out what the list names.
         hooked: what is entered around the building itself; it is not where the artifact is kept already.
@@ -124,16 +168,16 @@ def build(
     asked = asked_tools(source)
     plan = inventory.build
     toolchain = run(shell, AskToolchain(plan.tools, *asked), tell)
-    key = artifact_key(source.tree, plan.mix_env, plan.flavor, plan.env, toolchain)
+    key = key_of(source, inventory, toolchain)
     kept = store.find(key)
-    if kept is not None and not store.is_unchanged(kept):
+    if kept is not None and not anew and not store.is_unchanged(kept):
         tell(
             Warn(
                 "", f"the artifact {key} that is kept on this machine was changed since it was built: building it again"
             )
         )
         kept = None
-    if kept is not None and not with_tests:
+    if kept is not None and not with_tests and not anew:
         # The same tree may have another commit by now; what goes out is told by the one asked for.
         described = msgspec.structs.replace(
             kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
@@ -146,12 +190,27 @@ def build(
         before()
     with hooked({"COMMIT": source.commit}) as about:
         artifact = _make(
-            shell, inventory, source, store, tell, toolchain, key, asked, with_tests=with_tests, carry=carry
+            shell, inventory, source, store, tell, toolchain, key, asked, with_tests=with_tests, anew=anew, carry=carry
         )
         about["VERSION"] = artifact.manifest.version
     tell(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
     _tell_node(artifact, tell)
     return artifact
+
+
+def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
+    """The key of the artifact: all that decides what a build makes, as far as it is known before."""
+    plan = inventory.build
+    how = {
+        "app": inventory.app,
+        "release": inventory.release_name,
+        "named": inventory.release is not None,
+        "flavor": plan.flavor,
+        "mix_env": plan.mix_env,
+        "tools": plan.tools,
+        "env": plan.env,
+    }
+    return artifact_key((source.tree, source.prefix, source.sent), how, toolchain)
 
 
 def _tell_node(artifact: Artifact, tell: Tell) -> None:
@@ -172,35 +231,44 @@ def _make(
     asked: tuple[str, str],
     *,
     with_tests: bool,
+    anew: bool,
     carry: Callable[[Path, str, list[str]], None] | None,
 ) -> Artifact:
     """Build it on the host of `shell`, and bring it home."""
     plan = inventory.build
     elixir, erlang = asked
+    times = Times(tell)
     if source.dirty:
         if carry is None:
             raise Misuse("a dirty tree cannot be built here", "commit it")
-        tell(Step(shell.name, "carry the working tree"))
+        times.tell(Step(shell.name, "carry the working tree"))
         carry(
             source.directory,
-            f"{inventory.root}/build/src",
-            ["/.git", "/_build", "/deps", *map(this_path, ignored_files(source))],
+            f"{inventory.root}/build/carried",
+            ["/.git", "/_build", *map(this_path, ignored_files(source))],
         )
     phase = MakeRelease(
         root=str(inventory.root),
         release=inventory.release_name,
+        named=inventory.release is not None,
         mix_env=plan.mix_env,
         strip=source.prefix.count("/"),
         carried=source.dirty,
+        anew=anew,
+        keep=plan.keep,
         with_tests=with_tests,
         variables=tuple(f"{name}={value}" for name, value in plan.env.items()),
         commit=source.commit,
+        tree=source.tree,
         key=key,
         tools=plan.tools,
         want_elixir=elixir,
         want_erlang=erlang,
+        elixir=toolchain.elixir,
+        otp=toolchain.otp,
+        epmd=epmd_source(),
     )
-    built = run(shell, phase, tell, () if source.dirty else archive(source))
+    built = run(shell, phase, times.tell, () if source.dirty else archive(source))
     manifest = Manifest(
         app=inventory.app,
         release=inventory.release_name,
@@ -217,16 +285,20 @@ def _make(
         sha256=built.sha256,
         size=built.size,
         files=built.files,
+        directories=built.directories,
         names_node=built.names_node,
     )
-    return _bring_home(shell, built, manifest, store, key, tell)
+    times.begin("bring home")
+    artifact = _bring_home(shell, built, manifest, store, key, tell)
+    tell(Note(shell.name, f"took {times}"))
+    return artifact
 
 
 def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, tell: Tell) -> Artifact:
     # Whatever the build host is, it says no more than a release may hold, and sends no other than it says.
     where = f"{shell.name}: " if shell.name else ""
     hint = "nothing of it is kept; look at what the app builds, and at the build host"
-    if wrong := flaw(built.files):
+    if wrong := flaw(built.files, built.directories):
         raise Failed(f"{where}the artifact holds what no release may hold: {wrong}", hint)
     digest = hashlib.sha256()
     done = 0
@@ -244,7 +316,7 @@ def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, ke
             tell(Progress(shell.name, "bring home", done, built.size))
 
         try:
-            status = shell.execute("bash -s", [render(Fetch(built.tarball))], heard, complaints)
+            status = shell.execute(READER, [render(Fetch(built.tarball))], Beginning(heard), complaints)
         except Breach as breach:
             hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
             raise Failed(f"{shell.name}: {breach}", hint) from None

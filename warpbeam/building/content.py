@@ -1,4 +1,4 @@
-"""What a release may hold: the rules for the files and links of a manifest, whoever told it."""
+"""What a release may hold: the rules for the files, links and directories of a manifest, whoever told it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ OURS = ".warpbeam"
 # Far more than any release has; so that nobody's answer makes us work for hours, or a host for as long.
 MOST_FILES = 200_000
 MOST_LINKS = 10_000
+MOST_EMPTY = 10_000
 MOST_BYTES = 16 * 1024**3
 # NAME_MAX and PATH_MAX of Linux, in bytes.
 LONGEST_NAME, LONGEST_PATH = 255, 4095
@@ -29,9 +30,13 @@ MODE = re.compile(r"[0-7]{3}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def flaw(files: Sequence[Item]) -> str:
-    """The first thing in a manifest that no release may hold, in a sentence with its name; empty: there is none."""
-    return next(_flaws(files), "")
+def flaw(files: Sequence[Item], directories: Sequence[str] = ()) -> str:
+    """The first thing in a manifest that no release may hold, in a sentence with its name; empty: there is none.
+
+    Parameters:
+        directories: those with nothing in them.
+    """
+    return _excess(files, directories) or next(_flaws(files, directories), "")
 
 
 def shown(name: str) -> str:
@@ -39,31 +44,38 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= 100 else f"{name[:99]}…")
 
 
-def _flaws(files: Sequence[Item]) -> Iterator[str]:
-    if len(files) > MOST_FILES:
-        yield f"it has {len(files)} files, more than {MOST_FILES}"
-        return
-    if (size := sum(item.size for item in files if item.size > 0)) > MOST_BYTES:
-        yield f"its files have {size} bytes, more than {MOST_BYTES}"
-    links: dict[str, str] = {}
+def _excess(files: Sequence[Item], directories: Sequence[str]) -> str:
+    """What there is more of than any release has."""
+    links = sum(bool(item.link) for item in files)
+    size = sum(item.size for item in files if item.size > 0)
+    for count, what, most in (
+        (len(files), "files", MOST_FILES),
+        (len(directories), "empty directories", MOST_EMPTY),
+        (links, "links", MOST_LINKS),
+    ):
+        if count > most:
+            return f"it has {count} {what}, more than {most}"
+    return f"its files have {size} bytes, more than {MOST_BYTES}" if size > MOST_BYTES else ""
+
+
+def _flaws(files: Sequence[Item], directories: Sequence[str]) -> Iterator[str]:
+    links = {item.path: item.link for item in files if item.link}
     kinds: dict[str, str] = {}
-    for item in files:
-        if wrong := _wrong_name(item.path) or (_wrong_link(item) if item.link else _wrong_file(item)):
-            yield f"{shown(item.path)} {wrong}"
-        if item.path in kinds:
-            yield f"{shown(item.path)} is there twice"
-        kinds[item.path] = "link" if item.link else "file"
-        if item.link:
-            links[item.path] = item.link
-    if len(links) > MOST_LINKS:
-        yield f"it has {len(links)} links, more than {MOST_LINKS}"
-        return
-    for directory, path in _directories(files).items():
+    for path, kind, wrong in (
+        *((it.path, "link" if it.link else "file", _wrong_link(it) if it.link else _wrong_file(it)) for it in files),
+        *((path, "directory with nothing in it", "") for path in directories),
+    ):
+        if what := _wrong_name(path) or wrong:
+            yield f"{shown(path)} {what}"
+        if path in kinds:
+            yield f"{shown(path)} is there twice"
+        kinds[path] = kind
+    for directory, path in _directories([*kinds]).items():
         if directory in kinds:
             yield f"{shown(path)} is below {shown(directory)}, which is a {kinds[directory]}"
     for path, target in links.items():
-        if wrong := _wrong_aim(path, links):
-            yield f"{shown(path)} is a link to {shown(target)}, which {wrong}"
+        if what := _wrong_aim(path, links):
+            yield f"{shown(path)} is a link to {shown(target)}, which {what}"
 
 
 def _wrong_name(path: str) -> str:
@@ -108,13 +120,13 @@ def _wrong_link(item: Item) -> str:
     return ""
 
 
-def _directories(files: Sequence[Item]) -> dict[str, str]:
-    """Every directory, each with the path of something below it."""
+def _directories(paths: Sequence[str]) -> dict[str, str]:
+    """Every directory with something in it, each with the path of something below it."""
     found: dict[str, str] = {}
-    for item in files:
-        directory = item.path.rpartition("/")[0]
+    for path in paths:
+        directory = path.rpartition("/")[0]
         while directory and directory not in found:
-            found[directory] = item.path
+            found[directory] = path
             directory = directory.rpartition("/")[0]
     return found
 

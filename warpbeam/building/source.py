@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from warpbeam.error import Misuse, Refused
+from warpbeam.surroundings import for_git
 
 PIECE = 256 * 1024
 # Bytes of a file of the source that is read here, such as .tool-versions.
 LONGEST_FILE = 64 * 1024
 # Characters of a commit's subject that are read, and that hosts keep.
 LONGEST_SUBJECT = 1000
+# Bytes that git may say of a repository, whose commits may be in the wrong hands.
+MOST_SAID = 64 * 1024 * 1024
+# How many commits, or migrations, are told, and how many characters of each.
+MOST_TOLD = 1000
+LONGEST_TOLD = 500
+# git-config(1): a person's own settings that would change what is read or archived. What the repository's own
+# .gitattributes say stays; `safe.directory`, and filters such as LFS's, are read from the person's files.
+CONTENT = {"core.autocrlf": "false", "core.eol": "lf", "core.attributesFile": "/dev/null"}
+CHOSEN = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.quotePath": "true",
+    "color.ui": "false",
+    "i18n.logOutputEncoding": "UTF-8",
+    "log.showSignature": "false",
+    "tar.umask": "0002",
+}
+# Whether a working tree differs from HEAD is for the person's own settings to say: they checked it out.
+GIT_AS_PERSON = ("git", *(word for name, value in CHOSEN.items() for word in ("-c", f"{name}={value}")))
+GIT = (*GIT_AS_PERSON, *(word for name, value in CONTENT.items() for word in ("-c", f"{name}={value}")))
+# What build.sh exports.
+COMMIT_VARIABLE = "WARPBEAM_COMMIT"
+# The mode of a submodule in a tree (git-ls-tree(1)).
+SUBMODULE = "160000"
+# What gitattributes(5) lets a repository say of its archives: text that depends on the commit, and programs to run.
+SUBST = re.compile(r"\sexport-subst(\s|$)", re.MULTILINE)
+FILTER = re.compile(r"^[^#\n]*\sfilter=(\S+)", re.MULTILINE)
 
 
 class Source(msgspec.Struct, frozen=True):
     """What is built: `tree` identifies its content, whatever commit it belongs to.
 
-    `prefix` is the directory's path below the top of its repository, empty or ending in a slash.
+    `prefix` is the directory's path below the top of its repository, empty or ending in a slash. `sent` holds what
+    besides the tree decides which bytes leave git.
     """
 
     directory: Path
@@ -32,6 +62,7 @@ class Source(msgspec.Struct, frozen=True):
     tree: str
     subject: str
     dirty: bool = False
+    sent: str = ""
 
 
 def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False, leave_dirty: bool = False) -> Source:
@@ -43,7 +74,8 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
 
     Raises:
         Misuse: no such directory, repository, commit, or no mix project there.
-        Refused: the working tree below `directory` is dirty (a deploy of HEAD would silently leave that out).
+        Refused: the working tree below `directory` is dirty (a deploy of HEAD would silently leave that out), or git
+            cannot give all of the commit's files.
     """
     if not directory.is_dir():
         raise Misuse(
@@ -55,9 +87,11 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
         "rev-parse",
         "--show-toplevel",
         "--show-prefix",
+        "--git-path",
+        "info/attributes",
         expect=f"the source {directory} is in no git repository",
     )
-    top_text, _, prefix = where.partition("\n")
+    top_text, prefix, own_attributes = where.rsplit("\n", 2)
     top = Path(top_text)
     if ref.startswith("-"):
         raise Misuse(f"{ref!r} is no commit", "give a branch, a tag or a commit id")
@@ -94,16 +128,60 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             expect=f"{prefix or '.'} does not exist in commit {ref!r}",
         )
     )
-    project, submodules = _there(top, f"{tree}:mix.exs", f"{commit}:.gitmodules")
-    if not project:
+    modes = _modes(top, tree)
+    if "mix.exs" not in modes:
         raise Misuse(f"{directory} holds no mix.exs at {ref!r}", "see `source` in the inventory")
-    if submodules:
+    if submodules := [prefix + name for name, mode in modes.items() if mode == SUBMODULE]:
         raise Misuse(
-            f"{top} has submodules, which are not carried to the build host",
-            "vendor them or use Mix dependencies",
+            f"{directory} holds a git submodule, whose files are not carried to the build host: {submodules[0]}",
+            "vendor it or use a Mix dependency",
         )
+    sent = "dirty" if dirty else _sent(top, commit, prefix, tree, modes, directory / own_attributes)
+    # A build is told its commit: what reads that is another release of another commit, be the tree the same.
+    if _run(top, "grep", "--quiet", "-I", "--fixed-strings", "-e", COMMIT_VARIABLE, tree).returncode == 0:
+        sent = f"{sent} {commit}".strip()
     subject = _git(top, "show", "--no-patch", f"--format=%<({LONGEST_SUBJECT},trunc)%s", commit).rstrip(" ")
-    return Source(directory, top, prefix, commit, tree, subject, dirty)
+    return Source(directory, top, prefix, commit, tree, subject, dirty, sent)
+
+
+def _modes(top: Path, tree: str) -> dict[str, str]:
+    """The mode of each file of a tree, as git-ls-tree(1) has it, by path."""
+    text = _run(top, "ls-tree", "-r", "-z", "--full-tree", tree).stdout.decode("utf-8", "surrogateescape")
+    entries = (entry.partition("\t") for entry in text.split("\0") if entry)
+    return {name: about.partition(" ")[0] for about, _, name in entries}
+
+
+def _sent(top: Path, commit: str, prefix: str, tree: str, modes: dict[str, str], own: Path) -> str:
+    """What besides the tree decides the bytes of the archive.
+
+    Parameters:
+        own: the attributes of this clone alone, which git lets nobody leave out.
+
+    Raises:
+        Refused: files are kept by a filter that this machine's git does not know: they would go out as its pointers.
+    """
+    above = [f"{commit}:{path}.gitattributes" for path in _parents(prefix)]
+    below = [f"{tree}:{name}" for name in modes if name.rpartition("/")[2] == ".gitattributes"]
+    texts = [text for text in _texts(top, [*above, *below]) if text] if above or below else []
+    with_own = own.read_bytes() if own.is_file() else b""
+    if with_own.strip():
+        texts.append(with_own.decode("utf-8", "replace"))
+    filters = sorted({name for text in texts for name in FILTER.findall(text)})
+    known = _run(top, "config", "--get-regexp", r"^filter\..*\.(smudge|process)$").stdout.decode() if filters else ""
+    for name in filters:
+        if f"filter.{name}." not in known:
+            raise Refused(
+                f"git on this machine does not know the filter {name!r}, through which .gitattributes has files go",
+                "`git lfs install` once, after installing git-lfs" if name == "lfs" else "install and configure it",
+            )
+    decisive = [with_own.hex(), known, *([commit] if any(map(SUBST.search, texts)) else [])]
+    return hashlib.sha256("\0".join(decisive).encode()).hexdigest() if any(decisive) else ""
+
+
+def _parents(prefix: str) -> list[str]:
+    """The directories above the source, from the nearest to the top of the repository: each empty or ending in `/`."""
+    parts = prefix.split("/")[:-1]
+    return ["".join(f"{part}/" for part in parts[:count]) for count in range(len(parts) - 1, -1, -1)]
 
 
 def dirty_files(directory: Path) -> list[str]:
@@ -111,34 +189,39 @@ def dirty_files(directory: Path) -> list[str]:
 
     Without the column that tells what is staged: all of it differs.
     """
-    done = _run(directory, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    done = _run(directory, "status", "--porcelain", "--untracked-files=all", "--", ".", git=GIT_AS_PERSON)
     lines = _lines(done.stdout)
     return [f"{line[:2].strip()} {line[3:]}" for line in lines]
 
 
 def ignored_files(source: Source) -> list[str]:
-    """What git ignores below the source, relative to it; directories end in a slash."""
-    text = _run(source.directory, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory").stdout
+    """What of the working tree is not built: relative to the source, directories with a slash at the end.
+
+    What git ignores, and what the repository's own attributes leave out of archives (`export-ignore`).
+    """
+    ignored = _names(source, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    files = _names(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    directories = {f"{parent}/" for name in files for parent in map(str, PurePosixPath(name).parents) if parent != "."}
+    asked = "".join(f"{name}\0" for name in [*files, *sorted(directories)]).encode("utf-8", "surrogateescape")
+    # `PATH NUL export-ignore NUL VALUE NUL` (git-check-attr(1)).
+    told = _names(source, "check-attr", "-z", "--stdin", "export-ignore", stdin=asked)
+    return [*ignored, *(path for path, value in zip(told[::3], told[2::3], strict=True) if value == "set")]
+
+
+def _names(source: Source, *arguments: str, stdin: bytes = b"") -> list[str]:
+    text = _run(source.directory, *arguments, stdin=stdin).stdout
     return [name for name in text.decode("utf-8", "surrogateescape").split("\0") if name]
 
 
 def read_file(source: Source, name: str) -> str | None:
-    """The text of a small file of the source, or None where there is none.
+    """The text of a small file of the source, or None where there is none."""
+    return _texts(source.top, [f"{source.tree}:{name}"])[0]
 
-    Raises:
-        Refused: it has more than LONGEST_FILE bytes, which no file that is read here has a reason for.
-    """
-    place = f"{source.tree}:{name}"
-    size = _run(source.top, "cat-file", "-s", place)
-    if size.returncode != 0:
-        return None
-    if int(size.stdout) > LONGEST_FILE:
-        raise Refused(
-            f"{name} has {int(size.stdout)} bytes in commit {source.commit[:8]}; expected at most {LONGEST_FILE}",
-            "look at what was committed there",
-        )
-    done = _run(source.top, "cat-file", "blob", place)
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+def read_above(source: Source, name: str) -> list[str]:
+    """The texts of the files of that name: the source's own, then those of the directories above it, the top's last."""
+    above = [f"{source.commit}:{path}{name}" for path in _parents(source.prefix)]
+    return [text for text in _texts(source.top, [f"{source.tree}:{name}", *above]) if text is not None]
 
 
 def migrations_added(source: Source, since: str) -> list[str]:
@@ -163,7 +246,7 @@ def _migrations(source: Source, since: str, change: str) -> list[str]:
         "--",
         f":(top,glob){source.prefix}**/priv/**/migrations/*",
     )
-    return _lines(done.stdout) if done.returncode == 0 else []
+    return _told(done.stdout) if done.returncode == 0 else []
 
 
 def commits_since(source: Source, since: str) -> list[str] | None:
@@ -177,8 +260,9 @@ def commits_since(source: Source, since: str) -> list[str] | None:
     ancestor = _run(source.top, "merge-base", "--is-ancestor", since, source.commit).returncode == 0
     style = ["--format=%h %s (%an)"] if ancestor else ["--left-right", "--format=%m %h %s (%an)"]
     dots = ".." if ancestor else "..."
-    done = _run(source.top, "log", *style, f"{since}{dots}{source.commit}", "--", source.prefix or ".")
-    return _lines(done.stdout)
+    most = f"--max-count={MOST_TOLD + 1}"
+    done = _run(source.top, "log", most, *style, f"{since}{dots}{source.commit}", "--", source.prefix or ".")
+    return _told(done.stdout)
 
 
 def archive(source: Source) -> Iterator[bytes]:
@@ -188,8 +272,10 @@ def archive(source: Source) -> Iterator[bytes]:
         Refused: git could not make it.
     """
     paths = ["--", source.prefix] if source.prefix else []
-    command = ["git", "-C", str(source.top), "archive", "--format=tar", source.commit, *paths]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:  # noqa: S603
+    command = [*GIT, "-C", str(source.top), "archive", "--format=tar", source.commit, *paths]
+    with subprocess.Popen(  # noqa: S603
+        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=for_git()
+    ) as process:
         assert process.stdout is not None and process.stderr is not None  # noqa: S101 (pipes were asked for)
         try:
             while piece := process.stdout.read(PIECE):
@@ -207,11 +293,40 @@ def _lines(said: bytes) -> list[str]:
     return said.decode("utf-8", "replace").split("\n")[:-1]
 
 
-def _there(top: Path, *objects: str) -> list[bool]:
-    """Whether the repository has each of these objects; git-cat-file(1) answers `NAME missing` where it has not."""
-    asked = "".join(f"{name}\n" for name in objects)
-    said = _git(top, "cat-file", "--batch-check=%(objectname)", stdin=asked)
-    return [not line.endswith(" missing") for line in said.split("\n")]
+def _told(said: bytes) -> list[str]:
+    """As `_lines`, but no longer than a person reads: a commit's author decides how long they are."""
+    lines = [line if len(line) <= LONGEST_TOLD else f"{line[:LONGEST_TOLD]}…" for line in _lines(said)]
+    return lines if len(lines) <= MOST_TOLD else [*lines[:MOST_TOLD], "… and more"]
+
+
+def _texts(top: Path, objects: Sequence[str]) -> list[str | None]:
+    """The text of each of these small files of the repository (`COMMIT:PATH`), or None where there is no such file.
+
+    Raises:
+        Refused: one has more than LONGEST_FILE bytes, which no file that is read here has a reason for.
+    """
+    asked = "".join(f"{name}\n" for name in objects).encode("utf-8", "surrogateescape")
+    sizes = _run(top, "cat-file", "--batch-check=%(objectsize)", stdin=asked).stdout.split(b"\n")
+    for name, number in zip(objects, sizes, strict=False):
+        if number.isdigit() and int(number) > LONGEST_FILE:
+            tree, _, path = name.partition(":")
+            raise Refused(
+                f"{path} has {int(number)} bytes in {tree[:8]}; expected at most {LONGEST_FILE}",
+                "look at what was committed there",
+            )
+    said = _run(top, "cat-file", "--batch", stdin=asked).stdout
+    texts: list[str | None] = []
+    for _ in objects:
+        head, _, said = said.partition(b"\n")
+        words = head.split(b" ")
+        # `ID TYPE SIZE`, the object and a line end, or `NAME missing` (git-cat-file(1), BATCH OUTPUT).
+        if len(words) != 3 or words[-1] == b"missing":
+            texts.append(None)
+            continue
+        size = int(words[2])
+        texts.append(said[:size].decode("utf-8", "replace") if words[1] == b"blob" else None)
+        said = said[size + 1 :]
+    return texts
 
 
 def _tree(commit: str, prefix: str) -> str:
@@ -222,17 +337,14 @@ def _working_tree(top: Path, prefix: str) -> str:
     """The tree id that the working tree would have if it were committed; the user's index is not touched."""
     with tempfile.TemporaryDirectory() as scratch:
         index = Path(scratch, "index")
-        environment = {**os.environ, "GIT_INDEX_FILE": str(index)}
-        _git(top, "read-tree", "HEAD", environment=environment)
-        _git(top, "add", "--all", "--", prefix or ".", environment=environment)
-        whole = _git(top, "write-tree", environment=environment)
+        _git(top, "read-tree", "HEAD", index=index)
+        _git(top, "add", "--all", "--", prefix or ".", index=index)
+        whole = _git(top, "write-tree", index=index)
     return _git(top, "rev-parse", "--verify", f"{whole}:{prefix.rstrip('/')}" if prefix else whole)
 
 
-def _git(
-    directory: Path, *arguments: str, expect: str = "", environment: dict[str, str] | None = None, stdin: str = ""
-) -> str:
-    done = _run(directory, *arguments, environment=environment, stdin=stdin)
+def _git(directory: Path, *arguments: str, expect: str = "", index: Path | None = None) -> str:
+    done = _run(directory, *arguments, index=index)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
         raise Misuse(expect or f"git {arguments[0]} failed in {directory}: {said}", said if expect else "")
@@ -240,10 +352,34 @@ def _git(
 
 
 def _run(
-    directory: Path, *arguments: str, environment: dict[str, str] | None = None, stdin: str = ""
+    directory: Path, *arguments: str, git: Sequence[str] = GIT, index: Path | None = None, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
-    command: Sequence[str] = ("git", "-C", str(directory), *arguments)
+    command = (*git, "-C", str(directory), *arguments)
+    own = {} if index is None else {"GIT_INDEX_FILE": str(index)}
     try:
-        return subprocess.run(command, capture_output=True, input=stdin.encode(), env=environment, check=False)  # noqa: S603
+        return _bounded(command, stdin, {**for_git(), **own}, f"git {arguments[0]}", directory)
     except FileNotFoundError:
         raise Misuse("git is not installed on this machine", "on Debian: apt-get install git") from None
+
+
+def _bounded(
+    command: Sequence[str], stdin: bytes, environment: dict[str, str], name: str, directory: Path
+) -> subprocess.CompletedProcess[bytes]:
+    """Run it, as `subprocess.run` does. Raises: Refused, when it says more than is taken."""
+    with (
+        tempfile.TemporaryFile() as asked,
+        tempfile.TemporaryFile() as complaints,
+    ):
+        asked.write(stdin)
+        asked.seek(0)
+        with subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE, stderr=complaints, env=environment) as git:  # noqa: S603
+            assert git.stdout is not None  # noqa: S101 (a pipe was asked for)
+            said = git.stdout.read(MOST_SAID + 1)
+            if len(said) > MOST_SAID:
+                git.kill()
+                raise Refused(
+                    f"{name} said more than {MOST_SAID // 2**20} MB of the repository {directory}",
+                    "look at its last commits: a subject, a name or a file is far too long",
+                )
+        complaints.seek(0)
+        return subprocess.CompletedProcess(command, git.returncode, said, complaints.read(LONGEST_FILE))

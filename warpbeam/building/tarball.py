@@ -9,10 +9,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
@@ -67,7 +68,67 @@ def difference(tarball: Path, files: Sequence[Item]) -> str:
     return ""
 
 
+def pick(tarball: Path, files: Sequence[Item], wanted: Collection[str], target: Path) -> None:
+    """Write a gzip'd tarball of those of `files` that are `wanted`; each as `files` say, and read no further than that.
+
+    Raises: Unlike, where the tarball is not what `files` say.
+    """
+    known = {item.path for item in files}
+    left = len(wanted)
+    try:
+        with (
+            gzip.open(tarball) as unzipped,
+            io.BufferedReader(unzipped, PIECE) as stream,
+            tarfile.open(target, "w:gz", format=tarfile.GNU_FORMAT, compresslevel=6) as packed,
+        ):
+            for item in files:
+                if not left:
+                    break
+                _check_header(stream, item, known)
+                if item.path in wanted:
+                    left -= 1
+                    _copy(stream, item, packed)
+                elif not item.link:
+                    _digest(stream, item.size)
+    except (EOFError, OSError, zlib.error) as broken:
+        raise Unlike(f"it cannot be unpacked: {broken}") from None
+
+
+def _copy(stream: BinaryIO, item: Item, packed: tarfile.TarFile) -> None:
+    info = tarfile.TarInfo(item.path)
+    info.mode = int(item.mode, 8)
+    if item.link:
+        info.type, info.linkname = tarfile.SYMTYPE, item.link
+        packed.addfile(info)
+        return
+    info.size = item.size
+    summed = _Summed(stream)
+    packed.addfile(info, cast("IO[bytes]", summed))
+    _take(stream, _padded(item.size) - item.size)
+    if summed.digest.hexdigest() != item.sha256:
+        raise Unlike(f"{shown(item.path)} has another content in the tarball than the manifest says")
+
+
+class _Summed:
+    """A stream whose reader gets all that it asks for; `digest` is of what was read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        piece = _take(self._stream, size)
+        self.digest.update(piece)
+        return piece
+
+
 def _check_member(stream: BinaryIO, item: Item, known: set[str]) -> None:
+    _check_header(stream, item, known)
+    if not item.link and _digest(stream, item.size) != item.sha256:
+        raise Unlike(f"{shown(item.path)} has another content in the tarball than the manifest says")
+
+
+def _check_header(stream: BinaryIO, item: Item, known: set[str]) -> None:
     member = _read_member(stream)
     name = shown(item.path)
     if member is None:
@@ -87,8 +148,6 @@ def _check_member(stream: BinaryIO, item: Item, known: set[str]) -> None:
         return
     if member.mode != int(item.mode, 8):
         raise Unlike(f"{name} has mode {member.mode:o} in the tarball; the manifest says {item.mode}")
-    if _digest(stream, member.size) != item.sha256:
-        raise Unlike(f"{name} has another content in the tarball than the manifest says")
 
 
 def _read_member(stream: BinaryIO) -> Member | None:

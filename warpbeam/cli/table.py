@@ -77,4 +77,6 @@ def _cell(name: str, value: Any) -> str:
         return ""
     if name == "memory":
         return size(value)
+    if isinstance(value, list):
+        return visible(", ".join(map(str, value)) or "-")
     return visible(str(value))

@@ -29,6 +29,7 @@ class Job(Probing[None], frozen=True, kw_only=True):
         "chronicle",
         "health",
         "listeners",
+        "reach",
         "instance",
         "connections",
     )
@@ -38,6 +39,7 @@ class Job(Probing[None], frozen=True, kw_only=True):
     balancer_drain: int
     withdraw: bool
     job_id: str
+    publics: tuple[int, ...]
 
 
 class Activated(msgspec.Struct, frozen=True):
@@ -69,6 +71,7 @@ class Activate(Phase[Activated], frozen=True):
     token: str
     lease: int
     job: str
+    remember: str
     job_id: str
     spent: int
     success: str
@@ -99,12 +102,14 @@ def activate(
     *,
     withdraw: bool,
     ends: bool = False,
+    digest: str = "",
 ) -> Activated:
     """Put `release`, which is on `host`, live there, by the inventory's strategy.
 
     Parameters:
         opening: how the host's line of history about it begins.
         withdraw: mark the release that is left as rolled back from.
+        digest: that of the verified release, for the host's root to keep; empty: there is none.
         ends: nothing follows on this host: where it goes well, have it prune and take the lock back, too.
 
     Raises:
@@ -120,6 +125,7 @@ def activate(
         balancer_drain=math.ceil(inventory.deploy.balancer_drain),
         withdraw=withdraw,
         job_id=opening.job,
+        publics=tuple(inventory.leads("a")),
     )
     phase = Activate(
         root=str(inventory.root),
@@ -128,6 +134,7 @@ def activate(
         token=lease.token,
         lease=LEASE,
         job=f"{text_of(job)}main\n",
+        remember=f"{release} {digest}" if digest else "",
         job_id=opening.job,
         spent=opening.spent,
         success=opening.success,

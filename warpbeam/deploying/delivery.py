@@ -19,10 +19,10 @@ from warpbeam.deploying.outlook import outlook_rows
 from warpbeam.deploying.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
 from warpbeam.deploying.reach import Reach, reaching
 from warpbeam.deploying.rollout import Policy, roll_out
-from warpbeam.deploying.upload import Uploader, manifest
+from warpbeam.deploying.upload import Uploader, digests, manifest
 from warpbeam.error import UNTOUCHED, Failed, Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
-from warpbeam.facts import Release
+from warpbeam.facts import About, Release
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.provisioning import secret_file
@@ -68,11 +68,13 @@ def build_on_host(
     tell: Tell,
     *,
     with_tests: bool = False,
+    anew: bool = False,
     before: Callable[[], None] | None = None,
 ) -> Artifact:
     """The artifact of `source`, built on the build host of the environment unless it is kept already.
 
     Parameters:
+        anew: build it although it is kept.
         before: called before a build, and not where the artifact is kept; what it raises stops that.
 
     Raises:
@@ -92,6 +94,7 @@ def build_on_host(
         store_of(fleet, project),
         tell,
         with_tests=with_tests,
+        anew=anew,
         before=before,
         carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
         hooked=lambda about: around(fleet, "build", [host], tell, {host.name: about}),
@@ -100,11 +103,8 @@ def build_on_host(
 
 def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
     """The artifact of the store with that digest."""
-    for file in sorted(store_of(fleet, project).directory.glob("*.json")):
-        artifact = store_of(fleet, project).find(file.stem)
-        if artifact is not None and artifact.manifest.sha256 == sha256 and Store.is_unchanged(artifact):
-            return artifact
-    return None
+    artifact = store_of(fleet, project).with_sha256(sha256)
+    return artifact if artifact is not None and Store.is_unchanged(artifact) else None
 
 
 def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Wanted:
@@ -237,13 +237,33 @@ def _note_live(store: Store, environment: str, plan: Plan, artifact: Artifact) -
     store.note_live(environment, live)
 
 
+def known_digests(store: Store | None, releases: Mapping[str, About]) -> dict[str, tuple[str, str]]:
+    """The digests that releases may have, by the host's name as `releases` are, where this machine has the artifact.
+
+    What a host says its release is decides no more than with what it is compared.
+    """
+    if store is None:
+        return {}
+    artifacts = {sha256: store.with_sha256(sha256) for sha256 in {it.sha256 for it in releases.values() if it.sha256}}
+    return {name: digests(found) for name, it in releases.items() if (found := artifacts.get(it.sha256))}
+
+
 def go_back(
-    fleet: Fleet, reach: Reach, policy: Policy, tell: Tell, *, to: str = "", store: Store | None = None
+    fleet: Fleet,
+    reach: Reach,
+    policy: Policy,
+    tell: Tell,
+    *,
+    to: str = "",
+    store: Store | None = None,
+    force: bool = False,
 ) -> Plan:
     """Put the release before the live one (or `to`) live again on the app hosts of `reach`.
 
     Parameters:
-        store: where it was noted what this machine put live last: that is another release then.
+        store: where it was noted what this machine put live last: that is another release then. Its artifacts are what
+            the hosts' releases are compared with.
+        force: go back to a release that is not as it was deployed, too.
     """
     with holding(fleet, reach, "rollback", tell, version=to) as lease:
         plan = plan_rollback(fleet.inventory, lease.facts, to)
@@ -251,15 +271,21 @@ def go_back(
         # What it goes back to, hosts say: to put that on others takes a person's word.
         if store is not None:
             store.note_live(fleet.inventory.name, None)
-        roll_out(fleet, plan, policy, lease, None, tell)
+        roll_out(fleet, plan, policy, lease, None, tell, known=_known(store, plan), force=force)
     return plan
 
 
-def restart(fleet: Fleet, reach: Reach, policy: Policy, tell: Tell) -> Plan:
-    """Give the app hosts of `reach` a new instance of what is live, in the other slot."""
+def _known(store: Store | None, plan: Plan) -> dict[str, tuple[str, str]]:
+    return known_digests(store, {step.host.name: step.about for step in plan.hosts if step.activate})
+
+
+def restart(
+    fleet: Fleet, reach: Reach, policy: Policy, tell: Tell, *, store: Store | None = None, force: bool = False
+) -> Plan:
+    """Give the app hosts of `reach` a new instance of what is live, in the other slot; the rest as for `go_back`."""
     with holding(fleet, reach, "restart", tell) as lease:
         plan = plan_restart(fleet.inventory, lease.facts)
-        roll_out(fleet, plan, policy, lease, None, tell)
+        roll_out(fleet, plan, policy, lease, None, tell, known=_known(store, plan), force=force)
     return plan
 
 
@@ -293,4 +319,5 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
 
 def tell_outlook(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
     """What a deploy of `source` would do to each app host; see `outlook.outlook_rows`."""
-    return outlook_rows(look(fleet, Reach().hosts(fleet.inventory), lambda event: None), source)
+    facts = look(fleet, Reach().hosts(fleet.inventory), lambda event: None)
+    return outlook_rows(facts, source, fleet.inventory.release_name)

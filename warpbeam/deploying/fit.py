@@ -49,6 +49,12 @@ def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
             f"{name}: it has no {manifest.libcrypto}, which the release was built with ({made.os})",
             "install it, or build on a host with the same OpenSSL",
         )
+    if have.erts and have.erts != manifest.erts:
+        raise Refused(
+            f"{name}: the release has no Erlang VM of its own (`include_erts: false`), and needs ERTS {manifest.erts} "
+            f"on its host, which has {'none' if have.erts == 'none' else have.erts}",
+            "leave `include_erts` out of the release in mix.exs, or install that Erlang on the host (`packages`)",
+        )
     needs = sum(artifact.files[index].size for index in have.lacks) + 16 * 1024 * 1024
     if have.free < needs:
         raise Refused(

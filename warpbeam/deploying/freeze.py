@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from warpbeam.answer import LARGEST
 from warpbeam.deploying.history import happening
-from warpbeam.deploying.lease import ourselves
+from warpbeam.deploying.lease import GUARDED, ourselves
 from warpbeam.deploying.reach import Reach
 from warpbeam.error import Failed, Lost, Misuse, Problem, Refused
 from warpbeam.event import Settled, Tell
@@ -47,14 +47,17 @@ class Freeze(Phase[Locked], frozen=True):
     force: bool
     entry: str
 
-    def sift(self, said: Any) -> list[str]:
-        """See `facts.sifted`."""
-        return sifted(said)
+    sift = staticmethod(sifted)
 
     @property
     def looks(self) -> bool:
         """See `Phase.looks`."""
         return self.verb == "status"
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return None if self.looks else GUARDED
 
 
 def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:

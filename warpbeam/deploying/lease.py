@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
@@ -30,6 +30,12 @@ LEASE = 90
 RENEW_EVERY = 25.0
 # Whoever waits for somebody else's lock is told so every so many seconds.
 TELL_EVERY = 30.0
+
+# Seconds, beyond `ssh: answer_timeout`, in which a host takes a lock and says what it has: it may wait for another
+# command (`guard` in scripts/lease.sh), mend `current`, and be sent the manifest over a slow line.
+CLAIMING = 120.0
+# The same for giving it back, and renewing it.
+GUARDED = 30.0
 
 PARTS = ("common", "lease", "layout")
 
@@ -55,14 +61,17 @@ class Claim(Phase[Facts], frozen=True):
     weigh: bool
     environment: str
 
-    def sift(self, said: Any) -> list[str]:
-        """See `facts.sifted`."""
-        return sifted(said)
+    sift = staticmethod(sifted)
 
     @property
     def looks(self) -> bool:
         """See `Phase.looks`."""
         return not self.take
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return CLAIMING if self.take else None
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -80,6 +89,11 @@ class Unlock(Phase[Done], frozen=True):
     root: str
     token: str
 
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return GUARDED
+
 
 class Renew(Phase[Done], frozen=True):
     """Make the lock last another LEASE seconds."""
@@ -90,6 +104,11 @@ class Renew(Phase[Done], frozen=True):
     root: str
     token: str
     lease: int
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return GUARDED
 
 
 class Lease(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from warpbeam.error import Problem
 from warpbeam.facts import About, Facts
 
 
-def outlook_rows(facts: Mapping[str, Facts | Problem], source: Source) -> list[dict[str, Any]]:
+def outlook_rows(facts: Mapping[str, Facts | Problem], source: Source, release: str = "") -> list[dict[str, Any]]:
     """For each host from what to what, and the commits and migrations that would go out. Raises: a host's Problem.
 
     Where a deploy goes back, `commits` has those that go out behind `>` and those that are taken out behind `<`, and
@@ -21,18 +21,18 @@ def outlook_rows(facts: Mapping[str, Facts | Problem], source: Source) -> list[d
     for name, found in facts.items():
         if isinstance(found, Problem):
             raise found
-        rows.append({"host": name, **_outlook(found, source)})
+        rows.append({"host": name, **_outlook(found, source, release)})
     return rows
 
 
-def _outlook(found: Facts, source: Source) -> dict[str, Any]:
+def _outlook(found: Facts, source: Source, release: str) -> dict[str, Any]:
     live = found.live_release
     asked = About(commit=source.commit, dirty=source.dirty)
     to, change, note = f"{asked.short_commit} {source.subject}", "a new release", ""
     commits = commits_since(source, live.artifact.commit) if live else None
     if live is None:
         note = "nothing is live: all of it goes out"
-    elif live.artifact.tree == source.tree:
+    elif live.artifact.tree == source.tree and (not release or live.artifact.release in ("", release)):
         to = f"{live.name} {live.label}{same_source(live.artifact, asked)}"
         change = "nothing: it runs this source already" if found.serving else "it is stopped, and would be started"
         commits = commits or []

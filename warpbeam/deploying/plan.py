@@ -216,7 +216,11 @@ def _said_of(have: Facts, name: str) -> About | None:
 
 def _same(kept: About, asked: About) -> bool:
     """Whether both are the same source, and the same files, whatever commit they are called by."""
-    return (kept.version, kept.tree, kept.sha256) == (asked.version, asked.tree, asked.sha256) and bool(kept.commit)
+    return (
+        (kept.version, kept.tree, kept.sha256) == (asked.version, asked.tree, asked.sha256)
+        and kept.release in ("", asked.release)
+        and bool(kept.commit)
+    )
 
 
 def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> Plan:

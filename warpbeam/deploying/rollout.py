@@ -18,9 +18,10 @@ from warpbeam.deploying.history import Scribe, note
 from warpbeam.deploying.lease import LEASE, PARTS, Lease
 from warpbeam.deploying.migration import migrate
 from warpbeam.deploying.plan import HostPlan, Plan
-from warpbeam.deploying.upload import Uploader
+from warpbeam.deploying.upload import Uploader, digests
+from warpbeam.deploying.verification import check_release, check_releases
 from warpbeam.error import Failed, Lost, Problem
-from warpbeam.event import Note, Settled, Step, Tell, Warn
+from warpbeam.event import SOCKETS, Note, Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.inventory import Host
@@ -76,21 +77,65 @@ class Rolled(msgspec.Struct):
     jobs: dict[str, str] = {}
 
 
-def roll_out(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: Uploader | None, tell: Tell) -> None:
+def roll_out(
+    fleet: Fleet,
+    plan: Plan,
+    policy: Policy,
+    lease: Lease,
+    uploader: Uploader | None,
+    tell: Tell,
+    *,
+    known: Mapping[str, Sequence[str]] | None = None,
+    force: bool = False,
+) -> None:
     """Perform `plan` under `lease`: upload everywhere, migrate once, activate batch by batch, finish everywhere.
 
+    Parameters:
+        known: the digests that each host's release may have, by the host's name, where this machine has its artifact.
+        force: put a release live that is not as it was deployed, with a warning.
+
     Raises:
+        Refused: a release that a host has already is not as it was deployed; nothing was changed.
         Failed: a host failed, or a hook; its message says what each host runs now.
         Lost: a host stopped answering in the middle of its activation.
     """
     if plan.idle:
-        _perform(fleet, plan, policy, lease, uploader, tell)
+        _perform(fleet, plan, policy, lease, uploader, {}, tell)
         return
+    sums = _verify(fleet, plan, uploader, known or {}, tell, force=force)
     with around(fleet, plan.why, [step.host for step in plan.hosts], tell, plan.for_hooks):
-        _perform(fleet, plan, policy, lease, uploader, tell)
+        _perform(fleet, plan, policy, lease, uploader, sums, tell)
 
 
-def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: Uploader | None, tell: Tell) -> None:
+def _verify(
+    fleet: Fleet,
+    plan: Plan,
+    uploader: Uploader | None,
+    known: Mapping[str, Sequence[str]],
+    tell: Tell,
+    *,
+    force: bool,
+) -> dict[str, str]:
+    """The digest of what each host is to run, by the host's name. What is uploaded is verified as it arrives."""
+    there = [step for step in plan.hosts if step.activate and not step.upload]
+    releases = {step.host.name: step.release for step in there}
+    sums: dict[str, str] = {}
+    if uploader is not None:
+        both = digests(uploader.artifact)
+        known = dict.fromkeys(releases, both)
+        sums = {step.host.name: both[0] for step in plan.hosts if step.upload}
+    return sums | check_releases(fleet, [step.host for step in there], releases, known, tell, force=force)
+
+
+def _perform(
+    fleet: Fleet,
+    plan: Plan,
+    policy: Policy,
+    lease: Lease,
+    uploader: Uploader | None,
+    sums: Mapping[str, str],
+    tell: Tell,
+) -> None:
     scribe = Scribe(plan, lease, datetime.now(UTC))
     steps = {step.host.name: step for step in plan.hosts}
     lacking = [step.host for step in plan.hosts if step.upload]
@@ -107,7 +152,7 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
         if not step.activate:
             text = f"runs already {step.release} {step.label}"
             tell(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
-    rolled = _roll(fleet, plan, policy, scribe, tell)
+    rolled = _roll(fleet, plan, policy, scribe, sums, tell)
     # A host that fails is as it was before, also one that was well at first; the others by what was asked for.
     if back := rolled.done.copy() if rolled.failed and policy.on_failure == "rollback" else rolled.sick:
         _bring_back(fleet, steps, back, rolled, scribe, tell)
@@ -131,7 +176,7 @@ def _perform(fleet: Fleet, plan: Plan, policy: Policy, lease: Lease, uploader: U
             raise Failed(text, ending.hint, ending.details)
 
 
-def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) -> Rolled:
+def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, sums: Mapping[str, str], tell: Tell) -> Rolled:
     """Activate batch by batch, until a host fails."""
     rolled = Rolled()
     steps = {step.host.name: step for step in plan.hosts}
@@ -142,7 +187,17 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, tell: Tell) 
         with around(fleet, "activate", [host], tell, plan.for_hooks):
             opening = scribe.opening(step)
             rolled.jobs[host.name] = opening.job
-            result = activate(fleet, host, step.release, scribe.lease, opening, tell, withdraw=plan.withdraw, ends=ends)
+            result = activate(
+                fleet,
+                host,
+                step.release,
+                scribe.lease,
+                opening,
+                tell,
+                withdraw=plan.withdraw,
+                ends=ends,
+                digest=sums.get(host.name, ""),
+            )
             if result.given_back:
                 scribe.lease.given_back.add(host.name)
             # Whatever a hook after it says, this host has changed.
@@ -188,9 +243,10 @@ def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell)
     tell(Settled(step.host.name, ending + _maintained(fleet, result.maintenance)))
     if result.cut:
         what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
-        # Not "cut": an app that stops in good order may still have finished what ran on them.
-        drained = f"after {fleet.inventory.deploy.drain:g} s of draining"
-        tell(Warn(step.host.name, f"{what} still open {drained}, when the old instance was stopped"))
+        # Not "cut": an app that stops in good order may still have finished what ran on them. The kernel cannot tell
+        # which of them are WebSockets.
+        drained = f"after {fleet.inventory.deploy.drain:g} s of draining, when the old instance was stopped"
+        tell(Warn(step.host.name, f"{what} still open {drained} ({SOCKETS})"))
 
 
 def _maintained(fleet: Fleet, on: bool) -> str:
@@ -226,7 +282,9 @@ def _bring_back(
             note(fleet, scribe, steps[host.name], "failed", rolled.failed[host.name].message, tell)
         opening = scribe.return_opening(steps[host.name])
         rolled.jobs[host.name] = opening.job
-        result = activate(fleet, host, steps[host.name].before_release, scribe.lease, opening, tell, withdraw=True)
+        before = steps[host.name].before_release
+        check_release(fleet, host, before, tell)
+        result = activate(fleet, host, before, scribe.lease, opening, tell, withdraw=True)
         del rolled.jobs[host.name]
         return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,8 +14,9 @@ import msgspec
 
 from warpbeam.answer import Count
 from warpbeam.building.artifact import PIECE, Artifact
+from warpbeam.building.tarball import Unlike, pick
 from warpbeam.deploying.lease import LEASE, PARTS
-from warpbeam.error import Damaged
+from warpbeam.error import Damaged, Failed
 from warpbeam.event import Progress, Tell, Warn
 from warpbeam.facts import About, Facts
 from warpbeam.fleet import Fleet
@@ -44,11 +45,27 @@ class Upload(Phase[Uploaded], frozen=True):
     artifact: str
     group: str
     links: tuple[str, ...]
+    directories: tuple[str, ...]
 
 
 def manifest(artifact: Artifact) -> bytes:
     """The artifact's regular files as the host compares and verifies them: lines `MODE SHA256  PATH`."""
     return "".join(f"{item.mode} {item.sha256}  {item.path}\n" for item in artifact.files).encode()
+
+
+def _links(artifact: Artifact) -> tuple[str, ...]:
+    """Of each link its path, and then its target."""
+    return tuple(text for item in artifact.manifest.files if item.link for text in (item.path, item.link))
+
+
+def digests(artifact: Artifact) -> tuple[str, str]:
+    """The sha256 of what a host keeps of all that a release is: its manifest and links.
+
+    The second is that of the manifest alone: earlier versions of Warpbeam kept no list of the links.
+    """
+    links = "".join(f"{text}\n" for text in _links(artifact)).encode()
+    files = manifest(artifact)
+    return hashlib.sha256(files + links).hexdigest(), hashlib.sha256(files).hexdigest()
 
 
 class Uploader:
@@ -98,7 +115,8 @@ class Uploader:
             base=base,
             artifact=msgspec.json.encode(about).decode(),
             group=inventory.app_user,
-            links=tuple(text for item in self.artifact.manifest.files if item.link for text in (item.path, item.link)),
+            links=_links(self.artifact),
+            directories=self.artifact.manifest.directories,
         )
         try:
             return fleet.run(host, phase, tell, _pieces(self._stream(lacks), host.name, tell))
@@ -125,15 +143,13 @@ class Uploader:
         # Links weigh nothing, so all of them go.
         left = wanted | {item.path for item in self.artifact.manifest.files if item.link}
         packed = scratch / "delta.tar.gz"
-        with (
-            tarfile.open(self.artifact.tarball, "r|gz") as source,
-            tarfile.open(packed, "w:gz", compresslevel=6) as target,
-        ):
-            while left and (member := source.next()) is not None:
-                name = member.name.removeprefix("./")
-                if name in left and (member.issym() or member.isfile()):
-                    target.addfile(member, source.extractfile(member) if member.isfile() else None)
-                    left.remove(name)
+        try:
+            pick(self.artifact.tarball, self.artifact.manifest.files, left, packed)
+        except Unlike as unlike:
+            what = f"the artifact that is kept on this machine is not what its manifest says: {unlike}"
+            raise Failed(
+                what, f"remove {self.artifact.tarball} and run the same command again: it is built anew"
+            ) from None
         return packed
 
 
@@ -143,7 +159,8 @@ def _pieces(file: Path, host: str, tell: Tell) -> Iterator[bytes]:
     # At once, so that the sum is known before the slowest has begun.
     tell(Progress(host, "upload", done, total))
     with file.open("rb") as opened:
-        while piece := opened.read(PIECE):
+        # No more than that, whoever writes to it meanwhile.
+        while piece := opened.read(min(PIECE, total - done)):
             yield piece
             done += len(piece)
             tell(Progress(host, "upload", done, total))

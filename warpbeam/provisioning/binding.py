@@ -10,21 +10,23 @@ from warpbeam.provisioning.difference import Found
 from warpbeam.provisioning.unit import bindings
 
 
-def forbidden(inventory: Inventory, bound: Iterable[str]) -> list[str]:
+def forbidden(inventory: Inventory, bound: Iterable[str], allowed: Iterable[str] = ()) -> list[str]:
     """Those of `bound` (`tcp:9568`), ports that the app listens at now, that its unit does not allow.
 
-    A port from the range that the kernel chooses from may be of its choice, and is left out.
+    A port from the range that the kernel chooses from may be of its choice, and is left out. So is one that its present
+    unit allows (`allowed`, its rules): the inventory had it, and may have dropped it on purpose.
     """
     if "SocketBindDeny" in inventory.service:
         return []
     rules = [*(line for line in bindings(inventory).splitlines() if not line.startswith("#"))]
     rules.append(f"SocketBindAllow={inventory.service.get('SocketBindAllow', 'none:0')}")
-    return [each for each in bound if not any(_allows(rule.partition("=")[2], each) for rule in rules)]
+    allows = [*(rule.partition("=")[2] for rule in rules), *allowed]
+    return [each for each in bound if not any(_allows(rule, each) for rule in allows)]
 
 
-def unnamed(inventory: Inventory, bound: Iterable[str]) -> tuple[str, str]:
+def unnamed(inventory: Inventory, found: Found) -> tuple[str, str]:
     """What is wrong where the app listens at ports that its unit does not allow, and what to do; else empty."""
-    ports = forbidden(inventory, bound)
+    ports = forbidden(inventory, found.bound, found.allowed)
     if not ports:
         return "", ""
     return (
@@ -41,7 +43,7 @@ def check_bindings(inventory: Inventory, found: Mapping[str, Found]) -> None:
         Refused: it listens at a port that its unit does not allow, on a host whose systemd enforces that.
     """
     for name, facts in found.items():
-        wrong, hint = unnamed(inventory, facts.bound)
+        wrong, hint = unnamed(inventory, facts)
         if wrong and facts.binds and name in inventory.hosts:
             raise Refused(f"{name}: {wrong}; nothing was changed on any host", hint)
 

@@ -64,6 +64,7 @@ class Converge(Phase[Changed], frozen=True):
     closed: tuple[str, ...]
     opened: tuple[str, ...]
     evicted: tuple[str, ...]
+    build: str
     activation: str
     unmanaged: tuple[str, ...]
     directories: tuple[str, ...]
@@ -140,6 +141,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: Found, want: Foo
             closed=plan.closed,
             opened=plan.opened,
             evicted=tuple(part for user in plan.evicted for part in (user.name, user.home)),
+            build=f"{inventory.root}/build" if "build" in host.roles else "",
             activation=f"{inventory.app}-activate.service" if "app" in host.roles else "",
             unmanaged=plan.unmanaged,
             directories=tuple(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from warpbeam.deploying.verification import Verdict
 from warpbeam.error import Problem
 from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning.difference import Difference, Found, outdated
@@ -22,6 +24,8 @@ ROOM = 0.1
 # A release of a large app, unpacked, in bytes.
 LEAST = 200_000_000
 UNITS = "/lib/systemd/system/"
+# An address that only this host itself reaches, as `ss` has it.
+LOOPBACK = re.compile(r"127\.|\[::1\]|\[::ffff:127\.|.*%lo$")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -185,14 +189,48 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
             if listener.unit in (unit for unit, _ in expected):
                 where += f" of uid {listener.uid}"
             others.append(f"{who} ({where}) has port {listener.port}")
+    cure = "stop it, or choose other ports under `http` and `ports` in the inventory"
+    if not others:
+        others = list(_unreached(inventory, seen))
+        cure = (
+            "have the app listen on all addresses: in Phoenix `http: [ip: {0, 0, 0, 0, 0, 0, 0, 0}, ...]` of the "
+            "endpoint, elsewhere `ip: {0, 0, 0, 0}`"
+        )
     yield _finding(
         host,
         "ports",
         others,
         "nobody else has the app's"
         + ("" if seen.binds else "; that it listens at no others cannot be enforced (systemd has no BPF here)"),
-        "stop it, or choose other ports under `http` and `ports` in the inventory",
+        cure,
     )
+
+
+def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
+    """Whether every release that a host has is still what was deployed."""
+    if isinstance(verdicts, Problem):
+        return Finding(host, "content", False, plain(verdicts, host), verdicts.hint)
+    wrong = [f"{name}: {', '.join(flaws[:3])}" for name, it in verdicts.items() if (flaws := it.flaws())]
+    unknown = sum(not it.recorded for it in verdicts.values())
+    return _finding(
+        host,
+        "content",
+        wrong,
+        f"{len(verdicts)} releases as they were deployed"
+        + (f"; {unknown} compared with their own manifests alone" if unknown else ""),
+        "somebody changed it on the host: `fab ENV deploy --force` sends the release anew; `restart`, `rollback` and "
+        "`start` refuse one that differs",
+    )
+
+
+def _unreached(inventory: Inventory, seen: Seen) -> Iterator[str]:
+    """The ports of the live instance at which it listens for nobody outside the host; as `scripts/reach.sh` judges."""
+    if not seen.live:
+        return
+    for port in inventory.slot_ports()[SLOTS.index(seen.live) :: 2]:
+        at = [listener.address for listener in seen.listeners if listener.port == port]
+        if at and all(LOOPBACK.match(address) for address in at):
+            yield f"the app listens at port {port} on {' and '.join(at)}, which no client outside this host reaches"
 
 
 def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int], ...] | None:
@@ -242,8 +280,19 @@ def agreement(inventory: Inventory, seen: Mapping[str, Seen]) -> Iterator[Findin
             wrong.append("there is none")
         elif differ := [other for other, digest in cookies.items() if digest and digest != cookies[name]]:
             wrong.append(f"it is not that of {', '.join(differ)}")
+        if seen[name].shown:
+            wrong.append("the arguments of the running app show one to every user of the host (-setcookie)")
         yield _finding(
-            name, "cookie", wrong, "the same on all hosts", f"`fab {env} setup --rotate-cookie` gives all a new one"
+            name,
+            "cookie",
+            wrong,
+            "the same on all hosts",
+            f"`fab {env} setup --rotate-cookie` gives all a new one"
+            + (
+                "; `restart` starts the app without it, once it is not in the release itself"
+                if seen[name].shown
+                else ""
+            ),
         )
         wrong = []
         if lacking := [secret for secret in inventory.secrets if secret not in secrets[name]]:

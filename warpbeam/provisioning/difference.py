@@ -77,8 +77,9 @@ class Found(msgspec.Struct, frozen=True):
     the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user;
     `belongs` is the environment whose setup was here before, or empty; `rights` are the entries that `sudo -l` lists
     of the deploy user, `shared` the roots of other apps that are its own; `ssh` is the port that our connection came
-    to, or 0; `bound` are the ports that processes of the app's user have, as `tcp:4001`, and `binds` whether systemd
-    can keep them to those of the unit; `cookie_shown`: other users could read the cookie.
+    to, or 0; `bound` are the ports that processes of the app's user have, as `tcp:4001`, `allowed` what their present
+    unit says of that (`SocketBindAllow=`), and `binds` whether systemd can keep them to it; `cookie_shown`: other users
+    could read the cookie.
     """
 
     missing: Annotated[tuple[Word, ...], FEW]
@@ -95,6 +96,7 @@ class Found(msgspec.Struct, frozen=True):
     shared: Annotated[tuple[AbsolutePath, ...], FEW] = ()
     ssh: Port = 0
     bound: Annotated[tuple[BoundPort, ...], MANY] = ()
+    allowed: Annotated[tuple[Label, ...], FEW] = ()
     binds: bool = True
     cookie_shown: bool = False
 

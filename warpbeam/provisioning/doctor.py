@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import secrets as entropy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from warpbeam.bound import Deadline
-from warpbeam.error import Lost, Problem, Refused
+from warpbeam.answer import Text
+from warpbeam.deploying.verification import Verdict, verify
+from warpbeam.error import Problem, Refused
 from warpbeam.event import Event, Step, Tell
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning import diagnosis
 from warpbeam.provisioning.belonging import check_belonging
+from warpbeam.provisioning.cluster import mates, node_ports
 from warpbeam.provisioning.convergence import inspect
 from warpbeam.provisioning.diagnosis import Finding, plain
 from warpbeam.provisioning.difference import Found, difference
 from warpbeam.provisioning.examination import Seen
 from warpbeam.provisioning.footprint import Footprint, etc, footprint
 from warpbeam.provisioning.keys import read_deploy_keys
+from warpbeam.provisioning.sight import sight
 
 T = TypeVar("T")
 
@@ -31,13 +34,33 @@ class Examine(Phase[Seen], frozen=True):
     """Look at what setup does not compare, as root; fields as `scripts/examine.sh` tells."""
 
     script: ClassVar[str] = "examine"
-    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "mask", "listeners")
+    parts: ClassVar[tuple[str, ...]] = ("common", "layout", "instance", "mask", "listeners", "links")
     answer: ClassVar[type] = Seen
     app: str
     app_user: str
     root: str
     etc: str
     key: str
+    node_ports: tuple[int, ...] = ()
+    mates: tuple[str, ...] = ()
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+
+class Greeting(msgspec.Struct, frozen=True):
+    """Whom a login says that it is."""
+
+    user: Text
+
+
+class Greet(Phase[Greeting], frozen=True):
+    """Have a login run a script that does nothing."""
+
+    script: ClassVar[str] = "greet"
+    answer: ClassVar[type] = Greeting
 
     @property
     def looks(self) -> bool:
@@ -48,7 +71,8 @@ class Examine(Phase[Seen], frozen=True):
 class Look(msgspec.Struct, frozen=True):
     """What came of looking at one host: each a fact, or the problem that kept us from it.
 
-    `asked` and `received` are when it was asked and answered, in seconds since the epoch, by this machine's clock.
+    `verdicts` are of the releases, where it runs the app. `asked` and `received` are when it was asked and answered, in
+    seconds since the epoch, by this machine's clock.
     """
 
     deploy: Problem | None
@@ -56,6 +80,7 @@ class Look(msgspec.Struct, frozen=True):
     seen: Seen | Problem
     asked: float
     received: float
+    verdicts: Mapping[str, Verdict] | Problem
 
 
 def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
@@ -79,7 +104,7 @@ def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
     looks = {name: look for name, look in fleet.everywhere(hosts, one).items() if isinstance(look, Look)}
     seen = {host.name: result for host in inventory.app_hosts if isinstance(result := looks[host.name].seen, Seen)}
     agreed: dict[str, list[Finding]] = {host.name: [] for host in hosts}
-    for finding in diagnosis.agreement(inventory, seen):
+    for finding in (*diagnosis.agreement(inventory, seen), *sight(inventory, seen)):
         agreed[finding.host].append(finding)
     findings: list[Finding] = []
     for host in hosts:
@@ -102,17 +127,8 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
     is_app = "app" in host.roles
 
     def deploy() -> None:
-        # What a login says is of no interest, however much it is.
-        shell = fleet.shell(host)
-        with Deadline(inventory.ssh.answer_timeout, shell.interrupt) as deadline:
-            deadline.start()
-            try:
-                shell.execute("true", (), lambda piece: None, lambda piece: None)
-            except Lost:
-                if not deadline.over:
-                    raise
-        if deadline.over:
-            raise Refused(f"{host.name}: a login did not end within {deadline.seconds:g} s")
+        # As every command does it: a login may be let in, and yet not run what it is given.
+        fleet.run(host, Greet(), _silent)
 
     def as_root() -> tuple[Seen, float]:
         phase = Examine(
@@ -121,6 +137,8 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
             str(inventory.root),
             etc(inventory) if is_app else "",
             key,
+            node_ports(inventory) if is_app else (),
+            tuple(mate.address or "" for mate in mates(inventory, host)) if is_app else (),
         )
         return fleet.run(host, phase, _silent, identity="admin"), time.time()
 
@@ -129,10 +147,12 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
     seen = _tried(as_root)
     # Where one cannot become root, one cannot here either.
     found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, _silent))
+    # Where one cannot log in, that says it.
+    verdicts = _tried(lambda: verify(fleet, host, (), _silent)) if is_app and deployed is None else {}
     # The clock is the last thing that `examine` looks at, so its time is taken right after it.
     if isinstance(seen, Problem):
-        return Look(deployed, found, seen, asked, asked)
-    return Look(deployed, found, seen[0], asked, seen[1])
+        return Look(deployed, found, seen, asked, asked, verdicts)
+    return Look(deployed, found, seen[0], asked, seen[1], verdicts)
 
 
 def _tried(work: Callable[[], T]) -> T | Problem:
@@ -159,6 +179,7 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Look) -> Iterator
     yield from diagnosis.machine(name, look.seen, look.asked, look.received)
     if "app" in host.roles:
         yield from diagnosis.instance(name, inventory, look.seen)
+        yield diagnosis.contents(name, look.verdicts)
     yield diagnosis.logins(host, inventory, look.seen)
 
 

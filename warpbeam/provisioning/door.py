@@ -49,3 +49,8 @@ def programs(inventory: Inventory) -> str:
 def door(inventory: Inventory) -> str:
     """The path of the app's root door."""
     return f"{programs(inventory)}/door"
+
+
+def record_file(inventory: Inventory) -> str:
+    """Where a host's root door keeps which content each release had when it was put live; for everybody to read."""
+    return f"/var/lib/warpbeam/{inventory.app}/releases"

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from warpbeam.answer import FEW, MANY, Clock, Count, Label, LiveSlot, LongText, Port, Text, Word
+from warpbeam.provisioning.cluster import Links
 
 
 class Disk(msgspec.Struct, frozen=True):
@@ -54,10 +55,19 @@ class Login(msgspec.Struct, frozen=True):
     means: Label
 
 
+class Call(msgspec.Struct, frozen=True):
+    """What came of calling a node: `yes`, `refused` (none listens there), or `silence`."""
+
+    address: Label
+    port: Port
+    says: Word
+
+
 class Seen(msgspec.Struct, frozen=True):
     """What `scripts/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing.
 
-    `uid` is the app's user's; `binds`: systemd can keep the app to its own ports.
+    `uid` is the app's user's; `binds`: systemd can keep the app to its own ports; `shown`: the arguments of the live
+    instance have a cookie.
     `writable` names something of a release that others than its owner may write, with its mode; empty: there is none.
     """
 
@@ -77,3 +87,10 @@ class Seen(msgspec.Struct, frozen=True):
     clock: Clock
     uid: Count = 0
     binds: bool = True
+    shown: bool = False
+    # The live instance: whether it runs; where its node has peers, its connections, whether it knows the ports
+    # of nodes in the other slot, and what came of calling others from there.
+    runs: bool = False
+    links: Links = ()
+    finds: bool = True
+    calls: Annotated[tuple[Call, ...], MANY] = ()

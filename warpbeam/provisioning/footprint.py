@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from warpbeam.provisioning.door import (
     SUDO_VERBS,
     door,
     programs,
+    record_file,
 )
 from warpbeam.provisioning.item import Directory, File, User
 from warpbeam.provisioning.redirect import MAINTENANCE, more_ports, redirect_rules
@@ -92,6 +94,8 @@ def footprint(
             Directory(etc(inventory), "700", "root", "root"),
             Directory("/usr/lib/warpbeam", "755", "root", "root"),
             Directory(programs(inventory), "755", "root", "root"),
+            Directory("/var/lib/warpbeam", "755", "root", "root"),
+            Directory(str(PurePosixPath(record_file(inventory)).parent), "755", "root", "root"),
         ]
     # The group is the app's, so that it can read releases; 2: what deploy makes inside keeps that group.
     directories.append(Directory(root, "2750", users.deploy, group))
@@ -266,6 +270,7 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         etc=etc(inventory),
         door=door(inventory),
         dumps=f"{programs(inventory)}/dumps",
+        record=record_file(inventory),
         door_version=DOOR_VERSION,
         door_verbs=SUDO_VERBS,
         most_expression=MOST_EXPRESSION,

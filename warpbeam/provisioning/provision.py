@@ -189,7 +189,7 @@ def _tell_cookie(name: str, cookie: Cookie, left_out: Sequence[str], tell: Tell,
 
 def _tell_risks(name: str, inventory: Inventory, found: Found, tell: Tell) -> None:
     """Say what setup leaves as it is on a host, and somebody will want to mend."""
-    if any(wrong := unnamed(inventory, found.bound)):
+    if any(wrong := unnamed(inventory, found)):
         tell(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
     if has_password(inventory, found):
         deploy = inventory.users.deploy

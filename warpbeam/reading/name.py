@@ -54,6 +54,15 @@ Address = Annotated[
 MixEnv = Annotated[
     str, Meta(pattern=r"^[a-z][a-z0-9_]*\Z", description="a Mix environment of a-z, 0-9 and _, such as prod")
 ]
+# A path below the source; `*` is any name there. No name begins with a dot: so none leads up, or to git's own.
+KeptPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!(_build|deps)(/|\Z))[A-Za-z0-9_*][A-Za-z0-9._*-]*(/[A-Za-z0-9_*][A-Za-z0-9._*-]*)*\Z",
+        description="a path below the source such as priv/static, of letters, digits, ., -, _ and *, "
+        "outside _build and deps, which are kept anyway",
+    ),
+]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
 # The app has no rights of root's, so it cannot listen below 1024 (`ip_unprivileged_port_start` in `ip(7)`).
 AppPort = Annotated[

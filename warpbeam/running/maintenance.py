@@ -10,7 +10,7 @@ import msgspec
 from warpbeam.answer import Count, HttpStatus, OnOff, ReleaseName
 from warpbeam.deploying.history import happening
 from warpbeam.error import Failed, Misuse, Problem
-from warpbeam.event import Settled, Tell, Warn
+from warpbeam.event import SOCKETS, Settled, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
 from warpbeam.provisioning.door import door
@@ -102,7 +102,7 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], tell: Tell, message: str 
         tell(Settled(name, text, good=good))
         if result.left:
             what = "1 connection is" if result.left == 1 else f"{result.left} connections are"
-            tell(Warn(name, f"{what} still open to the app after {inventory.deploy.drain:g} s"))
+            tell(Warn(name, f"{what} still open to the app after {inventory.deploy.drain:g} s ({SOCKETS})"))
         if not good:
             problems[name] = Failed(f"{name}: {text}", "`fab ENV firewall.status` shows where its public port leads")
     if problems:

@@ -10,12 +10,15 @@ from typing import Annotated, Any, BinaryIO, ClassVar
 import msgspec
 
 from warpbeam.answer import FEW, MANY, DoorText, LiveSlot, ReleaseName, SlotName, Text
-from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, addressed
+from warpbeam.beginning import Beginning, not_begun
+from warpbeam.bound import Breach
+from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, Refused, addressed
 from warpbeam.event import Tell
 from warpbeam.facts import Holder, Release, named, sifted
 from warpbeam.fleet import Fleet
-from warpbeam.inventory import Host
-from warpbeam.phase import Phase, render
+from warpbeam.inventory import Host, Inventory
+from warpbeam.phase import READER, Phase, render
+from warpbeam.provisioning.cluster import Links, mates, node_ports, seen_hosts
 from warpbeam.provisioning.door import MOST_EXPRESSION, door
 from warpbeam.running.backtrace import Backtrace
 from warpbeam.running.probe import Probing, probe
@@ -33,6 +36,7 @@ class State(msgspec.Struct, frozen=True):
     health: Text
     releases: Annotated[tuple[Release, ...], MANY]
     lock: Holder | None
+    links: Links = ()
 
     @property
     def running(self) -> dict[str, dict[str, str]]:
@@ -88,13 +92,12 @@ class AskState(Probing[State], frozen=True, kw_only=True):
     """Read what is running; fields as `scripts/status.sh` tells."""
 
     script: ClassVar[str] = "status"
-    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health", "listeners")
+    parts: ClassVar[tuple[str, ...]] = ("common", "lease", "layout", "health", "listeners", "reach", "links")
     answer: ClassVar[type] = State
     token: str = ""
+    node_ports: tuple[int, ...] = ()
 
-    def sift(self, said: Any) -> list[str]:
-        """See `facts.sifted`."""
-        return sifted(said)
+    sift = staticmethod(sifted)
 
     @property
     def looks(self) -> bool:
@@ -125,11 +128,14 @@ def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
 
 def ask_state(fleet: Fleet) -> AskState:
     """The phase that asks a host of the fleet for its `State`."""
-    return AskState(**probe(fleet.inventory))
+    return AskState(**probe(fleet.inventory), node_ports=node_ports(fleet.inventory))
 
 
-def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
-    """One row for each running or live slot of each host; a host that cannot be asked has its problem."""
+def status_rows(inventory: Inventory, found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
+    """One row for each running or live slot of each host; a host that cannot be asked has its problem.
+
+    Where nodes have peers, that of a live one says which other hosts' live nodes it `sees`.
+    """
     rows: list[dict[str, Any]] = []
     for host, state in found.items():
         if isinstance(state, Problem):
@@ -140,7 +146,25 @@ def status_rows(found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
         if not shown:
             rows.append({"host": host, "problem": "nothing is live: deploy first"})
         rows += [_row(host, state, slot, running[slot]) for slot in shown]
+    _add_sight(inventory, found, rows)
     return rows
+
+
+def _add_sight(inventory: Inventory, found: Mapping[str, State | Problem], rows: list[dict[str, Any]]) -> None:
+    """Add to each live row which others its node sees, where it may have any."""
+    told = {
+        host: (state.live, state.links)
+        for host, state in found.items()
+        if isinstance(state, State) and state.running.get(state.live, {}).get("pid", "0") != "0"
+    }
+    for row in rows:
+        host = row["host"]
+        if not row.get("live") or host not in told or not mates(inventory, inventory.hosts[host]):
+            continue
+        sight = seen_hosts(inventory, inventory.hosts[host], told)
+        row["sees"] = [name for name, sees in sight.items() if sees]
+        if (unseen := [name for name, sees in sight.items() if not sees]) and "problem" not in row:
+            row["problem"] = f"its node does not see that of {', '.join(unseen)}: `doctor` says why"
 
 
 def differing(found: Mapping[str, State | Problem]) -> str:
@@ -241,9 +265,23 @@ def converse(
     *,
     follow: bool = False,
 ) -> int:
-    """Give `text` to a verb of the root door, hear its answer and what it says on stderr; return its exit status."""
+    """Give `text` to a verb of the root door, hear its answer and what it says on stderr; return its exit status.
+
+    Raises: Refused, where the login did not get that far.
+    """
     phase = Converse(door(fleet.inventory), f"{verb}-follow" if follow else verb, text)
-    return fleet.shell(host).execute("bash -s", _kept_open(render(phase), follow), heard, complained)
+    shell, sent = fleet.shell(host), render(phase)
+    # A login's own words are no part of what an app says.
+    beginning = Beginning(heard)
+    try:
+        status = shell.execute(READER, _kept_open(sent, follow), beginning, complained)
+    except Breach as breach:
+        if beginning.found:
+            raise
+        raise Refused(f"{host.name}: {breach}; it was ended", "nothing was done there") from None
+    if not beginning.found:
+        raise not_begun(shell, status, beginning.noise(sent))
+    return status
 
 
 def _kept_open(script: bytes, follow: bool) -> Iterator[bytes]:

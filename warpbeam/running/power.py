@@ -10,6 +10,7 @@ from warpbeam.answer import ReleaseName, State
 from warpbeam.deploying.history import happening
 from warpbeam.deploying.lease import LEASE, PARTS, holding
 from warpbeam.deploying.reach import Reach
+from warpbeam.deploying.verification import check_releases
 from warpbeam.error import Problem
 from warpbeam.event import Settled, Tell
 from warpbeam.fleet import Fleet
@@ -27,7 +28,7 @@ class Power(Probing[Powered], frozen=True, kw_only=True):
     """Stop or start the live slot; fields as `scripts/power.sh` tells."""
 
     script: ClassVar[str] = "power"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners", "reach")
     answer: ClassVar[type] = Powered
     token: str
     lease: int
@@ -43,15 +44,24 @@ def stop_app(fleet: Fleet, tell: Tell) -> None:
     _power(fleet, "stop", "is stopped, until `start` or a reboot", tell)
 
 
-def start_app(fleet: Fleet, tell: Tell) -> None:
-    """Start what is live on every app host, one after the other, and wait until it is healthy. Raises as `stop_app`."""
-    _power(fleet, "start", "runs, healthy", tell)
+def start_app(fleet: Fleet, tell: Tell, *, force: bool = False) -> None:
+    """Start what is live on every app host, one after the other, and wait until it is healthy.
+
+    Parameters:
+        force: start a release that is not as it was deployed, too.
+
+    Raises: as `stop_app`.
+    """
+    _power(fleet, "start", "runs, healthy", tell, force=force)
 
 
-def _power(fleet: Fleet, verb: str, ending: str, tell: Tell) -> None:
+def _power(fleet: Fleet, verb: str, ending: str, tell: Tell, *, force: bool = False) -> None:
     inventory = fleet.inventory
     hosts = Reach().hosts(inventory)
     with holding(fleet, Reach(), verb, tell) as lease:
+        if verb == "start":
+            live = {name: found.live_release.name for name, found in lease.facts.items() if found.live_release}
+            check_releases(fleet, [host for host in hosts if host.name in live], live, {}, tell, force=force)
         phase = Power(**probe(inventory), token=lease.token, lease=LEASE, verb=verb, entry=happening(verb))
         for index, host in enumerate(hosts):
             try:

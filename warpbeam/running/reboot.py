@@ -14,7 +14,7 @@ from warpbeam.deploying.history import happening
 from warpbeam.deploying.lease import LEASE, PARTS, Lease, holding
 from warpbeam.deploying.reach import Reach
 from warpbeam.error import Failed, Lost, Problem, Refused
-from warpbeam.event import Settled, Step, Tell, Warn
+from warpbeam.event import SOCKETS, Settled, Step, Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.phase import Phase
@@ -69,7 +69,7 @@ class Back(Probing[Serving], frozen=True, kw_only=True):
     """Wait until the app is healthy again; fields as `scripts/back.sh` tells."""
 
     script: ClassVar[str] = "back"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "chronicle", "noted", "health", "listeners", "reach")
     answer: ClassVar[type] = Serving
     token: str
     lease: int
@@ -116,7 +116,7 @@ def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, t
     before = fleet.run(host, phase, tell, identity="admin")
     if before.left:
         what = "1 connection was" if before.left == 1 else f"{before.left} connections were"
-        tell(Warn(host.name, f"{what} still open after {inventory.deploy.drain:g} s and cut"))
+        tell(Warn(host.name, f"{what} still open after {inventory.deploy.drain:g} s and cut ({SOCKETS})"))
     tell(Step(host.name, "boot"))
     _await_boot(fleet, host, before.boot, timeout)
     serves = "it does not run the app"

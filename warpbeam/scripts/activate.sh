@@ -1,11 +1,12 @@
 #!/bin/bash
 # Starts the activation of a release as a unit of its own, and follows it. Losing this connection changes nothing there.
 #
-# Parameters: root, app, door, token, lease, job (the text of the job), and what its line of history begins with (see chronicle.sh):
+# Parameters: root, app, door, token, lease, job (the text of the job), remember (`RELEASE SHA256`: the content of what is put live, for
+# the root door to keep; or empty), and what its line of history begins with (see chronicle.sh):
 # job_id, spent, success, entry. With `ends` this is the last that the command does on this host: where it goes well, what finish.sh does
 # is done here, and given back is told in the answer. Those of prune.sh too.
 : "${ends?}"
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
+: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job?}" "${remember?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
 
 still_ours "$lease"
 # Asked of the file first, which is there from the end of one job to the beginning of the next.
@@ -34,7 +35,7 @@ sync -- pending . || true
 asked=false
 trap 'asked=true; : >"$root/activation/cancel"' TERM INT HUP
 # shellcheck disable=SC2024 # the file is this user's own
-sudo -n -- "$door" activate </dev/null >door.out 2>&1 &
+sudo -n -- "$door" activate <<<"$remember" >door.out 2>&1 &
 starter=$!
 tail --pid="$starter" --sleep-interval=0.02 --lines=+1 --follow log &
 follower=$!

@@ -5,8 +5,8 @@
 #
 # Parameters: root, app, door, release, those of health.sh, strategy (restart: the old instance stops first; blue-green: it drains when
 # the new one has the traffic), drain (seconds), withdraw (true: the release left is marked as rolled back from).
-# job_id (by which its result is known again); balancer_drain: seconds that the live instance says 503 at its health path before anything is switched.
-: "${strategy?}" "${drain?}" "${balancer_drain?}"
+# job_id (by which its result is known again); publics: for each pair of `ports`, the public port that leads there; balancer_drain: seconds that the live instance says 503 at its health path before anything is switched.
+: "${strategy?}" "${drain?}" "${balancer_drain?}" "${publics?}"
 : "${root?}" "${app?}" "${door?}" "${release?}" "${withdraw?}" "${job_id?}"
 
 cd -- "$root/activation"
@@ -79,7 +79,7 @@ read_pending || opened=false
 # await SLOT [undoing]: waits until the slot's instance is healthy, and has stayed up and healthy for `health_settle` hundredths of a
 # second (not when undoing); sets `reason` when it will not be.
 await() {
-  local slot=$1 began waited well_since='' next=0 tell_after=5
+  local slot=$1 began waited well_since='' next=0 tell_after=5 look_after=1
   uptime_seconds
   began=$REPLY
   meet "$slot"
@@ -94,7 +94,14 @@ await() {
       well_since=${well_since:-$REPLY}
       if [[ ${2-} == undoing ]] || ((REPLY - well_since >= health_settle)); then
         # Once, of what would be believed.
-        if owned "$slot"; then return 0; fi
+        if owned "$slot"; then
+          # (An earlier version of Warpbeam may have started the one that an undoing goes back to.)
+          if [[ ${2-} != undoing ]] && shows_cookie "$pid"; then
+            reason='it has a cookie of its own in its arguments (-setcookie), which every user of the host can read: take it out of rel/'
+            return 1
+          fi
+          return 0
+        fi
         well_since=''
       fi
     else
@@ -109,6 +116,16 @@ await() {
     if [[ ${2-} != undoing ]] && asked_to_stop; then
       reason=$stopped
       return 1
+    fi
+    # Seldom: it is a process more. Nothing that listens where no client comes gets better by waiting; seen twice, since an
+    # instance may open its sockets one after the other.
+    if [[ -z $well_since ]] && ((waited >= look_after)); then
+      look_after=$((waited * 2))
+      if [[ -n $unreached ]] && ! owned "$slot" && [[ -n $unreached ]]; then
+        reason=$unreached
+        return 1
+      fi
+      elsewhere "$slot" || true
     fi
     if [[ -z $well_since ]]; then tell_unwell "$slot" "$waited"; fi
     pause "${health_pauses[next]}"
@@ -238,6 +255,34 @@ knock start "$idle" || give_up 'its unit could not be started'
 step health
 await "$idle" || give_up "$reason"
 
+if [[ -n $narrow ]]; then warn "$narrow"; fi
+
+# through_public SLOT: whether each public port leads to the instance in SLOT, which listens in `places`; else `reason` says
+# which does not. Asked from this host, where the redirect leads to loopback: not what listens at no such address.
+through_public() {
+  local i port place address path status tries
+  for i in "${!publics[@]}"; do
+    if [[ $1 == a ]]; then port=${ports[2 * i]}; else port=${ports[2 * i + 1]}; fi
+    address=''
+    for place in "${places[@]}"; do
+      case $place in
+        "$port *" | "$port 0.0.0.0" | "$port 127.0.0.1") address=${outward4:-127.0.0.1} ;;
+        "$port [::]" | "$port [::1]") address=${address:-${outward6:-::1}} ;;
+      esac
+    done
+    if [[ -z $address ]]; then continue; fi
+    path='' status=connected
+    if ((i == 0)) && [[ -z $health_rpc ]]; then path=$health_path status=$health_status; fi
+    # An instance may be too busy for one.
+    for tries in 1 2 3; do
+      if healthy "${publics[i]}" "$path" "$status" "$health_timeout" "$address"; then continue 2; fi
+      pause 0.2
+    done
+    reason="the public port ${publics[i]}, asked at $address${path:+ for $path}, said $health_said; expected $status"
+    return 1
+  done
+}
+
 if [[ $strategy == blue-green ]]; then leave_balancer; fi
 step switch
 switched=true
@@ -247,6 +292,7 @@ knock switch "$idle" || {
 }
 maintenance=false
 if [[ $knocked == 'maintenance on' ]]; then maintenance=true; fi
+if [[ $knocked == 'maintenance off' ]]; then through_public "$idle" || give_up "$reason"; fi
 
 step current
 was_healthy=false

@@ -80,8 +80,16 @@ if [[ $take == true ]]; then
   lacks=$(exec awk -v have="$have" -v kept="$root/activation/manifest" '
     BEGIN { printf "" >kept; while ((getline < have) > 0) there[$0] = 1 }
     { print >kept }
+    $3 ~ /^erts-/ { erts = 1 }
     !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }
-    END { exit close(kept) != 0 }') || refuse "$root is on a disk that is full by now" 'make room there'
+    END { if (NR && !erts) print "\nno erts"; exit close(kept) != 0 }') || refuse "$root is on a disk that is full by now" 'make room there'
+fi
+
+# A release without a VM of its own is run by the host's: which that is takes a VM to tell, so only then.
+erts=''
+if [[ $lacks == *'no erts' ]]; then
+  lacks=${lacks%%$'\n'*}
+  erts=$(timeout 20 erl -noinput -boot start_clean -eval 'io:put_chars(erlang:system_info(version)), halt().' 2>/dev/null) || erts=none
 fi
 
 { read -r libc && read -r cpu; } < <(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || true; exec uname -m)
@@ -107,4 +115,5 @@ previous_of "${live_release:-$release_a}"; previous=$REPLY
 held || held_text=''
 answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
-  previous "$previous" lock "$held_text" activating: "$active" serving: "$serving"
+  previous "$previous" lock "$held_text" activating: "$active" serving: "$serving" \
+  erts "$erts"

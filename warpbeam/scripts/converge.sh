@@ -3,12 +3,13 @@
 #
 # Parameters: packages, installer (apt or dnf), users (NAME HOME LOGIN, three items each), closed (users that are
 # there and may not log in any more), opened (that may again), evicted (NAME HOME of users whose keys are taken away:
-# what they run is ended first), activation (the unit that runs as such a user; empty: none), unmanaged (users for whom
+# what they run is ended first), build (where their builds are; empty: none), activation (the unit that runs as such a user;
+# empty: none), unmanaged (users for whom
 # systemd starts nothing at a login), directories (PATH MODE OWNER GROUP),
 # files (PATH MODE OWNER GROUP NEEDS CONTENT), absent (files to remove), units to enable, overrides (directives of the
 # inventory's own), ledger (where to note what was written), reconcile (the door, where it must).
 : "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
-: "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}" "${evicted[@]-}" "${activation?}"
+: "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}" "${evicted[@]-}" "${build?}" "${activation?}"
 
 work=''
 trap 'let_in; [[ -z $work ]] || rm -rf -- "$work"' EXIT
@@ -68,6 +69,7 @@ for ((i = 0; i < ${#evicted[@]}; i += 2)); do
   fi
   shut_out "${evicted[i]}"
   jobs_of "${evicted[i]}"
+  if [[ -n $build ]]; then put_away "${evicted[i]}" "${evicted[i + 1]}" "$build"; fi
 done
 
 # At a login systemd would start a manager for the user: 50 ms of the processor for each deploy, and a place where timers and

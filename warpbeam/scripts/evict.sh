@@ -67,11 +67,15 @@ let_in() {
   shut_user=''
 }
 
+# kept_for USER: a directory that only root finds, for what was the user's, in REPLY.
+kept_for() { printf -v REPLY '/var/lib/warpbeam/%s-%(%Y%m%dT%H%M%SZ)T' "$1" -1; }
+
 # jobs_of USER: what cron and at would run for it by themselves is put where only root finds it, and told.
 jobs_of() {
   local user=$1 uid kept file
   uid=$(id -u -- "$user")
-  printf -v kept '/var/lib/warpbeam/%s-%(%Y%m%dT%H%M%SZ)T' "$user" -1
+  kept_for "$user"
+  kept=$REPLY
   while IFS= read -r file; do
     (umask 077 && mkdir -p -- "$kept")
     mv -f -- "$file" "$kept/"
@@ -97,4 +101,45 @@ login_files() {
   done
   ((${#found[@]} == 0)) ||
     warn "$1 has files of its own that run at a login: ${found[*]}; who had the key may have written there"
+}
+
+# Directories of a home that hold the programs of a build (asdf, mise, and what they install). They take hours to make again.
+readonly TOOLS=' .asdf .local .kerl .rustup .cargo .nvm .nodenv .volta .bun .deno .rbenv .pyenv .rye go bin '
+
+# is_harmless PATH: a build neither runs it nor goes by it: keys, what every new user has, versions in plain digits.
+is_harmless() {
+  local name=${1##*/}
+  case $name in
+    .ssh | .netrc | .bash_history | .sudo_as_admin_successful | .lesshst) return 0 ;;
+    .tool-versions)
+      [[ -f $1 && ! -L $1 ]] && ! head -c 65536 -- "$1" | grep -Evxq '[a-z][a-z0-9_-]*([[:space:]]+[0-9][A-Za-z0-9.+_-]*)+[[:space:]]*|(#.*)?'
+      ;;
+    *) [[ -f $1 && ! -L $1 && -f /etc/skel/$name ]] && cmp -s -- "$1" "/etc/skel/$name" ;;
+  esac
+}
+
+# put_away USER HOME BUILD: what the next build in BUILD would run or go by, and that user could write. What is made anew by a
+# build is removed (BUILD), or moved to where only root finds it (of HOME); programs that are not are named. Nothing of the user's
+# runs any more that could exchange it meanwhile.
+put_away() {
+  local user=$1 home=$2 build=$3 path name kept moved=() tools=()
+  if [[ -d $build && ! -L $build ]]; then find "$build" -xdev -mindepth 1 -delete || rm -rf -- "${build:?}"/* || true; fi
+  [[ -d $home && ! -L $home ]] || return 0
+  kept_for "$user"
+  kept=$REPLY
+  while IFS= read -r -d '' path; do
+    name=${path#"$home"/}
+    if [[ $TOOLS == *" $name "* ]]; then
+      tools+=("${name@Q}")
+    elif ! is_harmless "$path"; then
+      (umask 077 && mkdir -p -- "$kept/home/.ssh")
+      # Where there is no room for it, it is gone: better than that it runs.
+      mv -T -- "$path" "$kept/home/$name" || rm -rf -- "$path"
+      moved+=("${name@Q}")
+    fi
+  done < <(find "$home" -mindepth 1 -maxdepth 1 -print0; exec find "$home/.ssh" -mindepth 1 -maxdepth 1 -name 'config*' -print0 2>/dev/null)
+  ((${#moved[@]} == 0)) ||
+    warn "$home: the next build would have gone by ${moved[*]}, which $user could write: that is in $kept/home now"
+  ((${#tools[@]} == 0)) ||
+    warn "$home: builds run programs in ${tools[*]}, which $user could change: if the key was in wrong hands, install them anew, or give the build host another \`users.deploy\`"
 }

@@ -2,8 +2,9 @@
 # What `doctor` looks at beyond what setup compares, as root. Changes nothing: rules are loaded into a network name space of
 # their own to see what the kernel makes of them, and settings are only printed.
 #
-# Parameters: app, app_user, root, etc (empty where the app does not run), key (of the digests that take the place of secrets).
-: "${app?}" "${app_user?}" "${root?}" "${etc?}" "${key?}"
+# Parameters: app, app_user, root, etc (empty where the app does not run), key (of the digests that take the place of secrets),
+# node_ports (of nodes that have peers), mates (the addresses of hosts whose nodes this one's may see).
+: "${app?}" "${app_user?}" "${root?}" "${etc?}" "${key?}" "${node_ports[@]-}" "${mates[@]-}"
 
 ((EUID == 0)) || refuse 'doctor must be root here' 'give the admin sudo, or see users.admin in the inventory'
 
@@ -41,6 +42,8 @@ if [[ -n $etc ]]; then
 fi
 
 step limits
+shown=false
+if ((pid > 0)) && shows_cookie "$pid"; then shown=true; fi
 opened=0 may_open=0
 if ((pid > 0)); then
   opened=$(find "/proc/$pid/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)
@@ -67,6 +70,33 @@ uid_of "${app_user:-root}"
 app_uid=$REPLY binds=false
 [[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true
 joined "${listeners[@]}"; listeners_json=$REPLY
+
+# reached ADDRESS PORT: whether a node takes connections from here there (`yes`), none runs there (`refused`), or nothing is heard.
+# Root may call (nodes.nft). A node that hears nothing more forgets it.
+reached() {
+  local said status=0
+  # shellcheck disable=SC2016 # expanded by the inner bash
+  said=$(timeout 3 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$1" "$2" 2>&1) || status=$?
+  if ((status == 0)); then REPLY='yes'; elif [[ $said == *refused* ]]; then REPLY='refused'; else REPLY='silence'; fi
+  object address "$1" port: "$2" says "$REPLY"
+  printf '%s\n' "$REPLY"
+}
+
+calls_json='[]' links_json='[]' finds=true
+if ((pid > 0 && ${#node_ports[@]})); then
+  step nodes
+  links "$app" "$app_user" "${node_ports[@]}"
+  links_json=$REPLY
+  # As it was started: see dumps.sh. A process can make its own arguments long, and slow to read.
+  [[ $(timeout --signal=KILL 2 head -c 65536 "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ') == *' -pa /'*'/warpbeam-nodes '* ]] || finds=false
+  mapfile -t calls < <(
+    for mate in "${mates[@]}"; do
+      for port in "${node_ports[@]}"; do reached "$mate" "$port" & done
+    done
+    wait
+  )
+  joined "${calls[@]}"; calls_json=$REPLY
+fi
 
 # What the kernel has, of each table that the app's own files make. Numbers that change by themselves are left out.
 stateless() { nft --stateless list table "$1" "$2" 2>/dev/null | without_elements; }
@@ -148,6 +178,8 @@ if [[ -n $etc ]]; then
   if [[ -f $etc/secrets.env ]]; then masked "$etc/secrets.env" "$key"; quoted "$REPLY"; secrets=$REPLY; fi
   if [[ -f $etc/cookie.env ]]; then masked "$etc/cookie.env" "$key"; quoted "$REPLY"; cookie=$REPLY; fi
 fi
+runs=false
+if ((pid > 0)); then runs=true; fi
 reload=()
 if [[ -n $etc ]]; then
   for unit in "$app@a.service" "$app@b.service" "$app.service" "$app-activate.service"; do
@@ -159,4 +191,5 @@ array "${reload[@]}"; reload_json=$REPLY
 # Last, so that little time passes until it is compared.
 answer disks: "$disks_json" writable "$writable" limits: "$limits_json" listeners: "$listeners_json" tables: "$tables_json" \
   restarts: "$restarts_json" logins: "$logins_json" proc "$proc" me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" \
-  uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" reload: "$reload_json" live "$live" clock "$(date +%s.%N)"
+  uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" shown: "$shown" reload: "$reload_json" live "$live" runs: "$runs" \
+  links: "$links_json" finds: "$finds" calls: "$calls_json" clock "$(date +%s.%N)"

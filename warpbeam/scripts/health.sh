@@ -1,6 +1,6 @@
 #!/bin/bash
-# Whether an instance is healthy, as the inventory asks: by HTTP on the slot's own port, or, for an app without HTTP, by an
-# expression that its node must find true.
+# Whether an instance is healthy, as the inventory asks: by HTTP on the slot's own port, at an address that clients come by, or,
+# for an app without HTTP, by an expression that its node must find true. What listens where no client comes is not healthy.
 #
 # Parameters: ports (of slot a and b; further pairs are for others), health_path, health_status, health_rpc (empty: HTTP), health_timeout,
 # app, app_user (who must listen there), health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy), health_pauses (seconds between two questions, one after
@@ -10,26 +10,43 @@
 
 port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
 
-# owned SLOT: whether nobody but its instance listens at its ports; else `stranger` says who does.
-stranger=''
+# owned SLOT: whether nobody but its instance listens at its ports, and it where clients come; else `stranger` says what is wrong.
+stranger='' unreached='' narrow='' asked_at=''
 owned() {
   local i first=0 mine=()
   [[ $1 == a ]] || first=1
   for ((i = first; i < ${#ports[@]}; i += 2)); do mine+=("${ports[i]}"); done
   strangers "$app_user" "$app@$1.service" "${mine[@]}"
   stranger=$REPLY
+  if [[ -z $stranger ]]; then
+    judge_reach "${mine[@]}"
+    stranger=$unreached
+  fi
   [[ -z $stranger ]]
 }
 
 # well SLOT: whether its instance is healthy now. Who listens is asked after the answer, and only of a good one: it is a
 # process more.
-well() { answers "$1" && owned "$1"; }
+well() {
+  answers "$1" || { elsewhere "$1" && answers "$1"; } || return 1
+  owned "$1"
+}
+
+# elsewhere SLOT: whether its instance, which did not answer, listens at another address than was asked.
+elsewhere() {
+  local before=$asked_at
+  [[ -z $health_rpc && $health_said == 'no answer' ]] && owned "$1" && [[ $asked_at != "$before" ]]
+}
 
 # answers SLOT: whether a healthy instance would answer so; health_said has what was said.
 answers() {
   stranger=''
   if [[ -z $health_rpc ]]; then
-    healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout"
+    if [[ -z $asked_at ]]; then
+      outward
+      asked_at=${outward4:-${outward6:-127.0.0.1}}
+    fi
+    healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout" "$asked_at"
   elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" |
     timeout "$health_timeout" sudo -n -- "$door" well 2>&1 | tail -c 4096); then
     health_said=true
@@ -44,7 +61,8 @@ health_asked() {
   if [[ -n $stranger ]] || ! owned "$1"; then
     echo "$stranger"
   elif [[ -z $health_rpc ]]; then
-    echo "http://127.0.0.1:$(port_of "$1")$health_path said $health_said; expected $health_status"
+    if [[ $asked_at == *:* ]]; then asked_at="[$asked_at]"; fi
+    echo "http://$asked_at:$(port_of "$1")$health_path said $health_said; expected $health_status"
   else
     echo "$health_rpc said $health_said; expected true"
   fi

@@ -42,12 +42,12 @@ while true; do
 done
 wait "$teller" || true
 if ((status)); then
-  mapfile -t lines < <(tail -n 20 -- "$work/out")
+  # What it said was shown as it came.
   how="ended with status $status"
   since "$began"
   # timeout(1) ends it so; so may others, and it may end so itself.
   if ((REPLY >= seconds && (status == 124 || status == 137))); then how="did not end within $seconds s"; fi
   if ((status == 126 || status == 127)); then how+=' (no such program, or it may not be executed)'; fi
-  fail "$title $how" '' "${lines[@]}"
+  fail "$title $how"
 fi
 answer done: true

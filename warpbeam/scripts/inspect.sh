@@ -165,21 +165,21 @@ fi
 ssh_port; port=$REPLY
 
 # The ports that the app listens at, and that its new unit may refuse at the next start. Left out are ports that the kernel
-# chose, and those that the present unit allows: the inventory had them, and may have dropped them on purpose.
-bound=() binds=false
+# chose. `allowed` are the rules of the present unit.
+bound=() allowed=() binds=false
 if [[ -n $app ]]; then
-  unit=$(cat -- "/lib/systemd/system/$app@.service" 2>/dev/null) || unit=''
+  mapfile -t allowed < <(sed -n 's/^SocketBindAllow=//p' -- "/lib/systemd/system/$app@.service" 2>/dev/null)
   own=$(id -u -- "$app_user" 2>/dev/null) || own=none
   read -r chosen _ </proc/sys/net/ipv4/ip_local_port_range
   while read -r protocol _ _ _ address text; do
     listens=$protocol:${address##*:}
-    if [[ $text != *" uid:$own "* || $unit == *$'\n'"SocketBindAllow=$listens"$'\n'* ]]; then continue; fi
-    if ((${address##*:} < chosen)); then bound+=("$listens"); fi
+    if [[ $text == *" uid:$own "* ]] && ((${address##*:} < chosen)); then bound+=("$listens"); fi
   done < <(ss -Hlntue)
   [[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true
 fi
 
 array "${bound[@]}"; bound_json=$REPLY
+array "${allowed[@]}"; allowed_json=$REPLY
 array "${rights[@]}"; rights_json=$REPLY
 array "${shared[@]}"; shared_json=$REPLY
 array "${missing[@]}"; missing_json=$REPLY
@@ -187,5 +187,5 @@ array "${lacking[@]}"; lacking_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
 answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie" \
   lacking: "$lacking_json" installer "$installer" started: "$started" door "$version" belongs "$belongs" \
-  rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" binds: "$binds" \
+  rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" allowed: "$allowed_json" binds: "$binds" \
   cookie_shown: "$cookie_shown"

@@ -44,3 +44,13 @@ lives() {
     ((pid > 0)) && [[ $(exec systemctl show --property=MainPID --value -- "$app@$1.service") == "$pid" ]]
   fi
 }
+
+# shows_cookie PID: whether its arguments have one, which every user of the host can read; wherever it came from (vm.args, what that
+# includes, env.sh). A process may make its arguments as long as it likes.
+shows_cookie() {
+  local word number=0
+  while ((number++ < 1000)) && IFS= read -r -d '' -n 4096 word; do
+    if [[ $word == -setcookie ]]; then return 0; fi
+  done 2>/dev/null <"/proc/$1/cmdline"
+  return 1
+}

@@ -49,7 +49,7 @@ find_releases() {
 # about RELEASE: what it is, in REPLY: JSON as warpbeam/facts.py has it. False where that cannot be read: it becomes part of a larger
 # JSON text, and goes to a type, so that here every byte is looked at. (A regular expression would take ten times as long.)
 about() {
-  local file=$releases/$1/.warpbeam/artifact.json text rest='' bare parts names
+  local file=$releases/$1/.warpbeam/artifact.json text rest='' bare parts
   REPLY='{}'
   plain "$file" || return 1
   { IFS= read -r -n 32768 text && { IFS= read -r -n 1 rest || [[ -z $rest ]]; }; } <"$file" || return 1
@@ -59,10 +59,15 @@ about() {
   bare=${bare//\\u00[0-9a-f][0-9a-f]/}
   [[ -z $rest && $bare != *[$'\001'-$'\037'\\]* ]] || return 1
   IFS=\" read -r -a parts <<<"$bare"
-  ((${#parts[@]} == 23)) || return 1
-  printf -v names '%s%s%s.' "${parts[@]:0:3}" "${parts[@]:4:3}" "${parts[@]:8:3}" "${parts[@]:12:3}" "${parts[@]:16:3}" "${parts[@]:20:3}"
-  [[ $names == '{version:.,commit:.,subject:.,tree:.,sha256:.,dirty:'@(true|false)'}.' ]] || return 1
+  # Those of a Warpbeam before this one do not say the release's name.
+  ((${#parts[@]} == 23 || ${#parts[@]} == 27)) || return 1
   [[ ${parts[3]} == [0-9A-Za-z]* && ${parts[3]} != *[!0-9A-Za-z.+_~-]* && "${parts[7]}${parts[15]}${parts[19]}" != *[!0-9a-f]* ]] || return 1
+  [[ ${parts[25]-} != *[!a-z0-9_]* ]] || return 1
+  # What is left without the values, with each quote where it was.
+  parts[3]='' parts[7]='' parts[11]='' parts[15]='' parts[19]='' parts[25]=''
+  local IFS=\"
+  bare="${parts[*]}"
+  [[ $bare == '{"version":"","commit":"","subject":"","tree":"","sha256":"","dirty":'@(true|false)@('}"'|',"release":""}') ]] || return 1
   REPLY=$text
 }
 
@@ -103,20 +108,25 @@ described() {
   REPLY="[$body]"
 }
 
-# healthy PORT PATH STATUS SECONDS: whether this host's own port answers so, once.
+# healthy PORT PATH STATUS SECONDS [ADDRESS]: whether this host's own port, at that address of its own, answers so, once. An
+# empty PATH asks for no more than a connection, and its STATUS is `connected`.
 healthy() {
   local status=''
   # bash cannot bound its own connect(2), so a process of its own does it. No program is run for that: it is asked several times
   # a second.
-  read -r -t "$4" status < <(ask "$1" "$2" 2>/dev/null) || kill "$!" 2>/dev/null || true
+  read -r -t "$4" status < <(ask "$1" "$2" "${5-127.0.0.1}" 2>/dev/null) || kill "$!" 2>/dev/null || true
   health_said=${status:-no answer}
   [[ $status == "$3" ]]
 }
 
-# ask PORT PATH: prints the status of the answer, where there is one. Run in a process of its own.
+# ask PORT PATH ADDRESS: prints the status of the answer, where there is one. Run in a process of its own.
 ask() {
   local status
-  exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+  exec 3<>"/dev/tcp/$3/$1" || exit 1
+  if [[ -z $2 ]]; then
+    echo connected
+    return 0
+  fi
   printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: warpbeam\r\nConnection: close\r\n\r\n' "$2" >&3
   # An app may begin a line and never end it.
   IFS=' ' read -r -n 4096 _ status _ <&3 && status=${status%%[!0-9]*} && echo "${status:0:4}"

@@ -12,17 +12,19 @@ uid_of() {
 }
 
 # strangers USER UNIT PORT ...: who listens at one of the ports, at any address, and is not USER's process in UNIT, in
-# words, in REPLY (empty: nobody). `listening` is how many sockets listen there. A control group alone proves nothing,
-# because any user can have a unit of that name in a systemd of its own; the kernel tells it since Linux 5.8.
+# words, in REPLY (empty: nobody). `listening` is how many sockets listen there, and `places` has each one's port and
+# address. A control group alone proves nothing, because any user can have a unit of that name in a systemd of its own;
+# the kernel tells it since Linux 5.8.
 strangers() {
   local user=$1 unit=$2 own filter='' address text number port
   shift 2
   for port; do filter+="${filter:+ or }sport = :$port"; done
   uid_of "$user"
   own=$REPLY
-  REPLY='' listening=0
+  REPLY='' listening=0 places=()
   while read -r _ _ _ address text; do
     listening=$((listening + 1)) port=${address##*:}
+    places+=("$port ${address%:*}")
     # ss leaves out root's.
     number=0
     if [[ $text =~ \ uid:([0-9]+)\  ]]; then number=${BASH_REMATCH[1]}; fi

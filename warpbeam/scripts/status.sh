@@ -1,8 +1,8 @@
 #!/bin/bash
 # What is running here, as the kernel and systemd say, and whether it is healthy. Changes nothing.
 #
-# Parameters: root, app, door, and those of health.sh.
-: "${root?}" "${app?}" "${door?}"
+# Parameters: root, app, door, and those of health.sh; node_ports (of nodes that have peers).
+: "${root?}" "${app?}" "${app_user?}" "${door?}" "${node_ports[@]-}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 says=$(sudo -n -- "$door" status </dev/null) || refuse 'the root door does not answer' 'run setup'
@@ -19,4 +19,6 @@ fi
 find_releases; described; listed=$REPLY
 object a "$release_a" b "$release_b"; slots=$REPLY
 held || held_text=''
-answer door "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" lock "$held_text"
+connected='[]'
+if ((${#node_ports[@]})); then links "$app" "$app_user" "${node_ports[@]}"; connected=$REPLY; fi
+answer links: "$connected" door "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" lock "$held_text"

@@ -23,14 +23,9 @@ told_by_files || told=$(elixir -e '
   refuse "elixir does not run here (tools: $tools): ${told:0:300}" 'install what .tool-versions asks for on the build host'
 read -r elixir otp <<<"$(tail -n 1 <<<"$told")"
 
-# `1.14.0-otp-25` asks for Elixir 1.14.0; `25` for any OTP 25.
-asked=${want_elixir%%-otp-*}
-if [[ -n $asked && $elixir != "$asked" ]]; then
-  refuse ".tool-versions asks for Elixir $want_elixir; this build host has $elixir (tools: $tools)" 'install that version on the build host, or change .tool-versions'
-fi
-if [[ -n $want_erlang && $otp != "$want_erlang" && $otp != "$want_erlang".* ]]; then
-  refuse ".tool-versions asks for Erlang $want_erlang; this build host has $otp (tools: $tools)" 'install that version on the build host, or change .tool-versions'
-fi
+hint='install that version on the build host, or change .tool-versions'
+fits "$elixir" "$want_elixir" || refuse ".tool-versions asks for Elixir $want_elixir; this build host has $elixir (tools: $tools)" "$hint"
+fits "$otp" "$want_erlang" || refuse ".tool-versions asks for Erlang $want_erlang; this build host has $otp (tools: $tools)" "$hint"
 
 . /etc/os-release
 libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc=$(ldd --version 2>&1 | head -n 1)

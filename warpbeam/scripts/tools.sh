@@ -1,14 +1,65 @@
 #!/bin/bash
 # Elixir and Erlang for a build: asdf's, mise's or the system's, as the source's .tool-versions asks.
 #
-# Parameters: tools (auto, asdf, mise, system), want_elixir, want_erlang (empty: whatever there is).
+# Parameters: tools (auto, asdf, mise, system), want_elixir, want_erlang (versions, any of which will do; empty: whatever there is).
 : "${tools?}" "${want_elixir?}" "${want_erlang?}"
 
 # A login that is not interactive has none of these on its PATH.
 find_mise() { command -v mise || { [[ -x $HOME/.local/bin/mise ]] && echo "$HOME/.local/bin/mise"; }; }
 
+# forget_login: what a login's profile sets and would decide what is built, without whoever deploys knowing, is set no more.
+# What says how the network is reached, or where Mix keeps what it fetched, stays: docs/architecture.md has the table.
+forget_login() {
+  local name
+  for name in "${!MIX_@}" "${!ELIXIR_@}" "${!ERL_@}" "${!RELEASE_@}" "${!REBAR_@}" "${!GIT_@}" "${!LC_@}" NODE_ENV LANG LANGUAGE; do
+    case $name in
+      MIX_HOME | MIX_ARCHIVES | MIX_XDG | MIX_REBAR3 | GIT_SSH* | GIT_ASKPASS | GIT_TERMINAL_PROMPT | GIT_SSL_* | GIT_EXEC_PATH) ;;
+      LC_ALL) ;;
+      *) unset -v "$name" ;;
+    esac
+  done
+}
+
+# installed TOOL VERSION ...: the first of these versions that asdf has, in REPLY: as it is, or the newest that begins so.
+installed() {
+  local tool=$1 version found
+  REPLY=''
+  shift
+  for version; do
+    case $version in
+      system | ref:* | path:*) REPLY=$version; return ;;
+    esac
+    version=${version#prefix:} version=${version#latest:}
+    found=("$asdf/installs/$tool/$version" "$asdf/installs/$tool/$version"[.-]*)
+    if [[ -d ${found[0]} ]]; then REPLY=$version; return; fi
+    if [[ -d ${found[1]} ]]; then
+      REPLY=$(printf '%s\n' "${found[@]:1}" | sort -V | tail -n 1)
+      REPLY=${REPLY##*/}
+      return
+    fi
+  done
+  REPLY=${1-}
+}
+
+# fits VERSION WANTED: whether one of the WANTED versions is VERSION or begins it; of some only asdf and mise know what they are.
+fits() {
+  local version
+  [[ -n $2 ]] || return 0
+  for version in $2; do
+    case $version in
+      system | latest | ref:* | path:*) return 0 ;;
+    esac
+    version=${version#prefix:} version=${version#latest:}
+    # `1.14.0-otp-25` asks for Elixir 1.14.0.
+    version=${version%%-otp-*}
+    [[ $1 != "$version" && $1 != "$version".* ]] || return 0
+  done
+  return 1
+}
+
 choose_tools() {
   local asdf=${ASDF_DATA_DIR:-$HOME/.asdf} mise_data=${MISE_DATA_DIR:-$HOME/.local/share/mise}
+  forget_login
   if [[ $tools == auto ]]; then
     if find_mise >/dev/null && [[ -e $mise_data/shims/elixir ]]; then
       tools=mise
@@ -24,15 +75,17 @@ choose_tools() {
       # asdf >= 0.16 is one binary without asdf.sh; its shims are enough for both.
       [[ -d $asdf/shims ]] || refuse "asdf is not installed for $(id -un): there is no $asdf/shims" 'see build.tools in the inventory'
       PATH=$asdf/shims:$asdf/bin:$HOME/.local/bin:$HOME/go/bin:$PATH
-      [[ -z $want_elixir ]] || export ASDF_ELIXIR_VERSION=$want_elixir
-      [[ -z $want_erlang ]] || export ASDF_ERLANG_VERSION=$want_erlang
+      # shellcheck disable=SC2086 # words
+      [[ -z $want_elixir ]] || { installed elixir $want_elixir; export ASDF_ELIXIR_VERSION=$REPLY; }
+      # shellcheck disable=SC2086 # words
+      [[ -z $want_erlang ]] || { installed erlang $want_erlang; export ASDF_ERLANG_VERSION=$REPLY; }
       ;;
     mise)
       find_mise >/dev/null || refuse "mise is not installed for $(id -un)" 'see build.tools in the inventory'
       PATH=$mise_data/shims:$(dirname -- "$(find_mise)"):$PATH
       export MISE_YES=1
-      [[ -z $want_elixir ]] || export MISE_ELIXIR_VERSION=$want_elixir
-      [[ -z $want_erlang ]] || export MISE_ERLANG_VERSION=$want_erlang
+      [[ -z $want_elixir ]] || export MISE_ELIXIR_VERSION=${want_elixir%% *}
+      [[ -z $want_erlang ]] || export MISE_ERLANG_VERSION=${want_erlang%% *}
       ;;
   esac
   command -v mix >/dev/null || refuse "there is no mix for $(id -un) (tools: $tools)" 'install Elixir on the build host, or see build.tools in the inventory'

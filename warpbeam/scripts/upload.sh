@@ -2,8 +2,9 @@
 # Makes a complete release of what the host has (hard links) and what comes on standard input (a gzip'd tar stream).
 #
 # Parameters: root, app, token, lease, release, base (release to link from, or empty), artifact (JSON about it), group (the app's,
-# which must be able to read it), links (of each symbolic link its path, and then its target).
-: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}" "${links[@]-}"
+# which must be able to read it), links (of each symbolic link its path, and then its target), directories (those with nothing in
+# them).
+: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}" "${links[@]-}" "${directories[@]-}"
 
 still_ours "$lease"
 partial=$releases/$release.partial
@@ -47,6 +48,11 @@ expected=$(exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$li
 [[ $expected != odd* ]] || fail "the manifest of the new release has ${expected#odd }, which no release may have" 'build it again'
 # Directories are made one by one: only so do they keep the set-group-ID bit, by which the app's group reads all this.
 cd -- "$partial"
+for path in "${directories[@]}"; do
+  [[ ! $path =~ (^|/)\.?\.?(/|$) && ${path,,} != .warpbeam && ${path,,} != .warpbeam/* ]] ||
+    fail "the manifest of the new release has ${path@Q}, which no release may have" 'build it again'
+  printf '%s\n' "$path" >>"$lists/directories"
+done
 xargs -r -d '\n' -a "$lists/directories" mkdir -p --
 if [[ -n $base ]]; then
   (cd -- "$releases/$base" && exec xargs -r -d '\n' -a "$lists/linked" cp --link --parents --target-directory="$partial" --) 2>"$lists/missing" || {
@@ -76,15 +82,18 @@ verified || {
     fail_kind=damaged fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
   }
 }
-# One look at all that lies here: an `x` for each file that can be run, an `f` for each other, an `l` for each link; or what is there
-# and may not be, in a line of its own. So what has a name that the manifest has is verified, and by its number nothing has another. (A
-# directory of another name is empty, or holds a file or a link of another name.)
+# One look at all that lies here: an `x` for each file that can be run, an `f` for each other, an `l` for each link, an `e` for each
+# empty directory; or what is there and may not be, in a line of its own. So what has a name that the manifest has is verified, and by
+# its number nothing has another. (A directory of another name is empty, or holds a file or a link of another name.)
+# By now directories have given the group on, and lose that bit: the app could not copy them (`cp -r`), because RestrictSUIDSGID=
+# lets it make no such directory.
 looked=$(exec find . -mindepth 1 \( \
-  \( ! -type f ! -type d ! -type l -o ! -uid "$EUID" -o ! -type l -perm /5022 -o -type f -perm /2000 -o -type d -empty \
+  \( ! -type f ! -type d ! -type l -o ! -uid "$EUID" -o ! -type l -perm /5022 -o -type f -perm /2000 \
   -o -name '*[[:cntrl:]]*' -o -path ./.warpbeam \) -printf '\nodd %P' -quit \
   -o -type l -printf l \
   -o \( ! -group "$group" -o ! -perm -g+r -o -type d ! -perm -g+x \) -printf '\nclosed %P' -quit \
-  -o -type f -perm -u+x -printf x -o -type f -printf f \)) || true
+  -o -type f -perm -u+x -printf x -o -type f -printf f \
+  -o -type d \( ! -empty -o -printf e \) -exec chmod g-s -- . "$metadata" {} + \)) || true
 case $looked in
   *$'\n'odd\ *)
     odd=${looked#*$'\n'odd }
@@ -95,21 +104,28 @@ case $looked in
     fail_kind=damaged fail "the app user could not read ${looked#*$'\n'closed } of the new release" 'run setup, then the same command again'
     ;;
 esac
-of_links=${looked//[xf]} of_runnable=${looked//[lf]}
-# unexpected: paths of files and links that only the manifest has, or only the release.
+of_links=${looked//[!l]} of_runnable=${looked//[!x]} of_empty=${looked//[!e]}
+# unexpected: paths of files, links and empty directories that only the manifest has, or only the release.
 unexpected() {
   local -A has=()
   local path path_text index
   while IFS= read -r path; do has[$path]=missing; done <"$lists/files"
   for ((index = 0; index < ${#links[@]}; index += 2)); do has[./${links[index]}]=missing; done
+  for path in "${directories[@]}"; do has[./$path]=missing; done
   while IFS= read -r -d '' path; do
     if [[ -n ${has[$path]-} ]]; then has[$path]=''; else has[$path]='not in the manifest'; fi
-  done < <(find . ! -type d -print0)
+  done < <(find . \( ! -type d -o -empty \) -print0)
   for path in "${!has[@]}"; do
     if [[ -n ${has[$path]} ]]; then path_text=${path#./}; printf '%s: %s\n' "${path_text@Q}" "${has[$path]}"; fi
   done
 }
-if [[ "$((${#looked} - ${#of_links})) ${#of_runnable}" != "$expected" ]] || ((${#of_links} * 2 != ${#links[@]})); then
+others=0
+for path in "${directories[@]}"; do
+  # What is below a link is somewhere else.
+  [[ -d $path && ! -L $path ]] || others=1
+done
+if [[ "$((${#looked} - ${#of_links} - ${#of_empty})) ${#of_runnable}" != "$expected" ]] ||
+  ((${#of_links} * 2 != ${#links[@]} || ${#of_empty} != ${#directories[@]} || others)); then
   mapfile -t odd < <(unexpected | sort | head -n 10)
   fail_kind=damaged fail 'the new release is not what its manifest says' 'nothing was switched; build it again if it stays' "${odd[@]}"
 fi
@@ -122,6 +138,9 @@ if ((${#links[@]})); then
   done < <(exec find . -type l -printf '%P\0%l\0')
 fi
 printf '%s\n' "$artifact" >"$metadata/artifact.json"
+# For verify.sh: the manifest has no links.
+: >"$metadata/links"
+if ((${#links[@]})); then printf '%s\n' "${links[@]}" >"$metadata/links"; fi
 # A directory takes no name that there is already: no link, and no directory with something in it (rename(2)).
 mv -T -- "$metadata" .warpbeam
 cd -- "$root"

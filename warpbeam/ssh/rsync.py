@@ -24,6 +24,7 @@ from warpbeam.bound import MEGABYTE, sized
 from warpbeam.error import Failed, Lost, Misuse, Refused
 from warpbeam.event import Note, Tell
 from warpbeam.ssh.connection import Connection
+from warpbeam.surroundings import for_shell
 
 LAST_LINES = 10
 # Bytes that rsync, and so the host, may say: it names each file that it carries.
@@ -152,7 +153,7 @@ class Rsync(invoke.runners.Local):
         self.interrupted = False
         self.breached = False
         self._left = MOST_SAID
-        super().start(command, shell, env)
+        super().start(command, shell, for_shell(env))
         self.begun(self)
 
     def read_proc_stdout(self, num_bytes: int) -> bytes | None:

@@ -19,6 +19,16 @@ if config_env() != :test do
     config :hello, more_port: number.("MORE_PORT", "", 1..65_535, "a port number from 1 to 65535")
   end
 
+  # One address of this host instead of all.
+  if listen = System.get_env("LISTEN") do
+    case :inet.parse_strict_address(String.to_charlist(listen)) do
+      {:ok, address} -> config :hello, listen: address
+      _ -> raise "LISTEN is #{inspect(listen)}; expected an address such as 127.0.0.1 or ::1"
+    end
+  end
+
+  config :hello, peers: "PEERS" |> System.get_env("") |> String.split()
+
   # systemd sets both from RuntimeDirectory= and StateDirectory= (systemd.exec(5)).
   if directory = System.get_env("RUNTIME_DIRECTORY") do
     config :hello, drain_file: Path.join(directory, "drain")

@@ -5,7 +5,14 @@ defmodule Hello.Application do
   @impl true
   def start(_type, _args) do
     Hello.Fault.at_boot!()
-    Supervisor.start_link(server() ++ Hello.Fault.children(), strategy: :one_for_one, name: Hello.Supervisor)
+    Supervisor.start_link(cluster() ++ server() ++ Hello.Fault.children(), strategy: :one_for_one, name: Hello.Supervisor)
+  end
+
+  defp cluster do
+    case Application.get_env(:hello, :peers, []) do
+      [] -> []
+      peers -> [{Hello.Cluster, peers}]
+    end
   end
 
   defp server do

@@ -1,5 +1,5 @@
 defmodule Hello.Listener do
-  @moduledoc "Owns the listening socket, which hears IPv4 and IPv6 on every address."
+  @moduledoc "Owns the listening socket, which hears IPv4 and IPv6 on every address, or the one that LISTEN names."
   use GenServer
   require Logger
 
@@ -47,9 +47,18 @@ defmodule Hello.Listener do
 
   # One socket for both families, whatever net.ipv6.bindv6only says (ipv6(7)); a kernel without IPv6 gets IPv4 only.
   defp listen(port) do
-    case :gen_tcp.listen(port, [:inet6, {:ipv6_v6only, false} | @options]) do
-      {:error, :eafnosupport} -> :gen_tcp.listen(port, [:inet | @options])
-      other -> other
+    case Application.get_env(:hello, :listen) do
+      nil ->
+        case :gen_tcp.listen(port, [:inet6, {:ipv6_v6only, false} | @options]) do
+          {:error, :eafnosupport} -> :gen_tcp.listen(port, [:inet | @options])
+          other -> other
+        end
+
+      address when tuple_size(address) == 4 ->
+        :gen_tcp.listen(port, [:inet, {:ip, address} | @options])
+
+      address ->
+        :gen_tcp.listen(port, [:inet6, {:ip, address}, {:ipv6_v6only, true} | @options])
     end
   end
 end

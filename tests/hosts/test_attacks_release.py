@@ -1,0 +1,195 @@
+"""What somebody changes in a release that was verified when it came: it is not put live again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attack import DOOR, HOST, ROOT
+from tests.stage import Stage
+from tests.witness import another
+
+RECORD = "/var/lib/warpbeam/hello/releases"
+# The sha256 of a manifest and its links, as verify.sh and the root door have it.
+DIGEST = "cat .warpbeam/manifest .warpbeam/links | sha256sum | cut -d ' ' -f 1"
+# What is tried in the directory of a release, how that is undone, what is told. Files are written in their place:
+# releases share files (hard links), so all that have one are changed. (`env` and the others are files of it.)
+TAMPERED = {
+    "a script": ("cp -p $env $kept.1; echo '# planted' >>$env", "cat $kept.1 >$env", "changed: 'releases/"),
+    "code, of the same size": (
+        "cp -p $beam $kept.2; printf X | dd of=$beam bs=1 seek=100 conv=notrunc status=none",
+        "cat $kept.2 >$beam",
+        "changed: 'lib/hello-",
+    ),
+    "a file more": ("touch lib/planted.beam", "rm lib/planted.beam", "added: 'lib/planted.beam'"),
+    "a file more, of a name that is none": (r"touch $'lib/x\n@\e[2J'", r"rm $'lib/x\n@\e[2J'", "added: $'lib/x"),
+    "a file less": ("mv $other $kept.3", "mv $kept.3 $other", "gone: 'lib/hello-"),
+    "a mode": ("chmod 777 $boot", "chmod 640 $boot", "mode: 'releases/"),
+    "a directory's mode": ("chmod o+w lib", "chmod o-w lib", "mode: the directory 'lib' is"),
+    "a link more": ("ln -s /tmp lib/planted", "rm lib/planted", "added: 'lib/planted'"),
+    "a link for a file": (
+        "mv $config $kept.4; ln -s ../../$kept.4 $config",
+        "rm $config; mv $kept.4 $config",
+        "is no plain file any more",
+    ),
+    "a pipe for a file": (
+        "mv bin/hello $kept.5; mkfifo bin/hello",
+        "rm bin/hello; mv $kept.5 bin/hello",
+        "changed: 'bin/hello' is no plain file any more",
+    ),
+}
+TO_FIT = {
+    "another file": (
+        "cp -p .warpbeam/manifest $kept.1; touch lib/planted.beam; chmod 640 lib/planted.beam; "
+        'echo "644 $(sha256sum <lib/planted.beam | cut -c -64)  lib/planted.beam" >>.warpbeam/manifest',
+        "cat $kept.1 >.warpbeam/manifest; rm lib/planted.beam",
+        "its manifest is not that with which it was put live",
+    ),
+    "a link more": (
+        r"ln -s hello bin/planted; printf '%s\n' bin/planted hello >>.warpbeam/links",
+        "rm bin/planted; : >.warpbeam/links",
+        "its manifest is not that with which it was put live",
+    ),
+    "no manifest": ("mv .warpbeam/manifest $kept.1", "mv $kept.1 .warpbeam/manifest", "gone: its manifest"),
+}
+VARIABLES = """
+v=$(echo releases/*/); env=${v}env.sh boot=${v}start.boot config=${v}vm.args
+e=$(echo lib/hello-*/ebin); beam=$e/Elixir.Hello.beam other=$e/Elixir.Hello.Application.beam
+kept=.warpbeam/kept
+"""
+
+
+def in_release(stage: Stage, release: str, script: str) -> str:
+    """What the deploy user's script says that is run in that release's directory."""
+    text = f"set -e; cd {ROOT}/releases/{release}; {VARIABLES}{script}"
+    return stage.lab.ssh(HOST, f"bash -c {shlex.quote(text)}", "deploy").stdout
+
+
+@pytest.fixture
+def live(stage: Stage) -> Iterator[str]:
+    """The live release of one host, which was put live by this Warpbeam."""
+    if stage.status()[HOST]["release"] not in stage.lab.ssh(HOST, f"cat {RECORD}").stdout:
+        another(stage)
+        stage.fab("deploy")
+    yield str(stage.status()[HOST]["release"])
+    assert stage.status()[HOST]["health"] == "healthy"
+
+
+def test_a_release_that_was_changed_is_not_put_live_again(stage: Stage, live: str) -> None:
+    before = stage.status()
+    in_release(stage, live, "\n".join(do for do, _, _ in TAMPERED.values()))
+    try:
+        refused = stage.fab("restart", expect=3)
+        doctor = stage.fab("doctor", "--json", expect=None)
+        after = stage.status()
+    finally:
+        in_release(stage, live, "\n".join(undo for _, undo, _ in TAMPERED.values()))
+
+    missing = [what for what, (_, _, told) in TAMPERED.items() if told not in refused.stderr]
+    assert missing == []
+    # Nothing but what was changed.
+    assert len([line for line in refused.stderr.splitlines() if line.startswith("  | ")]) == len(TAMPERED)
+    assert f"{HOST}: the release {live} is not as it was deployed" in refused.stderr
+    assert "nothing was changed on any host" in refused.stderr
+    assert {host: row["pid"] for host, row in after.items()} == {host: row["pid"] for host, row in before.items()}
+    found = {(row["host"], row["check"]): row for row in json.loads(doctor.stdout)}
+    assert not found[HOST, "content"]["ok"]
+    assert live in found[HOST, "content"]["found"]
+    assert found["web2", "content"]["ok"], found["web2", "content"]
+    stage.fab("restart")
+
+
+@pytest.mark.parametrize("what", TO_FIT)
+def test_a_manifest_that_was_changed_too_helps_nobody(stage: Stage, live: str, what: str) -> None:
+    do, undo, told = TO_FIT[what]
+    in_release(stage, live, do)
+    try:
+        refused = stage.fab("restart", expect=3)
+    finally:
+        in_release(stage, live, undo)
+
+    assert told in refused.stderr
+
+
+def test_neither_rollback_nor_start_puts_a_changed_release_live(stage: Stage, live: str) -> None:
+    another(stage)
+    stage.fab("deploy")
+    new = stage.status()[HOST]["release"]
+    plant, gone = "touch lib/planted.beam", "rm lib/planted.beam"
+    in_release(stage, live, plant)
+    in_release(stage, new, plant)
+    try:
+        back = stage.fab("rollback", expect=3)
+        stage.fab("stop")
+        started = stage.fab("start", expect=3)
+        forced = stage.fab("start", "--force")
+    finally:
+        in_release(stage, live, gone)
+        in_release(stage, new, gone)
+
+    assert f"the release {live} is not as it was deployed: added: 'lib/planted.beam'" in back.stderr
+    assert f"the release {new} is not as it was deployed: added: 'lib/planted.beam'" in started.stderr
+    assert "it is put live as it is (--force)" in forced.stderr
+    stage.fab("rollback")
+    assert stage.status()[HOST]["release"] == live
+
+
+def test_a_deploy_by_force_replaces_what_was_changed(stage: Stage, live: str) -> None:
+    in_release(stage, live, "echo '# planted' >>$env")
+
+    refused = stage.fab("restart", expect=3)
+    stage.fab("deploy", "--force")
+    doctor = json.loads(stage.fab("doctor", "--json", expect=None).stdout)
+
+    assert "`fab stage deploy --force` sends it anew" in refused.stderr
+    assert stage.status()[HOST]["release"] != live
+    (content,) = [row for row in doctor if (row["host"], row["check"]) == (HOST, "content")]
+    assert live in content["found"]
+    assert stage.status()[HOST]["release"] not in content["found"]
+    stage.fab("restart")
+    in_release(stage, live, "sed -i '/^# planted/d' $env")
+
+
+def test_the_deploy_user_cannot_change_what_root_keeps_of_a_release(stage: Stage, live: str) -> None:
+    kept = stage.lab.ssh(HOST, f"cat {RECORD}").stdout
+    (name, digest) = next(line.split() for line in kept.splitlines() if line.startswith(live))
+    assert in_release(stage, live, DIGEST).strip() == digest
+
+    written = stage.lab.ssh(HOST, f"echo x >>{RECORD}; mv {RECORD} /tmp; rm -rf {RECORD}", "deploy", check=False)
+    asked = stage.lab.ssh(HOST, f"sudo -n {DOOR} activate <<<'{name} {'0' * 64}'", "deploy", check=False)
+    odd = stage.lab.ssh(HOST, f"sudo -n {DOOR} activate <<<'../../etc/passwd {'0' * 64}'", "deploy", check=False)
+
+    assert written.stderr.count("ermission denied") == 3
+    assert (asked.returncode, odd.returncode) == (2, 2)
+    assert "had another content when it was put live" in asked.stderr
+    assert "expected a release and a sha256, or nothing" in odd.stderr
+    assert stage.lab.ssh(HOST, f"cat {RECORD}").stdout == kept
+
+
+def test_a_release_of_an_earlier_warpbeam_is_put_live_again_and_known_from_then(stage: Stage, live: str) -> None:
+    stage.lab.ssh(HOST, f"sudo mv {RECORD} {RECORD}.kept")
+    in_release(stage, live, "mv .warpbeam/links .warpbeam/kept")
+    try:
+        stage.fab("restart")
+        recorded = stage.lab.ssh(HOST, f"cat {RECORD}").stdout
+    finally:
+        stage.lab.ssh(HOST, f"sudo mv {RECORD}.kept {RECORD}")
+        in_release(stage, live, "mv .warpbeam/kept .warpbeam/links")
+
+    assert recorded.split()[0] == live
+
+
+def test_a_release_that_claims_to_be_an_artifact_of_this_machine_is_compared_with_that(stage: Stage, live: str) -> None:
+    plant = TO_FIT["another file"]
+    stage.lab.ssh(HOST, f"sudo mv {RECORD} {RECORD}.kept")
+    in_release(stage, live, plant[0])
+    try:
+        refused = stage.fab("restart", expect=3)
+    finally:
+        stage.lab.ssh(HOST, f"sudo mv {RECORD}.kept {RECORD}")
+        in_release(stage, live, plant[1])
+
+    assert "its manifest is not that of the artifact that this machine built" in refused.stderr

@@ -1,0 +1,122 @@
+#!/bin/bash
+# Compares releases with what was deployed: each file by its sha256, each link by its target, and nothing else may be there.
+# Changes nothing.
+#
+# Parameters: root, app, record (the root door's file of what was put live: lines `RELEASE SHA256`), chosen (releases; none: all).
+: "${root?}" "${app?}" "${record?}" "${chosen[@]-}"
+
+# Lines about one release that are told; the others are counted.
+told_at_most=20
+
+# differs TEXT: one more thing about the release is not as it was deployed.
+differs() {
+  count=$((count + 1))
+  if ((count <= told_at_most)); then odd+=("$1"); fi
+}
+
+# compare_kind PATH KIND MODE UID TARGET: something that lies in the release, which is not a directory.
+compare_kind() {
+  local path=$1 kind=$2 mode=$((8#$3)) want=${wanted[./$1]-} aim=${leads[./$1]-} runs
+  if [[ -z $want && -z $aim ]]; then
+    if [[ $kind == l && $has_links == false ]]; then
+      # Deployed by a version of Warpbeam that kept no list of links: only its direction can be judged.
+      aim=$(realpath -m -- "$home/$path")
+      [[ $5 != /* && $aim/ == "$home"/* ]] || differs "link: ${path@Q} leads to ${5@Q}, which is outside of the release"
+      return 0
+    fi
+    differs "added: ${path@Q}"
+    return 0
+  fi
+  # Seen. (Not `unset`, which takes some names for more than one.)
+  wanted[./$path]='' leads[./$path]=''
+  if [[ -n $aim ]]; then
+    if [[ $kind != l ]]; then differs "changed: ${path@Q} was a link to ${aim@Q}"
+    elif [[ $5 != "$aim" ]]; then differs "link: ${path@Q} leads to ${5@Q}; expected ${aim@Q}"; fi
+    return 0
+  fi
+  if [[ $kind != f ]]; then
+    differs "changed: ${path@Q} is no plain file any more"
+    return 0
+  fi
+  runs=$((8#${want%% *} & 8#100))
+  if [[ $4 != "$EUID" ]] || (((mode & 8#7022) != 0 || (mode & 8#100) != runs)); then
+    differs "mode: ${path@Q} is $3, of uid $4; it was deployed as ${want%% *}"
+  fi
+  sums+="${want#* } *./$path"$'\n'
+  paths+=("./$path")
+}
+
+# compare RELEASE: what is not as it was deployed in `odd` (the first of it), how much in `count`, and in `digest` the sha256 of the
+# manifest and the list of links, by which it was compared.
+compare() {
+  local home=$releases/$1 ours=$releases/$1/.warpbeam line mode sum path entry target kind uid rest sums='' paths=() lines=() has_links=true
+  local -A wanted=() leads=()
+  odd=() count=0 digest=''
+  if [[ -L $home || ! -d $home || -L $ours ]] || ! plain "$ours/manifest"; then
+    differs 'gone: its manifest'
+    return 0
+  fi
+  # Someone may have made them endless.
+  if [[ -n $(exec find "$ours" -mindepth 1 -maxdepth 1 \( -name manifest -o -name links \) -size +65536k -print -quit) ]]; then
+    differs 'changed: its manifest has more than 64 MB'
+    return 0
+  fi
+  lines=("$ours/manifest")
+  if plain "$ours/links"; then lines+=("$ours/links"); else has_links=false; fi
+  digest=$(cat -- "${lines[@]}" | sha256sum)
+  digest=${digest%% *}
+  while IFS= read -r line; do
+    mode=${line%% *} rest=${line#* }
+    sum=${rest%% *}
+    wanted[./${rest#*  }]="$mode $sum"
+  done < <(exec cat -- "$ours/manifest")
+  if [[ $has_links == true ]]; then
+    while IFS= read -r path && IFS= read -r target; do leads[./$path]=$target; done < <(exec cat -- "$ours/links")
+  fi
+  while IFS= read -r -d '' entry && IFS= read -r -d '' target; do
+    IFS=/ read -r -d '' kind mode uid path <<<"$entry" || true
+    path=${path%$'\n'}
+    if [[ $kind == d ]]; then
+      differs "mode: the directory ${path@Q} is $mode, of uid $uid"
+    else
+      compare_kind "$path" "$kind" "$mode" "$uid" "$target"
+    fi
+  done < <(exec find "$home" -mindepth 1 -path "$ours" -prune -o \
+    \( ! -type d -o -perm /022 -o ! -uid "$EUID" \) -printf '%y/%m/%U/%P\0%l\0')
+  for path in "${!wanted[@]}" "${!leads[@]}"; do
+    if [[ -n ${wanted[$path]-}${leads[$path]-} ]]; then rest=${path#./}; differs "gone: ${rest@Q}"; fi
+  done
+  if ((${#paths[@]} == 0)); then return 0; fi
+  # As upload.sh does: openssl is five times as fast, and sha256sum says which file it is.
+  cd -- "$home"
+  if ! command -v openssl >/dev/null ||
+    ! cmp -s -- <(printf '%s' "$sums") <(printf '%s\0' "${paths[@]}" | xargs -0 openssl dgst -sha256 -r 2>/dev/null); then
+    while IFS= read -r line; do
+      path=${line#./}
+      path=${path%: *}
+      differs "changed: ${path@Q}"
+    done < <(printf '%s' "$sums" | sha256sum --check --quiet --strict 2>/dev/null)
+  fi
+  cd -- "$root"
+}
+
+step verify
+cd -- "$root"
+declare -A recorded=()
+if [[ -r $record ]]; then
+  # The first line about a release counts (the root door writes no second one).
+  while read -r name sum; do recorded[${name:-none}]=${recorded[${name:-none}]-$sum}; done <"$record"
+fi
+if ((${#chosen[@]} == 0)); then
+  find_releases
+  chosen=("${complete[@]}")
+fi
+all=''
+for name in "${chosen[@]}"; do
+  is_release "$name" || refuse 'expected a release such as 20261123T120000Z' 'nothing was done'
+  compare "$name"
+  array "${odd[@]}"; listed=$REPLY
+  object name "$name" digest "$digest" recorded "${recorded[$name]-}" differs: "$listed" count: "$count"
+  all+="${all:+,}$REPLY"
+done
+answer releases: "[$all]"
