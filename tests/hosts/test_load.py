@@ -159,9 +159,7 @@ def test_no_request_fails_where_the_new_instance_does_not_come_to_be(stage: Stag
             with begun(stage, "-H", HOST, "restart", until=f"{HOST}: health") as process:
                 process.send_signal(signal.SIGINT)
                 status, said = ended(process)
-            settle(stage, deadline=6)
             sick = stage.fab("-H", HOST, "restart", expect=4, environment=blue_green)
-            settle(stage)
         with unmarkable(stage):
             too_late = stage.fab("-H", HOST, "restart", expect=4, environment=blue_green)
         time.sleep(1)
