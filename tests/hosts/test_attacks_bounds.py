@@ -186,7 +186,7 @@ def test_a_silent_host_does_not_keep_the_journals_of_the_others(stage: Stage, sh
 
 
 def test_a_node_that_hangs_does_not_keep_the_others_answers(stage: Stage) -> None:
-    expression = 'if String.ends_with?(to_string(:net_adm.localhost()), "web1"), do: :timer.sleep(30_000), else: 42'
+    expression = 'if String.ends_with?(to_string(:net_adm.localhost()), "web1"), do: :timer.sleep(240_000), else: 42'
     argv = stage.argv("rpc", "--all", expression)
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT, env=stage.environ)
     assert process.stdout is not None
@@ -198,7 +198,7 @@ def test_a_node_that_hangs_does_not_keep_the_others_answers(stage: Stage) -> Non
         process.communicate(timeout=LONG)
 
     assert line == "web2 | 42\n"
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 200
 
 
 # A program of this name takes the place of the one that hands the artifact over, in bash's own words.
@@ -266,20 +266,20 @@ def stretched(stage: Stage) -> Iterator[None]:
 
 
 def test_an_app_without_an_end_is_looked_at_all_the_same(stage: Stage, stretched: None) -> None:
-    seen = measured(stage, "status", "--json", timeout=60)
+    seen = measured(stage, "status", "--json", timeout=LONG)
     rows = {row["host"]: row for row in json.loads(seen.out)}
-    rpc = measured(stage, "rpc", "--host", HOST, "1 + 1", timeout=60)
-    page = measured(stage, "maintenance.on", timeout=60)
-    back = measured(stage, "maintenance.off", timeout=60)
+    rpc = measured(stage, "rpc", "--host", HOST, "1 + 1", timeout=LONG)
+    page = measured(stage, "maintenance.on", timeout=LONG)
+    back = measured(stage, "maintenance.off", timeout=LONG)
     spinning = stage.lab.ssh(HOST, f"pgrep -fa '{DOOR} '", check=False).stdout
 
-    assert seen.seconds < 30
+    assert seen.seconds < 120
     assert rows["web2"]["health"] == "healthy"
     assert rows[HOST]["release"] == rows["web2"]["release"]
-    assert rpc.seconds < 30
+    assert rpc.seconds < 120
     assert rpc.code not in (0, -9)
-    assert (page.code, page.seconds < 30) == (0, True)
-    assert back.seconds < 45
+    assert (page.code, page.seconds < 120) == (0, True)
+    assert back.seconds < 120
     assert spinning == ""
 
 

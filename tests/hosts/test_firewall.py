@@ -44,7 +44,7 @@ def own_rules(stage: Stage) -> Iterator[str]:
 def answers(stage: Stage, address: str, port: int = 80) -> bool:
     """Whether the app answers there, from outside."""
     try:
-        with urllib.request.urlopen(f"http://{address}:{port}/health", timeout=1) as answer:
+        with urllib.request.urlopen(f"http://{address}:{port}/health", timeout=10) as answer:
             return bool(answer.status == 200)
     except (TimeoutError, urllib.error.URLError, ConnectionError):
         return False
@@ -282,7 +282,7 @@ def test_two_public_ports_move_together_from_slot_to_slot_and_into_maintenance(s
                     socket.create_connection((stage.lab.address(HOST), port), timeout=0.7)
         stage.fab("-H", HOST, "maintenance.on")
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((stage.lab.address(HOST), 8080), timeout=3)
+            socket.create_connection((stage.lab.address(HOST), 8080), timeout=10)
         assert status_of(stage.lab.address(HOST)) == 503
         stage.fab("-H", HOST, "maintenance.off")
         assert served() == [True] * 4
