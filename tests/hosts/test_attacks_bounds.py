@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from tests.attack import DOOR, HOST, ROOT
+from tests.dropin import drop_in
 from tests.lab import LabHandle
 from tests.patience import LONG
 from tests.stage import PROJECT, Stage
@@ -242,7 +243,6 @@ while (my $client = $server->accept) {
   next if fork; $SIG{PIPE} = 'DEFAULT'; print $client "HTTP/1.1 2"; print $client '0' x 4096 for 1 .. 100_000; exit;
 }
 """
-DROP_IN = "/etc/systemd/system/hello@.service.d/stretched.conf"
 
 
 @pytest.fixture
@@ -250,18 +250,14 @@ def stretched(stage: Stage) -> Iterator[None]:
     """What runs on one host is not the app any more."""
     lab = stage.lab
     lab.ssh(HOST, f"sudo tee {ROOT}/stretched.pl >/dev/null", stdin=STRETCHED)
-    unit = f"[Service]\nExecStart=\nExecStart=/usr/bin/perl {ROOT}/stretched.pl\n"
-    lab.ssh(HOST, f"sudo mkdir -p {Path(DROP_IN).parent} && sudo tee {DROP_IN} >/dev/null", stdin=unit)
     slot = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()[-1]
-    lab.ssh(HOST, f"sudo systemctl daemon-reload && sudo systemctl restart hello@{slot}")
-    pid = f"$(systemctl show -P MainPID hello@{slot})"
-    long = f"sudo timeout 20 head -c 100000000 /proc/{pid}/environ | wc -c"
-    assert eventually(lambda: int(lab.ssh(HOST, long).stdout) == 100_000_000), "this kernel lets it not"
-    yield
-    lab.ssh(
-        HOST,
-        f"sudo rm -r {DROP_IN} {ROOT}/stretched.pl; sudo systemctl daemon-reload; sudo systemctl restart hello@{slot}",
-    )
+    with drop_in(lab, HOST, f"ExecStart=\nExecStart=/usr/bin/perl {ROOT}/stretched.pl"):
+        lab.ssh(HOST, f"sudo systemctl restart hello@{slot}")
+        pid = f"$(systemctl show -P MainPID hello@{slot})"
+        long = f"sudo timeout 20 head -c 100000000 /proc/{pid}/environ | wc -c"
+        assert eventually(lambda: int(lab.ssh(HOST, long).stdout) == 100_000_000), "this kernel lets it not"
+        yield
+    lab.ssh(HOST, f"sudo rm {ROOT}/stretched.pl; sudo systemctl restart hello@{slot}")
     assert eventually(lambda: stage.status()[HOST]["health"] == "healthy")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.attack import HOST
+from tests.dropin import drop_in
 from tests.hosts.terminal import ask, console
 from tests.hosts.test_setup import root
 from tests.patience import LONG
@@ -423,15 +424,11 @@ def test_a_release_that_hides_its_cookie_from_the_build_does_not_become_live(sta
 
 
 def test_doctor_finds_a_cookie_in_the_arguments_of_what_runs(stage: Stage) -> None:
-    place = "/etc/systemd/system/hello@.service.d"
-    drop_in = '[Service]\\nExecStart=\\nExecStart=/usr/bin/perl -e "sleep 600" -- -setcookie known\\n'
     slot = stage.status()[HOST]["slot"]
-    root(stage, f"mkdir -p {place}; printf '{drop_in}' >{place}/shown.conf; systemctl daemon-reload")
-    try:
+    with drop_in(stage.lab, HOST, 'ExecStart=\nExecStart=/usr/bin/perl -e "sleep 600" -- -setcookie known'):
         root(stage, f"systemctl restart hello@{slot}")
         said = stage.fab("-H", HOST, "doctor", expect=None).stdout
-    finally:
-        root(stage, f"rm -r {place}; systemctl daemon-reload; systemctl restart hello@{slot}")
+    root(stage, f"systemctl restart hello@{slot}")
 
     assert "the arguments of the running app show one to every user of the host" in said
     stage.fab("restart")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tests.dropin import drop_in
 from tests.stage import Stage
 from tests.underway import eventually
 
@@ -72,18 +73,10 @@ def test_an_instance_that_dies_is_given_up_at_once(stage: Stage) -> None:
 @contextmanager
 def listening(stage: Stage, address: str, *hosts: str) -> Iterator[None]:
     """Each instance that starts on `hosts` meanwhile listens at that address only."""
-    place = "/etc/systemd/system/hello@.service.d"
-    for host in hosts:
-        stage.lab.ssh(
-            host,
-            f"sudo mkdir -p {place} && printf '[Service]\\nEnvironment=LISTEN={address}\\n' "
-            f"| sudo tee {place}/listen.conf >/dev/null && sudo systemctl daemon-reload",
-        )
-    try:
-        yield
-    finally:
+    with ExitStack() as stack:
         for host in hosts:
-            stage.lab.ssh(host, f"sudo rm -r {place} && sudo systemctl daemon-reload")
+            stack.enter_context(drop_in(stage.lab, host, f"Environment=LISTEN={address}"))
+        yield
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])

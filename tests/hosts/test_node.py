@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dropin import drop_in
 from tests.hosts.terminal import ask, console, exit_status, terminal
 from tests.stage import PROJECT, Stage
 from tests.underway import eventually
@@ -188,18 +189,12 @@ def test_what_is_stopped_stays_stopped_until_start_or_a_reboot(stage: Stage) -> 
 
 
 def test_start_takes_an_instance_that_kept_failing_once_the_cause_is_mended(stage: Stage) -> None:
-    override = "/etc/systemd/system/hello@.service.d"
     # As long between two tries as a person takes, who starts it in such a pause.
-    bad = "[Service]\\nExecStartPre=/bin/false\\nRestartSec=4\\n"
-    stage.lab.ssh("web1", f"sudo mkdir {override} && printf '{bad}' | sudo tee {override}/bad.conf")
-    try:
-        stage.lab.ssh("web1", "sudo systemctl daemon-reload")
+    with drop_in(stage.lab, "web1", "ExecStartPre=/bin/false\nRestartSec=4"):
         stage.fab("-H", "web1", "stop")
         failed = stage.fab("-H", "web1", "start", expect=4)
         counted = "systemctl show -P NRestarts hello@a hello@b | grep -qx '[2-9]'"
         assert eventually(lambda: stage.lab.ssh("web1", counted, check=False).returncode == 0)
-    finally:
-        stage.lab.ssh("web1", f"sudo rm -r {override} && sudo systemctl daemon-reload")
 
     started = stage.fab("-H", "web1", "start")
 

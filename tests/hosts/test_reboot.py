@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.dropin import drop_in
 from tests.patience import ANSWER, LONG
 from tests.stage import Stage
 from tests.underway import answers, eventually
@@ -143,15 +144,10 @@ def test_a_load_balancer_sees_the_host_leave_before_the_app_stops(stage: Stage) 
 
 def test_a_host_that_does_not_get_healthy_stops_it_and_the_next_is_not_touched(stage: Stage) -> None:
     before = {host: boot_id(stage, host) for host in ("web1", "web2")}
-    override = "/etc/systemd/system/hello@.service.d"
-    stage.lab.ssh(
-        "web1",
-        f"sudo mkdir {override} && printf '[Service]\\nExecStartPre=/bin/false\\n' | sudo tee {override}/bad.conf",
-    )
     try:
-        done = stage.fab("-H", "web1,web2", "hosts.reboot", expect=4)
+        with drop_in(stage.lab, "web1", "ExecStartPre=/bin/false"):
+            done = stage.fab("-H", "web1,web2", "hosts.reboot", expect=4)
     finally:
-        stage.lab.ssh("web1", f"sudo rm -r {override} && sudo systemctl daemon-reload")
         stage.fab("start")
 
     assert "error: web1: it booted, but is not healthy" in done.stderr

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.dropin import drop_in
 from tests.patience import LONG
 from tests.stage import ENVIRONMENT, Stage
 from tests.underway import eventually
@@ -150,20 +151,14 @@ def test_an_app_that_cannot_start_for_a_while_is_tried_until_it_can(stage: Stage
     unit = f"hello@{row['slot']}.service"
     # As with a database that is gone: the app ends as it boots, until that is there again. Quicker, so that a limit
     # would be met on a slow machine too.
-    place = "/run/systemd/system/hello@.service.d"
-    gone = r"[Service]\nExecStartPre=\nExecStopPost=\nRestartSec=50ms\nExecStart=\nExecStart=/bin/false\n"
-    root(
-        stage,
-        f"mkdir -p {place}; printf '{gone}' >{place}/gone.conf; systemctl daemon-reload; kill -KILL {row['pid']}",
-    )
-    try:
+    gone = "ExecStartPre=\nExecStopPost=\nRestartSec=50ms\nExecStart=\nExecStart=/bin/false"
+    with drop_in(stage.lab, "web1", gone, under="/run"):
+        root(stage, f"kill -KILL {row['pid']}")
         # systemd gives up at the fifth start within ten seconds, unless it is told otherwise.
         tries = until(lambda: int(root(stage, f"systemctl show -P NRestarts {unit}")) - row["restarts"], 7)
         told = stage.status()["web1"]
         assert told["restarts"] >= row["restarts"] + tries
         assert told["health"] != "healthy"
-    finally:
-        root(stage, f"rm -r {place}; systemctl daemon-reload")
 
     assert until(lambda: stage.status()["web1"]["health"] == "healthy", True)
     assert stage.served("web1")["release"].endswith(row["release"])
@@ -179,8 +174,8 @@ def until(look: Callable[[], Any], least: Any) -> Any:
 
 
 def test_an_override_takes_effect_and_drop_ins_are_left_alone(stage: Stage) -> None:
-    drop_in = "/etc/systemd/system/hello@.service.d/own.conf"
-    root(stage, f"mkdir -p ${{x:-$(dirname {drop_in})}}; printf '[Service]\\nCPUWeight=77\\n' >{drop_in}")
+    place = "/etc/systemd/system/hello@.service.d"
+    root(stage, f"mkdir -p {place}; printf '[Service]\\nCPUWeight=77\\n' >{place}/own.conf")
     try:
         stage.write(service={"MemoryMax": "1G", "ProcSubset": "all", "SystemCallFilter": "@system-service"})
 
@@ -192,9 +187,9 @@ def test_an_override_takes_effect_and_drop_ins_are_left_alone(stage: Stage) -> N
         assert unit.count("\nSystemCallFilter=") == 1
         # A one-off evaluation has the same sandbox: what the app may see, its migrations may.
         assert "1" in stage.fab("eval", 'if File.exists?("/proc/meminfo"), do: 1, else: 0').stdout
-        assert root(stage, f"cat {drop_in}") == "[Service]\nCPUWeight=77\n"
+        assert root(stage, f"cat {place}/own.conf") == "[Service]\nCPUWeight=77\n"
     finally:
-        root(stage, f"rm -rf $(dirname {drop_in}); systemctl daemon-reload")
+        root(stage, f"rm -rf {place}; systemctl daemon-reload")
 
 
 def test_an_override_that_systemd_does_not_know_is_refused_before_the_unit_is_touched(stage: Stage) -> None:
