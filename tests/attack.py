@@ -88,7 +88,7 @@ def activation(lab: LabHandle, script: str) -> str:
 exec >{ROOT}/activation/said 2>&1
 {script}
 JOB
-        sudo -n {DOOR} activate; mv -f job.mine job; cat said; rm -f said
+        sudo -n {DOOR} activate </dev/null; mv -f job.mine job; cat said; rm -f said
     """
     return lab.ssh(HOST, "bash -s", "deploy", stdin=plant).stdout
 

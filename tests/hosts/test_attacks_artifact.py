@@ -333,8 +333,8 @@ LIE = """
 if [ -e ~/hostile/calls ]; then
   calls=$(cat ~/hostile/calls); echo $((calls + 1)) >~/hostile/calls
   case $calls in
-    1) cat ~/hostile/answer; cat >/dev/null; exit 0 ;;
-    2) cat ~/hostile/tarball; cat >/dev/null; exit 0 ;;
+    1) printf '\\036{"begun":true}\\n'; cat ~/hostile/answer; cat >/dev/null; exit 0 ;;
+    2) printf '\\036{"begun":true}\\n'; cat ~/hostile/tarball; cat >/dev/null; exit 0 ;;
   esac
 fi
 """
@@ -481,7 +481,8 @@ def test_a_host_takes_nothing_that_the_manifest_does_not_say(source: Stage, forg
             done = source.fab("-H", "web2", "deploy", "--force", "--no-migrate", expect=None)
             # Of our own name space its first component is enough; a line end is escaped in another way.
             name = ".warpbeam" if ".warpbeam" in said else said.strip("'/").partition("\\n")[0]
-            if done.returncode != 4 or name not in done.stderr:
+            # Where only a part of it goes up, it is refused here already.
+            if done.returncode not in (3, 4) or name not in done.stderr:
                 wrong[how] = f"{done.returncode}: {done.stderr.splitlines()[-2:]}"
             if done.returncode == 0:
                 damage(source, "web2", "damaged")
