@@ -25,8 +25,9 @@ FROZEN=frozen
 # held: true when someone holds the lock in force; sets held_token, held_boot, held_ends, held_text and held_words.
 held() {
   held_token='' held_boot='' held_ends=0 held_text='' held_words=''
-  plain "$lock" || return 1
-  { read -r held_token && read -r held_boot && read -r held_ends && read -r held_text && read -r held_words; } <"$lock" || return 1
+  text_of "$lock" 131072 || return 1
+  { read -r held_token && read -r held_boot && read -r held_ends && read -r held_text && read -r held_words; } <<<"$REPLY" || return 1
+  is_count "$held_ends" || return 1
   [[ $held_boot != "$FROZEN" ]] || return 0
   boot_id
   [[ $held_boot == "$REPLY" ]] || return 1

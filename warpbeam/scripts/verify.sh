@@ -68,6 +68,11 @@ compare() {
   while IFS= read -r line; do
     mode=${line%% *} rest=${line#* }
     sum=${rest%% *}
+    # It is reckoned with, and bash evaluates what is no number.
+    if [[ $mode != [0-7][0-7][0-7] || $sum == *[!0-9a-f]* ]]; then
+      differs "changed: its manifest has a line that no manifest has"
+      continue
+    fi
     wanted[./${rest#*  }]="$mode $sum"
   done < <(exec cat -- "$ours/manifest")
   if [[ $has_links == true ]]; then
