@@ -73,6 +73,9 @@ def test_no_pipe_in_the_place_of_a_file_of_ours_is_waited_for(stage: Stage, left
     stage.fab("restart", timeout=SOON)
     stage.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
     stage.fab("deploy", "--force", timeout=SOON)
+    for verb in ("maintenance.on", "maintenance.off"):
+        stage.lab.ssh(HOST, f"cd {ROOT} && rm -f lock.guard history.jsonl && mkfifo lock.guard history.jsonl", "deploy")
+        stage.fab(verb, timeout=SOON)
 
     assert stage.status()[HOST]["health"] == "healthy"
 

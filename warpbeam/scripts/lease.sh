@@ -8,10 +8,14 @@
 
 lock=$root/lock
 
+# clear_guard: a pipe in its place would be waited for at its opening, by no command that could be bounded.
+clear_guard() {
+  if [[ -e $lock.guard || -L $lock.guard ]] && ! plain "$lock.guard"; then rm -rf -- "$lock.guard"; fi
+}
+
 # Everything that reads and then writes the lock does so under this.
 guard() {
-  # A pipe in its place would be waited for at its opening, by no command that could be bounded.
-  if [[ -e $lock.guard || -L $lock.guard ]] && ! plain "$lock.guard"; then rm -rf -- "$lock.guard"; fi
+  clear_guard
   exec 7>"$lock.guard"
   flock -w 30 7 || refuse "$lock.guard is held by a process that has not ended within 30 s" 'look for it with `fuser`'
 }
