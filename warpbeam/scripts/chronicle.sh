@@ -9,26 +9,33 @@
 
 chronicle=$root/history.jsonl
 pending=$root/activation/pending
+# Bytes of its end that are looked at, some 8000 lines: somebody may have made it endless.
+newest=4194304
 
 # read_pending: whether a line was begun; sets pending_job, pending_spent, pending_success, pending_entry.
 read_pending() {
-  plain "$pending" || return 1
-  {
+  [[ -e $pending || -L $pending ]] || return 1
+  text_of "$pending" 131072 && {
     read -r pending_job && read -r pending_spent && read -r pending_success && read -r pending_entry
-  } <"$pending" && [[ $pending_entry == '{'*'}' ]] && return 0
-  # Cut short by a crash: nobody will know more.
-  rm -f -- "$pending"
+  } <<<"$REPLY" && [[ $pending_job != *[!0-9a-f]* && $pending_success != *[!a-z\ ]* && $pending_entry == '{'*'}' ]] &&
+    is_count "$pending_spent" && return 0
+  # Cut short by a crash, or not ours: nobody will know more.
+  rm -rf -- "$pending"
   return 1
 }
 
 # written JOB: whether the history has the line of that activation.
-written() { grep -qsF "\"job\":\"$1\"" -- "$chronicle"; }
+written() { plain "$chronicle" && tail -c "$newest" -- "$chronicle" | grep -F "\"job\":\"$1\"" >/dev/null; }
 
 # whole_lines: takes a last line away that a crash or a full disk cut short; whoever wrote it still has it pending. No file
 # that is empty is left, either.
+# (What is no history of ours, a pipe or a line without a beginning, is put aside.)
 whole_lines() {
-  if [[ -s $chronicle ]]; then
-    [[ -z $(exec tail -c 1 -- "$chronicle") ]] || truncate -s "-$(tail -n 1 -- "$chronicle" | wc -c)" -- "$chronicle"
+  local cut
+  if [[ -L $chronicle || (-e $chronicle && ! -f $chronicle) ]]; then rm -rf -- "$chronicle"; fi
+  if [[ -s $chronicle && -n $(exec tail -c 1 -- "$chronicle") ]]; then
+    cut=$(tail -c "$newest" -- "$chronicle" | tail -n 1 | wc -c)
+    if ((cut < newest)); then truncate -s "-$cut" -- "$chronicle"; else mv -fT -- "$chronicle" "$chronicle.damaged"; fi
   fi
   if [[ -e $chronicle && ! -s $chronicle ]]; then rm -f -- "$chronicle"; fi
 }
@@ -38,7 +45,7 @@ append() {
   whole_lines
   { printf '%s\n' "$1" >>"$chronicle" && sync -- "$chronicle"; } 2>/dev/null && return 0
   # What is not surely on the disk is taken back.
-  if [[ $(tail -n 1 -- "$chronicle" 2>/dev/null) == "$1" ]]; then truncate -s "-$((${#1} + 1))" -- "$chronicle"; fi
+  if [[ $(tail -c "$newest" -- "$chronicle" 2>/dev/null | tail -n 1) == "$1" ]]; then truncate -s "-$((${#1} + 1))" -- "$chronicle"; fi
   whole_lines
   return 1
 }
@@ -60,7 +67,7 @@ settle() {
     rm -f -- "$pending"
     return 0
   fi
-  if plain "$root/activation/result"; then said=$(<"$root/activation/result"); fi
+  if text_of "$root/activation/result" 8388608; then said=$REPLY; fi
   if [[ $said =~ \"job\":\"$pending_job\",\"outcome\":\"([a-z ]+)\" ]]; then
     outcome=${BASH_REMATCH[1]}
     if [[ $said =~ \"message\":(\"([^\"\\]|\\.)*\") ]]; then problem=${BASH_REMATCH[1]}; fi

@@ -48,6 +48,10 @@ if [[ $take == true ]]; then
   litter=("$releases"/*.partial)
   # So is what somebody was about to rename when the host went down.
   litter+=("$lock".[0-9a-f]* "$root/current.new" "$root"/slots/*.new)
+  # And what lies where scripts write and is no file: a pipe would be waited for without end, a link leads anywhere.
+  for file in "$root"/activation/* "$root"/activation/lists/*; do
+    case ${file##*/} in lists | spare) [[ ! -d $file || -L $file ]] ;; *) ! plain "$file" ;; esac && litter+=("$file")
+  done
   for file in "${litter[@]}"; do
     if [[ -e $file || -L $file ]]; then remove "$file"; fi
   done
@@ -77,12 +81,14 @@ lacks=''
 if [[ $take == true ]]; then
   have=/dev/null
   if plain "$releases/$base/.warpbeam/manifest"; then have=$releases/$base/.warpbeam/manifest; fi
-  lacks=$(exec awk -v have="$have" -v kept="$root/activation/manifest" '
-    BEGIN { printf "" >kept; while ((getline < have) > 0) there[$0] = 1 }
+  # A manifest without an end, which awk takes for one line, must take neither this host's memory nor its time.
+  lacks=$(ulimit -v 2000000 -t 20; exec awk -v have="$have" -v kept="$root/activation/manifest" '
+    BEGIN { printf "" >kept }
+    NR == 1 { while ((getline line < have) > 0) there[line] = 1 }
     { print >kept }
     $3 ~ /^erts-/ { erts = 1 }
     !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }
-    END { if (NR && !erts) print "\nno erts"; exit close(kept) != 0 }') || refuse "$root is on a disk that is full by now" 'make room there'
+    END { if (NR && !erts) print "\nno erts"; exit close(kept) != 0 }') || refuse "$root is on a disk that is full by now, or $have is no manifest" 'make room there, or remove that file'
 fi
 
 # A release without a VM of its own is run by the host's: which that is takes a VM to tell, so only then.

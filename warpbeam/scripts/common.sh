@@ -83,6 +83,16 @@ fail() {
 # plain FILE: it is a file that we can read, and not a link, a pipe or another thing in the place of one.
 plain() { [[ -f $1 && ! -L $1 && -r $1 ]]; }
 
+# What a file says is somebody's text, and bash evaluates a text where it expects a number: `a[$(command)]` is one to it.
+# is_count TEXT: whether that is a number that can be reckoned with: no octal one, and none beyond 64 bits.
+is_count() { [[ $1 == [0-9] || ($1 == [1-9]* && $1 != *[!0-9]* && ${#1} -le 15) ]]; }
+
+# text_of FILE MOST: the text of a plain file of less than MOST bytes, in REPLY; false where it is none. A NUL ends it: of those bash
+# would pass over as many as there are, and the hole of a file has them by the terabyte.
+text_of() {
+  plain "$1" && ! IFS= read -r -d '' -n "$2" REPLY <"$1"
+}
+
 # pause SECONDS: like sleep(1), without a process: it waits for what nobody says. REPLY stays as it is.
 pause() {
   local said

@@ -55,17 +55,28 @@ object opened: "$opened" may_open: "${may_open:-0}" tracked: "$tracked" may_trac
 limits_json=$REPLY
 
 step ports
-listeners=()
-while read -r _ _ _ address _ users; do
-  program='' unit='' owner=0
-  if [[ $users =~ (^|\ )uid:([0-9]+)\  ]]; then owner=${BASH_REMATCH[2]}; fi
-  if [[ $users =~ \(\(\"([^\"]*)\",pid=([0-9]+) ]]; then
-    program=${BASH_REMATCH[1]}
+listeners=() sockets=()
+# A program calls itself what it likes, in 15 bytes: a line end in them makes no whole line, and no more of them a number.
+while IFS= read -r text; do
+  if [[ $text =~ ^LISTEN\ +[0-9]+\ +[0-9]+\ +[^\ ]+:[0-9]+\ +[^\ ]+:\*\  ]]; then
+    sockets+=("$text")
+  elif ((${#sockets[@]})); then
+    sockets[-1]+=" $text"
+  fi
+done < <(ss -Hltnpe)
+for text in "${sockets[@]}"; do
+  program='' unit='' owner=4294967295
+  read -r _ _ _ address _ users <<<"${text%% cgroup:/*}"
+  # ss leaves out root's uid.
+  if [[ $users =~ ^(.*)\ (uid:([0-9]+)\ )?ino:[0-9]+\ sk: ]]; then owner=0 users=${BASH_REMATCH[1]}; fi
+  if [[ $users =~ ^(.*)\ uid:([0-9]+)$ ]]; then owner=${BASH_REMATCH[2]} users=${BASH_REMATCH[1]}; fi
+  if [[ $users =~ ^users:\(\(\"(.*)\",pid=([0-9]+),fd=[0-9]+\)\)$ ]]; then
+    program=${BASH_REMATCH[1]%%\"*}
     unit=$(sed -n 's/^0:://p' "/proc/${BASH_REMATCH[2]}/cgroup" 2>/dev/null) || unit=''
   fi
   object port: "${address##*:}" address "${address%:*}" program "$program" unit "${unit##*/}" uid: "$owner"
   listeners+=("$REPLY")
-done < <(ss -Hltnpe)
+done
 uid_of "${app_user:-root}"
 app_uid=$REPLY binds=false
 [[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true

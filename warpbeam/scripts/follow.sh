@@ -13,8 +13,8 @@ while activating; do
   sleep 0.2
 done
 result=$root/activation/result
-if [[ -r $result && $(<"$result") == *"\"job\":\"$job_id\""* ]]; then
-  cat -- "$result"
+if text_of "$result" 8388608 && [[ $REPLY == *"\"job\":\"$job_id\""* ]]; then
+  printf '%s' "$REPLY"
 else
   refuse 'the activation left no result: it never began, or the host was restarted' '`fab ENV status` shows what runs'
 fi

@@ -13,5 +13,8 @@ if activating; then
 fi
 # The result of a job stays until the next begins.
 result=$root/activation/result
-[[ -r $result && $(<"$result") == *"\"job\":\"$job_id\""* ]] || refuse 'that activation did not begin' 'nothing was changed by it'
-record "{\"answer\":$(tr -d '\036' <"$result")}"
+if ! text_of "$result" 8388608 || [[ $REPLY != *"\"job\":\"$job_id\""* ]]; then
+  refuse 'that activation did not begin' 'nothing was changed by it'
+fi
+REPLY=${REPLY//$'\036'/}
+record "{\"answer\":${REPLY%$'\n'}}"

@@ -49,15 +49,14 @@ find_releases() {
 # about RELEASE: what it is, in REPLY: JSON as warpbeam/facts.py has it. False where that cannot be read: it becomes part of a larger
 # JSON text, and goes to a type, so that here every byte is looked at. (A regular expression would take ten times as long.)
 about() {
-  local file=$releases/$1/.warpbeam/artifact.json text rest='' bare parts
-  REPLY='{}'
-  plain "$file" || return 1
-  { IFS= read -r -n 32768 text && { IFS= read -r -n 1 rest || [[ -z $rest ]]; }; } <"$file" || return 1
+  local text bare parts
+  text_of "$releases/$1/.warpbeam/artifact.json" 32768 && [[ $REPLY == *$'\n' ]] || return 1
+  text=${REPLY%$'\n'}
   # Without what is escaped, no text in it has a quote.
   bare=${text//\\\\/}
   bare=${bare//\\[\"\/bfnrt]/}
   bare=${bare//\\u00[0-9a-f][0-9a-f]/}
-  [[ -z $rest && $bare != *[$'\001'-$'\037'\\]* ]] || return 1
+  [[ $bare != *[$'\001'-$'\037'\\]* ]] || return 1
   IFS=\" read -r -a parts <<<"$bare"
   # Those of a Warpbeam before this one do not say the release's name.
   ((${#parts[@]} == 23 || ${#parts[@]} == 27)) || return 1

@@ -8,10 +8,14 @@
 
 lock=$root/lock
 
+# clear_guard: a pipe in its place would be waited for at its opening, by no command that could be bounded.
+clear_guard() {
+  if [[ -e $lock.guard || -L $lock.guard ]] && ! plain "$lock.guard"; then rm -rf -- "$lock.guard"; fi
+}
+
 # Everything that reads and then writes the lock does so under this.
 guard() {
-  # A pipe in its place would be waited for at its opening, by no command that could be bounded.
-  if [[ -e $lock.guard || -L $lock.guard ]] && ! plain "$lock.guard"; then rm -rf -- "$lock.guard"; fi
+  clear_guard
   exec 7>"$lock.guard"
   flock -w 30 7 || refuse "$lock.guard is held by a process that has not ended within 30 s" 'look for it with `fuser`'
 }
@@ -25,8 +29,9 @@ FROZEN=frozen
 # held: true when someone holds the lock in force; sets held_token, held_boot, held_ends, held_text and held_words.
 held() {
   held_token='' held_boot='' held_ends=0 held_text='' held_words=''
-  plain "$lock" || return 1
-  { read -r held_token && read -r held_boot && read -r held_ends && read -r held_text && read -r held_words; } <"$lock" || return 1
+  text_of "$lock" 131072 || return 1
+  { read -r held_token && read -r held_boot && read -r held_ends && read -r held_text && read -r held_words; } <<<"$REPLY" || return 1
+  is_count "$held_ends" || return 1
   [[ $held_boot != "$FROZEN" ]] || return 0
   boot_id
   [[ $held_boot == "$REPLY" ]] || return 1

@@ -14,5 +14,6 @@ noted() {
   line="${entry%\}},\"outcome\":\"$1\",\"release\":\"$live_release\",\"problem\":$REPLY"
   since "$noted_since"
   line+=",\"seconds\":$REPLY}"
+  clear_guard
   { flock -w 5 7 && append "$line"; } 7>"$lock.guard" || warn 'the history could not be written'
 }

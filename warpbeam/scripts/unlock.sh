@@ -4,6 +4,7 @@
 # Parameters: root, token.
 : "${root?}" "${token?}"
 
-if plain "$root/lock" && [[ $(head -n 1 -- "$root/lock") == "$token" ]]; then rm -rf -- "$root"/releases/*.partial; fi
+held || true
+if [[ $held_token == "$token" ]]; then rm -rf -- "$root"/releases/*.partial; fi
 let_go
 answer done: true

@@ -22,9 +22,9 @@ lists=$root/activation/lists
 if [[ -e $partial || -e $metadata ]]; then remove "$partial" "$metadata"; fi
 mkdir -p -- "$lists" "$partial" "$metadata"
 linked=/dev/null
-if [[ -n $base ]]; then linked=$releases/$base/.warpbeam/manifest; fi
+if [[ -n $base ]] && plain "$releases/$base/.warpbeam/manifest"; then linked=$releases/$base/.warpbeam/manifest; fi
 # It ends with how many files there are, and how many of them can be run; or with a path that no release may have.
-expected=$(exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$lists/linked" -v directories="$lists/directories" \
+expected=$(ulimit -v 2000000 -t 20; exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$lists/linked" -v directories="$lists/directories" \
   -v kept="$metadata/manifest" '
   BEGIN { printf "" >files; printf "" >sums; printf "" >linked; printf "" >directories; printf "" >kept }
   there { has[$0]; next }

@@ -68,6 +68,11 @@ compare() {
   while IFS= read -r line; do
     mode=${line%% *} rest=${line#* }
     sum=${rest%% *}
+    # It is reckoned with, and bash evaluates what is no number.
+    if [[ $mode != [0-7][0-7][0-7] || $sum == *[!0-9a-f]* ]]; then
+      differs "changed: its manifest has a line that no manifest has"
+      continue
+    fi
     wanted[./${rest#*  }]="$mode $sum"
   done < <(exec cat -- "$ours/manifest")
   if [[ $has_links == true ]]; then
@@ -104,7 +109,7 @@ step verify
 cd -- "$root"
 declare -A recorded=()
 if [[ -r $record ]]; then
-  # The first line about a release counts (the root door writes no second one).
+  # The first line about a release counts (the root door writes no second one). `forgotten NAME`: up to that name lines were left out.
   while read -r name sum; do recorded[${name:-none}]=${recorded[${name:-none}]-$sum}; done <"$record"
 fi
 if ((${#chosen[@]} == 0)); then
@@ -115,6 +120,8 @@ all=''
 for name in "${chosen[@]}"; do
   is_release "$name" || refuse 'expected a release such as 20261123T120000Z' 'nothing was done'
   compare "$name"
+  [[ -n ${recorded[$name]-} || $name > ${recorded[forgotten]-} ]] ||
+    differs 'changed: root does not keep any more with which content it was put live'
   array "${odd[@]}"; listed=$REPLY
   object name "$name" digest "$digest" recorded "${recorded[$name]-}" differs: "$listed" count: "$count"
   all+="${all:+,}$REPLY"

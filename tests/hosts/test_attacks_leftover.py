@@ -1,0 +1,106 @@
+"""What somebody who had the deploy key leaves in our own files on a host: it runs, stops and fills nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attack import HOST, ROOT
+from tests.stage import Stage
+
+# bash evaluates what stands where it expects a number, a command in an index too. EUID is always set.
+RAN = "/tmp/warpbeam-ran"
+WORD = f"EUID[$(touch${{IFS}}{RAN})0]"
+BOOT = "$(cat /proc/sys/kernel/random/boot_id)"
+MANIFEST = "current/.warpbeam/manifest"
+# What lies there when the next command comes; as bash, in the app's directory.
+NUMBERS = {
+    "the end of a lease": rf"""printf '%s\n' aa "{BOOT}" '{WORD}+9999999' '{{"who":"x"}}' words >lock""",
+    "the time of an activation": rf"""printf '%s\n' aa '{WORD}' 'done' '{{"at":"x"}}' >activation/pending""",
+    "a mode in a manifest": f"""sed -i '1s/^[0-7]*/7,{WORD.replace("/", "[/]")}/' {MANIFEST}""".replace("[/]", r"\/"),
+}
+PIPES = (
+    "manifest",
+    "log",
+    "job",
+    "pending",
+    "result",
+    "door.out",
+    "cancel",
+    "damaged",
+    "migrate.log",
+    "migrate.log.status",
+    "lists/files",
+    "lists/sums",
+    "lists/linked",
+    "lists/directories",
+    "lists/tar",
+)
+# What fills nothing on the disk and is no shorter for that.
+ENDLESS = "1T"
+SOON = 60
+
+
+@pytest.fixture
+def left(stage: Stage) -> Iterator[None]:
+    """The app's directory is in order again."""
+    yield
+    away = "rm -f lock activation/pending activation/result; find -size +1G -delete"
+    stage.lab.ssh(HOST, f"cd {ROOT} && {away}; rm -f {RAN} history.jsonl.damaged", "deploy")
+    stage.fab("deploy", "--force")
+    assert {row["health"] for row in stage.status().values()} == {"healthy"}
+
+
+@pytest.mark.parametrize("what", NUMBERS)
+def test_no_text_in_a_file_of_ours_is_evaluated_as_a_number(stage: Stage, left: None, what: str) -> None:
+    stage.lab.ssh(HOST, "bash -s", "deploy", stdin=f"cd {ROOT}; {NUMBERS[what]}")
+
+    for words in (["status"], ["history"], ["lock.status"], ["doctor"], ["restart"], ["rollback"]):
+        stage.fab(*words, expect=None)
+
+    assert stage.lab.ssh(HOST, f"ls {RAN}", check=False).stdout == ""
+
+
+def test_no_pipe_in_the_place_of_a_file_of_ours_is_waited_for(stage: Stage, left: None) -> None:
+    pipes = " ".join(f"activation/{name}" for name in PIPES)
+    plant = f"mkdir -p activation/lists; rm -f {pipes}; mkfifo {pipes}"
+    stage.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
+
+    stage.fab("history", timeout=SOON)
+    stage.fab("restart", timeout=SOON)
+    stage.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
+    stage.fab("deploy", "--force", timeout=SOON)
+    for verb in ("maintenance.on", "maintenance.off"):
+        stage.lab.ssh(HOST, f"cd {ROOT} && rm -f lock.guard history.jsonl && mkfifo lock.guard history.jsonl", "deploy")
+        stage.fab(verb, timeout=SOON)
+
+    assert stage.status()[HOST]["health"] == "healthy"
+
+
+def test_a_link_in_the_place_of_a_file_of_ours_is_not_written_through(stage: Stage, left: None) -> None:
+    links = "for name in manifest log job door.out; do ln -sfn ~/bait activation/$name; done"
+    stage.lab.ssh(HOST, f"echo as it was >~/bait; cd {ROOT} && {links}", "deploy")
+
+    stage.fab("restart")
+
+    assert stage.lab.ssh(HOST, "cat ~/bait; rm ~/bait", "deploy").stdout == "as it was\n"
+
+
+@pytest.mark.parametrize("file", ["lock", "history.jsonl", "activation/result", MANIFEST])
+def test_no_file_of_ours_that_never_ends_is_read_to_its_end(stage: Stage, left: None, file: str) -> None:
+    pending = r"""printf '%s\n' aa 1 'done' '{"at":"x"}' >activation/pending"""
+    plant = f"{pending}; truncate -s {ENDLESS} {file}"
+    stage.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
+    began = time.monotonic()
+
+    rows = {row["host"]: row for row in json.loads(stage.fab("status", "--json", timeout=SOON).stdout)}
+    stage.fab("history", timeout=SOON, expect=None)
+    stage.fab("restart", timeout=SOON, expect=None)
+
+    assert rows[HOST]["health"] == "healthy"
+    assert time.monotonic() - began < 2 * SOON
+    # Nothing goes on reading when nobody waits any more.
+    assert stage.lab.ssh(HOST, "pgrep -u deploy -l '^(bash|awk|mawk|cat|head)$'", check=False).stdout == ""

@@ -1,0 +1,74 @@
+"""Who asks the root door for something keeps nobody else waiting: it neither stops it nor leaves its words unread."""
+
+from __future__ import annotations
+
+import os
+import pty
+import time
+
+import pytest
+
+from tests.attack import DOOR, HOST, ROOT
+from tests.lab import LabHandle
+from tests.stage import Stage
+from tests.underway import eventually
+from warpbeam.lab.client import ssh_argv
+
+LOCK = "/run/warpbeam-hello.lock"
+# Whoever opens a pipe for both has what is written there waited for as soon as that is full.
+UNREAD = f"""
+use Fcntl; $^F = 9; alarm 120; unlink 'unread'; system 'mkfifo', 'unread'; sysopen F, 'unread', O_RDWR or die;
+fcntl F, 1031, 4096 or die; syswrite(F, 'x' x 4096) == 4096 or die;
+open STDOUT, '>&F'; open STDERR, '>&F'; exec 'sudo', '-n', '{DOOR}', 'reconcile'
+"""
+
+
+def is_free(lab: LabHandle) -> bool:
+    """Whether the door's lock can be had within a few seconds."""
+    return lab.ssh(HOST, f"sudo flock -w 5 {LOCK} true", check=False).returncode == 0
+
+
+def test_words_that_nobody_reads_keep_nobody_from_the_lock(stage: Stage) -> None:
+    lab = stage.lab
+    # So that there is something to say.
+    lab.ssh(HOST, f"rm {ROOT}/current", "deploy")
+    run = "cd && cat >unread.pl && (setsid perl unread.pl </dev/null >/dev/null 2>&1 &)"
+    lab.ssh(HOST, run, "deploy", stdin=UNREAD)
+    try:
+        assert eventually(lambda: lab.ssh(HOST, f"test -L {ROOT}/current", "deploy", check=False).returncode == 0)
+        free = is_free(lab)
+        asked = lab.ssh(HOST, "pgrep -x door", check=False).stdout
+    finally:
+        lab.ssh(HOST, "sudo pkill -KILL -x door; sudo rm -f /home/deploy/unread*")
+
+    # It waits for its reader, and keeps nothing meanwhile.
+    assert asked != ""
+    assert free
+    assert stage.status()[HOST]["health"] == "healthy"
+
+
+@pytest.mark.parametrize("key", [b"\x1a"], ids=["Ctrl-Z"])
+def test_no_key_stops_the_door_on_its_terminal(stage: Stage, key: bytes) -> None:
+    argv = [*ssh_argv(stage.lab.name, HOST)[:-1], "-tt", "-l", "deploy", HOST, "exec bash --norc -i"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp(argv[0], argv)
+    try:
+        time.sleep(2)
+        held = []
+        for wait in (0.09, 0.11, 0.13, 0.15):
+            os.write(terminal, f"sudo -n {DOOR} reconcile\n".encode())
+            time.sleep(wait)
+            os.write(terminal, key)
+            held.append(not is_free(stage.lab))
+            stopped = stage.lab.ssh(HOST, "ps -eo stat,user,args | grep '^T.* root .*bash -p .*door' || true").stdout
+            assert stopped == ""
+            os.write(terminal, b"fg\n")
+            time.sleep(1)
+    finally:
+        os.close(terminal)
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        stage.lab.ssh(HOST, "sudo pkill -KILL -x door", check=False)
+
+    assert held == [False] * len(held)
