@@ -18,7 +18,7 @@ MONEY = 'defmodule Money.MixProject do\n  use Mix.Project\n  def project, do: [a
 PROFILE = """
 export MIX_EXS=/nowhere/mix.exs MIX_TARGET=rpi MIX_BUILD_PATH=/nowhere MIX_DEPS_PATH=/nowhere ERL_FLAGS=-nonsense
 export ELIXIR_ERL_OPTIONS='+Z nonsense' ERL_LIBS=/nowhere TAR_OPTIONS=--nonsense GIT_DIR=/nowhere GZIP=-1 LC_CTYPE=C
-export ERL_COMPILER_OPTIONS=nonsense
+export ERL_COMPILER_OPTIONS=nonsense TMOUT=1; readonly TMOUT
 """
 
 
@@ -113,6 +113,8 @@ def test_a_profile_of_the_login_decides_nothing_and_rebuild_builds_from_nothing(
 
     assert "built already" in kept.stderr
     assert "build1: compile" in built.stderr
+    # What comes after more than a second of silence is shown too.
+    assert "* using config/runtime.exs" in built.stderr
     assert "built hello " in built.stderr
     assert on_build_host(source, "ls _build") == "prod\n"
 
