@@ -145,7 +145,9 @@ cd -- "$src"
 renew
 
 step dependencies
-cp -f -- mix.lock "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
+lock=$(sed -En 's/^[^#]*\blockfile:[[:space:]]*"([^"#]+)".*/\1/p' mix.exs | head -n 1)
+lock=${lock:-mix.lock}
+cp -f -- "$lock" "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
 
 # has_hex: a look at the directory tells what `mix local.hex --if-missing` starts a VM for. asdf's and mise's shims may set a home
 # of Mix's own for each version.
@@ -163,7 +165,7 @@ get_hex() {
   must 'mix local.rebar' mix local.rebar --force --if-missing
 }
 
-if grep -qs '{:hex,' mix.lock && ! has_hex; then get_hex; fi
+if grep -qs '{:hex,' -- "$lock" && ! has_hex; then get_hex; fi
 # Not with --check-locked: Elixir before 1.15 passes over it, and a newer one does not say what the lock lacks.
 if ! attempt mix deps.get --only "$mix_env"; then
   # One that is there need not be one that this Erlang can load.
@@ -171,9 +173,9 @@ if ! attempt mix deps.get --only "$mix_env"; then
   get_hex
   must 'mix deps.get' mix deps.get --only "$mix_env"
 fi
-if [[ -e mix.lock ]] && ! cmp -s -- mix.lock "$build/mix.lock.before"; then
-  mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" mix.lock | tail -n +3)
-  fail 'mix.lock is out of date: mix.exs asks for what it does not lock' 'run `mix deps.get`, commit mix.lock, and build again' "${lines[@]}"
+if [[ -e $lock ]] && ! cmp -s -- "$lock" "$build/mix.lock.before"; then
+  mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" "$lock" | tail -n +3)
+  fail "$lock is out of date: mix.exs asks for what it does not lock" "run \`mix deps.get\`, commit $lock, and build again" "${lines[@]}"
 fi
 
 if [[ $with_tests == true ]]; then
