@@ -125,7 +125,7 @@ main; exit""" % text_of(phase).encode()
 @cache
 def _source(name: str, comments: bool) -> str:
     """A script's text, less its first line (the shebang that makes it a file a person can run)."""
-    text = (SCRIPTS / f"{name}.sh").read_text().partition("\n")[2]
+    text = (SCRIPTS / f"{name}.sh").read_text("utf-8").partition("\n")[2]
     return text if comments else COMMENT.sub("", text)
 
 
