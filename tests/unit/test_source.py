@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -163,6 +164,16 @@ def test_a_file_of_the_source_that_is_read_here_is_small(app: Path) -> None:
         read_file(source, "config/big")
     assert read_file(source, "config") is None
     assert read_file(source, "config/none") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_repository_of_another_user_is_told_as_that(tmp_path: Path, app: Path) -> None:
+    for path in (tmp_path / "repository", tmp_path / "repository" / ".git"):
+        os.chown(path, 65534, 65534)
+
+    with pytest.raises(Misuse, match="is in a git repository of another user") as raised:
+        find_source(app)
+    assert "--add safe.directory" in raised.value.hint
 
 
 @pytest.mark.parametrize(

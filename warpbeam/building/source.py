@@ -84,15 +84,15 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             f"the source {directory} is not a directory",
             "see `source` in the inventory: a relative path is seen from there",
         )
-    where = _git(
-        directory,
-        "rev-parse",
-        "--show-toplevel",
-        "--show-prefix",
-        "--git-path",
-        "info/attributes",
-        expect=f"the source {directory} is in no git repository",
-    )
+    asked = ("rev-parse", "--show-toplevel", "--show-prefix", "--git-path", "info/attributes")
+    try:
+        where = _git(directory, *asked, expect=f"the source {directory} is in no git repository")
+    except Misuse as misuse:
+        # The setting's name, which git says in every language.
+        if "safe.directory" not in misuse.hint:
+            raise
+        owned = f"the source {directory} is in a git repository of another user, which git does not read"
+        raise Misuse(owned, misuse.hint) from None
     top_text, prefix, own_attributes = where.rsplit("\n", 2)
     top = Path(top_text)
     if ref.startswith("-"):
