@@ -160,10 +160,16 @@ def test_an_app_without_releases_builds_mix_s_default_one(source: Stage) -> None
             "not found",
             "program missing",
         ),
+        (
+            "aliases: [",
+            'aliases: ["release": ["cmd ln -sfn ../../shared priv/shared", "release"], ',
+            "could not copy recursively",
+            "a link there lead to nothing, or outside",
+        ),
         ('elixir: "~> 1.14"', 'elixir: "~> 9.1"', "supports only Elixir ~> 9.1", "install such an Elixir"),
         ("aliases: [", 'aliases: ["compile": ["cmd echo nonsense; exit 3", "compile"], ', "nonsense", ""),
     ],
-    ids=["path-above", "git-describe", "missing-program", "another-elixir", "unknown"],
+    ids=["path-above", "git-describe", "missing-program", "link-outside", "another-elixir", "unknown"],
 )
 def test_a_hint_is_about_what_was_said_and_nothing_is_said_twice(
     source: Stage, old: str, new: str, said: str, hint: str

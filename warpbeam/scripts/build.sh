@@ -41,6 +41,8 @@ recognise() {
   case $1 in
     *'not a git repository'*)
       REPLY='the source comes here without its .git: WARPBEAM_COMMIT has the commit, and a version can be read from a file' ;;
+    *'could not copy '*': no such file or directory'*)
+      REPLY='does a link there lead to nothing, or outside of `source`? Only what is below `source` comes to the build host' ;;
     *'Unknown release '* | *'multiple releases'*) REPLY='`release` in the inventory must be one of the releases of mix.exs' ;;
     *'has declared in its mix.exs file it supports only Elixir'*)
       REPLY='install such an Elixir on the build host, or see build.tools in the inventory' ;;
