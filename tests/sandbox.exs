@@ -109,6 +109,7 @@ tries = [
   {"System.cmd mkfifo", fn -> System.cmd("mkfifo", ["fifo"], stderr_to_stdout: true) end},
   {"System.cmd sort", fn -> System.cmd("sh", ["-c", "printf 'b\\na\\n' | sort"], stderr_to_stdout: true) end},
   {"System.cmd nice", fn -> System.cmd("nice", ["-n", "5", "true"], stderr_to_stdout: true) end},
+  {"System.cmd taskset", fn -> System.cmd("taskset", ["-c", "0", "true"], stderr_to_stdout: true) |> elem(1) end},
   {"System.cmd ps", fn -> System.cmd("sh", ["-c", "ps -p 1 -o user="], stderr_to_stdout: true) end},
   {"System.cmd date", fn -> System.cmd("date", ["-u", "-d", "@0", "+%F"]) end},
   {"System.cmd id", fn -> System.cmd("id", ["-un"]) end},

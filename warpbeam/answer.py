@@ -99,7 +99,7 @@ JobId = Annotated[
 BootId = Annotated[str, Meta(pattern=r"\A[0-9a-f-]{36}\Z", description="a boot's id, a UUID")]
 # The answer's status (an app may say anything), or words for that there is none.
 HttpStatus = Annotated[
-    str, Meta(pattern=r"\A(?:[0-9]{1,9}|no answer)\Z", description="a status in digits, or `no answer`")
+    str, Meta(pattern=r"\A(?:[0-9]{1,9}|no answer|no HTTP)\Z", description="a status in digits, or `no answer`")
 ]
 Moment = Annotated[
     str,

@@ -50,7 +50,7 @@ A = TypeVar("A")
 # login's startup files come before it, and may take of what was sent, or send what it says elsewhere. It holds nothing
 # that another login shell than bash would not pass on: no quote but these, no backslash, no exclamation mark.
 READER = (
-    """bash --norc -p -c 'LC_ALL=C; unset BASH_ENV ENV; IFS= read -r REPLY;"""
+    """bash --norc -p -c 'LC_ALL=C; unset BASH_ENV ENV TMOUT; IFS= read -r REPLY;"""
     """ case $REPLY in "LC_ALL=C; IFS= read -rN "*"; exit 96") ;; *) exit 96 ;; esac;"""
     """ if [ -p /dev/fd/1 ] || [ -S /dev/fd/1 ]; then eval "$REPLY"; fi; exit 95'"""
 )
@@ -125,7 +125,7 @@ main; exit""" % text_of(phase).encode()
 @cache
 def _source(name: str, comments: bool) -> str:
     """A script's text, less its first line (the shebang that makes it a file a person can run)."""
-    text = (SCRIPTS / f"{name}.sh").read_text().partition("\n")[2]
+    text = (SCRIPTS / f"{name}.sh").read_text("utf-8").partition("\n")[2]
     return text if comments else COMMENT.sub("", text)
 
 

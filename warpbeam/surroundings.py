@@ -33,9 +33,10 @@ GIT_CHOSEN = {
 }
 
 
-# bash(1): a file that is read before the first command, places to look in; words that tar, gzip and grep add to ours.
+# bash(1): a file that is read before the first command, places to look in, the time for a `read`; words that tar, gzip
+# and grep add to ours.
 SET_ANEW = frozenset(
-    ["BASH_ENV", "CDPATH", "ENV", "GLOBIGNORE", "GREP_OPTIONS", "GZIP", "POSIXLY_CORRECT", "TAR_OPTIONS"]
+    ["BASH_ENV", "CDPATH", "ENV", "GLOBIGNORE", "GREP_OPTIONS", "GZIP", "POSIXLY_CORRECT", "TAR_OPTIONS", "TMOUT"]
 )
 SHELL_S_OWN = frozenset(["BASHOPTS", "IFS", "PS4", "SHELLOPTS"])
 

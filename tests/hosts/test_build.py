@@ -119,6 +119,12 @@ def test_a_lock_file_that_is_out_of_date_is_refused(source: Stage) -> None:
     assert "error: build1: mix.lock is out of date: mix.exs asks for what it does not lock" in refused.stderr
     assert '+  "leaf": {:git, "/home/deploy/leaf"' in refused.stderr
     assert "run `mix deps.get`, commit mix.lock" in refused.stderr
+
+    # The same where the project keeps it elsewhere.
+    mix.write_text(mix.read_text().replace("deps: [{", 'lockfile: "config/mix.lock",\n      deps: [{'))
+    source.commit("another place")
+    refused = source.fab("deploy", expect=4)
+    assert "error: build1: config/mix.lock is out of date: mix.exs asks for what it does not lock" in refused.stderr
     assert lasting(source) == before
 
 

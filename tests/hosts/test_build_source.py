@@ -18,7 +18,7 @@ MONEY = 'defmodule Money.MixProject do\n  use Mix.Project\n  def project, do: [a
 PROFILE = """
 export MIX_EXS=/nowhere/mix.exs MIX_TARGET=rpi MIX_BUILD_PATH=/nowhere MIX_DEPS_PATH=/nowhere ERL_FLAGS=-nonsense
 export ELIXIR_ERL_OPTIONS='+Z nonsense' ERL_LIBS=/nowhere TAR_OPTIONS=--nonsense GIT_DIR=/nowhere GZIP=-1 LC_CTYPE=C
-export ERL_COMPILER_OPTIONS=nonsense
+export ERL_COMPILER_OPTIONS=nonsense TMOUT=1; readonly TMOUT
 """
 
 
@@ -113,6 +113,8 @@ def test_a_profile_of_the_login_decides_nothing_and_rebuild_builds_from_nothing(
 
     assert "built already" in kept.stderr
     assert "build1: compile" in built.stderr
+    # What comes after more than a second of silence is shown too.
+    assert "* using config/runtime.exs" in built.stderr
     assert "built hello " in built.stderr
     assert on_build_host(source, "ls _build") == "prod\n"
 
@@ -158,10 +160,16 @@ def test_an_app_without_releases_builds_mix_s_default_one(source: Stage) -> None
             "not found",
             "program missing",
         ),
+        (
+            "aliases: [",
+            'aliases: ["release": ["cmd ln -sfn ../../shared priv/shared", "release"], ',
+            "could not copy recursively",
+            "a link there lead to nothing, or outside",
+        ),
         ('elixir: "~> 1.14"', 'elixir: "~> 9.1"', "supports only Elixir ~> 9.1", "install such an Elixir"),
         ("aliases: [", 'aliases: ["compile": ["cmd echo nonsense; exit 3", "compile"], ', "nonsense", ""),
     ],
-    ids=["path-above", "git-describe", "missing-program", "another-elixir", "unknown"],
+    ids=["path-above", "git-describe", "missing-program", "link-outside", "another-elixir", "unknown"],
 )
 def test_a_hint_is_about_what_was_said_and_nothing_is_said_twice(
     source: Stage, old: str, new: str, said: str, hint: str

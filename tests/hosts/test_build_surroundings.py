@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.building import manifest, on_build_host, write
+from tests.building import manifest, mix, on_build_host, write
 from tests.stage import Stage
 from tests.witness import serve
 
@@ -146,6 +146,37 @@ def test_an_umbrella_in_a_subdirectory_with_a_computed_version_is_built(source: 
     assert f"built hello 3.0.0-{commit[:7]} ({commit[:8]})" in built.stderr
     assert any(item.path.endswith("/Elixir.Coins.beam") for item in found.files)
     assert there.split() == ["./apps/hello/assets/node_modules/x/y", "_build", "apps", "config", "libs", "mix.exs"]
+
+
+RELEASE = """version: "0.1.0+build.5-rc.1", cookie: "none", overlays: ["rel/overlays", "rel/more"], path: "elsewhere",
+        rel_templates_path: "rel/templates", applications: [runtime_tools: :permanent, hello: :permanent],
+        config_providers: [{Config.Reader, {:system, "RELEASE_ROOT", "/more.exs"}}], reboot_system_after_config: true,
+        quiet: false, """
+
+
+def test_a_release_with_every_option_of_mix_goes_live_and_is_reached(source: Stage) -> None:
+    mix(source, "hello: [\n", f"hello: [\n        {RELEASE}\n")
+    write(source, "rel/overlays/bin/server", "#!/bin/sh\n")
+    write(source, "rel/more/more.exs", "import Config\nconfig :hello, more: :provided\n")
+    write(source, "rel/templates/vm.args.eex", "-env OF_VM_ARGS yes\n+A 64\n")
+    # The directory that it was started in is no longer the process's.
+    write(source, "rel/templates/env.sh.eex", "#!/bin/sh\nexport OF_ENV_SH=yes\ncd /\n")
+    source.commit("all options")
+    try:
+        source.fab("deploy")
+
+        rows = source.status().values()
+        assert {(row["version"], row["health"]) for row in rows} == {("0.1.0+build.5-rc.1", "healthy")}
+        of_files = 'System.get_env("OF_VM_ARGS"), System.get_env("OF_ENV_SH"), File.cwd!()'
+        asked = f"{{Application.get_env(:hello, :more), {of_files}}}"
+        assert source.fab("rpc", asked, "-H", "web1").stdout == '{:provided, "yes", "yes", "/"}\n'
+        # It boots twice before it evaluates.
+        expression = "Application.load(:hello); {Application.get_env(:hello, :more), ~S(é '\n)}"
+        evaluated = source.fab("eval", expression, "-H", "web1")
+        assert evaluated.stdout == '{:provided, "é \'\\n"}\n'
+    finally:
+        source.git("reset", "-q", "--hard", "HEAD~1")
+        source.fab("deploy")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -222,6 +223,18 @@ def test_a_file_that_bash_is_told_to_run_first_is_not(tmp_path: Path, monkeypatc
     monkeypatch.setenv("BASH_ENV", str(tmp_path / "env"))
 
     assert perform(Repeat("x"))[0].text == "x"
+
+
+def test_scripts_are_sent_alike_whatever_the_locale_of_the_person() -> None:
+    code = "from warpbeam.phase import SCRIPTS, _source; "
+    code += "print(ascii([_source(file.stem, True) for file in sorted(SCRIPTS.glob('*.sh'))]))"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def sent(**variables: str) -> bytes:
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=True).stdout
+
+    assert sent(**plain) == sent(PYTHONUTF8="1")
 
 
 def test_a_body_follows_the_script_on_its_input(scripts: Path) -> None:

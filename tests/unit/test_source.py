@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -165,6 +166,16 @@ def test_a_file_of_the_source_that_is_read_here_is_small(app: Path) -> None:
     assert read_file(source, "config/none") is None
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_repository_of_another_user_is_told_as_that(tmp_path: Path, app: Path) -> None:
+    for path in (tmp_path / "repository", tmp_path / "repository" / ".git"):
+        os.chown(path, 65534, 65534)
+
+    with pytest.raises(Misuse, match="is in a git repository of another user") as raised:
+        find_source(app)
+    assert "--add safe.directory" in raised.value.hint
+
+
 @pytest.mark.parametrize(
     ("ref", "message"),
     [("no-such", "there is no commit 'no-such'"), ("--all", "'--all' is no commit"), ("HEAD~99", "there is no commit")],
@@ -262,6 +273,53 @@ def test_what_the_repository_itself_says_of_archives_stays_and_is_told_apart(app
     assert (one.tree, one.sent != two.sent) == (two.tree, True)
 
 
+@pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
+@pytest.mark.parametrize("line", ["*.sh text eol=crlf\n", "run.sh export-ignore\n"])
+def test_what_a_directory_above_says_of_archives_is_told_apart(tmp_path: Path, app: Path, line: str) -> None:
+    commit(app, "run.sh", "#!/bin/sh\n")
+    commit(tmp_path / "repository", ".gitattributes", line)
+    one, packed_one = find_source(app), packed(app)
+    commit(tmp_path / "repository", ".gitattributes", "# nothing\n")
+    two = find_source(app)
+
+    assert (one.tree, packed_one != packed(app), one.sent != two.sent) == (two.tree, True, True)
+
+    # The same of a working tree: what is not archived does not go out.
+    (app / "new").write_text("x")
+    dirty = find_source(app, allow_dirty=True)
+    (tmp_path / "repository" / ".gitattributes").write_text(line)
+    other = find_source(app, allow_dirty=True)
+    assert (dirty.tree, dirty.sent != other.sent) == (other.tree, "ignore" in line)
+
+
+def test_a_version_that_git_describes_in_the_archive_is_told_apart_by_its_tags(app: Path) -> None:
+    commit(app, ".gitattributes", "version export-subst\n")
+    commit(app, "version", "$Format:%(describe:tags=true)$\n")
+    git(app, "tag", "v1.0.0")
+    one = find_source(app)
+    git(app, "tag", "--delete", "v1.0.0")
+    git(app, "tag", "v2.0.0")
+    two = find_source(app)
+
+    assert packed(app)["version"] == "v2.0.0\n"
+    assert (one.commit, one.sent != two.sent, two.sent) == (two.commit, True, find_source(app).sent)
+
+
+def test_a_sparse_working_tree_goes_out_only_where_it_lacks_nothing(tmp_path: Path, app: Path) -> None:
+    commit(app, "lib/a.ex", "a")
+    commit(app, "docs/page", "page")
+    repository = tmp_path / "repository"
+    git(repository, "sparse-checkout", "set", str((app / "lib").relative_to(repository)))
+    # A commit has all of it.
+    assert "docs/page" in packed(app)
+    (app / "lib/new.ex").write_text("new")
+
+    with pytest.raises(Refused, match=r"lacks 1 files, which would not be built: docs/page"):
+        find_source(app, allow_dirty=True)
+    git(repository, "sparse-checkout", "add", str((app / "docs").relative_to(repository)))
+    assert read_file(find_source(app, allow_dirty=True), "docs/page") == "page"
+
+
 def test_a_source_that_reads_its_commit_is_another_of_another_commit(app: Path) -> None:
     plain = find_source(app)
     commit(app, "lib/version.ex", 'System.get_env("WARPBEAM_COMMIT")\n')
@@ -350,6 +408,20 @@ def test_versions_are_looked_for_as_asdf_and_mise_do(
             commit(directory, ".tool-versions", text)
 
     assert asked_tools(find_source(app)) == wanted
+
+
+@pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
+def test_versions_behind_a_link_are_those_of_the_file_that_it_leads_to(tmp_path: Path, app: Path) -> None:
+    commit(tmp_path / "repository", "tools/versions", "elixir 1.14\n")
+    commit(tmp_path / "repository", ".tool-versions", "elixir 1.13\nerlang 24\n")
+    link = app / ".tool-versions"
+    # It may lead to nothing that the repository has, too.
+    for target, wanted in {"../../tools/versions": "1.14", "../../nothing": "1.13", "/etc/x": "1.13"}.items():
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        assert asked_tools(find_source(app, allow_dirty=True)) == (wanted, "24")
+        commit(app, "a", target)
+        assert asked_tools(find_source(app)) == (wanted, "24")
 
 
 def test_a_file_that_is_read_here_has_a_bound(app: Path) -> None:

@@ -83,7 +83,7 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
 @cache
 def epmd_source() -> str:
     """How the nodes of a release find each other: the module that a build compiles into each."""
-    return (Path(__file__).parent.parent / "scripts" / "erl_epmd.erl").read_text()
+    return (Path(__file__).parent.parent / "scripts" / "erl_epmd.erl").read_text("utf-8")
 
 
 def artifact_key(source: Sequence[str], build: Mapping[str, object], toolchain: Toolchain) -> str:

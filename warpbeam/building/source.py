@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import tempfile
@@ -52,7 +53,7 @@ class Source(msgspec.Struct, frozen=True):
     """What is built: `tree` identifies its content, whatever commit it belongs to.
 
     `prefix` is the directory's path below the top of its repository, empty or ending in a slash. `sent` holds what
-    besides the tree decides which bytes leave git.
+    besides the tree decides which bytes leave git. `whole` is the whole repository's tree, or the commit.
     """
 
     directory: Path
@@ -63,6 +64,7 @@ class Source(msgspec.Struct, frozen=True):
     subject: str
     dirty: bool = False
     sent: str = ""
+    whole: str = ""
 
 
 def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False, leave_dirty: bool = False) -> Source:
@@ -82,15 +84,15 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             f"the source {directory} is not a directory",
             "see `source` in the inventory: a relative path is seen from there",
         )
-    where = _git(
-        directory,
-        "rev-parse",
-        "--show-toplevel",
-        "--show-prefix",
-        "--git-path",
-        "info/attributes",
-        expect=f"the source {directory} is in no git repository",
-    )
+    asked = ("rev-parse", "--show-toplevel", "--show-prefix", "--git-path", "info/attributes")
+    try:
+        where = _git(directory, *asked, expect=f"the source {directory} is in no git repository")
+    except Misuse as misuse:
+        # The setting's name, which git says in every language.
+        if "safe.directory" not in misuse.hint:
+            raise
+        owned = f"the source {directory} is in a git repository of another user, which git does not read"
+        raise Misuse(owned, misuse.hint) from None
     top_text, prefix, own_attributes = where.rsplit("\n", 2)
     top = Path(top_text)
     if ref.startswith("-"):
@@ -117,16 +119,13 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
                 shown,
             )
         dirty = allow_dirty
-    tree = (
-        _working_tree(top, prefix)
-        if dirty
-        else _git(
-            top,
-            "rev-parse",
-            "--verify",
-            _tree(commit, prefix),
-            expect=f"{prefix or '.'} does not exist in commit {ref!r}",
-        )
+    whole = _working_tree(top, prefix) if dirty else commit
+    tree = _git(
+        top,
+        "rev-parse",
+        "--verify",
+        _tree(whole, prefix),
+        expect=f"{prefix or '.'} does not exist in commit {ref!r}",
     )
     modes = _modes(top, tree)
     if "mix.exs" not in modes:
@@ -136,12 +135,12 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             f"{directory} holds a git submodule, whose files are not carried to the build host: {submodules[0]}",
             "vendor it or use a Mix dependency",
         )
-    sent = "dirty" if dirty else _sent(top, commit, prefix, tree, modes, directory / own_attributes)
+    sent = _sent_dirty(directory) if dirty else _sent(top, commit, prefix, tree, modes, directory / own_attributes)
     # A build is told its commit: what reads that is another release of another commit, be the tree the same.
     if _run(top, "grep", "--quiet", "-I", "--fixed-strings", "-e", COMMIT_VARIABLE, tree).returncode == 0:
         sent = f"{sent} {commit}".strip()
     subject = _git(top, "show", "--no-patch", f"--format=%<({LONGEST_SUBJECT},trunc)%s", commit).rstrip(" ")
-    return Source(directory, top, prefix, commit, tree, subject, dirty, sent)
+    return Source(directory, top, prefix, commit, tree, subject, dirty, sent, whole)
 
 
 def _modes(top: Path, tree: str) -> dict[str, str]:
@@ -160,9 +159,10 @@ def _sent(top: Path, commit: str, prefix: str, tree: str, modes: dict[str, str],
     Raises:
         Refused: files are kept by a filter that this machine's git does not know: they would go out as its pointers.
     """
-    above = [f"{commit}:{path}.gitattributes" for path in _parents(prefix)]
+    # What directories above the source say of it is not in its tree.
+    above = [text or "" for text in _texts(top, [f"{commit}:{path}.gitattributes" for path in _parents(prefix)])]
     below = [f"{tree}:{name}" for name in modes if name.rpartition("/")[2] == ".gitattributes"]
-    texts = [text for text in _texts(top, [*above, *below]) if text] if above or below else []
+    texts = [text for text in [*above, *_texts(top, below)] if text]
     with_own = own.read_bytes() if own.is_file() else b""
     if with_own.strip():
         texts.append(with_own.decode("utf-8", "replace"))
@@ -174,8 +174,35 @@ def _sent(top: Path, commit: str, prefix: str, tree: str, modes: dict[str, str],
                 f"git on this machine does not know the filter {name!r}, through which .gitattributes has files go",
                 "`git lfs install` once, after installing git-lfs" if name == "lfs" else "install and configure it",
             )
-    decisive = [with_own.hex(), known, *([commit] if any(map(SUBST.search, texts)) else [])]
+    # A commit's archive can name its tags, which come and go (`$Format:%(describe)$`).
+    archived = _archive_digest(top, commit, prefix) if any(map(SUBST.search, texts)) else ""
+    decisive = [with_own.hex(), known, *([archived] if archived else []), *filter(None, above)]
     return hashlib.sha256("\0".join(decisive).encode()).hexdigest() if any(decisive) else ""
+
+
+def _sent_dirty(directory: Path) -> str:
+    """What besides the tree decides which files of a working tree go out.
+
+    Raises:
+        Refused: it lacks files that a commit of it would have (git-sparse-checkout(1)): the tree has them.
+    """
+    # `S NAME`: not looked at in the working tree (git-ls-files(1)).
+    entries = _named(directory, "ls-files", "-z", "-t", "--cached")
+    lacking = [entry[2:] for entry in entries if entry.startswith("S ") and not os.path.lexists(directory / entry[2:])]
+    if lacking:
+        raise Refused(
+            f"the working tree of {directory} lacks {len(lacking)} files, which would not be built: {lacking[0]}",
+            "`git sparse-checkout add` their directory, or deploy a commit: that has all of them",
+        )
+    left_out = "\0".join(sorted(_export_ignored(directory))).encode("utf-8", "surrogateescape")
+    return f"dirty {hashlib.sha256(left_out).hexdigest()}" if left_out else "dirty"
+
+
+def _archive_digest(top: Path, commit: str, prefix: str) -> str:
+    digest = hashlib.sha256()
+    for piece in _archived(top, commit, prefix):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _parents(prefix: str) -> list[str]:
@@ -199,17 +226,22 @@ def ignored_files(source: Source) -> list[str]:
 
     What git ignores, and what the repository's own attributes leave out of archives (`export-ignore`).
     """
-    ignored = _names(source, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-    files = _names(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    directory = source.directory
+    ignored = _named(directory, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    return [*ignored, *_export_ignored(directory)]
+
+
+def _export_ignored(directory: Path) -> list[str]:
+    files = _named(directory, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     directories = {f"{parent}/" for name in files for parent in map(str, PurePosixPath(name).parents) if parent != "."}
     asked = "".join(f"{name}\0" for name in [*files, *sorted(directories)]).encode("utf-8", "surrogateescape")
     # `PATH NUL export-ignore NUL VALUE NUL` (git-check-attr(1)).
-    told = _names(source, "check-attr", "-z", "--stdin", "export-ignore", stdin=asked)
-    return [*ignored, *(path for path, value in zip(told[::3], told[2::3], strict=True) if value == "set")]
+    told = _named(directory, "check-attr", "-z", "--stdin", "export-ignore", stdin=asked)
+    return [path for path, value in zip(told[::3], told[2::3], strict=True) if value == "set"]
 
 
-def _names(source: Source, *arguments: str, stdin: bytes = b"") -> list[str]:
-    text = _run(source.directory, *arguments, stdin=stdin).stdout
+def _named(directory: Path, *arguments: str, stdin: bytes = b"") -> list[str]:
+    text = _run(directory, *arguments, stdin=stdin).stdout
     return [name for name in text.decode("utf-8", "surrogateescape").split("\0") if name]
 
 
@@ -220,8 +252,10 @@ def read_file(source: Source, name: str) -> str | None:
 
 def read_above(source: Source, name: str) -> list[str]:
     """The texts of the files of that name: the source's own, then those of the directories above it, the top's last."""
-    above = [f"{source.commit}:{path}{name}" for path in _parents(source.prefix)]
-    return [text for text in _texts(source.top, [f"{source.tree}:{name}", *above]) if text is not None]
+    places = [source.prefix, *_parents(source.prefix)]
+    # A link leads where it leads in a working tree: to another directory of the repository, often.
+    texts = _texts(source.top, [f"{source.whole}:{path}{name}" for path in places], "--follow-symlinks")
+    return [text for text in texts if text is not None]
 
 
 def migrations_added(source: Source, since: str) -> list[str]:
@@ -271,8 +305,12 @@ def archive(source: Source) -> Iterator[bytes]:
     Raises:
         Refused: git could not make it.
     """
-    paths = ["--", source.prefix] if source.prefix else []
-    command = [*GIT, "-C", str(source.top), "archive", "--format=tar", source.commit, *paths]
+    yield from _archived(source.top, source.commit, source.prefix)
+
+
+def _archived(top: Path, commit: str, prefix: str) -> Iterator[bytes]:
+    paths = ["--", f":(literal){prefix}"] if prefix else []
+    command = [*GIT, "-C", str(top), "archive", "--format=tar", commit, *paths]
     with subprocess.Popen(  # noqa: S603
         command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=for_git()
     ) as process:
@@ -299,32 +337,35 @@ def _told(said: bytes) -> list[str]:
     return lines if len(lines) <= MOST_TOLD else [*lines[:MOST_TOLD], "… and more"]
 
 
-def _texts(top: Path, objects: Sequence[str]) -> list[str | None]:
+def _texts(top: Path, objects: Sequence[str], *options: str) -> list[str | None]:
     """The text of each of these small files of the repository (`COMMIT:PATH`), or None where there is no such file.
+
+    Parameters:
+        options: of git-cat-file(1).
 
     Raises:
         Refused: one has more than LONGEST_FILE bytes, which no file that is read here has a reason for.
     """
     asked = "".join(f"{name}\n" for name in objects).encode("utf-8", "surrogateescape")
-    sizes = _run(top, "cat-file", "--batch-check=%(objectsize)", stdin=asked).stdout.split(b"\n")
-    for name, number in zip(objects, sizes, strict=False):
-        if number.isdigit() and int(number) > LONGEST_FILE:
-            tree, _, path = name.partition(":")
-            raise Refused(
-                f"{path} has {int(number)} bytes in {tree[:8]}; expected at most {LONGEST_FILE}",
-                "look at what was committed there",
-            )
-    said = _run(top, "cat-file", "--batch", stdin=asked).stdout
+    said = _run(top, "cat-file", "--batch", *options, stdin=asked).stdout
     texts: list[str | None] = []
-    for _ in objects:
+    for name in objects:
         head, _, said = said.partition(b"\n")
         words = head.split(b" ")
-        # `ID TYPE SIZE`, the object and a line end, or `NAME missing` (git-cat-file(1), BATCH OUTPUT).
-        if len(words) != 3 or words[-1] == b"missing":
+        # `ID TYPE SIZE`, the object and a line end, or `NAME missing` (git-cat-file(1), BATCH OUTPUT); of a link that
+        # leads to nothing in the repository `dangling SIZE`, or such a word, and as much.
+        if words[-1] == b"missing" or not words[-1].isdigit():
             texts.append(None)
             continue
-        size = int(words[2])
-        texts.append(said[:size].decode("utf-8", "replace") if words[1] == b"blob" else None)
+        size = int(words[-1])
+        is_file = len(words) == 3 and words[1] == b"blob"
+        if is_file and size > LONGEST_FILE:
+            tree, _, path = name.partition(":")
+            raise Refused(
+                f"{path} has {size} bytes in {tree[:8]}; expected at most {LONGEST_FILE}",
+                "look at what was committed there",
+            )
+        texts.append(said[:size].decode("utf-8", "replace") if is_file else None)
         said = said[size + 1 :]
     return texts
 
@@ -334,13 +375,12 @@ def _tree(commit: str, prefix: str) -> str:
 
 
 def _working_tree(top: Path, prefix: str) -> str:
-    """The tree id that the working tree would have if it were committed; the user's index is not touched."""
+    """The repository's tree if the working tree below `prefix` were committed; the user's index is not touched."""
     with tempfile.TemporaryDirectory() as scratch:
         index = Path(scratch, "index")
         _git(top, "read-tree", "HEAD", index=index)
         _git(top, "add", "--all", "--", prefix or ".", index=index)
-        whole = _git(top, "write-tree", index=index)
-    return _git(top, "rev-parse", "--verify", f"{whole}:{prefix.rstrip('/')}" if prefix else whole)
+        return _git(top, "write-tree", index=index)
 
 
 def _git(directory: Path, *arguments: str, expect: str = "", index: Path | None = None) -> str:

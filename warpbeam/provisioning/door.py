@@ -29,10 +29,11 @@ SUDO_VERBS = (
 )
 # Bytes that the door takes of an expression: far more than anybody writes, and nothing to a node.
 MOST_EXPRESSION = 1 << 20
-# The VM reads an expression from standard input and prints its value, so that it stands in no argument list.
-READ_AND_EVALUATE = (
-    "IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"
-)
+# The VM reads an expression and prints its value, so that it stands in no argument list: from standard input, or in a
+# VM of its own from where the launcher put it.
+EVALUATE = "Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"
+READ_AND_EVALUATE = f"IO.read(:stdio, :eof) |> {EVALUATE}"
+FIND_AND_EVALUATE = f'System.fetch_env!("RUNTIME_DIRECTORY") |> Path.join("expression") |> File.read!() |> {EVALUATE}'
 
 # The same, and fails unless the value is true; on failure the last line is what it was.
 READ_AND_REQUIRE = (

@@ -15,6 +15,7 @@ from warpbeam.inventory import SLOTS, Host, Inventory
 from warpbeam.provisioning import unit
 from warpbeam.provisioning.door import (
     DOOR_VERSION,
+    FIND_AND_EVALUATE,
     MOST_EXPRESSION,
     READ_AND_EVALUATE,
     READ_AND_REQUIRE,
@@ -275,6 +276,7 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         door_verbs=SUDO_VERBS,
         most_expression=MOST_EXPRESSION,
         read_and_evaluate=READ_AND_EVALUATE,
+        find_and_evaluate=FIND_AND_EVALUATE,
         read_and_require=READ_AND_REQUIRE,
         public_ports=[*inventory.leads("a")],
         more_ports={slot: more_ports(inventory, slot) for slot in SLOTS},

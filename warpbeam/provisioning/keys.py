@@ -28,7 +28,7 @@ def read_deploy_keys(inventory: Inventory) -> tuple[str, ...] | None:
             lines.append(entry.strip())
             continue
         try:
-            with open(entry) as file:  # noqa: PTH123 (already an absolute path, as text)
+            with open(entry, encoding="utf-8") as file:  # noqa: PTH123 (already an absolute path, as text)
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not text"

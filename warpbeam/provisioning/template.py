@@ -38,7 +38,7 @@ def filled(template: str, **names: Any) -> str:
 
 def shared(part: str) -> str:
     """The text of a part of the phases' scripts, for what stays on a host and goes by the same rules."""
-    return (SCRIPTS / f"{part}.sh").read_text().partition("\n")[2]
+    return (SCRIPTS / f"{part}.sh").read_text("utf-8").partition("\n")[2]
 
 
 def systemd_quoted(value: str) -> str:

@@ -45,12 +45,21 @@ _SYSTEMD = _words(
     MAINPID INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID
     """
 )
+# Mix's and OTP's start scripts have them for themselves (bin/RELEASE, elixir, erl). One that comes from outside is
+# exported, so the app would see the script's word in place of its own. (Letters, which they have too, nobody uses.)
+_SCRIPTS = _words(
+    """
+    BINDIR DEFAULT_SYS_CONFIG EMU ERL ERL_EXEC ERTS_BIN LENGTH MODE PROGNAME REL_EXEC REL_VSN_DIR ROOTDIR
+    SCRIPT_PATH SELF
+    """
+)
 _OWNERS = {
     "PORT": "each slot listens on a port of its own (http.slots)",
     "SLOT": "Warpbeam sets it for each slot",
     "ERL_AFLAGS": "Warpbeam sets it for each slot; use ERL_ZFLAGS or the release's vm.args",
     "RELEASE_COOKIE": "`setup` makes the cookie on each host",
     **dict.fromkeys(_SYSTEMD, "systemd sets it for each instance"),
+    **dict.fromkeys(_SCRIPTS, "the release's start script has it for itself, and the app would see that"),
 }
 
 

@@ -41,6 +41,8 @@ recognise() {
   case $1 in
     *'not a git repository'*)
       REPLY='the source comes here without its .git: WARPBEAM_COMMIT has the commit, and a version can be read from a file' ;;
+    *'could not copy '*': no such file or directory'*)
+      REPLY='does a link there lead to nothing, or outside of `source`? Only what is below `source` comes to the build host' ;;
     *'Unknown release '* | *'multiple releases'*) REPLY='`release` in the inventory must be one of the releases of mix.exs' ;;
     *'has declared in its mix.exs file it supports only Elixir'*)
       REPLY='install such an Elixir on the build host, or see build.tools in the inventory' ;;
@@ -145,7 +147,9 @@ cd -- "$src"
 renew
 
 step dependencies
-cp -f -- mix.lock "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
+lock=$(sed -En 's/^[^#]*\blockfile:[[:space:]]*"([^"#]+)".*/\1/p' mix.exs | head -n 1)
+lock=${lock:-mix.lock}
+cp -f -- "$lock" "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
 
 # has_hex: a look at the directory tells what `mix local.hex --if-missing` starts a VM for. asdf's and mise's shims may set a home
 # of Mix's own for each version.
@@ -163,7 +167,7 @@ get_hex() {
   must 'mix local.rebar' mix local.rebar --force --if-missing
 }
 
-if grep -qs '{:hex,' mix.lock && ! has_hex; then get_hex; fi
+if grep -qs '{:hex,' -- "$lock" && ! has_hex; then get_hex; fi
 # Not with --check-locked: Elixir before 1.15 passes over it, and a newer one does not say what the lock lacks.
 if ! attempt mix deps.get --only "$mix_env"; then
   # One that is there need not be one that this Erlang can load.
@@ -171,9 +175,9 @@ if ! attempt mix deps.get --only "$mix_env"; then
   get_hex
   must 'mix deps.get' mix deps.get --only "$mix_env"
 fi
-if [[ -e mix.lock ]] && ! cmp -s -- mix.lock "$build/mix.lock.before"; then
-  mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" mix.lock | tail -n +3)
-  fail 'mix.lock is out of date: mix.exs asks for what it does not lock' 'run `mix deps.get`, commit mix.lock, and build again' "${lines[@]}"
+if [[ -e $lock ]] && ! cmp -s -- "$lock" "$build/mix.lock.before"; then
+  mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" "$lock" | tail -n +3)
+  fail "$lock is out of date: mix.exs asks for what it does not lock" "run \`mix deps.get\`, commit $lock, and build again" "${lines[@]}"
 fi
 
 if [[ $with_tests == true ]]; then

@@ -10,8 +10,9 @@ umask 027
 export LC_ALL=C
 # A login as the admin has no sbin on Debian.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# A login's profile may have options for programs that we run, or for us.
-unset -v BASH_ENV CDPATH ENV GLOBIGNORE GREP_OPTIONS GZIP POSIXLY_CORRECT TAR_OPTIONS
+# A login's profile may have options for programs that we run, or for us. TMOUT would end each `read` of a program that is
+# silent for so long.
+unset -v BASH_ENV CDPATH ENV GLOBIGNORE GREP_OPTIONS GZIP POSIXLY_CORRECT TAR_OPTIONS TMOUT
 
 # quoted TEXT: TEXT as a JSON string, in REPLY. Control characters that JSON has no short form for become spaces.
 quoted() {

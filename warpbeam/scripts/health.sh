@@ -62,6 +62,7 @@ health_asked() {
     echo "$stranger"
   elif [[ -z $health_rpc ]]; then
     if [[ $asked_at == *:* ]]; then asked_at="[$asked_at]"; fi
+    if [[ $health_said == 'no HTTP' ]]; then health_said='something else than HTTP (is it TLS?)'; fi
     echo "http://$asked_at:$(port_of "$1")$health_path said $health_said; expected $health_status"
   else
     echo "$health_rpc said $health_said; expected true"

@@ -118,9 +118,9 @@ healthy() {
   [[ $status == "$3" ]]
 }
 
-# ask PORT PATH ADDRESS: prints the status of the answer, where there is one. Run in a process of its own.
+# ask PORT PATH ADDRESS: prints the status of the answer, or `no HTTP`, where there is one. Run in a process of its own.
 ask() {
-  local status
+  local word='' status
   exec 3<>"/dev/tcp/$3/$1" || exit 1
   if [[ -z $2 ]]; then
     echo connected
@@ -128,5 +128,14 @@ ask() {
   fi
   printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: warpbeam\r\nConnection: close\r\n\r\n' "$2" >&3
   # An app may begin a line and never end it.
-  IFS=' ' read -r -n 4096 _ status _ <&3 && status=${status%%[!0-9]*} && echo "${status:0:4}"
+  while IFS=' ' read -r -n 4096 word status _ <&3; do
+    status=${status%%[!0-9]*}
+    case $word,$status in
+      # Before the answer that counts there may be others (RFC 9110, 15.2), each with its fields.
+      HTTP/*,10[023]) while IFS= read -r -n 4096 word <&3 && [[ -n ${word%$'\r'} ]]; do :; done ;;
+      HTTP/*,?*) echo "${status:0:4}"; return ;;
+      *) break ;;
+    esac
+  done
+  [[ -z $word || HTTP/ == "${word:0:5}" ]] || echo 'no HTTP'
 }

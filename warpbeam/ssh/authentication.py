@@ -123,7 +123,7 @@ class Keys(AuthStrategy):
             return key
         for certificate in self.settings.certificates:
             with contextlib.suppress(OSError, ValueError):
-                blob = base64.b64decode(certificate.read_text().split()[1])
+                blob = base64.b64decode(certificate.read_text("utf-8").split()[1])
                 if plain_blob(blob) == key.asbytes():
                     key.load_certificate(str(certificate))
         return key
@@ -133,7 +133,7 @@ def public_blob(path: Path) -> bytes | None:
     """The public half of an identity, from the file beside it: the private one may be locked, or in the agent only."""
     for file in (path.with_name(path.name + ".pub"), path):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            text = file.read_text()
+            text = file.read_text("utf-8")
             if not text.startswith("-----"):
                 return base64.b64decode(text.split()[1])
     with contextlib.suppress(Exception):

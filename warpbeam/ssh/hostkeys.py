@@ -85,7 +85,7 @@ def known_keys(settings: Settings) -> tuple[Known, ...]:
 def read_known(file: Path, name: str, bare: str) -> Iterator[Known]:
     """The lines of one file that match `name`, or `bare` without its port. Unreadable lines are passed over."""
     try:
-        text = file.read_text(errors="replace")
+        text = file.read_text("utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:

@@ -55,7 +55,7 @@ def carry(
     settings = connection.settings
     with scratch() as directory:
         config = directory / "config"
-        config.write_text(config_text(settings.options))
+        config.write_text(config_text(settings.options), "utf-8")
         excluded = directory / "exclude"
         # With "- " before it no pattern is taken for a comment or an order (rsync(1), FILTER RULES).
         excluded.write_bytes(b"".join(b"- " + os.fsencode(pattern) + b"\n" for pattern in exclude))

@@ -213,7 +213,14 @@ def ask_openssh(name: str, arguments: Sequence[str]) -> dict[str, tuple[str, ...
     command = ["ssh", "-G", *arguments]
     try:
         done = subprocess.run(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=30,
         )
     except FileNotFoundError:
         raise Refused("this machine has no `ssh`", "install OpenSSH's client (openssh-client)") from None
