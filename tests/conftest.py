@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import lab
 from tests.faults.tally import TALLY
@@ -26,6 +27,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # The same with HUP below nohup(1); a handler that does nothing keeps this process and is not inherited.
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+
+# How long an example takes says how busy this machine is, and no more.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -29,7 +29,7 @@ def on_a_host(file: Path, text: str, *clear: str) -> str:
     return subprocess.run(argv, capture_output=True, check=True).stdout.decode()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from("ABCD"), VALUES))
 @example({"A": 'a"\nB="b', "B": "\\", "C": "\\\\", "D": "\n"})
 @example({"A": "x\nTOKEN=y\n", "B": "\r\n#"})

@@ -117,7 +117,7 @@ def test_what_is_no_plain_file_is_no_description_and_no_mark(tmp_path: Path) -> 
 SUBJECTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=50)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.builds(About, st.just("1.0"), subject=SUBJECTS, dirty=st.booleans()), min_size=20))
 def test_every_description_that_we_write_is_read(tmp_path_factory: pytest.TempPathFactory, abouts: list[About]) -> None:
     root = tmp_path_factory.mktemp("host")
