@@ -215,12 +215,12 @@ def test_what_fails_before_any_activation_has_a_line_where_it_failed(stage: Stag
 
     version = another(stage)
     # Something is in the way of the upload.
-    stage.lab.ssh("web2", f"cd {ROOT}/activation && rm -r lists && touch lists", "deploy")
+    stage.lab.ssh("web2", f"cd {ROOT}/activation/lists && rm -f -- * && chmod u-w .", "deploy")
     try:
         with one_more(stage, "web2") as new:
             failed = stage.fab("deploy", expect=4)
     finally:
-        stage.lab.ssh("web2", f"rm {ROOT}/activation/lists", "deploy")
+        stage.lab.ssh("web2", f"chmod u+w {ROOT}/activation/lists", "deploy")
     assert "nothing was switched on any host" in failed.stderr
     assert (new["web2"]["version"], new["web2"]["outcome"]) == (version, "failed")
     stage.fab("deploy")
