@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -85,7 +86,12 @@ def test_up_goes_through_no_link_that_a_host_has_in_a_directorys_place(
 
 def outer_mounts(host: str) -> set[str]:
     """Where the mounts are that the host's own part of this machine has, and this machine has not."""
-    pids = [pid for pid in cgroup.processes(OWN, host) if b"boot.sh" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    pids = []
+    for pid in cgroup.processes(OWN, host):
+        # One may end meanwhile; boot.sh stays as long as the host does.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if b"boot.sh" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                pids.append(pid)
     ours = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     assert pids
     return {
