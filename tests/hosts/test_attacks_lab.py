@@ -84,14 +84,20 @@ def test_up_goes_through_no_link_that_a_host_has_in_a_directorys_place(
     (marker / "hosts").rename(marker / "file")
 
 
-def outer_mounts(host: str) -> set[str]:
-    """Where the mounts are that the host's own part of this machine has, and this machine has not."""
+def running(host: str, word: bytes) -> list[int]:
+    """The processes of our own lab's host that have `word` in their arguments."""
     pids = []
     for pid in cgroup.processes(OWN, host):
-        # One may end meanwhile; boot.sh stays as long as the host does.
+        # Others may end meanwhile.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if b"boot.sh" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if word in Path(f"/proc/{pid}/cmdline").read_bytes():
                 pids.append(pid)
+    return pids
+
+
+def outer_mounts(host: str) -> set[str]:
+    """Where the mounts are that the host's own part of this machine has, and this machine has not."""
+    pids = running(host, b"boot.sh")
     ours = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     assert pids
     return {
@@ -172,9 +178,7 @@ def test_a_local_user_neither_sees_nor_runs_what_a_host_has(own: LabHandle) -> N
 
 def test_a_local_user_of_a_hosts_own_number_gains_nothing_by_its_processes(own: LabHandle) -> None:
     root(own, "install -m 4755 /usr/bin/id /usr/local/bin/planted; systemd-run --uid=65534 sleep 600")
-    mine = [
-        pid for pid in cgroup.processes(OWN, "web1") if b"sleep\x00600" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    mine = running("web1", b"sleep\x00600")
     assert mine
 
     said = nobody("env", f"/proc/{mine[0]}/root/usr/local/bin/planted")
