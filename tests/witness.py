@@ -178,10 +178,17 @@ def lasting(stage: Stage) -> dict[str, dict[str, object]]:
     return {host: {key: row[key] for key in row if key != "memory"} for host, row in stage.status().items()}
 
 
-def damage(stage: Stage, host: str, how: str) -> None:
-    """A file of the live release there is no longer as it was: damaged, missing, or unreadable (to the app)."""
-    file = f"{ROOT}/current/erts-*/{DAMAGED}"
+@contextmanager
+def damaged(stage: Stage, host: str, how: str) -> Iterator[None]:
+    """A file of the live release there is not as it was meanwhile: damaged, missing, or unreadable (to the app)."""
+    found = stage.lab.ssh(host, f"cd $(dirname {ROOT}/current/erts-*/{DAMAGED}) && pwd -P", "deploy")
+    place = found.stdout.strip()
     # A copy of its own: other releases have the same file by another name.
     do = {"damaged": "echo damage >>f", "missing": "rm f", "unreadable": "chmod g-r f"}[how]
-    take = f"cd $(dirname {file}) && cp -p epmd f && {do} && rm epmd && if [ -e f ]; then mv f epmd; fi"
+    take = f"cd {place} && cp -p epmd ~/epmd && cp -p epmd f && {do} && rm epmd && if [ -e f ]; then mv f epmd; fi"
     stage.lab.ssh(host, take, "deploy")
+    try:
+        yield
+    finally:
+        # Where the release has not been pruned.
+        stage.lab.ssh(host, f"if cd {place}; then cp -p ~/epmd f && mv f epmd; fi; rm ~/epmd", "deploy")

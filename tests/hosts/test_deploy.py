@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.stage import Stage
-from tests.witness import APP_HOSTS, DAMAGED, ROOT, another, damage, lasting, serve, watching
+from tests.witness import APP_HOSTS, DAMAGED, ROOT, another, damaged, lasting, serve, watching
 
 
 def test_a_deploy_puts_the_commit_live_on_every_host(stage: Stage) -> None:
@@ -161,10 +161,9 @@ def test_a_host_that_joined_later_gets_what_the_others_run(stage: Stage) -> None
 
 @pytest.mark.parametrize("how", ["damaged", "missing", "unreadable"])
 def test_a_live_release_that_is_not_as_it_was_deployed_stops_no_later_deploy(stage: Stage, how: str) -> None:
-    damage(stage, "web2", how)
-
     version = another(stage)
-    done = stage.fab("deploy")
+    with damaged(stage, "web2", how):
+        done = stage.fab("deploy")
 
     warned = next(line for line in done.stderr.splitlines() if "not as it was deployed" in line)
     assert DAMAGED in warned
