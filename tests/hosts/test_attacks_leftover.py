@@ -46,10 +46,14 @@ SOON = 60
 
 @pytest.fixture
 def left(stage: Stage) -> Iterator[None]:
-    """The app's directory is in order again."""
+    """The app's directory is in order again, and the release that was live."""
+    keep = f"cd {ROOT}/current/.warpbeam && pwd -P && cp -p manifest ~/manifest"
+    place = stage.lab.ssh(HOST, keep, "deploy").stdout.strip()
     yield
     away = "rm -f lock activation/pending activation/result; find -size +1G -delete"
     stage.lab.ssh(HOST, f"cd {ROOT} && {away}; rm -f {RAN} history.jsonl.damaged", "deploy")
+    whole = f"if cd {place}; then rm -f manifest && cp -p ~/manifest manifest; fi; rm ~/manifest"
+    stage.lab.ssh(HOST, whole, "deploy")
     stage.fab("deploy", "--force")
     assert {row["health"] for row in stage.status().values()} == {"healthy"}
 
