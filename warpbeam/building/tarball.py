@@ -39,6 +39,10 @@ KINDS = {
 LONG_LINK, LONG_NAME = b"K", b"L"
 
 
+# What a file system keeps as a time: 32 bits of seconds.
+LATEST = (1 << 31) - 1
+
+
 class Unlike(Exception):
     """Where a tarball is not what its manifest says, in a sentence."""
 
@@ -51,6 +55,8 @@ class Member(msgspec.Struct, frozen=True):
     mode: int
     size: int
     link: str
+    # Seconds since 1970.
+    changed: int
 
 
 def difference(tarball: Path, files: Sequence[Item]) -> str:
@@ -84,18 +90,20 @@ def pick(tarball: Path, files: Sequence[Item], wanted: Collection[str], target: 
             for item in files:
                 if not left:
                     break
-                _check_header(stream, item, known)
+                member = _check_header(stream, item, known)
                 if item.path in wanted:
                     left -= 1
-                    _copy(stream, item, packed)
+                    _copy(stream, item, member.changed, packed)
                 elif not item.link:
                     _digest(stream, item.size)
     except (EOFError, OSError, zlib.error) as broken:
         raise Unlike(f"it cannot be unpacked: {broken}") from None
 
 
-def _copy(stream: BinaryIO, item: Item, packed: tarfile.TarFile) -> None:
+def _copy(stream: BinaryIO, item: Item, changed: int, packed: tarfile.TarFile) -> None:
     info = tarfile.TarInfo(item.path)
+    # A web server makes the ETag of a file from its size and time.
+    info.mtime = min(changed, LATEST)
     info.mode = int(item.mode, 8)
     if item.link:
         info.type, info.linkname = tarfile.SYMTYPE, item.link
@@ -128,7 +136,7 @@ def _check_member(stream: BinaryIO, item: Item, known: set[str]) -> None:
         raise Unlike(f"{shown(item.path)} has another content in the tarball than the manifest says")
 
 
-def _check_header(stream: BinaryIO, item: Item, known: set[str]) -> None:
+def _check_header(stream: BinaryIO, item: Item, known: set[str]) -> Member:
     member = _read_member(stream)
     name = shown(item.path)
     if member is None:
@@ -145,9 +153,10 @@ def _check_header(stream: BinaryIO, item: Item, known: set[str]) -> None:
     if member.size != item.size:
         raise Unlike(f"{name} has {member.size} bytes in the tarball; the manifest says {item.size}")
     if kind == "link":
-        return
+        return member
     if member.mode != int(item.mode, 8):
         raise Unlike(f"{name} has mode {member.mode:o} in the tarball; the manifest says {item.mode}")
+    return member
 
 
 def _read_member(stream: BinaryIO) -> Member | None:
@@ -175,6 +184,7 @@ def _read_member(stream: BinaryIO) -> Member | None:
         mode=_number(block[100:108]),
         size=size,
         link=long.get(LONG_LINK, _text(block[157:257])),
+        changed=_number(block[136:148]),
     )
 
 
