@@ -37,8 +37,6 @@ KINDS = {
     b"6": "pipe",
 }
 LONG_LINK, LONG_NAME = b"K", b"L"
-
-
 # What a file system keeps as a time: 32 bits of seconds.
 LATEST = (1 << 31) - 1
 
@@ -113,8 +111,7 @@ def _copy(stream: BinaryIO, item: Item, changed: int, packed: tarfile.TarFile) -
     summed = _Summed(stream)
     packed.addfile(info, cast("IO[bytes]", summed))
     _take(stream, _padded(item.size) - item.size)
-    if summed.digest.hexdigest() != item.sha256:
-        raise Unlike(f"{shown(item.path)} has another content in the tarball than the manifest says")
+    _check_content(item, summed.digest.hexdigest())
 
 
 class _Summed:
@@ -132,7 +129,12 @@ class _Summed:
 
 def _check_member(stream: BinaryIO, item: Item, known: set[str]) -> None:
     _check_header(stream, item, known)
-    if not item.link and _digest(stream, item.size) != item.sha256:
+    if not item.link:
+        _check_content(item, _digest(stream, item.size))
+
+
+def _check_content(item: Item, sha256: str) -> None:
+    if sha256 != item.sha256:
         raise Unlike(f"{shown(item.path)} has another content in the tarball than the manifest says")
 
 

@@ -22,7 +22,7 @@ from warpbeam.deploying.rollout import Policy, roll_out
 from warpbeam.deploying.upload import Uploader, digests, manifest
 from warpbeam.error import UNTOUCHED, Failed, Misuse, Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
-from warpbeam.facts import About, Release
+from warpbeam.facts import Release
 from warpbeam.fleet import Fleet
 from warpbeam.hook import around
 from warpbeam.provisioning import secret_file
@@ -237,13 +237,14 @@ def _note_live(store: Store, environment: str, plan: Plan, artifact: Artifact) -
     store.note_live(environment, live)
 
 
-def known_digests(store: Store | None, releases: Mapping[str, About]) -> dict[str, tuple[str, str]]:
-    """The digests that releases may have, by the host's name as `releases` are, where this machine has the artifact.
+def _known_digests(store: Store | None, plan: Plan) -> dict[str, tuple[str, str]]:
+    """The digests that the releases of `plan` may have, by the host's name, where this machine has the artifact.
 
     What a host says its release is decides no more than with what it is compared.
     """
     if store is None:
         return {}
+    releases = {step.host.name: step.about for step in plan.hosts if step.activate}
     artifacts = {sha256: store.with_sha256(sha256) for sha256 in {it.sha256 for it in releases.values() if it.sha256}}
     return {name: digests(found) for name, it in releases.items() if (found := artifacts.get(it.sha256))}
 
@@ -271,12 +272,8 @@ def go_back(
         # What it goes back to, hosts say: to put that on others takes a person's word.
         if store is not None:
             store.note_live(fleet.inventory.name, None)
-        roll_out(fleet, plan, policy, lease, None, tell, known=_known(store, plan), force=force)
+        roll_out(fleet, plan, policy, lease, None, tell, known=_known_digests(store, plan), force=force)
     return plan
-
-
-def _known(store: Store | None, plan: Plan) -> dict[str, tuple[str, str]]:
-    return known_digests(store, {step.host.name: step.about for step in plan.hosts if step.activate})
 
 
 def restart(
@@ -285,7 +282,7 @@ def restart(
     """Give the app hosts of `reach` a new instance of what is live, in the other slot; the rest as for `go_back`."""
     with holding(fleet, reach, "restart", tell) as lease:
         plan = plan_restart(fleet.inventory, lease.facts)
-        roll_out(fleet, plan, policy, lease, None, tell, known=_known(store, plan), force=force)
+        roll_out(fleet, plan, policy, lease, None, tell, known=_known_digests(store, plan), force=force)
     return plan
 
 
