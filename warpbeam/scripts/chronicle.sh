@@ -67,7 +67,7 @@ settle() {
     rm -f -- "$pending"
     return 0
   fi
-  if text_of "$root/activation/result" 8388608; then said=$REPLY; fi
+  if result_of "$pending_job"; then said=$REPLY; fi
   if [[ $said =~ \"job\":\"$pending_job\",\"outcome\":\"([a-z ]+)\" ]]; then
     outcome=${BASH_REMATCH[1]}
     if [[ $said =~ \"message\":(\"([^\"\\]|\\.)*\") ]]; then problem=${BASH_REMATCH[1]}; fi

@@ -12,8 +12,7 @@ while activating; do
   ((REPLY < patience)) || refuse "the activation has not ended within $patience s" '`fab ENV status` shows how it ends'
   sleep 0.2
 done
-result=$root/activation/result
-if text_of "$result" 8388608 && [[ $REPLY == *"\"job\":\"$job_id\""* ]]; then
+if result_of "$job_id"; then
   printf '%s' "$REPLY"
 else
   refuse 'the activation left no result: it never began, or the host was restarted' '`fab ENV status` shows what runs'

@@ -12,9 +12,6 @@ if activating; then
   while activating; do sleep 0.1; done
 fi
 # The result of a job stays until the next begins.
-result=$root/activation/result
-if ! text_of "$result" 8388608 || [[ $REPLY != *"\"job\":\"$job_id\""* ]]; then
-  refuse 'that activation did not begin' 'nothing was changed by it'
-fi
+result_of "$job_id" || refuse 'that activation did not begin' 'nothing was changed by it'
 REPLY=${REPLY//$'\036'/}
 record "{\"answer\":${REPLY%$'\n'}}"

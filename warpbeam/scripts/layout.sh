@@ -86,6 +86,9 @@ previous_of() {
   REPLY=$previous
 }
 
+# result_of JOB: what that activation left of how it ended, in REPLY; false where it left nothing.
+result_of() { text_of "$root/activation/result" 8388608 && [[ $REPLY == *"\"job\":\"$1\""* ]]; }
+
 # described: a JSON array of `complete`, in REPLY. One that cannot be read as a release of ours counts as failed, and is named.
 described() {
   local body='' release text mark
