@@ -14,6 +14,7 @@ import pytest
 
 from tests.attack import DOOR, HOST
 from tests.hosts.test_identities import ROOT, knock
+from tests.patience import ANSWER as AN_ANSWER
 from tests.patience import LONG
 from tests.squatter import ANSWER, HEARD, has_port, squatting
 from tests.stage import Stage
@@ -62,10 +63,10 @@ def stopped(stage: Stage) -> Iterator[int]:
         assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"))
 
 
-def asked(address: str, port: int = 80) -> str:
-    """What a client there is told; empty where it is told nothing."""
+def asked(address: str, port: int = 80, *, patience: float = 3) -> str:
+    """What a client there is told; empty where it is told nothing for `patience` seconds."""
     try:
-        with socket.create_connection((address, port), timeout=3) as connection:
+        with socket.create_connection((address, port), timeout=patience) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             said = b""
             while piece := connection.recv(4096):
@@ -75,11 +76,11 @@ def asked(address: str, port: int = 80) -> str:
         return ""
 
 
-def clients(stage: Stage, count: int = 100) -> list[str]:
+def clients(stage: Stage, count: int = 100, *, patience: float = 3) -> list[str]:
     """What so many clients at the public port are told, from outside, by IPv4 and by IPv6, 20 at once."""
     addresses = (stage.lab.address(HOST), stage.lab.address6(HOST))
     with ThreadPoolExecutor(20) as pool:
-        return [*pool.map(lambda number: asked(addresses[number % 2]), range(count))]
+        return [*pool.map(lambda number: asked(addresses[number % 2], patience=patience), range(count))]
 
 
 def on_the_host(stage: Stage, port: int) -> str:
@@ -273,13 +274,13 @@ def cookies_sent(stage: Stage) -> int:
 def test_a_flood_of_half_open_connections_keeps_no_client_out(stage: Stage) -> None:
     before = cookies_sent(stage)
     # The flood comes by IPv4; that the app answers by IPv6 too is known from before.
-    assert not [said for said in clients(stage, 10) if "200 OK" not in said]
+    assert not [said for said in clients(stage, 10, patience=AN_ANSWER) if "200 OK" not in said]
 
     with flooded(stage):
         said = []
         # The app answers those in its queue less and less often.
         for _ in range(8):
-            said += clients(stage, 10)
+            said += clients(stage, 10, patience=AN_ANSWER)
             time.sleep(1)
 
     assert cookies_sent(stage) > before, "no cookie was needed"

@@ -230,8 +230,9 @@ def test_an_app_without_its_file_of_secrets_does_not_start(stage: Stage) -> None
 def process_lists(*tokens: str, but: int) -> Iterator[list[str]]:
     """While this lasts, every process of this machine and of the lab's hosts is looked at; what holds a token.
 
-    In its arguments none may have one; in its environment only those of the user `but`. The hosts' processes are this
-    machine's too, by the same numbers of users, so one look sees them all.
+    In its arguments none may have one; in its environment only those of the user `but`, and root's of the app's unit
+    (systemd.exec(5): what it runs after the app has the app's environment, and root has the file too). The hosts'
+    processes are this machine's too, by the same numbers of users, so one look sees them all.
     """
     found: list[str] = []
     done = threading.Event()
@@ -252,6 +253,8 @@ def process_lists(*tokens: str, but: int) -> Iterator[list[str]]:
                         held = any(token.encode() in environment for token in tokens)
                         # Between the two it may have become the app.
                         held = held and process.stat().st_uid == owner
+                        if held and owner == 0:
+                            held = "/hello@" not in Path(process.path, "cgroup").read_text()
                     if held:
                         found.append(line.decode("utf-8", "replace"))
 
