@@ -44,6 +44,9 @@ CONVERTING = Lock()
 # A line that is nothing else: no script has a text in which one could stand (tests/unit/test_scripts.py).
 COMMENT = re.compile(r"^[ \t]*(?:#.*)?\n", re.MULTILINE)
 
+# How the text of a phase ends.
+END = "exit; }"
+
 A = TypeVar("A")
 
 # The command. It takes no startup file of bash's own, and runs nothing but what came whole from its first line on: the
@@ -99,12 +102,12 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
 
 
 def text_of(phase: Phase[Any], *, comments: bool = False) -> str:
-    """A function `main` for bash. Without its `comments` it is a third shorter, and a host reads it several times."""
+    """One command for bash. Without its `comments` it is a third shorter, and a host reads it several times."""
     lines = [_assignment(field, getattr(phase, field)) for field in phase.__struct_fields__]
     sources = [_source(name, comments) for name in (*phase.parts, phase.script)]
-    # All of it is one function, so that bash has read the whole before it runs any: a connection that is cut in the
-    # middle of sending runs nothing.
-    return "\n".join(["main() {", *lines, *sources, "}", ""])
+    # All of it is one group, so that bash has read the whole before it runs any: a text that is cut in the middle runs
+    # nothing, and a file that is written over goes on as it was. (A function would be copied, at as much cost again.)
+    return "\n".join(["{", *lines, *sources, END])
 
 
 def render(phase: Phase[Any]) -> bytes:
@@ -116,10 +119,10 @@ def render(phase: Phase[Any]) -> bytes:
     command, and where the first line is lost, or another shell reads it (`exec dash` in a startup file), no more is.
     """
     text = b"""[ "${REPLY+read}" ] || exit 97
-%sprintf '\\036{"begun":true}\\n'
-main; exit""" % text_of(phase).encode()
-    first = b'LC_ALL=C; IFS= read -rN %d REPLY; case $REPLY in *"main; exit") eval "$REPLY" ;; esac; exit 96'
-    return first % len(text) + b"\n" + text
+printf '\\036{"begun":true}\\n'
+%s""" % text_of(phase).encode()
+    first = b'LC_ALL=C; IFS= read -rN %d REPLY; case $REPLY in *"%s") eval "$REPLY" ;; esac; exit 96'
+    return first % (len(text), END.encode()) + b"\n" + text
 
 
 @cache

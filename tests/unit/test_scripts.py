@@ -61,8 +61,8 @@ def test_a_phase_as_it_is_sent_passes_shellcheck(phase: type[Phase[Any]]) -> Non
 
 
 def as_bash_reads(text: str) -> str:
-    """The function `main` as bash has understood it, less comments of awk's."""
-    asked = f"{text}declare -f main\n"
+    """A phase as bash has understood it, less comments of awk's."""
+    asked = f"main() {text}\ndeclare -f main\n"
     said = subprocess.run(["bash"], input=asked, capture_output=True, text=True, check=True).stdout
     return COMMENT.sub("", said)
 

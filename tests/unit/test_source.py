@@ -331,6 +331,12 @@ def test_a_source_that_reads_its_commit_is_another_of_another_commit(app: Path) 
     assert (one.tree, one.sent, two.sent) == (two.tree, one.commit, two.commit)
 
 
+def test_a_picture_that_names_the_commit_is_none_that_a_build_reads_it_in(app: Path) -> None:
+    commit(app, "priv/logo.PNG", "WARPBEAM_COMMIT")
+
+    assert find_source(app).sent == ""
+
+
 def test_a_working_tree_leaves_out_what_an_archive_leaves_out(app: Path) -> None:
     commit(app, "docs/\u00e4 b/page", "x")
     commit(app, "secret", "x")

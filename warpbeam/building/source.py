@@ -42,6 +42,14 @@ GIT_AS_PERSON = ("git", *(word for name, value in CHOSEN.items() for word in ("-
 GIT = (*GIT_AS_PERSON, *(word for name, value in CONTENT.items() for word in ("-c", f"{name}={value}")))
 # What build.sh exports.
 COMMIT_VARIABLE = "WARPBEAM_COMMIT"
+# Files that no build reads it in. git would unpack all of them before it sees that they are no text: of a source with
+# 30 MB of pictures, that is most of what a deploy of something built already takes here.
+BINARY = (
+    *("avif", "bmp", "eot", "gif", "heic", "ico", "jpeg", "jpg", "mov", "mp3", "mp4", "ogg", "otf", "pdf", "png"),
+    *("tiff", "ttf", "webm", "webp", "woff", "woff2"),
+    *("beam", "bin", "bz2", "dylib", "gz", "jar", "so", "tar", "tgz", "wasm", "xz", "zip", "zst"),
+)
+TEXTS = (":/", *(f":(exclude,top,icase)*.{ending}" for ending in BINARY))
 # The mode of a submodule in a tree (git-ls-tree(1)).
 SUBMODULE = "160000"
 # What gitattributes(5) lets a repository say of its archives: text that depends on the commit, and programs to run.
@@ -137,7 +145,7 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
         )
     sent = _sent_dirty(directory) if dirty else _sent(top, commit, prefix, tree, modes, directory / own_attributes)
     # A build is told its commit: what reads that is another release of another commit, be the tree the same.
-    if _run(top, "grep", "--quiet", "-I", "--fixed-strings", "-e", COMMIT_VARIABLE, tree).returncode == 0:
+    if _run(top, "grep", "--quiet", "-I", "--fixed-strings", "-e", COMMIT_VARIABLE, tree, "--", *TEXTS).returncode == 0:
         sent = f"{sent} {commit}".strip()
     subject = _git(top, "show", "--no-patch", f"--format=%<({LONGEST_SUBJECT},trunc)%s", commit).rstrip(" ")
     return Source(directory, top, prefix, commit, tree, subject, dirty, sent, whole)
@@ -160,9 +168,10 @@ def _sent(top: Path, commit: str, prefix: str, tree: str, modes: dict[str, str],
         Refused: files are kept by a filter that this machine's git does not know: they would go out as its pointers.
     """
     # What directories above the source say of it is not in its tree.
-    above = [text or "" for text in _texts(top, [f"{commit}:{path}.gitattributes" for path in _parents(prefix)])]
-    below = [f"{tree}:{name}" for name in modes if name.rpartition("/")[2] == ".gitattributes"]
-    texts = [text for text in [*above, *_texts(top, below)] if text]
+    outside = [f"{commit}:{path}.gitattributes" for path in _parents(prefix)]
+    inside = [f"{tree}:{name}" for name in modes if name.rpartition("/")[2] == ".gitattributes"]
+    found = [text or "" for text in _texts(top, [*outside, *inside])]
+    above, texts = found[: len(outside)], [text for text in found if text]
     with_own = own.read_bytes() if own.is_file() else b""
     if with_own.strip():
         texts.append(with_own.decode("utf-8", "replace"))

@@ -70,7 +70,7 @@ class Activate(Phase[Activated], frozen=True):
     door: str
     token: str
     lease: int
-    job: str
+    job_size: int
     remember: str
     job_id: str
     spent: int
@@ -127,13 +127,14 @@ def activate(
         job_id=opening.job,
         publics=tuple(inventory.leads("a")),
     )
+    text = text_of(job).encode()
     phase = Activate(
         root=str(inventory.root),
         app=inventory.app,
         door=door(inventory),
         token=lease.token,
         lease=LEASE,
-        job=f"{text_of(job)}main\n",
+        job_size=len(text),
         remember=f"{release} {digest}" if digest else "",
         job_id=opening.job,
         spent=opening.spent,
@@ -143,7 +144,7 @@ def activate(
         keep=inventory.deploy.keep,
     )
     try:
-        return fleet.run(host, phase, tell)
+        return fleet.run(host, phase, tell, (text,))
     except Lost as lost:
         if fleet.interrupted:
             raise

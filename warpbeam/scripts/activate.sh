@@ -1,13 +1,16 @@
 #!/bin/bash
 # Starts the activation of a release as a unit of its own, and follows it. Losing this connection changes nothing there.
 #
-# Parameters: root, app, door, token, lease, job (the text of the job), remember (`RELEASE SHA256`: the content of what is put live, for
+# Standard input: the text of the job. (As a parameter it would take bash a hundred times as long.)
+#
+# Parameters: root, app, door, token, lease, job_size (its bytes), remember (`RELEASE SHA256`: the content of what is put live, for
 # the root door to keep; or empty), and what its line of history begins with (see chronicle.sh):
 # job_id, spent, success, entry. With `ends` this is the last that the command does on this host: where it goes well, what finish.sh does
 # is done here, and given back is told in the answer. Those of prune.sh too.
 : "${ends?}"
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job?}" "${remember?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
+: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job_size?}" "${remember?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
 
+IFS= read -rN "$job_size" job || refuse 'the job did not arrive whole' 'nothing was begun; run the same command again'
 still_ours "$lease"
 # Asked of the file first, which is there from the end of one job to the beginning of the next.
 if [[ ! -e $root/activation/result ]] && activating; then

@@ -8,7 +8,8 @@
 : "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_pauses?}" "${health_timeout?}"
 : "${health_deadline?}" "${health_settle?}" "${door?}" "${app?}" "${app_user?}"
 
-port_of() { if [[ $1 == a ]]; then echo "${ports[0]}"; else echo "${ports[1]}"; fi; }
+# port_of SLOT: the port of its instance, in REPLY.
+port_of() { if [[ $1 == a ]]; then REPLY=${ports[0]}; else REPLY=${ports[1]}; fi; }
 
 # owned SLOT: whether nobody but its instance listens at its ports, and it where clients come; else `stranger` says what is wrong.
 stranger='' unreached='' narrow='' asked_at=''
@@ -46,7 +47,8 @@ answers() {
       outward
       asked_at=${outward4:-${outward6:-127.0.0.1}}
     fi
-    healthy "$(port_of "$1")" "$health_path" "$health_status" "$health_timeout" "$asked_at"
+    port_of "$1"
+    healthy "$REPLY" "$health_path" "$health_status" "$health_timeout" "$asked_at"
   elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" |
     timeout "$health_timeout" sudo -n -- "$door" well 2>&1 | tail -c 4096); then
     health_said=true
@@ -63,7 +65,8 @@ health_asked() {
   elif [[ -z $health_rpc ]]; then
     if [[ $asked_at == *:* ]]; then asked_at="[$asked_at]"; fi
     if [[ $health_said == 'no HTTP' ]]; then health_said='something else than HTTP (is it TLS?)'; fi
-    echo "http://$asked_at:$(port_of "$1")$health_path said $health_said; expected $health_status"
+    port_of "$1"
+    echo "http://$asked_at:$REPLY$health_path said $health_said; expected $health_status"
   else
     echo "$health_rpc said $health_said; expected true"
   fi

@@ -14,7 +14,7 @@ uid_of() {
 # strangers USER UNIT PORT ...: who listens at one of the ports, at any address, and is not USER's process in UNIT, in
 # words, in REPLY (empty: nobody). `listening` is how many sockets listen there, and `places` has each one's port and
 # address. A control group alone proves nothing, because any user can have a unit of that name in a systemd of its own;
-# the kernel tells it since Linux 5.8.
+# the kernel tells it since Linux 5.8. (`ss -l` would have the kernel go through all connections of the host besides.)
 strangers() {
   local user=$1 unit=$2 own filter='' address text number port
   shift 2
@@ -22,7 +22,7 @@ strangers() {
   uid_of "$user"
   own=$REPLY
   REPLY='' listening=0 places=()
-  while read -r _ _ _ address text; do
+  while read -r _ _ address text; do
     listening=$((listening + 1)) port=${address##*:}
     places+=("$port ${address%:*}")
     # ss leaves out root's.
@@ -36,5 +36,5 @@ strangers() {
       REPLY="port $port is held by a process of $user in ${BASH_REMATCH[1]}, not in $unit"
       return 0
     fi
-  done < <(exec ss -Hltne "( $filter )")
+  done < <(exec ss -Htne state listening "( $filter )")
 }
