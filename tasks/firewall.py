@@ -22,14 +22,14 @@ def status(c: Any, json: bool = False) -> None:
     """Show where the public ports lead on every host, and what filters there (as admin)."""
     from warpbeam.cli.session import session
     from warpbeam.running.firewall import table_rows, tables
-    from warpbeam.work import first_problem
+    from warpbeam.work import gravest_problem
 
     here = session(c)
     with here.report.asking():
         found = tables(here.fleet, here.tell)
     here.report.table(table_rows(here.fleet, found), as_json=json)
     # A host that does not answer hides none of the others, and still is an error.
-    if (problem := first_problem(found)) is not None:
+    if (problem := gravest_problem(found)) is not None:
         raise problem
 
 

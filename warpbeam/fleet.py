@@ -48,7 +48,7 @@ class Fleet:
         self.inventory = inventory
         allow_files(MOST_FILES)
         # How many hosts are worked on at once, where there are so many.
-        self.jobs = EACH_CORE * (os.cpu_count() or 1)
+        self.jobs = usual_jobs()
         self.interrupted = False
         self._sudo_password = sudo_password
         self._shells: dict[tuple[str, Identity], Shell] = {}
@@ -59,8 +59,9 @@ class Fleet:
         self.phases: dict[tuple[str, str], bool] = {}
 
     def bound(self, jobs: str) -> None:
-        """Work on at most so many hosts at once; empty leaves it as it is. Raises: Misuse, where that is no number."""
+        """Work on at most so many hosts at once; empty: as many as usual. Raises: Misuse, where that is no number."""
         if not jobs:
+            self.jobs = usual_jobs()
             return
         if not (jobs.isascii() and jobs.isdigit() and len(jobs) <= 4 and 1 <= int(jobs) <= MOST_JOBS):
             raise Misuse(f"--jobs: {jobs!r} is no number from 1 to {MOST_JOBS}")
@@ -181,6 +182,11 @@ class Fleet:
         shells = list(self._shells.values())
         self._shells.clear()
         _each(shells, lambda shell: shell.close())
+
+
+def usual_jobs() -> int:
+    """Return how many hosts are worked on at once on this machine, where nothing else is asked for."""
+    return EACH_CORE * (os.cpu_count() or 1)
 
 
 def allow_files(most: int) -> None:

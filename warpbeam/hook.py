@@ -20,7 +20,7 @@ from warpbeam.phase import Phase, run
 from warpbeam.reading.hook import Hook, Hooked
 from warpbeam.surroundings import for_person
 from warpbeam.visible import visible
-from warpbeam.work import after_all, first_problem
+from warpbeam.work import after_all, gravest_problem
 
 When = Literal["before", "after", "failed"]
 # Of a script that is sent to a host, in bytes.
@@ -110,7 +110,7 @@ def _each(
                 own = {**about.get(host.name, {}), **known, "HOST": host.name}
                 return fleet.run(host, _phase(fleet, hook, variables(fleet, phase, when, hosts, own)), tell)
 
-            problem = first_problem(fleet.everywhere(hosts, on_host))
+            problem = gravest_problem(fleet.everywhere(hosts, on_host))
             if problem is not None:
                 raise problem
         except Problem as problem:

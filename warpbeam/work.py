@@ -123,6 +123,7 @@ def _gather(done: SimpleQueue[tuple[str, T]], count: int, seconds: float) -> Non
             done.get(timeout=max(end - monotonic(), 0))
 
 
-def first_problem(results: dict[str, T | Problem]) -> Problem | None:
-    """The first host's problem, or None."""
-    return next((result for result in results.values() if isinstance(result, Problem)), None)
+def gravest_problem(results: dict[str, T | Problem]) -> Problem | None:
+    """Return the problem with the highest exit code, of several such the first host's; None where no host has one."""
+    problems = [result for result in results.values() if isinstance(result, Problem)]
+    return max(problems, key=lambda problem: problem.code, default=None)

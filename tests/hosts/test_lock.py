@@ -84,6 +84,27 @@ def test_a_freeze_needs_a_reason(stage: Stage) -> None:
     assert "needs a reason" in stage.fab("lock.acquire", expect=2).stderr
 
 
+# In place of flock(1), which everything that takes or gives back the lock begins with: a line each.
+COUNTED = """#!/bin/sh
+echo >>/tmp/guards
+exec /usr/bin/flock "$@"
+"""
+
+
+def test_a_host_whose_lock_was_taken_in_vain_is_asked_once_to_give_it_back(stage: Stage) -> None:
+    stage.lab.ssh("web1", "sudo install -m 755 /dev/stdin /usr/local/bin/flock", stdin=COUNTED)
+    stage.lab.ssh("web1", "sudo install -m 666 /dev/null /tmp/guards")
+    stage.fab("-H", "web2", "lock.acquire", "--reason", "only web2")
+    try:
+        stage.fab("restart", expect=3)
+
+        assert stage.lab.ssh("web1", "wc -l </tmp/guards").stdout == "2\n"
+        assert locks(stage)["web1"] == "free"
+    finally:
+        stage.fab("-H", "web2", "lock.release")
+        stage.lab.ssh("web1", "sudo rm /usr/local/bin/flock /tmp/guards")
+
+
 def test_a_lock_on_one_host_gives_back_those_of_the_others(stage: Stage) -> None:
     stage.fab("-H", "web2", "lock.acquire", "--reason", "only web2")
     try:

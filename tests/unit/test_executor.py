@@ -98,8 +98,23 @@ def late(c):
             doze()
     c.session._fleets["one"] = Slow()
 
+@task
+def local(c):
+    from warpbeam.inventory import Inventory
+    name = c.session.environment
+    c.session._inventories.setdefault(name, Inventory(name=name, file="f", org="o", app="a", hosts={}, all_hosts={}))
+    print("is", c.session.local_fleet.inventory.name)
+@task
+def few(c):
+    local.body(c)
+    c.session.local_fleet.bound("3")
+@task
+def many(c):
+    local.body(c)
+    print("at once", c.session.local_fleet.jobs)
+
 namespace = Collection(misuse, refused, failed, lost, hinted, bug, stop, ok, ask, wait, pipe)
-for more in (stuck, stubborn, tidy, late):
+for more in (stuck, stubborn, tidy, late, local, few, many):
     namespace.add_task(more)
 for name in ("demo", "one", "two"):
     word = Task(lambda c: 1 / 0, name=name)
@@ -176,6 +191,17 @@ def test_words_choose_the_environment_of_the_tasks_after_them(project: Path) -> 
     code, out, err = fab(project, "-H", "b,a", "one", "ask", "two", "ask")
 
     assert (code, out, err) == (0, "took one ['a', 'b']\ntook two ['a', 'b']\n", "")
+
+
+def test_this_machine_is_deployed_to_as_the_environment_in_force_says(project: Path) -> None:
+    assert fab(project, "one", "local", "two", "local", "one", "local")[1] == "is one\nis two\nis one\n"
+
+
+def test_how_many_hosts_a_task_works_on_at_once_is_not_what_the_task_before_was_told(project: Path) -> None:
+    usual = fab(project, "one", "many")[1]
+
+    assert usual != "is one\nat once 3\n"
+    assert fab(project, "one", "few", "many")[1] == f"is one\n{usual}"
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ import pytest
 
 from warpbeam.building.artifact import Artifact, Item, Manifest, Toolchain
 from warpbeam.deploying.upload import Uploader
-from warpbeam.error import Misuse
+from warpbeam.error import FAILED, Failed, Misuse, Problem, Refused
 from warpbeam.facts import about
 from warpbeam.fleet import Fleet, Identity
 from warpbeam.inventory import Host, Inventory
 from warpbeam.shell import Heard, Shell
+from warpbeam.work import gravest_problem
 
 # Longer than any of these takes on a busy machine; nobody waits for it where all is well.
 LONG = 60.0
@@ -51,6 +52,21 @@ def test_no_more_hosts_than_jobs_are_worked_on_at_once_and_no_fewer() -> None:
 
     assert fleet.everywhere(hosts, work) == {host.name: host.name for host in hosts}
     assert most == 3
+
+
+@pytest.mark.parametrize("order", [(Refused, Failed), (Failed, Refused)])
+def test_the_exit_code_does_not_depend_on_the_order_of_hosts(order: tuple[type[Problem], ...]) -> None:
+    problems = {f"web{number}": kind(kind.__name__) for number, kind in enumerate(order)}
+
+    worst = gravest_problem({"web9": None, **problems})
+
+    assert worst is not None
+    assert (worst.code, worst.message) == (FAILED, "Failed")
+
+
+def test_of_equally_grave_problems_the_first_hosts_is_told() -> None:
+    assert str(gravest_problem({"a": None, "b": Refused("first"), "c": Refused("second")})) == "first"
+    assert gravest_problem({"a": None}) is None
 
 
 def test_a_slow_host_holds_up_nobody_else() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from invoke import Exit
 
 from warpbeam.cli.report import Report
-from warpbeam.error import Problem
 from warpbeam.event import Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
+from warpbeam.work import gravest_problem
 
 
 def run_command(fleet: Fleet, command: str, report: Report) -> None:
@@ -31,9 +31,8 @@ def run_command(fleet: Fleet, command: str, report: Report) -> None:
 
     results = fleet.everywhere(hosts, one)
     report.flush()
-    for result in results.values():
-        if isinstance(result, Problem):
-            raise result
+    if gravest := gravest_problem(results):
+        raise gravest
     if len(hosts) > 1:
         for name, status in results.items():
             if status:

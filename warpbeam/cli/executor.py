@@ -116,6 +116,7 @@ class Executor(invoke.Executor):
         self.config.load_collection(self.collection.configuration(call.called_as))
         context = call.make_context(self.config)
         context._set(session=session)
+        session.begin_task()
         return call.task(context, *call.args, **call.kwargs)
 
 

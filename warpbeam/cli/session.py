@@ -41,7 +41,7 @@ class Session:
         self.sudo_password = sudo_password
         self._inventories: dict[str, Inventory] = {}
         self._fleets: dict[str, Fleet] = {}
-        self._local: Fleet | None = None
+        self._local_fleets: dict[str, Fleet] = {}
         self._report: Report | None = None
         self._guard = RLock()
 
@@ -101,9 +101,15 @@ class Session:
         """This machine alone, in every role, with the settings of the environment in force."""
         from warpbeam.fleet import LocalFleet
 
-        if self._local is None:
-            self._local = LocalFleet(self.inventory, self.sudo_password)
-        return self._local
+        name = self.environment
+        if name not in self._local_fleets:
+            self._local_fleets[name] = LocalFleet(self.inventory, self.sudo_password)
+        return self._local_fleets[name]
+
+    def begin_task(self) -> None:
+        """Forget what the task before was asked for alone (`--jobs`)."""
+        for fleet in self._open:
+            fleet.bound("")
 
     @property
     def report(self) -> Report:
@@ -127,7 +133,7 @@ class Session:
 
     @property
     def _open(self) -> list[Fleet]:
-        return [*self._fleets.values(), *filter(None, [self._local])]
+        return [*self._fleets.values(), *self._local_fleets.values()]
 
     def close(self) -> None:
         """End what is shown and every connection."""

@@ -177,7 +177,12 @@ def holding(
     given_back: set[str] = set()
     facts: dict[str, Facts] = {}
     try:
-        facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [manifest], heard, tell)
+        try:
+            facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [manifest], heard, tell)
+        except Problem:
+            # `_claim_all` has given every lock back. (After an interrupt any host may have given us one.)
+            hosts = []
+            raise
         hosts = [host for host in hosts if host.name in facts]
         for host in hosts:
             # Each by itself: one that has stopped answering must not keep us from renewing the others'.

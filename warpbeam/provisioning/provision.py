@@ -26,7 +26,7 @@ from warpbeam.provisioning.keys import read_deploy_keys
 from warpbeam.provisioning.lockout import check_lockout
 from warpbeam.provisioning.rights import check_rights, has_password
 from warpbeam.provisioning.secrets import fetch_secrets
-from warpbeam.work import first_problem
+from warpbeam.work import gravest_problem
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ def set_up(
         _timed(took, lambda host: inspect(fleet, host, footprint(inventory, host, secrets, "", keys), tell, key=key)),
     )
     found = _answered(found, inventory.hosts.keys(), tell)
-    problem = first_problem(found)
+    problem = gravest_problem(found)
     if problem is not None:
         raise _together(found, "nothing was changed on any host", _meanwhile(found, inventory, dry=dry)) from problem
     facts = {name: result for name, result in found.items() if isinstance(result, Found)}
@@ -124,7 +124,7 @@ def set_up(
                 if name in late and not restart:
                     what = f"the app still runs with its old settings ({', '.join(late[name])})"
                     tell(Warn(name, f"{what}: `fab {inventory.name} setup --restart` restarts it, host after host"))
-        if first_problem(results) is not None:
+        if gravest_problem(results) is not None:
             raise _together(results, "run setup again when it is mended: it goes on from here")
     return Outcome(changed, tuple(late))
 

@@ -16,6 +16,7 @@ from warpbeam.event import Tell, Warn
 from warpbeam.fleet import Fleet
 from warpbeam.inventory import Host
 from warpbeam.running.node import converse, logs_input
+from warpbeam.work import gravest_problem
 
 # Bytes of a host's journal that are kept in memory, and of a line that is shown whole.
 IN_MEMORY = MEGABYTE
@@ -96,9 +97,8 @@ def show_logs(
     results = fleet.everywhere(hosts, one)
     for name, line in by_time({name: whole_lines(kept) for name, kept in heard.items()}):
         show(name, line + b"\n")
-    for result in results.values():
-        if isinstance(result, Problem):
-            raise result
+    if gravest := gravest_problem(results):
+        raise gravest
 
 
 def whole_lines(kept: IO[bytes]) -> Iterator[bytes]:

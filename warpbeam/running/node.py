@@ -22,6 +22,7 @@ from warpbeam.provisioning.cluster import Links, mates, node_ports, seen_hosts
 from warpbeam.provisioning.door import MOST_EXPRESSION, door
 from warpbeam.running.backtrace import Backtrace
 from warpbeam.running.probe import Probing, probe
+from warpbeam.work import gravest_problem
 
 # Seconds that an instance must have run since it last ended by itself, before it counts as healthy again.
 CALM = 60
@@ -369,11 +370,11 @@ def evaluate(
             failed.code = status
             raise failed
 
-    problems = [result for result in fleet.everywhere(hosts, one).values() if isinstance(result, Problem)]
-    if problems:
-        first, *others = problems
-        first.details = (*first.details, *(other.message for other in others))
-        raise first
+    results = fleet.everywhere(hosts, one)
+    if gravest := gravest_problem(results):
+        others = (result for result in results.values() if isinstance(result, Problem) and result is not gravest)
+        gravest.details = (*gravest.details, *(other.message for other in others))
+        raise gravest
 
 
 def _silent(event: object) -> None:

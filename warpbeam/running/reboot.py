@@ -20,7 +20,7 @@ from warpbeam.inventory import Host
 from warpbeam.phase import Phase
 from warpbeam.provisioning.door import door
 from warpbeam.running.probe import Probing, probe
-from warpbeam.work import first_problem
+from warpbeam.work import gravest_problem
 
 # How long to wait between two looks whether a host is back.
 POLL = 1.0
@@ -88,7 +88,7 @@ def reboot(fleet: Fleet, tell: Tell, *, timeout: float = 300) -> None:
     """
     hosts = list(fleet.inventory.hosts.values())
     asked = fleet.everywhere(hosts, lambda host: fleet.run(host, AskBoot(), tell, identity="admin"))
-    problem = first_problem(asked)
+    problem = gravest_problem(asked)
     if problem is not None:
         raise Refused(f"{problem.message}; no host was rebooted", problem.hint, problem.details)
     with contextlib.ExitStack() as stack:

@@ -209,12 +209,32 @@ knock_logs() { sudo -n -- "$door" logs | tail -n 25; }
   exit 1
 }
 
-# unforeseen LINE COMMAND: a command failed that nobody expected to: what can be undone is.
+# conclude: ends the job once the release is live. Where something has gone wrong since then (`tidy`), a status other than 0
+# has what runs reconciled with `current` after the unit's end (ExecStopPost=).
+cut=0 tidy=true
+conclude() {
+  trap - ERR
+  set +e
+  hundredths
+  object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$(((REPLY - began_hundredths) / 100))" cut: "$cut" \
+    maintenance: "$maintenance"
+  end_with answer "$REPLY" "${pending_success:-done}"
+  [[ $tidy == true ]]
+  exit
+}
+
+# unforeseen LINE COMMAND: a command failed that nobody expected to. Before the rename what was done is undone; after it the
+# release is live, and stays so.
 renamed=false
 unforeseen() {
   local status=$?
   printf 'line %s: status %s: %s\n' "$1" "$status" "$2" >&2
-  if ((BASH_SUBSHELL > 0)) || [[ $renamed == true ]]; then return 0; fi
+  if ((BASH_SUBSHELL > 0)); then return 0; fi
+  if [[ $renamed == true ]]; then
+    warn "\`$2\` failed with status $status after the release had become live"
+    tidy=false
+    conclude
+  fi
   give_up "\`$2\` failed with status $status ($(df --output=avail -h -- "$root" | tail -n 1 | tr -d ' ') of disk are free)"
 }
 trap 'unforeseen "$LINENO" "$BASH_COMMAND"' ERR
@@ -313,6 +333,7 @@ go_back() {
   knock undrain "$live" || true
   knock switch "$live" || true
   surely point "$root/current" "slots/$live"
+  renamed=false
   sync -f -- "$root"
   # Only now: `current` never leads to a release without that mark. What had it before has earned it: a rollback or a
   # restart that fails must not have an old release pruned.
@@ -321,7 +342,6 @@ go_back() {
   give_up 'it ended by itself soon after it had become live'
 }
 
-cut=0 tidy=true
 # Whoever loaded the firewall's rules since the switch went by the old link.
 knock switch "$idle" || tidy=false
 if [[ -n $live && $strategy == blue-green ]]; then
@@ -333,9 +353,4 @@ if [[ -n $live && $strategy == blue-green ]]; then
   knock stop "$live" || tidy=false
 fi
 
-hundredths
-object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$(((REPLY - began_hundredths) / 100))" cut: "$cut" \
-  maintenance: "$maintenance"
-end_with answer "$REPLY" "${pending_success:-done}"
-# Where something went wrong, what runs is reconciled with `current` when this unit has ended (ExecStopPost=).
-[[ $tidy == true ]]
+conclude
