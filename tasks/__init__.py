@@ -17,13 +17,27 @@ def assemble(project: Path, inventory: Path) -> Collection:
     Raises:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
-    from tasks import app, build, deploy, doctor, firewall, hosts, lab, lock, maintenance, release, secrets, setup
+    from tasks import (
+        app,
+        build,
+        deploy,
+        doctor,
+        firewall,
+        hosts,
+        lab,
+        lock,
+        maintenance,
+        release,
+        secrets,
+        setup,
+        version,
+    )
     from warpbeam.cli.guide import attend
     from warpbeam.error import Misuse
     from warpbeam.reading.environment import environments
 
     namespace = Collection()
-    for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS, *doctor.TASKS):
+    for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS, *doctor.TASKS, *version.TASKS):
         namespace.add_task(task)
     groups = {
         "deploy": deploy,

@@ -23,6 +23,7 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
     from warpbeam.provisioning.doctor import examine, rows
+    from warpbeam.version import VERSION
 
     here = session(c)
     findings = examine(here.local_fleet if local else here.fleet, here.tell)
@@ -35,7 +36,7 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     if wrong:
         here.tell(Settled("", f"{wrong} of {len(findings)} checks found something to mend", good=False))
         raise Exit(code=AMISS)
-    here.tell(Settled("", f"all is well: {len(findings)} checks"))
+    here.tell(Settled("", f"all is well: {len(findings)} checks (Warpbeam {VERSION})"))
 
 
 TASKS = (doctor,)

@@ -84,6 +84,9 @@ def history(c: Any, lines: int = 20, json: bool = False) -> None:
     here = session(c)
     with here.report.asking():
         found = history_rows(here.fleet, lines, here.tell)
+    if not json:
+        # The table is as wide as a terminal without it.
+        found = [{key: value for key, value in row.items() if key != "warpbeam"} for row in found]
     rows.show(here, found, as_json=json)
 
 

@@ -32,6 +32,7 @@ from warpbeam.reading.name import (
     PackageName,
     Pause,
     Port,
+    Requirement,
     Seconds,
     ShellCommand,
     UrlPath,
@@ -184,6 +185,7 @@ class Inventory(Value, frozen=True):
     name: Annotated[str, DERIVED] = ""
     file: Annotated[Path, DERIVED] = Path()
     all_hosts: Annotated[dict[HostName, Host], DERIVED] = {}
+    warpbeam: Requirement | None = None
     source: Path | None = None
     release: AppName | None = None
     users: Users = Users()

@@ -17,6 +17,7 @@ from tests.faults.ground import Ground
 from tests.stage import Stage
 from tests.underway import activates, answers, begun, ended, eventually
 from tests.witness import ROOT, another, serve
+from warpbeam.version import VERSION
 
 US = f"{getpass.getuser()}@{socket.gethostname()}"
 
@@ -68,6 +69,7 @@ def test_a_deploy_a_restart_and_a_rollback_have_a_line_each_of_who_what_and_how_
         stage.fab("deploy")
     for row in new.values():
         assert (row["what"], row["outcome"], row["who"]) == ("deploy", "done", US)
+        assert row["warpbeam"] == VERSION
         assert (row["version"], row["commit"], row["before"]) == (version, commit, before)
         assert row["seconds"] > 0
         assert "problem" not in row

@@ -34,6 +34,7 @@ from warpbeam.event import Tell
 from warpbeam.facts import About
 from warpbeam.fleet import Fleet
 from warpbeam.phase import Phase
+from warpbeam.version import VERSION
 from warpbeam.visible import visible
 
 # How a line's time is written: UTC.
@@ -46,6 +47,7 @@ class Entry(msgspec.Struct, frozen=True):
     `outcome` is done, failed, brought back (what was live before is live again, because another host failed, or this
     one after the pause), interrupted (somebody stopped it, and it was undone) or unknown (it was killed, or the host
     went down). `seconds` are from the beginning of the command; `job` is the id of the activation, where there was one.
+    `warpbeam` is the version of Warpbeam that ran the command; empty where that was older than 0.2.
     """
 
     at: Moment
@@ -60,6 +62,7 @@ class Entry(msgspec.Struct, frozen=True):
     seconds: Seconds = 0
     problem: LongText = ""
     job: JobId = ""
+    warpbeam: Version = ""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -114,6 +117,7 @@ class Scribe(msgspec.Struct, frozen=True):
             "dirty": step.about.dirty,
             "before": step.before_release,
             "who": self.lease.holder.who,
+            "warpbeam": VERSION,
         }
         return msgspec.json.encode({**known, **told}).decode()
 
@@ -121,7 +125,8 @@ class Scribe(msgspec.Struct, frozen=True):
 def happening(what: str) -> str:
     """What a command knows of a line about something that is no activation (`scripts/noted.sh`)."""
     at = datetime.now(UTC).strftime(AT)
-    return msgspec.json.encode({"at": at, "what": what, "who": ourselves(what, "").who}).decode()
+    known = {"at": at, "what": what, "who": ourselves(what, "").who, "warpbeam": VERSION}
+    return msgspec.json.encode(known).decode()
 
 
 class NoteDown(Phase[Done], frozen=True):

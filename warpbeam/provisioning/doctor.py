@@ -26,6 +26,7 @@ from warpbeam.provisioning.examination import Seen
 from warpbeam.provisioning.footprint import Footprint, etc, footprint
 from warpbeam.provisioning.keys import read_deploy_keys
 from warpbeam.provisioning.sight import sight
+from warpbeam.version import VERSION
 
 T = TypeVar("T")
 
@@ -115,9 +116,16 @@ def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
 
 
 def rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Findings for JSON."""
+    """Return findings for JSON, each with the version of Warpbeam that made it."""
     return [
-        {"host": each.host, "check": each.check, "ok": each.good, "found": each.found, "mend": each.mend}
+        {
+            "host": each.host,
+            "check": each.check,
+            "ok": each.good,
+            "found": each.found,
+            "mend": each.mend,
+            "warpbeam": VERSION,
+        }
         for each in findings
     ]
 

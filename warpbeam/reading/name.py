@@ -22,6 +22,14 @@ AppName = Annotated[
         extra={"hint": "use the name in mix.exs, such as my_app"},
     ),
 ]
+Requirement = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:==|!=|>=|<=|~=|<|>) ?[0-9]+(?:\.[0-9]+)*(?:, ?(?:==|!=|>=|<=|~=|<|>) ?[0-9]+(?:\.[0-9]+)*)*\Z",
+        description='versions of Warpbeam, such as ">=0.2" or ">=0.2,<1"',
+        extra={"hint": "`fab version` shows this one"},
+    ),
+]
 OrgName = Annotated[
     str,
     Meta(

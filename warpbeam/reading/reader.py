@@ -10,10 +10,11 @@ from warpbeam.error import Misuse
 from warpbeam.inventory import Inventory
 from warpbeam.reading.clash import clashes
 from warpbeam.reading.environment import environment_text, seen
-from warpbeam.reading.marks import Flaw, line_of, quoted
+from warpbeam.reading.marks import Flaw, Mapping, Node, Scalar, line_of, quoted
 from warpbeam.reading.name import is_public_key
 from warpbeam.reading.schema import absolute, decode, nearest
 from warpbeam.reading.strict_yaml import parse
+from warpbeam.version import VERSION, is_accepted
 
 
 def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
@@ -24,6 +25,7 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
     """
     try:
         tree = parse(environment_text(file))
+        _check_version(tree)
         inventory = decode(tree, Inventory, file.absolute().parent)
         if clash := next(clashes(inventory), None):
             # A default can clash with what was written; what was written is what can be shown.
@@ -38,6 +40,24 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
         raise Misuse(f"{seen(file)}: there is no host {quoted(name)}" + nearest(name, placed.hosts), known)
     chosen = {name: host for name, host in placed.hosts.items() if not only or name in only}
     return msgspec.structs.replace(placed, hosts=chosen)
+
+
+def _check_version(tree: Node) -> None:
+    """Refuse an inventory that asks for another version, before it is decoded: it may have keys of that version."""
+    asked = tree.entries.get("warpbeam") if isinstance(tree, Mapping) else None
+    if not isinstance(asked, Scalar):
+        return
+    try:
+        accepted = is_accepted(asked.text)
+    except ValueError:
+        return  # `decode` says what was expected
+    if not accepted:
+        raise Flaw(
+            asked.line,
+            ("warpbeam",),
+            f"expected Warpbeam {asked.text}, found {VERSION}",
+            "use a clone of Warpbeam at such a version; CHANGELOG.md says what changed",
+        )
 
 
 def _placed(inventory: Inventory, file: Path) -> Inventory:

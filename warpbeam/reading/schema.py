@@ -165,7 +165,7 @@ def _fit_struct(node: Node, shape: Shape, place: Place) -> Any:
         here = place.below(name)
         if name not in known:
             near = nearest(name, known) or _elsewhere(name, known)
-            message = f"expected {one_of(known)}, found an unknown key{near}"
+            message = f"an unknown key{near or ';'} expected {one_of(known)}"
             raise Flaw(each.line, here.key, message, _EXPLAINED)
         given[name] = _fit(each, known[name], here)
     for name in _needed(shape.bare):

@@ -1,0 +1,17 @@
+"""The version of Warpbeam itself, and the versions that an inventory accepts."""
+
+from __future__ import annotations
+
+# CHANGELOG.md says what each version changes (semver.org). pyproject.toml has the same number; a test compares them.
+VERSION = "0.2.0"
+
+
+def is_accepted(requirement: str) -> bool:
+    """Return whether this version meets `requirement`, such as `>=0.2,<1` (PyPA specification, "Version specifiers").
+
+    Raises: ValueError, where that is no requirement.
+    """
+    # Loaded only for an inventory that has one: every `fab` begins with reading its inventory.
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(requirement).contains(VERSION, prereleases=True)
