@@ -1,4 +1,4 @@
-"""Exit codes: one table, which the README shows, and what `status` answers to those who watch an app with it."""
+"""Exit codes: one table, which docs/exit-codes.md shows, and what `status` answers to monitoring."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ EMPTY = State("", "", {}, "", (), None)
 AWAY = Unreachable("web2 (192.0.2.2) did not answer within 10 s")
 
 
-def test_the_readme_shows_the_table_that_the_program_has() -> None:
-    text = (PROJECT / "README.md").read_text().partition("\n## Exit codes\n")[2].partition("\n## ")[0]
+def test_the_page_of_exit_codes_shows_the_table_that_the_program_has() -> None:
+    text = (PROJECT / "docs" / "exit-codes.md").read_text()
 
     assert {int(code): words for code, words in re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)} == EXIT_CODES
 
