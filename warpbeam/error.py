@@ -11,7 +11,7 @@ from typing import Self
 
 DONE, FAULT, MISUSE, REFUSED, FAILED, AMISS, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
-# The one table of exit codes: the README shows it, and a test holds them together.
+# The one table of exit codes: docs/exit-codes.md shows it, and a test compares them.
 EXIT_CODES = {
     DONE: "done",
     FAULT: "a fault in Warpbeam, or `fab` itself did not understand its options",
