@@ -1,13 +1,5 @@
 """The namespace that `fab` loads."""
 
-import os
-from pathlib import Path
+from tasks import collection
 
-from tasks import assemble
-
-_project = Path(__file__).resolve().parent
-namespace = assemble(
-    project=_project,
-    # For those who keep their inventories in a repository of their own.
-    inventory=Path(os.environ.get("WARPBEAM_INVENTORY") or _project / "inventory"),
-)
+namespace = collection(__file__)

@@ -1,14 +1,30 @@
 """The verbs: one module a command group, each thin: arguments, help, one call, one report.
 
-`assemble` makes the namespace that `fabfile.py` exports: every task, and one word for each inventory.
+`collection` makes the namespace that a `fabfile.py` exports: every task, and one word for each inventory. Installed
+from a wheel this package is `warpbeam.tasks`, so that no package `tasks` is in anybody's site-packages; therefore its
+own imports are relative.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from invoke import Collection, Exit, Task
+
+
+def collection(fabfile: str) -> Collection:
+    """Return the namespace of a `fabfile.py` that has `inventory/` beside it, or where WARPBEAM_INVENTORY says.
+
+    Parameters:
+        fabfile: its `__file__`.
+
+    Raises:
+        invoke.Exit: as `assemble`.
+    """
+    project = Path(fabfile).resolve().parent
+    return assemble(project, Path(os.environ.get("WARPBEAM_INVENTORY") or project / "inventory"))
 
 
 def assemble(project: Path, inventory: Path) -> Collection:
@@ -17,7 +33,11 @@ def assemble(project: Path, inventory: Path) -> Collection:
     Raises:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
-    from tasks import (
+    from warpbeam.cli.guide import attend
+    from warpbeam.error import Misuse
+    from warpbeam.reading.environment import environments
+
+    from . import (
         app,
         build,
         deploy,
@@ -32,9 +52,6 @@ def assemble(project: Path, inventory: Path) -> Collection:
         setup,
         version,
     )
-    from warpbeam.cli.guide import attend
-    from warpbeam.error import Misuse
-    from warpbeam.reading.environment import environments
 
     namespace = Collection()
     for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS, *doctor.TASKS, *version.TASKS):
@@ -70,12 +87,12 @@ def assemble(project: Path, inventory: Path) -> Collection:
 
 
 def _word(name: str, file: Path) -> Task[Any]:
-    """The task that means "use this inventory for what follows"; the executor never calls its body."""
+    """The task that means "use this inventory for what follows"; only a foreign executor calls its body."""
+    from warpbeam.cli.guide import ENVIRONMENT
+    from warpbeam.cli.session import session
 
     def body(c: object) -> None:
-        raise NotImplementedError
-
-    from warpbeam.cli.guide import ENVIRONMENT
+        session(c)
 
     body.__doc__ = f"{ENVIRONMENT}Use inventory/{file.name} for the tasks that follow."
     word: Task[Any] = Task(body, name=name, auto_shortflags=False)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Exit, task
 
-from tasks import rolling
-from tasks.short_flags import ShortFlags
+from . import rolling
+from .short_flags import ShortFlags
 
 if TYPE_CHECKING:
     from warpbeam.cli.session import Session

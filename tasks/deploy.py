@@ -7,7 +7,7 @@ from typing import Any
 
 from invoke import Collection, task
 
-from tasks import rolling
+from . import rolling
 
 HELP = {
     "ref": "the commit, branch or tag to deploy (default HEAD)",

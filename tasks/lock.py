@@ -6,7 +6,7 @@ from typing import Any
 
 from invoke import Collection, task
 
-from tasks import rows
+from . import rows
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})

@@ -6,7 +6,7 @@ from typing import Any
 
 from invoke import task
 
-from tasks import rolling, rows
+from . import rolling, rows
 
 
 @task(

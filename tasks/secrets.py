@@ -6,7 +6,7 @@ from typing import Any
 
 from invoke import Collection, Exit, task
 
-from tasks import rolling
+from . import rolling
 
 
 @task(

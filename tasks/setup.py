@@ -6,7 +6,7 @@ from typing import Any
 
 from invoke import Exit, task
 
-from tasks import rolling
+from . import rolling
 
 
 @task(
@@ -50,8 +50,9 @@ def set_up_hosts(
     elif check:
         raise Exit(code=AMISS)
     elif again:
-        from tasks import rolling
         from warpbeam.deploying.delivery import restart_changed
+
+        from . import rolling
 
         policy = rolling.policy_of(fleet, "", "", "")
         restart_changed(fleet, outcome.restart, "setup is done", policy, here.tell)

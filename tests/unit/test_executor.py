@@ -334,3 +334,18 @@ def test_nohup_is_honoured(project: Path) -> None:
     process.terminate()
     process.communicate(timeout=20)
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("word", ["demo", "version"])
+def test_without_fabric_yaml_it_is_said_what_is_missing(tmp_path: Path, word: str) -> None:
+    (tmp_path / "fabfile.py").write_text("from tasks import collection\nnamespace = collection(__file__)\n")
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "demo.yml").write_text((PROJECT / "inventory" / "demo.yml").read_text())
+
+    code, out, err = fab(tmp_path, word, "version")
+
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: this task needs Warpbeam's executor\n"
+        "  hint: copy Warpbeam's fabric.yaml beside fabfile.py: it names the executor\n"
+    )

@@ -144,15 +144,23 @@ class Session:
 
 
 def session(c: Any) -> Session:
-    """The session that a task's context belongs to.
+    """Return the session that a task's context belongs to.
 
     Raises:
-        Misuse: the task was not run by Warpbeam's executor.
+        invoke.Exit: the task was not run by Warpbeam's executor. (Any other error the stock executor shows as a
+            traceback.)
     """
     found = getattr(c, "session", None)
     if not isinstance(found, Session):
-        raise Misuse(
-            "this task needs Warpbeam's executor",
-            "keep `executor_class: warpbeam.cli.executor.Executor` under `tasks:` in fabric.yaml",
+        from invoke import Exit
+
+        from warpbeam.cli.screen import error_text
+
+        raise Exit(
+            error_text(
+                "this task needs Warpbeam's executor",
+                "copy Warpbeam's fabric.yaml beside fabfile.py: it names the executor",
+            ),
+            code=Misuse.code,
         )
     return found

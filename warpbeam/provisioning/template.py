@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATES = Path(__file__).parents[2] / "templates"
+# In a wheel they are in the package (pyproject.toml), in a clone beside it.
+TEMPLATES = next(
+    directory
+    for directory in (Path(__file__).parents[1] / "templates", Path(__file__).parents[2] / "templates")
+    if directory.is_dir()
+)
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 

@@ -1,0 +1,108 @@
+"""Warpbeam as a package: an app's own repository deploys with a wheel, a short fabfile and tasks of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.patience import COMMAND
+from tests.stage import PROJECT, Stage
+from tests.witness import another, serve
+
+UV = shutil.which("uv") or str(PROJECT / ".cache/uv/bin/uv")
+# As docs/package.md has it.
+OWN_TASK = '''
+from invoke import task
+
+
+@task
+def ship(c):
+    """Deploy, then show what runs."""
+    namespace["deploy"](c)
+    namespace["status"](c)
+
+
+namespace.add_task(ship)
+'''
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def uv(*arguments: str) -> None:
+    """Run uv, and say what it said where it fails."""
+    done = subprocess.run([UV, *arguments], capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with what requirements.txt locks, and the wheel."""
+    directory = tmp_path_factory.mktemp("package")
+    # With the tools that are locked, not with the newest ones.
+    uv("build", "--quiet", "--wheel", "--no-build-isolation", f"--python={sys.executable}", f"--out-dir={directory}")
+    uv("venv", "--quiet", f"--python={sys.executable}", str(directory / "venv"))
+    python = f"--python={directory / 'venv/bin/python'}"
+    uv("pip", "sync", "--quiet", "--require-hashes", python, "requirements.txt")
+    (wheel,) = directory.glob("*.whl")
+    uv("pip", "install", "--quiet", "--no-deps", python, str(wheel))
+    return directory / "venv"
+
+
+@pytest.fixture
+def repository(stage: Stage, tmp_path: Path) -> Path:
+    """An app's repository with an inventory of the stage's hosts."""
+    (tmp_path / "fabfile.py").write_text("from warpbeam.tasks import collection\nnamespace = collection(__file__)\n")
+    shutil.copy(PROJECT / "fabric.yaml", tmp_path)
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "stage.yml").write_text(json.dumps(stage.settings))
+    return tmp_path
+
+
+def fab(environment: Path, repository: Path, *words: str) -> str:
+    """Run `fab` of that environment in the repository; what it printed on standard output."""
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WARPBEAM_", "FABRIC_"))
+    }
+    done = subprocess.run(
+        [environment / "bin" / "fab", *words],
+        cwd=repository,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_apps_repository_sets_up_and_deploys_with_the_wheel(
+    stage: Stage, environment: Path, repository: Path
+) -> None:
+    (packages,) = environment.glob("lib/python*/site-packages")
+    assert not [name for name in ("tasks", "templates", "fabfile.py") if (packages / name).exists()]
+    version = another(stage)
+
+    fab(environment, repository, "stage", "setup", "deploy")
+
+    serve(stage, version)
+    assert (repository / ".warpbeam" / "artifacts" / "acme-hello").is_dir()
+
+
+def test_an_apps_own_task_stands_beside_warpbeams(stage: Stage, environment: Path, repository: Path) -> None:
+    with (repository / "fabfile.py").open("a") as fabfile:
+        fabfile.write(OWN_TASK)
+    version = another(stage)
+
+    assert "  ship" in fab(environment, repository, "--list")
+    shown = fab(environment, repository, "stage", "ship")
+
+    serve(stage, version)
+    assert version in shown
