@@ -13,6 +13,7 @@ from warpbeam.provisioning import diagnosis
 from warpbeam.provisioning.diagnosis import Finding
 from warpbeam.provisioning.doctor import rows
 from warpbeam.provisioning.examination import Disk, Limits, Listener, Login, Seen, Table
+from warpbeam.version import VERSION
 
 INVENTORY = msgspec.structs.replace(
     Inventory(
@@ -159,6 +160,7 @@ def test_a_finding_is_one_line_for_people_and_one_object_for_programs() -> None:
         "ok": False,
         "found": "not fine",
         "mend": "mend it",
+        "warpbeam": VERSION,
     }
 
 
