@@ -52,8 +52,6 @@ def set_up_hosts(
     elif again:
         from warpbeam.deploying.delivery import restart_changed
 
-        from . import rolling
-
         policy = rolling.policy_of(fleet, "", "", "")
         restart_changed(fleet, outcome.restart, "setup is done", policy, here.tell)
 

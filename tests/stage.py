@@ -20,6 +20,8 @@ from warpbeam.lab.state import SUITES
 
 PROJECT = Path(__file__).parent.parent
 ENVIRONMENT = "stage"
+# uv, where script/bootstrap finds it.
+UV = shutil.which("uv") or str(PROJECT / ".cache/uv/bin/uv")
 
 
 class Stage:

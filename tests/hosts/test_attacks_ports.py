@@ -64,7 +64,7 @@ def stopped(stage: Stage) -> Iterator[int]:
 
 
 def asked(address: str, port: int = 80, *, patience: float = 3) -> str:
-    """What a client there is told; empty where it is told nothing for `patience` seconds."""
+    """The answer that a client gets there; empty if nothing comes for `patience` seconds."""
     try:
         with socket.create_connection((address, port), timeout=patience) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

@@ -196,7 +196,7 @@ def test_what_fails_once_a_release_is_live_is_told_and_the_release_stays_live(st
     last = [row for row in json.loads(stage.fab("history", "--json").stdout) if row["host"] == "web1"][-1]
     assert last["outcome"] == "done"
     assert "problem" not in last
-    # What the activation left to do is done: one instance runs, and the lock is free.
+    # The rest of the activation is done: one instance runs, and the lock is free.
     running = "systemctl is-active hello@a hello@b"
     assert sorted(stage.lab.ssh("web1", running, check=False).stdout.split()) == ["active", "inactive"]
     stage.fab("restart")

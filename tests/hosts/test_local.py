@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import LabHandle
-from tests.stage import PROJECT, Stage
+from tests.stage import PROJECT, UV, Stage
 
 HOST = "build1"
 HOME = "/srv/warpbeam"
@@ -43,8 +42,7 @@ def send(lab: LabHandle, files: list[str], directory: Path, target: str) -> None
 
 def packages_for(python: str, directory: Path) -> Path:
     """What requirements.txt locks, for another Python than this one."""
-    uv = shutil.which("uv") or str(PROJECT / ".cache/uv/bin/uv")
-    argv = [uv, "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes"]
+    argv = [UV, "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes"]
     subprocess.run(
         [*argv, f"--python-version={python}", f"--target={directory}", "-r", str(PROJECT / "requirements.txt")],
         check=True,

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.patience import COMMAND
-from tests.stage import PROJECT, Stage
+from tests.stage import PROJECT, UV, Stage
 from tests.witness import another, serve
 
-UV = shutil.which("uv") or str(PROJECT / ".cache/uv/bin/uv")
-# As docs/package.md has it.
-OWN_TASK = '''
-from invoke import task
-
-
-@task
-def ship(c):
-    """Deploy, then show what runs."""
-    namespace["deploy"](c)
-    namespace["status"](c)
-
-
-namespace.add_task(ship)
-'''
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+# The page's own examples: the fabfile, and a task of one's own.
+FABFILE, OWN_TASK = re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "package.md").read_text(), re.DOTALL)
 
 
 def uv(*arguments: str) -> None:
@@ -58,7 +43,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def repository(stage: Stage, tmp_path: Path) -> Path:
     """An app's repository with an inventory of the stage's hosts."""
-    (tmp_path / "fabfile.py").write_text("from warpbeam.tasks import collection\nnamespace = collection(__file__)\n")
+    (tmp_path / "fabfile.py").write_text(FABFILE)
     shutil.copy(PROJECT / "fabric.yaml", tmp_path)
     (tmp_path / "inventory").mkdir()
     (tmp_path / "inventory" / "stage.yml").write_text(json.dumps(stage.settings))

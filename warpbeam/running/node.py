@@ -353,8 +353,7 @@ def evaluate(
         complain: shows what a host says on standard error.
 
     Raises:
-        Failed: it raised on a host, or the node is not there; its code is the exit status there, of the first such
-            host in the inventory's order.
+        Failed: it raised on a host, or the node is not there; its code is the highest exit status of all hosts.
     """
 
     def say(host: str, line: bytes) -> None:
