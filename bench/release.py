@@ -18,10 +18,10 @@ from typing import Literal, get_args
 
 import msgspec
 
-from warpbeam.building.artifact import Artifact, Item, Store
-from warpbeam.building.build import key_of
-from warpbeam.building.source import find_source
-from warpbeam.inventory import Host, Inventory
+from warpbeam.build.artifact import Artifact, Item, Store
+from warpbeam.build.build import key_of
+from warpbeam.build.source import find_source
+from warpbeam.inventory.schema import Host, Inventory
 
 App = Literal["instant", "hello"]
 Letter = Literal["a", "b"]

@@ -35,7 +35,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
     """
     from warpbeam.cli.guide import attend
     from warpbeam.error import Misuse
-    from warpbeam.reading.environment import environments
+    from warpbeam.inventory.files import environments
 
     from . import (
         app,

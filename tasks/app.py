@@ -11,7 +11,7 @@ from .short_flags import ShortFlags
 
 if TYPE_CHECKING:
     from warpbeam.cli.session import Session
-    from warpbeam.inventory import Host
+    from warpbeam.inventory.schema import Host
 
 
 @task(auto_shortflags=False, iterable=["skip"], help={"force": rolling.FORCE, **rolling.HELP})
@@ -28,7 +28,7 @@ def restart(
 ) -> None:
     """Give every host a new instance of what is live, host after host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying import delivery
+    from warpbeam.deploy import deploy as delivery
 
     here = session(c)
     here.fleet.bound(jobs)
@@ -42,7 +42,7 @@ def restart(
 def stop(c: Any) -> None:
     """Stop the app, host after host; a reboot or `start` brings it back."""
     from warpbeam.cli.session import session
-    from warpbeam.running.power import stop_app
+    from warpbeam.operate.power import stop_app
 
     here = session(c)
     stop_app(here.fleet, here.tell)
@@ -52,7 +52,7 @@ def stop(c: Any) -> None:
 def start(c: Any, force: bool = False) -> None:
     """Start what is live, host after host, and wait until it is healthy."""
     from warpbeam.cli.session import session
-    from warpbeam.running.power import start_app
+    from warpbeam.operate.power import start_app
 
     here = session(c)
     start_app(here.fleet, here.tell, force=force)
@@ -63,7 +63,7 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
     """Tell what is running: release, slot, pid, since when, memory, restarts, health."""
     from warpbeam.cli.session import session
     from warpbeam.event import Warn
-    from warpbeam.running.node import differing, judged, states, status_rows
+    from warpbeam.operate.node import differing, judged, states, status_rows
 
     here = session(c)
     here.fleet.bound(jobs)
@@ -86,7 +86,7 @@ def remote_console(c: Any, host: str = "") -> None:
     import sys
 
     from warpbeam.cli.session import session
-    from warpbeam.running.node import console_argv, one_host
+    from warpbeam.operate.node import console_argv, one_host
 
     here = session(c)
     there = one_host(here.fleet, host)
@@ -132,8 +132,8 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
 
     from warpbeam.cli.session import session
     from warpbeam.error import Misuse, Unreachable, host_of
-    from warpbeam.running.node import evaluate as ask
-    from warpbeam.running.node import one_host, read_expression
+    from warpbeam.operate.node import evaluate as ask
+    from warpbeam.operate.node import one_host, read_expression
 
     here = session(c)
     if everyone and host:
@@ -177,7 +177,7 @@ def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: s
     """Show the app's journal of every host, each line with its host."""
     from warpbeam.cli.session import session
     from warpbeam.error import INTERRUPTED
-    from warpbeam.running.logs import show_logs
+    from warpbeam.operate.logs import show_logs
 
     here = session(c)
     width = max((len(host.name) for host in here.fleet.inventory.app_hosts), default=0)

@@ -19,7 +19,7 @@ from invoke import task
 def build_on_host(c: Any, ref: str = "HEAD", dirty: bool = False, rebuild: bool = False, test: bool = False) -> None:
     """Build the release of a commit on the build host, and keep it here."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.delivery import build_on_host, source_of
+    from warpbeam.deploy.deploy import build_on_host, source_of
 
     here = session(c)
     source = source_of(here.fleet, here.project, ref, dirty=dirty)

@@ -46,7 +46,7 @@ def deploy(
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying import delivery
+    from warpbeam.deploy import deploy as delivery
     from warpbeam.error import Misuse
 
     here = session(c)
@@ -73,7 +73,7 @@ def deploy(
 def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False, no_migrate: bool = False) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying import delivery
+    from warpbeam.deploy import deploy as delivery
 
     here = session(c)
     fleet = here.local_fleet
@@ -99,7 +99,7 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False,
 def rollback(c: Any, to: str = "") -> None:
     """Put the release before the live one live again on this machine, without ssh."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.delivery import go_back
+    from warpbeam.deploy.deploy import go_back
 
     here = session(c)
     fleet = here.local_fleet

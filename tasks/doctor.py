@@ -22,7 +22,7 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
-    from warpbeam.provisioning.doctor import examine, rows
+    from warpbeam.provision.doctor import examine, rows
     from warpbeam.version import VERSION
 
     here = session(c)

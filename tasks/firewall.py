@@ -11,7 +11,7 @@ from invoke import Collection, task
 def apply(c: Any) -> None:
     """Lead public ports to the live slot, and filter as the inventory says unless that cuts ssh (as admin)."""
     from warpbeam.cli.session import session
-    from warpbeam.running.firewall import firewall
+    from warpbeam.network.firewall import firewall
 
     here = session(c)
     firewall(here.fleet, "apply", here.tell)
@@ -21,8 +21,8 @@ def apply(c: Any) -> None:
 def status(c: Any, json: bool = False) -> None:
     """Show where the public ports lead on every host, and what filters there (as admin)."""
     from warpbeam.cli.session import session
-    from warpbeam.running.firewall import table_rows, tables
-    from warpbeam.work import gravest_problem
+    from warpbeam.fleet.work import gravest_problem
+    from warpbeam.network.firewall import table_rows, tables
 
     here = session(c)
     with here.report.asking():
@@ -37,7 +37,7 @@ def status(c: Any, json: bool = False) -> None:
 def clear(c: Any, check: bool = False) -> None:
     """Remove the redirect and the filter; `firewall.apply` brings them back, `setup` the redirect (as admin)."""
     from warpbeam.cli.session import session
-    from warpbeam.running.firewall import firewall
+    from warpbeam.network.firewall import firewall
 
     here = session(c)
     firewall(here.fleet, "look" if check else "clear", here.tell)

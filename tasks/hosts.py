@@ -44,7 +44,7 @@ def ask(question: str) -> bool:
 def reboot(c: Any, timeout: int = 300) -> None:
     """Reboot host after host (as admin): each is drained before, and must be healthy before the next."""
     from warpbeam.cli.session import session
-    from warpbeam.running.reboot import reboot
+    from warpbeam.operate.reboot import reboot
 
     here = session(c)
     reboot(here.fleet, here.tell, timeout=timeout)

@@ -13,7 +13,7 @@ from . import rows
 def status(c: Any, json: bool = False) -> None:
     """Show who holds the deploy lock on every host, why, and since when."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.freeze import lock_status
+    from warpbeam.deploy.freeze import lock_status
 
     here = session(c)
     with here.report.asking():
@@ -25,7 +25,7 @@ def status(c: Any, json: bool = False) -> None:
 def acquire(c: Any, reason: str = "") -> None:
     """Freeze: keep everybody from deploying until lock.release."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.freeze import freeze
+    from warpbeam.deploy.freeze import freeze
     from warpbeam.error import Misuse
 
     here = session(c)
@@ -38,7 +38,7 @@ def acquire(c: Any, reason: str = "") -> None:
 def release(c: Any, force: bool = False) -> None:
     """End a freeze."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.freeze import thaw
+    from warpbeam.deploy.freeze import thaw
 
     here = session(c)
     thaw(here.fleet, here.tell, force=force)

@@ -11,7 +11,7 @@ from invoke import Collection, task
 def on(c: Any, message: str = "") -> None:
     """Show a page (503) in place of the app on every host until maintenance.off, through deploys and reboots too."""
     from warpbeam.cli.session import session
-    from warpbeam.running.maintenance import DEFAULT_MESSAGE, maintain
+    from warpbeam.operate.maintenance import DEFAULT_MESSAGE, maintain
 
     here = session(c)
     maintain(here.fleet, "on", here.tell, message or DEFAULT_MESSAGE)
@@ -21,7 +21,7 @@ def on(c: Any, message: str = "") -> None:
 def off(c: Any) -> None:
     """Lead the public port of every host to the app again."""
     from warpbeam.cli.session import session
-    from warpbeam.running.maintenance import maintain
+    from warpbeam.operate.maintenance import maintain
 
     here = session(c)
     maintain(here.fleet, "off", here.tell)

@@ -32,7 +32,7 @@ def rollback(
 ) -> None:
     """Put the release before the live one live again on every host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.delivery import go_back, store_of
+    from warpbeam.deploy.deploy import go_back, store_of
 
     here = session(c)
     here.fleet.bound(jobs)
@@ -53,7 +53,7 @@ def rollback(
 def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.delivery import source_to_plan, tell_outlook
+    from warpbeam.deploy.deploy import source_to_plan, tell_outlook
 
     here = session(c)
     source = source_to_plan(here.fleet, here.project, ref, here.tell, dirty=dirty)
@@ -64,7 +64,7 @@ def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> 
 def releases(c: Any, json: bool = False) -> None:
     """List the releases that every host has, and which is live."""
     from warpbeam.cli.session import session
-    from warpbeam.running.node import release_rows
+    from warpbeam.operate.node import release_rows
 
     here = session(c)
     with here.report.asking():
@@ -79,7 +79,7 @@ def releases(c: Any, json: bool = False) -> None:
 def history(c: Any, lines: int = 20, json: bool = False) -> None:
     """List who deployed what, when, and how it ended, on every host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.history import history_rows
+    from warpbeam.deploy.history import history_rows
 
     here = session(c)
     with here.report.asking():

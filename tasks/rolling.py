@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warpbeam.cli.session import Session
-    from warpbeam.deploying.reach import Reach
-    from warpbeam.deploying.rollout import Policy
-    from warpbeam.fleet import Fleet
+    from warpbeam.deploy.rollout import Policy
+    from warpbeam.fleet.fleet import Fleet
+    from warpbeam.fleet.selection import Reach
 
 JOBS = "how many hosts at most are worked on at once (default: 16 for each core of this machine)"
 FORCE = "also where the files of the release are not as they were deployed"
@@ -27,8 +27,8 @@ HELP = {
 
 def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -> Reach:
     """Which hosts the command line asks for, and how patiently. Raises: Misuse, where the wait is no number."""
-    from warpbeam.deploying.reach import Reach
     from warpbeam.error import Misuse
+    from warpbeam.fleet.selection import Reach
 
     if wait and not (wait.isdigit() and len(wait) <= 6):
         raise Misuse(f"--wait: {wait!r} is no number of seconds")
@@ -39,7 +39,7 @@ def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -
 def explained(here: Session, fleet: Fleet) -> Iterator[None]:
     """Around what goes from host to host: a host out of reach has its options told, an interrupt what it left."""
     from warpbeam.error import Unreachable, host_of
-    from warpbeam.running.aftermath import tell_aftermath
+    from warpbeam.operate.aftermath import tell_aftermath
 
     try:
         yield
@@ -57,6 +57,6 @@ def explained(here: Session, fleet: Fleet) -> Iterator[None]:
 
 def policy_of(fleet: Fleet, batch: str, pause: str, on_failure: str) -> Policy:
     """How the command line and the inventory want to roll."""
-    from warpbeam.deploying import delivery
+    from warpbeam.deploy import deploy as delivery
 
     return delivery.policy_of(fleet, batch=batch, pause=pause, on_failure=on_failure)

@@ -16,8 +16,8 @@ from . import rolling
 def push(c: Any, restart: bool = False) -> None:
     """Fetch the secrets of the inventory and write them on every app host (as admin)."""
     from warpbeam.cli.session import session
-    from warpbeam.deploying.delivery import renew_secrets
-    from warpbeam.provisioning.secret_file import push, warn_stale
+    from warpbeam.deploy.deploy import renew_secrets
+    from warpbeam.provision.secret_file import push, warn_stale
 
     here = session(c)
     if restart:
@@ -39,7 +39,7 @@ def show(c: Any, fetch: bool = False, json: bool = False) -> None:
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
-    from warpbeam.provisioning.secret_file import compare
+    from warpbeam.provision.secret_file import compare
 
     here = session(c)
     with here.report.asking():

@@ -36,7 +36,7 @@ def set_up_hosts(
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
-    from warpbeam.provisioning.provision import set_up
+    from warpbeam.provision.setup import set_up
 
     here = session(c)
     fleet = here.local_fleet if local else here.fleet
@@ -50,7 +50,7 @@ def set_up_hosts(
     elif check:
         raise Exit(code=AMISS)
     elif again:
-        from warpbeam.deploying.delivery import restart_changed
+        from warpbeam.deploy.deploy import restart_changed
 
         policy = rolling.policy_of(fleet, "", "", "")
         restart_changed(fleet, outcome.restart, "setup is done", policy, here.tell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from tests.stage import Stage
-from warpbeam.building.artifact import Manifest
+from warpbeam.build.artifact import Manifest
 
 SRC = "/opt/acme/hello/build/src"
 

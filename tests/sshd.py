@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from warpbeam.inventory import Host, Ssh
+from warpbeam.inventory.schema import Host, Ssh
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.lab import KEPT, LabHandle
 from tests.patience import ANSWER, COMMAND, HEALTHY_WITHIN
-from warpbeam.building.artifact import Store
+from warpbeam.build.artifact import Store
 from warpbeam.lab.state import SUITES
 
 PROJECT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""Where commands run: a host over SSH (`warpbeam.ssh.connection`) or this machine (`warpbeam.local`)."""
+"""Where commands run: a host over SSH (`warpbeam.ssh.connection`) or this machine (`warpbeam.host.local`)."""
 
 from __future__ import annotations
 

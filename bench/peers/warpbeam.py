@@ -13,7 +13,7 @@ from bench.measurement import Command
 from bench.peer import Peer
 from bench.release import PROJECT, Release
 from bench.site import BUILD_HOST, Site, as_root
-from warpbeam.building.artifact import Store
+from warpbeam.build.artifact import Store
 
 ORG, APP, PORT = "bench", "hello", 80
 FAB = str(Path(sys.executable).parent / "fab")

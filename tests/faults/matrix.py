@@ -15,28 +15,42 @@ from typing import get_args
 
 import msgspec
 
-from warpbeam.inventory import Deploy
+from warpbeam.inventory.schema import Deploy
 
-SCRIPTS = Path(__file__).parent.parent.parent / "warpbeam" / "scripts"
+# The scripts that run on hosts, by name; those of the lab run on this machine.
+PACKAGE = Path(__file__).parents[2] / "warpbeam"
+SCRIPTS = {file.stem: file for file in PACKAGE.rglob("*.sh") if file.parent.name != "lab"}
 STRATEGIES: tuple[str, ...] = get_args(Deploy.__annotations__["strategy"]) or ("restart", "blue-green")
 
 # The scripts that run on an app host, in this order, for each command.
 COMMANDS = {
-    "deploy": ("claim", "upload", "migrate", "activation", "prune"),
-    "rollback": ("claim", "verify", "activation", "prune"),
-    "restart": ("claim", "verify", "activation", "prune"),
+    "deploy": ("claim", "upload", "migrate", "job", "prune"),
+    "rollback": ("claim", "verify", "job", "prune"),
+    "restart": ("claim", "verify", "job", "prune"),
 }
 # Scripts that tell steps too, but in other commands, or when one of these was interrupted.
 ELSEWHERE = frozenset(
-    ["back", "build", "converge", "examine", "firewall", "follow", "halt", "maintenance", "power", "reboot", "secrets"]
+    [
+        "after_reboot",
+        "build",
+        "cancel",
+        "converge",
+        "examine",
+        "firewall",
+        "follow",
+        "maintenance",
+        "power",
+        "reboot",
+        "secrets",
+    ]
 )
 # Steps that come only under a strategy, or only when something else happens first.
-ONLY = {"activation.drain": "blue-green", "activation.back": "blue-green"}
+ONLY = {"job.drain": "blue-green", "job.back": "blue-green"}
 # What must be bad, too, for a step to come; see `drill`.
 BROUGHT_BY = {
-    "activation.undo": "unhealthy",
-    "activation.back": "death-in-drain",
-    "activation.balancer": "balancer",
+    "job.undo": "unhealthy",
+    "job.back": "death-in-drain",
+    "job.balancer": "balancer",
 }
 
 # What can happen at any step.
@@ -103,7 +117,7 @@ class Case(msgspec.Struct, frozen=True):
 
 def steps_of(script: str) -> tuple[str, ...]:
     """The steps that a script tells, in the order of its text, each once."""
-    text = (SCRIPTS / f"{script}.sh").read_text()
+    text = SCRIPTS[script].read_text()
     return tuple(
         dict.fromkeys(re.findall(r"(?:^|[;&|{(]|then|do|else)[ \t]*step ([a-z][a-z0-9-]*)", text, re.MULTILINE))
     )
@@ -111,7 +125,7 @@ def steps_of(script: str) -> tuple[str, ...]:
 
 def telling() -> frozenset[str]:
     """The scripts that tell any step."""
-    return frozenset(file.stem for file in SCRIPTS.glob("*.sh") if steps_of(file.stem))
+    return frozenset(script for script in SCRIPTS if steps_of(script))
 
 
 def steps(command: str) -> tuple[str, ...]:
@@ -136,16 +150,16 @@ def cells() -> tuple[Cell, ...]:
 
 
 def _has_new(strategy: str, step: str) -> bool:
-    if step == "activation.stop-old":
+    if step == "job.stop-old":
         return strategy == "blue-green"
     script, _, name = step.partition(".")
     order = list(COMMANDS["deploy"])
     # verify.sh comes before anything is begun.
     if script not in order:
         return False
-    here, activation = order.index(script), order.index("activation")
-    names = steps_of("activation")
-    return here > activation or (here == activation and names.index(name) >= names.index(NEW_FROM))
+    here, job = order.index(script), order.index("job")
+    names = steps_of("job")
+    return here > job or (here == job and names.index(name) >= names.index(NEW_FROM))
 
 
 def commands_for(cell: Cell) -> tuple[str, ...]:
@@ -171,7 +185,7 @@ def draw(seed: int, number: int, cell: Cell) -> Case:
     command = chance.choice(commands_for(cell))
     hosts: tuple[str, ...] = chance.choice((("web1",), ("web1",), ("web1",), ("web1", "web2")))
     # Migrations run on the first host only; and who is not told to go back may never come to be undone.
-    victim = chance.choice(hosts) if cell.step.startswith("activation.") else hosts[0]
+    victim = chance.choice(hosts) if cell.step.startswith("job.") else hosts[0]
     if cell.step in BROUGHT_BY or not cell.step:
         victim = hosts[0]
     return Case(number, seed, cell, command, hosts, victim, chance.random() * 0.3)

@@ -1,4 +1,4 @@
-"""What must hold on a host whatever happened to it: DESIGN.md's invariants, asked of the host and not of Warpbeam."""
+"""What must hold on a host whatever happened to it: the invariants of docs/architecture.md, asked of the host and not of Warpbeam."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.faults.ground import ROOT, Ground
 from tests.stage import Stage
-from warpbeam.deploying.lease import LEASE
+from warpbeam.deploy.lock import LEASE
 
 # A boot of the host and of the app, on a machine that does other things too.
 WITHIN = 30.0

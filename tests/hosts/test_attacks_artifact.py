@@ -18,7 +18,7 @@ import pytest
 
 from tests.stage import Stage
 from tests.witness import APP_HOSTS, ROOT, damaged, lasting, serve
-from warpbeam.building.artifact import Artifact, Item
+from warpbeam.build.artifact import Artifact, Item
 
 BAIT = "/home/deploy/.bashrc"
 # What a command that was smuggled in leaves behind.

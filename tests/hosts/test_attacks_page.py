@@ -17,7 +17,7 @@ from warpbeam.lab.state import bridge_name, read_lab
 
 HOST, OTHER = "web1", "web2"
 MANY = 400
-# A quarter of the page's places: what one source is given (warpbeam/provisioning/redirect.py).
+# A quarter of the page's places: what one source is given (warpbeam/network/redirect.py).
 EACH = 64
 # What a slow client says: a head that never ends.
 SLOW = b"GET / HTTP/1.1\r\nX: "

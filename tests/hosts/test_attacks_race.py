@@ -17,8 +17,8 @@ from tests.lab import LabHandle
 from tests.patience import LONG
 from tests.stage import Stage
 from tests.underway import eventually
+from warpbeam.helper.program import DOOR_VERSION
 from warpbeam.lab.client import ssh_argv
-from warpbeam.provisioning.door import DOOR_VERSION
 
 RENAMEAT2 = {"x86_64": 316, "aarch64": 276}[platform.machine()]
 # renameat2(2) with RENAME_EXCHANGE: at no moment is a path neither. (Root may have put something new in a link's place

@@ -20,12 +20,12 @@ from tests.lab import LabHandle
 from tests.sshd import Sshd, keygen, serving
 from tests.underway import eventually
 from warpbeam.error import Lost, Misuse, Problem, Refused
-from warpbeam.inventory import Host, Ssh
+from warpbeam.host.sudo import RootShell
+from warpbeam.inventory.schema import Host, Ssh
 from warpbeam.ssh.channel import Process
 from warpbeam.ssh.connection import Connection, connect, openssh_argv
 from warpbeam.ssh.hostkeys import hashed
 from warpbeam.ssh.ssh_config import Settings
-from warpbeam.sudo import RootShell
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ from tests.stage import Stage
 
 # Cheap ones of different kinds for every run of the tests.
 SLICE = (
-    Cell("blue-green", "activation.current", "power-loss"),
-    Cell("blue-green", "activation.health", "fab-kill"),
-    Cell("blue-green", "activation.switch", "cut"),
-    Cell("restart", "activation.start", "crash"),
-    Cell("blue-green", "activation.current", "disk-full"),
+    Cell("blue-green", "job.current", "power-loss"),
+    Cell("blue-green", "job.health", "fab-kill"),
+    Cell("blue-green", "job.switch", "cut"),
+    Cell("restart", "job.start", "crash"),
+    Cell("blue-green", "job.current", "disk-full"),
     Cell("restart", "", "crash-at-boot", "deploy"),
 )
 SLICE_SEED = 1

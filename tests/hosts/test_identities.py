@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.stage import Stage
-from warpbeam.provisioning.door import SUDO_VERBS
+from warpbeam.helper.program import SUDO_VERBS
 
 DOOR = "/usr/lib/warpbeam/hello/door"
 ROOT = "/opt/acme/hello"

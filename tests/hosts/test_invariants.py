@@ -16,7 +16,7 @@ import pytest
 from tests.stage import PROJECT, Stage
 from tests.underway import answers, eventually
 from tests.witness import APP_HOSTS, ROOT, another, serve, watching
-from warpbeam.deploying.plan import NAME
+from warpbeam.deploy.plan import NAME
 
 
 @pytest.mark.parametrize("strategy", ["restart", "blue-green"])

@@ -23,7 +23,7 @@ from tests.load.tally import Tally
 from tests.stage import ENVIRONMENT, Stage
 from tests.underway import begun, ended
 from tests.witness import ROOT
-from warpbeam.inventory import Http
+from warpbeam.inventory.schema import Http
 
 HOST = "web1"
 REQUESTS = int(os.environ.get("LOAD_REQUESTS", "200000"))

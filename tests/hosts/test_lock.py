@@ -24,7 +24,7 @@ ME = f"{getpass.getuser()}@{socket.gethostname()}"
 # `fab` with a lease of seconds, for those who have no minutes: set before anything else takes the numbers from there.
 SHORT = """
 import sys
-from warpbeam.deploying import lease
+from warpbeam.deploy import lock as lease
 lease.LEASE, lease.RENEW_EVERY = 6, 1.0
 from fabric.main import program
 sys.exit(program.run())

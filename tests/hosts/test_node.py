@@ -20,7 +20,7 @@ from tests.hosts.terminal import ask, console, exit_status, terminal
 from tests.stage import PROJECT, Stage
 from tests.underway import eventually
 from warpbeam.error import AMISS, REFUSED
-from warpbeam.provisioning.door import MOST_EXPRESSION
+from warpbeam.helper.program import MOST_EXPRESSION
 
 AWKWARD = """{"it's", ~s("quoted"), "$(id) `id` \\\\ %s é漢",
   :second_line}"""

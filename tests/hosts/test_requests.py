@@ -13,7 +13,7 @@ import pytest
 
 from tests.stage import Stage
 from tests.witness import APP_HOSTS, another, serve
-from warpbeam.deploying.lease import RENEW_EVERY
+from warpbeam.deploy.lock import RENEW_EVERY
 
 # sshd's log level VERBOSE has a line for each `exec` request that it grants (sshd_config(5), session.c).
 EXEC = "Starting session: command for "

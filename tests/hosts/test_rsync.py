@@ -13,7 +13,7 @@ import pytest
 from tests.sshd import Sshd, serving
 from warpbeam.error import Failed, Misuse
 from warpbeam.event import Event, Note
-from warpbeam.inventory import Host
+from warpbeam.inventory.schema import Host
 from warpbeam.ssh.connection import Connection, connect
 from warpbeam.ssh.rsync import carry, config_text, this_path
 

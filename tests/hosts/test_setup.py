@@ -15,10 +15,10 @@ import pytest
 
 from tests.stage import ENVIRONMENT, Stage
 from warpbeam.event import Event, Step
-from warpbeam.fleet import Fleet
-from warpbeam.provisioning.door import DOOR_VERSION
-from warpbeam.provisioning.provision import Outcome, set_up
-from warpbeam.reading.reader import read_inventory
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import DOOR_VERSION
+from warpbeam.inventory.read import read_inventory
+from warpbeam.provision.setup import Outcome, set_up
 
 UNIT = "/lib/systemd/system/hello@.service"
 KEYS = "/home/deploy/.ssh/authorized_keys"

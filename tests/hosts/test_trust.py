@@ -17,7 +17,7 @@ import pytest
 from tests.sshd import Sshd, keygen, serving
 from warpbeam.error import Refused
 from warpbeam.event import Event, Note, Settled, Warn
-from warpbeam.inventory import Host
+from warpbeam.inventory.schema import Host
 from warpbeam.ssh.connection import connect
 from warpbeam.ssh.trust import trust
 

@@ -13,8 +13,8 @@ from tests.dropin import drop_in
 from tests.patience import LONG
 from tests.stage import ENVIRONMENT, Stage
 from tests.underway import eventually
-from warpbeam.provisioning.footprint import footprint
-from warpbeam.reading.reader import read_inventory
+from warpbeam.inventory.read import read_inventory
+from warpbeam.provision.footprint import footprint
 
 UNIT = "hello@a.service"
 EXPOSURE = 1.2

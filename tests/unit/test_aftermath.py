@@ -9,11 +9,11 @@ import pytest
 
 from warpbeam.error import Problem, Unreachable
 from warpbeam.event import Event, Note, Settled, Warn
-from warpbeam.facts import About, Facts, Release
-from warpbeam.fleet import Fleet
-from warpbeam.inventory import Host, Inventory
-from warpbeam.running import aftermath
-from warpbeam.running.aftermath import tell_aftermath
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.host.facts import About, Facts, Release
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.operate import aftermath
+from warpbeam.operate.aftermath import tell_aftermath
 
 LIVE = Release("20261123T120000Z", "healthy", About(version="0.2.0", commit="2a66cfce99"))
 CALM = Facts(
@@ -51,7 +51,7 @@ def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
         ("web1", "activate"): True,
         ("web2", "activate"): False,
         ("web3", "migrate"): False,
-        ("web3", "halt"): False,
+        ("web3", "cancel"): False,
     }
     told: list[Event] = []
 
@@ -69,7 +69,7 @@ def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
         Note("", "next: `fab ENV status` shows what runs; the same command again goes on from there"),
     ]
 
-    fleet.phases["web2", "halt"] = True
+    fleet.phases["web2", "cancel"] = True
     told.clear()
     tell_aftermath(fleet, told.append)
     assert [event.host for event in told] == ["web1", "web3", "", ""]

@@ -16,33 +16,33 @@ from msgspec import inspect
 
 import warpbeam
 from tests.unit.test_plan import INVENTORY, NOW, artifact, facts
-from warpbeam.answer import MESSAGE, explained
-from warpbeam.beginning import BEGUN
-from warpbeam.building.artifact import Item, PutLive, Store, Toolchain
-from warpbeam.building.build import Built
-from warpbeam.deploying.activation import Activated
-from warpbeam.deploying.delivery import _agreed_live
-from warpbeam.deploying.freeze import Locked
-from warpbeam.deploying.halt import Ending
-from warpbeam.deploying.history import Entry
-from warpbeam.deploying.lease import Claim, check_lacks
-from warpbeam.deploying.migration import Migrated
-from warpbeam.deploying.plan import plan_deploy, plan_rollback
-from warpbeam.deploying.rollout import Finished
-from warpbeam.deploying.upload import Upload, Uploaded
+from warpbeam.build.artifact import Item, PutLive, Store, Toolchain
+from warpbeam.build.build import Built
+from warpbeam.deploy.activate import Activated
+from warpbeam.deploy.cancel import Ending
+from warpbeam.deploy.deploy import _agreed_live
+from warpbeam.deploy.freeze import Locked
+from warpbeam.deploy.history import Entry
+from warpbeam.deploy.lock import Claim, check_lacks
+from warpbeam.deploy.migrate import Migrated
+from warpbeam.deploy.plan import plan_deploy, plan_rollback
+from warpbeam.deploy.rollout import Finished
+from warpbeam.deploy.upload import Upload, Uploaded
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
 from warpbeam.event import Event, Progress, Warn
-from warpbeam.facts import About, Facts, Holder, Release
-from warpbeam.phase import Phase, render, run
-from warpbeam.provisioning.difference import Found, FoundPath, FoundUser
-from warpbeam.provisioning.examination import Disk, Listener, Login, Seen
-from warpbeam.provisioning.footprint import _variables, secrets_text
-from warpbeam.provisioning.secret_file import Kept
-from warpbeam.running.firewall import Table
-from warpbeam.running.maintenance import Shown
-from warpbeam.running.node import AskState, State
-from warpbeam.running.power import Powered
-from warpbeam.running.reboot import Booted, Serving
+from warpbeam.host.answer import MESSAGE, explained
+from warpbeam.host.facts import About, Facts, Holder, Release
+from warpbeam.host.login_output import BEGUN
+from warpbeam.host.phase import Phase, render, run
+from warpbeam.network.firewall import Table
+from warpbeam.operate.maintenance import Shown
+from warpbeam.operate.node import AskState, State
+from warpbeam.operate.power import Powered
+from warpbeam.operate.reboot import Booted, Serving
+from warpbeam.provision.difference import Found, FoundPath, FoundUser
+from warpbeam.provision.examine import Disk, Listener, Login, Seen
+from warpbeam.provision.footprint import _variables, secrets_text
+from warpbeam.provision.secret_file import Kept
 from warpbeam.ssh.channel import Process
 
 # What its files may be is looked at where an artifact is taken in and unpacked, by rules that no type can say.

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from warpbeam.building.artifact import Artifact, Item, Manifest, Store, Toolchain
-from warpbeam.building.build import key_of
-from warpbeam.building.source import Source
+from warpbeam.build.artifact import Artifact, Item, Manifest, Store, Toolchain
+from warpbeam.build.build import key_of
+from warpbeam.build.source import Source
 from warpbeam.error import Failed
-from warpbeam.inventory import Build, Host, Inventory
+from warpbeam.inventory.schema import Build, Host, Inventory
 
 TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")
 CONTENT = b"a tarball"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warpbeam.running.backtrace import Backtrace
+from warpbeam.operate.backtrace import Backtrace
 
 # As a node of Elixir 1.14 on OTP 25 says it.
 SAID = b"""** (ArgumentError) errors were found at the given arguments:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpbeam.deploying.batch import SPELLING, batches, check_batch
+from warpbeam.deploy.batch import SPELLING, batches, check_batch
 from warpbeam.error import Misuse
 
 

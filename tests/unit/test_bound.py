@@ -12,14 +12,14 @@ import msgspec
 import paramiko
 import pytest
 
-from warpbeam.bound import Allowance, Breach, Complaints, Deadline
 from warpbeam.cli.output import LONGEST_LINE, Output
 from warpbeam.error import Lost, Refused
-from warpbeam.phase import Phase, Records, run
-from warpbeam.running.backtrace import Backtrace
+from warpbeam.host.phase import Phase, Records, run
+from warpbeam.host.sudo import RootShell
+from warpbeam.limit import Allowance, Breach, Complaints, Deadline
+from warpbeam.operate.backtrace import Backtrace
 from warpbeam.shell import Heard
 from warpbeam.ssh.transport import MOST_GREETING, MOST_PACKET, Prompt
-from warpbeam.sudo import RootShell
 
 MEGABYTE = 1 << 20
 
@@ -29,7 +29,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Ask(Phase[Answer], frozen=True):
-    script: ClassVar[str] = "boot"
+    script: ClassVar[str] = "operate/boot_id"
     answer: ClassVar[type] = Answer
 
 
@@ -95,7 +95,7 @@ def test_what_does_not_end_is_ended_and_named(what: str) -> None:
     with pytest.raises(Refused, match=message) as looked:
         run(shell(), Look(), lambda event: None)
 
-    assert looked.value.message.startswith("web2: boot ")
+    assert looked.value.message.startswith("web2: boot id ")
 
 
 @pytest.mark.parametrize("what", ["complaints", "a record"])
@@ -107,7 +107,7 @@ def test_what_may_have_changed_something_is_lost(what: str) -> None:
 
 
 def test_a_host_that_only_looks_answers_in_time_or_is_refused() -> None:
-    with pytest.raises(Refused, match=r"web2: boot did not answer within 0\.1 s"):
+    with pytest.raises(Refused, match=r"web2: boot id did not answer within 0\.1 s"):
         run(Says(hangs=True), Look(), lambda event: None, seconds=0.1)
 
 

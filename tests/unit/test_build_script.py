@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.phase import SCRIPTS
+from warpbeam.host.phase import PACKAGE
 
-BUILD = (SCRIPTS / "build.sh").read_text()
-TOOLS = f"tools=system want_elixir= want_erlang=\n{(SCRIPTS / 'tools.sh').read_text()}"
+BUILD = (PACKAGE / "build/build.sh").read_text()
+TOOLS = f"tools=system want_elixir= want_erlang=\n{(PACKAGE / 'build/tools.sh').read_text()}"
 
 
 def said(script: str, *arguments: str, **variables: str) -> str:

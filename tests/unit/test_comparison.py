@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from warpbeam.phase import SCRIPTS
-from warpbeam.provisioning.comparison import compared, masked
-from warpbeam.provisioning.difference import Found, FoundPath
-from warpbeam.provisioning.footprint import systemd_quoted
-from warpbeam.provisioning.item import File
+from warpbeam.host.phase import PACKAGE
+from warpbeam.provision.comparison import compared, masked
+from warpbeam.provision.difference import Found, FoundPath
+from warpbeam.provision.footprint import systemd_quoted
+from warpbeam.provision.item import File
 
 KEY = "k3y"
 OURS = "# Secrets of hello. Written by Warpbeam's setup.\n"
@@ -23,7 +23,7 @@ VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"
 def on_a_host(file: Path, text: str, *clear: str) -> str:
     """The text as a host masks it."""
     file.write_text(text, newline="")
-    script = (SCRIPTS / "common.sh").read_text() + (SCRIPTS / "mask.sh").read_text()
+    script = (PACKAGE / "host/common.sh").read_text() + (PACKAGE / "provision/mask.sh").read_text()
     script += 'masked "$@"; printf "%s" "$REPLY"\n'
     argv = ["bash", "-c", script, "mask", str(file), KEY, *clear]
     return subprocess.run(argv, capture_output=True, check=True).stdout.decode()

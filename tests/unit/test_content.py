@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpbeam.building import content
-from warpbeam.building.artifact import Item
-from warpbeam.building.content import flaw, shown
+from warpbeam.build import content
+from warpbeam.build.artifact import Item
+from warpbeam.build.content import flaw, shown
 
 DIGEST = "0" * 64
 

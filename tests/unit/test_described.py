@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warpbeam.facts import About, Release
-from warpbeam.phase import RECORD_START, SCRIPTS
+from warpbeam.host.facts import About, Release
+from warpbeam.host.phase import PACKAGE, RECORD_START
 
 GOOD = About(
     "1.0.0-rc.1+b~1",
@@ -59,6 +59,11 @@ BAD = {
 }
 
 
+def parts_for(root: Path) -> str:
+    """The shared parts that a script of an app below `root` begins with."""
+    return f". {PACKAGE}/host/common.sh; root={root} app=x; . {PACKAGE}/host/layout.sh"
+
+
 def described(root: Path, texts: list[bytes]) -> tuple[list[Release], list[str]]:
     """What the scripts for hosts answer of releases that have these descriptions, and what they warn of."""
     names = [f"20200101T00{number // 60:02}{number % 60:02}Z" for number in range(len(texts))]
@@ -67,9 +72,7 @@ def described(root: Path, texts: list[bytes]) -> tuple[list[Release], list[str]]
         place.mkdir(parents=True, exist_ok=True)
         (place / "artifact.json").write_bytes(text)
         (place / "healthy").touch()
-    script = (
-        f'. {SCRIPTS}/common.sh; root={root} app=x; . {SCRIPTS}/layout.sh; find_releases; described; record "$REPLY"'
-    )
+    script = f'{parts_for(root)}; find_releases; described; record "$REPLY"'
     said = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
     assert said.stderr == b""
     *warnings, answer = said.stdout.split(RECORD_START)[1:]
@@ -101,9 +104,7 @@ def test_what_is_no_plain_file_is_no_description_and_no_mark(tmp_path: Path) -> 
         (place / ".warpbeam" / "healthy").unlink()
         (place / ".warpbeam" / "healthy").symlink_to(aim)
 
-    script = (
-        f'. {SCRIPTS}/common.sh; root={tmp_path} app=x; . {SCRIPTS}/layout.sh; find_releases; described; echo "$REPLY"'
-    )
+    script = f'{parts_for(tmp_path)}; find_releases; described; echo "$REPLY"'
     script += '; previous_of 20990101T000000Z; echo "$REPLY"'
     said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
 

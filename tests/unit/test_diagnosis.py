@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from warpbeam.cli.findings import lines
-from warpbeam.inventory import Host, Inventory, Secret, Users
-from warpbeam.provisioning import diagnosis
-from warpbeam.provisioning.diagnosis import Finding
-from warpbeam.provisioning.doctor import rows
-from warpbeam.provisioning.examination import Disk, Limits, Listener, Login, Seen, Table
+from warpbeam.inventory.schema import Host, Inventory, Secret, Users
+from warpbeam.provision import diagnosis
+from warpbeam.provision.diagnosis import Finding
+from warpbeam.provision.doctor import rows
+from warpbeam.provision.examine import Disk, Limits, Listener, Login, Seen, Table
 from warpbeam.version import VERSION
 
 INVENTORY = msgspec.structs.replace(

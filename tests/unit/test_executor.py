@@ -58,8 +58,8 @@ def forever(host):
 @task
 def stuck(c):
     from warpbeam.event import Step
-    from warpbeam.fleet import Fleet
-    from warpbeam.inventory import Host, Inventory, Ssh
+    from warpbeam.fleet.fleet import Fleet
+    from warpbeam.inventory.schema import Host, Inventory, Ssh
     fleet = Fleet(Inventory(name="one", file="f", org="o", app="a", hosts={}, all_hosts={}))
     c.session._fleets["one"] = fleet
     def work(host):
@@ -100,7 +100,7 @@ def late(c):
 
 @task
 def local(c):
-    from warpbeam.inventory import Inventory
+    from warpbeam.inventory.schema import Inventory
     name = c.session.environment
     c.session._inventories.setdefault(name, Inventory(name=name, file="f", org="o", app="a", hosts={}, all_hosts={}))
     print("is", c.session.local_fleet.inventory.name)

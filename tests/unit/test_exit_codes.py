@@ -10,8 +10,8 @@ import pytest
 
 from warpbeam import error
 from warpbeam.error import AMISS, DONE, EXIT_CODES, FAILED, REFUSED, Lost, Problem, Unreachable
-from warpbeam.facts import About, Release
-from warpbeam.running.node import State, differing, judged
+from warpbeam.host.facts import About, Release
+from warpbeam.operate.node import State, differing, judged
 
 PROJECT = Path(__file__).parents[2]
 WELL = State("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None)

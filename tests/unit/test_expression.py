@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from warpbeam.error import Misuse
-from warpbeam.provisioning.door import MOST_EXPRESSION
-from warpbeam.running.node import read_expression
+from warpbeam.helper.program import MOST_EXPRESSION
+from warpbeam.operate.node import read_expression
 
 
 class Endless(io.RawIOBase):

@@ -27,15 +27,15 @@ def test_every_script_that_tells_steps_is_in_the_matrix_or_said_to_be_elsewhere(
 
     assert telling() - known == ELSEWHERE
     # A name made up as a script runs could not be read from its text.
-    assert [script for script in known if 'step "' in (SCRIPTS / f"{script}.sh").read_text()] == []
+    assert [script for script in known if 'step "' in SCRIPTS[script].read_text()] == []
 
 
 def test_every_step_of_a_deploy_meets_every_fault_under_both_strategies() -> None:
     found = {(cell.strategy, cell.step, cell.fault) for cell in cells()}
 
-    assert ("blue-green", "activation.drain", "power-loss") in found
+    assert ("blue-green", "job.drain", "power-loss") in found
     assert ("restart", "upload.receive", "disk-full") in found
-    assert {fault for _, step, fault in found if step == "activation.start"} == set(MOMENTARY)
+    assert {fault for _, step, fault in found if step == "job.start"} == set(MOMENTARY)
     assert {fault for _, step, fault in found if not step} == set(LASTING)
     assert {strategy for strategy, _, _ in found} == set(STRATEGIES)
 
@@ -58,8 +58,8 @@ def test_a_step_that_two_scripts_tell_is_told_apart_by_their_order() -> None:
         return Case(0, 0, Cell("restart", step, "crash"), command, ("web1",), "web1", 0)
 
     assert occurrence(case("deploy", "upload.link")) == 1
-    assert occurrence(case("deploy", "activation.link")) == 2
-    assert occurrence(case("rollback", "activation.link")) == 1
+    assert occurrence(case("deploy", "job.link")) == 2
+    assert occurrence(case("rollback", "job.link")) == 1
 
 
 def test_what_one_process_tried_is_in_the_table_of_another() -> None:

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from warpbeam.error import FAILED, REFUSED, Failed, Lost, Problem, Refused, Unreachable
-from warpbeam.fleet import Fleet
-from warpbeam.inventory import Host, Inventory
-from warpbeam.provisioning.filter import filter_rules
-from warpbeam.provisioning.footprint import redirect_files, render
-from warpbeam.reading.firewall import ANYWHERE, Firewall, PublicPort, is_network, refill_seconds, source_matches
-from warpbeam.running.firewall import Table, expected_leads, table_rows, table_sentence, together
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.inventory.firewall import ANYWHERE, Firewall, PublicPort, is_network, refill_seconds, source_matches
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.network.filter import filter_rules
+from warpbeam.network.firewall import Table, expected_leads, table_rows, table_sentence, together
+from warpbeam.provision.footprint import redirect_files, render
 
 HOST = Host(name="web1", port=2222)
 NOTHING = Firewall()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from warpbeam.deploying.fit import check_memory
+from warpbeam.deploy.preflight import check_memory
 from warpbeam.error import Refused
-from warpbeam.facts import Facts
+from warpbeam.host.facts import Facts
 
 
 def facts(memory: int, door: str, live: str = "a") -> Facts:

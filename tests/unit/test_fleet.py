@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.building.artifact import Artifact, Item, Manifest, Toolchain
-from warpbeam.deploying.upload import Uploader
+from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
+from warpbeam.deploy.upload import Uploader
 from warpbeam.error import FAILED, Failed, Misuse, Problem, Refused
-from warpbeam.facts import about
-from warpbeam.fleet import Fleet, Identity
-from warpbeam.inventory import Host, Inventory
+from warpbeam.fleet.fleet import Fleet, Identity
+from warpbeam.fleet.work import gravest_problem
+from warpbeam.host.facts import about
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.shell import Heard, Shell
-from warpbeam.work import gravest_problem
 
 # Longer than any of these takes on a busy machine; nobody waits for it where all is well.
 LONG = 60.0

@@ -14,12 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Refused
-from warpbeam.inventory import Host, Inventory
-from warpbeam.provisioning.cookie import COOKIE_LENGTH, Cookie, agreed_cookie, mint_cookie
-from warpbeam.provisioning.difference import Found, FoundPath, FoundUser, difference, outdated
-from warpbeam.provisioning.door import DOOR_VERSION, SUDO_VERBS
-from warpbeam.provisioning.footprint import COOKIE_MARK, Footprint, footprint, systemd_quoted
-from warpbeam.provisioning.keys import described, read_deploy_keys
+from warpbeam.helper.program import DOOR_VERSION, SUDO_VERBS
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.provision.cookie import COOKIE_LENGTH, Cookie, agreed_cookie, mint_cookie
+from warpbeam.provision.difference import Found, FoundPath, FoundUser, difference, outdated
+from warpbeam.provision.footprint import COOKIE_MARK, Footprint, footprint, systemd_quoted
+from warpbeam.provision.keys import described, read_deploy_keys
 
 PROJECT = Path(__file__).parent.parent.parent
 APP = Host(name="web1", roles=("app",))

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from tests.patience import ANSWER
-from warpbeam.phase import SCRIPTS
+from warpbeam.host.phase import PACKAGE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -46,7 +46,7 @@ def test_the_answer_that_counts_is_told_and_what_is_none(answer: bytes, said: st
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        parts = f". {SCRIPTS}/common.sh; root=/ app=x; . {SCRIPTS}/layout.sh"
+        parts = f". {PACKAGE}/host/common.sh; root=/ app=x; . {PACKAGE}/host/layout.sh"
         ask = f"{parts}; healthy {server.getsockname()[1]} /health 200 {ANSWER} 127.0.0.1 || true; echo $health_said"
         done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
         thread.join()

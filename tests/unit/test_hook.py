@@ -13,11 +13,11 @@ import pytest
 
 from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Event, Line
-from warpbeam.fleet import HERE, LocalFleet
-from warpbeam.hook import around
-from warpbeam.inventory import Host, Inventory, Users
-from warpbeam.reading.hook import Hook, Hooks
-from warpbeam.reading.reader import read_inventory
+from warpbeam.fleet.fleet import HERE, LocalFleet
+from warpbeam.fleet.hooks import around
+from warpbeam.inventory.hooks import Hook, Hooks
+from warpbeam.inventory.read import read_inventory
+from warpbeam.inventory.schema import Host, Inventory, Users
 
 ODD = "$(touch owned) `touch owned` ; 'one' \"two\" \\ *\nnext line \t €"
 

@@ -21,12 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpbeam.error import Misuse
-from warpbeam.inventory import Inventory, Secret
-from warpbeam.reading.environment import environments
-from warpbeam.reading.marks import Mapping
-from warpbeam.reading.reader import read_inventory
-from warpbeam.reading.schema import Shape, fields, shape_of
-from warpbeam.reading.strict_yaml import parse
+from warpbeam.inventory.decode import Shape, fields, shape_of
+from warpbeam.inventory.files import environments
+from warpbeam.inventory.read import read_inventory
+from warpbeam.inventory.schema import Inventory, Secret
+from warpbeam.inventory.strict_yaml import parse
+from warpbeam.inventory.tree import Mapping
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLE = PROJECT / "inventory" / "example.yml"
@@ -542,10 +542,10 @@ def test_listing_environments_loads_no_yaml_and_reading_loads_little_more() -> N
     code = """
 import sys
 from pathlib import Path
-from warpbeam.reading.environment import environments
+from warpbeam.inventory.files import environments
 environments(Path("inventory"))
 assert "yaml" not in sys.modules
-from warpbeam.reading.reader import read_inventory
+from warpbeam.inventory.read import read_inventory
 read_inventory(Path("inventory/example.yml"))
 others = {"fabric", "invoke", "paramiko", "jinja2", "rich", "pydantic", "requests"} & set(sys.modules)
 assert not others, others

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.inventory import Host, Inventory
-from warpbeam.provisioning.footprint import footprint
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.provision.footprint import footprint
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from warpbeam.error import Lost, Refused
-from warpbeam.fleet import LocalFleet
-from warpbeam.inventory import Host, Inventory
-from warpbeam.local import LocalShell, local_shell
+from warpbeam.fleet.fleet import LocalFleet
+from warpbeam.host.local import LocalShell, local_shell
+from warpbeam.inventory.schema import Host, Inventory
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which takes root")
 
@@ -90,7 +90,7 @@ def test_an_interrupt_ends_the_whole_process_group(user: str | None) -> None:
 
 
 def test_what_ignores_the_interrupt_is_killed_and_its_outcome_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warpbeam.local.GRACE", 0.3)
+    monkeypatch.setattr("warpbeam.host.local.GRACE", 0.3)
     shell = local_shell()
     with pytest.raises(Lost, match="killed"):
         shell.execute(

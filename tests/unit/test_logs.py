@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warpbeam.running.logs import by_time
+from warpbeam.operate.logs import by_time
 
 
 def test_lines_are_merged_by_time_and_a_message_stays_in_one_piece() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from warpbeam.error import Misuse
-from warpbeam.provisioning.footprint import footprint
-from warpbeam.reading.reader import read_inventory
-from warpbeam.running.maintenance import Shown, check_message, sentence
+from warpbeam.inventory.read import read_inventory
+from warpbeam.operate.maintenance import Shown, check_message, sentence
+from warpbeam.provision.footprint import footprint
 
 PROJECT = Path(__file__).parents[2]
 PAGE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: close\r\n\r\n<p>\n"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpbeam.reading.marks import Flaw, Mapping, Node, Scalar, Sequence, dotted, line_of, quoted
-from warpbeam.reading.strict_yaml import parse
+from warpbeam.inventory.strict_yaml import parse
+from warpbeam.inventory.tree import Flaw, Mapping, Node, Scalar, Sequence, dotted, line_of, quoted
 
 
 def plain(node: Node) -> Any:

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from tests.unit.test_plan import facts
-from warpbeam.building.source import Source, find_source
-from warpbeam.deploying.outlook import outlook_lines, outlook_rows
-from warpbeam.facts import About, Facts, Release
+from warpbeam.build.source import Source, find_source
+from warpbeam.deploy.preview import outlook_lines, outlook_rows
+from warpbeam.host.facts import About, Facts, Release
 
 
 def git(directory: Path, *words: str) -> str:

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warpbeam import phase
 from warpbeam.error import Failed, Lost, Refused
 from warpbeam.event import Event, Line, Note, Progress, Step, Warn
-from warpbeam.local import LocalShell, local_shell
-from warpbeam.phase import READER, Phase, Records, render, run
+from warpbeam.host import phase
+from warpbeam.host.local import LocalShell, local_shell
+from warpbeam.host.phase import READER, Phase, Records, render, run
 from warpbeam.shell import Heard
 
 
@@ -43,8 +43,9 @@ class Repeat(Phase[Echo], frozen=True):
 @pytest.fixture(autouse=True)
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of scripts: the real common.sh, and one that a test may write."""
-    (tmp_path / "common.sh").write_text((phase.SCRIPTS / "common.sh").read_text())
-    monkeypatch.setattr(phase, "SCRIPTS", tmp_path)
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host" / "common.sh").write_text((phase.PACKAGE / "host" / "common.sh").read_text())
+    monkeypatch.setattr(phase, "PACKAGE", tmp_path)
     phase._source.cache_clear()
     repeat(tmp_path, 'array "${items[@]}"; listed=$REPLY\nanswer text "$text" items: "$listed"')
     return tmp_path
@@ -226,8 +227,9 @@ def test_a_file_that_bash_is_told_to_run_first_is_not(tmp_path: Path, monkeypatc
 
 
 def test_scripts_are_sent_alike_whatever_the_locale_of_the_person() -> None:
-    code = "from warpbeam.phase import SCRIPTS, _source; "
-    code += "print(ascii([_source(file.stem, True) for file in sorted(SCRIPTS.glob('*.sh'))]))"
+    code = "from warpbeam.host.phase import PACKAGE, _source; "
+    code += "names = [str(file.relative_to(PACKAGE).with_suffix('')) for file in sorted(PACKAGE.rglob('*.sh'))]; "
+    code += "print(ascii([_source(name, True) for name in names]))"
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
     def sent(**variables: str) -> bytes:
@@ -262,7 +264,7 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.phase import Phase, run
+from warpbeam.host.phase import Phase, run
 
 TEXT = """
 class Inner(msgspec.Struct):
@@ -274,7 +276,7 @@ class Answer(msgspec.Struct):
     many: tuple[Inner, ...]
 
 class Ask(Phase[Answer], frozen=True):
-    script: ClassVar[str] = "boot"
+    script: ClassVar[str] = "operate/boot_id"
     answer: ClassVar[type] = Answer
 """
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from warpbeam.reading.reader import read_inventory
+from warpbeam.inventory.read import read_inventory
 
 PROJECT = Path(__file__).parent.parent.parent
 PAGE = (PROJECT / "docs" / "phoenix.md").read_text()
@@ -26,9 +26,9 @@ def test_the_inventory_of_the_page_is_one_that_can_be_read(tmp_path: Path) -> No
 
 
 def test_health_is_asked_of_localhost_which_force_ssl_lets_through() -> None:
-    scripts = PROJECT / "warpbeam" / "scripts"
+    host = PROJECT / "warpbeam" / "host"
     with socket.create_server(("127.0.0.1", 0)) as server:
-        parts = f". {scripts}/common.sh; root=/ app=shop; . {scripts}/layout.sh"
+        parts = f". {host}/common.sh; root=/ app=shop; . {host}/layout.sh"
         script = f"{parts}; healthy {server.getsockname()[1]} /health 200 30; echo $?"
         asking = subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, text=True)
         server.settimeout(30)

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from warpbeam.building.artifact import Artifact, Item, Manifest, Toolchain
-from warpbeam.deploying.plan import plan_deploy, plan_restart, plan_rollback
+from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
+from warpbeam.deploy.plan import plan_deploy, plan_restart, plan_rollback
 from warpbeam.error import Refused
-from warpbeam.facts import Facts, Mark, Release, about
-from warpbeam.inventory import Deploy, Host, Inventory
-from warpbeam.provisioning.door import DOOR_VERSION
+from warpbeam.helper.program import DOOR_VERSION
+from warpbeam.host.facts import Facts, Mark, Release, about
+from warpbeam.inventory.schema import Deploy, Host, Inventory
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 FRESH = "20261123T120000Z"

@@ -1,4 +1,4 @@
-"""Whether clients reach what an instance listens at: `scripts/reach.sh`, in a real bash."""
+"""Whether clients reach what an instance listens at: `warpbeam/host/reach.sh`, in a real bash."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from warpbeam.phase import SCRIPTS
+from warpbeam.host.phase import PACKAGE
 
 FOUR, SIX = "203.0.113.5", "2001:db8:0:0::5"
 
@@ -15,7 +15,7 @@ FOUR, SIX = "203.0.113.5", "2001:db8:0:0::5"
 def judged(places: list[str], ports: str = "4001", four: str = FOUR, six: str = SIX) -> tuple[str, str, str]:
     """What is said of a host that has the addresses `four` and `six`: unreached, narrow, asked_at."""
     script = f"""set -euo pipefail
-        {(SCRIPTS / "reach.sh").read_text()}
+        {(PACKAGE / "host/reach.sh").read_text()}
         outward4={four} outward6={six} places=({shlex.join(places)})
         judge_reach {ports}
         printf '%s\\n' "$unreached" "$narrow" "$asked_at" """

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from warpbeam.error import Refused
-from warpbeam.inventory import Host, Inventory, PublicPort
-from warpbeam.provisioning.difference import Found, FoundUser
-from warpbeam.provisioning.door import SUDO_VERBS, door
-from warpbeam.provisioning.lockout import check_lockout, taken_ports
-from warpbeam.provisioning.rights import check_rights, excess, has_password
+from warpbeam.helper.program import SUDO_VERBS, door
+from warpbeam.inventory.schema import Host, Inventory, PublicPort
+from warpbeam.provision.difference import Found, FoundUser
+from warpbeam.provision.lockout import check_lockout, taken_ports
+from warpbeam.provision.rights import check_rights, excess, has_password
 
 INVENTORY = Inventory(
     org="acme",

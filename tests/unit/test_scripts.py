@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import warpbeam
-from warpbeam.phase import COMMENT, Phase, text_of
-from warpbeam.provisioning.door import door
-from warpbeam.provisioning.footprint import footprint
-from warpbeam.reading.reader import read_inventory
+from warpbeam.helper.program import door
+from warpbeam.host.phase import COMMENT, PACKAGE, Phase, text_of
+from warpbeam.inventory.read import read_inventory
+from warpbeam.provision.footprint import footprint
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -77,8 +77,7 @@ def test_scripts_are_sent_without_comments_and_are_the_same_to_bash() -> None:
 
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_script_names_every_parameter_that_it_is_given(phase: type[Phase[Any]]) -> None:
-    sources = "".join((PROJECT / "warpbeam" / "scripts" / f"{name}.sh").read_text() for name in phase.parts)
-    sources += (PROJECT / "warpbeam" / "scripts" / f"{phase.script}.sh").read_text()
+    sources = "".join((PACKAGE / f"{name}.sh").read_text() for name in (*phase.parts, phase.script))
 
     unread = [name for name in phase.__struct_fields__ if f"${{{name}" not in sources and f"${name}" not in sources]
 
@@ -92,7 +91,7 @@ CALL = re.compile(r"(?:^|[;&|(!]|\b(?:if|then|else|do|while|until)) *([a-z_]+)(?
 
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_phase_is_sent_with_the_parts_whose_functions_its_script_calls(phase: type[Phase[Any]]) -> None:
-    texts = {file.stem: file.read_text() for file in (PROJECT / "warpbeam" / "scripts").glob("*.sh")}
+    texts = {str(file.relative_to(PACKAGE).with_suffix("")): file.read_text() for file in PACKAGE.rglob("*.sh")}
     sent = "".join(texts[name] for name in (*phase.parts, phase.script))
     shared = "".join(texts[part] for part in {part for other in phases() for part in other.parts})
 

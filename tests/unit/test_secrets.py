@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Problem, Refused
-from warpbeam.inventory import Host, Inventory, Secret
-from warpbeam.phase import SCRIPTS
-from warpbeam.provisioning import secrets
-from warpbeam.provisioning.comparison import masked
-from warpbeam.provisioning.footprint import footprint, secrets_text
-from warpbeam.provisioning.secret_file import Kept, digests, rows
-from warpbeam.provisioning.secrets import MAX_BYTES, fetch_secrets
+from warpbeam.host.phase import PACKAGE
+from warpbeam.inventory.schema import Host, Inventory, Secret
+from warpbeam.provision import secrets
+from warpbeam.provision.comparison import masked
+from warpbeam.provision.footprint import footprint, secrets_text
+from warpbeam.provision.secret_file import Kept, digests, rows
+from warpbeam.provision.secrets import MAX_BYTES, fetch_secrets
 
 APP = Inventory(org="acme", app="hello", hosts={"web1": Host("web1")})
 PLANTED = "planted-4f1b"
@@ -135,7 +135,9 @@ def test_every_value_of_a_file_has_a_digest_that_tells_it_from_others_and_does_n
 def test_hosts_mask_the_largest_values_as_we_do_and_in_no_time(tmp_path: Path, piece: str) -> None:
     text = secrets_text(APP, {"A": (piece * MAX_BYTES)[:MAX_BYTES], "B": '"', "C": '\n"\n', "D": "\\"})
     (tmp_path / "secrets.env").write_text(text)
-    script = f'export LC_ALL=C; source {SCRIPTS}/mask.sh; masked {tmp_path}/secrets.env key; printf %s "$REPLY"'
+    script = (
+        f'export LC_ALL=C; source {PACKAGE}/provision/mask.sh; masked {tmp_path}/secrets.env key; printf %s "$REPLY"'
+    )
 
     # Idle, a fraction of a second; what looks at all for each line or backslash takes minutes.
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.building.build import asked_tools
-from warpbeam.building.source import archive, commits_since, find_source, ignored_files, migrations_added, read_file
+from warpbeam.build.build import asked_tools
+from warpbeam.build.source import archive, commits_since, find_source, ignored_files, migrations_added, read_file
 from warpbeam.error import Misuse, Refused
 
 MIX = "defmodule Hello.MixProject do\nend\n"
@@ -129,7 +129,7 @@ def test_what_a_commit_says_of_itself_is_told_as_far_as_a_person_reads(
     app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = git(app, "rev-parse", "HEAD")
-    monkeypatch.setattr("warpbeam.building.source.MOST_TOLD", 3)
+    monkeypatch.setattr("warpbeam.build.source.MOST_TOLD", 3)
     for number in range(4):
         (app / "lib").mkdir(exist_ok=True)
         (app / "lib" / f"{number}.ex").write_text("x")
@@ -150,7 +150,7 @@ def test_what_a_commit_says_of_itself_is_told_as_far_as_a_person_reads(
 def test_what_git_says_without_end_is_not_taken(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(app, "config/big", "x" * 60_000)
     source = find_source(app)
-    monkeypatch.setattr("warpbeam.building.source.MOST_SAID", 50_000)
+    monkeypatch.setattr("warpbeam.build.source.MOST_SAID", 50_000)
 
     with pytest.raises(Refused, match="git cat-file said more than"):
         read_file(source, "config/big")

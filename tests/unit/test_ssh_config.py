@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from warpbeam.error import Refused
-from warpbeam.inventory import Host, Ssh
+from warpbeam.inventory.schema import Host, Ssh
 from warpbeam.lab.state import LABS
 from warpbeam.ssh.connection import connect, openssh_argv
 from warpbeam.ssh.ssh_config import Settings, parse_hop, resolve

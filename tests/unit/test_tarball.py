@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.building.artifact import Item
-from warpbeam.building.content import shown
-from warpbeam.building.tarball import Unlike, difference, pick
+from warpbeam.build.artifact import Item
+from warpbeam.build.content import shown
+from warpbeam.build.tarball import Unlike, difference, pick
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 BIG = bytes(range(256)) * 4096

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from warpbeam.error import Refused
-from warpbeam.inventory import Host, Inventory, Vm
-from warpbeam.provisioning.binding import check_bindings, forbidden
-from warpbeam.provisioning.difference import Found
-from warpbeam.provisioning.footprint import footprint
-from warpbeam.provisioning.item import File
-from warpbeam.provisioning.unit import overridden, peers, properties, vm_flags
-from warpbeam.reading.firewall import PublicPort
+from warpbeam.inventory.firewall import PublicPort
+from warpbeam.inventory.schema import Host, Inventory, Vm
+from warpbeam.provision.binding import check_bindings, forbidden
+from warpbeam.provision.difference import Found
+from warpbeam.provision.footprint import footprint
+from warpbeam.provision.item import File
+from warpbeam.provision.unit import overridden, peers, properties, vm_flags
 
 HOSTS = {
     "web1": Host(name="web1", address="192.0.2.10"),

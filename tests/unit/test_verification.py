@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from tests.unit.test_plan import artifact
-from warpbeam.building.artifact import Artifact, Item
-from warpbeam.deploying.upload import digests
-from warpbeam.deploying.verification import Verdict
+from warpbeam.build.artifact import Artifact, Item
+from warpbeam.deploy.upload import digests
+from warpbeam.deploy.verify import Verdict
 
 GOOD = Verdict("20261123T120000Z", "a" * 64, "a" * 64, (), 0)
 

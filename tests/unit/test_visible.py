@@ -29,7 +29,7 @@ from warpbeam.cli.findings import lines
 from warpbeam.cli.report import Report
 from warpbeam.cli.screen import cut, folded, print_lines, unpadded, width
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
-from warpbeam.provisioning.diagnosis import Finding
+from warpbeam.provision.diagnosis import Finding
 from warpbeam.visible import visible, visible_json
 
 PROJECT = Path(__file__).parents[2]
@@ -228,8 +228,8 @@ def test_wide_letters_count_as_two_columns() -> None:
 
 # Who may write to a stream, or let another program do so, and why.
 EXITS = {
-    "warpbeam/building/build.py: .write": "a file",
-    "warpbeam/building/source.py: .write": "git's input",
+    "warpbeam/build/build.py: .write": "a file",
+    "warpbeam/build/source.py: .write": "git's input",
     "warpbeam/cli/executor.py: logging": "lines of libraries, with a bar before each",
     "warpbeam/cli/interruption.py: os.write": "a text of our own, in a signal's handler",
     "warpbeam/cli/output.py: .write": "the bytes of `rpc`, `eval` and `--`, to a program",
@@ -237,11 +237,11 @@ EXITS = {
     "warpbeam/cli/report.py: console.print": "rich, with lines that `visible` made",
     "warpbeam/cli/screen.py: .write": "print_lines",
     "warpbeam/lab/command.py: .write": "a program's input",
-    "warpbeam/local.py: .write": "a program's input",
-    "warpbeam/local.py: os.write": "a program's input",
-    "warpbeam/local.py: subprocess": "`kill` with its standard error closed",
-    "warpbeam/provisioning/secrets.py: subprocess": "the author's own command, which may ask for a passphrase",
-    "warpbeam/running/logs.py: .write": "a file without a name",
+    "warpbeam/host/local.py: .write": "a program's input",
+    "warpbeam/host/local.py: os.write": "a program's input",
+    "warpbeam/host/local.py: subprocess": "`kill` with its standard error closed",
+    "warpbeam/provision/secrets.py: subprocess": "the author's own command, which may ask for a passphrase",
+    "warpbeam/operate/logs.py: .write": "a file without a name",
     "warpbeam/ssh/hostkeys.py: .write": "known_hosts",
     "warpbeam/ssh/transport.py: logging": "a handler that throws away",
     "tasks/app.py: os.exec": "the console: OpenSSH has the terminal",

@@ -6,9 +6,9 @@ from invoke import Exit
 
 from warpbeam.cli.report import Report
 from warpbeam.event import Warn
-from warpbeam.fleet import Fleet
-from warpbeam.inventory import Host
-from warpbeam.work import gravest_problem
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.work import gravest_problem
+from warpbeam.inventory.schema import Host
 
 
 def run_command(fleet: Fleet, command: str, report: Report) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from warpbeam.cli.screen import folded
-from warpbeam.provisioning.diagnosis import Finding
+from warpbeam.provision.diagnosis import Finding
 
 # Where the columns before it leave too little of a line, what runs on begins here.
 LITTLE = 6

@@ -133,8 +133,8 @@ def explain(
         task: the task whose words were being read, if any.
         chosen: an environment has been named, so that a task was expected.
     """
-    from warpbeam.reading.environment import seen
-    from warpbeam.reading.schema import nearest
+    from warpbeam.inventory.decode import nearest
+    from warpbeam.inventory.files import seen
 
     helped = f"`fab --help {task}` explains {task}" if task else "`fab --list` shows every task"
     unknown = UNKNOWN.fullmatch(said)
@@ -162,7 +162,7 @@ def listed(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str]]:
 
 def welcome(environments: Sequence[str], inventory: Path) -> list[str]:
     """What plain `fab` says: which environments there are, and what to do first."""
-    from warpbeam.reading.environment import seen
+    from warpbeam.inventory.files import seen
 
     own = [name for name in environments if name != "demo"]
     lines = ["Usage: fab ENVIRONMENT TASK [--options] [TASK ...]", "", "Environments:", ""]

@@ -210,7 +210,7 @@ class Report:
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
         """Print what a deploy would do: per host from what to what, then what goes out, as `outlook_lines` has it."""
-        from warpbeam.deploying.outlook import outlook_lines
+        from warpbeam.deploy.preview import outlook_lines
 
         if as_json:
             self.table(rows, as_json=True)

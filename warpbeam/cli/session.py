@@ -11,8 +11,8 @@ from warpbeam.error import Misuse, addressed
 if TYPE_CHECKING:
     from warpbeam.cli.report import Report
     from warpbeam.event import Event
-    from warpbeam.fleet import Fleet
-    from warpbeam.inventory import Inventory
+    from warpbeam.fleet.fleet import Fleet
+    from warpbeam.inventory.schema import Inventory
 
 
 class Session:
@@ -61,7 +61,7 @@ class Session:
                 "name it first, as in `fab demo status`, or set FABRIC_ENVIRONMENT",
             )
         if name not in self.environments:
-            from warpbeam.reading.schema import nearest
+            from warpbeam.inventory.decode import nearest
 
             raise Misuse(
                 f"there is no environment {name!r}{nearest(name, self.environments)}",
@@ -79,7 +79,7 @@ class Session:
     @property
     def inventory(self) -> Inventory:
         """The inventory of the environment in force, narrowed to the hosts of -H."""
-        from warpbeam.reading.reader import read_inventory
+        from warpbeam.inventory.read import read_inventory
 
         name = self.environment
         if name not in self._inventories:
@@ -89,7 +89,7 @@ class Session:
     @property
     def fleet(self) -> Fleet:
         """The hosts of the environment in force, with one connection a host and identity."""
-        from warpbeam.fleet import Fleet
+        from warpbeam.fleet.fleet import Fleet
 
         name = self.environment
         if name not in self._fleets:
@@ -99,7 +99,7 @@ class Session:
     @property
     def local_fleet(self) -> Fleet:
         """This machine alone, in every role, with the settings of the environment in force."""
-        from warpbeam.fleet import LocalFleet
+        from warpbeam.fleet.fleet import LocalFleet
 
         name = self.environment
         if name not in self._local_fleets:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import paramiko
 
 from warpbeam.error import Refused
-from warpbeam.inventory import Host, Ssh
+from warpbeam.inventory.schema import Host, Ssh
 from warpbeam.shell import Heard
 from warpbeam.ssh.attempt import Attempt
 from warpbeam.ssh.channel import Process

@@ -20,11 +20,11 @@ import fabric
 import invoke
 import paramiko
 
-from warpbeam.bound import MEGABYTE, sized
+from warpbeam.environ import for_shell
 from warpbeam.error import Failed, Lost, Misuse, Refused
 from warpbeam.event import Note, Tell
+from warpbeam.limit import MEGABYTE, sized
 from warpbeam.ssh.connection import Connection
-from warpbeam.surroundings import for_shell
 
 LAST_LINES = 10
 # Bytes that rsync, and so the host, may say: it names each file that it carries.

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.error import Refused
-from warpbeam.inventory import Ssh
+from warpbeam.inventory.schema import Ssh
 
 # Hops behind hops: OpenSSH itself does not bound them, and a loop in ssh_config would never end.
 MOST_HOPS = 8

@@ -11,7 +11,7 @@ import paramiko
 
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Note, Settled, Tell, Warn
-from warpbeam.inventory import Host, Ssh
+from warpbeam.inventory.schema import Host, Ssh
 from warpbeam.ssh.attempt import Attempt, Cut
 from warpbeam.ssh.connection import Connection, connect
 from warpbeam.ssh.hostkeys import HostKey, judge, known_keys, record

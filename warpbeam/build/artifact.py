@@ -1,0 +1,190 @@
+"""An artifact: a built release as one tarball plus its manifest, and the store that keeps them on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from warpbeam.build.content import flaw
+from warpbeam.error import Failed
+from warpbeam.host.answer import Count, Label, Libc, Library, Machine, Sha256, Text, Version, Word
+
+PIECE = 256 * 1024
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One file or link of a release: `mode` is octal text; a link has its target in `link` and no digest."""
+
+    path: str
+    mode: str
+    size: int
+    sha256: str
+    link: str = ""
+
+
+class Toolchain(msgspec.Struct, frozen=True):
+    """What a build host builds with, and so what a release can run on."""
+
+    elixir: Version
+    otp: Version
+    cpu: Machine
+    libc: Libc
+    os: Label
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What an artifact is made of and made by."""
+
+    app: str
+    release: str
+    version: Version
+    commit: Word
+    subject: Text
+    tree: Word
+    dirty: bool
+    flavor: str
+    mix_env: str
+    toolchain: Toolchain
+    erts: Version
+    libcrypto: Library
+    sha256: Sha256
+    size: Count
+    files: tuple[Item, ...]
+    # Those with nothing in them; every other is there for what it holds.
+    directories: tuple[str, ...] = ()
+    # Its rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has.
+    names_node: bool = False
+
+
+class Artifact(msgspec.Struct, frozen=True, dict=True):
+    """An artifact of the store."""
+
+    tarball: Path
+    manifest: Manifest
+
+    @property
+    def label(self) -> str:
+        """The version and short commit, as people name it."""
+        return f"{self.manifest.version} ({self.manifest.commit[:8]}{', dirty' if self.manifest.dirty else ''})"
+
+    @cached_property
+    def files(self) -> tuple[Item, ...]:
+        """The release's files without its links, in the order of the manifest."""
+        return tuple(item for item in self.manifest.files if not item.link)
+
+
+@cache
+def epmd_source() -> str:
+    """How the nodes of a release find each other: the module that a build compiles into each."""
+    return (Path(__file__).parents[1] / "network" / "erl_epmd.erl").read_text("utf-8")
+
+
+def artifact_key(source: Sequence[str], build: Mapping[str, object], toolchain: Toolchain) -> str:
+    """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice.
+
+    Parameters:
+        source: the tree, and what else decides what is sent of it.
+        build: all that the inventory says of building.
+    """
+    parts = [list(source), build, msgspec.to_builtins(toolchain), epmd_source()]
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]
+
+
+class PutLive(msgspec.Struct, frozen=True):
+    """What this machine put live last in an environment, by its user's word and not by a host's."""
+
+    sha256: str
+    commit: str
+    subject: str
+    dirty: bool
+    release: str
+
+
+class Store:
+    """The artifacts of one app on this machine: `KEY.tar.gz` and `KEY.json` in a private directory.
+
+    `ENVIRONMENT.live` says what this machine put live there last.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def find(self, key: str) -> Artifact | None:
+        """The artifact of that key, where a release may have that manifest, and its tarball is of that size."""
+        file = self.directory / f"{key}.json"
+        try:
+            manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+            if flaw(manifest.files, manifest.directories):
+                return None
+            artifact = Artifact(self.directory / f"{key}.tar.gz", manifest)
+            return artifact if artifact.tarball.stat().st_size == manifest.size else None
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def with_sha256(self, sha256: str) -> Artifact | None:
+        """The artifact with that tarball, where its description is here."""
+        found = (self.find(file.stem) for file in sorted(self.directory.glob("*.json")))
+        return next((artifact for artifact in found if artifact and artifact.manifest.sha256 == sha256), None)
+
+    def last_live(self, environment: str) -> PutLive | None:
+        """What this machine put live last in that environment, where it knows."""
+        try:
+            return msgspec.json.decode((self.directory / f"{environment}.live").read_bytes(), type=PutLive)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def note_live(self, environment: str, what: PutLive | None) -> None:
+        """Remember what was put live last in that environment; None: that is not known here any more."""
+        file = self.directory / f"{environment}.live"
+        if what is None:
+            file.unlink(missing_ok=True)
+            return
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new = self.directory / f".{environment}.live.{os.getpid()}"
+        new.write_bytes(msgspec.json.encode(what))
+        new.replace(file)
+
+    @staticmethod
+    def is_unchanged(artifact: Artifact) -> bool:
+        """Whether its tarball is still, byte for byte, the one that was kept."""
+        with artifact.tarball.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == artifact.manifest.sha256
+
+    @contextmanager
+    def incoming(self, key: str) -> Iterator[BinaryIO]:
+        """A file to write a tarball into; it gets its name only by `keep`, and is gone when that does not happen."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self._incoming(key)
+        try:
+            with file.open("wb") as opened:
+                yield opened
+        finally:
+            file.unlink(missing_ok=True)
+
+    def keep(self, key: str, manifest: Manifest, digest: str) -> Artifact:
+        """Give the written tarball its name, inside `incoming`.
+
+        Raises:
+            Failed: what arrived is not what the build host sent.
+        """
+        if digest != manifest.sha256:
+            raise Failed(
+                "the artifact arrived damaged: its checksum differs from the build host's",
+                "run the same command again",
+            )
+        tarball = self.directory / f"{key}.tar.gz"
+        self._incoming(key).replace(tarball)
+        described = self.directory / f".{key}.json.{os.getpid()}"
+        described.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=0))
+        described.replace(self.directory / f"{key}.json")
+        return Artifact(tarball, manifest)
+
+    def _incoming(self, key: str) -> Path:
+        return self.directory / f".{key}.tar.gz.{os.getpid()}"

@@ -1,0 +1,340 @@
+"""Building: a source becomes an artifact, on the build host (or, for `deploy.local`, on this machine)."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from warpbeam.build.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, epmd_source
+from warpbeam.build.content import flaw
+from warpbeam.build.source import Source, archive, ignored_files, read_above
+from warpbeam.build.tarball import difference
+from warpbeam.error import Failed, Misuse
+from warpbeam.event import Event, Note, Progress, Settled, Step, Tell, Warn
+from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
+from warpbeam.host.login_output import Beginning
+from warpbeam.host.phase import READER, Phase, render, run
+from warpbeam.inventory.schema import Inventory
+from warpbeam.limit import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
+from warpbeam.shell import Shell
+from warpbeam.ssh.rsync import this_path
+
+# Bytes that an artifact leaves free on this machine's disk.
+ROOM_LEFT = 256 * MEGABYTE
+MOST_STEPS = 20
+
+
+class AskToolchain(Phase[Toolchain], frozen=True):
+    """What the build host builds with; refuses a mismatch with .tool-versions."""
+
+    script: ClassVar[str] = "build/toolchain"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools")
+    answer: ClassVar[type] = Toolchain
+    tools: str
+    want_elixir: str
+    want_erlang: str
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+
+class Built(msgspec.Struct, frozen=True):
+    """What build.sh made."""
+
+    version: Version
+    erts: Version
+    libcrypto: Library
+    tarball: AbsolutePath
+    sha256: Sha256
+    size: Count
+    files: Annotated[tuple[Item, ...], FILES]
+    directories: Annotated[tuple[Text, ...], FILES]
+    names_node: bool
+
+
+class MakeRelease(Phase[Built], frozen=True):
+    """Compile and assemble; fields as `warpbeam/build/build.sh` tells."""
+
+    script: ClassVar[str] = "build/build"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools")
+    answer: ClassVar[type] = Built
+    # A line for each of the release's files.
+    longest: ClassVar[int] = 16 * LONGEST_RECORD
+    root: str
+    release: str
+    named: bool
+    mix_env: str
+    strip: int
+    carried: bool
+    anew: bool
+    keep: tuple[str, ...]
+    with_tests: bool
+    variables: tuple[str, ...]
+    commit: str
+    tree: str
+    key: str
+    tools: str
+    want_elixir: str
+    want_erlang: str
+    elixir: str
+    otp: str
+    epmd: str
+
+
+class Fetch(Phase[None], frozen=True):
+    """The tarball's bytes on standard output; no records."""
+
+    script: ClassVar[str] = "build/download"
+    parts: ClassVar[tuple[str, ...]] = ()
+    tarball: str
+
+
+class Times:
+    """How long each step took that is told through it."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._began: list[tuple[str, float]] = []
+
+    def tell(self, event: Event) -> None:
+        """Pass `event` on; a step ends the one before."""
+        if isinstance(event, Step):
+            self.begin(event.name)
+        self._tell(event)
+
+    def begin(self, name: str) -> None:
+        """Begin a step that is not told as one."""
+        # A build host may say more steps than there are.
+        if len(self._began) < MOST_STEPS:
+            self._began.append((name[:40], monotonic()))
+
+    def __str__(self) -> str:
+        ends = [*(began for _, began in self._began[1:]), monotonic()]
+        parts = [f"{name} {end - began:.1f}" for (name, began), end in zip(self._began, ends, strict=True)]
+        return ", ".join([f"{part} s" if part is parts[0] else part for part in parts])
+
+
+def asked_tools(source: Source) -> tuple[str, str]:
+    """The Elixir and Erlang versions that .tool-versions asks for, any of which will do; empty where it asks for none.
+
+    As asdf and mise look for them: in the source, and for a tool that is not there in the directories above it.
+    """
+    wanted = {"elixir": "", "erlang": ""}
+    for text in read_above(source, ".tool-versions"):
+        here: dict[str, str] = {}
+        for line in text.splitlines():
+            tool, *versions = line.partition("#")[0].split() or [""]
+            if versions and tool in wanted:
+                here[tool] = " ".join(versions)
+        wanted = {tool: wanted[tool] or here.get(tool, "") for tool in wanted}
+    return wanted["elixir"], wanted["erlang"]
+
+
+def build(
+    shell: Shell,
+    inventory: Inventory,
+    source: Source,
+    store: Store,
+    tell: Tell,
+    *,
+    with_tests: bool = False,
+    anew: bool = False,
+    before: Callable[[], None] | None = None,
+    carry: Callable[[Path, str, list[str]], None] | None = None,
+    hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
+) -> Artifact:
+    """The artifact of `source`: from the store, or built on the host of `shell` and brought home.
+
+    Parameters:
+        with_tests: run `mix test` before; builds even when the store has the artifact, so that they do run.
+        anew: build although the store has the artifact, which the new one replaces, and from nothing.
+        before: called when nothing kept will do, before anything is built.
+        carry: brings a dirty working tree to a directory of the build host, leaving out what the list names.
+        hooked: what is entered around the building itself; it is not where the artifact is kept already.
+
+    Raises:
+        Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
+        Failed: the build failed; its last lines are in the details.
+    """
+    asked = asked_tools(source)
+    plan = inventory.build
+    toolchain = run(shell, AskToolchain(plan.tools, *asked), tell)
+    key = key_of(source, inventory, toolchain)
+    kept = store.find(key)
+    if kept is not None and not anew and not store.is_unchanged(kept):
+        tell(
+            Warn(
+                "", f"the artifact {key} that is kept on this machine was changed since it was built: building it again"
+            )
+        )
+        kept = None
+    if kept is not None and not with_tests and not anew:
+        # The same tree may have another commit by now; what goes out is told by the one asked for.
+        described = msgspec.structs.replace(
+            kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
+        )
+        artifact = Artifact(kept.tarball, described)
+        tell(Note("", f"built already: {inventory.app} {artifact.label}"))
+        _tell_node(artifact, tell)
+        return artifact
+    if before is not None:
+        before()
+    with hooked({"COMMIT": source.commit}) as about:
+        artifact = _make(
+            shell, inventory, source, store, tell, toolchain, key, asked, with_tests=with_tests, anew=anew, carry=carry
+        )
+        about["VERSION"] = artifact.manifest.version
+    tell(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
+    _tell_node(artifact, tell)
+    return artifact
+
+
+def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
+    """The key of the artifact: all that decides what a build makes, as far as it is known before."""
+    plan = inventory.build
+    how = {
+        "app": inventory.app,
+        "release": inventory.release_name,
+        "named": inventory.release is not None,
+        "flavor": plan.flavor,
+        "mix_env": plan.mix_env,
+        "tools": plan.tools,
+        "env": plan.env,
+    }
+    return artifact_key((source.tree, source.prefix, source.sent), how, toolchain)
+
+
+def _tell_node(artifact: Artifact, tell: Tell) -> None:
+    """Two instances on one host need two names, which the slots' settings give them unless the release has its own."""
+    if artifact.manifest.names_node:
+        what = "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance"
+        tell(Warn("", f"{what} will not start; leave it out, or write ${{RELEASE_NODE:-…}}"))
+
+
+def _make(
+    shell: Shell,
+    inventory: Inventory,
+    source: Source,
+    store: Store,
+    tell: Tell,
+    toolchain: Toolchain,
+    key: str,
+    asked: tuple[str, str],
+    *,
+    with_tests: bool,
+    anew: bool,
+    carry: Callable[[Path, str, list[str]], None] | None,
+) -> Artifact:
+    """Build it on the host of `shell`, and bring it home."""
+    plan = inventory.build
+    elixir, erlang = asked
+    times = Times(tell)
+    if source.dirty:
+        if carry is None:
+            raise Misuse("a dirty tree cannot be built here", "commit it")
+        times.tell(Step(shell.name, "carry the working tree"))
+        carry(
+            source.directory,
+            f"{inventory.root}/build/carried",
+            ["/.git", "/_build", *map(this_path, ignored_files(source))],
+        )
+    phase = MakeRelease(
+        root=str(inventory.root),
+        release=inventory.release_name,
+        named=inventory.release is not None,
+        mix_env=plan.mix_env,
+        strip=source.prefix.count("/"),
+        carried=source.dirty,
+        anew=anew,
+        keep=plan.keep,
+        with_tests=with_tests,
+        variables=tuple(f"{name}={value}" for name, value in plan.env.items()),
+        commit=source.commit,
+        tree=source.tree,
+        key=key,
+        tools=plan.tools,
+        want_elixir=elixir,
+        want_erlang=erlang,
+        elixir=toolchain.elixir,
+        otp=toolchain.otp,
+        epmd=epmd_source(),
+    )
+    built = run(shell, phase, times.tell, () if source.dirty else archive(source))
+    manifest = Manifest(
+        app=inventory.app,
+        release=inventory.release_name,
+        version=built.version,
+        commit=source.commit,
+        subject=source.subject,
+        tree=source.tree,
+        dirty=source.dirty,
+        flavor=plan.flavor,
+        mix_env=plan.mix_env,
+        toolchain=toolchain,
+        erts=built.erts,
+        libcrypto=built.libcrypto,
+        sha256=built.sha256,
+        size=built.size,
+        files=built.files,
+        directories=built.directories,
+        names_node=built.names_node,
+    )
+    times.begin("bring home")
+    artifact = _bring_home(shell, built, manifest, store, key, tell)
+    tell(Note(shell.name, f"took {times}"))
+    return artifact
+
+
+def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, tell: Tell) -> Artifact:
+    # Whatever the build host is, it says no more than a release may hold, and sends no other than it says.
+    where = f"{shell.name}: " if shell.name else ""
+    hint = "nothing of it is kept; look at what the app builds, and at the build host"
+    if wrong := flaw(built.files, built.directories):
+        raise Failed(f"{where}the artifact holds what no release may hold: {wrong}", hint)
+    digest = hashlib.sha256()
+    done = 0
+    complaints = Complaints()
+    announced = Allowance(built.size, "of an artifact that was announced to be no longer")
+    _refuse_without_room(shell, built.size, store)
+    with store.incoming(key) as file:
+
+        def heard(piece: bytes) -> None:
+            nonlocal done
+            announced.take(len(piece))
+            file.write(piece)
+            digest.update(piece)
+            done += len(piece)
+            tell(Progress(shell.name, "bring home", done, built.size))
+
+        try:
+            status = shell.execute(READER, [render(Fetch(built.tarball))], Beginning(heard), complaints)
+        except Breach as breach:
+            hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
+            raise Failed(f"{shell.name}: {breach}", hint) from None
+        if status != 0:
+            said = tuple(complaints.text.splitlines())
+            raise Failed(f"{shell.name}: the artifact could not be brought home (status {status})", "", said)
+        file.flush()
+        if digest.hexdigest() == built.sha256 and (wrong := difference(Path(file.name), built.files)):
+            raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)
+        return store.keep(key, manifest, digest.hexdigest())
+
+
+def _refuse_without_room(shell: Shell, size: int, store: Store) -> None:
+    """Refuse an artifact for which this machine's disk has no room. Raises: Failed."""
+    store.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    free = shutil.disk_usage(store.directory).free
+    if not 0 <= size <= free - ROOM_LEFT:
+        raise Failed(
+            f"{shell.name}: the artifact has {size / 1e6:.1f} MB, and this machine's disk {free / 1e6:.1f} MB free",
+            f"make room in {store.directory}, or see what the release holds",
+        )

@@ -1,0 +1,310 @@
+#!/bin/bash
+# Builds a release from the source on standard input (a tar stream), or from what rsync has put in place.
+#
+# Parameters: root, release, named (the inventory names the release), mix_env, strip (leading directories of the stream), carried
+# (true: no stream), anew (nothing of an earlier build is used), keep (patterns of paths), with_tests, variables (NAME=VALUE), commit,
+# tree, key, elixir, otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl).
+: "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}" "${with_tests?}" "${variables[@]-}"
+: "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}"
+
+build=$root/build
+src=$build/src
+new=$build/src.new
+[[ -d $build && -w $build ]] || refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+exec 8>"$build/lock"
+flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
+choose_tools
+export MIX_ENV=$mix_env WARPBEAM_COMMIT=$commit HEX_HTTP_TIMEOUT=60 LANG=C.UTF-8
+for variable in "${variables[@]}"; do export "${variable?}"; done
+# Names of files need not be ASCII, to Mix; to our own words bytes are bytes.
+locale=C.UTF-8
+[[ $LC_ALL == C ]] || locale=$LC_ALL
+export LC_ALL=C
+
+# attempt COMMAND ...: run one of the build's programs, showing what it says.
+attempt() { shown "$build/log" env LC_ALL="$locale" "$@" </dev/null; }
+
+# must WHAT COMMAND ...: what it said was shown as it came, so only its cause is told, as far as we know it.
+must() {
+  local what=$1
+  shift
+  attempt "$@" || failed "$what"
+}
+
+failed() {
+  recognise "$(tail -n 400 -- "$build/log")"
+  fail "$1 failed on the build host" "$REPLY"
+}
+
+# recognise TEXT: the hint for what a program said, in REPLY; empty where we do not know one.
+recognise() {
+  case $1 in
+    *'not a git repository'*)
+      REPLY='the source comes here without its .git: WARPBEAM_COMMIT has the commit, and a version can be read from a file' ;;
+    *'could not copy '*': no such file or directory'*)
+      REPLY='does a link there lead to nothing, or outside of `source`? Only what is below `source` comes to the build host' ;;
+    *'Unknown release '* | *'multiple releases'*) REPLY='`release` in the inventory must be one of the releases of mix.exs' ;;
+    *'has declared in its mix.exs file it supports only Elixir'*)
+      REPLY='install such an Elixir on the build host, or see build.tools in the inventory' ;;
+    *'the dependency is not available'* | *'could not find an app file'* | *'Could not start or find the dependency'*)
+      REPLY='is it a path outside of `source`? Only what is below `source` comes to the build host: move it there, or fetch it by git or Hex' ;;
+    *'Permission denied (publickey'* | *'could not read Username'* | *'Host key verification failed'*)
+      REPLY="on the build host $(id -un) must be able to fetch this: a key in ~/.ssh, the host in known_hosts" ;;
+    *'could not verify the signature'* | *'Could not verify'* | *'ublic key'*'repo'* | *'ublic key'*'registry'*)
+      REPLY="the build host does not trust the registry: see mix hex.repo there, as $(id -un)" ;;
+    *'No authenticated organization'* | *'authenticat'*'hex.'* | *'(401)'* | *'(403)'*)
+      REPLY="on the build host $(id -un) must be let in: HEX_API_KEY, mix hex.organization or mix hex.repo there" ;;
+    *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | *'Could not install Hex'* | \
+      *'Failed to fetch record'* | *'httpc request failed'*)
+      REPLY='can the build host reach what mix.exs and mix.lock name?' ;;
+    *'fatal error: '*.h*': No such file'*) REPLY='is the package of that header (its name ends in -dev) missing on the build host?' ;;
+    *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | *':enoent'* | \
+      *'not found in the path'* | *'executable not found'* | *'make: '*': No such file or directory'*)
+      REPLY='is a program missing on the build host that this needs?' ;;
+    *'could not compile dependency'*) REPLY='' ;;
+    *'== Compilation error'* | *'errors on'*) REPLY='it does not compile at this commit' ;;
+    *) REPLY='' ;;
+  esac
+}
+
+# sums: `SHA256  PATH` of each of `same`, sorted, with the directory it is called in.
+sums() { printf '%s\0' "${same[@]}" | xargs -0r sha256sum -z -- | sort -z; }
+
+# linked: puts each of the paths on standard input into the new source as the file that the old one has.
+linked() { xargs -0r cp --link --parents --no-dereference --remove-destination -t "$new" --; }
+
+# renew: makes the source exactly what lies in $new. What did not change keeps its time, or Mix would compile again what depends
+# on it. What did is as new as this build: with the commit's time, a change that was committed before the last build and leaves
+# the file's size as it was would not be compiled.
+renew() {
+  local file path pattern text
+  local -a same=() more=()
+  (cd -- "$new" && find . ! -type d -printf '%P\0' | sort -z) >"$build/tracked.new"
+  # What git had at the last build and has no more: it may be among what stays.
+  if [[ -e $build/tracked ]]; then comm -z -23 -- "$build/tracked" "$build/tracked.new" | xargs -0r rm -rf --; fi
+  mv -f -- "$build/tracked.new" "$build/tracked"
+  while IFS= read -r -d '' file; do
+    [[ -f $file && ! -L $file && -f $new/$file && ! -L $new/$file ]] || continue
+    if [[ -x $file ]]; then [[ -x $new/$file ]] || continue; elif [[ -x $new/$file ]]; then continue; fi
+    same+=("$file")
+  done <"$build/tracked"
+  if ((${#same[@]})); then comm -z -12 -- <(sums) <(cd -- "$new" && sums) | cut -z -c 67- | linked; fi
+  if [[ $anew != true ]]; then
+    stay _build
+    # Of deps what Mix fetched: a package has .hex, a repository .git. The rest of it is the commit's, or nobody's.
+    for path in deps/*; do
+      if [[ -e $path/.hex || -e $path/.git ]]; then stay "$path"; fi
+    done
+    for pattern in "${keep[@]}"; do
+      # shellcheck disable=SC2231 # a pattern
+      for path in $pattern; do stay "$path"; done
+    done
+  fi
+  # mix.exs may read the version from anywhere; Mix writes the app's file anew when mix.exs has changed, or it is not there.
+  text=$(cat -- "$new/mix.exs" "$new"/apps/*/mix.exs 2>/dev/null) || true
+  for path in "$new/_build/$mix_env"/lib/*; do
+    file=${path##*/}
+    if [[ $text =~ app:[[:space:]]*:"$file"[^a-z0-9_] ]]; then rm -f -- "$path/ebin/$file.app"; fi
+  done
+  cd -- "$build"
+  rm -rf -- "$src.old"
+  mv -T -- "$src" "$src.old" && mv -T -- "$new" "$src"
+  rm -rf -- "$src.old"
+  cd -- "$src"
+  # With other tools or variables, what was compiled may be another: to Mix all of it is new then, and it compares digests.
+  text="$mix_env $tools $elixir $otp ${variables[*]}"
+  if [[ ! -e $build/how || $(<"$build/how") != "$text" ]]; then xargs -0r touch -h -- <"$build/tracked"; fi
+  printf '%s\n' "$text" >"$build/how"
+}
+
+# stay PATH: brings it from the old source into the new one, but for what is in the commit.
+stay() {
+  local path=$1 file
+  [[ -e $path && ! -L $path ]] || return 0
+  if [[ ! -e $new/$path && ! -L $new/$path ]]; then
+    mkdir -p -- "$(dirname -- "$new/$path")"
+    mv -T -- "$path" "$new/$path"
+  elif [[ -d $path && -d $new/$path ]]; then
+    while IFS= read -r -d '' file; do
+      [[ -e $new/$file || -L $new/$file ]] || printf '%s\0' "$file"
+    done < <(find "$path" ! -type d -print0) | linked
+  fi
+}
+
+step source
+rm -rf -- "$new"
+mkdir -p -- "$src" "$new"
+if [[ $carried != true ]]; then
+  tar -x --touch --strip-components="$strip" --no-same-owner -C "$new"
+else
+  # A person's own times say as little as a commit's.
+  cp -r --no-dereference --preserve=mode -T -- "$build/carried" "$new"
+  # As a commit would have it: no pipe, no directory without a file, and of modes whether its owner can run a file.
+  find "$new" -mindepth 1 \( ! -type f ! -type l ! -type d -o -type d -empty \) -delete
+  find "$new" \( -type d -o -type f -perm -u+x \) -exec chmod 750 -- {} + -o -type f -exec chmod 640 -- {} +
+fi
+cd -- "$src"
+renew
+
+step dependencies
+lock=$(sed -En 's/^[^#]*\blockfile:[[:space:]]*"([^"#]+)".*/\1/p' mix.exs | head -n 1)
+lock=${lock:-mix.lock}
+cp -f -- "$lock" "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
+
+# has_hex: a look at the directory tells what `mix local.hex --if-missing` starts a VM for. asdf's and mise's shims may set a home
+# of Mix's own for each version.
+has_hex() {
+  local home=${MIX_HOME:-$HOME/.mix} minor=${elixir#*.} found
+  [[ ($tools == system || -n ${MIX_HOME-}) && -z ${MIX_XDG-} ]] || return 1
+  minor=${elixir%%.*}-${minor%%.*}
+  found=("${MIX_ARCHIVES:-$home/archives}"/hex-*)
+  [[ -e ${found[0]} ]] || return 1
+  [[ -e ${MIX_REBAR3:-$home/elixir/$minor/rebar3} || -e $home/elixir/$minor-otp-${otp%%.*}/rebar3 ]]
+}
+
+get_hex() {
+  must 'mix local.hex' mix local.hex --force --if-missing
+  must 'mix local.rebar' mix local.rebar --force --if-missing
+}
+
+if grep -qs '{:hex,' -- "$lock" && ! has_hex; then get_hex; fi
+# Not with --check-locked: Elixir before 1.15 passes over it, and a newer one does not say what the lock lacks.
+if ! attempt mix deps.get --only "$mix_env"; then
+  # One that is there need not be one that this Erlang can load.
+  [[ $(<"$build/log") == *'ould not find '[\"H]* ]] || failed 'mix deps.get'
+  get_hex
+  must 'mix deps.get' mix deps.get --only "$mix_env"
+fi
+if [[ -e $lock ]] && ! cmp -s -- "$lock" "$build/mix.lock.before"; then
+  mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" "$lock" | tail -n +3)
+  fail "$lock is out of date: mix.exs asks for what it does not lock" "run \`mix deps.get\`, commit $lock, and build again" "${lines[@]}"
+fi
+
+if [[ $with_tests == true ]]; then
+  step test
+  attempt env MIX_ENV=test mix 'do' deps.get --check-locked + test || fail 'mix test failed on the build host' 'nothing was built'
+fi
+
+step compile
+must 'mix compile' mix compile
+
+# make_release: an app without `releases` in its mix.exs has Mix's default one, which has no name to ask for.
+make_release() {
+  local name=("$release")
+  [[ $named == true ]] || grep -qs releases mix.exs || name=()
+  attempt mix release "${name[@]}" --quiet --overwrite --path "$out" && return
+  # The word stood there, and meant something else; or Mix has several after all.
+  case ${#name[@]},$named,$(<"$build/log") in
+    1,false,*'The available releases are: []'*) name=() ;;
+    0,*'multiple releases'*) name=("$release") ;;
+    *) failed 'mix release' ;;
+  esac
+  must 'mix release' mix release "${name[@]}" --quiet --overwrite --path "$out"
+}
+
+step release
+out=$build/out
+rm -rf -- "$out"
+make_release
+[[ -x $out/bin/$release && -f $out/releases/start_erl.data ]] ||
+  fail "mix release made no bin/$release" 'is `release` in the inventory a release of mix.exs?'
+# The cookie is the host's, not the artifact's.
+rm -f -- "$out/releases/COOKIE"
+# What a `:tar` step made lies among the files; ours is made below, without the cookie.
+rm -f -- "$out/$release"-*.tar.gz
+read -r erts version <<<"$(<"$out/releases/start_erl.data")"
+# How its nodes find each other (erl_epmd.erl), compiled once for each OTP: a VM takes a second to say the same again.
+[[ ! -e $out/warpbeam-nodes && ! -L $out/warpbeam-nodes ]] ||
+  fail 'the release has warpbeam-nodes, where a build puts what is its own' 'take it out of the app, or out of rel/overlays'
+beam=$build/nodes/$erts-$(sha256sum <<<"$epmd" | head -c 16)/erl_epmd.beam
+if [[ ! -s $beam ]]; then
+  rm -rf -- "$build/nodes"
+  mkdir -p -- "${beam%/*}"
+  printf '%s\n' "$epmd" >"$build/nodes/erl_epmd.erl"
+  must 'erlc of erl_epmd.erl, which needs a whole Erlang' env -u ERL_COMPILER_OPTIONS \
+    erlc +deterministic -o "$build/nodes" "$build/nodes/erl_epmd.erl"
+  mv -f -- "$build/nodes/erl_epmd.beam" "$beam"
+fi
+mkdir -- "$out/warpbeam-nodes"
+cp -- "$beam" "$out/warpbeam-nodes/"
+libcrypto=$(find "$out/lib" -path '*/crypto-*/priv/lib/crypto.so' -exec ldd {} + 2>/dev/null | awk '/libcrypto/ { print $1; exit }')
+# What no release may hold. The rules are those of warpbeam/build/content.py, which looks again where this arrives; here they
+# have the names of all of it at once. A name is told as bash quotes it: in plain ASCII, whatever it is.
+step check
+odd=()
+real=$(realpath -- "$out")
+while IFS= read -r -d '' entry && IFS= read -r -d '' target; do
+  kind=${entry%%/*} mode=${entry#*/}
+  path=${mode#*/} mode=${mode%%/*}
+  if [[ ${path,,} == .warpbeam ]]; then odd+=("${path@Q} has a name that is Warpbeam's own"); fi
+  case $kind in
+    f) if (((8#$mode & 8#7000) != 0)); then odd+=("${path@Q} has mode $mode: no file of a release is run as another user"); fi ;;
+    # On a host every directory is its deploy user's, and the app reads it: a bit that says more would be lost.
+    d) if (((8#$mode & 8#5000) != 0)); then odd+=("${path@Q} is a directory of mode $mode: a host has none such in a release"); fi ;;
+    l)
+      resolved=$(realpath -m -- "$out/$path")
+      if [[ $target == /* || $resolved/ != "$real"/* ]]; then
+        odd+=("${path@Q} is a link to ${target@Q}, which is outside of the release")
+      fi
+      ;;
+    *) odd+=("${path@Q} is neither a file, a link nor a directory") ;;
+  esac
+done < <(find "$out" -mindepth 1 -printf '%y/%m/%P\0%l\0')
+while IFS= read -r -d '' path; do
+  odd+=("${path@Q} has a control character in its name, or is not UTF-8")
+done < <(find "$out" -mindepth 1 -printf '%P\0' | LC_ALL=C.UTF-8 grep -zavx '[^[:cntrl:]]*' || true)
+if ((${#odd[@]})); then
+  fail 'the release holds what no release may hold' 'the lines above name it: take it out of the app, or out of rel/overlays' "${odd[@]:0:20}"
+fi
+
+# The name that each slot has would be lost.
+names_node=false
+if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" | grep -Eqv 'RELEASE_NODE="?\$\{RELEASE_NODE:?[-=]'; then
+  names_node=true
+fi
+
+# Whoever starts the VM takes Mix's own `--cookie` out of the start script's text, because every user of a host could read it there.
+mapfile -t lines < <(cd -- "$out" && grep -EnsH '^[^#]*-(set|no)cookie' -- "releases/$version/"{env.sh,vm.args,remote.vm.args})
+((${#lines[@]} == 0)) || fail 'the release sets a cookie of its own, which every user of a host could read' \
+  'take it out of rel/: setup makes the cookie' "${lines[@]}"
+argument=' --cookie "$RELEASE_COOKIE"'
+start=$(<"$out/bin/$release")
+if [[ $start != *"$argument"* || ${start//"$argument"/} =~ -(-|set|no)cookie ]]; then
+  fail "bin/$release does not hand over the cookie as Mix's own start script does" 'take it out of rel/overlays'
+fi
+
+step package
+# Whatever the builder's umask was, the app's group can read all of it.
+chmod -R u+rwX,go+rX,go-w -- "$out"
+tarball=$build/$key.tar.gz
+cd -- "$out"
+mapfile -d '' -t directories < <(find . -mindepth 1 -type d -empty -printf '%P\0' | sort -z)
+# The same source gives the same bytes: sorted names, no owner. Another source gives another time, since a web server makes the ETag of
+# a file from its size and time: between 2000 and 2008. No directories: a host makes its own, and tar would take their set-group-ID
+# bit away again.
+digest=$(printf '%s\0' "$tree" "${directories[@]}" | sha256sum)
+find . \( -type f -o -type l \) -printf '%P\0' | sort -z |
+  tar -c --format=gnu --hard-dereference --null --verbatim-files-from --files-from=- --owner=0 --group=0 --numeric-owner \
+    --mtime="@$((946684800 + 16#${digest:0:7}))" | gzip -n >"$tarball.new"
+mv -f -- "$tarball.new" "$tarball"
+declare -A sums=()
+while IFS= read -r -d '' entry; do sums[${entry#*  ./}]=${entry%% *}; done < <(find . -type f -print0 | xargs -0 sha256sum -z --)
+files=''
+while IFS= read -r -d '' entry; do
+  IFS=/ read -r mode size path <<<"$entry"
+  quoted "$path"
+  path_text=$REPLY
+  if [[ -L $path ]]; then
+    quoted "$(readlink -- "$path")"
+    files+="${files:+,}[$path_text,\"777\",0,\"\",$REPLY]"
+  else
+    files+="${files:+,}[$path_text,\"$mode\",$size,\"${sums[$path]}\"]"
+  fi
+done < <(
+  find . \( -type f -o -type l \) -printf '%m/%s/%P\0' | sort -z -t / -k 3
+)
+array "${directories[@]}"
+empty=$REPLY
+sha=$(sha256sum -- "$tarball")
+answer version "$version" erts "$erts" libcrypto "$libcrypto" tarball "$tarball" sha256 "${sha%% *}" \
+  size: "$(stat -c %s -- "$tarball")" names_node: "$names_node" files: "[$files]" directories: "$empty"

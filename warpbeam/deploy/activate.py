@@ -1,0 +1,162 @@
+"""Making a release live on one host: a job of the host's own, which we only follow."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.deploy.history import Opening
+from warpbeam.deploy.lock import LEASE, PARTS, Lease
+from warpbeam.error import Lost, Refused
+from warpbeam.event import Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import door
+from warpbeam.host.answer import Count, ReleaseName, SlotName
+from warpbeam.host.health import Probing, probe
+from warpbeam.host.phase import Phase, text_of
+from warpbeam.inventory.schema import Host
+
+
+class Job(Probing[None], frozen=True, kw_only=True):
+    """The activation's job, which runs on the host without us; fields as `warpbeam/deploy/job.sh` tells."""
+
+    script: ClassVar[str] = "deploy/job"
+    parts: ClassVar[tuple[str, ...]] = (
+        "host/common",
+        "host/layout",
+        "deploy/history",
+        "host/health",
+        "host/listeners",
+        "host/reach",
+        "host/instance",
+        "host/connections",
+    )
+    release: str
+    strategy: str
+    drain: int
+    balancer_drain: int
+    withdraw: bool
+    job_id: str
+    publics: tuple[int, ...]
+
+
+class Activated(msgspec.Struct, frozen=True):
+    """What an activation ended with: `left` was live before (or is empty), `cut` connections were open at its end.
+
+    `maintenance`: the public port answers with the maintenance page all the same. `given_back`: the host has pruned and
+    taken its lock back.
+    """
+
+    slot: SlotName
+    release: ReleaseName
+    left: ReleaseName
+    pid: Count
+    seconds: Count
+    cut: Count = 0
+    maintenance: bool = False
+    given_back: bool = False
+
+
+class Activate(Phase[Activated], frozen=True):
+    """Start the job in a unit of its own and follow it."""
+
+    script: ClassVar[str] = "deploy/activate"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "deploy/prune")
+    answer: ClassVar[type] = Activated
+    root: str
+    app: str
+    door: str
+    token: str
+    lease: int
+    job_size: int
+    remember: str
+    job_id: str
+    spent: int
+    success: str
+    entry: str
+    ends: bool
+    keep: int
+
+
+class Follow(Phase[Activated], frozen=True):
+    """Read back how an activation ended, once it has; fields as `warpbeam/deploy/follow.sh` tells."""
+
+    script: ClassVar[str] = "deploy/follow"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
+    answer: ClassVar[type] = Activated
+    root: str
+    app: str
+    job_id: str
+    patience: int
+
+
+def activate(
+    fleet: Fleet,
+    host: Host,
+    release: str,
+    lease: Lease,
+    opening: Opening,
+    tell: Tell,
+    *,
+    withdraw: bool,
+    ends: bool = False,
+    digest: str = "",
+) -> Activated:
+    """Put `release`, which is on `host`, live there, by the inventory's strategy.
+
+    Parameters:
+        opening: how the host's line of history about it begins.
+        withdraw: mark the release that is left as rolled back from.
+        digest: that of the verified release, for the host's root to keep; empty: there is none.
+        ends: nothing follows on this host: where it goes well, have it prune and take the lock back, too.
+
+    Raises:
+        Failed: it did not become live; the message says what serves now.
+        Lost: the host stopped answering, and its ending could not be read back: the job goes on there without us.
+    """
+    inventory = fleet.inventory
+    job = Job(
+        **probe(inventory),
+        release=release,
+        strategy=inventory.deploy.strategy,
+        drain=math.ceil(inventory.deploy.drain),
+        balancer_drain=math.ceil(inventory.deploy.balancer_drain),
+        withdraw=withdraw,
+        job_id=opening.job,
+        publics=tuple(inventory.leads("a")),
+    )
+    text = text_of(job).encode()
+    phase = Activate(
+        root=str(inventory.root),
+        app=inventory.app,
+        door=door(inventory),
+        token=lease.token,
+        lease=LEASE,
+        job_size=len(text),
+        remember=f"{release} {digest}" if digest else "",
+        job_id=opening.job,
+        spent=opening.spent,
+        success=opening.success,
+        entry=opening.entry,
+        ends=ends,
+        keep=inventory.deploy.keep,
+    )
+    try:
+        return fleet.run(host, phase, tell, (text,))
+    except Lost as lost:
+        if fleet.interrupted:
+            raise
+        tell(Warn(host.name, f"{lost.message}; asking how it ended"))
+        return _read_back(fleet, host, job, lost, tell)
+
+
+def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, tell: Tell) -> Activated:
+    """How a job ended whose connection broke. Raises: what the job failed with, or `lost` where that cannot be told."""
+    patience = job.health_deadline + job.drain + job.balancer_drain + 30
+    try:
+        return fleet.run(host, Follow(job.root, job.app, job.job_id, patience), tell)
+    except (Lost, Refused) as unknown:
+        hint = f"`fab {fleet.inventory.name} status` shows what runs; the same command again goes on from there"
+        raise Lost(f"{lost.message}; {unknown.message}", hint, lost.details) from None

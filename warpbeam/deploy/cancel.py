@@ -1,0 +1,51 @@
+"""A halt: an activation is asked to stop, and tells how it ended."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.deploy.activate import Activated
+from warpbeam.event import Settled, Tell
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.host.answer import Text
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import Host
+
+
+class Undone(msgspec.Struct, frozen=True):
+    """What an activation that failed says of itself."""
+
+    message: Text
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How an activation ended: it failed, or it came to be."""
+
+    failed: Undone | None = None
+    answer: Activated | None = None
+
+
+class Halt(Phase[Ending], frozen=True):
+    """Ask an activation to stop, and wait for its end; fields as `warpbeam/deploy/cancel.sh` tells."""
+
+    script: ClassVar[str] = "deploy/cancel"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
+    answer: ClassVar[type] = Ending
+    root: str
+    app: str
+    job_id: str
+
+
+def halt(fleet: Fleet, host: Host, job: str, tell: Tell) -> None:
+    """Stop the activation `job` on `host` where it can still be undone, and tell what serves there now.
+
+    Raises: Refused, where it never began.
+    """
+    inventory = fleet.inventory
+    ending = fleet.run(host, Halt(str(inventory.root), inventory.app, job), tell)
+    if ending.failed is not None:
+        tell(Settled(host.name, ending.failed.message, good=False))
+    elif ending.answer is not None:
+        tell(Settled(host.name, f"runs {ending.answer.release}: it was too late to stop"))

@@ -1,0 +1,320 @@
+"""From a source to what is live, and back: each function holds the lock, gathers, plans, performs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from warpbeam.build.artifact import Artifact, PutLive, Store
+from warpbeam.build.build import build
+from warpbeam.build.source import Source, dirty_files, find_source
+from warpbeam.deploy.batch import check_batch
+from warpbeam.deploy.lock import check_free, check_reach, holding, look
+from warpbeam.deploy.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
+from warpbeam.deploy.preview import outlook_rows
+from warpbeam.deploy.rollout import Policy, roll_out
+from warpbeam.deploy.upload import Uploader, digests, manifest
+from warpbeam.error import UNTOUCHED, Failed, Misuse, Problem, Refused
+from warpbeam.event import Note, Settled, Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.hooks import around
+from warpbeam.fleet.selection import Reach, reaching
+from warpbeam.host.facts import Release
+from warpbeam.provision import secret_file
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What is to go out; `name` is what other hosts, which run it, call it, or empty.
+
+    `store` is where it is noted that this machine has put it live.
+    """
+
+    artifact: Artifact
+    name: str = ""
+    store: Store | None = None
+
+
+def store_of(fleet: Fleet, project: Path) -> Store:
+    """Where the artifacts of the fleet's app are kept on this machine."""
+    inventory = fleet.inventory
+    return Store(project / ".warpbeam" / "artifacts" / f"{inventory.org}-{inventory.app}")
+
+
+def source_of(fleet: Fleet, project: Path, ref: str, *, dirty: bool = False) -> Source:
+    """The app's source at `ref`: where the inventory says, or the repository around fabfile.py."""
+    return find_source(fleet.inventory.source or project, ref, allow_dirty=dirty)
+
+
+def source_to_plan(fleet: Fleet, project: Path, ref: str, tell: Tell, *, dirty: bool = False) -> Source:
+    """As `source_of`; but a dirty working tree is left out with a warning: nothing goes out by looking."""
+    directory = fleet.inventory.source or project
+    source = find_source(directory, ref, allow_dirty=dirty, leave_dirty=True)
+    if ref == "HEAD" and not dirty and (changed := dirty_files(directory)):
+        count = f"{len(changed)} file{'s' if len(changed) != 1 else ''}"
+        what = f"the working tree of {directory} differs from HEAD in {count}, left out here"
+        tell(Warn("", f"{what}; a deploy will want them committed, or --dirty"))
+    return source
+
+
+def build_on_host(
+    fleet: Fleet,
+    project: Path,
+    source: Source,
+    tell: Tell,
+    *,
+    with_tests: bool = False,
+    anew: bool = False,
+    before: Callable[[], None] | None = None,
+) -> Artifact:
+    """The artifact of `source`, built on the build host of the environment unless it is kept already.
+
+    Parameters:
+        anew: build it although it is kept.
+        before: called before a build, and not where the artifact is kept; what it raises stops that.
+
+    Raises:
+        Misuse: no host has the role build.
+        Refused, Failed: as `build.build`.
+    """
+    host = fleet.inventory.build_host
+    if host is None:
+        raise Misuse(
+            f"{fleet.inventory.file}: no host has the role build",
+            "give one `roles: [build]`, and leave it in when you narrow with -H",
+        )
+    return build(
+        fleet.shell(host),
+        fleet.inventory,
+        source,
+        store_of(fleet, project),
+        tell,
+        with_tests=with_tests,
+        anew=anew,
+        before=before,
+        carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
+        hooked=lambda about: around(fleet, "build", [host], tell, {host.name: about}),
+    )
+
+
+def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
+    """The artifact of the store with that digest."""
+    artifact = store_of(fleet, project).with_sha256(sha256)
+    return artifact if artifact is not None and Store.is_unchanged(artifact) else None
+
+
+def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Wanted:
+    """The artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
+
+    A host's word alone decides nothing here: what the others say they run must be what this machine put live last.
+
+    Raises:
+        Refused: they run different ones, or none, or another than this machine put live last.
+    """
+    chosen = set(fleet.inventory.hosts)
+    facts = look(fleet, fleet.inventory.all_app_hosts, tell)
+    live: dict[str, Release] = {}
+    for name, found in facts.items():
+        if isinstance(found, Problem):
+            if name in chosen:
+                raise found
+            continue
+        if found.live_release is not None:
+            live[name] = found.live_release
+    others = {name: release for name, release in live.items() if name not in chosen} or live
+    store = store_of(fleet, project)
+    ours = _agreed_live(others, store.last_live(fleet.inventory.name))
+    artifact = kept_artifact(fleet, project, ours.sha256)
+    if artifact is None:
+        label = next(iter(others.values())).label
+        if ours.dirty:
+            raise Refused(f"{label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
+        tell(Note("", f"{label} is not kept on this machine: building its commit again"))
+        artifact = build_on_host(fleet, project, source_of(fleet, project, ours.commit), tell)
+    # The same tree can be several commits: this is the one that they run.
+    manifest = msgspec.structs.replace(artifact.manifest, commit=ours.commit, subject=ours.subject, dirty=ours.dirty)
+    name = ours.release if any(release.name == ours.release for release in others.values()) else ""
+    return Wanted(Artifact(artifact.tarball, manifest), name, store)
+
+
+def _agreed_live(others: Mapping[str, Release], ours: PutLive | None) -> PutLive:
+    """What this machine put live last, when the hosts say that they run it. Raises: Refused, where they do not."""
+    digests = {release.artifact.sha256 for release in others.values()}
+    if not digests:
+        raise Refused("no host runs anything yet", "deploy without --release")
+    told = ", ".join(f"{name} {release.name} {release.label}" for name, release in others.items())
+    if len(digests) > 1:
+        raise Refused(f"hosts run different releases: {told}", "deploy a commit with --ref")
+    if ours is None or digests != {ours.sha256}:
+        was = f"it put {ours.release} ({ours.commit[:8]}) live last" if ours else "it put none live, as far as it knows"
+        (release, *_) = others.values()
+        raise Refused(
+            f"what the hosts say they run ({told}) is not known on this machine: {was}",
+            f"what to run is your word, not a host's: look at that commit, then `fab ENV deploy --ref "
+            f"{release.artifact.commit or 'COMMIT'}`, with the same -H",
+        )
+    return ours
+
+
+def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str = "") -> Policy:
+    """How a rollout rolls: what the command line says, else the inventory. Raises: Misuse, where a word is wrong."""
+    plan = fleet.inventory.deploy
+    if pause and not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", pause):
+        raise Misuse(f"--pause: {pause!r} is no number of seconds")
+    if on_failure not in ("", "stop", "rollback"):
+        raise Misuse(f"--on-failure: expected stop or rollback, found {on_failure!r}")
+    return Policy(
+        batch=check_batch(batch, "--batch") if batch else plan.batch,
+        pause=float(pause) if pause else plan.pause,
+        on_failure="rollback" if (on_failure or plan.on_failure) == "rollback" else "stop",
+    )
+
+
+def deploy(
+    fleet: Fleet,
+    get_wanted: Callable[[Callable[[], None]], Wanted],
+    reach: Reach,
+    policy: Policy,
+    tell: Tell,
+    *,
+    force: bool = False,
+    migrate: bool = True,
+) -> Plan:
+    """Put an artifact live on the app hosts of `reach`.
+
+    Parameters:
+        get_wanted: finds or makes it; before it begins what takes minutes, it calls what it is given, which refuses
+            when a host is not ready for a rollout.
+
+    Raises:
+        Refused: before anything was changed. Failed: with what each host runs now.
+    """
+    with reaching(fleet, reach):
+        wanted = get_wanted(lambda: check_reach(fleet, reach))
+    artifact = wanted.artifact
+    with (
+        Uploader(artifact) as uploader,
+        holding(
+            fleet,
+            reach,
+            "deploy",
+            tell,
+            version=artifact.label,
+            manifest=manifest(artifact),
+            heard=uploader.prepare,
+        ) as lease,
+    ):
+        now = datetime.now(UTC)
+        plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=wanted.name)
+        tell_plan(plan, tell)
+        roll_out(fleet, plan, policy, lease, uploader, tell)
+        if wanted.store is not None:
+            _note_live(wanted.store, fleet.inventory.name, plan, artifact)
+    if plan.idle:
+        asked = [step.host.name for step in plan.hosts]
+        every = [host.name for host in fleet.inventory.all_app_hosts]
+        where = "every host" if set(asked) == set(every) else ", ".join(asked)
+        tell(Settled("", f"{plan.label} is live on {where} already; --force puts it live again"))
+    elif fleet.inventory.deploy.migrate is not None and not migrate:
+        left_out = "no migration was run (--no-migrate): the next release runs what is left, and so does --force"
+        tell(Warn("", left_out))
+    return plan
+
+
+def _note_live(store: Store, environment: str, plan: Plan, artifact: Artifact) -> None:
+    """Note what `plan` has put live, as this machine knows it; the release's name is that of most hosts."""
+    names = [step.release for step in plan.hosts]
+    made = artifact.manifest
+    live = PutLive(made.sha256, made.commit, made.subject, made.dirty, max(names, key=names.count))
+    before = store.last_live(environment)
+    if before is not None and (before.sha256, before.release) == (live.sha256, live.release):
+        # Also when another commit has the same source: hosts keep the one that it was first deployed as.
+        return
+    store.note_live(environment, live)
+
+
+def _known_digests(store: Store | None, plan: Plan) -> dict[str, tuple[str, str]]:
+    """The digests that the releases of `plan` may have, by the host's name, where this machine has the artifact.
+
+    What a host says its release is decides no more than with what it is compared.
+    """
+    if store is None:
+        return {}
+    releases = {step.host.name: step.about for step in plan.hosts if step.activate}
+    artifacts = {sha256: store.with_sha256(sha256) for sha256 in {it.sha256 for it in releases.values() if it.sha256}}
+    return {name: digests(found) for name, it in releases.items() if (found := artifacts.get(it.sha256))}
+
+
+def go_back(
+    fleet: Fleet,
+    reach: Reach,
+    policy: Policy,
+    tell: Tell,
+    *,
+    to: str = "",
+    store: Store | None = None,
+    force: bool = False,
+) -> Plan:
+    """Put the release before the live one (or `to`) live again on the app hosts of `reach`.
+
+    Parameters:
+        store: where it was noted what this machine put live last: that is another release then. Its artifacts are what
+            the hosts' releases are compared with.
+        force: go back to a release that is not as it was deployed, too.
+    """
+    with holding(fleet, reach, "rollback", tell, version=to) as lease:
+        plan = plan_rollback(fleet.inventory, lease.facts, to)
+        tell_plan(plan, tell)
+        # What it goes back to, hosts say: to put that on others takes a person's word.
+        if store is not None:
+            store.note_live(fleet.inventory.name, None)
+        roll_out(fleet, plan, policy, lease, None, tell, known=_known_digests(store, plan), force=force)
+    return plan
+
+
+def restart(
+    fleet: Fleet, reach: Reach, policy: Policy, tell: Tell, *, store: Store | None = None, force: bool = False
+) -> Plan:
+    """Give the app hosts of `reach` a new instance of what is live, in the other slot; the rest as for `go_back`."""
+    with holding(fleet, reach, "restart", tell) as lease:
+        plan = plan_restart(fleet.inventory, lease.facts)
+        roll_out(fleet, plan, policy, lease, None, tell, known=_known_digests(store, plan), force=force)
+    return plan
+
+
+def renew_secrets(fleet: Fleet, policy: Policy, tell: Tell) -> None:
+    """Write the inventory's secrets on the chosen app hosts, and give those that run with earlier ones a new instance.
+
+    Raises:
+        Refused: somebody holds the deploy lock of a host, or it cannot be reached; nothing was changed.
+        Failed: the secrets are written, but an app runs without them still.
+    """
+    check_free(fleet)
+    stale = secret_file.push(fleet, tell)
+    if stale:
+        restart_changed(fleet, stale, "the new secrets are written", policy, tell)
+
+
+def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Policy, tell: Tell) -> None:
+    """Restart the app on the hosts of those names, because of what was done there: `what`, a sentence.
+
+    Raises: Failed, also where the restart is refused: something was changed.
+    """
+    others = frozenset(host.name for host in fleet.inventory.app_hosts if host.name not in names)
+    try:
+        restart(fleet, Reach(skip=others), policy, tell)
+    except Refused as refused:
+        message = f"{what}, but the app still runs without that on {', '.join(sorted(names))}"
+        raise Failed(
+            f"{message}: {refused.message.removesuffix(UNTOUCHED)}", refused.hint, refused.details
+        ) from refused
+
+
+def tell_outlook(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
+    """What a deploy of `source` would do to each app host; see `outlook.outlook_rows`."""
+    facts = look(fleet, Reach().hosts(fleet.inventory), lambda event: None)
+    return outlook_rows(facts, source, fleet.inventory.release_name)

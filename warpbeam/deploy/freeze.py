@@ -1,0 +1,157 @@
+"""The deploy lock by a person's own word: a freeze keeps everybody from deploying until it is released."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from warpbeam.deploy.history import ACTION_PARTS, happening
+from warpbeam.deploy.lock import GUARDED, PARTS, ourselves
+from warpbeam.error import Failed, Lost, Misuse, Problem, Refused
+from warpbeam.event import Settled, Tell
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.selection import Reach
+from warpbeam.host.answer import LARGEST
+from warpbeam.host.facts import Holder, sifted
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import Host
+
+# Of a reason, in characters: everybody who is refused reads it.
+LONGEST = 500
+
+
+class Locked(msgspec.Struct, frozen=True):
+    """Who holds the lock now, and who held it before the command; `left` is in seconds, for a lease."""
+
+    before: Holder | None
+    holder: Holder | None
+    frozen: bool
+    left: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+
+
+class Freeze(Phase[Locked], frozen=True):
+    """Read, take or give back the lock; fields as `warpbeam/deploy/freeze.sh` tells."""
+
+    script: ClassVar[str] = "deploy/freeze"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS)
+    answer: ClassVar[type] = Locked
+    root: str
+    app: str
+    token: str
+    verb: str
+    text: str
+    words: str
+    force: bool
+    entry: str
+
+    sift = staticmethod(sifted)
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return self.verb == "status"
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return None if self.looks else GUARDED
+
+
+def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:
+    """One row a host: who holds its lock, why and since when."""
+    rows: list[dict[str, Any]] = []
+    for name, result in _everywhere(fleet, _phase(fleet, "status"), tell).items():
+        if isinstance(result, Problem):
+            rows.append({"host": name, "problem": result.message})
+            continue
+        holder = result.holder or Holder()
+        state = "frozen" if result.frozen else f"held, {result.left} s left" if result.holder else "free"
+        rows.append(
+            {
+                "host": name,
+                "lock": state,
+                "who": holder.who,
+                "why": holder.why,
+                "version": holder.version,
+                "since": holder.since,
+            }
+        )
+    return rows
+
+
+def freeze(fleet: Fleet, reason: str, tell: Tell) -> None:
+    """Take the lock on every app host until `thaw`, or on none.
+
+    Raises:
+        Misuse: the reason is no line of text, or too long.
+        Refused: a host cannot be reached, or its lock is held; the others' are given back.
+        Failed: one of them did not give it back, or what came of it there is unknown: it may be frozen.
+    """
+    if len(reason) > LONGEST or not reason.isprintable():
+        raise Misuse(f"--reason takes one line of at most {LONGEST} characters", "say it shorter")
+    phase = _phase(fleet, "acquire", f": {reason}", ourselves(f"freeze: {reason}", ""))
+    results = _everywhere(fleet, phase, tell)
+    problems = [result for result in results.values() if isinstance(result, Problem)]
+    if problems:
+        # Where the connection ended in the middle it may be taken.
+        hosts = Reach().hosts(fleet.inventory)
+        taken = [host for host in hosts if isinstance(results[host.name], Locked | Lost)]
+        undo = msgspec.structs.replace(phase, verb="release", entry=_entry("release"))
+        undone = fleet.everywhere(taken, lambda host: fleet.run(host, undo, tell))
+        if left := [name for name, result in undone.items() if isinstance(result, Problem)]:
+            raise Failed(
+                f"{problems[0].message}; {', '.join(left)} may be frozen all the same",
+                "`fab ENV lock.status` shows it, `fab ENV lock.release` ends it",
+            )
+        raise Refused(f"{problems[0].message}; nothing more is frozen", problems[0].hint)
+    for name in results:
+        tell(Settled(name, "frozen: nobody deploys until `lock.release`"))
+
+
+def thaw(fleet: Fleet, tell: Tell, *, force: bool = False) -> None:
+    """Give back a freeze on every app host; with `force` also the lease of a command that is gone.
+
+    Raises: Failed, where a host refused; the others were released.
+    """
+    problem: Problem | None = None
+    for name, result in _everywhere(fleet, _phase(fleet, "release", force=force), tell).items():
+        if isinstance(result, Problem):
+            problem = problem or result
+        else:
+            tell(Settled(name, f"released; it was held by {result.before}" if result.before else "was free"))
+    if problem is not None:
+        raise Failed(problem.message, problem.hint)
+
+
+def _phase(
+    fleet: Fleet,
+    verb: Literal["status", "acquire", "release"],
+    remark: str = "",
+    holder: Holder | None = None,
+    *,
+    force: bool = False,
+) -> Freeze:
+    return Freeze(
+        root=str(fleet.inventory.root),
+        app=fleet.inventory.app,
+        token=secrets.token_hex(16),
+        verb=verb,
+        text=msgspec.json.encode(holder).decode() if holder else "",
+        words=str(holder or ""),
+        force=force,
+        entry=_entry(verb, remark),
+    )
+
+
+def _entry(verb: str, remark: str = "") -> str:
+    return happening(f"lock.{verb}{remark}")
+
+
+def _everywhere(fleet: Fleet, phase: Freeze, tell: Tell) -> dict[str, Locked | Problem]:
+    def one(host: Host) -> Locked:
+        return fleet.run(host, phase, tell)
+
+    return fleet.everywhere(Reach().hosts(fleet.inventory), one)

@@ -1,0 +1,293 @@
+"""The deploy lock: on every host of a deploy or on none, a lease that a killed `fab` cannot leave behind for long."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import random
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.error import Failed, Held, Problem, Unreachable, untouched
+from warpbeam.event import Note, Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.selection import Reach
+from warpbeam.helper.program import door
+from warpbeam.host.facts import Facts, Holder, sifted
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import Host
+
+# Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
+LEASE = 90
+RENEW_EVERY = 25.0
+# Whoever waits for somebody else's lock is told so every so many seconds.
+TELL_EVERY = 30.0
+
+# Seconds, beyond `ssh: answer_timeout`, in which a host takes a lock and says what it has: it may wait for another
+# command (`guard` in warpbeam/deploy/lock.sh), mend `current`, and be sent the manifest over a slow line.
+CLAIMING = 120.0
+# The same for giving it back, and renewing it.
+GUARDED = 30.0
+
+PARTS = ("host/common", "deploy/lock", "host/layout")
+
+
+def _silent(event: object) -> None:
+    """Tell nobody."""
+
+
+class Claim(Phase[Facts], frozen=True):
+    """Take the lock (or, without `take`, only look) and gather facts; fields as `warpbeam/deploy/claim.sh` tells."""
+
+    script: ClassVar[str] = "deploy/claim"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "provision/owner")
+    answer: ClassVar[type] = Facts
+    root: str
+    app: str
+    door: str
+    token: str
+    lease: int
+    text: str
+    words: str
+    take: bool
+    weigh: bool
+    environment: str
+
+    sift = staticmethod(sifted)
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return not self.take
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return CLAIMING if self.take else None
+
+
+class Done(msgspec.Struct, frozen=True):
+    """An answer that says no more than that it is done."""
+
+    done: bool
+
+
+class Unlock(Phase[Done], frozen=True):
+    """Give the lock back if it is ours."""
+
+    script: ClassVar[str] = "deploy/unlock"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "deploy/lock")
+    answer: ClassVar[type] = Done
+    root: str
+    token: str
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return GUARDED
+
+
+class Renew(Phase[Done], frozen=True):
+    """Make the lock last another LEASE seconds."""
+
+    script: ClassVar[str] = "deploy/renew"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "deploy/lock")
+    answer: ClassVar[type] = Done
+    root: str
+    token: str
+    lease: int
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return GUARDED
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A lock that we hold, and what each host said when it gave it.
+
+    `given_back` are the hosts that have taken it back already, with the last phase of a rollout.
+    """
+
+    token: str
+    holder: Holder
+    facts: Mapping[str, Facts]
+    given_back: set[str] = msgspec.field(default_factory=set)
+
+
+def look(fleet: Fleet, hosts: Sequence[Host], tell: Tell) -> dict[str, Facts | Problem]:
+    """Every host's facts, without a lock."""
+    return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", None), tell))
+
+
+def check_reach(fleet: Fleet, reach: Reach) -> None:
+    """Ask every app host of `reach` whether a rollout could begin, before minutes go into a build.
+
+    Raises: Refused, where a host cannot be reached or is not set up.
+    """
+    reach.check(look(fleet, reach.hosts(fleet.inventory), _silent))
+
+
+def check_free(fleet: Fleet) -> None:
+    """Ask every chosen app host whether its deploy lock is free, before what needs it later. Raises: Held, Refused."""
+    reach = Reach()
+    found = look(fleet, reach.hosts(fleet.inventory), _silent)
+    held = {
+        name: Held(f"{name}: the deploy lock is held by {facts.lock}", "`fab ENV lock.status` shows it")
+        for name, facts in found.items()
+        if isinstance(facts, Facts) and facts.lock is not None
+    }
+    reach.check({**found, **held})
+
+
+@contextlib.contextmanager
+def holding(
+    fleet: Fleet,
+    reach: Reach,
+    why: str,
+    tell: Tell,
+    *,
+    version: str = "",
+    manifest: bytes = b"",
+    heard: Callable[[Facts], object] = _silent,
+) -> Iterator[Lease]:
+    """Hold the lock on all app hosts of `reach`, or raise and hold none; give it back at the end.
+
+    Parameters:
+        why: what it is for, in a word.
+        version: what goes out.
+        manifest: the artifact's, as `upload.manifest` writes it, for the hosts to say which files they lack.
+        heard: told what a host said as soon as it did, while others are still asked.
+
+    Raises:
+        Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
+    """
+    token = secrets.token_hex(16)
+    holder = ourselves(why, version)
+    hosts = reach.hosts(fleet.inventory)
+    ended = threading.Event()
+    given_back: set[str] = set()
+    facts: dict[str, Facts] = {}
+    try:
+        try:
+            facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [manifest], heard, tell)
+        except Problem:
+            # `_claim_all` has given every lock back. (After an interrupt any host may have given us one.)
+            hosts = []
+            raise
+        hosts = [host for host in hosts if host.name in facts]
+        for host in hosts:
+            # Each by itself: one that has stopped answering must not keep us from renewing the others'.
+            threading.Thread(target=_renew, args=(fleet, host, token, ended), name="renew", daemon=True).start()
+        yield Lease(token, holder, facts, given_back)
+    finally:
+        ended.set()
+        _let_go(fleet, [host for host in hosts if host.name not in given_back], token)
+        left_out = [host.name for host in fleet.inventory.app_hosts if host.name not in facts]
+        if facts and left_out:
+            tell(Warn("", f"left as they are: {', '.join(left_out)}"))
+
+
+def _claim_all(
+    fleet: Fleet,
+    reach: Reach,
+    hosts: list[Host],
+    phase: Claim,
+    body: list[bytes],
+    heard: Callable[[Facts], object],
+    tell: Tell,
+) -> dict[str, Facts]:
+    """The facts of every host whose lock we took; `reach` says how long to wait for locks, and for whom not.
+
+    Raises: Refused, and then we hold none.
+    """
+
+    def one(host: Host) -> Facts:
+        facts = fleet.run(host, phase, tell, body)
+        check_lacks(host.name, facts, files)
+        heard(facts)
+        return facts
+
+    files = sum(piece.count(b"\n") for piece in body)
+    until = time.monotonic() + reach.wait
+    told, tell_again = "", 0.0
+    while True:
+        results = fleet.everywhere(hosts, one)
+        problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+        away = {name for name, problem in problems.items() if isinstance(problem, Unreachable)}
+        if reach.skip_unreachable and len(away) < len(hosts):
+            for name in away:
+                tell(Warn("", f"{problems.pop(name).message}: left out"))
+        if not problems:
+            return {name: result for name, result in results.items() if isinstance(result, Facts)}
+        # Whoever waits holds none meanwhile, so that two who wait for each other cannot; jitter, so that they do not
+        # meet again at every try.
+        _let_go(fleet, [host for host in hosts if host.name not in away], phase.token)
+        left = until - time.monotonic()
+        if all(isinstance(problem, Held) for problem in problems.values()) and left > 0:
+            first = next(iter(problems.values()))
+            if first.message != told or time.monotonic() >= tell_again:
+                told, tell_again = first.message, time.monotonic() + TELL_EVERY
+                tell(Note("", f"{told}; waiting for it, {left:.0f} s more at most"))
+            time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
+            hosts = [host for host in hosts if host.name not in away]
+            continue
+        raise untouched(problems)
+
+
+def check_lacks(host: str, facts: Facts, files: int) -> None:
+    """Raises: Failed, where what a host says it lacks are not some of so many files, in their order."""
+    if any(index >= after for index, after in pairwise((*facts.lacks, files))):
+        raise Failed(
+            f"{host}: claim answered what this Warpbeam does not understand: $.lacks: expected numbers below {files}, "
+            "each greater than the one before",
+            "nothing of it was used; look at what lies on that host, and who may write it",
+        )
+
+
+def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:
+    """Give back what we hold; a host that does not hear it forgets us when the lease ends."""
+    with contextlib.suppress(Problem):
+        fleet.everywhere(hosts, lambda host: fleet.run(host, Unlock(str(fleet.inventory.root), token), _silent))
+
+
+def ourselves(why: str, version: str) -> Holder:
+    """Who we are, as others are told."""
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Holder(who=f"{getpass.getuser()}@{socket.gethostname()}", why=why, since=since, version=version)
+
+
+def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
+    """The phase that takes the lock for `holder`; without one it only looks."""
+    inventory = fleet.inventory
+    text = msgspec.json.encode(holder).decode() if holder else ""
+    words = str(holder) if holder else ""
+    return Claim(
+        root=str(inventory.root),
+        app=inventory.app,
+        door=door(inventory),
+        token=token,
+        lease=LEASE,
+        text=text,
+        words=words,
+        take=holder is not None,
+        # Only two that run side by side have to share it.
+        weigh=inventory.deploy.strategy == "blue-green",
+        environment=inventory.name,
+    )
+
+
+def _renew(fleet: Fleet, host: Host, token: str, ended: threading.Event) -> None:
+    """Keep the lease from running out; what fails here is noticed by the next phase, which asks whose it is."""
+    phase = Renew(str(fleet.inventory.root), token, LEASE)
+    while not ended.wait(RENEW_EVERY):
+        with contextlib.suppress(Problem):
+            fleet.run(host, phase, _silent)

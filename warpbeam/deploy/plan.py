@@ -1,0 +1,329 @@
+"""A rollout as data: which release goes where, worked out from facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from warpbeam.build.artifact import Artifact
+from warpbeam.deploy.preflight import check_fit, check_memory
+from warpbeam.error import Refused
+from warpbeam.event import Note, Tell
+from warpbeam.host.facts import About, Facts, Release, about
+from warpbeam.inventory.schema import Host, Inventory
+
+NAME = "%Y%m%dT%H%M%SZ"
+# Marks of releases that have been live.
+BEEN_LIVE = ("healthy", "withdrawn")
+
+
+class HostPlan(msgspec.Struct, frozen=True):
+    """What happens on one host. `upload`: it lacks the release; `activate`: it is not live there yet.
+
+    `about` is what the host keeps, or will keep, beside the release; `label` and `before` are for people;
+    `before_release` is the name of what is live, and `slot` its slot, or empty. `stopped`: that does not run.
+    """
+
+    host: Host
+    release: str
+    about: About
+    label: str
+    before: str
+    before_release: str
+    slot: str
+    upload: bool
+    activate: bool
+    stopped: bool
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A rollout: `why` is a word for the history; `migrate_on` is the host of the migrations, or None."""
+
+    why: Literal["deploy", "rollback", "restart"]
+    label: str
+    hosts: tuple[HostPlan, ...]
+    migrate_on: Host | None = None
+    withdraw: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """True when every host has it live already."""
+        return not any(step.activate for step in self.hosts)
+
+    @property
+    def unchanged(self) -> str:
+        """What every host runs as long as none has been switched, in words; hosts that run the same are together."""
+        where: dict[str, list[str]] = {}
+        for step in self.hosts:
+            where.setdefault(step.before, []).append(step.host.name)
+        return "as before, " + "; ".join(f"{', '.join(names)}: {before}" for before, names in where.items())
+
+    @property
+    def for_hooks(self) -> dict[str, dict[str, str]]:
+        """What hooks are told of each host."""
+        return {
+            step.host.name: {
+                "RELEASE": step.release,
+                "VERSION": step.about.version,
+                "COMMIT": step.about.commit,
+                "PREVIOUS": step.before_release,
+            }
+            for step in self.hosts
+        }
+
+
+def plan_deploy(
+    inventory: Inventory,
+    facts: Mapping[str, Facts],
+    artifact: Artifact,
+    now: datetime,
+    *,
+    force: bool,
+    migrate: bool,
+    name: str = "",
+) -> Plan:
+    """How `artifact` goes out. Pure.
+
+    Parameters:
+        now: UTC; the release's name, unless a host has a newer one (a clock may have been ahead).
+        force: put it live again where it is live already.
+        name: what hosts that are not among these call it, or empty.
+
+    Raises:
+        Refused: a host cannot run it, or has no room for it.
+    """
+    for host_name, have in facts.items():
+        check_fit(host_name, have, artifact)
+    same = {host_name: _live_of(have, artifact) for host_name, have in facts.items()}
+    # A host that was left out of an earlier, broken deploy gets the name that the others have. Where it runs already it
+    # stays, whatever it is called there.
+    names = {found for found in (*same.values(), name) if found}
+    newest = _newest(facts, now)
+    fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
+    shared = max(names, default="")
+    asked = about(artifact)
+    # The same source may be several commits. Hosts that have it say which one it came from, and all shall say the same.
+    kept = next((it for have in facts.values() if (it := _said_of(have, shared)) and _same(it, asked)), asked)
+    steps = []
+    hosts = [host for host in inventory.app_hosts if host.name in facts]
+    for host in hosts:
+        have = facts[host.name]
+        live = have.live_release
+        release = fresh
+        if not force and same[host.name]:
+            release = same[host.name]
+        elif not force and shared and _may_take(have, shared, artifact):
+            release = shared
+        there = have.find(release)
+        going = there or Release(release, "new", kept if release == shared else asked)
+        activate = force or live is None or live.name != release or not have.serving
+        step = _step(host, have, going, upload=there is None, activate=activate)
+        steps.append(msgspec.structs.replace(step, label=step.label + same_source(going.artifact, asked)))
+    runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
+    target = next((host for host in hosts if host == inventory.migrate_host), hosts[0]) if runs else None
+    _check_memory(inventory, facts, steps)
+    labels = {step.label for step in steps}
+    return Plan("deploy", labels.pop() if len(labels) == 1 else artifact.label, tuple(steps), migrate_on=target)
+
+
+def _check_memory(inventory: Inventory, facts: Mapping[str, Facts], steps: Sequence[HostPlan]) -> None:
+    """Raises: Refused, where two instances are to run side by side on a host that has no room for them."""
+    if inventory.deploy.strategy == "blue-green":
+        for step in steps:
+            if step.activate:
+                check_memory(step.host.name, facts[step.host.name])
+
+
+def same_source(kept: About, asked: About) -> str:
+    """`, same source as COMMIT` where a host keeps a release as of another commit than was asked for; else empty."""
+    return "" if kept.short_commit == asked.short_commit else f", same source as {asked.short_commit}"
+
+
+def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, activate: bool = True) -> HostPlan:
+    live = have.live_release
+    return HostPlan(
+        host=host,
+        release=going.name,
+        about=going.artifact,
+        label=going.label,
+        before=f"{live.name} {live.label}" if live else "nothing",
+        before_release=live.name if live else "",
+        slot=have.live if live else "",
+        upload=upload,
+        activate=activate,
+        stopped=live is not None and not have.serving,
+    )
+
+
+def _live_of(have: Facts, artifact: Artifact) -> str:
+    live = have.live_release
+    return live.name if live is not None and live.artifact.sha256 == artifact.manifest.sha256 else ""
+
+
+def _may_take(have: Facts, name: str, artifact: Artifact) -> bool:
+    """Whether a host may get a release of that name: it sorts after all it has, or is there with the same content."""
+    there = have.find(name)
+    if there is not None:
+        # Also one that failed here: the same command again is asked to try.
+        return there.artifact.sha256 == artifact.manifest.sha256
+    return all(release.name < name for release in have.releases)
+
+
+def _after(name: str) -> str:
+    return (datetime.fromisoformat(name) + timedelta(seconds=1)).strftime(NAME)
+
+
+def _newest(facts: Mapping[str, Facts], now: datetime) -> str:
+    """The newest release's name; a new release gets a later one, on every host.
+
+    Raises: Refused, where one host alone would have all of them take a name that is days ahead.
+    """
+    newest = {host: max(release.name for release in have.releases) for host, have in facts.items() if have.releases}
+    limit = (now + timedelta(days=1)).strftime(NAME)
+    for host, name in newest.items():
+        if not _has_after(name):
+            raise Refused(
+                f"{host}: its newest release is called {name}, after which no time can come", _look_there(host)
+            )
+        if name > limit and min(newest.values()) <= limit:
+            raise Refused(
+                f"{host}: its newest release is {name}, more than a day ahead of this machine's clock",
+                f"{_look_there(host)}, and -H {host} deploys to it alone",
+            )
+    return max(newest.values(), default="")
+
+
+def _look_there(host: str) -> str:
+    return (
+        f"is a clock wrong, or was it put there? `fab ENV releases` shows it; `--skip {host}` leaves that host as it is"
+    )
+
+
+def _has_after(name: str) -> bool:
+    try:
+        return len(_after(name)) == len(name)
+    except (ValueError, OverflowError):
+        return False
+
+
+def _said_of(have: Facts, name: str) -> About | None:
+    there = have.find(name)
+    return there.artifact if there else None
+
+
+def _same(kept: About, asked: About) -> bool:
+    """Whether both are the same source, and the same files, whatever commit they are called by."""
+    return (
+        (kept.version, kept.tree, kept.sha256) == (asked.version, asked.tree, asked.sha256)
+        and kept.release in ("", asked.release)
+        and bool(kept.commit)
+    )
+
+
+def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> Plan:
+    """How every host goes back to the release before its live one, or to `to` (its name, or a version or commit). Pure.
+
+    Raises:
+        Refused: a host has none to go to, or hosts would go to different ones and no `to` was given.
+    """
+    targets: dict[str, str] = {}
+    for name, have in facts.items():
+        target = _named(have, to, name) if to else have.previous
+        if not target:
+            raise _no_way_back(name, have)
+        targets[name] = target
+    if len(set(targets.values())) > 1:
+        told = ", ".join(f"{name} to {target}" for name, target in targets.items())
+        raise Refused(f"hosts would go back to different releases: {told}", _together(facts, set(targets.values())))
+    steps = []
+    for host in inventory.app_hosts:
+        if host.name not in targets:
+            continue
+        have = facts[host.name]
+        release = have.find(targets[host.name])
+        if release is None:
+            raise Refused(
+                f"{host.name}: the release to go back to, {targets[host.name]}, is none of those that it says it has",
+                f"look at what lies there; `--skip {host.name}` leaves this host as it is",
+            )
+        steps.append(_step(host, have, release, activate=have.live_release != release))
+    _check_memory(inventory, facts, steps)
+    return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
+
+
+def _together(facts: Mapping[str, Facts], targets: set[str]) -> str:
+    """How hosts that would go apart go back together: to the newest of `targets` that has been live on each of them.
+
+    After a roll that was broken off, this is what the hosts run that it did not reach.
+    """
+    for target in sorted(targets, reverse=True):
+        there = [found for have in facts.values() if (found := have.find(target)) and found.mark in BEEN_LIVE]
+        if len(there) == len(facts):
+            run = [name for name, have in facts.items() if have.live_release in there]
+            already = f", which {', '.join(run)} {'runs' if len(run) == 1 else 'run'} already" if run else ""
+            return f"`fab ENV rollback --to {target}` takes all of them to {there[0].label}{already}"
+    return "none of these has been live on every host: see `fab ENV releases`, and go host by host with -H and --to"
+
+
+def _no_way_back(name: str, have: Facts) -> Refused:
+    live = have.live_release
+    others = [release for release in reversed(have.releases) if release != live]
+    been_live = [release for release in others if release.mark in BEEN_LIVE]
+    if not been_live:
+        return Refused(
+            f"{name}: there is no release to go back to",
+            f"`fab ENV releases` shows what there is; `--skip {name}` leaves this host as it is",
+        )
+    if all(release.mark == "withdrawn" for release in been_live):
+        why = "the others were rolled back from"
+    else:
+        why = "none before the live one has been live and was not rolled back from"
+    told = tuple(
+        f"{name}: {release.name} {release.label}{', rolled back from' if release.mark == 'withdrawn' else ''}"
+        for release in been_live
+    )
+    # The newest of those that were rolled back from is what somebody just fled from: it is nobody's to propose.
+    good = next((release for release in been_live if release.mark == "healthy"), None)
+    if good is not None:
+        hint = f"`fab ENV rollback --to {good.name}` goes to {good.label}, which is newer and was not rolled back from"
+    else:
+        hint = "`fab ENV deploy --ref COMMIT` puts out another; `fab ENV rollback --to RELEASE` goes to one of these"
+    return Refused(f"{name}: there is no release to go back to: {why}", hint, told)
+
+
+def _named(have: Facts, to: str, host: str) -> str:
+    fits = [
+        release
+        for release in have.releases
+        if to in (release.name, release.artifact.version) or (len(to) >= 7 and release.artifact.commit.startswith(to))
+    ]
+    if not fits:
+        known = ", ".join(release.name for release in have.releases) or "none"
+        raise Refused(f"{host}: there is no release {to!r}", f"it has: {known}")
+    # A version or commit may have been deployed more than once: what has been live is meant, and nobody fled from.
+    return max(fits, key=lambda release: (*(release.mark == mark for mark in BEEN_LIVE), release.name)).name
+
+
+def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
+    """How every host gets a new instance of what is live. Pure. Raises: Refused, where nothing is live."""
+    steps = []
+    for host in (host for host in inventory.app_hosts if host.name in facts):
+        live = facts[host.name].live_release
+        if live is None:
+            raise Refused(f"{host.name}: nothing is live", "deploy first")
+        steps.append(_step(host, facts[host.name], live))
+    _check_memory(inventory, facts, steps)
+    return Plan("restart", steps[0].label, tuple(steps))
+
+
+def tell_plan(plan: Plan, tell: Tell) -> None:
+    """One line for each host that will change: from what to what."""
+    for step in plan.hosts:
+        if step.activate:
+            goes = f"from {step.before} to" if step.before_release else "the first release here,"
+            if step.release == step.before_release:
+                goes = "is live, but stopped; starts"
+            tell(Note(step.host.name, f"{plan.why}: {goes} {step.release} {step.label}"))

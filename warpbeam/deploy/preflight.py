@@ -1,0 +1,71 @@
+"""Whether a host can run an artifact, told before anything is touched."""
+
+from __future__ import annotations
+
+from warpbeam.build.artifact import Artifact
+from warpbeam.error import Refused
+from warpbeam.helper.program import DOOR_VERSION
+from warpbeam.host.facts import Facts
+
+
+def check_memory(name: str, have: Facts) -> None:
+    """Whether a host has room for a second instance beside the live one, which is taken to be as large. Pure.
+
+    Raises:
+        Refused: it has not: the kernel would end one of them in the middle of a deploy.
+    """
+    if have.memory < have.live_memory:
+        raise Refused(
+            f"{name}: {have.memory / 1e6:.0f} MB of memory are free; a second instance beside the live one would take "
+            f"{have.live_memory / 1e6:.0f} MB",
+            "make room, or use `deploy.strategy: restart`, which runs one at a time",
+        )
+
+
+def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
+    """Whether a host can run the artifact. Pure.
+
+    Raises:
+        Refused: another CPU, an older C library, no libcrypto of the right version, no room, another root door.
+    """
+    if have.door_version != DOOR_VERSION:
+        raise Refused(
+            f"{name}: the root door "
+            + (f"has version {have.door_version}" if have.door_version else "does not answer")
+            + f"; expected version {DOOR_VERSION}",
+            "run `fab ENV setup`",
+        )
+    manifest = artifact.manifest
+    made = manifest.toolchain
+    if have.cpu != made.cpu:
+        raise Refused(f"{name}: its CPU is {have.cpu}; the release was built for {made.cpu}", "build on a host like it")
+    if _version(have.libc) < _version(made.libc) or have.libc.split()[0] != made.libc.split()[0]:
+        raise Refused(
+            f"{name}: its C library is {have.libc} ({have.os}); the release was built with {made.libc} ({made.os})",
+            "build on a host whose C library is no newer",
+        )
+    if manifest.libcrypto and manifest.libcrypto not in have.libcrypto:
+        raise Refused(
+            f"{name}: it has no {manifest.libcrypto}, which the release was built with ({made.os})",
+            "install it, or build on a host with the same OpenSSL",
+        )
+    if have.erts and have.erts != manifest.erts:
+        raise Refused(
+            f"{name}: the release has no Erlang VM of its own (`include_erts: false`), and needs ERTS {manifest.erts} "
+            f"on its host, which has {'none' if have.erts == 'none' else have.erts}",
+            "leave `include_erts` out of the release in mix.exs, or install that Erlang on the host (`packages`)",
+        )
+    needs = sum(artifact.files[index].size for index in have.lacks) + 16 * 1024 * 1024
+    if have.free < needs:
+        raise Refused(
+            f"{name}: {have.free / 1e6:.0f} MB are free for releases; expected {needs / 1e6:.0f} MB",
+            "make room; `deploy.keep` says how many releases stay",
+        )
+    # Some file systems count none.
+    if 0 <= have.inodes < len(have.lacks) + 500:
+        raise Refused(f"{name}: {have.inodes} inodes are free; expected {len(have.lacks) + 500}", "make room")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """The numbers of a text such as `glibc 2.36`."""
+    return tuple(int(part) for part in text.rsplit(maxsplit=1)[-1].split(".") if part.isdigit())

@@ -1,0 +1,97 @@
+"""What a deploy would do to each host, told before anybody does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from warpbeam.build.source import Source, commits_since, migrations_added, migrations_lost
+from warpbeam.deploy.plan import same_source
+from warpbeam.error import Problem
+from warpbeam.host.facts import About, Facts
+
+
+def outlook_rows(facts: Mapping[str, Facts | Problem], source: Source, release: str = "") -> list[dict[str, Any]]:
+    """For each host from what to what, and the commits and migrations that would go out. Raises: a host's Problem.
+
+    Where a deploy goes back, `commits` has those that go out behind `>` and those that are taken out behind `<`, and
+    `migrations_lost` what these brought. `commits` is None, and `note` says why, where they cannot be told.
+    """
+    rows = []
+    for name, found in facts.items():
+        if isinstance(found, Problem):
+            raise found
+        rows.append({"host": name, **_outlook(found, source, release)})
+    return rows
+
+
+def _outlook(found: Facts, source: Source, release: str) -> dict[str, Any]:
+    live = found.live_release
+    asked = About(commit=source.commit, dirty=source.dirty)
+    to, change, note = f"{asked.short_commit} {source.subject}", "a new release", ""
+    commits = commits_since(source, live.artifact.commit) if live else None
+    if live is None:
+        note = "nothing is live: all of it goes out"
+    elif live.artifact.tree == source.tree and (not release or live.artifact.release in ("", release)):
+        to = f"{live.name} {live.label}{same_source(live.artifact, asked)}"
+        change = "nothing: it runs this source already" if found.serving else "it is stopped, and would be started"
+        commits = commits or []
+    elif commits is None:
+        note = (
+            f"what it runs ({live.label}) is no commit of the repository {source.top}, so nothing can be compared: "
+            "that repository was made anew since, or lacks the commit (`git fetch`); a deploy works all the same"
+        )
+    known = live is not None and commits is not None
+    return {
+        "from": f"{live.name} {live.label}" if live else "nothing",
+        "to": to,
+        "change": change,
+        "commits": commits,
+        "migrations": migrations_added(source, live.artifact.commit) if live and known else [],
+        "migrations_lost": migrations_lost(source, live.artifact.commit) if live and known else [],
+        "locked": str(found.lock) if found.lock else "",
+        "note": note,
+    }
+
+
+def outlook_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """For people: what goes out, told once for all hosts where it is the same; first where most does.
+
+    Hosts to which nothing goes out come last, and then the locks that are in the way.
+    """
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for row in rows:
+        commits = None if row["commits"] is None else tuple(row["commits"])
+        key = (row["note"], commits, tuple(row["migrations"]), tuple(row["migrations_lost"]))
+        groups.setdefault(key, []).append(row["host"])
+
+    def most(group: tuple[Any, ...]) -> int:
+        return -1 if group[0] else -len(group[1] or ()) - len(group[2])
+
+    for group in sorted(groups, key=most):
+        note, commits, migrations, lost = group
+        hosts = ", ".join(groups[group])
+        yield ""
+        if note:
+            yield f"{hosts}: {note}"
+            continue
+        back = [line.removeprefix("< ") for line in commits if line.startswith("< ")]
+        out = [line.removeprefix("> ") for line in commits if not line.startswith("< ")]
+        if out or not back:
+            yield f"{hosts}: {_told(out, 'goes out', 'go out')}"
+        yield from (f"  {line}" for line in out)
+        yield from (f"  migration {name}" for name in migrations)
+        if back:
+            yield f"{hosts}: this goes back: {_told(back, 'is taken out', 'are taken out')}"
+        yield from (f"  {line}" for line in back)
+        yield from (f"  migration {name}: what it did stays, nothing undoes it" for name in lost)
+    if locked := [row for row in rows if row["locked"]]:
+        yield ""
+        yield from (f"{row['host']}: locked by {row['locked']}" for row in locked)
+
+
+def _told(commits: Sequence[str], one: str, several: str) -> str:
+    """How many there are, in words, with what they do; a list of them follows."""
+    if len(commits) > 1:
+        return f"{len(commits)} commits {several}, newest first:"
+    return f"1 commit {one}:" if commits else f"no commit {one}"

@@ -1,0 +1,166 @@
+"""Bringing a release to a host: only the files that it lacks, compressed once for all hosts that lack the same."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.build.artifact import PIECE, Artifact
+from warpbeam.build.tarball import Unlike, pick
+from warpbeam.deploy.lock import LEASE, PARTS
+from warpbeam.error import Damaged, Failed
+from warpbeam.event import Progress, Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.host.answer import Count
+from warpbeam.host.facts import About, Facts
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import Host
+
+
+class Uploaded(msgspec.Struct, frozen=True):
+    """How many files the release has; every one was verified."""
+
+    files: Count
+
+
+class Upload(Phase[Uploaded], frozen=True):
+    """Make a complete release; fields as `warpbeam/deploy/upload.sh` tells."""
+
+    script: ClassVar[str] = "deploy/upload"
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    answer: ClassVar[type] = Uploaded
+    root: str
+    app: str
+    token: str
+    lease: int
+    release: str
+    base: str
+    artifact: str
+    group: str
+    links: tuple[str, ...]
+    directories: tuple[str, ...]
+
+
+def manifest(artifact: Artifact) -> bytes:
+    """The artifact's regular files as the host compares and verifies them: lines `MODE SHA256  PATH`."""
+    return "".join(f"{item.mode} {item.sha256}  {item.path}\n" for item in artifact.files).encode()
+
+
+def _links(artifact: Artifact) -> tuple[str, ...]:
+    """Of each link its path, and then its target."""
+    return tuple(text for item in artifact.manifest.files if item.link for text in (item.path, item.link))
+
+
+def digests(artifact: Artifact) -> tuple[str, str]:
+    """The sha256 of what a host keeps of all that a release is: its manifest and links.
+
+    The second is that of the manifest alone: earlier versions of Warpbeam kept no list of the links.
+    """
+    links = "".join(f"{text}\n" for text in _links(artifact)).encode()
+    files = manifest(artifact)
+    return hashlib.sha256(files + links).hexdigest(), hashlib.sha256(files).hexdigest()
+
+
+class Uploader:
+    """One artifact on its way to many hosts. `close` removes its temporary files."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self._streams: dict[tuple[int, ...], Path] = {}
+        self._guard = Lock()
+        self._scratch = ExitStack()
+
+    def __enter__(self) -> Uploader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._scratch.close()
+
+    def prepare(self, facts: Facts) -> None:
+        """Compress what a host lacks that has just said so, while others are still asked."""
+        if facts.lacks:
+            self._stream(facts.lacks)
+
+    def upload(
+        self,
+        fleet: Fleet,
+        host: Host,
+        token: str,
+        release: str,
+        about: About,
+        base: str,
+        lacks: tuple[int, ...],
+        tell: Tell,
+    ) -> Uploaded:
+        """Make `release` complete on `host`, which has everything but `lacks` in its release `base`, and keeps `about`.
+
+        Where files of `base` turn out to be damaged or missing there, everything is sent.
+
+        Raises what `phase.run` raises; nothing of a failed upload stays.
+        """
+        inventory = fleet.inventory
+        phase = Upload(
+            root=str(inventory.root),
+            app=inventory.app,
+            token=token,
+            lease=LEASE,
+            release=release,
+            base=base,
+            artifact=msgspec.json.encode(about).decode(),
+            group=inventory.app_user,
+            links=_links(self.artifact),
+            directories=self.artifact.manifest.directories,
+        )
+        try:
+            return fleet.run(host, phase, tell, _pieces(self._stream(lacks), host.name, tell))
+        except Damaged as damaged:
+            if not base:
+                raise
+            found = "; ".join(damaged.details) or damaged.message.removeprefix(f"{host.name}: ")
+            tell(Warn(host.name, f"{base} is not as it was deployed, so everything is sent: {found}"))
+        whole = msgspec.structs.replace(phase, base="")
+        return fleet.run(host, whole, tell, _pieces(self.artifact.tarball, host.name, tell))
+
+    def _stream(self, lacks: tuple[int, ...]) -> Path:
+        """A gzip'd tar file of what is lacking; the artifact itself when that is everything."""
+        files = self.artifact.files
+        if len(lacks) == len(files):
+            return self.artifact.tarball
+        with self._guard:
+            if lacks not in self._streams:
+                self._streams[lacks] = self._pack({files[index].path for index in lacks})
+            return self._streams[lacks]
+
+    def _pack(self, wanted: set[str]) -> Path:
+        scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="warpbeam-")))
+        # Links weigh nothing, so all of them go.
+        left = wanted | {item.path for item in self.artifact.manifest.files if item.link}
+        packed = scratch / "delta.tar.gz"
+        try:
+            pick(self.artifact.tarball, self.artifact.manifest.files, left, packed)
+        except Unlike as unlike:
+            what = f"the artifact that is kept on this machine is not what its manifest says: {unlike}"
+            raise Failed(
+                what, f"remove {self.artifact.tarball} and run the same command again: it is built anew"
+            ) from None
+        return packed
+
+
+def _pieces(file: Path, host: str, tell: Tell) -> Iterator[bytes]:
+    total = file.stat().st_size
+    done = 0
+    # At once, so that the sum is known before the slowest has begun.
+    tell(Progress(host, "upload", done, total))
+    with file.open("rb") as opened:
+        # No more than that, whoever writes to it meanwhile.
+        while piece := opened.read(min(PIECE, total - done)):
+            yield piece
+            done += len(piece)
+            tell(Progress(host, "upload", done, total))

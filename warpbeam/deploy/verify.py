@@ -1,0 +1,128 @@
+"""Comparing the releases on a host with what was deployed, before they are put live again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from warpbeam.error import Failed, Problem, untouched
+from warpbeam.event import Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import record_file
+from warpbeam.host.answer import FEW, Count, ReleaseName, Sha256, Text
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import Host
+
+# Seconds beyond `ssh: answer_timeout` in which a host reads all files of its releases.
+READING = 300.0
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """How a release lies on a host. `digest` is that of its manifest and links there, `recorded` what root keeps."""
+
+    name: ReleaseName
+    digest: Sha256
+    recorded: Sha256
+    differs: Annotated[tuple[Text, ...], FEW]
+    count: Count
+
+    def flaws(self, known: Sequence[str] = ()) -> tuple[str, ...]:
+        """What is not as it was deployed, a line each; `known` are the digests that it may have."""
+        found = list(self.differs)
+        if self.count > len(found):
+            found.append(f"and {self.count - len(found)} more")
+        if self.recorded and self.digest != self.recorded:
+            found.append("changed: its manifest is not that with which it was put live")
+        elif known and self.digest not in known:
+            found.append("changed: its manifest is not that of the artifact that this machine built")
+        return tuple(found)
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What `warpbeam/deploy/verify.sh` found."""
+
+    releases: Annotated[tuple[Verdict, ...], FEW]
+
+
+class Verify(Phase[Verified], frozen=True):
+    """Compare releases with their manifests; fields as `warpbeam/deploy/verify.sh` tells."""
+
+    script: ClassVar[str] = "deploy/verify"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
+    answer: ClassVar[type] = Verified
+    root: str
+    app: str
+    record: str
+    chosen: tuple[str, ...]
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return READING
+
+
+def verify(fleet: Fleet, host: Host, names: Sequence[str], tell: Tell) -> dict[str, Verdict]:
+    """How the releases of those names lie on `host`, by name; all, where none is named. Raises as `fleet.run`."""
+    inventory = fleet.inventory
+    phase = Verify(str(inventory.root), inventory.app, record_file(inventory), tuple(names))
+    return {verdict.name: verdict for verdict in fleet.run(host, phase, tell).releases}
+
+
+def check_release(
+    fleet: Fleet, host: Host, name: str, tell: Tell, *, known: Sequence[str] = (), force: bool = False
+) -> str:
+    """Verify a release of `host` that is about to be put live there; its digest, or empty where it is not verified.
+
+    Parameters:
+        known: the digests that it may have, where this machine has its artifact.
+        force: warn of what differs, and go on.
+
+    Raises: Failed, where it is not as it was deployed.
+    """
+    verdict = verify(fleet, host, (name,), tell).get(name)
+    if verdict is None:
+        raise Failed(f"{host.name}: verify answered nothing about {name}", "look at that host")
+    flaws = verdict.flaws(known)
+    if not flaws:
+        return verdict.digest
+    more = f"; and {len(flaws) - 3} more" if len(flaws) > 3 else ""
+    what = f"{host.name}: the release {name} is not as it was deployed: {'; '.join(flaws[:3])}{more}"
+    if not force:
+        hint = (
+            "`fab ENV deploy --force` sends it anew, every file verified; `--force` with this command takes it "
+            "as it is; who could log in as the deploy user?"
+        )
+        raise Failed(what, hint, flaws)
+    tell(Warn("", f"{what}; it is put live as it is (--force)"))
+    return ""
+
+
+def check_releases(
+    fleet: Fleet,
+    hosts: Sequence[Host],
+    releases: Mapping[str, str],
+    known: Mapping[str, Sequence[str]],
+    tell: Tell,
+    *,
+    force: bool,
+) -> dict[str, str]:
+    """`check_release` on all of `hosts` at once; the digest of each, by the host's name, as `releases` and `known` are.
+
+    Raises: Refused; nothing was changed.
+    """
+
+    def one(host: Host) -> str:
+        return check_release(fleet, host, releases[host.name], tell, known=known.get(host.name, ()), force=force)
+
+    results = fleet.everywhere(hosts, one)
+    problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+    if problems:
+        raise untouched(problems)
+    return {name: result for name, result in results.items() if isinstance(result, str)}

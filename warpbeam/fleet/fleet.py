@@ -1,0 +1,229 @@
+"""The hosts of an environment: one connection a host and identity."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock, Thread
+from time import monotonic
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from warpbeam.error import Misuse, Problem
+from warpbeam.event import Tell
+from warpbeam.fleet.work import everywhere, interruption
+from warpbeam.host.phase import Phase, run, script_name
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.shell import GRACE, Shell
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+# `deploy` owns /opt/ORG/APP; `admin` may become root. (The app's own user never logs in.)
+Identity = Literal["deploy", "admin"]
+
+# So many hosts a core are worked on at once, where nothing else is asked for: connecting takes some 25 ms of the
+# processor, then a host is waited for, and holds a megabyte or two of memory meanwhile (bench/results).
+EACH_CORE = 16
+MOST_JOBS = 1000
+# A connection takes two or three open files, and the usual limit is 1024: a few hundred hosts.
+MOST_FILES = 65_536
+# The name of this machine in a local fleet.
+HERE = "localhost"
+
+
+class Fleet:
+    """The hosts of one inventory. `close` ends every connection.
+
+    Parameters:
+        inventory: the environment.
+        sudo_password: for an admin whose sudo asks for one, or empty.
+    """
+
+    def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
+        self.inventory = inventory
+        allow_files(MOST_FILES)
+        # How many hosts are worked on at once, where there are so many.
+        self.jobs = usual_jobs()
+        self.interrupted = False
+        self._sudo_password = sudo_password
+        self._shells: dict[tuple[str, Identity], Shell] = {}
+        self._guard = Lock()
+        # The eldest of a host is what it is waited for: its lease is renewed beside that.
+        self._doing: dict[str, list[str]] = {}
+        # The phases that were begun, by host and script, and whether the last of that name has answered.
+        self.phases: dict[tuple[str, str], bool] = {}
+
+    def bound(self, jobs: str) -> None:
+        """Work on at most so many hosts at once; empty: as many as usual. Raises: Misuse, where that is no number."""
+        if not jobs:
+            self.jobs = usual_jobs()
+            return
+        if not (jobs.isascii() and jobs.isdigit() and len(jobs) <= 4 and 1 <= int(jobs) <= MOST_JOBS):
+            raise Misuse(f"--jobs: {jobs!r} is no number from 1 to {MOST_JOBS}")
+        self.jobs = int(jobs)
+
+    @property
+    def waits_for(self) -> dict[str, str]:
+        """The hosts that something is being done on now, each with what it is (empty where that has no name).
+
+        Takes no lock.
+        """
+        doing = {name: what for name, whats in self._doing.copy().items() if (what := next(iter(whats), ""))}
+        busy = {name for (name, _), shell in self._shells.copy().items() if shell.busy and name not in doing}
+        return doing | dict.fromkeys(sorted(busy), "")
+
+    @contextmanager
+    def doing(self, host: Host, what: str) -> Iterator[None]:
+        """While this lasts, `host` is waited for because of `what`."""
+        doing = self._doing.setdefault(host.name, [])
+        doing.append(what)
+        try:
+            yield
+        finally:
+            doing.remove(what)
+
+    def shell(self, host: Host, identity: Identity = "deploy") -> Shell:
+        """The connection to `host` as `identity`, made once and opened at its first use."""
+        with self._guard:
+            key = (host.name, identity)
+            if key not in self._shells:
+                self._shells[key] = self._connect(host, identity)
+            return self._shells[key]
+
+    @property
+    def here(self) -> Shell:
+        """This machine, as whoever runs us; `interrupt` ends what it runs too."""
+        with self._guard:
+            if ("", "deploy") not in self._shells:
+                from warpbeam.host.local import local_shell
+
+                self._shells["", "deploy"] = local_shell()
+            return self._shells["", "deploy"]
+
+    def _connect(self, host: Host, identity: Identity) -> Shell:
+        from warpbeam.ssh.connection import connect
+
+        users = self.inventory.users
+        user = users.deploy if identity == "deploy" else users.admin
+        return connect(host, user, self.inventory.ssh, self.inventory.name)
+
+    def run(
+        self,
+        host: Host,
+        phase: Phase[A],
+        tell: Tell,
+        body: Iterable[bytes] = (),
+        identity: Identity = "deploy",
+    ) -> A:
+        """`phase.run` on `host`; an admin's phase runs as root. Raises what `phase.run` raises."""
+        # An interrupt ends what runs; what comes between two phases must not begin the next.
+        check = interruption()
+        check()
+        shell = self.shell(host, identity)
+        if identity == "admin":
+            from warpbeam.host.sudo import RootShell
+
+            shell = RootShell(shell, self._sudo_password)
+        self.phases[host.name, script_name(phase)] = False
+        with self.doing(host, script_name(phase)):
+            answer = run(shell, phase, tell, body, check, self._seconds(phase))
+        self.phases[host.name, script_name(phase)] = True
+        return answer
+
+    def _seconds(self, phase: Phase[Any]) -> float | None:
+        """Within which a host must have answered `phase`, where it only looks or says how long it takes."""
+        more = phase.more_seconds
+        return self.inventory.ssh.answer_timeout + (more or 0) if phase.looks or more is not None else None
+
+    def run_anew(
+        self, host: Host, phase: Phase[A], tell: Tell, body: Iterable[bytes] = (), identity: Identity = "deploy"
+    ) -> A:
+        """As `run`, over a connection of its own: whatever the host filters now must let it in."""
+        # A name that no host has: an interrupt reaches this connection too.
+        beside = msgspec.structs.replace(host, name=f"{host.name} anew")
+        with self._guard:
+            self._shells[beside.name, identity] = self._connect(host, identity)
+        try:
+            return self.run(beside, phase, tell, body, identity)
+        finally:
+            with self._guard:
+                shell = self._shells.pop((beside.name, identity))
+            shell.close()
+
+    def everywhere(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T | Problem]:
+        """Do `work` for each of `hosts` at once; what it returned or the Problem it raised, by name, in order.
+
+        On an interrupt every host's running command is ended before the interrupt goes on.
+        """
+        return everywhere(hosts, work, jobs=self.jobs, interrupt=self.interrupt)
+
+    def carry(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], tell: Tell) -> None:
+        """Make `target` on `host` like `directory` of this machine, by rsync. Raises what `rsync.carry` raises."""
+        from warpbeam.ssh.connection import Connection
+        from warpbeam.ssh.rsync import carry
+
+        shell = self.shell(host)
+        assert isinstance(shell, Connection)  # noqa: S101 (only a local fleet has others)
+        with self.doing(host, "carry"):
+            carry(shell, directory, target, leave_out, tell)
+
+    def interrupt(self) -> None:
+        """End what runs on every host; from then on `interrupted` is true. Takes no longer than `GRACE`."""
+        self.interrupted = True
+        _each(list(self._shells.values()), lambda shell: shell.interrupt())
+
+    def close(self) -> None:
+        """End every connection; one that is stuck is left behind after `GRACE`."""
+        shells = list(self._shells.values())
+        self._shells.clear()
+        _each(shells, lambda shell: shell.close())
+
+
+def usual_jobs() -> int:
+    """Return how many hosts are worked on at once on this machine, where nothing else is asked for."""
+    return EACH_CORE * (os.cpu_count() or 1)
+
+
+def allow_files(most: int) -> None:
+    """Raise how many files this process may have open to `most`, as far as its hard limit lets it (setrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class LocalFleet(Fleet):
+    """This machine, as if it were the environment's only host, in every role; nothing goes over ssh."""
+
+    def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
+        here = Host(name=HERE, roles=("app", "build", "migrate"))
+        alone = msgspec.structs.replace(inventory, hosts={HERE: here}, all_hosts={HERE: here})
+        super().__init__(alone, sudo_password)
+
+    def _connect(self, host: Host, identity: Identity) -> Shell:
+        from warpbeam.host.local import local_shell
+
+        shell = local_shell(self.inventory.users.deploy if identity == "deploy" else None)
+        shell.name = host.name
+        return shell
+
+
+def _each(shells: Sequence[Shell], work: Callable[[Shell], None]) -> None:
+    """Do `work` on every shell at once, and wait `GRACE` seconds at most: a connection may be stuck for good."""
+
+    def one(shell: Shell) -> None:
+        with suppress(Exception):
+            work(shell)
+
+    threads = [Thread(target=one, args=(shell,), daemon=True) for shell in shells]
+    for thread in threads:
+        thread.start()
+    end = monotonic() + GRACE
+    for thread in threads:
+        thread.join(max(end - monotonic(), 0))

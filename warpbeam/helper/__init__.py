@@ -1,0 +1,1 @@
+"""The privileged helper: the one program that the deploy user may run as root."""

@@ -1,0 +1,57 @@
+"""The root door: the one program that the deploy user may run as root. Its version, its verbs, where it is."""
+
+from __future__ import annotations
+
+from warpbeam.inventory.schema import Inventory
+
+# A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
+DOOR_VERSION = "8"
+SUDO_VERBS = (
+    "version",
+    "ready",
+    "status",
+    "reconcile",
+    "start",
+    "stop",
+    "abandon",
+    "switch",
+    "drain",
+    "undrain",
+    "activate",
+    "serve",
+    "maintenance",
+    "migrate",
+    "logs",
+    "console",
+    "rpc",
+    "well",
+    "eval",
+)
+# Bytes that the door takes of an expression: far more than anybody writes, and nothing to a node.
+MOST_EXPRESSION = 1 << 20
+# The VM reads an expression and prints its value, so that it stands in no argument list: from standard input, or in a
+# VM of its own from where the launcher put it.
+EVALUATE = "Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"
+READ_AND_EVALUATE = f"IO.read(:stdio, :eof) |> {EVALUATE}"
+FIND_AND_EVALUATE = f'System.fetch_env!("RUNTIME_DIRECTORY") |> Path.join("expression") |> File.read!() |> {EVALUATE}'
+
+# The same, and fails unless the value is true; on failure the last line is what it was.
+READ_AND_REQUIRE = (
+    "value = IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0); "
+    "if value != true, do: (IO.puts(inspect(value)); exit(:unwell))"
+)
+
+
+def programs(inventory: Inventory) -> str:
+    """Where the app's programs that stay on a host are; root's, for everybody to read."""
+    return f"/usr/lib/warpbeam/{inventory.app}"
+
+
+def door(inventory: Inventory) -> str:
+    """The path of the app's root door."""
+    return f"{programs(inventory)}/door"
+
+
+def record_file(inventory: Inventory) -> str:
+    """Where a host's root door keeps which content each release had when it was put live; for everybody to read."""
+    return f"/var/lib/warpbeam/{inventory.app}/releases"

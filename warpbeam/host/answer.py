@@ -1,0 +1,160 @@
+"""What a host may answer: a type with a pattern and a bound for each kind of field.
+
+A host may be in the wrong hands, and what it answers is used for others: in names, in files, in what people read. So
+each field of an answer has one of these types (tests/unit/test_answer.py looks at every field of every phase), and what
+does not fit is that host's problem (`warpbeam.host.phase.run`). A text that a person wrote may hold any character but
+NUL, which no parameter of a script can; it is bounded, and it is only shown.
+
+Patterns begin with `\\A` and end in `\\Z`: msgspec searches, and `$` would also match before a line end.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+# A JSON number beyond this is not exact everywhere (RFC 8259, 6), and no size or time of ours is.
+LARGEST = 2**53 - 1
+# Characters of a message, a hint or a line of another program that are kept.
+MESSAGE = 4000
+LINES = 200
+
+Cookie = Annotated[
+    str,
+    Meta(pattern=r"\A[A-Za-z0-9_@.-]{0,255}\Z", description="a cookie of at most 255 letters, digits and _ @ . -"),
+]
+ObjectId = Annotated[
+    str,
+    Meta(pattern=r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})?\Z", description="an id of git's of 40 or 64 hexadecimal digits"),
+]
+Sha256 = Annotated[
+    str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z", description="a sha256 of 64 hexadecimal digits, or nothing")
+]
+# A file that could not be read has none.
+FoundSha256 = Annotated[
+    str, Meta(pattern=r"\A(?:[0-9a-f]{64}|unreadable)?\Z", description="a sha256 of 64 hexadecimal digits, or nothing")
+]
+ReleaseName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?:[1-9][0-9]{3}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3])(?:[0-5][0-9]){2}Z)?\Z",
+        description="a release such as 20261123T120000Z",
+    ),
+]
+SlotName = Annotated[str, Meta(pattern=r"\A[ab]\Z", description="a slot: a or b")]
+LiveSlot = Annotated[str, Meta(pattern=r"\A[ab]?\Z", description="a slot (a or b), or nothing")]
+# Semantic versions, OTP's, ERTS's, and what `git describe` makes.
+Version = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?:[0-9A-Za-z][0-9A-Za-z.+_~-]{0,127})?\Z",
+        description="a version of at most 128 letters, digits and . + _ ~ -",
+    ),
+]
+# An app may name its version as it likes in its environment; the door leaves these characters.
+DoorVersion = Annotated[str, Meta(pattern=r"\A[0-9]{0,6}\Z", description="a number of at most 6 digits")]
+Machine = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,32}\Z", description="a machine such as x86_64")]
+# `glibc 2.36`, `musl libc (x86_64)`: what is compared is its first word and the numbers of its last.
+Libc = Annotated[
+    str, Meta(pattern=r"\A[!-~](?:[ -~]{0,198}[!-~])?\Z", description="a C library such as glibc 2.36, in ASCII")
+]
+Library = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9_.+-]{0,128}\Z", description="a library's name such as libcrypto.so.3")
+]
+# What Mix calls a release (`AppName` in warpbeam/inventory/names.py); those of an older Warpbeam have none.
+MixName = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{0,31}\Z", description="a name of at most 31 of a-z, 0-9 and _")]
+# One word: a user, a group, a package, a program.
+Word = Annotated[
+    str, Meta(pattern=r"\A[^\s\x00-\x20\x7f-\xa0]{0,256}\Z", description="a word of at most 256 characters")
+]
+# One line without control characters: how an operating system or a file system calls itself.
+Label = Annotated[
+    str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,1000}\Z", description="a line of at most 1000 characters")
+]
+# What a person or another program wrote.
+Text = Annotated[str, Meta(pattern=r"\A[^\0]*\Z", max_length=20_000, description="a text of at most 20000 characters")]
+LongText = Annotated[
+    str, Meta(pattern=r"\A[^\0]*\Z", max_length=4_000_000, description="a text of at most 4000000 characters")
+]
+# A file of setup's, which `warpbeam/provision/inspect.sh` reads up to 64 KiB; masked, a line of it may be longer.
+FileText = Annotated[
+    str, Meta(pattern=r"\A[^\0]*\Z", max_length=600_000, description="a text of at most 600000 characters")
+]
+AbsolutePath = Annotated[
+    str, Meta(pattern=r"\A/[^\x00-\x1f\x7f]{0,4095}\Z", description="an absolute path without control characters")
+]
+FileMode = Annotated[str, Meta(pattern=r"\A[0-7]{1,5}\Z", description="a file's mode in octal digits")]
+# stat(1) and systemd have a few words for each.
+State = Annotated[str, Meta(pattern=r"\A[a-z -]{0,60}\Z", description="a word or two of a-z")]
+UserId = Annotated[str, Meta(pattern=r"\A[0-9]{1,10}\Z", description="a user's number")]
+PortText = Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,4}\Z", description="a port's number")]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+BoundPort = Annotated[
+    str, Meta(pattern=r"\A(?:tcp|udp):[0-9]{1,5}\Z", description="a protocol and a port such as tcp:4001")
+]
+JobId = Annotated[
+    str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z", description="an activation's id of at most 64 hexadecimal digits")
+]
+BootId = Annotated[str, Meta(pattern=r"\A[0-9a-f-]{36}\Z", description="a boot's id, a UUID")]
+# The answer's status (an app may say anything), or words for that there is none.
+HttpStatus = Annotated[
+    str, Meta(pattern=r"\A(?:[0-9]{1,9}|no answer|no HTTP)\Z", description="a status in digits, or `no answer`")
+]
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z",
+        description="a time such as 2026-11-23T12:00:00Z",
+    ),
+]
+Clock = Annotated[
+    str, Meta(pattern=r"\A[0-9]{1,12}\.[0-9]{1,9}\Z", description="seconds since the epoch, with a fraction")
+]
+# What the root door says of the host, a line each: `ready` says the first four kinds, `status` all. A door of another
+# version may say more, which nobody reads.
+_DOOR_LINE = (
+    r"(?:door [0-9]{1,6}|activating (?:yes|no)|memory [0-9]{1,12}|maintenance (?:on|off)"
+    r"|redirect(?: [0-9]{1,5}){0,64} ?"
+    r"|slot [ab](?: (?:(?:state|substate)=[a-z-]{0,40}|(?:pid|restarts|rss_kib|age|ended)=[0-9]{0,12}"
+    r"|started=[A-Za-z0-9:_+-]{0,60}|release=(?:[0-9]{8}T[0-9]{6}Z)?|version=[A-Za-z0-9.+_-]{0,100})){0,10}"
+    r"|(?!(?:door|activating|memory|maintenance|redirect|slot)\b)[a-z_]{1,40}(?: [ -~]{0,200})?)"
+)
+DoorText = Annotated[
+    str,
+    Meta(
+        pattern=rf"\A(?:{_DOOR_LINE}(?:\n(?=[^\n])|\Z)){{0,50}}\Z",
+        max_length=16_000,
+        description="what a root door says",
+    ),
+]
+
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+# -1: a file system that counts none.
+Inodes = Annotated[int, Meta(ge=-1, le=LARGEST)]
+Seconds = Annotated[float, Meta(ge=0, le=10**10)]
+ExitStatus = Annotated[int, Meta(ge=0, le=255)]
+# How many there may be of something, where nothing else bounds it.
+FEW = Meta(max_length=1000)
+MANY = Meta(max_length=100_000)
+FILES = Meta(max_length=1_000_000)
+OnOff = Literal["on", "off"]
+
+
+def explained(mismatch: str) -> str:
+    """msgspec's message about an answer that does not fit, as people read it: where, and what was expected.
+
+    Nothing of the answer is in it, or a little of it, quoted.
+    """
+    what, _, where = mismatch.rpartition(" - at ")
+    if not what:
+        what, where = mismatch, "`$`"
+    for kind in list(globals().values()):
+        for meta in _metas(kind):
+            if meta.pattern is not None and repr(meta.pattern) in what:
+                what = f"expected {meta.description}"
+    return f"{where.replace('`', '')}: {what[:1].lower()}{what[1:200]}"
+
+
+def _metas(kind: Any) -> list[Meta]:
+    return [part for part in getattr(kind, "__metadata__", ()) if isinstance(part, Meta)]

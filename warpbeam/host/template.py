@@ -1,0 +1,56 @@
+"""Templates: the text of what stays on hosts, with the names that they know filled in."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+# In a wheel they are in the package (pyproject.toml), in a clone beside it.
+TEMPLATES = next(
+    directory
+    for directory in (Path(__file__).parents[1] / "templates", Path(__file__).parents[2] / "templates")
+    if directory.is_dir()
+)
+PACKAGE = Path(__file__).parents[1]
+
+
+@cache
+def _environment() -> Environment:
+    # Not at the top: a deploy, which needs no template, would wait for it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Bash has ${#name}.
+        comment_start_string="<#",
+        comment_end_string="#>",
+        autoescape=False,  # noqa: S701 (no HTML; every value is validated by the inventory's types)
+    )
+
+
+def filled(template: str, **names: Any) -> str:
+    """The text of a template. Raises: jinja2.UndefinedError, where it has a name that is not given."""
+    return _environment().get_template(template).render(**names)
+
+
+def shared(part: str) -> str:
+    """The text of a part of the phases' scripts, for what stays on a host and goes by the same rules."""
+    return (PACKAGE / f"{part}.sh").read_text("utf-8").partition("\n")[2]
+
+
+def systemd_quoted(value: str) -> str:
+    """A value of an EnvironmentFile, byte for byte, in double quotes (`systemd.exec(5)`, EnvironmentFile=).
+
+    Inside them systemd takes a backslash as an escape before these four only; newlines stand as they are.
+    """
+    for character in '\\"`$':
+        value = value.replace(character, "\\" + character)
+    return f'"{value}"'

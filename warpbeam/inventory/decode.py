@@ -1,0 +1,299 @@
+"""Fits a tree of YAML nodes to msgspec Structs, and says where and how it does not fit.
+
+msgspec's own path to a bad value loses the keys of mappings (`$.hosts[...].port`), so the walk is ours and
+knows the node; msgspec decides about single values. A `Meta` of a type can say in `extra` what msgspec has no
+word for: `derived`, `hidden`, `numeral` (text that may be written as a number is) and `hint` (what to do about a value
+that does not fit).
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Never, TypeVar, Union
+from typing import get_args as args_of
+from typing import get_origin as origin_of
+from typing import get_type_hints as hints_of
+
+import msgspec
+from msgspec import Meta
+
+from warpbeam.inventory.names import PathText
+from warpbeam.inventory.tree import Flaw, Key, Mapping, Node, Scalar, Sequence, quoted
+
+T = TypeVar("T")
+
+# A field that is not read from YAML but comes from where it was read.
+DERIVED = Meta(extra={"derived": True})
+# What is found there is never shown: it may be a secret that was put in the wrong place.
+HIDDEN = Meta(extra={"hidden": True})
+_EXPLAINED = "inventory/example.yml explains every key"
+_SIMPLE = {str: "text", int: "a whole number", float: "a number"}
+
+
+class Shape(NamedTuple):
+    """A type, taken apart once: its kind, the shapes in it, and what its notes say."""
+
+    hint: Any
+    bare: Any
+    kind: Literal["optional", "struct", "dict", "list", "pair", "path", "literal", "value"]
+    inner: tuple[Shape, ...]
+    description: str
+    remedy: str
+    least: int
+    derived: bool
+    hidden: bool
+    numeral: bool
+
+
+class Place(NamedTuple):
+    """Where the walk is: the keys that lead there, what paths are relative to, whether values are shown."""
+
+    key: Key
+    base: Path
+    hidden: bool = False
+
+    def below(self, name: str) -> Place:
+        """The place of the entry `name`."""
+        return Place((*self.key, name), self.base, self.hidden)
+
+
+def decode(node: Node, type_: type[T], base: Path) -> T:
+    """`node` as a value of the Struct `type_`; a Path in it is absolute, from `base` or the home directory.
+
+    Raises:
+        Flaw: a value does not fit its type, a key is unknown or missing.
+    """
+    struct: Any = type_
+    fitted: T = _fit(node, shape_of(struct), Place((), base))
+    return fitted
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean "app"?` for the nearest of `known`, or nothing where none is near."""
+    folded = {name.lower().replace("-", "_"): name for name in known}
+    near = difflib.get_close_matches(word.lower().replace("-", "_"), folded, 1)
+    return f"; did you mean {quoted(folded[near[0]])}?" if near else ""
+
+
+def absolute(path: str, base: Path) -> Path:
+    """`path` from `base` or, where it begins with ~, from a home directory; without links and dots.
+
+    Raises:
+        RuntimeError: there is no such home directory, or links lead in a circle.
+    """
+    return (base / Path(path).expanduser()).resolve()
+
+
+@cache
+def shape_of(hint: Any) -> Shape:
+    """The shape of a type with its notes."""
+    annotated = origin_of(hint) is Annotated
+    notes = [note for note in args_of(hint)[1:] if isinstance(note, Meta)] if annotated else []
+    bare = args_of(hint)[0] if annotated else hint
+    said = {key: value for note in notes for key, value in (note.extra or {}).items()}
+    origin, args = origin_of(bare), args_of(bare)
+    kind: Any = {dict: "dict", tuple: "pair", Literal: "literal"}.get(origin, "path" if bare is Path else "value")
+    if origin in (Union, types.UnionType):
+        kind = "optional"
+    elif kind == "pair" and args[-1] is Ellipsis:
+        kind, args = "list", args[:1]
+    elif isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        kind = "struct"
+    return Shape(
+        hint=hint,
+        bare=bare,
+        kind=kind,
+        inner=() if kind == "literal" else tuple(map(shape_of, args)),
+        description=next((note.description for note in notes if note.description), ""),
+        remedy=said.get("hint", ""),
+        least=next((note.min_length for note in notes if note.min_length), 0),
+        derived="derived" in said,
+        hidden="hidden" in said,
+        numeral="numeral" in said,
+    )
+
+
+@cache
+def fields(struct: Any) -> dict[str, Shape]:
+    """The shape of each field of `struct` that YAML gives."""
+    shapes = {name: shape_of(hint) for name, hint in hints_of(struct, include_extras=True).items()}
+    return {name: shape for name, shape in shapes.items() if not shape.derived}
+
+
+@cache
+def _needed(struct: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in msgspec.structs.fields(struct) if field.required)
+
+
+def _fit(node: Node, shape: Shape, place: Place) -> Any:
+    if shape.hidden:
+        place = place._replace(hidden=True)
+    match shape.kind:
+        case "optional":
+            fitted = None if _is_nothing(node) else _fit(node, shape.inner[0], place)
+        case "struct":
+            fitted = _fit_struct(node, shape, place)
+        case "dict":
+            fitted = _fit_dict(node, shape, place)
+        case "list" | "pair":
+            fitted = _fit_tuple(node, shape, place)
+        case "path":
+            fitted = _fit_path(node, shape, place)
+        case _:
+            value = node.value if isinstance(node, Scalar) else node
+            if shape.numeral and isinstance(node, Scalar) and type(value) is int:
+                value = node.text
+            try:
+                fitted = msgspec.convert(value, shape.hint)
+            except msgspec.ValidationError:
+                _misfit(node, shape, place)
+    return fitted
+
+
+def _fit_struct(node: Node, shape: Shape, place: Place) -> Any:
+    known = fields(shape.bare)
+    if _is_nothing(node):
+        node = Mapping(node.line, {})
+    if not isinstance(node, Mapping):
+        _misfit(node, shape, place)
+    given = {}
+    for name, each in node.entries.items():
+        here = place.below(name)
+        if name not in known:
+            near = nearest(name, known) or _elsewhere(name, known)
+            message = f"an unknown key{near or ';'} expected {one_of(known)}"
+            raise Flaw(each.line, here.key, message, _EXPLAINED)
+        given[name] = _fit(each, known[name], here)
+    for name in _needed(shape.bare):
+        if name not in given:
+            message = f"expected {_expected(known[name])}, found no such key"
+            raise Flaw(node.line, place.below(name).key, message, _EXPLAINED)
+    try:
+        return shape.bare(**given)
+    except ValueError as error:
+        raise Flaw(node.line, place.key, str(error), shape.remedy or _EXPLAINED) from None
+
+
+def _fit_dict(node: Node, shape: Shape, place: Place) -> dict[str, Any]:
+    if _is_nothing(node):
+        return {}
+    if not isinstance(node, Mapping):
+        _misfit(node, shape, place)
+    names, values = shape.inner
+    fitted = {}
+    for name, each in node.entries.items():
+        here = place.below(name)
+        if not _fits(name, names):
+            message = f"expected {_expected(names)}, found {quoted(name)}"
+            raise Flaw(each.line, here.key, message, _EXPLAINED)
+        fitted[name] = _fit(each, values, here)
+    return fitted
+
+
+def _fit_tuple(node: Node, shape: Shape, place: Place) -> tuple[Any, ...]:
+    if not isinstance(node, Sequence):
+        _misfit(node, shape, place)
+    inner = shape.inner * len(node.items) if shape.kind == "list" else shape.inner
+    if len(inner) != len(node.items) or len(inner) < shape.least:
+        _misfit(node, shape, place)
+    return tuple(_fit(each, of, place) for each, of in zip(node.items, inner, strict=True))
+
+
+def _fit_path(node: Node, shape: Shape, place: Place) -> Path:
+    text = node.value if isinstance(node, Scalar) else None
+    if not isinstance(text, str) or not _fits(text, shape_of(PathText)):
+        _misfit(node, shape, place)
+    try:
+        return absolute(text, place.base)
+    except (OSError, RuntimeError) as error:
+        message = f"expected a path, found one that leads nowhere: {error}"
+        raise Flaw(node.line, place.key, message, "look at the name after ~, and at symbolic links") from None
+
+
+def _is_nothing(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
+
+
+def _fits(text: str, shape: Shape) -> bool:
+    try:
+        msgspec.convert(text, shape.hint)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _misfit(node: Node, shape: Shape, place: Place) -> Never:
+    near = ""
+    if shape.kind == "literal" and isinstance(node, Scalar):
+        near = nearest(node.text, args_of(shape.bare))
+    message = f"expected {_expected(shape)}, found {_found(node, place.hidden)}{near}"
+    raise Flaw(node.line, place.key, message, _remedy(node, shape, place.hidden)) from None
+
+
+def _remedy(node: Node, shape: Shape, hidden: bool) -> str:
+    if isinstance(node, Scalar):
+        if shape.bare is str and node.value is None and _fits("", shape):
+            return 'write "" for empty text'
+        if shape.bare is str and not isinstance(node.value, str) and _fits(node.text, shape):
+            return "write it in quotes" if hidden else f'write it in quotes: "{node.text}"'
+        if shape.bare in (int, float) and node.quoted:
+            return "write the number without quotes"
+        if shape.kind in ("list", "pair") and node.value is not None:
+            return "write a list: [one, two], or a line that begins with - for each"
+    return shape.remedy or _EXPLAINED
+
+
+def _expected(shape: Shape) -> str:
+    match shape.kind:
+        case _ if shape.description:
+            wanted = shape.description
+        case "literal":
+            wanted = one_of(map(quoted, args_of(shape.bare)))
+        case "optional":
+            wanted = _expected(shape.inner[0])
+        case "struct":
+            wanted = "keys and values (" + ", ".join(fields(shape.bare)) + ")"
+        case "dict":
+            wanted = "keys and values"
+        case "list":
+            wanted = "a list"
+        case "pair":
+            wanted = f"a list of {len(shape.inner)}, each {_expected(shape.inner[0])}"
+        case "path":
+            wanted = _expected(shape_of(PathText))
+        case _:
+            wanted = _SIMPLE[shape.bare]
+    return wanted
+
+
+def _found(node: Node, hidden: bool) -> str:
+    if isinstance(node, Mapping):
+        found = "keys and values"
+    elif isinstance(node, Sequence):
+        found = f"a list of {len(node.items)}" if node.items else "an empty list"
+    elif node.value is None:
+        found = "nothing"
+    elif isinstance(node.value, str):
+        found = "other text" if hidden else quoted(node.text)
+    else:
+        kind = "boolean" if isinstance(node.value, bool) else "number"
+        found = f"a {kind}" if hidden else f"the {kind} {node.text}"
+    return found
+
+
+def _elsewhere(name: str, known: dict[str, Shape]) -> str:
+    """`; did you mean "deploy.strategy"?` where a part of the Struct has a field of that name."""
+    for part, shape in known.items():
+        if shape.kind == "struct" and name in fields(shape.bare):
+            return f"; did you mean {quoted(f'{part}.{name}')}?"
+    return ""
+
+
+def one_of(names: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

@@ -1,0 +1,72 @@
+"""From a file of `inventory/` to an environment, or to the one message that says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from warpbeam.error import Misuse
+from warpbeam.inventory.conflicts import clashes
+from warpbeam.inventory.decode import absolute, decode, nearest
+from warpbeam.inventory.files import environment_text, seen
+from warpbeam.inventory.names import is_public_key
+from warpbeam.inventory.schema import Inventory
+from warpbeam.inventory.strict_yaml import parse
+from warpbeam.inventory.tree import Flaw, Mapping, Node, Scalar, line_of, quoted
+from warpbeam.version import VERSION, is_accepted
+
+
+def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
+    """The environment that `file` describes, narrowed to the hosts that `only` names, if any.
+
+    Raises:
+        Misuse: the file is unreadable, no inventory, contradicts itself, or lacks a host that `only` names.
+    """
+    try:
+        tree = parse(environment_text(file))
+        _check_version(tree)
+        inventory = decode(tree, Inventory, file.absolute().parent)
+        if clash := next(clashes(inventory), None):
+            # A default can clash with what was written; what was written is what can be shown.
+            lines = {key: line for key in clash.keys if (line := line_of(tree, key))}
+            key, line = next(iter(lines.items()), (clash.keys[0], tree.line))
+            raise Flaw(line, key, clash.message, clash.hint)
+        placed = _placed(inventory, file)
+    except Flaw as flaw:
+        raise Misuse(f"{seen(file)}:{flaw}", flaw.hint) from None
+    for name in sorted(only - placed.hosts.keys()):
+        known = "its hosts are " + ", ".join(placed.hosts)
+        raise Misuse(f"{seen(file)}: there is no host {quoted(name)}" + nearest(name, placed.hosts), known)
+    chosen = {name: host for name, host in placed.hosts.items() if not only or name in only}
+    return msgspec.structs.replace(placed, hosts=chosen)
+
+
+def _check_version(tree: Node) -> None:
+    """Refuse an inventory that asks for another version, before it is decoded: it may have keys of that version."""
+    asked = tree.entries.get("warpbeam") if isinstance(tree, Mapping) else None
+    if not isinstance(asked, Scalar):
+        return
+    try:
+        accepted = is_accepted(asked.text)
+    except ValueError:
+        return  # `decode` says what was expected
+    if not accepted:
+        raise Flaw(
+            asked.line,
+            ("warpbeam",),
+            f"expected Warpbeam {asked.text}, found {VERSION}",
+            "use a clone of Warpbeam at such a version; CHANGELOG.md says what changed",
+        )
+
+
+def _placed(inventory: Inventory, file: Path) -> Inventory:
+    """`inventory` with what comes from where it was read; a path among the deploy keys is absolute."""
+    base = file.absolute().parent
+    hosts = {name: msgspec.structs.replace(host, name=name) for name, host in inventory.hosts.items()}
+    keys = inventory.deploy_keys
+    if keys is not None:
+        keys = tuple(key if is_public_key(key) else str(absolute(key, base)) for key in keys)
+    return msgspec.structs.replace(
+        inventory, name=file.stem, file=file.absolute(), hosts=hosts, all_hosts=hosts, deploy_keys=keys
+    )

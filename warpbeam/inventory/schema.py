@@ -1,0 +1,276 @@
+"""An environment: an app and the hosts that it runs on, as one YAML file of `inventory/` says.
+
+`inventory/example.yml` explains every key; a test holds it against these types.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from warpbeam.error import Misuse
+from warpbeam.inventory.decode import DERIVED, HIDDEN
+from warpbeam.inventory.firewall import Firewall, PublicPort
+from warpbeam.inventory.hooks import Hooked, Hooks
+from warpbeam.inventory.names import (
+    Address,
+    AppName,
+    AppPort,
+    Batch,
+    DeployKey,
+    DirectiveName,
+    DirectiveValue,
+    DrainSeconds,
+    Expression,
+    HostName,
+    KeptPath,
+    MixEnv,
+    NodePeer,
+    OrgName,
+    PackageName,
+    Pause,
+    Port,
+    Requirement,
+    Seconds,
+    ShellCommand,
+    UrlPath,
+    UserName,
+    VariableName,
+    VariableValue,
+)
+
+Role = Literal["app", "build", "migrate"]
+Slot = Literal["a", "b"]
+SLOTS: tuple[Slot, Slot] = ("a", "b")
+Roles = Annotated[
+    tuple[Role, ...],
+    Meta(min_length=1, description='a list of at least one of the roles "app", "build" and "migrate"'),
+]
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of an inventory: unknown keys are errors."""
+
+
+class Host(Value, frozen=True):
+    """One machine. `name` is its key under `hosts:`; without an `address` it is also what ssh looks up."""
+
+    name: Annotated[HostName, DERIVED] = ""
+    address: Address | None = None
+    port: Port | None = None
+    roles: Roles = ("app",)
+
+
+class Users(Value, frozen=True):
+    """The three identities of a host. `admin: null` is whoever ssh logs in as by its own configuration."""
+
+    admin: UserName | None = None
+    deploy: UserName = "deploy"
+    app: UserName | None = None
+
+
+class Ssh(Value, frozen=True):
+    """How to reach the hosts, beyond what ~/.ssh/config says. Paths are absolute once read."""
+
+    config: Path | None = None
+    known_hosts: Path | None = None
+    identities: tuple[Path, ...] = ()
+    connect_timeout: Seconds = 10
+    answer_timeout: Seconds = 60
+
+
+class Http(Value, frozen=True):
+    """Ports: `port` is what the world calls; each slot's instance listens on its own."""
+
+    port: Port = 80
+    slots: tuple[AppPort, AppPort] = (4001, 4002)
+    distribution: tuple[AppPort, AppPort] = (9001, 9002)
+    maintenance: AppPort = 4003
+
+
+class Health(Value, frozen=True):
+    """When an instance counts as healthy: `path` on the slot's port answers `status`, or `rpc` is true. In seconds.
+
+    A new one must stay so for `settle`, before it is trusted with anything.
+    """
+
+    path: UrlPath = "/health"
+    status: Annotated[int, Meta(ge=100, le=599, description="an HTTP status from 100 to 599")] = 200
+    interval: Seconds = 0.2
+    rpc: Expression | None = None
+    timeout: Seconds = 5
+    deadline: Seconds = 60
+    settle: Pause = 3
+
+
+class Deploy(Value, frozen=True):
+    """How releases replace each other.
+
+    `drain` is how long the old instance may take to finish, `pause` how long to wait between two batches, in seconds.
+    """
+
+    strategy: Literal["restart", "blue-green"] = "restart"
+    keep: Annotated[int, Meta(ge=2, le=100, description="a number of releases from 2 to 100")] = 5
+    drain: DrainSeconds = 30
+    balancer_drain: Pause = 0
+    batch: Batch = "1,25%"
+    pause: Pause = 0
+    on_failure: Literal["stop", "rollback"] = "stop"
+    migrate: Expression | None = None
+
+
+class Build(Value, frozen=True):
+    """How the release is made on the build host.
+
+    `keep` are paths of the source where what git does not have stays from one build to the next.
+    """
+
+    flavor: Literal["mix"] = "mix"
+    mix_env: MixEnv = "prod"
+    tools: Literal["auto", "asdf", "mise", "system"] = "auto"
+    env: dict[VariableName, VariableValue] = {}
+    keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
+
+
+class Vm(Value, frozen=True):
+    """Settings of the Erlang VM; None is what the VM, or the release's vm.args, has.
+
+    `crash_dump` is how large a dump may be, in MiB. `peers` are who may reach the nodes: hosts of the inventory,
+    addresses or networks; with none, nodes listen on loopback only.
+    """
+
+    ports: (
+        Annotated[int, Meta(ge=1024, le=134217727, description="a number of ports from 1024 to 134217727")] | None
+    ) = None
+    async_threads: Annotated[int, Meta(ge=0, le=1024, description="a number of threads from 0 to 1024")] | None = None
+    kernel_poll: Annotated[bool, Meta(description="true or false")] | None = None
+    fullsweep_after: Annotated[int, Meta(ge=0, le=65535, description="a number from 0 to 65535")] | None = None
+    crash_dump: Annotated[int, Meta(ge=0, le=65536, description="a number of MiB from 0 to 65536")] = 64
+    peers: tuple[NodePeer, ...] = ()
+
+
+class Secret(Value, frozen=True):
+    """Where a secret's value is found, on this machine: exactly one of the three.
+
+    `env` is a variable of this machine's environment; `command` is run and prints it (one line end at the
+    end is not part of the value); `file` holds it, byte for byte; its path is absolute once read.
+    """
+
+    env: VariableName | None = None
+    command: ShellCommand | None = None
+    file: Path | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("env", "command", "file") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"expected exactly one of env, command and file, found {found}")
+
+
+_WHERE = Meta(extra={"hint": "say where the value is: {env: NAME}, {command: ...} or {file: ...}"})
+
+
+class Inventory(Value, frozen=True):
+    """One environment. `name` and `file` come from where it was read.
+
+    `hosts` are those chosen with -H, or all; `all_hosts` are always all of the file.
+    """
+
+    org: OrgName
+    app: AppName
+    hosts: dict[HostName, Host]
+    name: Annotated[str, DERIVED] = ""
+    file: Annotated[Path, DERIVED] = Path()
+    all_hosts: Annotated[dict[HostName, Host], DERIVED] = {}
+    warpbeam: Requirement | None = None
+    source: Path | None = None
+    release: AppName | None = None
+    users: Users = Users()
+    ssh: Ssh = Ssh()
+    http: Http = Http()
+    ports: dict[VariableName, PublicPort] = {}
+    firewall: Firewall = Firewall()
+    health: Health = Health()
+    deploy: Deploy = Deploy()
+    build: Build = Build()
+    env: dict[VariableName, VariableValue] = {}
+    secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
+    deploy_keys: Annotated[tuple[DeployKey, ...] | None, HIDDEN] = None
+    packages: tuple[PackageName, ...] = ()
+    service: dict[DirectiveName, DirectiveValue] = {}
+    vm: Vm = Vm()
+    hooks: dict[Hooked, Hooks] = {}
+
+    def __post_init__(self) -> None:
+        if not self.all_hosts:
+            msgspec.structs.force_setattr(self, "all_hosts", self.hosts)
+
+    @property
+    def app_user(self) -> str:
+        """Who runs the app."""
+        return self.users.app or self.app
+
+    @property
+    def release_name(self) -> str:
+        """What Mix calls the release: `bin/NAME` starts it."""
+        return self.release or self.app
+
+    @property
+    def root(self) -> PurePosixPath:
+        """Where the app is on its hosts."""
+        return PurePosixPath("/opt", self.org, self.app)
+
+    @property
+    def app_hosts(self) -> tuple[Host, ...]:
+        """The chosen hosts that run the app, in the file's order."""
+        return tuple(host for host in self.hosts.values() if "app" in host.roles)
+
+    def some_app_hosts(self) -> list[Host]:
+        """The chosen hosts that run the app. Raises: Misuse, where there is none."""
+        if not self.app_hosts:
+            raise Misuse(f"{self.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
+        return list(self.app_hosts)
+
+    @property
+    def all_app_hosts(self) -> tuple[Host, ...]:
+        """The hosts that run the app, whether chosen or not, in the file's order."""
+        return tuple(host for host in self.all_hosts.values() if "app" in host.roles)
+
+    @property
+    def build_host(self) -> Host | None:
+        """The first host with role `build`: of those chosen, else of all, since -H says where to deploy."""
+        both = (*self.hosts.values(), *self.all_hosts.values())
+        return next((host for host in both if "build" in host.roles), None)
+
+    @property
+    def migrate_host(self) -> Host | None:
+        """The chosen host with role `migrate`, else the first chosen one that runs the app.
+
+        It is one of those chosen, because only they get the release that the migrations are part of.
+        """
+        named = (host for host in self.app_hosts if "migrate" in host.roles)
+        return next(named, next(iter(self.app_hosts), None))
+
+    def port(self, slot: Slot) -> int:
+        """Where the instance in `slot` serves HTTP."""
+        return self.http.slots[SLOTS.index(slot)]
+
+    def leads(self, slot: Slot) -> dict[int, int]:
+        """Where each public port leads while `slot` is live; HTTP's first."""
+        index = SLOTS.index(slot)
+        return {self.http.port: self.port(slot)} | {port.public: port.slots[index] for port in self.ports.values()}
+
+    def slot_ports(self) -> tuple[int, ...]:
+        """Every port that an instance serves: HTTP's of slot a and b, then those of each further public port."""
+        return (*self.http.slots, *(port for each in self.ports.values() for port in each.slots))
+
+    def dist_port(self, slot: Slot) -> int:
+        """Where the node in `slot` takes Erlang distribution, on loopback."""
+        return self.http.distribution[SLOTS.index(slot)]
+
+    def unit(self, slot: Slot) -> str:
+        """The systemd unit of the instance in `slot`."""
+        return f"{self.app}@{slot}.service"

@@ -1,0 +1,157 @@
+"""A strict part of YAML 1.2, read into nodes that know their line.
+
+What is left out is what has surprised people: anchors, aliases, merge keys, tags, directives, several
+documents, duplicate keys, octal numbers, `22:22` as a number, `no` and `on` as booleans, text that runs
+over lines by mistake. It reads libyaml's events, because PyYAML's nodes no longer show anchors and put what
+an alias names in the alias's place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Never
+
+import yaml
+from yaml import events as event
+
+from warpbeam.inventory.tree import Flaw, Key, Mapping, Node, Scalar, Sequence
+
+# An inventory is four deep. libyaml itself allows 1000 and more, which a recursive reader does not survive.
+_DEPTH = 12
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
+# 0644 is 420 to YAML 1.1 and 644 to YAML 1.2; 0x1f and 0o17 are numbers to one of them and text to the other.
+_ODD_NUMBER = re.compile(r"[-+]?0(?:[0-9]+|x[0-9a-fA-F]+|o[0-7]+|b[01]+)\Z")
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("null", "Null", "NULL", "~", ""), None),
+}
+# YAML 1.2, section 5.1: the printable characters; libyaml refuses others without saying on which line.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Where the fault began is a better place than where libyaml noticed it.
+_BEGAN = frozenset({"while scanning a quoted scalar", "while scanning a simple key"})
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def parse(text: str) -> Node:
+    """The one document of a YAML text.
+
+    Raises:
+        Flaw: it is empty, no YAML, or uses what the module's first lines leave out.
+    """
+    if odd := _UNPRINTABLE.search(text):
+        line = text.count("\n", 0, odd.start()) + 1
+        raise Flaw(line, (), f"expected text, found the control character U+{ord(odd[0]):04X}", "remove it")
+    events = yaml.parse(text, Loader=_LOADER)
+    try:
+        return _document(events)
+    except yaml.MarkedYAMLError as error:
+        raise _unreadable(error, text.splitlines()) from None
+
+
+def _document(events: Iterator[Any]) -> Node:
+    next(events)
+    start = next(events)
+    is_empty = isinstance(start, event.StreamEndEvent)
+    if not is_empty:
+        if start.version or start.tags:
+            _leave_out(start, (), "a directive (%)")
+        node = _node(next(events), events, None, (), 0)
+        next(events)
+        end = next(events)
+        if not isinstance(end, event.StreamEndEvent):
+            _leave_out(end, (), "a second document (---)", "make it a file of its own")
+        is_empty = isinstance(node, Scalar) and not node.text and not node.quoted
+    if is_empty:
+        hint = "the head of inventory/example.yml shows how to begin"
+        raise Flaw(1, (), "expected keys and values, found an empty file", hint)
+    return node
+
+
+def _node(found: Any, events: Iterator[Any], line: int | None, key: Key, depth: int) -> Node:
+    """The node that begins with the event `found`; `line` is its key's, or None where it has none."""
+    if isinstance(found, event.AliasEvent):
+        _leave_out(found, key, "an alias (*)", "write the value out; text that begins with * needs quotes")
+    if found.anchor is not None:
+        _leave_out(found, key, "an anchor (&)", "remove it; text that begins with & needs quotes")
+    if found.tag is not None:
+        _leave_out(found, key, "a tag (!)", "remove it; text that begins with ! needs quotes")
+    line = line or found.start_mark.line + 1
+    if isinstance(found, event.ScalarEvent):
+        return _scalar(found, line, key)
+    if depth >= _DEPTH:
+        raise Flaw(line, key, f"expected at most {_DEPTH} levels, found more", "look for a stray bracket")
+    if isinstance(found, event.SequenceStartEvent):
+        items = []
+        while not isinstance(each := next(events), event.SequenceEndEvent):
+            items.append(_node(each, events, None, key, depth + 1))
+        return Sequence(line, tuple(items))
+    entries: dict[str, Node] = {}
+    while not isinstance(each := next(events), event.MappingEndEvent):
+        name = _key(each, key)
+        here = each.start_mark.line + 1
+        if name in entries:
+            message = f"expected each key once, found it on line {entries[name].line} and again"
+            raise Flaw(here, (*key, name), message, "keep one")
+        entries[name] = _node(next(events), events, here, (*key, name), depth + 1)
+    return Mapping(line, entries)
+
+
+def _key(found: Any, parent: Key) -> str:
+    """A key is its text, whatever YAML would take it for: a host may be called 1 or on."""
+    line: int = found.start_mark.line + 1
+    is_alias = isinstance(found, event.AliasEvent)
+    if is_alias or isinstance(found, event.CollectionStartEvent):
+        kind = "an alias" if is_alias else "a list or mapping"
+        hint = "text that begins with { [ or * needs quotes"
+        raise Flaw(line, parent, f"expected a name as key, found {kind}", hint)
+    if found.anchor is not None or found.tag is not None:
+        _leave_out(found, parent, "an anchor or a tag")
+    if found.value == "<<" and not found.style:
+        _leave_out(found, parent, "a merge key (<<)", "write the keys out")
+    if found.start_mark.line != found.end_mark.line:
+        raise Flaw(line, parent, "expected a key on one line, found several", "look at the indentation")
+    if not found.value:
+        raise Flaw(line, parent, "expected a name as key, found nothing", "write a name before the colon")
+    return str(found.value)
+
+
+def _scalar(found: Any, line: int, key: Key) -> Scalar:
+    text = found.value
+    if found.style:
+        return Scalar(line, text, text, quoted=True)
+    if found.start_mark.line != found.end_mark.line:
+        hint = "look at the indentation; text of several lines needs quotes or |"
+        raise Flaw(line, key, "expected a value on one line, found several lines without quotes", hint)
+    if text in _WORDS:
+        return Scalar(line, text, _WORDS[text])
+    if _WHOLE.match(text):
+        return Scalar(line, text, int(text))
+    if _ODD_NUMBER.match(text):
+        hint = f'write "{text}" if it is text; a number has no leading zero'
+        raise Flaw(line, key, f"expected a decimal number or text in quotes, found {text}", hint)
+    if _FLOAT.match(text):
+        return Scalar(line, text, float(text))
+    return Scalar(line, text, text)
+
+
+def _leave_out(found: Any, key: Key, what: str, hint: str = "remove it") -> Never:
+    raise Flaw(found.start_mark.line + 1, key, f"expected plain keys and values, found {what}", hint)
+
+
+def _unreadable(error: yaml.MarkedYAMLError, lines: list[str]) -> Flaw:
+    """libyaml's complaint, at the line where the fault began. Its texts quote nothing of the file."""
+    mark = error.context_mark if error.context in _BEGAN else error.problem_mark
+    line = mark.line + 1 if mark else 1
+    written = lines[line - 1] if line <= len(lines) else ""
+    if "\t" in written[: len(written) - len(written.lstrip())]:
+        return Flaw(line, (), "expected spaces, found a tab in the indentation", "indent with spaces")
+    if "mapping values are not allowed" in (error.problem or ""):
+        hint = 'look at the indentation of this line and the one before; text that holds ": " needs quotes'
+    elif "cannot start any token" in (error.problem or ""):
+        hint = "text that begins with @, ` or % needs quotes"
+    else:
+        hint = "look at the indentation, quotes and brackets of this line and the one before"
+    return Flaw(line, (), f"expected YAML, found a fault ({error.problem})", hint)

@@ -1,0 +1,1 @@
+"""Ports, firewalls and nodes: who reaches the app, and where it leads."""

@@ -1,0 +1,302 @@
+"""The app's own nftables tables: public ports lead to the live slot, and what may reach the hosts besides."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+
+from warpbeam.error import Failed, Lost, Problem, Refused, untouched
+from warpbeam.event import Settled, Step, Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import door
+from warpbeam.host.answer import FEW, Count, LiveSlot, LongText, PortText, Text
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import SLOTS, Host, Inventory
+from warpbeam.network.filter import filter_rules
+from warpbeam.provision.footprint import redirect_files
+from warpbeam.provision.lockout import taken_ports
+
+# How long after its time a host may take to bring back what was before.
+REVERT_GRACE = 60.0
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What the kernel has: the redirect's text, where each public port leads, whether a reboot would bring it back.
+
+    `maintenance`: it is to lead to the page, whatever is live. `filter` is `off`, `on` (as the inventory says),
+    `other`, `trial`, or `gone` (a file says one, the kernel has none). `others` filter too. `connections` are open
+    to the app now; `tracked` of at most `most` are those that the kernel keeps in mind.
+    """
+
+    text: LongText
+    leads: Annotated[dict[PortText, PortText], FEW]
+    live: LiveSlot
+    kept: bool
+    maintenance: bool
+    filter: Literal["off", "on", "other", "trial", "gone"]
+    others: Annotated[tuple[Text, ...], FEW]
+    connections: Count
+    tracked: Count
+    most: Count
+
+
+class Firewall(Phase[Table], frozen=True):
+    """Load, confirm, remove or read the tables, as root; fields as `warpbeam/network/firewall.sh` tells."""
+
+    script: ClassVar[str] = "network/firewall"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/login", "provision/owner")
+    answer: ClassVar[type] = Table
+    app: str
+    root: str
+    door: str
+    verb: str
+    files: tuple[str, ...]
+    filter: str
+    ports: tuple[int, ...]
+    seconds: int
+    token: str
+    taken: tuple[int, ...]
+    environment: str
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return self.verb in ("status", "look")
+
+
+def tables(fleet: Fleet, tell: Tell) -> dict[str, Table | Problem]:
+    """What the kernel of every app host has now, or why that cannot be told; as admin, nothing is changed."""
+    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: _ask(fleet, host, "status", tell))
+
+
+def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) -> dict[str, Table]:
+    """Do `verb` on every app host, as admin, and return what the kernel has afterwards.
+
+    `apply` loads the redirect of the live slot and the filter, now and at every boot; where there is a filter, on
+    the first host alone before the others. `clear` removes both, and `apply` brings them back; `look` only tells
+    what `clear` would cut.
+
+    Raises:
+        Refused: no host would, and nothing was changed on any.
+        Failed: a host could not do it or its new filter reverted; says who did, and who was waiting for the first.
+    """
+    inventory = fleet.inventory
+    hosts = inventory.some_app_hosts()
+
+    def one(host: Host) -> Table:
+        return _apply(fleet, host, tell) if verb == "apply" else _ask(fleet, host, verb, tell)
+
+    first = hosts[:1] if verb == "apply" and filter_rules(inventory, hosts[0]) else []
+    results = fleet.everywhere(first, one) if first else {}
+    spared = (
+        [host.name for host in hosts[len(first) :]] if any(isinstance(it, Problem) for it in results.values()) else []
+    )
+    if not spared and len(first) < len(hosts):
+        results |= fleet.everywhere(hosts[len(first) :], one)
+
+    tables: dict[str, Table] = {}
+    for name, result in results.items():
+        if isinstance(result, Problem):
+            continue
+        tables[name] = result
+        if verb == "look":
+            tell(Settled(name, f"firewall.clear would cut {_connections(result.connections)}"))
+        else:
+            tell(Settled(name, table_sentence(result, inventory)))
+        if verb == "apply" and result.others:
+            too = "filters too" if len(result.others) == 1 else "filter too"
+            tell(Warn(name, f"{', '.join(result.others)} {too}: {_others_hint(inventory, result)}"))
+    if len(tables) < len(results):
+        raise together(results, spared, changes=verb != "look")
+    return tables
+
+
+def together(results: Mapping[str, Table | Problem], spared: Sequence[str], *, changes: bool) -> Problem:
+    """The error of them all: one that is merely refused where nothing was changed on any host, else with who has what.
+
+    A filter that was tried and has reverted is no refusal, though the host is as before: while it was in force it may
+    have cut somebody else.
+    """
+    problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+    done = [name for name in results if name not in problems] if changes else []
+    if not done and all(isinstance(it, Refused) for it in problems.values()):
+        return untouched(problems)
+    name, worst = next(
+        ((name, it) for name, it in problems.items() if not isinstance(it, Refused)), next(iter(problems.items()))
+    )
+    others = {other: it.message for other, it in problems.items() if other != name}
+    message = f"{worst.message} (and {len(others)} more: {', '.join(others)})" if others else worst.message
+    details = (*others.values(), *worst.details)
+    states = [f"{what}: {', '.join(names)}" for what, names in (("done", done), ("not touched", spared)) if names]
+    kind = Failed if isinstance(worst, Refused) else type(worst)
+    return kind("; ".join([message, *states]), worst.hint, details)
+
+
+def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Firewall:
+    return Firewall(
+        app=inventory.app,
+        root=str(inventory.root),
+        door=door(inventory),
+        verb=verb,
+        files=tuple(part for file in redirect_files(inventory) for part in (file.path, file.content)),
+        filter=filter_rules(inventory, host),
+        ports=(*inventory.slot_ports(), inventory.http.maintenance),
+        seconds=inventory.firewall.confirm,
+        token=token,
+        taken=taken_ports(inventory),
+        environment=inventory.name,
+    )
+
+
+def _ask(fleet: Fleet, host: Host, verb: str, tell: Tell) -> Table:
+    return fleet.run(host, _phase(fleet.inventory, host, verb), tell, identity="admin")
+
+
+def _apply(fleet: Fleet, host: Host, tell: Tell) -> Table:
+    """Load the tables; a new filter stays only when a new ssh connection comes through it.
+
+    Raises: Failed, where none came; what was before is in force again. Lost, where the host does not say so.
+    """
+    token = secrets.token_hex(8)
+    phase = _phase(fleet.inventory, host, "apply", token)
+    try:
+        table = fleet.run(host, phase, tell, identity="admin")
+    except Lost as lost:
+        if not phase.filter:
+            raise
+        raise _reverted(fleet, host, lost, tell) from lost
+    if table.filter != "trial":
+        return table
+    try:
+        return fleet.run_anew(host, msgspec.structs.replace(phase, verb="confirm"), tell, identity="admin")
+    except (Refused, Lost) as cut:
+        raise _reverted(fleet, host, cut, tell) from cut
+
+
+def _reverted(fleet: Fleet, host: Host, cut: Problem, tell: Tell) -> Problem:
+    """The error for a new filter that cut us off, once the host can be logged in to again."""
+    seconds = fleet.inventory.firewall.confirm
+    tell(Warn(host.name, f"no new ssh connection came through the new filter; it reverts by itself within {seconds} s"))
+    tell(Step(host.name, "revert"))
+    deadline = time.monotonic() + seconds + REVERT_GRACE
+    while time.monotonic() < deadline:
+        try:
+            table = fleet.run_anew(host, _phase(fleet.inventory, host, "status"), lambda event: None, identity="admin")
+        except Problem:
+            table = None
+        if table is not None and table.filter != "trial":
+            return Failed(
+                f"{host.name}: no new ssh connection came through the new filter, so what was before is in force again",
+                "name the network that you come from, as the host sees it, in firewall.ssh, and sshd's port in hosts",
+                (cut.message,),
+            )
+        time.sleep(1)
+    return Lost(
+        f"{host.name}: no new ssh connection came through the new filter, nor since it should have reverted",
+        "its console, or a reboot, which loads what was before",
+        (cut.message,),
+    )
+
+
+def _connections(count: int) -> str:
+    return "1 open connection" if count == 1 else f"{count} open connections"
+
+
+def _others_hint(inventory: Inventory, table: Table) -> str:
+    ports = ", ".join(map(str, (*inventory.slot_ports(), inventory.http.maintenance)))
+    how = "they must accept"
+    if "firewalld" in table.others:
+        how = "`firewall-cmd --permanent --add-port=PORT/tcp`, then `firewall-cmd --reload`, for"
+    elif "ufw" in table.others:
+        how = "`ufw allow PORT/tcp` for"
+    return (
+        f"a connection needs both; {how} the ports that public ones lead to ({ports}), which stay closed to the outside"
+    )
+
+
+def table_sentence(table: Table, inventory: Inventory) -> str:
+    """What the tables do, in words."""
+    public = inventory.http.port
+    port = table.leads.get(str(public), "")
+    if not port:
+        said = f"port {public} leads nowhere"
+        if table.maintenance:
+            said += ", though maintenance is on"
+        elif table.kept and not table.live:
+            said += ": nothing is live yet"
+    elif table.maintenance:
+        said = f"port {public} leads to the maintenance page (port {port}), until maintenance.off"
+    else:
+        said = f"port {public} leads to slot {table.live} (port {port})"
+        for more, to in table.leads.items():
+            if more != str(public):
+                said += f", port {more} to its port {to}"
+    if table.filter == "on":
+        said += "; the filter is in force"
+    return said
+
+
+def expected_leads(inventory: Inventory, table: Table) -> dict[str, str]:
+    """Where public ports should lead, by what is live and whether maintenance is on."""
+    if table.maintenance:
+        return {str(inventory.http.port): str(inventory.http.maintenance)}
+    for slot in SLOTS:
+        if table.live == slot:
+            return {str(public): str(to) for public, to in inventory.leads(slot).items()}
+    return {}
+
+
+def table_rows(fleet: Fleet, tables: dict[str, Table | Problem]) -> list[dict[str, Any]]:
+    """A row for each host and public port, for a table or JSON; one alone for a host that did not answer."""
+    inventory = fleet.inventory
+    rows: list[dict[str, Any]] = []
+    for name, table in tables.items():
+        if isinstance(table, Problem):
+            rows.append({"host": name, "problem": table.message.removeprefix(f"{name}: ")})
+            continue
+        want = expected_leads(inventory, table)
+        wrong = _wrong(inventory, inventory.hosts[name], table)
+        for public in dict.fromkeys((*map(str, inventory.leads("a")), *table.leads)):
+            leads = table.leads.get(public, "")
+            problems = list(wrong)
+            if want.get(public, "") != leads:
+                problems.insert(0, f"expected port {want.get(public) or 'none'}: run firewall.apply")
+            row: dict[str, Any] = {
+                "host": name,
+                "public": int(public),
+                "leads to": leads or "nowhere",
+                "live": table.live or "nothing",
+                "at boot": "yes" if table.kept else "no",
+                "maintenance": "on" if table.maintenance else "off",
+                "filter": table.filter,
+                "connections": table.connections,
+                "tracked": table.tracked,
+                "at most": table.most,
+            }
+            if table.others:
+                row["filters too"] = ", ".join(table.others)
+            if problems:
+                row["problem"] = "; ".join(problems)
+            rows.append(row)
+    return rows
+
+
+def _wrong(inventory: Inventory, host: Host, table: Table) -> list[str]:
+    wrong = []
+    wanted = bool(filter_rules(inventory, host))
+    if table.filter == "trial":
+        wrong.append("a new filter is on trial")
+    elif table.filter != ("on" if wanted else "off"):
+        expected = "the filter of the inventory" if wanted else "no filter"
+        there = {"off": "none", "gone": "one on the disk only"}.get(table.filter, "another" if wanted else "one")
+        wrong.append(f"expected {expected}, found {there}: run firewall.apply")
+    if 0 < table.most < inventory.firewall.tracked:
+        wrong.append(
+            f"the kernel tracks at most {table.most} connections; expected {inventory.firewall.tracked}"
+            " (net.netfilter.nf_conntrack_max; a container's kernel has it from outside)"
+        )
+    return wrong

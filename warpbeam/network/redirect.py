@@ -1,0 +1,46 @@
+"""The table that leads public ports to the live slot, or to the maintenance page: its text."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from warpbeam.host.template import filled
+from warpbeam.inventory.firewall import source_matches
+from warpbeam.inventory.schema import SLOTS, Inventory, Slot
+
+MAINTENANCE: Final = "maintenance"
+# How many connections to the page one source may have at once: a quarter of all (maintenance.socket.j2).
+PAGE_CONNECTIONS: Final = 64
+# How many it may open in a second: systemd starts some hundred processes in that time.
+PAGE_PACE: Final = 30
+
+
+def more_ports(inventory: Inventory, slot: Slot) -> dict[str, int]:
+    """The ports that the instance in `slot` serves besides HTTP's, by the variable that it reads."""
+    return {name: port.slots[SLOTS.index(slot)] for name, port in inventory.ports.items()}
+
+
+def redirect_rules(inventory: Inventory, where: Slot | Literal["maintenance"]) -> str:
+    """The nftables table for when the slot `where` is live, or for when maintenance is on."""
+    http = inventory.http
+    if where == MAINTENANCE:
+        # The page is plain HTTP: nobody is led to it from another port.
+        leads, closed = {http.port: http.maintenance}, [port.public for port in inventory.ports.values()]
+        title = f"port {http.port} leads to the maintenance page"
+    else:
+        leads, closed = inventory.leads(where), []
+        many = "ports" if len(leads) > 1 else "port"
+        title = f"{many} {', '.join(map(str, leads))} {'lead' if len(leads) > 1 else 'leads'} to slot {where}"
+    return filled(
+        "redirect.nft.j2",
+        app=inventory.app,
+        title=title,
+        leads=list(leads.items()),
+        closed=closed,
+        public_ports=[*inventory.leads("a")],
+        inner_ports=(*inventory.slot_ports(), http.maintenance),
+        page_port=http.maintenance if where == MAINTENANCE else None,
+        page_connections=PAGE_CONNECTIONS,
+        page_pace=PAGE_PACE,
+        exempt_sources=source_matches(inventory.firewall.exempt),
+    )

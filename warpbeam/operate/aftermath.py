@@ -1,0 +1,41 @@
+"""The aftermath of an interrupt: what each host runs now, and what to do next."""
+
+from __future__ import annotations
+
+from warpbeam.deploy.lock import look
+from warpbeam.error import Problem
+from warpbeam.event import Event, Note, Settled, Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.host.facts import Facts
+
+# Phases after which a host may run, or its database hold, something else than before.
+CHANGING = frozenset({"migrate", "activate"})
+
+
+def tell_aftermath(fleet: Fleet, tell: Tell) -> None:
+    """After an interrupt, tell in one line a host what it runs, or that its activation goes on there by itself.
+
+    Hosts are asked only where something had begun that could change them, and that has not told its own end.
+    """
+    touched = {name for name, script in fleet.phases if script in CHANGING}
+    if not touched:
+        tell(Note("", "nothing was switched on any host"))
+        return
+    told = {name for (name, script), answered in fleet.phases.items() if script == "cancel" and answered}
+    hosts = list(fleet.inventory.app_hosts)
+    asked = look(fleet, [host for host in hosts if host.name in touched - told], lambda event: None)
+    for name, found in asked.items():
+        tell(_aftermath(name, found))
+    if others := [host.name for host in hosts if host.name not in touched]:
+        tell(Note("", f"not touched: {', '.join(others)}"))
+    tell(Note("", "next: `fab ENV status` shows what runs; the same command again goes on from there"))
+
+
+def _aftermath(name: str, found: Facts | Problem) -> Event:
+    if isinstance(found, Problem):
+        return Warn(name, f"what it runs now is unknown: {found.message.removeprefix(f'{name}: ')}")
+    if found.activating:
+        text = "its activation goes on there by itself, with nobody watching; `fab ENV status` shows how it ends"
+        return Settled(name, text, good=False)
+    live = found.live_release
+    return Settled(name, f"runs {live.name} {live.label}" if live else "nothing is live there")

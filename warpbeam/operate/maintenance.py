@@ -1,0 +1,127 @@
+"""Maintenance: the public port answers 503 with a page, whatever the app does, until it is turned off."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import msgspec
+
+from warpbeam.deploy.history import ACTION_PARTS, happening
+from warpbeam.deploy.lock import PARTS
+from warpbeam.error import Failed, Misuse, Problem
+from warpbeam.event import SOCKETS, Settled, Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import door
+from warpbeam.host.answer import Count, HttpStatus, OnOff, ReleaseName
+from warpbeam.host.phase import Phase
+
+DEFAULT_MESSAGE = "We are working on this site, and will be back in a few minutes."
+# As the root door checks it.
+LONGEST = 1000
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What a public port answers now (`said`: a status or words), and how many connections the app still has."""
+
+    verb: OnOff
+    said: HttpStatus
+    left: Count
+    release: ReleaseName
+
+
+# Seconds that the root door waits for its lock.
+LOCK_WAITED = 30
+
+
+class Maintain(Phase[Shown], frozen=True):
+    """Turn maintenance on or off; fields as `warpbeam/operate/maintenance.sh` tells."""
+
+    script: ClassVar[str] = "operate/maintenance"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/connections")
+    answer: ClassVar[type] = Shown
+    root: str
+    app: str
+    door: str
+    verb: str
+    message: str
+    public: int
+    ports: tuple[int, ...]
+    drain: int
+    entry: str
+    # Of a lock that it does not take.
+    token: str = ""
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`: it is for bad days, when one host that hangs must not hide the others' pages."""
+        return self.drain + LOCK_WAITED
+
+
+def check_message(message: str) -> str:
+    """`message` without spaces around it. Raises: Misuse, where it cannot be on the page."""
+    text = message.strip()
+    if not text:
+        raise Misuse("--message is empty", "say what people shall read, or leave it out")
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise Misuse("--message takes one line of text", "control characters are not shown")
+    size = len(text.encode("utf-8", "surrogateescape"))
+    if size > LONGEST:
+        raise Misuse(f"--message has {size} bytes; expected at most {LONGEST}", "say it shorter")
+    return text
+
+
+def maintain(fleet: Fleet, verb: Literal["on", "off"], tell: Tell, message: str = DEFAULT_MESSAGE) -> dict[str, Shown]:
+    """Turn maintenance on or off on every app host at once, and tell what each serves now.
+
+    Raises:
+        Misuse: the message cannot be on the page; no host runs the app.
+        Failed: a host could not do it, or serves something else all the same; the others are told.
+    """
+    inventory = fleet.inventory
+    hosts = inventory.some_app_hosts()
+    phase = Maintain(
+        root=str(inventory.root),
+        app=inventory.app,
+        door=door(inventory),
+        verb=verb,
+        message=check_message(message) if verb == "on" else "",
+        public=inventory.http.port,
+        ports=inventory.slot_ports(),
+        drain=math.ceil(inventory.deploy.drain),
+        entry=happening(f"maintenance.{verb}"),
+    )
+    shown: dict[str, Shown] = {}
+    problems: dict[str, Problem] = {}
+    for name, result in fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell)).items():
+        if isinstance(result, Problem):
+            problems[name] = result
+            tell(Settled(name, result.message.removeprefix(f"{name}: "), good=False))
+            continue
+        shown[name] = result
+        text, good = sentence(result, inventory.http.port)
+        tell(Settled(name, text, good=good))
+        if result.left:
+            what = "1 connection is" if result.left == 1 else f"{result.left} connections are"
+            tell(Warn(name, f"{what} still open to the app after {inventory.deploy.drain:g} s ({SOCKETS})"))
+        if not good:
+            problems[name] = Failed(f"{name}: {text}", "`fab ENV firewall.status` shows where its public port leads")
+    if problems:
+        first = next(iter(problems.values()))
+        rest = [name for name in shown if name not in problems]
+        if rest:
+            raise Failed(f"{first.message}; on {', '.join(rest)} maintenance is {verb}", first.hint, first.details)
+        raise first
+    return shown
+
+
+def sentence(shown: Shown, public: int) -> tuple[str, bool]:
+    """What a host serves now, in words, and whether that is what was asked."""
+    said = "does not answer" if shown.said == "no answer" else f"answers {shown.said}"
+    if shown.verb == "on":
+        good = shown.said == "503"
+        return f"maintenance is on, port {public} {said}" + ("" if good else "; expected 503"), good
+    if not shown.release:
+        return "maintenance is off, nothing is live", True
+    good = shown.said != "no answer"
+    return f"maintenance is off, port {public} leads to {shown.release} and {said}", good

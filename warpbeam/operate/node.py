@@ -1,0 +1,381 @@
+"""The running instance: what it is, what it logs, and a word with it (console, rpc, eval)."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, BinaryIO, ClassVar
+
+import msgspec
+
+from warpbeam.deploy.lock import PARTS
+from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, Refused, addressed
+from warpbeam.event import Tell
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.work import gravest_problem
+from warpbeam.helper.program import MOST_EXPRESSION, door
+from warpbeam.host.answer import FEW, MANY, DoorText, LiveSlot, ReleaseName, SlotName, Text
+from warpbeam.host.facts import Holder, Release, named, sifted
+from warpbeam.host.health import HEALTH_PARTS, Probing, probe
+from warpbeam.host.login_output import Beginning, not_begun
+from warpbeam.host.phase import READER, Phase, render
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.limit import Breach
+from warpbeam.network.cluster import Links, mates, node_ports, seen_hosts
+from warpbeam.operate.backtrace import Backtrace
+
+# Seconds that an instance must have run since it last ended by itself, before it counts as healthy again.
+CALM = 60
+
+
+class State(msgspec.Struct, frozen=True):
+    """A host's answer about what is running; `door` is the root door's own text."""
+
+    door: DoorText
+    live: LiveSlot
+    slots: Annotated[dict[SlotName, ReleaseName], FEW]
+    health: Text
+    releases: Annotated[tuple[Release, ...], MANY]
+    lock: Holder | None
+    links: Links = ()
+
+    @property
+    def running(self) -> dict[str, dict[str, str]]:
+        """What the root door says of each slot's process, by slot."""
+        found: dict[str, dict[str, str]] = {}
+        for line in self.door.splitlines():
+            kind, *words = line.split()
+            if kind == "slot":
+                found[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
+        return found
+
+    @property
+    def live_release(self) -> Release | None:
+        """The release that `current` leads to, when it is there."""
+        return named(self.releases, self.slots.get(self.live, ""))
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with what is live; empty where it runs, healthy, and has not been restarted by systemd."""
+        if self.verdict != "healthy":
+            return self.verdict or "nothing is live"
+        restarts = self.running.get(self.live, {}).get("restarts")
+        return "" if restarts == "0" else "it ended by itself, and systemd started it again"
+
+    @property
+    def crashing(self) -> str:
+        """How what is live has lately ended by itself; empty where it has not, or has run for a minute since."""
+        what = self.running.get(self.live, {})
+        waits = what.get("substate") == "auto-restart"
+        # systemd counts the start that follows.
+        times = int(what.get("restarts") or 0) + waits
+        if times == 0 or (not waits and int(what.get("age") or CALM) >= CALM):
+            return ""
+        ago = what.get("ended")
+        return f"it ended by itself {'once' if times == 1 else f'{times} times'}{f', last {ago} s ago' if ago else ''}"
+
+    @property
+    def verdict(self) -> str:
+        """`healthy`, or what is wrong; empty where nothing is live. What crashes is not healthy, whatever it says."""
+        if not self.crashing:
+            return self.health
+        return self.crashing if self.health == "healthy" else f"{self.crashing}; {self.health}"
+
+    def fact(self, name: str) -> str:
+        """One of the door's other lines, such as `redirect`."""
+        for line in self.door.splitlines():
+            if line.startswith(name + " "):
+                return line.removeprefix(name).strip()
+        return ""
+
+
+class AskState(Probing[State], frozen=True, kw_only=True):
+    """Read what is running; fields as `warpbeam/operate/status.sh` tells."""
+
+    script: ClassVar[str] = "operate/status"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *HEALTH_PARTS, "network/links")
+    answer: ClassVar[type] = State
+    token: str = ""
+    node_ports: tuple[int, ...] = ()
+
+    sift = staticmethod(sifted)
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+    @property
+    def more_seconds(self) -> float | None:
+        """See `Phase.more_seconds`."""
+        return self.health_timeout
+
+
+class Converse(Phase[None], frozen=True):
+    """One verb of the root door whose answer is text; fields as `warpbeam/operate/converse.sh` tells."""
+
+    script: ClassVar[str] = "operate/converse"
+    parts: ClassVar[tuple[str, ...]] = ()
+    door: str
+    verb: str
+    input: str
+
+
+def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
+    """What every app host runs, or why it cannot be told."""
+    phase = ask_state(fleet)
+    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, tell))
+
+
+def ask_state(fleet: Fleet) -> AskState:
+    """The phase that asks a host of the fleet for its `State`."""
+    return AskState(**probe(fleet.inventory), node_ports=node_ports(fleet.inventory))
+
+
+def status_rows(inventory: Inventory, found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
+    """One row for each running or live slot of each host; a host that cannot be asked has its problem.
+
+    Where nodes have peers, that of a live one says which other hosts' live nodes it `sees`.
+    """
+    rows: list[dict[str, Any]] = []
+    for host, state in found.items():
+        if isinstance(state, Problem):
+            rows.append({"host": host, "problem": state.message.removeprefix(f"{host}: ")})
+            continue
+        running = state.running
+        shown = [slot for slot, what in running.items() if slot == state.live or what.get("pid", "0") != "0"]
+        if not shown:
+            rows.append({"host": host, "problem": "nothing is live: deploy first"})
+        rows += [_row(host, state, slot, running[slot]) for slot in shown]
+    _add_sight(inventory, found, rows)
+    return rows
+
+
+def _add_sight(inventory: Inventory, found: Mapping[str, State | Problem], rows: list[dict[str, Any]]) -> None:
+    """Add to each live row which others its node sees, where it may have any."""
+    told = {
+        host: (state.live, state.links)
+        for host, state in found.items()
+        if isinstance(state, State) and state.running.get(state.live, {}).get("pid", "0") != "0"
+    }
+    for row in rows:
+        host = row["host"]
+        if not row.get("live") or host not in told or not mates(inventory, inventory.hosts[host]):
+            continue
+        sight = seen_hosts(inventory, inventory.hosts[host], told)
+        row["sees"] = [name for name, sees in sight.items() if sees]
+        if (unseen := [name for name, sees in sight.items() if not sees]) and "problem" not in row:
+            row["problem"] = f"its node does not see that of {', '.join(unseen)}: `doctor` says why"
+
+
+def differing(found: Mapping[str, State | Problem]) -> str:
+    """A sentence where hosts do not all have the same release live, which release each has; else empty."""
+    where: dict[str, list[str]] = {}
+    for host, state in found.items():
+        if isinstance(state, State) and state.live_release is not None:
+            where.setdefault(state.live_release.label, []).append(host)
+    if len(where) < 2:
+        return ""
+    return "hosts run different releases: " + "; ".join(f"{label} on {', '.join(on)}" for label, on in where.items())
+
+
+def judged(found: Mapping[str, State | Problem]) -> int:
+    """The exit code of `status`, for those who watch it.
+
+    AMISS where something is known to be wrong (nothing live, not running, unhealthy), before what could not be learned:
+    a host out of reach or not set up. Maintenance is somebody's will, and a second instance a deploy's.
+    """
+    told = [state for state in found.values() if isinstance(state, State)]
+    if any(state.verdict != "healthy" for state in told):
+        return AMISS
+    return max((state.code for state in found.values() if isinstance(state, Problem)), default=DONE)
+
+
+def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[str, Any]:
+    pid = int(what.get("pid") or 0)
+    live = slot == state.live
+    release = what.get("release", "")
+    linked = state.slots.get(slot, "")
+    found = named(state.releases, release or linked)
+    about = found.artifact if found else None
+    day = what.get("started", "").split("_")
+    row: dict[str, Any] = {
+        "host": host,
+        "release": release or linked,
+        "version": what.get("version") or (about.version if about else ""),
+        "commit": about.short_commit if about else "",
+        "slot": slot,
+        "live": live,
+        "state": f"{what.get('state', '')} ({what.get('substate', '')})",
+        "pid": pid,
+        "since": " ".join(day[1:4]) if pid else "",
+        "memory": int(what.get("rss_kib") or 0) * 1024,
+        "restarts": int(what.get("restarts") or 0),
+        "health": state.verdict if live else "",
+    }
+    if live and state.fact("maintenance") == "on":
+        row["maintenance"] = True
+        row["problem"] = "maintenance is on: the public port answers 503 until `maintenance.off`"
+    if live and not pid:
+        row["problem"] = "it is live, but does not run: `start` starts it, and so does a reboot"
+    if live and release and release != linked:
+        row["problem"] = f"runs {release}, but its link leads to {linked or 'nothing'}"
+    if not live:
+        row["problem"] = "runs, but is not live"
+    return row
+
+
+def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
+    """One row for each release of each host, newest first."""
+    rows: list[dict[str, Any]] = []
+    for host, state in states(fleet, _silent).items():
+        if isinstance(state, Problem):
+            rows.append({"host": host, "problem": state.message.removeprefix(f"{host}: ")})
+            continue
+        live = state.slots.get(state.live, "")
+        rows += [
+            {
+                "host": host,
+                "release": release.name,
+                "version": release.artifact.version,
+                "commit": release.artifact.short_commit,
+                "state": "live" if release.name == live else release.mark,
+                "subject": release.artifact.subject,
+            }
+            for release in reversed(state.releases)
+        ]
+    return rows
+
+
+def one_host(fleet: Fleet, name: str) -> Host:
+    """The app host of that name, or the first. Raises: Misuse, where there is none of that name."""
+    hosts = fleet.inventory.some_app_hosts()
+    for host in hosts:
+        if not name or host.name == name:
+            return host
+    raise Misuse(f"--host {name}: there is no such app host", f"there is: {', '.join(host.name for host in hosts)}")
+
+
+def converse(
+    fleet: Fleet,
+    host: Host,
+    verb: str,
+    text: str,
+    heard: Callable[[bytes], None],
+    complained: Callable[[bytes], None],
+    *,
+    follow: bool = False,
+) -> int:
+    """Give `text` to a verb of the root door, hear its answer and what it says on stderr; return its exit status.
+
+    Raises: Refused, where the login did not get that far.
+    """
+    phase = Converse(door(fleet.inventory), f"{verb}-follow" if follow else verb, text)
+    shell, sent = fleet.shell(host), render(phase)
+    # A login's own words are no part of what an app says.
+    beginning = Beginning(heard)
+    try:
+        status = shell.execute(READER, _kept_open(sent, follow), beginning, complained)
+    except Breach as breach:
+        if beginning.found:
+            raise
+        raise Refused(f"{host.name}: {breach}; it was ended", "nothing was done there") from None
+    if not beginning.found:
+        raise not_begun(shell, status, beginning.noise(sent))
+    return status
+
+
+def _kept_open(script: bytes, follow: bool) -> Iterator[bytes]:
+    """The script; with `follow`, then nothing for as long as we live, so that the other end can see us go."""
+    yield script
+    if follow:
+        import threading
+
+        threading.Event().wait()
+
+
+def console_argv(fleet: Fleet, host: Host) -> list[str]:
+    """The command line of a console on the running node of `host`.
+
+    With a terminal it is IEx. Without one, standard input is evaluated on the node and its value printed: IEx itself
+    would then ignore which node it was told, and on OTP 27 take the node down with the end of its input.
+    """
+    from warpbeam.ssh.connection import Connection, openssh_argv
+
+    terminal = os.isatty(0)
+    command = ["sudo", "-n", "--", door(fleet.inventory), "console" if terminal else "rpc"]
+    shell = fleet.shell(host)
+    return openssh_argv(shell, command, tty=terminal) if isinstance(shell, Connection) else command
+
+
+def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow: bool) -> str:
+    """What the root door's `logs` reads. Raises: Misuse, where a value cannot be one."""
+    if slot not in ("", "a", "b"):
+        raise Misuse(f"--slot {slot}: expected a or b")
+    if "\n" in since + pattern or max(len(since), len(pattern)) > 250:
+        raise Misuse("--since and --grep take one line of at most 250 characters")
+    return "\n".join([str(count) if count is not None else "", since, pattern, slot, "yes" if follow else "no", ""])
+
+
+def read_expression(word: str, stdin: BinaryIO) -> str:
+    """The expression that `word` is; where it is `-`, what `stdin` has.
+
+    Raises: Misuse, where that is more than a root door takes, or no text.
+    """
+    if word != "-":
+        return word
+    # One more tells that there is more; what never ends is not waited for.
+    given = stdin.read(MOST_EXPRESSION + 1)
+    if len(given) > MOST_EXPRESSION:
+        raise Misuse(
+            f"expected an expression of at most {MOST_EXPRESSION} bytes on standard input, and there is more",
+            "put the data where the app can read it, and have the expression read it there",
+        )
+    try:
+        return given.decode()
+    except UnicodeDecodeError as error:
+        raise Misuse(f"expected UTF-8 on standard input, found something else at byte {error.start}") from None
+
+
+def evaluate(
+    fleet: Fleet,
+    hosts: list[Host],
+    verb: str,
+    expression: str,
+    show: Callable[[str, bytes], None],
+    complain: Callable[[str, bytes], None],
+) -> None:
+    """Evaluate an expression by `rpc` or `eval` on each host, at once, and show what it prints as it comes.
+
+    A node that hangs holds up nobody but whoever waits for all of them.
+
+    Parameters:
+        complain: shows what a host says on standard error.
+
+    Raises:
+        Failed: it raised on a host, or the node is not there; its code is the highest exit status of all hosts.
+    """
+
+    def say(host: str, line: bytes) -> None:
+        text = addressed(line.decode("utf-8", "surrogateescape"), fleet.inventory.name)
+        complain(host, text.encode("utf-8", "surrogateescape"))
+
+    def one(host: Host) -> None:
+        complained = Backtrace(functools.partial(say, host.name))
+        status = converse(fleet, host, verb, expression, functools.partial(show, host.name), complained)
+        complained.end()
+        if status != 0:
+            failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
+            failed.code = status
+            raise failed
+
+    results = fleet.everywhere(hosts, one)
+    if gravest := gravest_problem(results):
+        others = (result for result in results.values() if isinstance(result, Problem) and result is not gravest)
+        gravest.details = (*gravest.details, *(other.message for other in others))
+        raise gravest
+
+
+def _silent(event: object) -> None:
+    """Tell nobody."""

@@ -1,0 +1,73 @@
+"""Stopping and starting what is live, without changing what that is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.deploy.history import ACTION_PARTS, happening
+from warpbeam.deploy.lock import LEASE, PARTS, holding
+from warpbeam.deploy.verify import check_releases
+from warpbeam.error import Problem
+from warpbeam.event import Settled, Tell
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.selection import Reach
+from warpbeam.host.answer import ReleaseName, State
+from warpbeam.host.health import HEALTH_PARTS, Probing, probe
+
+
+class Powered(msgspec.Struct, frozen=True):
+    """What is live there, and the state its unit is in now."""
+
+    release: ReleaseName
+    state: State
+
+
+class Power(Probing[Powered], frozen=True, kw_only=True):
+    """Stop or start the live slot; fields as `warpbeam/operate/power.sh` tells."""
+
+    script: ClassVar[str] = "operate/power"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, *HEALTH_PARTS)
+    answer: ClassVar[type] = Powered
+    token: str
+    lease: int
+    verb: str
+    entry: str
+
+
+def stop_app(fleet: Fleet, tell: Tell) -> None:
+    """Stop the app on every app host, one after the other; `current` stays, so a reboot or `start_app` brings it back.
+
+    Raises: Refused, before anything was changed; Failed, with the host that could not be stopped.
+    """
+    _power(fleet, "stop", "is stopped, until `start` or a reboot", tell)
+
+
+def start_app(fleet: Fleet, tell: Tell, *, force: bool = False) -> None:
+    """Start what is live on every app host, one after the other, and wait until it is healthy.
+
+    Parameters:
+        force: start a release that is not as it was deployed, too.
+
+    Raises: as `stop_app`.
+    """
+    _power(fleet, "start", "runs, healthy", tell, force=force)
+
+
+def _power(fleet: Fleet, verb: str, ending: str, tell: Tell, *, force: bool = False) -> None:
+    inventory = fleet.inventory
+    hosts = Reach().hosts(inventory)
+    with holding(fleet, Reach(), verb, tell) as lease:
+        if verb == "start":
+            live = {name: found.live_release.name for name, found in lease.facts.items() if found.live_release}
+            check_releases(fleet, [host for host in hosts if host.name in live], live, {}, tell, force=force)
+        phase = Power(**probe(inventory), token=lease.token, lease=LEASE, verb=verb, entry=happening(verb))
+        for index, host in enumerate(hosts):
+            try:
+                answer = fleet.run(host, phase, tell)
+            except Problem as problem:
+                rest = ", ".join(other.name for other in hosts[index + 1 :])
+                ending_text = f"; {rest} not touched" if rest else ""
+                raise type(problem)(problem.message + ending_text, problem.hint, problem.details) from None
+            tell(Settled(host.name, f"{answer.release} {ending}"))

@@ -1,0 +1,162 @@
+"""Rebooting hosts, one after the other: each drained before, and healthy before the next."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.deploy.history import ACTION_PARTS, happening
+from warpbeam.deploy.lock import LEASE, PARTS, Lease, holding
+from warpbeam.error import Failed, Lost, Problem, Refused
+from warpbeam.event import SOCKETS, Settled, Step, Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.selection import Reach
+from warpbeam.fleet.work import gravest_problem
+from warpbeam.helper.program import door
+from warpbeam.host.answer import BootId, Count, ReleaseName
+from warpbeam.host.health import HEALTH_PARTS, Probing, probe
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import Host
+
+# How long to wait between two looks whether a host is back.
+POLL = 1.0
+
+
+class Booted(msgspec.Struct, frozen=True):
+    """A host's boot id; `left` connections were open to the app when it was stopped."""
+
+    boot: BootId
+    left: Count
+
+
+class AskBoot(Phase[Booted], frozen=True):
+    """Read which boot it is; changes nothing."""
+
+    script: ClassVar[str] = "operate/boot_id"
+    answer: ClassVar[type] = Booted
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+
+class Reboot(Phase[Booted], frozen=True):
+    """Drain and stop the app, and reboot in a second; fields as `warpbeam/operate/reboot.sh` tells."""
+
+    script: ClassVar[str] = "operate/reboot"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "host/connections")
+    answer: ClassVar[type] = Booted
+    root: str
+    app: str
+    door: str
+    ports: tuple[int, ...]
+    drain: int
+    balancer_drain: int
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """The release that runs healthy, or empty where nothing is live."""
+
+    release: ReleaseName
+
+
+class Back(Probing[Serving], frozen=True, kw_only=True):
+    """Wait until the app is healthy again; fields as `warpbeam/operate/after_reboot.sh` tells."""
+
+    script: ClassVar[str] = "operate/after_reboot"
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, *HEALTH_PARTS)
+    answer: ClassVar[type] = Serving
+    token: str
+    lease: int
+    entry: str
+
+
+def reboot(fleet: Fleet, tell: Tell, *, timeout: float = 300) -> None:
+    """Reboot every chosen host, in the inventory's order, as admin; the next only when the one before is healthy.
+
+    Parameters:
+        timeout: how many seconds a host may take until one can log in again.
+
+    Raises:
+        Refused: a host cannot be reached, or its deploy lock is held; nothing was changed.
+        Failed: a host did not come back, or not healthy; says which were not touched.
+    """
+    hosts = list(fleet.inventory.hosts.values())
+    asked = fleet.everywhere(hosts, lambda host: fleet.run(host, AskBoot(), tell, identity="admin"))
+    problem = gravest_problem(asked)
+    if problem is not None:
+        raise Refused(f"{problem.message}; no host was rebooted", problem.hint, problem.details)
+    with contextlib.ExitStack() as stack:
+        # A host that only builds has no deploy lock.
+        lease = stack.enter_context(holding(fleet, Reach(), "reboot", tell)) if fleet.inventory.app_hosts else None
+        for index, host in enumerate(hosts):
+            try:
+                _reboot_one(fleet, host, lease, timeout, tell)
+            except Problem as failed:
+                raise _stopped(failed, hosts[:index], hosts[index + 1 :]) from None
+
+
+def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, tell: Tell) -> None:
+    began, entry = time.monotonic(), happening("hosts.reboot")
+    inventory = fleet.inventory
+    runs_app = "app" in host.roles
+    phase = Reboot(
+        root=str(inventory.root),
+        app=inventory.app,
+        door=door(inventory) if runs_app else "",
+        ports=inventory.slot_ports(),
+        drain=math.ceil(inventory.deploy.drain),
+        balancer_drain=math.ceil(inventory.deploy.balancer_drain),
+    )
+    before = fleet.run(host, phase, tell, identity="admin")
+    if before.left:
+        what = "1 connection was" if before.left == 1 else f"{before.left} connections were"
+        tell(Warn(host.name, f"{what} still open after {inventory.deploy.drain:g} s and cut ({SOCKETS})"))
+    tell(Step(host.name, "boot"))
+    _await_boot(fleet, host, before.boot, timeout)
+    serves = "it does not run the app"
+    if runs_app and lease is not None:
+        back = Back(**probe(inventory), token=lease.token, lease=LEASE, entry=entry)
+        release = fleet.run(host, back, tell).release
+        serves = f"runs {release}, healthy" if release else "nothing is live"
+    tell(Settled(host.name, f"rebooted in {time.monotonic() - began:.0f} s, {serves}"))
+
+
+def _await_boot(fleet: Fleet, host: Host, before: str, timeout: float) -> None:
+    """Wait until one can log in to another boot than `before`. Raises: Failed, after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    why = "it still runs the boot before"
+    while True:
+        # Connections of the boot before look alive until something is asked of them, and longer.
+        for identity in ("deploy", "admin"):
+            fleet.shell(host, identity).close()
+        try:
+            if fleet.run(host, AskBoot(), _silent).boot != before:
+                return
+        except (Refused, Lost) as away:
+            why = away.message
+        if time.monotonic() > deadline:
+            raise Failed(
+                f"{host.name} did not come back within {timeout:g} s: {why}",
+                "look at its console; `--timeout` gives it longer",
+            )
+        time.sleep(POLL)
+
+
+def _stopped(problem: Problem, done: list[Host], rest: list[Host]) -> Failed:
+    states = []
+    if done:
+        states.append(f"{', '.join(host.name for host in done)} rebooted before it")
+    if rest:
+        states.append(f"{', '.join(host.name for host in rest)} {'was' if len(rest) == 1 else 'were'} not touched")
+    kind = Lost if isinstance(problem, Lost) else Failed
+    return kind("; ".join([problem.message, *states]), problem.hint, problem.details)
+
+
+def _silent(event: object) -> None:
+    """Tell nobody."""

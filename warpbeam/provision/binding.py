@@ -1,0 +1,60 @@
+"""Ports that a running app listens at, and that its unit will not allow: found before setup makes it so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from warpbeam.error import Refused
+from warpbeam.inventory.schema import Inventory
+from warpbeam.provision.difference import Found
+from warpbeam.provision.unit import bindings
+
+
+def forbidden(inventory: Inventory, bound: Iterable[str], allowed: Iterable[str] = ()) -> list[str]:
+    """Those of `bound` (`tcp:9568`), ports that the app listens at now, that its unit does not allow.
+
+    A port from the range that the kernel chooses from may be of its choice, and is left out. So is one that its present
+    unit allows (`allowed`, its rules): the inventory had it, and may have dropped it on purpose.
+    """
+    if "SocketBindDeny" in inventory.service:
+        return []
+    rules = [*(line for line in bindings(inventory).splitlines() if not line.startswith("#"))]
+    rules.append(f"SocketBindAllow={inventory.service.get('SocketBindAllow', 'none:0')}")
+    allows = [*(rule.partition("=")[2] for rule in rules), *allowed]
+    return [each for each in bound if not any(_allows(rule, each) for rule in allows)]
+
+
+def unnamed(inventory: Inventory, found: Found) -> tuple[str, str]:
+    """What is wrong where the app listens at ports that its unit does not allow, and what to do; else empty."""
+    ports = forbidden(inventory, found.bound, found.allowed)
+    if not ports:
+        return "", ""
+    return (
+        f"{inventory.app} listens at {', '.join(ports)}, which its unit will not allow from its next start on",
+        f"name one that it needs under `service: {{SocketBindAllow: {ports[0]}}}` (a range: tcp:9000-9100); "
+        'for any port `service: {SocketBindDeny: ""}`',
+    )
+
+
+def check_bindings(inventory: Inventory, found: Mapping[str, Found]) -> None:
+    """Whether the app would still start with its unit where it runs now.
+
+    Raises:
+        Refused: it listens at a port that its unit does not allow, on a host whose systemd enforces that.
+    """
+    for name, facts in found.items():
+        wrong, hint = unnamed(inventory, facts)
+        if wrong and facts.binds and name in inventory.hosts:
+            raise Refused(f"{name}: {wrong}; nothing was changed on any host", hint)
+
+
+def _allows(rule: str, bound: str) -> bool:
+    """Whether a rule (systemd.resource-control(5), SocketBindAllow=) has room for a protocol and port."""
+    protocol, _, port = bound.partition(":")
+    words = rule.split(":")
+    if not {"tcp", "udp"}.isdisjoint(words) and protocol not in words:
+        return False
+    first, _, last = words[-1].partition("-")
+    if not first.isdigit():
+        return words[-1] in ("any", "tcp", "udp", "ipv4", "ipv6")
+    return int(first) <= int(port) <= int(last or first)

@@ -1,0 +1,175 @@
+"""One host made what it should be, in at most three exec requests: its facts, what differs, and a check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import msgspec
+
+from warpbeam.error import Failed, Refused
+from warpbeam.event import Step, Tell
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import DOOR_VERSION, door
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import Host
+from warpbeam.provision.difference import Difference, Found, difference
+from warpbeam.provision.footprint import COOKIE_MARK, Footprint, etc
+from warpbeam.provision.item import File
+
+
+class Inspect(Phase[Found], frozen=True):
+    """Read what setup compares with; changes nothing. Fields as `warpbeam/provision/inspect.sh` tells."""
+
+    script: ClassVar[str] = "provision/inspect"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/mask", "host/login")
+    answer: ClassVar[type] = Found
+    users: tuple[str, ...]
+    paths: tuple[str, ...]
+    files: tuple[str, ...]
+    key: str
+    units: tuple[str, ...]
+    packages: tuple[str, ...]
+    programs: tuple[str, ...]
+    cookie_file: str
+    cookie_mark: str
+    ledger: str
+    app: str
+    app_user: str
+    root: str
+    door: str
+    deploy: str
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """Converge's answer."""
+
+    changed: bool
+
+
+class Converge(Phase[Changed], frozen=True):
+    """Make what differs so; fields as `warpbeam/provision/converge.sh` tells."""
+
+    script: ClassVar[str] = "provision/converge"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/evict")
+    answer: ClassVar[type] = Changed
+    packages: tuple[str, ...]
+    installer: str
+    users: tuple[str, ...]
+    closed: tuple[str, ...]
+    opened: tuple[str, ...]
+    evicted: tuple[str, ...]
+    build: str
+    activation: str
+    unmanaged: tuple[str, ...]
+    directories: tuple[str, ...]
+    files: tuple[str, ...]
+    absent: tuple[str, ...]
+    units: tuple[str, ...]
+    overrides: tuple[str, ...]
+    ledger: str
+    reconcile: str
+
+
+def inspect(fleet: Fleet, host: Host, want: Footprint, tell: Tell, *, key: str = "") -> Found:
+    """What `host` has of all that `want` names.
+
+    Parameters:
+        want: what it should have; a secret's or the cookie's value does not matter here.
+        key: with one, files that differ are read too, and digests made with it stand for hidden values.
+
+    Raises:
+        Refused: something that setup needs is not installed, or the host cannot be reached; nothing was changed.
+    """
+    inventory = fleet.inventory
+    is_app = "app" in host.roles
+    tell(Step(host.name, "inspect"))
+    phase = Inspect(
+        users=tuple(user.name for user in want.users),
+        paths=(*(directory.path for directory in want.directories), *want.absent),
+        files=tuple(part for file in want.files for part in (file.path, file.sha256, _shown(file, want, key))),
+        key=key,
+        units=want.units,
+        packages=want.packages,
+        programs=("nft", "sudo", "visudo", "setpriv", "ss", "flock") if is_app else ("tar",),
+        cookie_file=f"{etc(inventory)}/cookie.env" if is_app else "",
+        cookie_mark=COOKIE_MARK,
+        ledger=want.ledger,
+        app=inventory.app if is_app else "",
+        app_user=inventory.app_user,
+        root=str(inventory.root),
+        door=door(inventory) if is_app else "",
+        deploy=inventory.users.deploy,
+    )
+    found = fleet.run(host, phase, tell, identity="admin")
+    if found.missing:
+        raise Refused(
+            f"{host.name}: {', '.join(found.missing)} {'is' if len(found.missing) == 1 else 'are'} not installed",
+            "on Debian: apt-get install nftables sudo util-linux iproute2; on Fedora: dnf install nftables sudo "
+            "util-linux iproute",
+        )
+    return found
+
+
+def _shown(file: File, want: Footprint, key: str) -> str:
+    """How `warpbeam/provision/inspect.sh` is to show the file. Keys always are: setup tells which of them go."""
+    if file.path == want.keys:
+        return "text"
+    if not key:
+        return ""
+    return "text" if file.clear is None else " ".join(("masked", *file.clear))
+
+
+def converge(fleet: Fleet, host: Host, plan: Difference, found: Found, want: Footprint, tell: Tell) -> None:
+    """Change on `host` what `plan` says, and check that it is what `want` says; without a change, check what was found.
+
+    Raises:
+        Failed: it could not be made so, or is not so afterwards.
+    """
+    inventory = fleet.inventory
+    if plan:
+        nft = any(file.needs in ("nft", "reconcile") for file in plan.files)
+        phase = Converge(
+            packages=plan.packages,
+            installer=found.installer,
+            users=tuple(part for user in plan.users for part in (user.name, user.home, str(user.login).lower())),
+            closed=plan.closed,
+            opened=plan.opened,
+            evicted=tuple(part for user in plan.evicted for part in (user.name, user.home)),
+            build=f"{inventory.root}/build" if "build" in host.roles else "",
+            activation=f"{inventory.app}-activate.service" if "app" in host.roles else "",
+            unmanaged=plan.unmanaged,
+            directories=tuple(
+                part for item in plan.directories for part in (item.path, item.mode, item.owner, item.group)
+            ),
+            files=tuple(
+                part
+                for file in plan.files
+                for part in (file.path, file.mode, file.owner, file.group, file.needs, file.content)
+            ),
+            absent=plan.absent,
+            units=plan.units,
+            overrides=tuple(inventory.service),
+            ledger=want.ledger,
+            reconcile=door(inventory) if "app" in host.roles and nft else "",
+        )
+        fleet.run(host, phase, tell, identity="admin")
+        tell(Step(host.name, "check"))
+        found = inspect(fleet, host, want, lambda event: None)
+    problems = [*difference(want, found, host.name).sentences(), *_door_problem(fleet, host, found)]
+    if problems:
+        raise Failed(f"{host.name}: not as it should be after setup: {'; '.join(problems)}")
+
+
+def _door_problem(fleet: Fleet, host: Host, found: Found) -> Iterator[str]:
+    if "app" in host.roles and found.door != DOOR_VERSION:
+        deploy = fleet.inventory.users.deploy
+        if found.door:
+            yield f"the root door answers version {found.door}; expected {DOOR_VERSION}"
+        else:
+            yield f"{deploy} may not run {door(fleet.inventory)} through sudo: see /etc/sudoers.d there"

@@ -1,0 +1,311 @@
+"""What a host's facts mean: one finding for each check, with what is wrong and how to mend it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from warpbeam.deploy.verify import Verdict
+from warpbeam.error import Problem
+from warpbeam.helper.program import DOOR_VERSION, door
+from warpbeam.inventory.schema import SLOTS, Host, Inventory
+from warpbeam.provision.difference import Difference, Found, outdated
+from warpbeam.provision.examine import Seen
+from warpbeam.provision.footprint import Footprint
+from warpbeam.provision.rights import excess, has_password
+from warpbeam.provision.secret_file import digests
+
+# Seconds that a host's clock may differ: certificates bear as much, and releases are named by time.
+SKEW = 2.0
+# What must be free of a file system, of its bytes and of its inodes, and of what a limit allows.
+ROOM = 0.1
+# A release of a large app, unpacked, in bytes.
+LEAST = 200_000_000
+UNITS = "/lib/systemd/system/"
+# An address that only this host itself reaches, as `ss` has it.
+LOOPBACK = re.compile(r"127\.|\[::1\]|\[::ffff:127\.|.*%lo$")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a check found on a host; `mend` says what to do where it is not good."""
+
+    host: str
+    check: str
+    good: bool
+    found: str
+    mend: str = ""
+
+
+def plain(problem: Problem, host: str) -> str:
+    """A problem's message without the host that stands before it."""
+    return problem.message.removeprefix(f"{host}: ")
+
+
+def converged(host: str, want: Footprint, plan: Difference, found: Found, seen: Seen, env: str) -> Iterator[Finding]:
+    """Users, files, units and the running app, against what setup would make of the host."""
+    mend = f"`fab {env} setup --check --diff` shows it, `fab {env} setup` mends it"
+    users = [f"{user.name} is not there" for user in plan.users]
+    users += [f"{name} may log in: its account has not expired" for name in plan.closed]
+    users += [f"systemd starts a manager of its own for {name} at each login" for name in plan.unmanaged]
+    keys = [
+        *(
+            f"{len(each)} {what}"
+            for each, what in ((plan.keys_added, "missing"), (plan.keys_removed, "too many"))
+            if each
+        )
+    ]
+    if keys:
+        users.append(f"deploy keys: {' and '.join(keys)}")
+    yield _finding(host, "users", users, f"{len(want.users)} as they should be", mend)
+    wrong = {**plan.reasons, **dict.fromkeys(plan.absent, "it should not be there")}
+    files = [f"{path}: {reason}" for path, reason in wrong.items() if not path.startswith(UNITS)]
+    packages = [f"the package {name} is not installed" for name in plan.packages]
+    yield _finding(
+        host, "files", [*files, *packages], f"{len(want.files) + len(want.directories)} as they should be", mend
+    )
+    if not want.units:
+        return
+    units = [f"{path}: {reason}" for path, reason in wrong.items() if path.startswith(UNITS)]
+    units += [f"{unit} is not enabled" for unit in plan.units]
+    if seen.reload:
+        units.append(f"systemd has not read what changed in {', '.join(seen.reload)}")
+        mend = f"{mend}; `systemctl daemon-reload` on the host has it read again"
+    yield _finding(host, "units", units, "as their templates say", mend)
+    late = [path.rsplit("/", 1)[1] for path in outdated(want, found)]
+    text = [f"the running app was started before {', '.join(late)} changed"] if late else []
+    yield _finding(host, "settings", text, "the app runs with what is there", f"`fab {env} restart`")
+
+
+def doors(inventory: Inventory, found: Found) -> Iterator[str]:
+    """What is wrong with the deploy user's way to the root door."""
+    if found.door != DOOR_VERSION:
+        if found.door:
+            yield f"the root door answers version {found.door}; expected {DOOR_VERSION}"
+        else:
+            yield f"{inventory.users.deploy} may not run {door(inventory)} through sudo"
+
+
+def rights(host: str, inventory: Inventory, found: Found) -> Finding:
+    """Whether the deploy user may do no more than its part."""
+    deploy = inventory.users.deploy
+    more = list(excess(inventory, found))
+    if has_password(inventory, found):
+        more.append("has a password")
+    return _finding(
+        host,
+        "rights",
+        [f"{deploy} {', '.join(more)}"] if more else [],
+        f"{deploy} may log in with a key and ask the root door",
+        f"take that from {deploy} on the host (gpasswd --delete, /etc/sudoers.d, usermod --password '*'), "
+        "or name another `users.deploy`",
+    )
+
+
+def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Finding]:
+    """Clock, disks, upgrades: what any host should have in order.
+
+    Parameters:
+        asked, received: when it was asked and when it answered, in seconds since the epoch, by this machine's clock.
+            Its own time lies between them, however busy either machine is.
+    """
+    clock = float(seen.clock)
+    skew = clock - received if clock > received else min(clock - asked, 0)
+    way = "ahead of" if skew > 0 else "behind"
+    yield _finding(
+        host,
+        "time",
+        [f"its clock is {abs(skew):.0f} s {way} this machine's"] if abs(skew) > SKEW else [],
+        f"within {SKEW:g} s of this machine's",
+        "have chrony or systemd-timesyncd run on both",
+    )
+    full = []
+    for disk in seen.disks:
+        if disk.size and (disk.free < ROOM * disk.size or disk.free < LEAST):
+            full.append(f"{disk.mount} has {disk.free / 1e6:.0f} MB of {disk.size / 1e6:.0f} free")
+        if disk.inodes and disk.inodes_free < ROOM * disk.inodes:
+            full.append(f"{disk.mount} has {disk.inodes_free} of {disk.inodes} inodes free")
+    rooms = ", ".join(f"{disk.mount} {disk.free / 1e9:.1f} GB" for disk in seen.disks)
+    yield _finding(host, "disk", full, f"free: {rooms}", "make room; `deploy.keep` says how many releases stay")
+    yield _finding(
+        host,
+        "upgrades",
+        seen.restarts,
+        "none that restarts the app or the host by itself",
+        "leave restarts to `restart` and reboots to `hosts.reboot`: docs/doctor.md says how to tell them",
+    )
+
+
+def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
+    """Releases, limits, firewall, ports: what the app needs of its host."""
+    deploy, releases = inventory.users.deploy, inventory.root / "releases"
+    yield _finding(
+        host,
+        "releases",
+        [f"{seen.writable}; nobody but {deploy} should write there"] if seen.writable else [],
+        f"nobody but {deploy} may write them",
+        f"`sudo -u {deploy} chmod -R go-w {releases}` on the host; the next deploy finds what was altered meanwhile",
+    )
+    limits, short, mend = seen.limits, [], []
+    if limits.may_open and limits.opened > (1 - ROOM) * limits.may_open:
+        short.append(f"the app has {limits.opened} files open of {limits.may_open}")
+        mend.append("`service: {LimitNOFILE: ...}` in the inventory allows it more")
+    # As `service.j2` has it, or the inventory; a machine within another may have less to give than is asked.
+    asked = inventory.service.get("LimitNOFILE", "65536").partition(":")[0]
+    if limits.may_open and asked.isdigit() and limits.may_open < int(asked):
+        short.append(f"the app may open {limits.may_open} files; expected {asked} or more")
+        mend.append("restart it, if LimitNOFILE was raised since; else the host allows no more (is it a container?)")
+    if limits.may_track and limits.tracked > (1 - ROOM) * limits.may_track:
+        short.append(f"the kernel tracks {limits.tracked} connections of {limits.may_track}; more are dropped")
+        mend.append("`firewall: {tracked: ...}` in the inventory lets it track more")
+    well = f"{limits.opened} files of {limits.may_open}, {limits.tracked} connections of {limits.may_track}"
+    yield _finding(host, "limits", short, well, "; ".join(mend))
+    rules = []
+    for table in seen.tables:
+        if not table.has:
+            rules.append(f"the table {table.table} is not loaded")
+        elif table.has != table.wants:
+            rules.append(f"the table {table.table} is not what {table.file} says")
+    filters = bool(inventory.firewall.filter or inventory.firewall.limit)
+    if filters != any(table.table == f"inet warpbeam_{inventory.app}-filter" for table in seen.tables):
+        rules.append("there is no filter yet" if filters else "there is a filter that the inventory does not ask for")
+    if seen.live and not seen.tables:
+        rules.append(f"port {inventory.http.port} leads nowhere: there is no file to load")
+    yield _finding(
+        host,
+        "firewall",
+        rules,
+        "1 table as loaded" if len(seen.tables) == 1 else f"{len(seen.tables)} tables as loaded",
+        f"`fab {inventory.name} firewall.apply` loads them",
+    )
+    others = []
+    for listener in seen.listeners:
+        expected = _expected(inventory, listener.port, seen.uid)
+        # Both: a user's own systemd may have a unit of any name.
+        if expected is not None and (listener.unit, listener.uid) not in expected:
+            who = listener.program or "somebody"
+            where = listener.unit or "no unit"
+            if listener.unit in (unit for unit, _ in expected):
+                where += f" of uid {listener.uid}"
+            others.append(f"{who} ({where}) has port {listener.port}")
+    cure = "stop it, or choose other ports under `http` and `ports` in the inventory"
+    if not others:
+        others = list(_unreached(inventory, seen))
+        cure = (
+            "have the app listen on all addresses: in Phoenix `http: [ip: {0, 0, 0, 0, 0, 0, 0, 0}, ...]` of the "
+            "endpoint, elsewhere `ip: {0, 0, 0, 0}`"
+        )
+    yield _finding(
+        host,
+        "ports",
+        others,
+        "nobody else has the app's"
+        + ("" if seen.binds else "; that it listens at no others cannot be enforced (systemd has no BPF here)"),
+        cure,
+    )
+
+
+def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
+    """Whether every release that a host has is still what was deployed."""
+    if isinstance(verdicts, Problem):
+        return Finding(host, "content", False, plain(verdicts, host), verdicts.hint)
+    wrong = [f"{name}: {', '.join(flaws[:3])}" for name, it in verdicts.items() if (flaws := it.flaws())]
+    unknown = sum(not it.recorded for it in verdicts.values())
+    return _finding(
+        host,
+        "content",
+        wrong,
+        f"{len(verdicts)} releases as they were deployed"
+        + (f"; {unknown} compared with their own manifests alone" if unknown else ""),
+        "somebody changed it on the host: `fab ENV deploy --force` sends the release anew; `restart`, `rollback` and "
+        "`start` refuse one that differs",
+    )
+
+
+def _unreached(inventory: Inventory, seen: Seen) -> Iterator[str]:
+    """The ports of the live instance at which it listens for nobody outside the host; as `host/reach.sh` judges."""
+    if not seen.live:
+        return
+    for port in inventory.slot_ports()[SLOTS.index(seen.live) :: 2]:
+        at = [listener.address for listener in seen.listeners if listener.port == port]
+        if at and all(LOOPBACK.match(address) for address in at):
+            yield f"the app listens at port {port} on {' and '.join(at)}, which no client outside this host reaches"
+
+
+def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int], ...] | None:
+    """Which control group, of which user, may listen on a port of the app's; None where it is none of them."""
+    for slot in SLOTS:
+        if port in (*inventory.slot_ports()[SLOTS.index(slot) :: 2], inventory.dist_port(slot)):
+            return ((inventory.unit(slot), uid),)
+    if port == inventory.http.maintenance:
+        # systemd itself, for the socket.
+        return (("init.scope", 0),)
+    return () if port in inventory.leads("a") else None
+
+
+def logins(host: Host, inventory: Inventory, seen: Seen) -> Finding:
+    """Who else may log in: such a user sees other users' command lines."""
+    ours = {inventory.users.deploy, inventory.users.admin or "", seen.me, "root"}
+    others = [f"{login.name} (by {login.means})" for login in seen.logins if login.name not in ours]
+    hidden = any(
+        option in ("hidepid=1", "hidepid=2", "hidepid=4", "hidepid=invisible", "hidepid=noaccess", "hidepid=ptraceable")
+        for option in seen.proc.split(",")
+    )
+    names = ", ".join(others)
+    if not others or hidden or "app" not in host.roles:
+        return Finding(
+            host.name,
+            "logins",
+            True,
+            f"{names}; /proc shows them nothing of others" if others and hidden else names or "none but ours",
+        )
+    return Finding(
+        host.name,
+        "logins",
+        False,
+        f"others may log in: {names}; the process list shows them the arguments of whatever runs",
+        "remove them, or mount /proc with hidepid=invisible",
+    )
+
+
+def agreement(inventory: Inventory, seen: Mapping[str, Seen]) -> Iterator[Finding]:
+    """Cookie and secrets, which all app hosts must have, and have alike."""
+    env = inventory.name
+    cookies = {name: digests(each.cookie or "").get("RELEASE_COOKIE", "") for name, each in seen.items()}
+    secrets = {name: digests(each.secrets or "") for name, each in seen.items()}
+    for name in seen:
+        wrong = []
+        if not cookies[name]:
+            wrong.append("there is none")
+        elif differ := [other for other, digest in cookies.items() if digest and digest != cookies[name]]:
+            wrong.append(f"it is not that of {', '.join(differ)}")
+        if seen[name].shown:
+            wrong.append("the arguments of the running app show one to every user of the host (-setcookie)")
+        yield _finding(
+            name,
+            "cookie",
+            wrong,
+            "the same on all hosts",
+            f"`fab {env} setup --rotate-cookie` gives all a new one"
+            + (
+                "; `restart` starts the app without it, once it is not in the release itself"
+                if seen[name].shown
+                else ""
+            ),
+        )
+        wrong = []
+        if lacking := [secret for secret in inventory.secrets if secret not in secrets[name]]:
+            wrong.append(f"missing: {', '.join(lacking)}")
+        if extra := [secret for secret in secrets[name] if secret not in inventory.secrets]:
+            wrong.append(f"not in the inventory: {', '.join(extra)}")
+        for secret, digest in secrets[name].items():
+            differ = [other for other, have in secrets.items() if have.get(secret, digest) != digest]
+            if differ:
+                wrong.append(f"{secret} is not that of {', '.join(differ)}")
+        well = f"{len(inventory.secrets)} there, the same on all hosts" if inventory.secrets else "none asked for"
+        yield _finding(name, "secrets", wrong, well, f"`fab {env} secrets.push --restart`")
+
+
+def _finding(host: str, check: str, wrong: Sequence[str], well: str, mend: str) -> Finding:
+    return Finding(host, check, False, "; ".join(wrong), mend) if wrong else Finding(host, check, True, well)

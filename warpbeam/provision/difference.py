@@ -1,0 +1,283 @@
+"""What a host has, what it should have, and what must change: as data, so that it can be shown before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from warpbeam.error import Refused
+from warpbeam.host.answer import (
+    FEW,
+    LARGEST,
+    MANY,
+    AbsolutePath,
+    BoundPort,
+    Cookie,
+    Count,
+    DoorVersion,
+    FileMode,
+    FileText,
+    FoundSha256,
+    Label,
+    Port,
+    Sha256,
+    State,
+    Text,
+    UserId,
+    Word,
+)
+from warpbeam.provision.footprint import Footprint
+from warpbeam.provision.item import Directory, File, User
+from warpbeam.provision.keys import described, listed
+
+
+class FoundUser(msgspec.Struct, frozen=True):
+    """A user as /etc/passwd, /etc/group and /etc/shadow have it.
+
+    `groups` are those besides its own `group`; an `expired` account logs in by no means (`shut`: setup itself has made
+    it so); a `manager` is what systemd starts for a user at a login, unless that unit is masked.
+    """
+
+    uid: UserId
+    home: Label
+    shell: Label
+    group: Word
+    groups: Annotated[tuple[Word, ...], FEW] = ()
+    password: bool = False
+    expired: bool = False
+    shut: bool = False
+    manager: bool = True
+
+
+class FoundPath(msgspec.Struct, frozen=True):
+    """What lies at a path.
+
+    `written` is the sha256 of what setup wrote there last, where that is known; `changed` is when the content was
+    changed, in seconds since the epoch; `text` is there only where it was asked for, and differs.
+    """
+
+    kind: State
+    mode: FileMode
+    owner: Word
+    group: Word
+    sha256: FoundSha256
+    written: Sha256 = ""
+    changed: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] = 0
+    text: FileText | None = None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A host's facts.
+
+    `lacking` are OS packages that are not installed, `installer` is what could install them; `started` is since when
+    the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user;
+    `belongs` is the environment whose setup was here before, or empty; `rights` are the entries that `sudo -l` lists
+    of the deploy user, `shared` the roots of other apps that are its own; `ssh` is the port that our connection came
+    to, or 0; `bound` are the ports that processes of the app's user have, as `tcp:4001`, `allowed` what their present
+    unit says of that (`SocketBindAllow=`), and `binds` whether systemd can keep them to it; `cookie_shown`: other users
+    could read the cookie.
+    """
+
+    missing: Annotated[tuple[Word, ...], FEW]
+    users: Annotated[dict[Word, FoundUser], FEW]
+    paths: Annotated[dict[AbsolutePath, FoundPath], FEW]
+    enabled: Annotated[tuple[Word, ...], FEW]
+    cookie: Cookie
+    lacking: Annotated[tuple[Word, ...], FEW] = ()
+    installer: Literal["", "apt", "dnf"] = ""
+    started: Count = 0
+    door: DoorVersion = ""
+    belongs: Label = ""
+    rights: Annotated[tuple[Text, ...], FEW] = ()
+    shared: Annotated[tuple[AbsolutePath, ...], FEW] = ()
+    ssh: Port = 0
+    bound: Annotated[tuple[BoundPort, ...], MANY] = ()
+    allowed: Annotated[tuple[Label, ...], FEW] = ()
+    binds: bool = True
+    cookie_shown: bool = False
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What setup would change on one host; `reasons` say, for each path, what is wrong with what is there."""
+
+    packages: tuple[str, ...] = ()
+    users: tuple[User, ...] = ()
+    closed: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    evicted: tuple[User, ...] = ()
+    unmanaged: tuple[str, ...] = ()
+    directories: tuple[Directory, ...] = ()
+    files: tuple[File, ...] = ()
+    absent: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    keys_added: tuple[str, ...] = ()
+    keys_removed: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = {}
+
+    def __bool__(self) -> bool:
+        people = (self.users, self.closed, self.opened, self.unmanaged)
+        return any((self.packages, *people, self.directories, self.files, self.absent, self.units))
+
+    def sentences(self) -> list[str]:
+        """One line a change, for people."""
+        return [
+            *(f"package {name} installed" for name in self.packages),
+            *(f"user {user.name} made" for user in self.users),
+            *(f"user {name} closed (ssh would let it in)" for name in self.closed),
+            *(f"user {name} opened (a setup that did not end had shut it)" for name in self.opened),
+            *(f"user {user.name}: whatever it runs is ended, since its keys change" for user in self.evicted),
+            *(f"user {name} without a systemd of its own" for name in self.unmanaged),
+            *(f"directory {item.path} {self._made(item)}" for item in self.directories),
+            *(f"file {file.path} {self._made(file)}" for file in self.files),
+            *(f"file {path} removed" for path in self.absent),
+            *(f"deploy key added: {described(line)}" for line in self.keys_added),
+            *(f"deploy key removed: {described(line)}" for line in self.keys_removed),
+            *(f"unit {unit} enabled" for unit in self.units),
+        ]
+
+    def _made(self, item: Directory | File) -> str:
+        return f"{item.mode} {item.owner}:{item.group} ({self.reasons[item.path]})"
+
+
+def difference(want: Footprint, found: Found, name: str) -> Difference:
+    """What must change on host `name` so that it has `want`. Pure.
+
+    Raises:
+        Refused: something is there that setup must not change by itself (a user of another kind, a link), or packages
+            are lacking that nothing there can install.
+    """
+    _refuse_users(want, found, name)
+    for directory in want.directories:
+        there = found.paths.get(directory.path)
+        if there is not None and there.kind != "directory":
+            raise Refused(f"{name}: {directory.path} is a {there.kind}; expected a directory", "move it out of the way")
+    lacking = tuple(package for package in want.packages if package in found.lacking)
+    if lacking and not found.installer:
+        raise Refused(
+            f"{name}: packages are lacking, and there is neither apt nor dnf: {', '.join(lacking)}",
+            "install them by hand, or take them out of `packages`",
+        )
+    items: tuple[Directory | File, ...] = (*want.directories, *want.files)
+    reasons = {item.path: _wrong(item, found.paths.get(item.path)) for item in items}
+    keys = next((file for file in want.files if file.path == want.keys), None)
+    suspect = keys is not None and _suspect(keys, found)
+    if keys is not None and suspect:
+        reasons[keys.path] = reasons[keys.path] or "it was changed by hand"
+    return Difference(
+        packages=lacking,
+        users=tuple(user for user in want.users if user.name not in found.users),
+        closed=tuple(user.name for user in want.users if not user.login and _open(found.users.get(user.name))),
+        opened=tuple(user.name for user in want.users if user.login and _shut(found.users.get(user.name))),
+        evicted=_evicted(want, found) if suspect or any(path in found.paths for path in want.absent) else (),
+        unmanaged=tuple(user.name for user in want.users if user.login and _managed(found.users.get(user.name))),
+        directories=tuple(item for item in want.directories if reasons[item.path]),
+        files=tuple(file for file in want.files if reasons[file.path]),
+        absent=tuple(path for path in want.absent if path in found.paths),
+        units=tuple(unit for unit in want.units if unit not in found.enabled),
+        reasons={path: reason for path, reason in reasons.items() if reason},
+        **_keys(want, found),
+    )
+
+
+def _refuse_users(want: Footprint, found: Found, name: str) -> None:
+    for user in want.users:
+        known = found.users.get(user.name)
+        if known is None:
+            continue
+        if not user.login and not known.shell.endswith(("/nologin", "/false")):
+            raise Refused(
+                f"{name}: the app user {user.name} exists and may log in (shell {known.shell})",
+                "choose another `users.app`, or give it the shell /usr/sbin/nologin",
+            )
+        if known.uid == "0":
+            raise Refused(f"{name}: {user.name} is another name of root", "choose a user that is not")
+        if user.login and known.home != user.home:
+            raise Refused(
+                f"{name}: the user {user.name} exists and lives in {known.home}; expected {user.home}",
+                "choose another `users.deploy`: setup makes it",
+            )
+
+
+def _managed(known: FoundUser | None) -> bool:
+    return known is None or known.manager
+
+
+def _open(known: FoundUser | None) -> bool:
+    return known is not None and not known.expired
+
+
+def _shut(known: FoundUser | None) -> bool:
+    return known is not None and known.shut
+
+
+def _suspect(keys: File, found: Found) -> bool:
+    """Whether some key goes away, or may have been there.
+
+    Whoever has a key that is to go may take it out of the file as we read it, and put it back afterwards: so a file
+    that is not what setup wrote there last, or cannot be read, is suspect too.
+    """
+    there = found.paths.get(keys.path)
+    if there is None:
+        return False
+    by_hand = bool(there.written) and there.sha256 != there.written
+    wanted = listed(keys.content)
+    # Sum and text are read one after the other.
+    unread = there.text is None or sha256(there.text.encode()).hexdigest() != there.sha256
+    lost = unread or any(line not in wanted for line in listed(there.text or ""))
+    return by_hand or (there.sha256 != keys.sha256 and lost)
+
+
+def _evicted(want: Footprint, found: Found) -> tuple[User, ...]:
+    """The users whose keys setup keeps, as far as they are there: what they run is ended first."""
+    return tuple(user for user in want.users if user.login and user.name in found.users)
+
+
+def _keys(want: Footprint, found: Found) -> dict[str, tuple[str, ...]]:
+    """Which lines of authorized_keys come and go."""
+    file = next((file for file in want.files if file.path == want.keys), None)
+    if file is None:
+        return {}
+    wanted = listed(file.content)
+    there = found.paths.get(file.path)
+    if there is None or there.sha256 == file.sha256:
+        return {"keys_added": wanted if there is None else ()}
+    old = listed(there.text or "")
+    return {
+        "keys_added": tuple(line for line in wanted if line not in old),
+        "keys_removed": tuple(line for line in dict.fromkeys(old) if line not in wanted),
+    }
+
+
+def _wrong(want: Directory | File, found: FoundPath | None) -> str:
+    """What is wrong with what lies at a path, in words; empty where nothing is."""
+    if found is None:
+        return "it is not there"
+    reasons = []
+    if isinstance(want, File):
+        if not found.kind.startswith("regular"):
+            return f"it is a {found.kind}"
+        if found.sha256 != want.sha256:
+            by_hand = found.written and found.sha256 != found.written
+            reasons.append("it was changed by hand" if by_hand else "its text differs")
+    if (found.mode, found.owner, found.group) != (want.mode, want.owner, want.group):
+        reasons.append(f"it is {found.mode} {found.owner}:{found.group}")
+    return ", ".join(reasons)
+
+
+def outdated(want: Footprint, found: Found) -> tuple[str, ...]:
+    """Which files the live instance was started before, and so must be restarted for; none where none runs. Pure.
+
+    A file whose content is about to be changed counts; one whose mode alone is not.
+    """
+    if not found.started:
+        return ()
+
+    def newer(file: File) -> bool:
+        there = found.paths.get(file.path)
+        return there is None or there.sha256 != file.sha256 or there.changed > found.started
+
+    return tuple(file.path for file in want.files if "restart" in file.needs.split() and newer(file))

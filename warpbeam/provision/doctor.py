@@ -1,0 +1,237 @@
+"""Looking at every host without changing anything: what is wrong there, and how to mend it."""
+
+from __future__ import annotations
+
+import secrets as entropy
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+from warpbeam.deploy.verify import Verdict, verify
+from warpbeam.error import Problem, Refused
+from warpbeam.event import Event, Step, Tell
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.host.answer import Text
+from warpbeam.host.phase import Phase
+from warpbeam.inventory.schema import Host
+from warpbeam.network.cluster import mates, node_ports
+from warpbeam.provision import diagnosis
+from warpbeam.provision.converge import inspect
+from warpbeam.provision.diagnosis import Finding, plain
+from warpbeam.provision.difference import Found, difference
+from warpbeam.provision.examine import Seen
+from warpbeam.provision.footprint import Footprint, etc, footprint
+from warpbeam.provision.keys import read_deploy_keys
+from warpbeam.provision.owner import check_belonging
+from warpbeam.provision.sight import sight
+from warpbeam.version import VERSION
+
+T = TypeVar("T")
+
+
+class Examine(Phase[Seen], frozen=True):
+    """Look at what setup does not compare, as root; fields as `warpbeam/provision/examine.sh` tells."""
+
+    script: ClassVar[str] = "provision/examine"
+    parts: ClassVar[tuple[str, ...]] = (
+        "host/common",
+        "host/layout",
+        "host/instance",
+        "provision/mask",
+        "host/listeners",
+        "network/links",
+    )
+    answer: ClassVar[type] = Seen
+    app: str
+    app_user: str
+    root: str
+    etc: str
+    key: str
+    node_ports: tuple[int, ...] = ()
+    mates: tuple[str, ...] = ()
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+
+class Greeting(msgspec.Struct, frozen=True):
+    """Whom a login says that it is."""
+
+    user: Text
+
+
+class Greet(Phase[Greeting], frozen=True):
+    """Have a login run a script that does nothing."""
+
+    script: ClassVar[str] = "provision/greet"
+    answer: ClassVar[type] = Greeting
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return True
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What came of looking at one host: each a fact, or the problem that kept us from it.
+
+    `verdicts` are of the releases, where it runs the app. `asked` and `received` are when it was asked and answered, in
+    seconds since the epoch, by this machine's clock.
+    """
+
+    deploy: Problem | None
+    found: Found | Problem
+    seen: Seen | Problem
+    asked: float
+    received: float
+    verdicts: Mapping[str, Verdict] | Problem
+
+
+def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
+    """One finding for each check of each chosen host, in the inventory's order; changes nothing, fetches no secret.
+
+    Raises: Misuse, where `deploy_keys` cannot be read.
+    """
+    inventory = fleet.inventory
+    hosts = list(inventory.hosts.values())
+    keys = read_deploy_keys(inventory)
+    # Of this run only, so that digests say which hosts agree and nothing else.
+    key = entropy.token_hex(32)
+
+    def want(host: Host, cookie: str = "") -> Footprint:
+        return footprint(inventory, host, {}, cookie, keys)
+
+    def one(host: Host) -> Look:
+        tell(Step(host.name, "examine"))
+        return _look(fleet, host, want(host), key)
+
+    looks = {name: look for name, look in fleet.everywhere(hosts, one).items() if isinstance(look, Look)}
+    seen = {host.name: result for host in inventory.app_hosts if isinstance(result := looks[host.name].seen, Seen)}
+    agreed: dict[str, list[Finding]] = {host.name: [] for host in hosts}
+    for finding in (*diagnosis.agreement(inventory, seen), *sight(inventory, seen)):
+        agreed[finding.host].append(finding)
+    findings: list[Finding] = []
+    for host in hosts:
+        look = looks[host.name]
+        cookie = look.found.cookie if isinstance(look.found, Found) else ""
+        findings += [*_findings(fleet, host, want(host, cookie), look), *agreed[host.name]]
+    return findings
+
+
+def rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Return findings for JSON, each with the version of Warpbeam that made it."""
+    return [
+        {
+            "host": each.host,
+            "check": each.check,
+            "ok": each.good,
+            "found": each.found,
+            "mend": each.mend,
+            "warpbeam": VERSION,
+        }
+        for each in findings
+    ]
+
+
+def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
+    inventory = fleet.inventory
+    is_app = "app" in host.roles
+
+    def deploy() -> None:
+        # As every command does it: a login may be let in, and yet not run what it is given.
+        fleet.run(host, Greet(), _silent)
+
+    def as_root() -> tuple[Seen, float]:
+        phase = Examine(
+            inventory.app,
+            inventory.app_user if is_app else "",
+            str(inventory.root),
+            etc(inventory) if is_app else "",
+            key,
+            node_ports(inventory) if is_app else (),
+            tuple(mate.address or "" for mate in mates(inventory, host)) if is_app else (),
+        )
+        return fleet.run(host, phase, _silent, identity="admin"), time.time()
+
+    deployed = _tried(deploy)
+    asked = time.time()
+    seen = _tried(as_root)
+    # Where one cannot become root, one cannot here either.
+    found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, _silent))
+    # Where one cannot log in, that says it.
+    verdicts = _tried(lambda: verify(fleet, host, (), _silent)) if is_app and deployed is None else {}
+    # The clock is the last thing that `examine` looks at, so its time is taken right after it.
+    if isinstance(seen, Problem):
+        return Look(deployed, found, seen, asked, asked, verdicts)
+    return Look(deployed, found, seen[0], asked, seen[1], verdicts)
+
+
+def _tried(work: Callable[[], T]) -> T | Problem:
+    """What `work` returned, or the problem that it raised."""
+    try:
+        return work()
+    except Problem as problem:
+        return problem
+
+
+def _findings(fleet: Fleet, host: Host, want: Footprint, look: Look) -> Iterator[Finding]:
+    """What a host's facts mean, as far as there are any."""
+    inventory, name = fleet.inventory, host.name
+    away = look.deploy or (look.seen if isinstance(look.seen, Refused) else None)
+    if away is not None:
+        yield Finding(name, "ssh", False, plain(away, name), away.hint)
+    else:
+        yield Finding(name, "ssh", True, f"{inventory.users.deploy} and the admin may log in")
+    if isinstance(look.seen, Problem):
+        if not isinstance(look.seen, Refused):
+            yield Finding(name, "sudo", False, plain(look.seen, name), look.seen.hint)
+        return
+    yield from _converged(fleet, host, want, look.found, look.seen)
+    yield from diagnosis.machine(name, look.seen, look.asked, look.received)
+    if "app" in host.roles:
+        yield from diagnosis.instance(name, inventory, look.seen)
+        yield diagnosis.contents(name, look.verdicts)
+    yield diagnosis.logins(host, inventory, look.seen)
+
+
+def _converged(fleet: Fleet, host: Host, want: Footprint, found: Found | Problem, seen: Seen) -> Iterator[Finding]:
+    """What setup compares."""
+    inventory, name = fleet.inventory, host.name
+    if isinstance(found, Problem):
+        yield Finding(name, "setup", False, plain(found, name), found.hint)
+        return
+    wrong = list(diagnosis.doors(inventory, found)) if "app" in host.roles else []
+    if wrong:
+        yield Finding(name, "sudo", False, wrong[0], f"`fab {inventory.name} setup`; see /etc/sudoers.d on the host")
+    else:
+        also = f", and {inventory.users.deploy} may ask the root door" if "app" in host.roles else ""
+        yield Finding(name, "sudo", True, f"the admin may become root{also}")
+    yield diagnosis.rights(name, inventory, found)
+    want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
+    try:
+        check_belonging(inventory, {name: found})
+        plan = difference(want, found, name)
+    except Problem as refused:
+        # Here it goes without saying.
+        said = plain(refused, name).removesuffix("; nothing was changed on any host")
+        yield Finding(name, "setup", False, said, refused.hint)
+        return
+    yield from diagnosis.converged(name, want, plan, found, seen, inventory.name)
+
+
+def without_secrets(want: Footprint, found: Found, path: str) -> tuple[Footprint, Found]:
+    """Both, as if the file of secrets had what it should: its values were not fetched. Owner and mode still count."""
+    file = next((file for file in want.files if file.path == path), None)
+    there = found.paths.get(path)
+    if file is None or there is None:
+        return want, found
+    same = msgspec.structs.replace(there, sha256=file.sha256)
+    return want, msgspec.structs.replace(found, paths={**found.paths, path: same})
+
+
+def _silent(event: Event) -> None:
+    """Tell nobody."""

@@ -1,0 +1,29 @@
+"""Which environment a host belongs to: two that put the same app on one host would overwrite each other.
+
+Setup writes the environment's name beside the root door. Whoever claims the host for a rollout compares it
+(`warpbeam/deploy/claim.sh`), and so does the next setup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from warpbeam.error import Refused
+from warpbeam.inventory.schema import Inventory
+from warpbeam.provision.difference import Found
+
+
+def check_belonging(inventory: Inventory, found: Mapping[str, Found]) -> None:
+    """Whether every host of `inventory` that was looked at is its own, or nobody's, to set up.
+
+    Raises:
+        Refused: a host belongs to another environment.
+    """
+    for name, facts in found.items():
+        if name in inventory.hosts and facts.belongs not in ("", inventory.name):
+            raise Refused(
+                f"{name}: {inventory.app} on this host belongs to the environment {facts.belongs!r}, "
+                f"not to {inventory.name!r}; nothing was changed on any host",
+                f"two environments need hosts, or an `app`, of their own; to take it over: "
+                f"`fab {inventory.name} -H {name} setup --take-over`",
+            )

@@ -1,0 +1,198 @@
+"""The file of secrets that each app host has: writing it, and comparing hosts without their values leaving them."""
+
+from __future__ import annotations
+
+import re
+import secrets as entropy
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from warpbeam.error import Failed, Problem, untouched
+from warpbeam.event import Settled, Tell, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import door
+from warpbeam.host.answer import LongText
+from warpbeam.host.phase import Phase
+from warpbeam.provision.footprint import etc, secrets_text
+from warpbeam.provision.secrets import fetch_secrets
+
+_ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=\(hidden, ([0-9a-f]+)\)")
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A host's file with digests in place of values, or None where there is none.
+
+    `stale`: the instance that runs was started before the file was written, with what was there then. `before`: the
+    file that this one took the place of.
+    """
+
+    text: LongText | None
+    before: LongText | None = None
+    changed: bool = False
+    stale: bool = False
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The keyed digest of each value, by name."""
+        return digests(self.text or "")
+
+
+class SecretFile(Phase[Kept], frozen=True):
+    """Write or read the file, as root; fields as `warpbeam/provision/secrets.sh` tells."""
+
+    script: ClassVar[str] = "provision/secrets"
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "provision/mask", "provision/owner")
+    answer: ClassVar[type] = Kept
+    verb: str
+    file: str
+    ledger: str
+    content: str
+    key: str
+    app: str
+    root: str
+    door: str
+    environment: str
+
+    @property
+    def looks(self) -> bool:
+        """See `Phase.looks`."""
+        return self.verb == "list"
+
+
+def digests(text: str) -> dict[str, str]:
+    """The digests in a masked environment file, by name."""
+    found = (_ENTRY.fullmatch(line) for line in text.splitlines())
+    return {match[1]: match[2] for match in found if match}
+
+
+def push(fleet: Fleet, tell: Tell) -> frozenset[str]:
+    """Write the secrets of the inventory on every chosen app host; the names of hosts that still run without them.
+
+    Raises:
+        Misuse: a value cannot be had; nothing was changed.
+        Failed: a host could not take them; it has what it had, and the others have the new ones.
+    """
+    inventory = fleet.inventory
+    hosts = inventory.some_app_hosts()
+    phase = _phase(fleet, "push", secrets_text(inventory, fetch_secrets(inventory)))
+    results = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, identity="admin"))
+    count = f"{len(inventory.secrets)} secret{'' if len(inventory.secrets) == 1 else 's'}"
+    stale = frozenset(name for name, kept in results.items() if isinstance(kept, Kept) and kept.stale)
+    problems: dict[str, Problem] = {}
+    for name, kept in results.items():
+        if isinstance(kept, Problem):
+            problems[name] = kept
+            tell(Settled(name, kept.message.removeprefix(f"{name}: "), good=False))
+        else:
+            gone = sorted(digests(kept.before or "").keys() - kept.digests)
+            removed = f", removed: {', '.join(gone)}" if gone else ""
+            tell(
+                Settled(name, f"{count} written{removed}" if kept.changed else f"has {count} already, as they are here")
+            )
+    if problems:
+        first = next(iter(problems.values()))
+        rest = [name for name in results if name not in problems]
+        others = f"; {', '.join(rest)} {'has' if len(rest) == 1 else 'have'} the new ones" if rest else ""
+        kind = Failed if rest else type(first)
+        raise kind(f"{first.message}{others}", first.hint or "the same command again goes on from here", first.details)
+    return stale
+
+
+def warn_stale(fleet: Fleet, stale: frozenset[str], tell: Tell) -> None:
+    """Tell which hosts run with earlier secrets, and what gives them the new ones."""
+    for name in sorted(stale):
+        tell(Warn(name, f"the running app has the secrets of before, until `fab {fleet.inventory.name} restart`"))
+
+
+def compare(fleet: Fleet, tell: Tell, *, fetch: bool = False) -> list[dict[str, Any]]:
+    """One row for each secret of the inventory or of a host: where it is, and whether all have the same value.
+
+    Values stay where they are: hosts answer digests under a key that is new each time.
+
+    Parameters:
+        fetch: fetch the values too, and compare hosts with these.
+
+    Raises: Refused, where no host can be asked.
+    """
+    inventory = fleet.inventory
+    key = entropy.token_hex(32)
+    phase = _phase(fleet, "list", "", key)
+    hosts = inventory.some_app_hosts()
+    found = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, identity="admin"))
+    problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
+    # Who could not be asked has not said that it lacks anything.
+    if len(problems) == len(found):
+        raise untouched(problems)
+    wanted = None
+    if fetch:
+        from warpbeam.provision.comparison import masked
+
+        wanted = digests(masked(secrets_text(inventory, fetch_secrets(inventory)), (), key))
+    return rows(tuple(inventory.secrets), found, wanted)
+
+
+def rows(
+    names: tuple[str, ...], found: Mapping[str, Kept | Problem], wanted: Mapping[str, str] | None
+) -> list[dict[str, Any]]:
+    """What `compare` tells. Pure.
+
+    Parameters:
+        names: the inventory's.
+        found: by host.
+        wanted: the digests of the values fetched here, where they were.
+    """
+    kept = {host: result for host, result in found.items() if isinstance(result, Kept)}
+    there = {host: result.digests for host, result in kept.items()}
+    known = dict.fromkeys((*names, *(name for have in there.values() for name in have)))
+    listed: list[dict[str, Any]] = []
+    for name in known:
+        having = {host: have[name] for host, have in there.items() if name in have}
+        lacking = [host for host in there if host not in having]
+        groups: dict[str, list[str]] = {}
+        for host, digest in having.items():
+            groups.setdefault(digest, []).append(host)
+        problems = []
+        if name not in names:
+            problems.append("it is not in the inventory: `setup` or `secrets.push` removes it")
+        elif lacking:
+            problems.append(f"{', '.join(lacking)} {'lacks' if len(lacking) == 1 else 'lack'} it: `secrets.push`")
+        if len(groups) > 1:
+            told = " | ".join(", ".join(hosts) for hosts in groups.values())
+            problems.append(f"hosts have different values ({told}): `secrets.push`")
+        elif wanted is not None and name in wanted and any(digest != wanted[name] for digest in groups):
+            problems.append("hosts have another value than the inventory: `secrets.push`")
+        row: dict[str, Any] = {
+            "secret": name,
+            "hosts": ", ".join(having) or "none",
+            "agree": len(groups) == 1 and not lacking,
+        }
+        if wanted is not None:
+            row["as here"] = name in wanted and set(groups) == {wanted[name]}
+        if problems:
+            row["problem"] = "; ".join(problems)
+        listed.append(row)
+    for host, result in found.items():
+        if isinstance(result, Problem):
+            listed.append({"host": host, "problem": result.message.removeprefix(f"{host}: ")})
+        elif result.stale:
+            listed.append({"host": host, "problem": "the running app was started with earlier secrets: `restart`"})
+    return listed
+
+
+def _phase(fleet: Fleet, verb: Literal["push", "list"], content: str, key: str = "") -> SecretFile:
+    inventory = fleet.inventory
+    where = etc(inventory)
+    file, ledger = f"{where}/secrets.env", f"{where}/.written"
+    return SecretFile(
+        verb=verb,
+        file=file,
+        ledger=ledger,
+        content=content,
+        key=key or entropy.token_hex(32),
+        app=inventory.app,
+        root=str(inventory.root),
+        door=door(inventory),
+        environment=inventory.name,
+    )

@@ -1,0 +1,98 @@
+"""Secrets: values fetched from where the inventory says, on this machine, once and only when needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from warpbeam.error import Misuse
+from warpbeam.inventory.schema import Inventory, Secret
+
+# The kernel's limit for one string of an environment is 128 KiB (execve(2), MAX_ARG_STRLEN), name included.
+MAX_BYTES = 120_000
+# That of all of them together, and of the arguments, is 2 MiB, a quarter of the usual stack.
+MAX_TOTAL = 1_000_000
+
+
+def fetch_secrets(inventory: Inventory) -> dict[str, str]:
+    """The value of every secret, by name; none where no chosen host runs the app.
+
+    A value is fetched once in the life of this process, whatever asks for it: who fetches it may have to touch a key.
+
+    Raises:
+        Misuse: a value cannot be had, or systemd could not hand it on; the message never holds a value.
+    """
+    if not inventory.app_hosts:
+        return {}
+    values = {name: _fetch(name, secret, inventory.file) for name, secret in inventory.secrets.items()}
+    total = sum(len(value.encode()) for value in values.values())
+    if total > MAX_TOTAL:
+        raise Misuse(
+            f"{inventory.file}: secrets: together they are {total} bytes; expected at most {MAX_TOTAL}",
+            "no process could be started with more: put large ones in files of the app's own",
+        )
+    return values
+
+
+@cache
+def _fetch(name: str, secret: Secret, inventory: Path) -> str:
+    where = f"{inventory}: secrets.{name}"
+    raw = _read(where, secret, inventory.parent)
+    if len(raw) > MAX_BYTES:
+        raise Misuse(
+            f"{where}: the value has more than {MAX_BYTES} bytes", "the kernel lets no variable be much longer"
+        )
+    try:
+        value = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        value = None
+    # Raised here, because the error above holds the bytes.
+    if value is None:
+        raise Misuse(f"{where}: the value is not UTF-8", "encode it, for example with base64")
+    if "\0" in value:
+        raise Misuse(f"{where}: the value holds a NUL, which no environment variable can")
+    return value
+
+
+def _read(where: str, secret: Secret, directory: Path) -> bytes:
+    """What is there, up to a byte more than is allowed."""
+    if secret.env is not None:
+        value = os.environb.get(secret.env.encode())
+        if value is None:
+            raise Misuse(f"{where}: the environment variable {secret.env} is not set", f"export {secret.env} first")
+        return value
+    if secret.file is not None:
+        file = secret.file if secret.file.is_absolute() else directory / secret.file
+        try:
+            with file.open("rb") as opened:
+                return opened.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise Misuse(f"{where}: {file} cannot be read: {error.strerror}") from None
+    return _printed(where, secret.command or "", directory)
+
+
+def _printed(where: str, command: str, directory: Path) -> bytes:
+    """What a command prints, less one line end."""
+    # It is the inventory author's own, run on their own machine, as a shell would from a terminal.
+    with subprocess.Popen(  # noqa: S602
+        command, shell=True, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 (asked for above)
+        # One more for the line end.
+        text = _drained(process.stdout, MAX_BYTES + 2)
+        if len(text) > MAX_BYTES + 1:
+            process.kill()
+    if process.returncode != 0 and len(text) <= MAX_BYTES + 1:
+        raise Misuse(f"{where}: its command failed with status {process.returncode}", "run it by hand to see why")
+    return text.removesuffix(b"\n")
+
+
+def _drained(stream: IO[bytes], most: int) -> bytes:
+    """What `stream` has until its end, or `most` bytes."""
+    text = b""
+    while len(text) < most and (piece := stream.read(most - len(text))):
+        text += piece
+    return text
