@@ -1,4 +1,4 @@
-"""What must hold on a host whatever happened to it: the invariants of docs/architecture.md, asked of the host and not of Warpbeam."""
+"""Checks what must hold on a host whatever happened to it: the invariants, asked of the host and not of Warpbeam."""
 
 from __future__ import annotations
 
