@@ -45,7 +45,7 @@ def root(name: str) -> str:
 
 def sandbox() -> str:
     """The directives of this project's unit that are the same for every app."""
-    lines = (PROJECT / "templates" / "service.j2").read_text().splitlines()
+    lines = (PROJECT / "templates" / "sandbox.conf.j2").read_text().splitlines()
     return "\n".join(line for line in lines if re.match(r"[A-Z][A-Za-z]+=", line) and "{{" not in line)
 
 

@@ -33,7 +33,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
     Raises:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
     """
-    from warpbeam.cli.guide import attend
+    from warpbeam.cli.guide import install
     from warpbeam.error import Misuse
     from warpbeam.inventory.files import environments
 
@@ -81,7 +81,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
         from warpbeam.cli.screen import error_text
 
         raise Exit(error_text(misuse.message, misuse.hint), code=misuse.code) from None
-    attend(inventory)
+    install(inventory)
     namespace.configure({"environment": None, "warpbeam": {"project": str(project)}})
     return namespace
 

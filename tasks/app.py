@@ -31,11 +31,14 @@ def restart(
     from warpbeam.deploy import deploy as delivery
 
     here = session(c)
-    here.fleet.bound(jobs)
+    here.fleet.set_jobs(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     with rolling.explained(here, here.fleet):
-        reach, store = rolling.reach_of(skip, skip_unreachable, wait), delivery.store_of(here.fleet, here.project)
-        delivery.restart(here.fleet, reach, policy, here.tell, store=store, force=force)
+        selection, store = (
+            rolling.selection_of(skip, skip_unreachable, wait),
+            delivery.store_of(here.fleet, here.project),
+        )
+        delivery.restart(here.fleet, selection, policy, here.emit, store=store, force=force)
 
 
 @task(auto_shortflags=False)
@@ -45,7 +48,7 @@ def stop(c: Any) -> None:
     from warpbeam.operate.power import stop_app
 
     here = session(c)
-    stop_app(here.fleet, here.tell)
+    stop_app(here.fleet, here.emit)
 
 
 @task(auto_shortflags=False, help={"force": rolling.FORCE})
@@ -55,7 +58,7 @@ def start(c: Any, force: bool = False) -> None:
     from warpbeam.operate.power import start_app
 
     here = session(c)
-    start_app(here.fleet, here.tell, force=force)
+    start_app(here.fleet, here.emit, force=force)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output", "jobs": rolling.JOBS})
@@ -66,12 +69,12 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
     from warpbeam.operate.node import differing, judged, states, status_rows
 
     here = session(c)
-    here.fleet.bound(jobs)
+    here.fleet.set_jobs(jobs)
     with here.report.asking():
-        found = states(here.fleet, here.tell)
+        found = states(here.fleet, here.emit)
     here.report.table(status_rows(here.fleet.inventory, found), as_json=json)
     if text := differing(found):
-        here.tell(Warn("", text))
+        here.emit(Warn("", text))
     if code := judged(found):
         raise Exit(code=code)
 
@@ -142,9 +145,9 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     if not everyone:
         _say_where(here, *hosts)
     text, shown = read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone)
-    complained = here.report.output(prefixed=everyone, error=True)
+    on_stderr = here.report.output(prefixed=everyone, error=True)
     try:
-        ask(here.fleet, hosts, verb, text, shown, complained)
+        ask(here.fleet, hosts, verb, text, shown, on_stderr)
     except Unreachable as away:
         others = [other.name for other in here.fleet.inventory.some_app_hosts() if other not in hosts]
         if host or not others or not host_of(away, (asked.name for asked in hosts)):
@@ -159,7 +162,7 @@ def _say_where(here: Session, host: Host) -> None:
     from warpbeam.event import Note
 
     if sys.stderr.isatty() and len(here.fleet.inventory.app_hosts) > 1:
-        here.tell(Note("", f"on {host.name}"))
+        here.emit(Note("", f"on {host.name}"))
 
 
 @task(
@@ -185,7 +188,7 @@ def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: s
         show_logs(
             here.fleet,
             here.report.output(prefixed=True, width=width, exact=False),
-            here.tell,
+            here.emit,
             follow=follow,
             lines=lines,
             since=since,

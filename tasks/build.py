@@ -23,7 +23,7 @@ def build_on_host(c: Any, ref: str = "HEAD", dirty: bool = False, rebuild: bool 
 
     here = session(c)
     source = source_of(here.fleet, here.project, ref, dirty=dirty)
-    build_on_host(here.fleet, here.project, source, here.tell, with_tests=test, anew=rebuild)
+    build_on_host(here.fleet, here.project, source, here.emit, with_tests=test, anew=rebuild)
 
 
 TASKS = (build_on_host,)

@@ -54,19 +54,19 @@ def deploy(
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty or rebuild):
         raise Misuse("--release live and --ref, --dirty or --rebuild say two different things", "give one of them")
-    here.fleet.bound(jobs)
+    here.fleet.set_jobs(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
 
-    def wanted(before: Callable[[], None]) -> delivery.Wanted:
+    def target(before: Callable[[], None]) -> delivery.Target:
         if release:
-            return delivery.live_artifact(here.fleet, here.project, here.tell)
+            return delivery.live_artifact(here.fleet, here.project, here.emit)
         source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
-        artifact = delivery.build_on_host(here.fleet, here.project, source, here.tell, anew=rebuild, before=before)
-        return delivery.Wanted(artifact, store=delivery.store_of(here.fleet, here.project))
+        artifact = delivery.build_on_host(here.fleet, here.project, source, here.emit, anew=rebuild, before=before)
+        return delivery.Target(artifact, store=delivery.store_of(here.fleet, here.project))
 
-    reach = rolling.reach_of(skip, skip_unreachable, wait)
+    selection = rolling.selection_of(skip, skip_unreachable, wait)
     with rolling.explained(here, here.fleet):
-        delivery.deploy(here.fleet, wanted, reach, policy, here.tell, force=force, migrate=not no_migrate)
+        delivery.deploy(here.fleet, target, selection, policy, here.emit, force=force, migrate=not no_migrate)
 
 
 @task(default=True, auto_shortflags=False, help=HELP)
@@ -81,12 +81,12 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False,
     with rolling.explained(here, fleet):
         delivery.deploy(
             fleet,
-            lambda before: delivery.Wanted(
-                delivery.build_on_host(fleet, here.project, source, here.tell, anew=rebuild, before=before)
+            lambda before: delivery.Target(
+                delivery.build_on_host(fleet, here.project, source, here.emit, anew=rebuild, before=before)
             ),
-            rolling.reach_of(),
+            rolling.selection_of(),
             rolling.policy_of(fleet, "", "", ""),
-            here.tell,
+            here.emit,
             force=force,
             migrate=not no_migrate,
         )
@@ -99,12 +99,12 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False,
 def rollback(c: Any, to: str = "") -> None:
     """Put the release before the live one live again on this machine, without ssh."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.deploy import go_back
+    from warpbeam.deploy.deploy import roll_back
 
     here = session(c)
     fleet = here.local_fleet
     with rolling.explained(here, fleet):
-        go_back(fleet, rolling.reach_of(), rolling.policy_of(fleet, "", "", ""), here.tell, to=to)
+        roll_back(fleet, rolling.selection_of(), rolling.policy_of(fleet, "", "", ""), here.emit, to=to)
 
 
 namespace = Collection("deploy", deploy)

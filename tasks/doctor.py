@@ -26,7 +26,7 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     from warpbeam.version import VERSION
 
     here = session(c)
-    findings = examine(here.local_fleet if local else here.fleet, here.tell)
+    findings = examine(here.local_fleet if local else here.fleet, here.emit)
     wrong = sum(not finding.good for finding in findings)
     if json:
         here.report.table(rows(findings), as_json=True)
@@ -34,9 +34,9 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
         here.report.close()
         print_lines(sys.stdout, *lines(findings, room_on(sys.stdout)))
     if wrong:
-        here.tell(Settled("", f"{wrong} of {len(findings)} checks found something to mend", good=False))
+        here.emit(Settled("", f"{wrong} of {len(findings)} checks found something to mend", good=False))
         raise Exit(code=AMISS)
-    here.tell(Settled("", f"all is well: {len(findings)} checks (Warpbeam {VERSION})"))
+    here.emit(Settled("", f"all is well: {len(findings)} checks (Warpbeam {VERSION})"))
 
 
 TASKS = (doctor,)

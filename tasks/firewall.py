@@ -14,7 +14,7 @@ def apply(c: Any) -> None:
     from warpbeam.network.firewall import firewall
 
     here = session(c)
-    firewall(here.fleet, "apply", here.tell)
+    firewall(here.fleet, "apply", here.emit)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})
@@ -26,7 +26,7 @@ def status(c: Any, json: bool = False) -> None:
 
     here = session(c)
     with here.report.asking():
-        found = tables(here.fleet, here.tell)
+        found = tables(here.fleet, here.emit)
     here.report.table(table_rows(here.fleet, found), as_json=json)
     # A host that does not answer hides none of the others, and still is an error.
     if (problem := gravest_problem(found)) is not None:
@@ -40,7 +40,7 @@ def clear(c: Any, check: bool = False) -> None:
     from warpbeam.network.firewall import firewall
 
     here = session(c)
-    firewall(here.fleet, "look" if check else "clear", here.tell)
+    firewall(here.fleet, "look" if check else "clear", here.emit)
 
 
 namespace = Collection("firewall", apply, status, clear)

@@ -20,7 +20,7 @@ def trust(c: Any, yes: bool = False) -> None:
     here = session(c)
     inventory = here.inventory
     confirm = (lambda _: True) if yes else ask
-    trust(inventory.hosts.values(), inventory.ssh, inventory.name, confirm, here.tell)
+    trust(inventory.hosts.values(), inventory.ssh, inventory.name, confirm, here.emit)
 
 
 def ask(question: str) -> bool:
@@ -47,7 +47,7 @@ def reboot(c: Any, timeout: int = 300) -> None:
     from warpbeam.operate.reboot import reboot
 
     here = session(c)
-    reboot(here.fleet, here.tell, timeout=timeout)
+    reboot(here.fleet, here.emit, timeout=timeout)
 
 
 namespace = Collection("hosts", trust, reboot)

@@ -29,7 +29,7 @@ def up(c: Any, hosts: int = 3, suite: str = "", name: str = "demo", opt_size: in
     from warpbeam.lab.lifetime import up
     from warpbeam.lab.state import check_suite, default_hosts
 
-    up(name, default_hosts(hosts), check_suite(suite) if suite else None, session(c).tell, opt_size)
+    up(name, default_hosts(hosts), check_suite(suite) if suite else None, session(c).emit, opt_size)
     print_lines(sys.stdout, f"ssh -F {config_file(name)} build1")
 
 
@@ -62,7 +62,7 @@ def down(c: Any, name: str = "demo", purge: bool = False) -> None:
     from warpbeam.cli.session import session
     from warpbeam.lab.lifetime import down
 
-    down(name, session(c).tell, purge)
+    down(name, session(c).emit, purge)
 
 
 @task(auto_shortflags=False, positional=["host"], help={"host": HOST, "name": NAME})
@@ -91,7 +91,7 @@ def crash(c: Any, host: str, name: str = "demo") -> None:
     from warpbeam.cli.session import session
     from warpbeam.lab.lifetime import crash
 
-    crash(name, host, session(c).tell)
+    crash(name, host, session(c).emit)
 
 
 @task(auto_shortflags=False, positional=["host"], help={"host": HOST, "name": NAME})
@@ -100,7 +100,7 @@ def power_loss(c: Any, host: str, name: str = "demo") -> None:
     from warpbeam.cli.session import session
     from warpbeam.lab.lifetime import power_loss
 
-    power_loss(name, host, session(c).tell)
+    power_loss(name, host, session(c).emit)
 
 
 @task(auto_shortflags=False, positional=["host"], help={"host": HOST, "name": NAME})
@@ -109,7 +109,7 @@ def boot(c: Any, host: str, name: str = "demo") -> None:
     from warpbeam.cli.session import session
     from warpbeam.lab.lifetime import boot
 
-    boot(name, host, session(c).tell)
+    boot(name, host, session(c).emit)
 
 
 namespace = Collection(up, status, down, ssh, crash, power_loss, boot)

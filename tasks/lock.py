@@ -17,7 +17,7 @@ def status(c: Any, json: bool = False) -> None:
 
     here = session(c)
     with here.report.asking():
-        found = lock_status(here.fleet, here.tell)
+        found = lock_status(here.fleet, here.emit)
     rows.show(here, found, as_json=json)
 
 
@@ -31,7 +31,7 @@ def acquire(c: Any, reason: str = "") -> None:
     here = session(c)
     if not reason.strip():
         raise Misuse("a freeze needs a reason, for whoever runs into it", 'lock.acquire --reason "…"')
-    freeze(here.fleet, reason, here.tell)
+    freeze(here.fleet, reason, here.emit)
 
 
 @task(auto_shortflags=False, help={"force": "also take away the lock of a command that runs, or that is gone"})
@@ -41,7 +41,7 @@ def release(c: Any, force: bool = False) -> None:
     from warpbeam.deploy.freeze import thaw
 
     here = session(c)
-    thaw(here.fleet, here.tell, force=force)
+    thaw(here.fleet, here.emit, force=force)
 
 
 namespace = Collection("lock", status, acquire, release)

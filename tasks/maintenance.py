@@ -14,7 +14,7 @@ def on(c: Any, message: str = "") -> None:
     from warpbeam.operate.maintenance import DEFAULT_MESSAGE, maintain
 
     here = session(c)
-    maintain(here.fleet, "on", here.tell, message or DEFAULT_MESSAGE)
+    maintain(here.fleet, "on", here.emit, message or DEFAULT_MESSAGE)
 
 
 @task(auto_shortflags=False)
@@ -24,7 +24,7 @@ def off(c: Any) -> None:
     from warpbeam.operate.maintenance import maintain
 
     here = session(c)
-    maintain(here.fleet, "off", here.tell)
+    maintain(here.fleet, "off", here.emit)
 
 
 namespace = Collection(on, off)

@@ -32,14 +32,14 @@ def rollback(
 ) -> None:
     """Put the release before the live one live again on every host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.deploy import go_back, store_of
+    from warpbeam.deploy.deploy import roll_back, store_of
 
     here = session(c)
-    here.fleet.bound(jobs)
+    here.fleet.set_jobs(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     with rolling.explained(here, here.fleet):
-        reach, store = rolling.reach_of(skip, skip_unreachable, wait), store_of(here.fleet, here.project)
-        go_back(here.fleet, reach, policy, here.tell, to=to, store=store, force=force)
+        selection, store = rolling.selection_of(skip, skip_unreachable, wait), store_of(here.fleet, here.project)
+        roll_back(here.fleet, selection, policy, here.emit, to=to, store=store, force=force)
 
 
 @task(
@@ -53,11 +53,11 @@ def rollback(
 def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.deploy import source_to_plan, tell_outlook
+    from warpbeam.deploy.deploy import preview_deploy, source_to_plan
 
     here = session(c)
-    source = source_to_plan(here.fleet, here.project, ref, here.tell, dirty=dirty)
-    here.report.plan(tell_outlook(here.fleet, source), as_json=json)
+    source = source_to_plan(here.fleet, here.project, ref, here.emit, dirty=dirty)
+    here.report.plan(preview_deploy(here.fleet, source), as_json=json)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})
@@ -83,7 +83,7 @@ def history(c: Any, lines: int = 20, json: bool = False) -> None:
 
     here = session(c)
     with here.report.asking():
-        found = history_rows(here.fleet, lines, here.tell)
+        found = history_rows(here.fleet, lines, here.emit)
     if not json:
         # The table is as wide as a terminal without it.
         found = [{key: value for key, value in row.items() if key != "warpbeam"} for row in found]

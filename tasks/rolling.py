@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from warpbeam.cli.session import Session
     from warpbeam.deploy.rollout import Policy
     from warpbeam.fleet.fleet import Fleet
-    from warpbeam.fleet.selection import Reach
+    from warpbeam.fleet.selection import HostSelection
 
 JOBS = "how many hosts at most are worked on at once (default: 16 for each core of this machine)"
 FORCE = "also where the files of the release are not as they were deployed"
@@ -25,21 +25,21 @@ HELP = {
 }
 
 
-def reach_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -> Reach:
+def selection_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -> HostSelection:
     """Which hosts the command line asks for, and how patiently. Raises: Misuse, where the wait is no number."""
     from warpbeam.error import Misuse
-    from warpbeam.fleet.selection import Reach
+    from warpbeam.fleet.selection import HostSelection
 
     if wait and not (wait.isdigit() and len(wait) <= 6):
         raise Misuse(f"--wait: {wait!r} is no number of seconds")
-    return Reach(frozenset(skip or ()), skip_unreachable, float(wait or 0))
+    return HostSelection(frozenset(skip or ()), skip_unreachable, float(wait or 0))
 
 
 @contextmanager
 def explained(here: Session, fleet: Fleet) -> Iterator[None]:
     """Around what goes from host to host: a host out of reach has its options told, an interrupt what it left."""
     from warpbeam.error import Unreachable, host_of
-    from warpbeam.operate.aftermath import tell_aftermath
+    from warpbeam.operate.aftermath import emit_aftermath
 
     try:
         yield
@@ -51,7 +51,7 @@ def explained(here: Session, fleet: Fleet) -> Iterator[None]:
         options = f"`--skip {name}` goes on without it, `--skip-unreachable` without any that does not answer"
         raise away.hinted(options) from away
     except KeyboardInterrupt:
-        tell_aftermath(fleet, here.tell)
+        emit_aftermath(fleet, here.emit)
         raise
 
 

@@ -21,9 +21,9 @@ def push(c: Any, restart: bool = False) -> None:
 
     here = session(c)
     if restart:
-        renew_secrets(here.fleet, rolling.policy_of(here.fleet, "", "", ""), here.tell)
+        renew_secrets(here.fleet, rolling.policy_of(here.fleet, "", "", ""), here.emit)
     else:
-        warn_stale(here.fleet, push(here.fleet, here.tell), here.tell)
+        warn_stale(here.fleet, push(here.fleet, here.emit), here.emit)
 
 
 @task(
@@ -43,10 +43,10 @@ def show(c: Any, fetch: bool = False, json: bool = False) -> None:
 
     here = session(c)
     with here.report.asking():
-        rows = compare(here.fleet, here.tell, fetch=fetch)
+        rows = compare(here.fleet, here.emit, fetch=fetch)
     here.report.table(rows, as_json=json)
     if not rows:
-        here.tell(Settled("", "there are no secrets, neither in the inventory nor on a host"))
+        here.emit(Settled("", "there are no secrets, neither in the inventory nor on a host"))
     if any("problem" in row for row in rows):
         raise Exit(code=AMISS)
 

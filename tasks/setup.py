@@ -32,7 +32,7 @@ def set_up_hosts(
     take_over: bool = False,
     jobs: str = "",
 ) -> None:
-    """Make the hosts ready, as admin: users, directories, packages, secrets, units, root door, firewall."""
+    """Make the hosts ready, as admin: users, directories, packages, secrets, units, privileged helper, firewall."""
     from warpbeam.cli.session import session
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
@@ -40,20 +40,20 @@ def set_up_hosts(
 
     here = session(c)
     fleet = here.local_fleet if local else here.fleet
-    fleet.bound(jobs)
+    fleet.set_jobs(jobs)
     outcome = set_up(
-        fleet, here.tell, rotate_cookie=rotate_cookie, dry=check, show=diff, restart=restart, take_over=take_over
+        fleet, here.emit, rotate_cookie=rotate_cookie, dry=check, show=diff, restart=restart, take_over=take_over
     )
     again = restart and bool(outcome.restart)
     if not outcome.changed and not again:
-        here.tell(Settled("", "nothing to change: every host is as the inventory says"))
+        here.emit(Settled("", "nothing to change: every host is as the inventory says"))
     elif check:
         raise Exit(code=AMISS)
     elif again:
         from warpbeam.deploy.deploy import restart_changed
 
         policy = rolling.policy_of(fleet, "", "", "")
-        restart_changed(fleet, outcome.restart, "setup is done", policy, here.tell)
+        restart_changed(fleet, outcome.restart, "setup is done", policy, here.emit)
 
 
 TASKS = (set_up_hosts,)

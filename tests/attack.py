@@ -14,7 +14,7 @@ from tests.lab import LabHandle
 
 HOST = "web1"
 ROOT = "/opt/acme/hello"
-DOOR = "/usr/lib/warpbeam/hello/door"
+HELPER = "/usr/lib/warpbeam/hello/warpbeam-helper"
 # How a host says no. That something is not there is a no only to who lives in a sandbox, from whom things are hidden.
 NO = (
     "[Pp]ermission denied|Operation not permitted|Read-only file system|not allowed|not permitted|"
@@ -88,7 +88,7 @@ def activation(lab: LabHandle, script: str) -> str:
 exec >{ROOT}/activation/said 2>&1
 {script}
 JOB
-        sudo -n {DOOR} activate </dev/null; mv -f job.mine job; cat said; rm -f said
+        sudo -n {HELPER} activate </dev/null; mv -f job.mine job; cat said; rm -f said
     """
     return lab.ssh(HOST, "bash -s", "deploy", stdin=plant).stdout
 
@@ -102,7 +102,7 @@ def _expression(script: str) -> str:
 def _evaluated(lab: LabHandle, verb: str, stdin: str) -> str:
     # Who wants a value of `eval` keeps its standard input open so long.
     feed = "cat; exec sleep 60 </dev/null 2>/dev/null" if verb == "eval" else "cat"
-    value = lab.ssh(HOST, f"sudo -n {DOOR} {verb} < <({feed})", "deploy", stdin=stdin).stdout
+    value = lab.ssh(HOST, f"sudo -n {HELPER} {verb} < <({feed})", "deploy", stdin=stdin).stdout
     return base64.b64decode(value.split()[-1].strip('"')).decode()
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import lab
 from tests.faults.tally import TALLY
-from tests.lab import KEPT, chosen_suites, labs_of, tell
+from tests.lab import KEPT, chosen_suites, emit, labs_of
 from tests.schedule import Schedule, processes
 from warpbeam.error import Misuse
 from warpbeam.lab import lifetime
@@ -85,7 +85,7 @@ def pytest_unconfigure() -> None:
     """The labs of a process that was ended before it could remove them are removed here."""
     mine = {name for process in BEGUN for name in labs_of(process)}
     for name in set() if KEPT else mine & set(known_labs()):
-        lifetime.down(name, tell)
+        lifetime.down(name, emit)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -92,7 +92,7 @@ def labs_of(process: str) -> tuple[str, ...]:
     return (own_name(process), *(lab_name(suite, process) for suite in SUITES))
 
 
-def tell(event: Event) -> None:
+def emit(event: Event) -> None:
     """Where events of the lab go: pytest shows them when a test fails."""
     print(event, file=sys.stderr)
 
@@ -108,11 +108,11 @@ class LabHandle:
 
     def up(self, *hosts: HostSpec, opt_size: int = lifetime.OPT_SIZE) -> None:
         """Boot `hosts`, besides those that the lab has; each new one's /opt has `opt_size` MiB."""
-        lifetime.up(self.name, hosts, self.suite, tell, opt_size)
+        lifetime.up(self.name, hosts, self.suite, emit, opt_size)
 
     def down(self) -> None:
         """Remove the lab."""
-        lifetime.down(self.name, tell)
+        lifetime.down(self.name, emit)
 
     def status(self, host: str) -> lifetime.HostStatus:
         """What the host is doing."""
@@ -138,12 +138,12 @@ class LabHandle:
 
     def crash(self, host: str) -> None:
         """End the host; what it wrote survives."""
-        lifetime.crash(self.name, host, tell)
+        lifetime.crash(self.name, host, emit)
 
     def power_loss(self, host: str) -> None:
         """End the host; what it had not synced to /opt is lost."""
-        lifetime.power_loss(self.name, host, tell)
+        lifetime.power_loss(self.name, host, emit)
 
     def boot(self, host: str) -> None:
         """Boot the host, and wait until one can log in."""
-        lifetime.boot(self.name, host, tell)
+        lifetime.boot(self.name, host, emit)

@@ -66,9 +66,9 @@ def keygen(file: Path, kind: str = "ed25519", passphrase: str = "") -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as health_parameters:
+        health_parameters.bind(("127.0.0.1", 0))
+        return int(health_parameters.getsockname()[1])
 
 
 @contextmanager
@@ -104,8 +104,8 @@ def serving(home: Path, *, config: str = "", kinds: tuple[str, ...] = ("ed25519"
         process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(home / "sshd_config")], stdout=log, stderr=log)
     try:
         for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+            with socket.socket() as health_parameters:
+                if health_parameters.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.02)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 
-from tests.attack import DOOR, ROOT
+from tests.attack import HELPER, ROOT
 
 # Ways to change a file, and ways to change a directory.
 ON_FILES = (": >>{}", "rm -f {}", "mv -T {0} {0}.gone", "ln -sfnT /tmp {}", "chmod a+w {}", "chown $UID {}")
@@ -31,8 +31,8 @@ ROOTS_FILES = (
     "/root/.bashrc",
     "/run/warpbeam-hello.lock",
     "/usr/bin/sudo",
-    "/usr/lib/warpbeam/hello/door",
-    "/usr/lib/warpbeam/hello/dumps",
+    "/usr/lib/warpbeam/hello/warpbeam-helper",
+    "/usr/lib/warpbeam/hello/launch",
     "/usr/lib/warpbeam/hello/environment",
     "/usr/lib/warpbeam/hello/maintenance",
 )
@@ -116,9 +116,9 @@ BECOMING = (
     "usermod -aG sudo hello",
     "chsh -s /tmp/planted root",
     "file=$(mktemp); trap 'rm -f $file' EXIT; chown root $file",
-    f"{DOOR} stop <<<a",
-    f"{DOOR} reconcile",
-    f"{DOOR} start <<<a",
+    f"{HELPER} stop <<<a",
+    f"{HELPER} reconcile",
+    f"{HELPER} start <<<a",
 )
 
 # What the deploy user has and the app must not touch.
@@ -144,8 +144,8 @@ DEPLOYS = (
     "cat /home/deploy/.ssh/authorized_keys",
     f"ls {ROOT}/activation",
     f"cat {ROOT}/activation/job",
-    f"sudo -n {DOOR} version",
-    f"sudo -n {DOOR} activate",
+    f"sudo -n {HELPER} version",
+    f"sudo -n {HELPER} activate",
     "sudo -n id",
     "sudo -n -u deploy id",
 )
@@ -167,7 +167,7 @@ OTHERS_FILES = (
     "/etc/acme/{0}/secrets.env",
     "/etc/sudoers.d/warpbeam-{0}",
     "/lib/systemd/system/{0}@.service",
-    "/usr/lib/warpbeam/{0}/door",
+    "/usr/lib/warpbeam/{0}/warpbeam-helper",
     "/opt/acme/{0}/current",
     "/opt/acme/{0}/current/bin/hello",
     "/opt/acme/{0}/history.jsonl",
@@ -195,9 +195,9 @@ OTHERS = (
     ": >>/proc/${0}/mem",
     "kill -0 ${0}",
     PTRACE.format("'${0}'"),
-    "sudo -n /usr/lib/warpbeam/{0}/door version",
-    "sudo -n /usr/lib/warpbeam/{0}/door activate",
-    "/usr/lib/warpbeam/{0}/door stop <<<a",
+    "sudo -n /usr/lib/warpbeam/{0}/warpbeam-helper version",
+    "sudo -n /usr/lib/warpbeam/{0}/warpbeam-helper activate",
+    "/usr/lib/warpbeam/{0}/warpbeam-helper stop <<<a",
     "sudo -n -u {0} id",
 )
 # What a process may do that is in no sandbox, and the app must not.

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-from tests.attack import DOOR, HOST, Outcome, pids
+from tests.attack import HELPER, HOST, Outcome, pids
 from tests.lab import LabHandle
 from tests.target import OF_DEPLOY, OF_THE_APP, SANDBOXED
 
@@ -45,12 +45,12 @@ HARMLESS = {
     ),
     f"{_MANAGER} StopUnit ss hello@$slot.service replace": f"{_MANAGER} StartUnit ss hello@$slot.service replace",
     "loginctl enable-linger root": "loginctl enable-linger root && loginctl disable-linger root",
-    f"{DOOR} stop <<<a": f"{DOOR} version",
-    f"{DOOR} start <<<a": f"{DOOR} version",
-    f"{DOOR} reconcile": f"{DOOR} version",
-    f"sudo -n {DOOR} activate": f"sudo -n {DOOR} version",
-    "sudo -n /usr/lib/warpbeam/shop/door activate": "sudo -n /usr/lib/warpbeam/shop/door version",
-    "/usr/lib/warpbeam/shop/door stop <<<a": "/usr/lib/warpbeam/shop/door version",
+    f"{HELPER} stop <<<a": f"{HELPER} version",
+    f"{HELPER} start <<<a": f"{HELPER} version",
+    f"{HELPER} reconcile": f"{HELPER} version",
+    f"sudo -n {HELPER} activate": f"sudo -n {HELPER} version",
+    "sudo -n /usr/lib/warpbeam/shop/warpbeam-helper activate": "sudo -n /usr/lib/warpbeam/shop/warpbeam-helper version",
+    "/usr/lib/warpbeam/shop/warpbeam-helper stop <<<a": "/usr/lib/warpbeam/shop/warpbeam-helper version",
 }
 # PTRACE_ATTACH stops the process, PID 1 for good (the stop may arrive after perl has ended). PTRACE_SEIZE needs the
 # same right, and stops nothing.

@@ -56,4 +56,4 @@ class Settled(Event, frozen=True):
     good: bool = True
 
 
-Tell = Callable[[Event], None]
+Emit = Callable[[Event], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-Heard = Callable[[bytes], None]
+OnBytes = Callable[[bytes], None]
 
 # How long an interrupted command may take to undo what it began, before its channel or process group is cut.
 GRACE = 5.0
@@ -24,7 +24,7 @@ class Shell(Protocol):
     def busy(self) -> bool:
         """Whether something runs there, or the machine is being connected to; takes no lock."""
 
-    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+    def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         """Run a constant `command`, feed it `chunks` and then end of file, and return its exit status.
 
         `heard` gets pieces of standard output and `complained` of standard error as they arrive, in the

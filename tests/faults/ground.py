@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.lab import LabHandle, tell
+from tests.lab import LabHandle, emit
 from warpbeam.lab import lifetime
 
 ROOT = "/opt/acme/hello"
@@ -119,7 +119,7 @@ class Ground:
 
         def boot() -> None:
             time.sleep(1)
-            lifetime.boot(self.lab.name, self.host, tell)
+            lifetime.boot(self.lab.name, self.host, emit)
 
         self._booting = threading.Thread(target=boot)
         self._booting.start()

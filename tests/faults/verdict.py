@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.faults.ground import ROOT, Ground
 from tests.stage import Stage
-from warpbeam.deploy.lock import LEASE
+from warpbeam.deploy.lock import LEASE_SECONDS
 
 # A boot of the host and of the app, on a machine that does other things too.
 WITHIN = 30.0
@@ -115,7 +115,7 @@ def lock_ends(stage: Stage, environment: str, hosts: tuple[str, ...], *, may_be_
         insist(match is not None, f"{host}: the lock is {lock}")
         assert match is not None
         insist(may_be_held, f"{host}: the lock was not given back: {lock}")
-        insist(int(match[1]) <= LEASE, f"{host}: the lock is {lock}, longer than a lease")
+        insist(int(match[1]) <= LEASE_SECONDS, f"{host}: the lock is {lock}, longer than a lease")
     if set(held.values()) != {"free"}:
         released = stage.fab("-H", ",".join(hosts), "lock.release", "--force", environment=environment, expect=None)
         insist(released.returncode == 0, f"lock.release --force: {released.stderr}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.attack import (
-    DOOR,
+    HELPER,
     HIDDEN,
     NO,
     activation,
@@ -54,29 +54,29 @@ BY_SUDO = (
     "sudo -n -e /etc/passwd",
     "sudoedit -n /etc/acme/hello/secrets.env",
     "sudo -n bash",
-    "sudo -n env PATH=/tmp {door} version",
+    "sudo -n env PATH=/tmp {helper} version",
     "sudo -n systemctl stop hello@a",
     "sudo -n -u#-1 id",
     "sudo -n -U root -l",
-    "sudo -n -E {door} version",
-    "sudo -n LD_PRELOAD=/tmp/planted.so {door} version",
-    "sudo -n PATH=/tmp {door} version",
-    "sudo -n -C 5 {door} version",
-    "sudo -n -D /tmp {door} version",
-    "sudo -n -R /tmp {door} version",
-    "sudo -n -T 1 {door} version",
-    "sudo -n -g hello {door} version",
-    "sudo -n -h web2 {door} version",
-    "sudo -n -i {door} version",
-    "sudo -n -s {door} version",
-    "sudo -n -u hello {door} version",
-    "sudo -n bash {door} version",
-    "sudo -n sudo {door} version",
+    "sudo -n -E {helper} version",
+    "sudo -n LD_PRELOAD=/tmp/planted.so {helper} version",
+    "sudo -n PATH=/tmp {helper} version",
+    "sudo -n -C 5 {helper} version",
+    "sudo -n -D /tmp {helper} version",
+    "sudo -n -R /tmp {helper} version",
+    "sudo -n -T 1 {helper} version",
+    "sudo -n -g hello {helper} version",
+    "sudo -n -h web2 {helper} version",
+    "sudo -n -i {helper} version",
+    "sudo -n -s {helper} version",
+    "sudo -n -u hello {helper} version",
+    "sudo -n bash {helper} version",
+    "sudo -n sudo {helper} version",
 )
 
 
 def test_what_sudo_refuses_is_in_the_journal(stage: Stage, neighbour: None) -> None:
-    attacks = [attack.replace("{door}", DOOR) for attack in BY_SUDO]
+    attacks = [attack.replace("{helper}", HELPER) for attack in BY_SUDO]
 
     with unharmed(stage.lab), journal(stage.lab, "-t", "sudo") as told:
         outcomes = attacked(stage.lab, logged_in("deploy"), attacks)
@@ -88,7 +88,7 @@ def test_what_sudo_refuses_is_in_the_journal(stage: Stage, neighbour: None) -> N
 
 
 def test_what_the_app_asks_of_sudo_is_in_the_journal(stage: Stage) -> None:
-    attacks = ["sudo -n id", f"sudo -n {DOOR} version", "sudo -n -u deploy id"]
+    attacks = ["sudo -n id", f"sudo -n {HELPER} version", "sudo -n -u deploy id"]
 
     with unharmed(stage.lab), journal(stage.lab, "-t", "sudo") as told:
         outcomes = attacked(stage.lab, bare("hello"), attacks)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.attack import DOOR, HOST, ROOT
+from tests.attack import HELPER, HOST, ROOT
 from tests.dropin import drop_in
 from tests.lab import LabHandle
 from tests.patience import LONG
@@ -267,7 +267,7 @@ def test_an_app_without_an_end_is_looked_at_all_the_same(stage: Stage, stretched
     rpc = measured(stage, "rpc", "--host", HOST, "1 + 1", timeout=LONG)
     page = measured(stage, "maintenance.on", timeout=LONG)
     back = measured(stage, "maintenance.off", timeout=LONG)
-    spinning = stage.lab.ssh(HOST, f"pgrep -fa '{DOOR} '", check=False).stdout
+    spinning = stage.lab.ssh(HOST, f"pgrep -fa '{HELPER} '", check=False).stdout
 
     assert seen.seconds < 120
     assert rows["web2"]["health"] == "healthy"
@@ -279,14 +279,14 @@ def test_an_app_without_an_end_is_looked_at_all_the_same(stage: Stage, stretched
     assert spinning == ""
 
 
-def test_what_the_door_does_as_the_deploy_user_is_not_waited_for_without_end(stage: Stage, restored: None) -> None:
+def test_what_the_helper_does_as_the_deploy_user_is_not_waited_for_without_end(stage: Stage, restored: None) -> None:
     lab = stage.lab
     link = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()
     lab.ssh(HOST, f"{STOPPING} </dev/null >/dev/null 2>&1 &", "deploy")
     assert eventually(lambda: int(lab.ssh(HOST, "pgrep -u deploy -fc 'perl -e' || true").stdout or 0) > 0)
     lab.ssh(HOST, f"sudo ln -sfn nowhere {ROOT}/current")
     try:
-        done = lab.ssh(HOST, f"sudo timeout -s KILL 90 {DOOR} reconcile </dev/null; echo status $?", check=False)
+        done = lab.ssh(HOST, f"sudo timeout -s KILL 90 {HELPER} reconcile </dev/null; echo status $?", check=False)
     finally:
         lab.ssh(
             HOST,

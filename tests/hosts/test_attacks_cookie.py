@@ -143,7 +143,7 @@ print "connected\n";
 """
 
 
-def probe(stage: Stage, user: str, *words: str | int, host: str = HOST) -> str:
+def health_parameters(stage: Stage, user: str, *words: str | int, host: str = HOST) -> str:
     """What a user gets who connects: `connected`, `silence`, or the error."""
     become = f"setpriv --reuid={user} --regid={user} --init-groups"
     return root(stage, f"{become} probe connect {' '.join(map(str, words))} 2>&1", host, check=False).strip()
@@ -154,7 +154,7 @@ def test_no_other_user_of_the_host_connects_to_a_node(stage: Stage, neighbour: N
     assert "127.0.0.1" in root(stage, f"ss -Hltn sport = :{port}")
 
     got = {
-        (user, protocol, address): probe(stage, user, protocol, address, port)
+        (user, protocol, address): health_parameters(stage, user, protocol, address, port)
         for user in SPIES
         for protocol in (6, 262)
         for address in ("127.0.0.1", "127.0.0.2", "::ffff:127.0.0.1", "0.0.0.0")
@@ -169,8 +169,8 @@ def test_no_other_user_of_the_host_connects_to_a_node(stage: Stage, neighbour: N
     assert {key: said for key, said in got.items() if said == "connected"} == {}
     assert "open failed: connect failed: Connection refused" in forwarded
     # Who may, does, by the same means.
-    assert probe(stage, "hello", 6, "127.0.0.1", port) == "connected"
-    assert probe(stage, "root", 6, "127.0.0.1", port) == "connected"
+    assert health_parameters(stage, "hello", 6, "127.0.0.1", port) == "connected"
+    assert health_parameters(stage, "root", 6, "127.0.0.1", port) == "connected"
 
 
 def test_another_app_that_knows_the_cookie_runs_nothing_in_the_node(stage: Stage, neighbour: None) -> None:
@@ -209,7 +209,7 @@ def test_nobody_listens_in_the_apps_place(stage: Stage, neighbour: None) -> None
                 f"for i in {{1..100}}; do [[ -z $(ss -Hltn sport = :{port}) ]] || exit 0; sleep 0.1; done; exit 1",
             )
             to = "::1" if ":" in address else "127.0.0.1"
-            got[user, protocol, address] = probe(stage, "hello", 6, to, port)
+            got[user, protocol, address] = health_parameters(stage, "hello", 6, to, port)
             root(
                 stage,
                 f"pkill -KILL -u {user} -f 'probe [l]isten'; "
@@ -288,12 +288,12 @@ def test_with_peers_no_other_user_of_a_peers_host_connects_to_a_node(stage: Stag
     with peers(stage, tmp_path):
         to = {host: (stage.lab.address(host), DIST[slot(stage, host)]) for host in (HOST, "web2")}
         got = {
-            (user, protocol, there, here): probe(stage, user, protocol, *to[there], host=here)
+            (user, protocol, there, here): health_parameters(stage, user, protocol, *to[there], host=here)
             for user in (VISITOR, "deploy", "nobody")
             for protocol in (6, 262)
             for there, here in ((HOST, HOST), (HOST, "web2"), ("web2", "web2"))
         }
-        allowed = [probe(stage, user, 6, *to[HOST], host="web2") for user in ("hello", "root")]
+        allowed = [health_parameters(stage, user, 6, *to[HOST], host="web2") for user in ("hello", "root")]
         address, port = to[HOST]
         beyond = stage.lab.ssh("build1", f"timeout 4 bash -c '</dev/tcp/{address}/{port}'", check=False).returncode
 
@@ -302,7 +302,7 @@ def test_with_peers_no_other_user_of_a_peers_host_connects_to_a_node(stage: Stag
     assert beyond != 0
 
 
-# What versions before 8 of the root door kept, and how they started an instance: by the start script itself.
+# What versions before 8 of the privileged helper kept, and how they started an instance: by the start script itself.
 BEFORE = f"""
 sed -i '1s/.*/# The cookie of the nodes./; s/^RELEASE_COOKIE=.*/RELEASE_COOKIE=Old{{0}}/' {COOKIE}
 mkdir -p /etc/systemd/system/hello@.service.d

@@ -1,4 +1,4 @@
-"""What the app writes in the journal under the root door's name is not shown by the command that the docs give."""
+"""The command of the docs does not show what the app writes in the journal under the helper's name."""
 
 from __future__ import annotations
 

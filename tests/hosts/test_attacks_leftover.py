@@ -28,7 +28,7 @@ PIPES = (
     "job",
     "pending",
     "result",
-    "door.out",
+    "helper.out",
     "cancel",
     "damaged",
     "migrate.log",
@@ -85,7 +85,7 @@ def test_no_pipe_in_the_place_of_a_file_of_ours_is_waited_for(stage: Stage, left
 
 
 def test_a_link_in_the_place_of_a_file_of_ours_is_not_written_through(stage: Stage, left: None) -> None:
-    links = "for name in manifest log job door.out; do ln -sfn ~/bait activation/$name; done"
+    links = "for name in manifest log job helper.out; do ln -sfn ~/bait activation/$name; done"
     stage.lab.ssh(HOST, f"echo as it was >~/bait; cd {ROOT} && {links}", "deploy")
 
     stage.fab("restart")

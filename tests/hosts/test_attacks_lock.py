@@ -1,4 +1,4 @@
-"""Who asks the root door for something keeps nobody else waiting: it neither stops it nor leaves its words unread."""
+"""A caller of the helper keeps no other one waiting: not by stopping it, nor by leaving its output unread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.attack import DOOR, HOST, ROOT
+from tests.attack import HELPER, HOST, ROOT
 from tests.lab import LabHandle
 from tests.stage import Stage
 from tests.underway import eventually
@@ -19,12 +19,12 @@ LOCK = "/run/warpbeam-hello.lock"
 UNREAD = f"""
 use Fcntl; $^F = 9; alarm 120; unlink 'unread'; system 'mkfifo', 'unread'; sysopen F, 'unread', O_RDWR or die;
 fcntl F, 1031, 4096 or die; syswrite(F, 'x' x 4096) == 4096 or die;
-open STDOUT, '>&F'; open STDERR, '>&F'; exec 'sudo', '-n', '{DOOR}', 'reconcile'
+open STDOUT, '>&F'; open STDERR, '>&F'; exec 'sudo', '-n', '{HELPER}', 'reconcile'
 """
 
 
 def is_free(lab: LabHandle) -> bool:
-    """Whether the door's lock can be had within a few seconds."""
+    """Whether the helper's lock can be had within a few seconds."""
     return lab.ssh(HOST, f"sudo flock -w 5 {LOCK} true", check=False).returncode == 0
 
 
@@ -37,9 +37,9 @@ def test_words_that_nobody_reads_keep_nobody_from_the_lock(stage: Stage) -> None
     try:
         assert eventually(lambda: lab.ssh(HOST, f"test -L {ROOT}/current", "deploy", check=False).returncode == 0)
         free = is_free(lab)
-        asked = lab.ssh(HOST, "pgrep -x door", check=False).stdout
+        asked = lab.ssh(HOST, "pgrep -x warpbeam-helper", check=False).stdout
     finally:
-        lab.ssh(HOST, "sudo pkill -KILL -x door; sudo rm -f /home/deploy/unread*")
+        lab.ssh(HOST, "sudo pkill -KILL -x warpbeam-helper; sudo rm -f /home/deploy/unread*")
 
     # It waits for its reader, and keeps nothing meanwhile.
     assert asked != ""
@@ -48,7 +48,7 @@ def test_words_that_nobody_reads_keep_nobody_from_the_lock(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("key", [b"\x1a"], ids=["Ctrl-Z"])
-def test_no_key_stops_the_door_on_its_terminal(stage: Stage, key: bytes) -> None:
+def test_no_key_stops_the_helper_on_its_terminal(stage: Stage, key: bytes) -> None:
     argv = [*ssh_argv(stage.lab.name, HOST)[:-1], "-tt", "-l", "deploy", HOST, "exec bash --norc -i"]
     pid, terminal = pty.fork()
     if pid == 0:
@@ -57,18 +57,20 @@ def test_no_key_stops_the_door_on_its_terminal(stage: Stage, key: bytes) -> None
         time.sleep(2)
         held = []
         for wait in (0.09, 0.11, 0.13, 0.15):
-            os.write(terminal, f"sudo -n {DOOR} reconcile\n".encode())
+            os.write(terminal, f"sudo -n {HELPER} reconcile\n".encode())
             time.sleep(wait)
             os.write(terminal, key)
             held.append(not is_free(stage.lab))
-            stopped = stage.lab.ssh(HOST, "ps -eo stat,user,args | grep '^T.* root .*bash -p .*door' || true").stdout
-            assert stopped == ""
+            stopped = stage.lab.ssh(
+                HOST, "ps -eo stat,user,args | grep '^T.* root .*bash -p .*warpbeam-helper' || true"
+            ).stdout
+            assert stage.lab.ssh(HOST, stopped).stdout == ""
             os.write(terminal, b"fg\n")
             time.sleep(1)
     finally:
         os.close(terminal)
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-        stage.lab.ssh(HOST, "sudo pkill -KILL -x door", check=False)
+        stage.lab.ssh(HOST, "sudo pkill -KILL -x warpbeam-helper", check=False)
 
     assert held == [False] * len(held)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.attack import DOOR, HOST
+from tests.attack import HELPER, HOST
 from tests.hosts.test_identities import ROOT, knock
 from tests.patience import ANSWER as AN_ANSWER
 from tests.patience import LONG
@@ -221,7 +221,7 @@ def test_who_takes_the_port_of_an_app_that_ends_its_work_reads_no_request(stage:
             with socket.create_connection((address, 80), timeout=30) as busy:
                 busy.sendall(b"GET /slow?ms=6000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 time.sleep(0.3)
-                stage.lab.ssh(HOST, f"sudo -n {DOOR} stop <<<{slot} >/dev/null 2>&1 &", "deploy")
+                stage.lab.ssh(HOST, f"sudo -n {HELPER} stop <<<{slot} >/dev/null 2>&1 &", "deploy")
                 has_port(stage.lab, "shopkeeper", port)
 
                 assert_nobody_gets_the_stranger(stage, port)

@@ -1,4 +1,4 @@
-"""Links that are swapped under the hands of root: by the deploy user, when the door and setup work, and by the app."""
+"""Links that the deploy user or the app swaps while the helper or setup works as root."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from itertools import chain
 
 import pytest
 
-from tests.attack import DOOR, HOST, ROOT, attacked, logged_in, unharmed
+from tests.attack import HELPER, HOST, ROOT, attacked, logged_in, unharmed
 from tests.lab import LabHandle
 from tests.patience import LONG
 from tests.stage import Stage
 from tests.underway import eventually
-from warpbeam.helper.program import DOOR_VERSION
+from warpbeam.helper.program import HELPER_VERSION
 from warpbeam.lab.client import ssh_argv
 
 RENAMEAT2 = {"x86_64": 316, "aarch64": 276}[platform.machine()]
@@ -104,9 +104,9 @@ def test_no_link_leads_reconcile_out_of_the_deploy_users_own(stage: Stage, bait:
     with unharmed(stage.lab, besides=f" {ROOT}|{INSTANCES}"):
         with swapping(stage.lab, "deploy", links):
             outcomes = attacked(
-                stage.lab, logged_in("deploy"), [f"sudo -n {DOOR} reconcile; #{turn}" for turn in range(10)]
+                stage.lab, logged_in("deploy"), [f"sudo -n {HELPER} reconcile; #{turn}" for turn in range(10)]
             )
-        stage.lab.ssh(HOST, f"sudo -n {DOOR} reconcile", "deploy")
+        stage.lab.ssh(HOST, f"sudo -n {HELPER} reconcile", "deploy")
         # One that is about to stop, and to be started again, answers still.
         jobs = "systemctl list-jobs --no-legend 'hello*'"
         assert eventually(lambda: not stage.lab.ssh(HOST, jobs).stdout.strip())
@@ -121,8 +121,8 @@ def test_what_eval_and_migrate_run_is_the_app_in_its_sandbox_wherever_links_lead
     planted = f"{ROOT}/releases/{PLANTED}"
     links = {planted: bait, f"{ROOT}/slots/{slot(stage)}": f"../releases/{PLANTED}"}
     migrate, evaluate = f"{PLANTED}\\n3\\n1+1", "3\\n1+1"
-    attacks = [f"printf '{migrate}' | sudo -n {DOOR} migrate; #{turn}" for turn in range(6)]
-    attacks += [f"printf '{evaluate}' | sudo -n {DOOR} eval; #{turn}" for turn in range(6)]
+    attacks = [f"printf '{migrate}' | sudo -n {HELPER} migrate; #{turn}" for turn in range(6)]
+    attacks += [f"printf '{evaluate}' | sudo -n {HELPER} eval; #{turn}" for turn in range(6)]
 
     with unharmed(stage.lab, besides=f" {ROOT}"):
         with swapping(stage.lab, "deploy", links):
@@ -157,22 +157,22 @@ def test_no_link_leads_setup_out_of_the_deploy_users_own(stage: Stage, bait: str
     assert at_work
 
 
-def test_sudo_runs_the_door_and_nothing_else_that_has_its_name(stage: Stage) -> None:
-    plant = "mkdir -p /tmp/planted && cat >/tmp/planted/door && chmod 755 /tmp/planted/door"
+def test_sudo_runs_the_helper_and_nothing_else_that_has_its_name(stage: Stage) -> None:
+    plant = "mkdir -p /tmp/planted && cat >/tmp/planted/warpbeam-helper && chmod 755 /tmp/planted/warpbeam-helper"
     stage.lab.ssh(HOST, plant, "deploy", stdin="#!/bin/bash\nid\n")
 
-    with unharmed(stage.lab), swapping(stage.lab, "deploy", {"/tmp/planted/door": DOOR}):
-        asked = [f"sudo -n /tmp/planted/door version; #{turn}" for turn in range(20)]
+    with unharmed(stage.lab), swapping(stage.lab, "deploy", {"/tmp/planted/warpbeam-helper": HELPER}):
+        asked = [f"sudo -n /tmp/planted/warpbeam-helper version; #{turn}" for turn in range(20)]
         outcomes = attacked(stage.lab, logged_in("deploy"), asked)
 
     stage.lab.ssh(HOST, "rm -r /tmp/planted", "deploy")
     # It compares what is there with what it may run (sudoers(5)), and runs it by its own name.
-    assert {re.sub("Sorry.*", "no", outcome.said) for outcome in outcomes.values()} <= {DOOR_VERSION, "no"}
+    assert {re.sub("Sorry.*", "no", outcome.said) for outcome in outcomes.values()} <= {HELPER_VERSION, "no"}
 
 
 def test_no_link_of_the_apps_leads_its_unit_out_of_the_apps_own(stage: Stage, bait: str) -> None:
     where = slot(stage)
-    again = f"sudo -n {DOOR} stop <<<{where}; sudo -n {DOOR} start <<<{where}"
+    again = f"sudo -n {HELPER} stop <<<{where}; sudo -n {HELPER} start <<<{where}"
 
     with unharmed(stage.lab, besides=f"^hello@{where} runs| /run/hello-| /var/lib/hello$"):
         with swapping(stage.lab, "hello", {"/var/lib/hello/crash": bait}):

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attack import DOOR, HOST, ROOT
+from tests.attack import HELPER, HOST, ROOT
 from tests.stage import Stage
 from tests.witness import another
 
 RECORD = "/var/lib/warpbeam/hello/releases"
-# The sha256 of a manifest and its links, as verify.sh and the root door have it.
+# The sha256 of a manifest and its links, as verify.sh and the privileged helper have it.
 DIGEST = "cat .warpbeam/manifest .warpbeam/links | sha256sum | cut -d ' ' -f 1"
 # What is tried in the directory of a release, how that is undone, what is told. Files are written in their place:
 # releases share files (hard links), so all that have one are changed. (`env` and the others are files of it.)
@@ -159,8 +159,8 @@ def test_the_deploy_user_cannot_change_what_root_keeps_of_a_release(stage: Stage
     assert in_release(stage, live, DIGEST).strip() == digest
 
     written = stage.lab.ssh(HOST, f"echo x >>{RECORD}; mv {RECORD} /tmp; rm -rf {RECORD}", "deploy", check=False)
-    asked = stage.lab.ssh(HOST, f"sudo -n {DOOR} activate <<<'{name} {'0' * 64}'", "deploy", check=False)
-    odd = stage.lab.ssh(HOST, f"sudo -n {DOOR} activate <<<'../../etc/passwd {'0' * 64}'", "deploy", check=False)
+    asked = stage.lab.ssh(HOST, f"sudo -n {HELPER} activate <<<'{name} {'0' * 64}'", "deploy", check=False)
+    odd = stage.lab.ssh(HOST, f"sudo -n {HELPER} activate <<<'../../etc/passwd {'0' * 64}'", "deploy", check=False)
 
     assert written.stderr.count("ermission denied") == 3
     assert (asked.returncode, odd.returncode) == (2, 2)
@@ -204,7 +204,7 @@ def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(stage: S
     lab.ssh(HOST, f"sudo tee -a {RECORD} >/dev/null", stdin=asked)
     script = f"""
         cd {ROOT}; mv releases/{live} away; mv activation/job job.mine; echo exit 0 >activation/job
-        for day in 02 03; do sudo -n {DOOR} activate <<<"202001${{day}}T000000Z {"0" * 64}"; done
+        for day in 02 03; do sudo -n {HELPER} activate <<<"202001${{day}}T000000Z {"0" * 64}"; done
         mv job.mine activation/job; mv away releases/{live}
     """
     lab.ssh(HOST, "bash -s", "deploy", stdin=script)
@@ -214,7 +214,7 @@ def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(stage: S
         record = lab.ssh(HOST, f"cat {RECORD}").stdout
         refused = stage.fab("restart", expect=3)
         changed = in_release(stage, live, DIGEST).strip()
-        anew = lab.ssh(HOST, f"sudo -n {DOOR} activate <<<'{live} {changed}'", "deploy", check=False)
+        anew = lab.ssh(HOST, f"sudo -n {HELPER} activate <<<'{live} {changed}'", "deploy", check=False)
     finally:
         in_release(stage, live, undo)
         lab.ssh(HOST, f"sudo tee {RECORD} >/dev/null", stdin=kept)

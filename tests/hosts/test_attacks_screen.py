@@ -233,11 +233,11 @@ end
 
 @pytest.mark.parametrize("verb", ["rpc", "eval"])
 def test_in_a_pipe_what_an_expression_prints_is_as_it_is_byte_for_byte(stage: Stage, verb: str) -> None:
-    printed, complained = piped(stage, verb, EVERY_BYTE)
+    printed, on_stderr = piped(stage, verb, EVERY_BYTE)
 
     assert printed == bytes(range(256)) + b"[:ok, :ok]\n"
     if verb == "eval":  # the standard error of a node that runs is its journal
-        assert complained == bytes(range(256))
+        assert on_stderr == bytes(range(256))
 
 
 def test_in_a_pipe_what_a_command_prints_is_as_it_is_byte_for_byte(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from tests.patience import ANSWER, LONG
 from tests.stage import Stage
 
 
-def probe(stage: Stage, host: str) -> tuple[int, str]:
+def health_parameters(stage: Stage, host: str) -> tuple[int, str]:
     """The status of the health path and the slot that serves, as seen at the public port."""
     address = f"http://{stage.lab.address(host)}"
     try:
@@ -44,7 +44,7 @@ def watch(
         ) as process:
             while process.poll() is None:
                 try:
-                    seen.append((time.monotonic(), *probe(stage, "web1")))
+                    seen.append((time.monotonic(), *health_parameters(stage, "web1")))
                 except OSError:
                     # With strategy `restart` there is a moment without an instance.
                     seen.append((time.monotonic(), 0, ""))
@@ -60,7 +60,7 @@ def test_the_old_slot_is_unhealthy_for_the_balancer_before_the_switch_and_serves
     stage: Stage, strategy: str
 ) -> None:
     stage.fab("deploy")
-    old = probe(stage, "web1")[1]
+    old = health_parameters(stage, "web1")[1]
     new = "b" if old == "a" else "a"
 
     seen, done = watch(stage, "deploy", "--force", strategy=strategy, balancer_drain=3)
@@ -107,6 +107,6 @@ def test_a_deploy_that_ends_meanwhile_leaves_the_host_in_the_balancer(stage: Sta
 
 def until_health_is(stage: Stage, status: int) -> None:
     deadline = time.monotonic() + LONG
-    while probe(stage, "web1")[0] != status:
+    while health_parameters(stage, "web1")[0] != status:
         assert time.monotonic() < deadline
         time.sleep(0.1)

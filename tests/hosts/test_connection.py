@@ -140,12 +140,12 @@ def test_an_interrupt_ends_the_remote_process_and_its_children(sshd: Sshd) -> No
     pids: list[int] = []
     with connected(sshd) as connection:
 
-        def heard(piece: bytes) -> None:
+        def on_stdout(piece: bytes) -> None:
             pids.extend(int(word) for word in piece.split())
             threading.Thread(target=connection.interrupt).start()
 
         status = connection.execute(
-            "bash -s", [b"sleep 600 & echo $$ $!; wait\n"], heard, lambda _: None
+            "bash -s", [b"sleep 600 & echo $$ $!; wait\n"], on_stdout, lambda _: None
         )  # fmt: skip
         assert status == 143
         assert eventually(lambda: not any(lives(pid) for pid in pids))
@@ -157,12 +157,12 @@ def test_an_interrupt_ends_what_sudo_runs_and_its_children(lab: LabHandle) -> No
     pids: list[int] = []
     connection = connect(Host(name="web1"), "admin", Ssh(config=lab.ssh_config))
 
-    def heard(piece: bytes) -> None:
+    def on_stdout(piece: bytes) -> None:
         pids.extend(int(word) for word in piece.split())
         connection.interrupt()
 
     script = [b"sleep 600 & echo $$ $!; wait\n"]
-    assert connection.execute("sudo -n -- bash -s", script, heard, lambda _: None) == 143
+    assert connection.execute("sudo -n -- bash -s", script, on_stdout, lambda _: None) == 143
     left = run(connection, f"sleep 0.2; ps -o pid= -p {','.join(map(str, pids))}\n")
     assert left == (1, "", "")
     connection.close()
@@ -179,13 +179,13 @@ def test_an_interrupt_ends_a_command_with_a_higher_number_than_its_own(lab: LabH
     connection = connect(Host(name="web1"), "admin", Ssh(config=lab.ssh_config))
     connection.open()
 
-    def heard(piece: bytes) -> None:
+    def on_stdout(piece: bytes) -> None:
         pids.append(int(piece))
         numbers_go_on_after(2000)
         connection.interrupt()
 
     numbers_go_on_after(20000)
-    assert connection.execute("bash -s", [b"echo $$; exec sleep 600\n"], heard, lambda _: None) == 143
+    assert connection.execute("bash -s", [b"echo $$; exec sleep 600\n"], on_stdout, lambda _: None) == 143
     assert pids[0] > 20000
     connection.close()
 
@@ -236,12 +236,12 @@ def test_a_command_that_ignores_the_interrupt_is_given_up(sshd: Sshd, monkeypatc
 def test_an_exception_while_listening_leaves_no_process_behind(sshd: Sshd) -> None:
     pids: list[int] = []
 
-    def heard(piece: bytes) -> None:
+    def on_stdout(piece: bytes) -> None:
         pids.append(int(piece))
         raise KeyboardInterrupt
 
     with connected(sshd) as connection, pytest.raises(KeyboardInterrupt):
-        connection.execute("bash -s", [b"echo $$; exec sleep 600\n"], heard, lambda _: None)
+        connection.execute("bash -s", [b"echo $$; exec sleep 600\n"], on_stdout, lambda _: None)
     assert eventually(lambda: not lives(pids[0]))
 
 
@@ -277,7 +277,7 @@ def test_a_connection_that_breaks_as_the_command_is_sent_is_lost(sshd: Sshd, mon
             run(connection, "true\n")
 
 
-def test_a_server_that_has_too_many_at_its_door_is_asked_again(tmp_path: Path) -> None:
+def test_a_server_that_has_too_many_waiting_is_asked_again(tmp_path: Path) -> None:
     with serving(tmp_path / "a host", config="MaxStartups 1:100:1") as server:
         # Whoever does not say who he is holds the only place.
         other = socket.create_connection(("127.0.0.1", server.port))
@@ -326,7 +326,7 @@ def test_hosts_are_looked_up_at_once_not_one_after_the_other() -> None:
 
 
 def test_a_connection_cut_in_the_middle_is_lost_not_failed(sshd: Sshd) -> None:
-    def heard(_: bytes) -> None:
+    def on_stdout(_: bytes) -> None:
         for child in sshd.children():
             # Stopped first: it is not to tell how the command ended.
             os.kill(child, signal.SIGSTOP)
@@ -335,19 +335,19 @@ def test_a_connection_cut_in_the_middle_is_lost_not_failed(sshd: Sshd) -> None:
             os.kill(child, signal.SIGKILL)
 
     with connected(sshd) as connection, pytest.raises(Lost, match=r"web1.*ended in the middle"):
-        connection.execute("bash -s", [b"echo; sleep 20\n"], heard, lambda _: None)
+        connection.execute("bash -s", [b"echo; sleep 20\n"], on_stdout, lambda _: None)
 
 
 def test_a_host_that_no_longer_answers_is_noticed(sshd: Sshd) -> None:
     (sshd.home / "config").write_text("ServerAliveInterval 1\nServerAliveCountMax 2\n")
 
-    def heard(_: bytes) -> None:
+    def on_stdout(_: bytes) -> None:
         for child in sshd.children():
             os.kill(child, signal.SIGSTOP)
 
     try:
         with connected(sshd) as connection, pytest.raises(Lost, match="no sign of life for 2 s"):
-            connection.execute("bash -s", [b"echo; sleep 20\n"], heard, lambda _: None)
+            connection.execute("bash -s", [b"echo; sleep 20\n"], on_stdout, lambda _: None)
     finally:
         for child in sshd.children():
             os.kill(child, signal.SIGCONT)

@@ -122,7 +122,10 @@ BREAKS = {
     "the sudo rule": Break(
         "sudo mv /etc/sudoers.d/warpbeam-hello /root/",
         "sudo mv /root/warpbeam-hello /etc/sudoers.d/",
-        {"sudo": "deploy may not run /usr/lib/warpbeam/hello/door", "files": "warpbeam-hello: it is not there"},
+        {
+            "sudo": "deploy may not run /usr/lib/warpbeam/hello/warpbeam-helper",
+            "files": "warpbeam-hello: it is not there",
+        },
         "setup",
     ),
     "a user": Break("sudo userdel warpbeam-page", "true", {"users": "warpbeam-page is not there"}, "setup"),

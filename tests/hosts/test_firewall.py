@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attack import DOOR, ROOT
+from tests.attack import HELPER, ROOT
 from tests.patience import ANSWER
 from tests.stage import Stage
 from tests.underway import begun, ended
@@ -105,7 +105,7 @@ def test_an_activation_that_fails_leaves_the_public_port_leading_to_what_is_live
     stage.lab.ssh(HOST, f"echo false >{ROOT}/activation/job", "deploy")
     stage.lab.ssh(HOST, "sudo nft delete table inet warpbeam_hello")
 
-    stage.lab.ssh(HOST, f"sudo -n {DOOR} activate", "deploy", check=False)
+    stage.lab.ssh(HOST, f"sudo -n {HELPER} activate", "deploy", check=False)
 
     assert leads(stage)["leads to"] == before
     assert outside(stage) == [True, True]
@@ -123,7 +123,7 @@ SH"""
     try:
         with begun(stage, "-H", HOST, "restart", until=f"{HOST}: current") as restart:
             stage.lab.ssh(HOST, "until [ -e /tmp/moved ]; do sleep 0.05; done")
-            leads_to = stage.lab.ssh(HOST, f"sudo {DOOR} reconcile; sudo nft list table inet warpbeam_hello").stdout
+            leads_to = stage.lab.ssh(HOST, f"sudo {HELPER} reconcile; sudo nft list table inet warpbeam_hello").stdout
             # It went by the link, which still leads to the old instance.
             assert f":{4001 if live == 'a' else 4002}" in leads_to
             stage.lab.ssh(HOST, "touch /tmp/go")

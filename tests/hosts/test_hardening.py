@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.hosts.terminal import ask, console
-from tests.hosts.test_identities import DOOR, ROOT, knock
+from tests.hosts.test_identities import HELPER, ROOT, knock
 from tests.hosts.test_setup import KEYS, PACKAGE, UNDO, root
 from tests.patience import LONG
 from tests.stage import Stage
@@ -108,7 +108,7 @@ def test_a_word_with_an_instance_that_is_older_than_its_cookie_still_reaches_it(
 
 def test_a_word_that_nobody_waits_for_any_more_leaves_nothing_behind(stage: Stage) -> None:
     hangs = "IO.puts(:begun); :timer.sleep(:infinity)"
-    done = stage.lab.ssh(HOST, f"timeout 5 sudo -n {DOOR} rpc", "deploy", check=False, stdin=hangs)
+    done = stage.lab.ssh(HOST, f"timeout 5 sudo -n {HELPER} rpc", "deploy", check=False, stdin=hangs)
 
     assert done.returncode == 124
     units = "systemctl list-units --all --plain --no-legend 'hello-rpc-*'"
@@ -186,9 +186,9 @@ MORE = [
         "the user deploy may run /usr/bin/apt-get (root) through sudo",
     ),
     (
-        f"echo 'deploy ALL=(root) NOPASSWD:SETENV: {DOOR} status' >{SUDOERS}; chmod 440 {SUDOERS}",
+        f"echo 'deploy ALL=(root) NOPASSWD:SETENV: {HELPER} status' >{SUDOERS}; chmod 440 {SUDOERS}",
         f"rm {SUDOERS}",
-        f"the user deploy may run {DOOR} (root SETENV) through sudo",
+        f"the user deploy may run {HELPER} (root SETENV) through sudo",
     ),
 ]
 
@@ -221,7 +221,7 @@ def test_two_apps_on_a_host_do_not_share_a_deploy_user(stage: Stage) -> None:
     try:
         refused = stage.fab("setup", expect=3).stderr
         assert (
-            f"web1: the user deploy may run {DOOR} (root) through sudo, is the one of another app too, in {ROOT}"
+            f"web1: the user deploy may run {HELPER} (root) through sudo, is the one of another app too, in {ROOT}"
             in refused
         )
         assert (
@@ -253,13 +253,13 @@ def test_a_name_that_the_app_invents_is_told_to_nobody(stage: Stage) -> None:
         root(stage, f"systemctl restart hello@{live(stage)}; rm -rf /var/lib/hello/x*")
 
 
-def test_what_the_door_refuses_is_in_the_journal_without_what_was_said(stage: Stage) -> None:
+def test_what_the_helper_refuses_is_in_the_journal_without_what_was_said(stage: Stage) -> None:
     said = "b; pl4nted-input"
     knock(stage, "stop", f"{said}\n")
 
     journal = root(stage, "journalctl --sync; journalctl _UID=0 -t warpbeam-hello -p warning -n 1 -o cat --no-pager")
 
-    assert journal.strip() == "the root door refused deploy (stop): expected a slot (a or b) on standard input"
+    assert journal.strip() == "the privileged helper refused deploy (stop): expected a slot (a or b) on standard input"
     assert said not in root(stage, "journalctl -n 50 --no-pager")
 
 
@@ -306,26 +306,28 @@ def test_a_link_in_tmp_leads_nothing_that_setup_writes_astray(stage: Stage) -> N
         root(stage, f"rm /etc/victim; {UNDO}", check=False)
 
 
-def test_the_door_tells_nothing_of_where_a_link_in_place_of_a_release_leads(stage: Stage) -> None:
+def test_the_helper_tells_nothing_of_where_a_link_in_place_of_a_release_leads(stage: Stage) -> None:
     answers = set()
     for target in ("/root", "/nowhere"):
         stage.lab.ssh(HOST, f"ln -sfn {target} {ROOT}/releases/20200101T000000Z", user="deploy")
         answers.add(knock(stage, "migrate", "20200101T000000Z\n1\n1"))
     stage.lab.ssh(HOST, f"rm {ROOT}/releases/20200101T000000Z", user="deploy")
 
-    assert answers == {(2, "door: the release 20200101T000000Z is not on this host\n")}
+    assert answers == {(2, "warpbeam-helper: the release 20200101T000000Z is not on this host\n")}
 
 
 def test_whoever_types_slowly_holds_no_lock(stage: Stage) -> None:
     # It is read to its end, which does not come for a while.
-    words = f"{{ echo on; sleep 8; }} | sudo -n {DOOR} maintenance"
+    words = f"{{ echo on; sleep 8; }} | sudo -n {HELPER} maintenance"
     with subprocess.Popen(
         [*ssh_argv(stage.lab.name, HOST)[:-1], "-l", "deploy", HOST, words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as slow:
-        waits = "for i in {1..50}; do pgrep -f 'door maintenance$' >/dev/null && break; sleep 0.1; done; sleep 1"
+        waits = (
+            "for i in {1..50}; do pgrep -f 'warpbeam-helper maintenance$' >/dev/null && break; sleep 0.1; done; sleep 1"
+        )
         free = root(stage, f"{waits}; flock -n /run/warpbeam-hello.lock echo free", check=False)
         slow.wait(60)
 
@@ -333,7 +335,7 @@ def test_whoever_types_slowly_holds_no_lock(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("how", ["", "-E", "EVIL=pl4nted"])
-def test_nothing_of_the_callers_environment_passes_the_door_whatever_the_hosts_own_rules(
+def test_nothing_of_the_callers_environment_passes_the_helper_whatever_the_hosts_own_rules(
     stage: Stage, how: str
 ) -> None:
     mine = "EVIL=pl4nted BASH_ENV=/tmp/evil LC_ALL=pl4nted TZ=/pl4nted SYSTEMD_PAGER=pl4nted TERM=pl4nted"
@@ -346,7 +348,7 @@ def test_nothing_of_the_callers_environment_passes_the_door_whatever_the_hosts_o
                 "-l",
                 "deploy",
                 HOST,
-                f"sleep 6 | env {mine} sudo -n {how} {DOOR} stop",
+                f"sleep 6 | env {mine} sudo -n {how} {HELPER} stop",
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -354,7 +356,7 @@ def test_nothing_of_the_callers_environment_passes_the_door_whatever_the_hosts_o
             text=True,
         ) as call,
     ):
-        look = f"for i in {{1..50}}; do pid=$(pgrep -f '^/bin/bash -p {DOOR} stop') && break; sleep 0.1; done; "
+        look = f"for i in {{1..50}}; do pid=$(pgrep -f '^/bin/bash -p {HELPER} stop') && break; sleep 0.1; done; "
         environ = root(stage, f"{look} tr '\\0' '\\n' </proc/$pid/environ", check=False)
         _, said = call.communicate(timeout=LONG)
     if how:
@@ -366,7 +368,7 @@ def test_nothing_of_the_callers_environment_passes_the_door_whatever_the_hosts_o
 
 
 def test_what_root_has_the_deploy_user_do_is_given_no_lock_and_nothing_of_roots(stage: Stage) -> None:
-    # In place of programs that the door and setup run as the deploy user: it writes down what it was given.
+    # In place of programs that the helper and setup run as the deploy user: it writes down what it was given.
     spy = """#!/bin/bash
 if ((EUID)); then
   { tr '\\0' '\\n' </proc/$$/environ; readlink /proc/$$/fd/*; grep NoNewPrivs /proc/$$/status; } >>/tmp/given-${0##*/}
@@ -381,7 +383,7 @@ exec /usr/lib/real/${0##*/} "$@"
         "do cp /usr/bin/$it /usr/lib/real/; mount --bind /usr/lib/real/spy /usr/bin/$it; done",
     )
     try:
-        root(stage, f"{DOOR} reconcile; echo '# not so' >>{KEYS}")
+        root(stage, f"{HELPER} reconcile; echo '# not so' >>{KEYS}")
         stage.fab("-H", HOST, "setup")
         given = {it: root(stage, f"cat /tmp/given-{it}") for it in programs}
     finally:

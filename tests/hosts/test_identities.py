@@ -7,13 +7,13 @@ import re
 from tests.stage import Stage
 from warpbeam.helper.program import SUDO_VERBS
 
-DOOR = "/usr/lib/warpbeam/hello/door"
+HELPER = "/usr/lib/warpbeam/hello/warpbeam-helper"
 ROOT = "/opt/acme/hello"
 
 
 def knock(stage: Stage, arguments: str, stdin: str = "") -> tuple[int, str]:
-    """Run the root door as the deploy user; its exit status and what it said."""
-    done = stage.lab.ssh("web1", f"sudo -n {DOOR} {arguments}", user="deploy", check=False, stdin=stdin)
+    """Run the privileged helper as the deploy user; its exit status and what it said."""
+    done = stage.lab.ssh("web1", f"sudo -n {HELPER} {arguments}", user="deploy", check=False, stdin=stdin)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -44,21 +44,21 @@ def test_the_app_runs_without_any_privilege(stage: Stage) -> None:
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
 
 
-def test_the_deploy_user_may_ask_the_door_for_its_verbs_and_do_nothing_else_as_root(stage: Stage) -> None:
+def test_the_deploy_user_may_ask_the_helper_for_its_verbs_and_do_nothing_else_as_root(stage: Stage) -> None:
     listed = stage.lab.ssh("web1", "sudo -n -l", user="deploy").stdout
 
     allowed = listed[listed.index("may run") :].splitlines()[1:]
     nothing, verbs = " ".join(allowed).split("NOPASSWD: ")[1:]
     assert nothing.startswith("!ALL ")
-    assert verbs.split(", ") == [f"{DOOR} {verb}" for verb in SUDO_VERBS]
+    assert verbs.split(", ") == [f"{HELPER} {verb}" for verb in SUDO_VERBS]
     for command in (
         "id",
         "bash",
         "-u hello id",
         "systemctl stop hello@a",
-        f"{DOOR} status x",
-        DOOR,
-        f"{DOOR} 'start;id'",
+        f"{HELPER} status x",
+        HELPER,
+        f"{HELPER} 'start;id'",
     ):
         done = stage.lab.ssh("web1", f"sudo -n {command}", user="deploy", check=False)
         assert "not allowed" in done.stderr or "command not found" in done.stderr, command
@@ -70,7 +70,7 @@ def test_the_deploy_user_may_ask_the_door_for_its_verbs_and_do_nothing_else_as_r
     assert stage.lab.ssh("web1", "ls /etc/acme/hello", "deploy", check=False).returncode != 0
 
 
-# What is said to the door, and what it answers.
+# What is said to the helper, and what it answers.
 ODD = [
     ("stop", "", "expected a slot (a or b) on standard input"),
     ("stop", "c\n", "expected a slot (a or b) on standard input"),
@@ -88,7 +88,7 @@ ODD = [
 ]
 
 
-def test_the_door_refuses_odd_input(stage: Stage) -> None:
+def test_the_helper_refuses_odd_input(stage: Stage) -> None:
     before = stage.status()["web1"]["pid"]
 
     for verb, stdin, complaint in ODD:
@@ -98,11 +98,11 @@ def test_the_door_refuses_odd_input(stage: Stage) -> None:
     assert stage.status()["web1"]["pid"] == before
 
 
-def test_the_door_takes_nothing_from_its_callers_environment(stage: Stage) -> None:
+def test_the_helper_takes_nothing_from_its_callers_environment(stage: Stage) -> None:
     trap = "BASH_ENV=/tmp/evil ENV=/tmp/evil PATH=/tmp/evil-bin:$PATH LD_PRELOAD=/tmp/evil.so SHELLOPTS=xtrace"
     stage.lab.ssh("web1", "echo 'id >/tmp/got-in' >/tmp/evil; rm -f /tmp/got-in", user="deploy")
 
-    done = stage.lab.ssh("web1", f"{trap} sudo -n {DOOR} version; ls /tmp/got-in", user="deploy", check=False)
+    done = stage.lab.ssh("web1", f"{trap} sudo -n {HELPER} version; ls /tmp/got-in", user="deploy", check=False)
 
     assert done.stdout.strip().isdigit()
     assert "No such file" in done.stderr

@@ -22,7 +22,7 @@ from warpbeam.lab.network import host_link
 from warpbeam.lab.state import read_lab
 
 
-def heard(process: subprocess.Popen[str], what: str) -> bool:
+def on_stdout(process: subprocess.Popen[str], what: str) -> bool:
     """Whether the process says a line with `what` before its end."""
     assert process.stderr is not None
     return any(what in line for line in iter(process.stderr.readline, ""))
@@ -60,10 +60,10 @@ def test_a_third_ctrl_c_leaves_at_once_and_the_host_comes_to_its_end_alone(stage
         stage.lab.ssh("web1", "sudo systemctl kill --signal=STOP hello-activate")
         try:
             process.send_signal(signal.SIGINT)
-            assert heard(process, "stopping")
-            assert heard(process, "web1: undo")
+            assert on_stdout(process, "stopping")
+            assert on_stdout(process, "web1: undo")
             process.send_signal(signal.SIGINT)
-            assert heard(process, "still ending in order: waiting for web1 (halt)")
+            assert on_stdout(process, "still ending in order: waiting for web1 (halt)")
             process.send_signal(signal.SIGINT)
             status, said = ended(process, 20)
         finally:
@@ -261,7 +261,7 @@ def test_after_a_cut_of_some_seconds_the_outcome_is_read_back_and_the_deploy_com
         begun(stage, "-H", "web1", "deploy", "--force", until="web1: health") as process,
     ):
         with cut_line(stage, "web1"):
-            assert heard(process, "asking how it ended")
+            assert on_stdout(process, "asking how it ended")
         status, said = ended(process)
 
     assert status == 0, said

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import LabHandle, own_name, tell
+from tests.lab import LabHandle, emit, own_name
 from warpbeam.error import Misuse, Refused
 from warpbeam.lab import cgroup, inotify, lifetime, machine, rootfs
 from warpbeam.lab.state import LABS, SUITES, HostSpec, Suite, bridge_name, read_lab
@@ -184,9 +184,9 @@ def test_up_on_a_running_lab_adds_what_is_missing_and_leaves_the_rest(own: LabHa
     assert own.status("web1") == before
     assert own.ssh("web1", "getent ahosts web2").stdout.startswith(own.address6("web2"))
     own.ssh("web2", "getent hosts web1")
-    assert lifetime.up(OWN, (WEB1,), None, tell).suite == own.suite
+    assert lifetime.up(OWN, (WEB1,), None, emit).suite == own.suite
     with pytest.raises(Misuse, match=r"runs \w+, not"):
-        lifetime.up(OWN, (WEB1,), next(other for other in SUITES if other != own.suite), tell)
+        lifetime.up(OWN, (WEB1,), next(other for other in SUITES if other != own.suite), emit)
 
 
 def test_labs_live_side_by_side_and_end_one_by_one(lab: LabHandle, own: LabHandle) -> None:

@@ -55,7 +55,7 @@ def test_since_and_slot_and_grep_narrow_what_is_shown(stage: Stage) -> None:
     ("words", "code", "text"),
     [
         (["--since", "yesterdya"], 2, "--since yesterdya: Failed to parse timestamp: yesterdya"),
-        (["--since", "$(id)"], 2, "--since $(id): door: the time holds a character"),
+        (["--since", "$(id)"], 2, "--since $(id): warpbeam-helper: the time holds a character"),
         (["--grep", "["], 2, '--grep [: Bad pattern "["'),
         (["--slot", "c"], 2, "--slot c: expected a or b"),
         (["-n", "many"], 2, "--lines many: expected a number of lines"),

@@ -196,11 +196,11 @@ def test_a_text_that_cannot_be_on_a_page_is_refused_before_anything_is_done(stag
     assert get(stage.lab.address("web1"))[0] != 503
 
 
-def test_the_root_door_checks_what_the_deploy_user_gives_it(stage: Stage) -> None:
-    door = "sudo -n /usr/lib/warpbeam/hello/door maintenance"
+def test_the_root_helper_checks_what_the_deploy_user_gives_it(stage: Stage) -> None:
+    helper = "sudo -n /usr/lib/warpbeam/hello/warpbeam-helper maintenance"
     for text in ("", "maybe", "on", "on\\n", "on\\na\\rSet-Cookie: x", "on\\n$(printf x%.0s {1..1001})"):
-        done = stage.lab.ssh("web1", f'printf "{text}" | {door}', user="deploy", check=False)
-        assert (done.returncode, "door: " in done.stderr) == (2, True), text
+        done = stage.lab.ssh("web1", f'printf "{text}" | {helper}', user="deploy", check=False)
+        assert (done.returncode, "warpbeam-helper: " in done.stderr) == (2, True), text
     assert get(stage.lab.address("web1"))[0] != 503
     assert stage.lab.ssh("web1", "sudo ls /etc/acme/hello | grep -c '^maintenance'", check=False).stdout == "0\n"
 

@@ -59,7 +59,7 @@ def test_an_expression_as_long_as_may_be_is_evaluated_and_a_longer_one_is_refuse
     assert int(stage.fab(verb, "-", stdin=quoted).stdout) == MOST_EXPRESSION - len('"" |> byte_size()')
     refused = stage.fab(verb, "-", stdin=quoted + " ", expect=2)
     assert f"expected an expression of at most {MOST_EXPRESSION} bytes on standard input" in refused.stderr
-    # One that never ends is not waited for; and the door looks for itself.
+    # One that never ends is not waited for; and the helper looks for itself.
     endless = subprocess.run(
         ["bash", "-c", f"yes | {shlex.join(stage.argv(verb, '-'))}"],
         capture_output=True,
@@ -75,12 +75,12 @@ def test_an_expression_as_long_as_may_be_is_evaluated_and_a_longer_one_is_refuse
 
 def test_what_rpc_prints_is_heard_while_it_runs(stage: Stage) -> None:
     with terminal(stage, "rpc", "for n <- 1..3, do: (IO.puts(n); :timer.sleep(500))") as child:
-        heard = []
+        on_stdout = []
         for number in ("1", "2", "3"):
             child.expect_exact(f"{number}\r\n")
-            heard.append(time.monotonic())
+            on_stdout.append(time.monotonic())
         assert exit_status(child) == 0
-    assert heard[2] - heard[0] > 0.8
+    assert on_stdout[2] - on_stdout[0] > 0.8
 
 
 def test_rpc_and_eval_refuse_what_says_two_things(stage: Stage) -> None:

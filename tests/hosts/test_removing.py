@@ -41,7 +41,7 @@ def test_an_app_that_was_set_up_is_taken_off_its_host_by_what_the_page_says(stag
     with stage.another("leaving", **changes):
         stage.fab("-H", HOST, "setup", environment="leaving")
         assert {line.split()[-1] for line in looked(stage) - before} >= {
-            "/usr/lib/warpbeam/leaving/door",
+            "/usr/lib/warpbeam/leaving/warpbeam-helper",
             "/etc/sudoers.d/warpbeam-leaving",
             "/opt/going/leaving/releases",
         }

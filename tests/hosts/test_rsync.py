@@ -15,7 +15,7 @@ from warpbeam.error import Failed, Misuse
 from warpbeam.event import Event, Note
 from warpbeam.inventory.schema import Host
 from warpbeam.ssh.connection import Connection, connect
-from warpbeam.ssh.rsync import carry, config_text, this_path
+from warpbeam.ssh.rsync import config_text, rsync, this_path
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_hard_names_links_and_modes_arrive_and_excluded_ones_do_not(connection: 
     (source / "deep" / "y.secret").write_text("ignored")
     (source / "; rm -x").write_text("ignored")
     events: list[Event] = []
-    carry(connection, source, str(target), ["/_build", "*.secret", "; rm -x"], events.append)
+    rsync(connection, source, str(target), ["/_build", "*.secret", "; rm -x"], events.append)
     wanted = {name: name for name in HARD_NAMES} | {"link": "two words", "dangling": "nowhere"}
     assert tree(target) == wanted
     assert (target / "plain").stat().st_mode & 0o777 == 0o750
@@ -73,7 +73,7 @@ def test_what_is_gone_here_goes_there_and_what_is_excluded_stays(connection: Con
     (target / "deps").mkdir(parents=True)
     (target / "deps" / "dep").write_text("fetched there")
     (target / "stale.ex").write_text("removed here")
-    carry(connection, source, str(target), ["/deps"])
+    rsync(connection, source, str(target), ["/deps"])
     assert tree(target) == {"kept": "kept", "deps/dep": "fetched there"}
 
 
@@ -84,7 +84,7 @@ def test_a_name_with_wildcards_leaves_out_that_name_alone(connection: Connection
     for each in (name, *others):
         (source / each).parent.mkdir(parents=True, exist_ok=True)
         (source / each).write_text(each)
-    carry(connection, source, str(target), [this_path(name)])
+    rsync(connection, source, str(target), [this_path(name)])
     assert sorted(tree(target)) == sorted(others)
 
 
@@ -92,7 +92,7 @@ def test_a_target_that_cannot_be_written_fails_with_rsyncs_own_words(connection:
     (tmp_path / "source").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(Failed) as caught:
-        carry(connection, tmp_path / "source", str(tmp_path / "file"))
+        rsync(connection, tmp_path / "source", str(tmp_path / "file"))
     assert any("rsync" in line for line in caught.value.details), (caught.value.message, caught.value.details)
 
 
@@ -100,7 +100,7 @@ def test_an_unknown_host_key_stops_rsync_too(sshd: Sshd, connection: Connection,
     (tmp_path / "source").mkdir()
     sshd.knows()
     with pytest.raises(Failed) as caught:
-        carry(connection, tmp_path / "source", str(tmp_path / "target"))
+        rsync(connection, tmp_path / "source", str(tmp_path / "target"))
     assert any("Host key verification failed" in line for line in caught.value.details)
     assert not (tmp_path / "target").exists()
 
@@ -115,7 +115,7 @@ def test_it_goes_through_the_jump_host(sshd: Sshd, tmp_path: Path) -> None:
         source = tmp_path / "source"
         source.mkdir()
         (source / "file").write_text("here")
-        carry(connect(Host(name="inner"), None, sshd.ssh(), "demo"), source, str(tmp_path / "target"))
+        rsync(connect(Host(name="inner"), None, sshd.ssh(), "demo"), source, str(tmp_path / "target"))
         assert tree(tmp_path / "target") == {"file": "here"}
         assert "Accepted publickey" in (hop.home / "log").read_text()
 
@@ -123,7 +123,7 @@ def test_it_goes_through_the_jump_host(sshd: Sshd, tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", ["relative", "/a\nb", "host:/x"])
 def test_a_target_that_is_no_absolute_path_is_misuse(connection: Connection, tmp_path: Path, bad: str) -> None:
     with pytest.raises(Misuse):
-        carry(connection, tmp_path, bad)
+        rsync(connection, tmp_path, bad)
 
 
 def test_an_interrupt_ends_it_on_both_sides(connection: Connection, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_interrupt_ends_it_on_both_sides(connection: Connection, tmp_path: Pa
             large.write(os.urandom(1 << 20))
     threading.Timer(0.7, connection.interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        carry(connection, source, str(tmp_path / "target"))
+        rsync(connection, source, str(tmp_path / "target"))
     assert not (tmp_path / "target" / "large").exists()
 
 
@@ -158,5 +158,5 @@ def test_control_c_ends_it(connection: Connection, tmp_path: Path) -> None:
             large.write(os.urandom(1 << 20))
     threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
-        carry(connection, source, str(tmp_path / "target"))
+        rsync(connection, source, str(tmp_path / "target"))
     assert not (tmp_path / "target" / "large").exists()

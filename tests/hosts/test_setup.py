@@ -16,7 +16,7 @@ import pytest
 from tests.stage import ENVIRONMENT, Stage
 from warpbeam.event import Event, Step
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.helper.program import DOOR_VERSION
+from warpbeam.helper.program import HELPER_VERSION
 from warpbeam.inventory.read import read_inventory
 from warpbeam.provision.setup import Outcome, set_up
 
@@ -444,26 +444,29 @@ def test_a_rotated_cookie_is_every_hosts_and_the_nodes_answer_before_and_after_t
         assert f"RELEASE_COOKIE={used}" in new.splitlines()
 
 
-def test_a_door_that_the_deploy_user_may_not_knock_at_is_told(stage: Stage) -> None:
-    rule = "deploy ALL=(root) PASSWD: /usr/lib/warpbeam/hello/door version"
+def test_a_helper_that_the_deploy_user_may_not_knock_at_is_told(stage: Stage) -> None:
+    rule = "deploy ALL=(root) PASSWD: /usr/lib/warpbeam/hello/warpbeam-helper version"
     root(stage, f"echo '{rule}' >/etc/sudoers.d/zz-late; chmod 440 /etc/sudoers.d/zz-late")
     try:
         done = stage.fab("setup", expect=4)
-        assert "web1: not as it should be after setup: deploy may not run /usr/lib/warpbeam/hello/door" in done.stderr
+        assert (
+            "web1: not as it should be after setup: deploy may not run /usr/lib/warpbeam/hello/warpbeam-helper"
+            in done.stderr
+        )
     finally:
         root(stage, "rm /etc/sudoers.d/zz-late")
 
 
-def test_a_root_door_of_another_version_is_named_with_its_version(stage: Stage) -> None:
-    door = "/usr/lib/warpbeam/hello/door"
+def test_a_root_helper_of_another_version_is_named_with_its_version(stage: Stage) -> None:
+    helper = "/usr/lib/warpbeam/hello/warpbeam-helper"
     # One from before there was a verb that a deploy asks first.
     stage.lab.ssh(
-        "web1", f"sudo sed -i 's/^readonly VERSION=.*/readonly VERSION=6/; s/version | ready |/version |/' {door}"
+        "web1", f"sudo sed -i 's/^readonly VERSION=.*/readonly VERSION=6/; s/version | ready |/version |/' {helper}"
     )
 
     refused = stage.fab("deploy", expect=3)
 
-    assert f"web1: the root door has version 6; expected version {DOOR_VERSION}" in refused.stderr
+    assert f"web1: the privileged helper has version 6; expected version {HELPER_VERSION}" in refused.stderr
     assert "hint: run `fab stage setup`" in refused.stderr
     stage.fab("setup")
     stage.fab("deploy", "--force")

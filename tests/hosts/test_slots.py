@@ -13,7 +13,7 @@ from tests.stage import Stage
 from tests.underway import begun, ended
 
 HOST = "web1"
-DOOR = "sudo -n /usr/lib/warpbeam/hello/door"
+HELPER = "sudo -n /usr/lib/warpbeam/hello/warpbeam-helper"
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def both(stage: Stage) -> Iterator[Stage]:
     stage.fab("-H", HOST, "restart")
     yield stage
     stage.write()
-    stage.lab.ssh(HOST, f"{DOOR} stop", "deploy", stdin=f"{other(live(stage))}\n")
+    stage.lab.ssh(HOST, f"{HELPER} stop", "deploy", stdin=f"{other(live(stage))}\n")
 
 
 def live(stage: Stage) -> str:
@@ -36,7 +36,7 @@ def other(slot: str) -> str:
 
 
 def start(stage: Stage, slot: str) -> None:
-    stage.lab.ssh(HOST, f"{DOOR} start", "deploy", stdin=f"{slot}\n")
+    stage.lab.ssh(HOST, f"{HELPER} start", "deploy", stdin=f"{slot}\n")
     port = {"a": 4001, "b": 4002}[slot]
     stage.lab.ssh(
         HOST, f"for i in $(seq 150); do curl -fsS -m 2 http://127.0.0.1:{port}/health && exit; sleep 0.2; done; exit 1"
@@ -78,7 +78,7 @@ def test_the_end_of_one_slot_leaves_console_rpc_and_requests_of_the_other_whole(
     with console(both) as child:
         ask(child, "kept = :rand.uniform(1) * 41; kept + 1", "42")
         request.start()
-        both.lab.ssh(HOST, f"{DOOR} stop", "deploy", stdin=f"{theirs}\n")
+        both.lab.ssh(HOST, f"{HELPER} stop", "deploy", stdin=f"{theirs}\n")
         ask(child, "kept + 2", "43")
         ask(child, "System.pid()", f'"{pid}"')
     request.join()

@@ -295,14 +295,14 @@ async def main() -> None:
             client.phase = line.decode().strip()
         client.ended.set()
 
-    async def tell() -> None:
+    async def emit() -> None:
         while not client.ended.is_set():
             await asyncio.sleep(0.5)
             print(client.tally.requests, flush=True)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(heed())
-        group.create_task(tell())
+        group.create_task(emit())
         work = group.create_task(client.run())
     print(msgspec.json.encode(work.result()).decode(), flush=True)
 

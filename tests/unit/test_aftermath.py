@@ -10,15 +10,15 @@ import pytest
 from warpbeam.error import Problem, Unreachable
 from warpbeam.event import Event, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.host.facts import About, Facts, Release
+from warpbeam.host.facts import About, HostFacts, Release
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.operate import aftermath
-from warpbeam.operate.aftermath import tell_aftermath
+from warpbeam.operate.aftermath import emit_aftermath
 
 LIVE = Release("20261123T120000Z", "healthy", About(version="0.2.0", commit="2a66cfce99"))
-CALM = Facts(
+CALM = HostFacts(
     cpu="x86_64", libc="2.36", os="debian 12", libcrypto=("3",), free=1, inodes=1, memory=1, live="a",
-    slots={"a": LIVE.name, "b": ""}, releases=(LIVE,), base="", lacks=(), door="", previous="", lock=None,
+    slots={"a": LIVE.name, "b": ""}, releases=(LIVE,), base="", lacks=(), helper="", previous="", lock=None,
     activating=False,
 )  # fmt: skip
 BUSY = msgspec.structs.replace(CALM, activating=True)
@@ -36,7 +36,7 @@ def test_where_nothing_had_begun_nobody_is_asked(fleet: Fleet) -> None:
     fleet.phases = {("web1", "claim"): True, ("web1", "upload"): False}
     told: list[Event] = []
 
-    tell_aftermath(fleet, told.append)
+    emit_aftermath(fleet, told.append)
 
     assert told == [Note("", "nothing was switched on any host")]
 
@@ -44,9 +44,9 @@ def test_where_nothing_had_begun_nobody_is_asked(fleet: Fleet) -> None:
 def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers: dict[str, Facts | Problem] = {"web1": CALM, "web2": BUSY, "web3": AWAY}
+    answers: dict[str, HostFacts | Problem] = {"web1": CALM, "web2": BUSY, "web3": AWAY}
     # The hosts' answers alone are ours; who is asked, and what is made of it, is what is tried.
-    monkeypatch.setattr(aftermath, "look", lambda fleet, hosts, tell: {host.name: answers[host.name] for host in hosts})
+    monkeypatch.setattr(aftermath, "look", lambda fleet, hosts, emit: {host.name: answers[host.name] for host in hosts})
     fleet.phases = {
         ("web1", "activate"): True,
         ("web2", "activate"): False,
@@ -55,7 +55,7 @@ def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
     }
     told: list[Event] = []
 
-    tell_aftermath(fleet, told.append)
+    emit_aftermath(fleet, told.append)
 
     assert told == [
         Settled("web1", "runs 20261123T120000Z 0.2.0 (2a66cfce)"),
@@ -71,5 +71,5 @@ def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
 
     fleet.phases["web2", "cancel"] = True
     told.clear()
-    tell_aftermath(fleet, told.append)
+    emit_aftermath(fleet, told.append)
     assert [event.host for event in told] == ["web1", "web3", "", ""]

@@ -31,18 +31,18 @@ from warpbeam.deploy.upload import Upload, Uploaded
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
 from warpbeam.event import Event, Progress, Warn
 from warpbeam.host.answer import MESSAGE, explained
-from warpbeam.host.facts import About, Facts, Holder, Release
+from warpbeam.host.facts import About, Holder, HostFacts, Release
 from warpbeam.host.login_output import BEGUN
 from warpbeam.host.phase import Phase, render, run
 from warpbeam.network.firewall import Table
 from warpbeam.operate.maintenance import Shown
-from warpbeam.operate.node import AskState, State
+from warpbeam.operate.node import AppStatus, ReadStatus
 from warpbeam.operate.power import Powered
 from warpbeam.operate.reboot import Booted, Serving
-from warpbeam.provision.difference import Found, FoundPath, FoundUser
-from warpbeam.provision.examine import Disk, Listener, Login, Seen
+from warpbeam.provision.difference import HostState, PathState, UserState
+from warpbeam.provision.examine import Disk, Examination, Listener, Login
 from warpbeam.provision.footprint import _variables, secrets_text
-from warpbeam.provision.secret_file import Kept
+from warpbeam.provision.secret_file import SecretsState
 from warpbeam.ssh.channel import Process
 
 # What its files may be is looked at where an artifact is taken in and unpacked, by rules that no type can say.
@@ -72,20 +72,20 @@ FACTS = {
     "releases": [RELEASE],
     "base": NAME,
     "lacks": [0, 2],
-    "door": "door 8\nactivating no\nmemory 4096\nmaintenance off",
+    "helper": "helper 8\nactivating no\nmemory 4096\nmaintenance off",
     "previous": "",
     "lock": None,
     "activating": False,
 }
-DOOR = (
-    "door 8\nactivating no\n"
+HELPER = (
+    "helper 8\nactivating no\n"
     "slot a state=active substate=running pid=7 restarts=0 started=Fri_2026-11-27_09:00:00_UTC rss_kib=70000 "
     f"release={NAME} version=1.0\n"
     "slot b state=inactive substate=dead pid=0 restarts=0 started= rss_kib=0 release= version=\n"
     "redirect 4001 \nmaintenance off"
 )
 STATE = {
-    "door": DOOR,
+    "helper": HELPER,
     "live": "a",
     "slots": {"a": NAME},
     "health": "healthy",
@@ -145,17 +145,17 @@ ENTRY = {"at": "2026-11-23T12:00:00Z", "what": "deploy", "outcome": "done", "rel
 ACTIVATED = {"slot": "a", "release": NAME, "left": "", "pid": 7, "seconds": 3}
 # Answers that fit, by their type.
 WELL: dict[Any, dict[str, Any]] = {
-    Facts: FACTS,
+    HostFacts: FACTS,
     Release: RELEASE,
     About: ABOUT,
-    State: STATE,
-    Found: FOUND,
-    FoundPath: PATH,
-    FoundUser: USER,
+    AppStatus: STATE,
+    HostState: FOUND,
+    PathState: PATH,
+    UserState: USER,
     Toolchain: TOOLS,
     Built: BUILT,
     Table: TABLE,
-    Seen: SEEN,
+    Examination: SEEN,
     Disk: SEEN["disks"][0],
     Listener: SEEN["listeners"][0],
     Login: SEEN["logins"][0],
@@ -167,7 +167,7 @@ WELL: dict[Any, dict[str, Any]] = {
     Migrated: {"status": 0},
     Locked: {"before": None, "holder": {"who": "a@b"}, "frozen": False, "left": 3},
     Holder: {"who": "a@b"},
-    Kept: {"text": "A=(hidden, 00000000)\n"},
+    SecretsState: {"text": "A=(hidden, 00000000)\n"},
     Shown: {"verb": "on", "said": "503", "left": 0, "release": NAME},
     Powered: {"release": NAME, "state": "active"},
     Booted: {"boot": "01234567-89ab-cdef-0123-456789abcdef", "left": 0},
@@ -179,31 +179,31 @@ IDS = ("main", "-x", "HEAD", "a" * 39, "a" * 41, "A" * 40, "a" * 40 + "\n", "a" 
 LONG = "x" * 5_000_000
 # What does not fit, by type and field.
 BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
-    (Facts, "cpu", ("", "x86_64\n", "x86 64", "x" * 33, 5)),
-    (Facts, "libc", ("", " ", "glibc 2.36\n", "glibc \xb2", "x" * 300)),
-    (Facts, "os", ("a\nb", "\x1b]52;c;x\x07", "\x9b31m", LONG)),
-    (Facts, "libcrypto", (["../x"], ["a b"], {"a": 1}, ["x"] * 1001)),
-    *((Facts, field, NUMBERS) for field in ("free", "inodes", "memory")),
-    (Facts, "live", ("c", "a\n", "ab", None)),
-    (Facts, "slots", ({"c": NAME}, {"a": "../x"}, {"a\n": NAME}, [], {"a": None})),
-    (Facts, "lacks", ([-1], [2**53], ["0"], [True], [0.5])),
-    *((Facts, field, PLACES) for field in ("base", "previous")),
+    (HostFacts, "cpu", ("", "x86_64\n", "x86 64", "x" * 33, 5)),
+    (HostFacts, "libc", ("", " ", "glibc 2.36\n", "glibc \xb2", "x" * 300)),
+    (HostFacts, "os", ("a\nb", "\x1b]52;c;x\x07", "\x9b31m", LONG)),
+    (HostFacts, "libcrypto", (["../x"], ["a b"], {"a": 1}, ["x"] * 1001)),
+    *((HostFacts, field, NUMBERS) for field in ("free", "inodes", "memory")),
+    (HostFacts, "live", ("c", "a\n", "ab", None)),
+    (HostFacts, "slots", ({"c": NAME}, {"a": "../x"}, {"a\n": NAME}, [], {"a": None})),
+    (HostFacts, "lacks", ([-1], [2**53], ["0"], [True], [0.5])),
+    *((HostFacts, field, PLACES) for field in ("base", "previous")),
     (
-        Facts,
-        "door",
+        HostFacts,
+        "helper",
         (
-            "door x",
-            "door 8\n",
+            "helper x",
+            "helper 8\n",
             "\n",
-            "door 8\nactivating maybe",
+            "helper 8\nactivating maybe",
             "memory -1",
             "memory " + "9" * 20,
             "maintenance",
             LONG,
         ),
     ),
-    (Facts, "activating", ("no", 1)),
-    (Facts, "lock", (5, {"who": 5}, {"who": "\0"}, {"who": LONG})),
+    (HostFacts, "activating", ("no", 1)),
+    (HostFacts, "lock", (5, {"who": 5}, {"who": "\0"}, {"who": LONG})),
     (Release, "name", PLACES),
     (Release, "mark", ("live", "healthy\n", LONG)),
     (About, "version", ("1.0\n", "1;id", "$(id)", "../x", "x" * 129, "-x", 1)),
@@ -213,8 +213,8 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     (About, "release", ("../x", "hello\n", "a b", "$(id)", "Hello", "x" * 32, 5)),
     (About, "subject", ("\0", LONG, 5)),
     (
-        State,
-        "door",
+        AppStatus,
+        "helper",
         (
             "slot",
             "slot c state=active",
@@ -225,24 +225,24 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
             "redirect 80;x",
             "redirect " + "1" * 400 + "x",
             "slot a pid=7\n\nslot b",
-            "door 8\r",
+            "helper 8\r",
         ),
     ),
-    (State, "health", ("\0", LONG, 7, None)),
-    (Found, "cookie", ("abc\nERL_FLAGS=-eval x", "abc\n", "\nabc", "a b", "a'b", "$(id)", "x" * 256, "\x00", None)),
-    (Found, "paths", ({"etc/x": PATH}, {"/etc/\n": PATH}, {"/etc/x": {**PATH, "mode": "999"}}, [PATH])),
-    (Found, "users", ({"a b": USER}, {"a\n": USER})),
-    (Found, "door", ("8\n", "eight", "9" * 7)),
-    (Found, "installer", ("apt\n", "sh", "pacman")),
-    (Found, "started", NUMBERS),
-    (Found, "ssh", (-1, 65536, "22", None)),
-    (Found, "belongs", ("a\nb", LONG)),
-    (Found, "shared", (["x"], ["/a\n"])),
-    (FoundPath, "kind", ("a;b", "X", "a\n")),
-    (FoundPath, "mode", ("rwx", "7777777", "", "644\n")),
-    (FoundPath, "owner", ("a b", "a\nb")),
-    (FoundPath, "sha256", ("x", DIGEST + "\n")),
-    (FoundUser, "uid", ("-1", "x", "1\n")),
+    (AppStatus, "health", ("\0", LONG, 7, None)),
+    (HostState, "cookie", ("abc\nERL_FLAGS=-eval x", "abc\n", "\nabc", "a b", "a'b", "$(id)", "x" * 256, "\x00", None)),
+    (HostState, "paths", ({"etc/x": PATH}, {"/etc/\n": PATH}, {"/etc/x": {**PATH, "mode": "999"}}, [PATH])),
+    (HostState, "users", ({"a b": USER}, {"a\n": USER})),
+    (HostState, "helper", ("8\n", "eight", "9" * 7)),
+    (HostState, "installer", ("apt\n", "sh", "pacman")),
+    (HostState, "started", NUMBERS),
+    (HostState, "ssh", (-1, 65536, "22", None)),
+    (HostState, "belongs", ("a\nb", LONG)),
+    (HostState, "shared", (["x"], ["/a\n"])),
+    (PathState, "kind", ("a;b", "X", "a\n")),
+    (PathState, "mode", ("rwx", "7777777", "", "644\n")),
+    (PathState, "owner", ("a b", "a\nb")),
+    (PathState, "sha256", ("x", DIGEST + "\n")),
+    (UserState, "uid", ("-1", "x", "1\n")),
     (Toolchain, "elixir", ("1.14\n", "1.14 x", "$(id)")),
     (Toolchain, "otp", ("25\n", "/", "x" * 200)),
     (Built, "tarball", ("x", "/a\nb", "-rf", "/" + "x" * 5000)),
@@ -253,8 +253,8 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     (Table, "leads", ({"80": "4001; flush ruleset"}, {"80\n": "1"}, {"x": "1"}, {"0": "1"}, {"80": 4001})),
     (Table, "filter", ("of", "on\n")),
     (Table, "tracked", NUMBERS),
-    (Seen, "clock", ("nan", "inf", "-1.0", "1e9", "", "1\n", 5)),
-    (Seen, "proc", ("a\nb",)),
+    (Examination, "clock", ("nan", "inf", "-1.0", "1e9", "", "1\n", 5)),
+    (Examination, "proc", ("a\nb",)),
     (Disk, "size", NUMBERS),
     (Listener, "port", (-1, 70000, "22")),
     (Login, "name", ("a b", "a\x1b[1m")),
@@ -271,7 +271,7 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     (Finished, "pruned", (["../x"], "x", [NAME] * 1001)),
     (Migrated, "status", (-1, 256, "0")),
     (Locked, "left", (2**53, "1", 1.5)),
-    (Kept, "text", ("\0", LONG, 5)),
+    (SecretsState, "text", ("\0", LONG, 5)),
     (Shown, "verb", ("on\n", "maybe")),
     (Shown, "said", ("ok", "503\n", "1" * 10)),
     (Shown, "left", NUMBERS),
@@ -299,13 +299,13 @@ class HostileShell:
         self,
         command: str,
         stdin: Iterator[bytes],
-        heard: Callable[[bytes], None],
-        complained: Callable[[bytes], None],
+        on_stdout: Callable[[bytes], None],
+        on_stderr: Callable[[bytes], None],
     ) -> int:
         """Take the script, and run nothing of it."""
         assert list(stdin)
         for piece in self.said:
-            heard(piece)
+            on_stdout(piece)
         return self.status
 
 
@@ -316,7 +316,7 @@ def answered(phase: Phase[Any], *records: object, raw: bytes = b"") -> tuple[Any
     return run(HostileShell(said), phase, told.append), told  # type: ignore[arg-type]
 
 
-CLAIM = Claim("/opt/acme/hello", "hello", "/door", "", 90, "", "", take=False, weigh=False, environment="stage")
+CLAIM = Claim("/opt/acme/hello", "hello", "/helper", "", 90, "", "", take=False, weigh=False, environment="stage")
 
 
 def test_every_answer_that_fits_is_taken() -> None:
@@ -531,9 +531,9 @@ def test_a_lock_is_read_of_the_text_that_its_file_has() -> None:
     assert free.lock is None
 
 
-def test_what_the_root_door_says_is_read_whatever_it_is() -> None:
+def test_what_the_root_helper_says_is_read_whatever_it_is() -> None:
     state, _ = answered(
-        AskState(**dict.fromkeys(AskState.__struct_fields__, "")),  # type: ignore[arg-type]
+        ReadStatus(**dict.fromkeys(ReadStatus.__struct_fields__, "")),  # type: ignore[arg-type]
         {"answer": STATE},
     )
 

@@ -18,7 +18,7 @@ from warpbeam.host.phase import Phase, Records, run
 from warpbeam.host.sudo import RootShell
 from warpbeam.limit import Allowance, Breach, Complaints, Deadline
 from warpbeam.operate.backtrace import Backtrace
-from warpbeam.shell import Heard
+from warpbeam.shell import OnBytes
 from warpbeam.ssh.transport import MOST_GREETING, MOST_PACKET, Prompt
 
 MEGABYTE = 1 << 20
@@ -55,12 +55,12 @@ class Says:
     def interrupt(self) -> None:
         self.interrupted.set()
 
-    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+    def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         list(chunks)
         for piece in self.err:
-            complained(piece)
+            on_stderr(piece)
         for piece in self.out:
-            heard(piece)
+            on_stdout(piece)
         if self.hangs:
             assert self.interrupted.wait(60)
             raise Lost("web2: interrupted")
@@ -191,8 +191,8 @@ def test_a_backtrace_without_an_end_is_shown_as_it_comes() -> None:
 class Deaf(Says):
     """One that has not read what it is sent yet."""
 
-    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
-        return super().execute(command, (), heard, complained)
+    def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
+        return super().execute(command, (), on_stdout, on_stderr)
 
 
 def test_root_is_not_waited_for_in_endless_chatter() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from warpbeam.host.phase import PACKAGE
 from warpbeam.provision.comparison import compared, masked
-from warpbeam.provision.difference import Found, FoundPath
+from warpbeam.provision.difference import HostState, PathState
 from warpbeam.provision.footprint import systemd_quoted
 from warpbeam.provision.item import File
 
@@ -67,8 +67,8 @@ def test_what_somebody_wrote_there_by_hand_is_hidden_too(tmp_path: Path, text: s
     assert masked(text, (), KEY) == on_a_host(tmp_path / "masked.env", text)
 
 
-def found(path: str, text: str | None) -> Found:
-    return Found((), {}, {path: FoundPath("regular file", "644", "root", "root", "other", text=text)}, (), "")
+def found(path: str, text: str | None) -> HostState:
+    return HostState((), {}, {path: PathState("regular file", "644", "root", "root", "other", text=text)}, (), "")
 
 
 def test_a_difference_is_unified_and_a_new_file_is_all_plus() -> None:
@@ -83,7 +83,7 @@ def test_a_difference_is_unified_and_a_new_file_is_all_plus() -> None:
         "+two",
         " three",
     ]
-    new = compared(file, Found((), {}, {}, (), ""), KEY)
+    new = compared(file, HostState((), {}, {}, (), ""), KEY)
     assert new[:2] == ["--- /dev/null", "+++ /lib/x.service"]
     assert [line[0] for line in new[3:]] == ["+", "+", "+"]
     assert "no text" in compared(file, found(file.path, None), KEY)[0]

@@ -12,7 +12,7 @@ from warpbeam.inventory.schema import Host, Inventory, Secret, Users
 from warpbeam.provision import diagnosis
 from warpbeam.provision.diagnosis import Finding
 from warpbeam.provision.doctor import rows
-from warpbeam.provision.examine import Disk, Limits, Listener, Login, Seen, Table
+from warpbeam.provision.examine import Disk, Examination, Limits, Listener, Login, Table
 from warpbeam.version import VERSION
 
 INVENTORY = msgspec.structs.replace(
@@ -25,7 +25,7 @@ INVENTORY = msgspec.structs.replace(
     ),
     name="stage",
 )
-WELL = Seen(
+WELL = Examination(
     disks=(Disk("/", 10**10, 5 * 10**9, 1000, 500), Disk("/opt", 10**10, 10**9 * 2, 0, 0)),
     writable="",
     limits=Limits(20, 65536, 10, 1000),

@@ -31,7 +31,7 @@ def failed(c): raise Failed("it broke", "mend it", ("one line", "two lines"))
 @task
 def hinted(c):
     from warpbeam.event import Warn
-    c.session.tell(Warn("web1", "see `fab ENV logs`"))
+    c.session.emit(Warn("web1", "see `fab ENV logs`"))
     raise Refused("it may not", "`fab ENV status`, `fab ENV setup`")
 @task
 def lost(c): raise Lost("it is gone")
@@ -64,7 +64,7 @@ def stuck(c):
     c.session._fleets["one"] = fleet
     def work(host):
         with fleet.doing(host, "activate"):
-            c.session.tell(Step(host.name, "wait"))
+            c.session.emit(Step(host.name, "wait"))
             if host.name == "web2":
                 print("waiting", flush=True)
             forever(host)
@@ -80,13 +80,13 @@ def stubborn(c):
 @task
 def tidy(c):
     from warpbeam.event import Note, Step
-    c.session.tell(Step("web1", "work"))
+    c.session.emit(Step("web1", "work"))
     try:
-        c.session.tell(Note("", "waiting"))
+        c.session.emit(Note("", "waiting"))
         doze()
     finally:
-        c.session.tell(Note("", "nobody sees this"))
-        c.session.tell(Step("web1", "undo"))
+        c.session.emit(Note("", "nobody sees this"))
+        c.session.emit(Step("web1", "undo"))
         open("tidied", "w").close()
 @task
 def late(c):
@@ -107,7 +107,7 @@ def local(c):
 @task
 def few(c):
     local.body(c)
-    c.session.local_fleet.bound("3")
+    c.session.local_fleet.set_jobs("3")
 @task
 def many(c):
     local.body(c)

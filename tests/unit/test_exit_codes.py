@@ -11,21 +11,21 @@ import pytest
 from warpbeam import error
 from warpbeam.error import AMISS, DONE, EXIT_CODES, FAILED, REFUSED, Lost, Problem, Unreachable
 from warpbeam.host.facts import About, Release
-from warpbeam.operate.node import State, differing, judged
+from warpbeam.operate.node import AppStatus, differing, judged
 
 PROJECT = Path(__file__).parents[2]
-WELL = State("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None)
-STOPPED = State("slot a pid=0 restarts=0", "a", {"a": "20261123T120000Z"}, "no answer", (), None)
+WELL = AppStatus("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None)
+STOPPED = AppStatus("slot a pid=0 restarts=0", "a", {"a": "20261123T120000Z"}, "no answer", (), None)
 CRASHING = [
-    State(f"slot a {words}", "a", {"a": "20261123T120000Z"}, said, (), None)
+    AppStatus(f"slot a {words}", "a", {"a": "20261123T120000Z"}, said, (), None)
     for words, said in (
         ("substate=running pid=7 restarts=7 age=2 ended=3", "healthy"),
         ("substate=auto-restart pid=0 restarts=0 age= ended=1", "no answer"),
         ("substate=running pid=7 restarts=1 age=59 ended=60", "healthy"),
     )
 ]
-CALM = State("slot a substate=running pid=7 restarts=1 age=60 ended=61", "a", {"a": "R"}, "healthy", (), None)
-EMPTY = State("", "", {}, "", (), None)
+CALM = AppStatus("slot a substate=running pid=7 restarts=1 age=60 ended=61", "a", {"a": "R"}, "healthy", (), None)
+EMPTY = AppStatus("", "", {}, "", (), None)
 AWAY = Unreachable("web2 (192.0.2.2) did not answer within 10 s")
 
 
@@ -63,14 +63,14 @@ def test_no_module_has_an_exit_code_of_its_own() -> None:
         ([WELL, AWAY, Lost("web3: the connection ended in the middle")], FAILED),
     ],
 )
-def test_status_answers_whether_all_is_well(found: list[State | Problem], code: int) -> None:
+def test_status_answers_whether_all_is_well(found: list[AppStatus | Problem], code: int) -> None:
     assert judged({f"web{number}": state for number, state in enumerate(found)}) == code
 
 
-def runs(version: str) -> State:
+def runs(version: str) -> AppStatus:
     name = "20261123T120000Z"
     releases = (Release(name, "healthy", About(version, "c0ffee00" * 5)),)
-    return State("", "a", {"a": name, "b": ""}, "healthy", releases, None)
+    return AppStatus("", "a", {"a": name, "b": ""}, "healthy", releases, None)
 
 
 def test_hosts_that_run_different_releases_are_told_by_what_they_run() -> None:

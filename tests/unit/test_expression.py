@@ -30,7 +30,7 @@ def test_a_word_is_the_expression_and_a_dash_means_standard_input() -> None:
     assert read_expression("-", io.BytesIO('"\u00e9"\n'.encode())) == '"\u00e9"\n'
 
 
-def test_as_much_as_a_door_takes_is_read_and_not_a_byte_more() -> None:
+def test_as_much_as_a_helper_takes_is_read_and_not_a_byte_more() -> None:
     assert len(read_expression("-", io.BytesIO(b"1" * MOST_EXPRESSION))) == MOST_EXPRESSION
     with pytest.raises(Misuse, match=f"expected an expression of at most {MOST_EXPRESSION} bytes"):
         read_expression("-", io.BytesIO(b"1" * (MOST_EXPRESSION + 1)))

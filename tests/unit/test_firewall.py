@@ -206,10 +206,10 @@ def test_a_look_that_a_host_does_not_answer_is_refused_whoever_else_answers() ->
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a mount of its own")
 @pytest.mark.parametrize(("has", "then"), [(1_000, 500_000), (500_000, 500_000), (900_000, 900_000)])
-def test_the_door_makes_room_for_connections_and_never_takes_it_away(has: int, then: int) -> None:
+def test_the_helper_makes_room_for_connections_and_never_takes_it_away(has: int, then: int) -> None:
     # Files in place of the kernel's, which has but one number for this whole machine.
-    door = render("door.j2", inventory(Firewall(tracked=500_000)), service_properties=[], listeners="")
-    function = door[door.index("make_room() {") :].partition("\n}\n")[0] + "\n}\n"
+    helper = render("helper.sh.j2", inventory(Firewall(tracked=500_000)), service_properties=[], listeners="")
+    function = helper[helper.index("make_room() {") :].partition("\n}\n")[0] + "\n}\n"
     script = f"""set -euo pipefail
       cd /proc/sys/net/netfilter && mount -t tmpfs none . && cd "$PWD"
       for key in max buckets; do echo {has} >nf_conntrack_$key; done

@@ -6,11 +6,11 @@ import pytest
 
 from warpbeam.deploy.preflight import check_memory
 from warpbeam.error import Refused
-from warpbeam.host.facts import Facts
+from warpbeam.host.facts import HostFacts
 
 
-def facts(memory: int, door: str, live: str = "a") -> Facts:
-    return Facts(
+def facts(memory: int, helper: str, live: str = "a") -> HostFacts:
+    return HostFacts(
         cpu="x86_64",
         libc="glibc 2.36",
         os="Debian",
@@ -23,14 +23,14 @@ def facts(memory: int, door: str, live: str = "a") -> Facts:
         releases=(),
         base="",
         lacks=(),
-        door=door,
+        helper=helper,
         previous="",
         lock=None,
         activating=False,
     )
 
 
-RUNS = "door 7\nactivating no\nmemory 100000\nmaintenance off\n"
+RUNS = "helper 7\nactivating no\nmemory 100000\nmaintenance off\n"
 
 
 def test_a_second_instance_is_taken_to_be_as_large_as_the_live_one() -> None:

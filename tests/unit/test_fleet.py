@@ -19,7 +19,7 @@ from warpbeam.fleet.fleet import Fleet, Identity
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.host.facts import about
 from warpbeam.inventory.schema import Host, Inventory
-from warpbeam.shell import Heard, Shell
+from warpbeam.shell import OnBytes, Shell
 
 # Longer than any of these takes on a busy machine; nobody waits for it where all is well.
 LONG = 60.0
@@ -35,7 +35,7 @@ def fleet_of(count: int, kind: type[Fleet] = Fleet) -> tuple[Fleet, list[Host]]:
 
 def test_no_more_hosts_than_jobs_are_worked_on_at_once_and_no_fewer() -> None:
     fleet, hosts = fleet_of(9)
-    fleet.bound("3")
+    fleet.set_jobs("3")
     meeting = threading.Barrier(3)
     guard, now, most = threading.Lock(), 0, 0
 
@@ -71,7 +71,7 @@ def test_of_equally_grave_problems_the_first_hosts_is_told() -> None:
 
 def test_a_slow_host_holds_up_nobody_else() -> None:
     fleet, hosts = fleet_of(20)
-    fleet.bound("2")
+    fleet.set_jobs("2")
     others = threading.Semaphore(0)
 
     def work(host: Host) -> None:
@@ -89,7 +89,7 @@ def test_jobs_is_a_number(jobs: str) -> None:
     fleet, _ = fleet_of(1)
 
     with pytest.raises(Misuse, match="is no number from 1 to 1000"):
-        fleet.bound(jobs)
+        fleet.set_jobs(jobs)
 
 
 class Sink:
@@ -105,7 +105,7 @@ class Sink:
     def open(self) -> None:
         """It is."""
 
-    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+    def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         for number, chunk in enumerate(chunks):
             if number == 0:
                 continue  # the script
@@ -114,7 +114,7 @@ class Sink:
                 self._begun.wait(LONG)
             self.digest.update(chunk)
             self.size += len(chunk)
-        heard(b'\x1e{"answer":{"files":1}}\n')
+        on_stdout(b'\x1e{"answer":{"files":1}}\n')
         return 0
 
     def interrupt(self) -> None:

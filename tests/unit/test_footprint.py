@@ -14,10 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Refused
-from warpbeam.helper.program import DOOR_VERSION, SUDO_VERBS
+from warpbeam.helper.program import HELPER_VERSION, SUDO_VERBS
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.cookie import COOKIE_LENGTH, Cookie, agreed_cookie, mint_cookie
-from warpbeam.provision.difference import Found, FoundPath, FoundUser, difference, outdated
+from warpbeam.provision.difference import HostState, PathState, UserState, difference, outdated
 from warpbeam.provision.footprint import COOKIE_MARK, Footprint, footprint, systemd_quoted
 from warpbeam.provision.keys import described, read_deploy_keys
 
@@ -33,14 +33,14 @@ def want(host: Host = APP, inventory: Inventory = INVENTORY) -> Footprint:
     return footprint(inventory, host, {"TOKEN": SECRET}, "C" * COOKIE_LENGTH, ("ssh-ed25519 AAAA me",))
 
 
-def as_found(footprint: Footprint) -> Found:
+def as_found(footprint: Footprint) -> HostState:
     """The facts of a host that is as `footprint` says."""
-    paths = {item.path: FoundPath("directory", item.mode, item.owner, item.group, "") for item in footprint.directories}
+    paths = {item.path: PathState("directory", item.mode, item.owner, item.group, "") for item in footprint.directories}
     for file in footprint.files:
         digest = hashlib.sha256(file.content.encode()).hexdigest()
-        paths[file.path] = FoundPath("regular file", file.mode, file.owner, file.group, digest)
+        paths[file.path] = PathState("regular file", file.mode, file.owner, file.group, digest)
     users = {
-        user.name: FoundUser(
+        user.name: UserState(
             "1000",
             user.home,
             "/bin/bash" if user.login else "/usr/sbin/nologin",
@@ -50,10 +50,10 @@ def as_found(footprint: Footprint) -> Found:
         )
         for user in footprint.users
     }
-    return Found((), users, paths, footprint.units, "")
+    return HostState((), users, paths, footprint.units, "")
 
 
-NOTHING = Found((), {}, {}, (), "")
+NOTHING = HostState((), {}, {}, (), "")
 
 
 @pytest.mark.parametrize("host", [APP, BUILD, Host(name="one", roles=("app", "build", "migrate"))])
@@ -106,10 +106,10 @@ def test_for_a_user_that_logs_in_systemd_is_kept_from_starting_a_manager() -> No
     assert left.sentences() == ["user deploy without a systemd of its own"]
 
 
-def test_every_verb_of_the_door_is_told_where_who_may_do_what_is() -> None:
+def test_every_verb_of_the_helper_is_told_where_who_may_do_what_is() -> None:
     text = (PROJECT / "docs" / "security.md").read_text()
 
-    assert [verb for verb in SUDO_VERBS if f"`{verb}`" not in text.partition("## The root door")[2]] == []
+    assert [verb for verb in SUDO_VERBS if f"`{verb}`" not in text.partition("## The privileged helper")[2]] == []
 
 
 def test_what_was_changed_by_hand_is_told_apart_from_what_the_inventory_changed() -> None:
@@ -142,7 +142,7 @@ def test_the_app_must_be_restarted_for_what_it_reads_at_its_start_and_only_while
     # Changed by a setup that did not restart it.
     assert after(variables, changed=1001) == (variables,)
     assert after(variables, started=0, sha256="other") == ()
-    assert after("/usr/lib/warpbeam/hello/door", sha256="other") == ()
+    assert after("/usr/lib/warpbeam/hello/warpbeam-helper", sha256="other") == ()
 
 
 # Public keys that ssh-keygen made, with their fingerprints as `ssh-keygen -l` shows them.
@@ -154,7 +154,7 @@ def test_keys_come_and_go_by_fingerprint_and_comment() -> None:
     found = as_found(wanted)
     text = f'# by hand\n{ME}\n\nfrom="10.0.0.1" ssh-rsa AAAA/not/a/key+ him\nnonsense\n'
     there = msgspec.structs.replace(found.paths[wanted.keys], sha256="other", text=text)
-    other = FoundPath("regular file", "600", "deploy", "deploy", "other")
+    other = PathState("regular file", "600", "deploy", "deploy", "other")
 
     left = difference(
         wanted, msgspec.structs.replace(found, paths={**found.paths, wanted.keys: there, f"{wanted.keys}2": other}), ""
@@ -194,10 +194,10 @@ def test_packages_that_are_lacking_are_planned_and_refused_where_nothing_can_ins
 def test_setup_does_not_take_over_what_is_not_its_own() -> None:
     wanted = want()
     found = as_found(wanted)
-    people = {**found.users, "hello": FoundUser("1001", "/home/hello", "/bin/bash", "hello")}
+    people = {**found.users, "hello": UserState("1001", "/home/hello", "/bin/bash", "hello")}
     with pytest.raises(Refused, match="web1: the app user hello exists and may log in"):
         difference(wanted, msgspec.structs.replace(found, users=people), "web1")
-    link = FoundPath("symbolic link", "777", "root", "root", "")
+    link = PathState("symbolic link", "777", "root", "root", "")
     with pytest.raises(Refused, match="/opt/acme/hello is a symbolic link; expected a directory"):
         difference(wanted, msgspec.structs.replace(found, paths={**found.paths, "/opt/acme/hello": link}), "web1")
 
@@ -221,7 +221,7 @@ def test_the_app_owns_nothing_and_nothing_is_writable_by_all() -> None:
         assert not int(mode, 8) & 0o022
 
 
-def test_a_build_host_gets_no_secret_no_door_and_no_unit() -> None:
+def test_a_build_host_gets_no_secret_no_helper_and_no_unit() -> None:
     wanted = want(BUILD)
 
     assert [file.path for file in wanted.files] == ["/home/deploy/.ssh/authorized_keys"]
@@ -229,21 +229,23 @@ def test_a_build_host_gets_no_secret_no_door_and_no_unit() -> None:
     assert [user.name for user in wanted.users] == ["deploy"]
 
 
-def test_every_verb_of_the_door_is_in_sudoers_and_is_there() -> None:
+def test_every_verb_of_the_helper_is_in_sudoers_and_is_there() -> None:
     files = {file.path: file.content for file in want().files}
-    door = files["/usr/lib/warpbeam/hello/door"]
+    helper = files["/usr/lib/warpbeam/hello/warpbeam-helper"]
 
-    allowed = re.findall(r"^ +/usr/lib/warpbeam/hello/door (\S+?)(?:,|$)", files["/etc/sudoers.d/warpbeam-hello"], re.M)
+    allowed = re.findall(
+        r"^ +/usr/lib/warpbeam/hello/warpbeam-helper (\S+?)(?:,|$)", files["/etc/sudoers.d/warpbeam-hello"], re.M
+    )
     assert tuple(allowed) == SUDO_VERBS
     for verb in SUDO_VERBS:
-        assert f"\nverb_{verb}() {{" in door
-    assert f"readonly VERSION={DOOR_VERSION}\n" in door
+        assert f"\nverb_{verb}() {{" in helper
+    assert f"readonly VERSION={HELPER_VERSION}\n" in helper
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_the_door_is_bash(tmp_path: Path) -> None:
-    file = tmp_path / "door"
-    file.write_text(next(file.content for file in want().files if file.path.endswith("/door")))
+def test_the_helper_is_bash(tmp_path: Path) -> None:
+    file = tmp_path / "helper"
+    file.write_text(next(file.content for file in want().files if file.path.endswith("/warpbeam-helper")))
 
     assert subprocess.run(["bash", "-n", file], capture_output=True, text=True, check=False).stderr == ""
 
@@ -274,7 +276,7 @@ def test_systemd_reads_back_whatever_a_value_holds(value: str) -> None:
     assert parsed(systemd_quoted(value)) == value
 
 
-def has(letter: str, *, shown: bool = False) -> Found:
+def has(letter: str, *, shown: bool = False) -> HostState:
     """A host whose cookie is that letter, many times."""
     return msgspec.structs.replace(NOTHING, cookie=letter * COOKIE_LENGTH, cookie_shown=shown)
 
@@ -309,7 +311,7 @@ def test_a_new_host_takes_the_others_cookie_and_hosts_that_differ_are_told() -> 
     ],
 )
 def test_a_cookie_that_others_could_read_is_replaced_on_all_hosts_or_on_none(
-    hosts: tuple[Found, Found], left_out: str, expected: str
+    hosts: tuple[HostState, HostState], left_out: str, expected: str
 ) -> None:
     found = dict(zip(("web1", "web2"), hosts, strict=True))
 

@@ -44,7 +44,7 @@ INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": APP})
 def host(tmp_path: Path) -> Path:
     """What the launcher finds on a host, below a directory of the test's own."""
     files = footprint(INVENTORY, APP, {}, COOKIE, None).files
-    text = next(file.content for file in files if file.path.endswith("/dumps"))
+    text = next(file.content for file in files if file.path.endswith("/launch"))
     for place in ("var", "run/hello-a", "run/hello-b", "run/hello-rpc-1", "release/bin", "release/releases/0.1.0"):
         (tmp_path / place).mkdir(parents=True)
     text = text.replace("/var/lib/hello", f"{tmp_path}/var").replace("/run/hello-", f"{tmp_path}/run/hello-")
@@ -131,7 +131,7 @@ def test_what_talks_with_an_instance_has_the_cookie_that_one_was_started_with(ho
     assert OTHER not in done.stdout
 
 
-def test_an_instance_of_the_version_before_is_reached_by_what_the_root_door_says(host: Path) -> None:
+def test_an_instance_of_the_version_before_is_reached_by_what_the_root_helper_says(host: Path) -> None:
     own = host / "run/hello-rpc-1"
 
     done = launched(host, "beside", "a", "rpc", RUNTIME_DIRECTORY=str(own), RELEASE_COOKIE=OTHER)

@@ -58,12 +58,12 @@ def test_a_user_that_is_not_there_is_refused_before_anything_runs() -> None:
 def test_fifty_megabytes_pass_through_whole() -> None:
     got = 0
 
-    def heard(piece: bytes) -> None:
+    def on_stdout(piece: bytes) -> None:
         nonlocal got
         got += len(piece)
 
     blocks = (bytes(1 << 20) for _ in range(50))
-    assert local_shell().execute("cat", blocks, heard, heard) == 0
+    assert local_shell().execute("cat", blocks, on_stdout, on_stdout) == 0
     assert got == 50 << 20
 
 
@@ -78,11 +78,11 @@ def test_an_interrupt_ends_the_whole_process_group(user: str | None) -> None:
     shell = local_shell(user)
     pids: list[int] = []
 
-    def heard(piece: bytes) -> None:
+    def on_stdout(piece: bytes) -> None:
         pids.extend(int(word) for word in piece.split())
         threading.Thread(target=shell.interrupt).start()
 
-    assert shell.execute("bash -s", [b"sleep 600 & echo $$ $!; wait\n"], heard, lambda _: None) == 143
+    assert shell.execute("bash -s", [b"sleep 600 & echo $$ $!; wait\n"], on_stdout, lambda _: None) == 143
     time.sleep(0.3)
     assert pids
     assert not any(lives(pid) for pid in pids)
@@ -104,12 +104,12 @@ def test_what_ignores_the_interrupt_is_killed_and_its_outcome_unknown(monkeypatc
 def test_an_exception_while_listening_leaves_no_process_behind() -> None:
     pids: list[int] = []
 
-    def heard(piece: bytes) -> None:
+    def on_stdout(piece: bytes) -> None:
         pids.append(int(piece))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        local_shell().execute("bash -s", [b"echo $$; exec sleep 600\n"], heard, print)
+        local_shell().execute("bash -s", [b"echo $$; exec sleep 600\n"], on_stdout, print)
     assert not lives(pids[0])
 
 

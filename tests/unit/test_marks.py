@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpbeam.inventory.strict_yaml import parse
-from warpbeam.inventory.tree import Flaw, Mapping, Node, Scalar, Sequence, dotted, line_of, quoted
+from warpbeam.inventory.tree import ConfigError, Mapping, Node, Scalar, Sequence, dotted, line_of, quoted
 
 
 def plain(node: Node) -> Any:
@@ -22,8 +22,8 @@ def plain(node: Node) -> Any:
     return node.value
 
 
-def flaw_of(text: str) -> Flaw:
-    with pytest.raises(Flaw) as caught:
+def flaw_of(text: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
         parse(text)
     return caught.value
 
@@ -139,7 +139,7 @@ def test_quoted_text_is_one_short_printable_line() -> None:
 def test_arbitrary_text_gives_a_tree_or_a_flaw_on_a_line_of_it(text: str) -> None:
     try:
         parse(text)
-    except Flaw as flaw:
+    except ConfigError as flaw:
         assert 1 <= flaw.line <= len(text.splitlines()) + 1
         assert "\n" not in str(flaw)
 
@@ -151,7 +151,7 @@ ALPHABET = st.text(alphabet="ab:-[]{}&*!|>'\"#%@`,?~ \t\n\r0.", max_size=60)
 def test_text_made_of_yamls_own_signs_gives_a_tree_or_a_flaw(text: str) -> None:
     try:
         parse(text)
-    except Flaw as flaw:
+    except ConfigError as flaw:
         assert "\n" not in str(flaw)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.test_plan import facts
 from warpbeam.build.source import Source, find_source
-from warpbeam.deploy.preview import outlook_lines, outlook_rows
-from warpbeam.host.facts import About, Facts, Release
+from warpbeam.deploy.preview import preview_lines, preview_rows
+from warpbeam.host.facts import About, HostFacts, Release
 
 
 def git(directory: Path, *words: str) -> str:
@@ -35,15 +35,15 @@ def way(tmp_path: Path) -> list[Source]:
     return sources
 
 
-def running(source: Source, **changes: object) -> Facts:
+def running(source: Source, **changes: object) -> HostFacts:
     """A host that runs that source."""
     about = About(version="1.0", commit=source.commit, tree=source.tree)
     return facts(Release("20261120T000000Z", "healthy", msgspec.structs.replace(about, **changes)))
 
 
-def told(hosts: dict[str, Facts], source: Source) -> list[str]:
+def told(hosts: dict[str, HostFacts], source: Source) -> list[str]:
     """The lines below the table."""
-    return list(outlook_lines(outlook_rows(hosts, source)))
+    return list(preview_lines(preview_rows(hosts, source)))
 
 
 def test_what_goes_out_comes_before_where_nothing_does_and_once_for_hosts_that_agree(way: list[Source]) -> None:
@@ -68,11 +68,11 @@ def test_a_first_deploy_and_a_commit_that_the_repository_lacks_are_told_apart(wa
 
 
 def test_the_same_source_under_another_commit_is_told_by_the_commit_that_the_host_has(way: list[Source]) -> None:
-    (row,) = outlook_rows({"web1": running(way[-1], commit="f" * 40)}, way[-1])
+    (row,) = preview_rows({"web1": running(way[-1], commit="f" * 40)}, way[-1])
 
     assert row["to"] == f"20261120T000000Z 1.0 (ffffffff), same source as {way[-1].commit[:8]}"
     assert row["change"] == "nothing: it runs this source already"
-    assert list(outlook_lines([row])) == ["", "web1: no commit goes out"]
+    assert list(preview_lines([row])) == ["", "web1: no commit goes out"]
 
 
 def test_a_dirty_tree_does_not_keep_anybody_from_looking(way: list[Source]) -> None:
@@ -97,6 +97,6 @@ def test_commits_that_a_deploy_takes_out_again_are_told_as_such_and_their_migrat
 
 
 def test_what_is_live_but_stopped_would_be_started(way: list[Source]) -> None:
-    (row,) = outlook_rows({"web1": msgspec.structs.replace(running(way[-1]), serving=False)}, way[-1])
+    (row,) = preview_rows({"web1": msgspec.structs.replace(running(way[-1]), serving=False)}, way[-1])
 
     assert row["change"] == "it is stopped, and would be started"

@@ -30,7 +30,7 @@ class Way:
         self.there: deque[tuple[float, int]] = deque()
         self.back: deque[tuple[float, int]] = deque()
 
-    def carry(self) -> None:
+    def rsync(self) -> None:
         """What happens in one tick."""
         now = self.now = self.now + TICK
         if now >= self.longer[0]:
@@ -67,7 +67,7 @@ def seconds(way: Way, size: int, pace: Pace | None) -> float:
         elif pace is not None and way.now - told >= PATIENCE:
             pace.stalled()
             told = way.now
-        way.carry()
+        way.rsync()
         assert way.now < 600, "it stands still"
     return way.now - began
 

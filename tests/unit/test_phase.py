@@ -20,7 +20,7 @@ from warpbeam.event import Event, Line, Note, Progress, Step, Warn
 from warpbeam.host import phase
 from warpbeam.host.local import LocalShell, local_shell
 from warpbeam.host.phase import READER, Phase, Records, render, run
-from warpbeam.shell import Heard
+from warpbeam.shell import OnBytes
 
 
 class Echo(msgspec.Struct, frozen=True):
@@ -186,10 +186,10 @@ class Login(LocalShell):
         super().__init__(None)
         self._startup = startup
 
-    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+    def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         """See `LocalShell.execute`."""
         login = shlex.join(["bash", "-c", f"{self._startup}\n{command}"])
-        return super().execute(login, chunks, heard, complained)
+        return super().execute(login, chunks, on_stdout, on_stderr)
 
 
 @pytest.mark.parametrize("startup", ["echo noise", "trap 'echo bye; exit 3' EXIT", "set -u", "export BASH_ENV=/x"])

@@ -11,8 +11,8 @@ import pytest
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
 from warpbeam.deploy.plan import plan_deploy, plan_restart, plan_rollback
 from warpbeam.error import Refused
-from warpbeam.helper.program import DOOR_VERSION
-from warpbeam.host.facts import Facts, Mark, Release, about
+from warpbeam.helper.program import HELPER_VERSION
+from warpbeam.host.facts import HostFacts, Mark, Release, about
 from warpbeam.inventory.schema import Deploy, Host, Inventory
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -57,10 +57,10 @@ def release(name: str, version: str, mark: Mark = "healthy") -> Release:
     return Release(f"2026112{name}T000000Z", mark, about(artifact(version)))
 
 
-def facts(*releases: Release, live: int | None = -1, previous: str = "", **changes: object) -> Facts:
+def facts(*releases: Release, live: int | None = -1, previous: str = "", **changes: object) -> HostFacts:
     """A host with `releases`, of which the one at index `live` is live in slot a."""
     there = live is not None and releases
-    have = Facts(
+    have = HostFacts(
         cpu="x86_64",
         libc="glibc 2.36",
         os="Debian 12",
@@ -73,7 +73,7 @@ def facts(*releases: Release, live: int | None = -1, previous: str = "", **chang
         releases=releases,
         base="",
         lacks=(),
-        door=f"door {DOOR_VERSION}\n",
+        helper=f"helper {HELPER_VERSION}\n",
         previous=previous,
         lock=None,
         activating=False,
@@ -81,7 +81,9 @@ def facts(*releases: Release, live: int | None = -1, previous: str = "", **chang
     return msgspec.structs.replace(have, **changes)
 
 
-def deploy(hosts: dict[str, Facts], *, force: bool = False, migrate: bool = True) -> dict[str, tuple[str, bool, bool]]:
+def deploy(
+    hosts: dict[str, HostFacts], *, force: bool = False, migrate: bool = True
+) -> dict[str, tuple[str, bool, bool]]:
     """For each host: the release it gets, whether it is uploaded, whether it is made live."""
     plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=force, migrate=migrate)
     return {step.host.name: (step.release, step.upload, step.activate) for step in plan.hosts}
@@ -113,7 +115,7 @@ def test_what_runs_already_stays_whatever_it_is_called_on_other_hosts() -> None:
 def test_a_host_that_joins_takes_the_name_that_hosts_have_which_are_not_asked() -> None:
     name = "20261122T000000Z"
 
-    def joins(have: Facts) -> str:
+    def joins(have: HostFacts) -> str:
         hosts = {"web2": have}
         plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=False, name=name)
         return plan.hosts[0].release
@@ -158,7 +160,7 @@ def test_a_clock_that_was_ahead_does_not_make_a_new_release_older_than_the_old()
 
 
 def test_migrations_run_once_on_their_host_and_not_when_nothing_changes() -> None:
-    def migrates(hosts: dict[str, Facts], *, migrate: bool = True) -> str | None:
+    def migrates(hosts: dict[str, HostFacts], *, migrate: bool = True) -> str | None:
         plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=migrate)
         return plan.migrate_on.name if plan.migrate_on else None
 
@@ -177,8 +179,8 @@ def test_migrations_run_once_on_their_host_and_not_when_nothing_changes() -> Non
         ({"libcrypto": ("libcrypto.so.1.1",)}, "it has no libcrypto.so.3"),
         ({"free": 60_000_000, "lacks": (1,)}, "60 MB are free for releases; expected 67 MB"),
         ({"inodes": 100}, "100 inodes are free; expected 500"),
-        ({"door": "door 0\n"}, f"the root door has version 0; expected version {DOOR_VERSION}"),
-        ({"door": ""}, "the root door does not answer"),
+        ({"helper": "helper 0\n"}, f"the privileged helper has version 0; expected version {HELPER_VERSION}"),
+        ({"helper": ""}, "the privileged helper does not answer"),
     ],
 )
 def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: dict[str, object], message: str) -> None:
@@ -186,10 +188,10 @@ def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: d
         deploy({"web1": facts(**changes), "web2": facts()})  # type: ignore[arg-type]
 
 
-def full(*releases: Release, previous: str = "") -> Facts:
+def full(*releases: Release, previous: str = "") -> HostFacts:
     """A host with an instance of 100 MiB, and no memory left."""
-    door = f"door {DOOR_VERSION}\nactivating no\nmemory 100000\n"
-    return facts(*releases, previous=previous, memory=10, door=door)
+    helper = f"helper {HELPER_VERSION}\nactivating no\nmemory 100000\n"
+    return facts(*releases, previous=previous, memory=10, helper=helper)
 
 
 def side_by_side() -> Inventory:

@@ -60,7 +60,7 @@ def test_without_a_terminal_every_event_is_one_plain_line_on_standard_error(
         Warn("web1", "careful"),
         Settled("web1", "x" * 300),
     ):
-        report.tell(event)
+        report.emit(event)
     report.close()
 
     shown = capsys.readouterr()
@@ -112,7 +112,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *events: Event) -> str:
         monkeypatch.setenv("TERM", "xterm")
         report = Report()
         for event in events:
-            report.tell(event)
+            report.emit(event)
         report.close()
     shown = ""
     # Linux says EIO when the other end is closed and all is read.
@@ -152,7 +152,7 @@ def test_who_watches_uploads_sees_how_far_each_is_and_all_together(monkeypatch: 
     ],
 )
 def test_a_line_names_its_host_once(event: Event, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Report().tell(event)
+    Report().emit(event)
 
     assert capsys.readouterr().err == f"{shown}\n"
 

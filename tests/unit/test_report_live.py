@@ -25,8 +25,8 @@ def test_hosts_that_tell_at_once_while_the_screen_is_redrawn_never_wait_for_each
 
     def work(host: str) -> None:
         while time.monotonic() < until:
-            report.tell(Step(host, "start"))
-            report.tell(Note(host, "something"))
+            report.emit(Step(host, "start"))
+            report.emit(Note(host, "something"))
 
     threads = [threading.Thread(target=work, args=(f"web{n}",), daemon=True) for n in range(4)]
     interval = sys.getswitchinterval()
@@ -58,9 +58,9 @@ def test_an_interrupt_that_comes_as_the_terminal_closes_is_not_taken_for_its_clo
     report.console = Interrupted(file=Closed(), force_terminal=True, width=80)
 
     with pytest.raises(KeyboardInterrupt):
-        report.tell(Note("web1", "something"))
+        report.emit(Note("web1", "something"))
     # Nobody is there; that is no trouble of the work.
-    report.tell(Note("web1", "something else"))
+    report.emit(Note("web1", "something else"))
 
 
 def test_a_terminal_that_closed_is_no_second_interrupt_of_what_tidies_up_after_the_first() -> None:
@@ -75,7 +75,7 @@ def test_a_terminal_that_closed_is_no_second_interrupt_of_what_tidies_up_after_t
         try:
             raise KeyboardInterrupt
         finally:
-            report.tell(Note("web1", "tidying"))
+            report.emit(Note("web1", "tidying"))
             raise ValueError("tidied")
 
 

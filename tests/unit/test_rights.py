@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from warpbeam.error import Refused
-from warpbeam.helper.program import SUDO_VERBS, door
+from warpbeam.helper.program import SUDO_VERBS, helper
 from warpbeam.inventory.schema import Host, Inventory, PublicPort
-from warpbeam.provision.difference import Found, FoundUser
+from warpbeam.provision.difference import HostState, UserState
 from warpbeam.provision.lockout import check_lockout, taken_ports
 from warpbeam.provision.rights import check_rights, excess, has_password
 
@@ -18,16 +18,17 @@ INVENTORY = Inventory(
     hosts={"web1": Host(name="web1", roles=("app",)), "build1": Host(name="build1", roles=("build",))},
     ports={"HTTPS_PORT": PublicPort(public=443, slots=(4011, 4012))},
 )
-DOOR = door(INVENTORY)
-VERBS = ", ".join(f"{DOOR} {verb}" for verb in SUDO_VERBS)
-DEPLOY = FoundUser("1000", "/home/deploy", "/bin/bash", "deploy", groups=("users",))
-GOOD = Found((), {"deploy": DEPLOY}, {}, (), "", rights=("(ALL : ALL) NOPASSWD: !ALL", f"(root) NOPASSWD: {VERBS}"))
+HELPER = helper(INVENTORY)
+OTHER = "/usr/lib/warpbeam/other/warpbeam-helper"
+VERBS = ", ".join(f"{HELPER} {verb}" for verb in SUDO_VERBS)
+DEPLOY = UserState("1000", "/home/deploy", "/bin/bash", "deploy", groups=("users",))
+GOOD = HostState((), {"deploy": DEPLOY}, {}, (), "", rights=("(ALL : ALL) NOPASSWD: !ALL", f"(root) NOPASSWD: {VERBS}"))
 
 
-def test_the_verbs_of_the_door_are_all_that_is_expected() -> None:
+def test_the_verbs_of_the_helper_are_all_that_is_expected() -> None:
     assert [*excess(INVENTORY, GOOD)] == []
     # With a password is less.
-    assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, rights=(f"(root) {DOOR} status",)))] == []
+    assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, rights=(f"(root) {HELPER} status",)))] == []
     assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, users={}, rights=()))] == []
     check_rights(INVENTORY, {"web1": GOOD, "build1": GOOD})
 
@@ -37,14 +38,14 @@ def test_the_verbs_of_the_door_are_all_that_is_expected() -> None:
     [
         ("(ALL : ALL) ALL, !/bin/sh", "may run ALL (ALL : ALL) through sudo"),
         ("(ALL : ALL) ALL", "may run ALL (ALL : ALL) through sudo"),
-        (f"(root) NOPASSWD: {DOOR} status, /bin/sh", "may run /bin/sh (root) through sudo"),
-        (f"(root) NOPASSWD: {DOOR}", f"may run {DOOR} (root) through sudo"),
-        (f"(root) NOPASSWD: {DOOR} *", f"may run {DOOR} * (root) through sudo"),
-        (f"(hello) NOPASSWD: {DOOR} status", f"may run {DOOR} (hello) through sudo"),
-        (f"(root) NOPASSWD: SETENV: {DOOR} status", f"may run {DOOR} (root SETENV) through sudo"),
+        (f"(root) NOPASSWD: {HELPER} status, /bin/sh", "may run /bin/sh (root) through sudo"),
+        (f"(root) NOPASSWD: {HELPER}", f"may run {HELPER} (root) through sudo"),
+        (f"(root) NOPASSWD: {HELPER} *", f"may run {HELPER} * (root) through sudo"),
+        (f"(hello) NOPASSWD: {HELPER} status", f"may run {HELPER} (hello) through sudo"),
+        (f"(root) NOPASSWD: SETENV: {HELPER} status", f"may run {HELPER} (root SETENV) through sudo"),
         (
-            "(root) NOPASSWD: /usr/lib/warpbeam/other/door status, /usr/lib/warpbeam/other/door stop",
-            "may run /usr/lib/warpbeam/other/door (root) through sudo",
+            f"(root) NOPASSWD: {OTHER} status, {OTHER} stop",
+            f"may run {OTHER} (root) through sudo",
         ),
         ("what no sudo says", "may run what no sudo says through sudo"),
     ],

@@ -41,7 +41,7 @@ def shown(*events: object, width: int = 80) -> str:
     written = io.StringIO()
     report.console = Console(file=written, force_terminal=True, width=width, no_color=True)
     for event in events:
-        report.tell(event)  # type: ignore[arg-type]
+        report.emit(event)  # type: ignore[arg-type]
     report.close()
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
 
@@ -74,14 +74,14 @@ def test_on_a_terminal_a_problem_of_a_row_keeps_within_the_edge(
 def test_a_transfer_that_has_ended_has_no_time_left() -> None:
     report = Report()
     report.console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    report.tell(Step("build1", "mix release"))
-    report.tell(Progress("build1", "bring home", 1, 2_000_000))
+    report.emit(Step("build1", "mix release"))
+    report.emit(Progress("build1", "bring home", 1, 2_000_000))
     report._transfers._of["build1"].began -= 2
     report._last.clear()
-    report.tell(Progress("build1", "bring home", 1_000_000, 2_000_000))
+    report.emit(Progress("build1", "bring home", 1_000_000, 2_000_000))
     assert "s left" in report._now["build1"]
 
-    report.tell(Progress("build1", "bring home", 2_000_000, 2_000_000))
+    report.emit(Progress("build1", "bring home", 2_000_000, 2_000_000))
 
     assert report._now["build1"].startswith("bring home 2.0 MB of 2.0 MB at ")
     assert "left" not in report._now["build1"]

@@ -1,4 +1,4 @@
-"""What runs on hosts, as it is sent there: every phase with its parameters and shared parts, and the root door."""
+"""Every phase as it is sent to a host, with its parameters and shared parts; and the privileged helper."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import warpbeam
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.host.phase import COMMENT, PACKAGE, Phase, text_of
 from warpbeam.inventory.read import read_inventory
 from warpbeam.provision.footprint import footprint
@@ -100,18 +100,18 @@ def test_a_phase_is_sent_with_the_parts_whose_functions_its_script_calls(phase: 
     assert lacking == set()
 
 
-def test_the_root_door_and_every_other_program_that_stays_on_hosts_pass_shellcheck() -> None:
+def test_the_root_helper_and_every_other_program_that_stays_on_hosts_pass_shellcheck() -> None:
     inventory = read_inventory(PROJECT / "inventory" / "demo.yml")
     made = footprint(inventory, inventory.hosts["web1"], {}, "cookie", ())
 
     programs = {file.path: file.content for file in made.files if file.content.startswith("#!")}
 
-    assert door(inventory) in programs
+    assert helper(inventory) in programs
     assert {path: shellcheck(text) for path, text in programs.items()} == dict.fromkeys(programs, "")
 
 
 def test_no_deadline_is_of_the_wall_clock_which_may_be_set_meanwhile() -> None:
     """bash's SECONDS is of the time of day (variables.c, get_seconds)."""
-    door_text = (PROJECT / "templates" / "door.j2").read_text()
-    for text in (*(text_of(example(phase)) for phase in phases()), door_text):
+    helper_text = (PROJECT / "templates" / "helper.sh.j2").read_text()
+    for text in (*(text_of(example(phase)) for phase in phases()), helper_text):
         assert not re.search(r"\$\{?SECONDS\b|\(SECONDS\b|EPOCH", text)

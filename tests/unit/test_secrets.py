@@ -18,7 +18,7 @@ from warpbeam.inventory.schema import Host, Inventory, Secret
 from warpbeam.provision import secrets
 from warpbeam.provision.comparison import masked
 from warpbeam.provision.footprint import footprint, secrets_text
-from warpbeam.provision.secret_file import Kept, digests, rows
+from warpbeam.provision.secret_file import SecretsState, digests, rows
 from warpbeam.provision.secrets import MAX_BYTES, fetch_secrets
 
 APP = Inventory(org="acme", app="hello", hosts={"web1": Host("web1")})
@@ -145,13 +145,13 @@ def test_hosts_mask_the_largest_values_as_we_do_and_in_no_time(tmp_path: Path, p
     assert done.stdout == masked(text, (), "key")
 
 
-def kept(**values: str) -> Kept:
+def kept(**values: str) -> SecretsState:
     """A host's answer."""
-    return Kept("".join(f"{name}=(hidden, {digest})\n" for name, digest in values.items()))
+    return SecretsState("".join(f"{name}=(hidden, {digest})\n" for name, digest in values.items()))
 
 
 def test_hosts_that_agree_have_no_problem_and_those_that_do_not_are_named() -> None:
-    found: dict[str, Kept | Problem] = {
+    found: dict[str, SecretsState | Problem] = {
         "web1": kept(SAME="aa", OTHER="aa", LACKS="aa", OLD="aa"),
         "web2": kept(SAME="aa", OTHER="bb"),
         "web3": Refused("web3: gone"),

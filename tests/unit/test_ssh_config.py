@@ -135,9 +135,9 @@ def test_openssh_gets_the_same_words_and_so_the_same_settings(config: Path, tmp_
     config.write_text("Host web1\n HostName 10.0.0.9\n Port 2222\n RemoteCommand evil\n")
     ssh = Ssh(config=config, known_hosts=tmp_path / "known hosts", identities=(tmp_path / "my key",))
     connection = connect(Host(name="web1"), "deploy", ssh)
-    argv = openssh_argv(connection, ["sudo", "-n", "--", "door", "a b", "$(id)"], tty=True)
+    argv = openssh_argv(connection, ["sudo", "-n", "--", "helper", "a b", "$(id)"], tty=True)
     assert argv[:2] == ["ssh", "-tt"]
-    assert argv[-1] == "sudo -n -- door 'a b' '$(id)'"
+    assert argv[-1] == "sudo -n -- helper 'a b' '$(id)'"
     done = subprocess.run(["ssh", "-G", *argv[2:-1]], capture_output=True, text=True, check=True)
     said = done.stdout.splitlines()
     for line in (

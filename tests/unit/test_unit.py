@@ -9,7 +9,7 @@ from warpbeam.error import Refused
 from warpbeam.inventory.firewall import PublicPort
 from warpbeam.inventory.schema import Host, Inventory, Vm
 from warpbeam.provision.binding import check_bindings, forbidden
-from warpbeam.provision.difference import Found
+from warpbeam.provision.difference import HostState
 from warpbeam.provision.footprint import footprint
 from warpbeam.provision.item import File
 from warpbeam.provision.unit import overridden, peers, properties, vm_flags
@@ -51,7 +51,7 @@ def test_an_override_reaches_the_unit_and_one_off_evaluations() -> None:
 
     assert "\nMemoryDenyWriteExecute=no\n" in found["hello@.service"].content
     assert "MemoryDenyWriteExecute=yes" not in found["hello@.service"].content
-    assert "--property='MemoryDenyWriteExecute=no'" in found["door"].content
+    assert "--property='MemoryDenyWriteExecute=no'" in found["warpbeam-helper"].content
 
 
 def test_only_what_the_inventory_sets_is_said_to_the_vm() -> None:
@@ -99,7 +99,7 @@ def test_an_app_may_listen_at_its_own_ports_and_no_others_whatever_the_inventory
         own = ["tcp:4001", "tcp:4002", "tcp:4011", "tcp:4012", "tcp:9001", "tcp:9002"]
         assert allowed == [*service.values(), *own]
         assert text.count("\nSocketBindDeny=") == 2
-    assert "--property='SocketBindAllow=tcp:4001'" in files()["door"].content
+    assert "--property='SocketBindAllow=tcp:4001'" in files()["warpbeam-helper"].content
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_a_port_that_the_unit_does_not_allow_is_found_while_the_app_still_has_it
     service: dict[str, str], refused: list[str]
 ) -> None:
     inventory = msgspec.structs.replace(INVENTORY, service=service)
-    bound = ("tcp:4001", "tcp:9001", "tcp:9568", "udp:4001", "udp:5353")
+    set_jobs = ("tcp:4001", "tcp:9001", "tcp:9568", "udp:4001", "udp:5353")
 
-    assert forbidden(inventory, bound) == refused
+    assert forbidden(inventory, set_jobs) == refused
     # What the present unit allows is no news.
-    assert forbidden(inventory, bound, ["tcp:9000-9999", "udp:5353"]) == [it for it in refused if it == "udp:4001"]
-    facts = {"web1": Found((), {}, {}, (), "", bound=bound)}
+    assert forbidden(inventory, set_jobs, ["tcp:9000-9999", "udp:5353"]) == [it for it in refused if it == "udp:4001"]
+    facts = {"web1": HostState((), {}, {}, (), "", bound=set_jobs)}
     if refused:
         with pytest.raises(
             Refused, match=f"web1: hello listens at {', '.join(refused)}, which its unit will not allow"

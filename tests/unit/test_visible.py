@@ -132,7 +132,7 @@ def test_a_host_whose_name_begins_anothers_does_not_speak_for_it(capsys: pytest.
 def show_all() -> None:
     report = Report()
     for event in EVENTS:
-        report.tell(event)
+        report.emit(event)
     report.table(ROWS)
     report.table(ROWS, as_json=True)
     plan = {"host": "web1", "from": FORGED, "to": FORGED, "change": "", "note": "", "migrations": [FORGED]}

@@ -17,7 +17,7 @@ from warpbeam.build.content import flaw
 from warpbeam.build.source import Source, archive, ignored_files, read_above
 from warpbeam.build.tarball import difference
 from warpbeam.error import Failed, Misuse
-from warpbeam.event import Event, Note, Progress, Settled, Step, Tell, Warn
+from warpbeam.event import Emit, Event, Note, Progress, Settled, Step, Warn
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
 from warpbeam.host.login_output import Beginning
 from warpbeam.host.phase import READER, Phase, render, run
@@ -90,7 +90,7 @@ class MakeRelease(Phase[Built], frozen=True):
     epmd: str
 
 
-class Fetch(Phase[None], frozen=True):
+class Download(Phase[None], frozen=True):
     """The tarball's bytes on standard output; no records."""
 
     script: ClassVar[str] = "build/download"
@@ -101,11 +101,11 @@ class Fetch(Phase[None], frozen=True):
 class Times:
     """How long each step took that is told through it."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, emit: Emit) -> None:
+        self._tell = emit
         self._began: list[tuple[str, float]] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Pass `event` on; a step ends the one before."""
         if isinstance(event, Step):
             self.begin(event.name)
@@ -144,12 +144,12 @@ def build(
     inventory: Inventory,
     source: Source,
     store: Store,
-    tell: Tell,
+    emit: Emit,
     *,
     with_tests: bool = False,
     anew: bool = False,
     before: Callable[[], None] | None = None,
-    carry: Callable[[Path, str, list[str]], None] | None = None,
+    rsync: Callable[[Path, str, list[str]], None] | None = None,
     hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
 ) -> Artifact:
     """The artifact of `source`: from the store, or built on the host of `shell` and brought home.
@@ -167,11 +167,11 @@ def build(
     """
     asked = asked_tools(source)
     plan = inventory.build
-    toolchain = run(shell, AskToolchain(plan.tools, *asked), tell)
+    toolchain = run(shell, AskToolchain(plan.tools, *asked), emit)
     key = key_of(source, inventory, toolchain)
     kept = store.find(key)
     if kept is not None and not anew and not store.is_unchanged(kept):
-        tell(
+        emit(
             Warn(
                 "", f"the artifact {key} that is kept on this machine was changed since it was built: building it again"
             )
@@ -183,18 +183,18 @@ def build(
             kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
         )
         artifact = Artifact(kept.tarball, described)
-        tell(Note("", f"built already: {inventory.app} {artifact.label}"))
-        _tell_node(artifact, tell)
+        emit(Note("", f"built already: {inventory.app} {artifact.label}"))
+        _emit_node(artifact, emit)
         return artifact
     if before is not None:
         before()
     with hooked({"COMMIT": source.commit}) as about:
         artifact = _make(
-            shell, inventory, source, store, tell, toolchain, key, asked, with_tests=with_tests, anew=anew, carry=carry
+            shell, inventory, source, store, emit, toolchain, key, asked, with_tests=with_tests, anew=anew, rsync=rsync
         )
         about["VERSION"] = artifact.manifest.version
-    tell(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
-    _tell_node(artifact, tell)
+    emit(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
+    _emit_node(artifact, emit)
     return artifact
 
 
@@ -213,11 +213,11 @@ def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
     return artifact_key((source.tree, source.prefix, source.sent), how, toolchain)
 
 
-def _tell_node(artifact: Artifact, tell: Tell) -> None:
+def _emit_node(artifact: Artifact, emit: Emit) -> None:
     """Two instances on one host need two names, which the slots' settings give them unless the release has its own."""
     if artifact.manifest.names_node:
         what = "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance"
-        tell(Warn("", f"{what} will not start; leave it out, or write ${{RELEASE_NODE:-…}}"))
+        emit(Warn("", f"{what} will not start; leave it out, or write ${{RELEASE_NODE:-…}}"))
 
 
 def _make(
@@ -225,24 +225,24 @@ def _make(
     inventory: Inventory,
     source: Source,
     store: Store,
-    tell: Tell,
+    emit: Emit,
     toolchain: Toolchain,
     key: str,
     asked: tuple[str, str],
     *,
     with_tests: bool,
     anew: bool,
-    carry: Callable[[Path, str, list[str]], None] | None,
+    rsync: Callable[[Path, str, list[str]], None] | None,
 ) -> Artifact:
     """Build it on the host of `shell`, and bring it home."""
     plan = inventory.build
     elixir, erlang = asked
-    times = Times(tell)
+    times = Times(emit)
     if source.dirty:
-        if carry is None:
+        if rsync is None:
             raise Misuse("a dirty tree cannot be built here", "commit it")
-        times.tell(Step(shell.name, "carry the working tree"))
-        carry(
+        times.emit(Step(shell.name, "carry the working tree"))
+        rsync(
             source.directory,
             f"{inventory.root}/build/carried",
             ["/.git", "/_build", *map(this_path, ignored_files(source))],
@@ -268,7 +268,7 @@ def _make(
         otp=toolchain.otp,
         epmd=epmd_source(),
     )
-    built = run(shell, phase, times.tell, () if source.dirty else archive(source))
+    built = run(shell, phase, times.emit, () if source.dirty else archive(source))
     manifest = Manifest(
         app=inventory.app,
         release=inventory.release_name,
@@ -289,12 +289,12 @@ def _make(
         names_node=built.names_node,
     )
     times.begin("bring home")
-    artifact = _bring_home(shell, built, manifest, store, key, tell)
-    tell(Note(shell.name, f"took {times}"))
+    artifact = _download(shell, built, manifest, store, key, emit)
+    emit(Note(shell.name, f"took {times}"))
     return artifact
 
 
-def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, tell: Tell) -> Artifact:
+def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, emit: Emit) -> Artifact:
     # Whatever the build host is, it says no more than a release may hold, and sends no other than it says.
     where = f"{shell.name}: " if shell.name else ""
     hint = "nothing of it is kept; look at what the app builds, and at the build host"
@@ -307,16 +307,16 @@ def _bring_home(shell: Shell, built: Built, manifest: Manifest, store: Store, ke
     _refuse_without_room(shell, built.size, store)
     with store.incoming(key) as file:
 
-        def heard(piece: bytes) -> None:
+        def on_stdout(piece: bytes) -> None:
             nonlocal done
             announced.take(len(piece))
             file.write(piece)
             digest.update(piece)
             done += len(piece)
-            tell(Progress(shell.name, "bring home", done, built.size))
+            emit(Progress(shell.name, "bring home", done, built.size))
 
         try:
-            status = shell.execute(READER, [render(Fetch(built.tarball))], Beginning(heard), complaints)
+            status = shell.execute(READER, [render(Download(built.tarball))], Beginning(on_stdout), complaints)
         except Breach as breach:
             hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
             raise Failed(f"{shell.name}: {breach}", hint) from None

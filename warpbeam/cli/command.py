@@ -36,7 +36,7 @@ def run_command(fleet: Fleet, command: str, report: Report) -> None:
     if len(hosts) > 1:
         for name, status in results.items():
             if status:
-                report.tell(Warn(name, f"it ended with status {status}"))
+                report.emit(Warn(name, f"it ended with status {status}"))
     worst = max(status for status in results.values() if isinstance(status, int))
     if worst:
         raise Exit(code=worst)

@@ -42,7 +42,7 @@ class Executor(invoke.Executor):
 
         def say(text: str) -> None:
             if session is not None:
-                session.tell(Note("", text))
+                session.emit(Note("", text))
 
         with interruptible(lambda: session.waits_for if session is not None else {}, say):
             try:

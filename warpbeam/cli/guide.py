@@ -109,7 +109,7 @@ def _short(context: Any) -> str:
     return str(min((context.name, *context.aliases), key=len))
 
 
-def attend(inventory: Path) -> None:
+def install(inventory: Path) -> None:
     """Have the `fab` that runs us guide; `inventory` is the directory of environments."""
     program: Any = getattr(sys.modules.get("fabric.main"), "program", None)
     if type(program) in (Fab, Guide):

@@ -35,16 +35,16 @@ def interruptible(waits_for: Callable[[], Mapping[str, str]], say: Callable[[str
 
     HUP counts once: it comes from the terminal and from its shell, and nobody presses it.
     """
-    heard: list[int] = []
+    signals: list[int] = []
     terminal = _terminal()
 
     def hear(signum: int, frame: FrameType | None) -> None:
-        if signum == signal.SIGHUP and heard:
+        if signum == signal.SIGHUP and signals:
             return
-        heard.append(signum)
-        if len(heard) == 1:
+        signals.append(signum)
+        if len(signals) == 1:
             raise Interrupted(signal.Signals(signum).name)
-        if len(heard) > 2:
+        if len(signals) > 2:
             leave(terminal)
         named = [f"{name or 'this machine'}{f' ({what})' if what else ''}" for name, what in waits_for().items()]
         text = (

@@ -61,7 +61,7 @@ class Report:
         self._guard = RLock()
         self._outputs: list[Output] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Show one event; safe from any thread, and no trouble of the work when nobody is there to see it."""
         self._safely(lambda: self._show(event))
 
@@ -135,7 +135,7 @@ class Report:
 
     def _progress(self, event: Progress) -> None:
         now = time.monotonic()
-        if self._transfers.heard(event, now):
+        if self._transfers.is_shown(event, now):
             self._began[event.host] = now
         elif self._last.get(event.host, 0) + 0.1 > now and event.done < event.total:
             return
@@ -210,7 +210,7 @@ class Report:
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
         """Print what a deploy would do: per host from what to what, then what goes out, as `outlook_lines` has it."""
-        from warpbeam.deploy.preview import outlook_lines
+        from warpbeam.deploy.preview import preview_lines
 
         if as_json:
             self.table(rows, as_json=True)
@@ -219,7 +219,7 @@ class Report:
             [{"host": row["host"], "from": row["from"], "to": row["to"], "change": row["change"]} for row in rows]
         )
         room = room_on(sys.stdout)
-        for line in outlook_lines(rows):
+        for line in preview_lines(rows):
             print_lines(sys.stdout, *folded(line, room, "      ").split("\n"))
 
     def output(self, *, prefixed: bool, error: bool = False, width: int = 0, exact: bool = True) -> Output:

@@ -109,7 +109,7 @@ class Session:
     def begin_task(self) -> None:
         """Forget what the task before was asked for alone (`--jobs`)."""
         for fleet in self._open:
-            fleet.bound("")
+            fleet.set_jobs("")
 
     @property
     def report(self) -> Report:
@@ -122,9 +122,9 @@ class Session:
                 self._report = Report(self.addressed, lambda: self.waits_for)
             return self._report
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Short for `report.tell`; what it takes to show something is loaded when there is something to show."""
-        self.report.tell(event)
+        self.report.emit(event)
 
     @property
     def waits_for(self) -> dict[str, str]:

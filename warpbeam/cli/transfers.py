@@ -27,7 +27,7 @@ class Transfers:
     def __init__(self) -> None:
         self._of: dict[str, _Transfer] = {}
 
-    def heard(self, event: Progress, now: float) -> bool:
+    def is_shown(self, event: Progress, now: float) -> bool:
         """Take an event in; whether a transfer begins with it."""
         there = self._of.get(event.host)
         new = there is None or there.name != event.name or event.done < there.done

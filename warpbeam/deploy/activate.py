@@ -7,19 +7,19 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploy.history import Opening
-from warpbeam.deploy.lock import LEASE, PARTS, Lease
+from warpbeam.deploy.history import PendingEntry
+from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, Lease
 from warpbeam.error import Lost, Refused
-from warpbeam.event import Tell, Warn
+from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.host.answer import Count, ReleaseName, SlotName
-from warpbeam.host.health import Probing, probe
+from warpbeam.host.health import HealthPhase, health_parameters
 from warpbeam.host.phase import Phase, text_of
 from warpbeam.inventory.schema import Host
 
 
-class Job(Probing[None], frozen=True, kw_only=True):
+class Job(HealthPhase[None], frozen=True, kw_only=True):
     """The activation's job, which runs on the host without us; fields as `warpbeam/deploy/job.sh` tells."""
 
     script: ClassVar[str] = "deploy/job"
@@ -67,7 +67,7 @@ class Activate(Phase[Activated], frozen=True):
     answer: ClassVar[type] = Activated
     root: str
     app: str
-    door: str
+    helper: str
     token: str
     lease: int
     job_size: int
@@ -97,8 +97,8 @@ def activate(
     host: Host,
     release: str,
     lease: Lease,
-    opening: Opening,
-    tell: Tell,
+    entry_begun: PendingEntry,
+    emit: Emit,
     *,
     withdraw: bool,
     ends: bool = False,
@@ -118,45 +118,45 @@ def activate(
     """
     inventory = fleet.inventory
     job = Job(
-        **probe(inventory),
+        **health_parameters(inventory),
         release=release,
         strategy=inventory.deploy.strategy,
         drain=math.ceil(inventory.deploy.drain),
         balancer_drain=math.ceil(inventory.deploy.balancer_drain),
         withdraw=withdraw,
-        job_id=opening.job,
+        job_id=entry_begun.job,
         publics=tuple(inventory.leads("a")),
     )
     text = text_of(job).encode()
     phase = Activate(
         root=str(inventory.root),
         app=inventory.app,
-        door=door(inventory),
+        helper=helper(inventory),
         token=lease.token,
-        lease=LEASE,
+        lease=LEASE_SECONDS,
         job_size=len(text),
         remember=f"{release} {digest}" if digest else "",
-        job_id=opening.job,
-        spent=opening.spent,
-        success=opening.success,
-        entry=opening.entry,
+        job_id=entry_begun.job,
+        spent=entry_begun.spent,
+        success=entry_begun.success,
+        entry=entry_begun.entry,
         ends=ends,
         keep=inventory.deploy.keep,
     )
     try:
-        return fleet.run(host, phase, tell, (text,))
+        return fleet.run(host, phase, emit, (text,))
     except Lost as lost:
         if fleet.interrupted:
             raise
-        tell(Warn(host.name, f"{lost.message}; asking how it ended"))
-        return _read_back(fleet, host, job, lost, tell)
+        emit(Warn(host.name, f"{lost.message}; asking how it ended"))
+        return _read_back(fleet, host, job, lost, emit)
 
 
-def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, tell: Tell) -> Activated:
+def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, emit: Emit) -> Activated:
     """How a job ended whose connection broke. Raises: what the job failed with, or `lost` where that cannot be told."""
     patience = job.health_deadline + job.drain + job.balancer_drain + 30
     try:
-        return fleet.run(host, Follow(job.root, job.app, job.job_id, patience), tell)
+        return fleet.run(host, Follow(job.root, job.app, job.job_id, patience), emit)
     except (Lost, Refused) as unknown:
         hint = f"`fab {fleet.inventory.name} status` shows what runs; the same command again goes on from there"
         raise Lost(f"{lost.message}; {unknown.message}", hint, lost.details) from None

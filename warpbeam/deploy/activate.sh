@@ -3,12 +3,12 @@
 #
 # Standard input: the text of the job. (As a parameter, bash takes 10 ms of the processor to expand it.)
 #
-# Parameters: root, app, door, token, lease, job_size (its bytes), remember (`RELEASE SHA256`: the content of what is put live, for
-# the root door to keep; or empty), and what its line of history begins with (see chronicle.sh):
+# Parameters: root, app, helper, token, lease, job_size (its bytes), remember (`RELEASE SHA256`: the content of what is put live, for
+# the privileged helper to keep; or empty), and what its line of history begins with (see chronicle.sh):
 # job_id, spent, success, entry. With `ends` this is the last that the command does on this host: where it goes well, what finish.sh does
 # is done here, and given back is told in the answer. Those of prune.sh too.
 : "${ends?}"
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${job_size?}" "${remember?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
+: "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${job_size?}" "${remember?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
 
 IFS= read -rN "$job_size" job || refuse 'the job did not arrive whole' 'nothing was begun; run the same command again'
 still_ours "$lease"
@@ -38,7 +38,7 @@ sync -- pending . || true
 asked=false
 trap 'asked=true; : >"$root/activation/cancel"' TERM INT HUP
 # shellcheck disable=SC2024 # the file is this user's own
-sudo -n -- "$door" activate <<<"$remember" >door.out 2>&1 &
+sudo -n -- "$helper" activate <<<"$remember" >helper.out 2>&1 &
 starter=$!
 tail --pid="$starter" --sleep-interval=0.02 --lines=+1 --follow log &
 follower=$!
@@ -56,7 +56,7 @@ if [[ -e result ]]; then
   fi
   printf '%s' "$ending"
 else
-  mapfile -t lines < <(tail -n 20 -- door.out)
+  mapfile -t lines < <(tail -n 20 -- helper.out)
   read_links
   serving='nothing is live'
   if [[ -n $live ]]; then serving="\`current\` leads to $live_release"; fi

@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from warpbeam.deploy.activate import Activated
-from warpbeam.event import Settled, Tell
+from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text
 from warpbeam.host.phase import Phase
@@ -27,7 +27,7 @@ class Ending(msgspec.Struct, frozen=True):
     answer: Activated | None = None
 
 
-class Halt(Phase[Ending], frozen=True):
+class Cancel(Phase[Ending], frozen=True):
     """Ask an activation to stop, and wait for its end; fields as `warpbeam/deploy/cancel.sh` tells."""
 
     script: ClassVar[str] = "deploy/cancel"
@@ -38,14 +38,14 @@ class Halt(Phase[Ending], frozen=True):
     job_id: str
 
 
-def halt(fleet: Fleet, host: Host, job: str, tell: Tell) -> None:
+def cancel(fleet: Fleet, host: Host, job: str, emit: Emit) -> None:
     """Stop the activation `job` on `host` where it can still be undone, and tell what serves there now.
 
     Raises: Refused, where it never began.
     """
     inventory = fleet.inventory
-    ending = fleet.run(host, Halt(str(inventory.root), inventory.app, job), tell)
+    ending = fleet.run(host, Cancel(str(inventory.root), inventory.app, job), emit)
     if ending.failed is not None:
-        tell(Settled(host.name, ending.failed.message, good=False))
+        emit(Settled(host.name, ending.failed.message, good=False))
     elif ending.answer is not None:
-        tell(Settled(host.name, f"runs {ending.answer.release}: it was too late to stop"))
+        emit(Settled(host.name, f"runs {ending.answer.release}: it was too late to stop"))

@@ -2,9 +2,9 @@
 # Takes the deploy lock, and gathers under it what a plan is made from. Standard input: the manifest of the artifact
 # that may go out (lines `MODE SHA256  PATH`), or nothing.
 #
-# Parameters: root, app, door, token, lease (seconds), text (JSON: who, why, since, version), words (the same for
+# Parameters: root, app, helper, token, lease (seconds), text (JSON: who, why, since, version), words (the same for
 # people), take (false: only look), weigh (true: how much memory the live instance has is wanted), environment (whose host this must be).
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${weigh?}" "${environment?}"
+: "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${weigh?}" "${environment?}"
 
 # room: the bytes and inodes that are free for releases, in free and inodes; -1 inodes where the file system counts none.
 room() {
@@ -13,14 +13,14 @@ room() {
   [[ $total =~ ^[1-9] ]] || inodes=-1
 }
 
-# ask_door: what it says of this host, in door_says (empty where it does not answer), and whether an activation runs, in active.
-ask_door() {
+# ask_helper: what it says of this host, in helper_says (empty where it does not answer), and whether an activation runs, in active.
+ask_helper() {
   active=false live=''
   if [[ $weigh == true ]]; then read_links; fi
-  door_says=$(exec sudo -n -- "$door" ready <<<"$live" 2>/dev/null) ||
+  helper_says=$(exec sudo -n -- "$helper" ready <<<"$live" 2>/dev/null) ||
     # One of another Warpbeam may not know that verb, but each knows which it is.
-    { door_says=$(exec sudo -n -- "$door" version </dev/null 2>/dev/null) && door_says="door $door_says"; } || door_says=''
-  if [[ $door_says == *$'\nactivating yes'* ]] || { [[ $door_says != *$'\nactivating '* ]] && activating; }; then active=true; fi
+    { helper_says=$(exec sudo -n -- "$helper" version </dev/null 2>/dev/null) && helper_says="helper $helper_says"; } || helper_says=''
+  if [[ $helper_says == *$'\nactivating yes'* ]] || { [[ $helper_says != *$'\nactivating '* ]] && activating; }; then active=true; fi
 }
 
 step claim
@@ -28,7 +28,7 @@ step claim
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
 belongs_here
 # Before the lock: an activation that began since needs one, which then is not free now.
-ask_door
+ask_helper
 if [[ $take == true ]]; then
   guard
   if held && [[ $held_token != "$token" ]]; then
@@ -66,8 +66,8 @@ fi
 # A link that leads nowhere (removed by hand, say) would make the plan for a host where nothing is live.
 find_releases
 if [[ $take == true && ! -d $root/current/.warpbeam ]] && ((${#complete[@]})); then
-  sudo -n -- "$door" reconcile </dev/null || true
-  ask_door
+  sudo -n -- "$helper" reconcile </dev/null || true
+  ask_helper
   read_links
   if [[ -d $root/current/.warpbeam ]]; then warn "\`current\` led nowhere; it leads to $live_release again"; fi
 fi
@@ -120,6 +120,6 @@ if [[ -n $live && -e /run/$app-$live ]]; then serving=true; fi
 previous_of "${live_release:-$release_a}"; previous=$REPLY
 held || held_text=''
 answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
-  memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" door "$door_says" \
+  memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" helper "$helper_says" \
   previous "$previous" lock "$held_text" activating: "$active" serving: "$serving" \
   erts "$erts"

@@ -14,21 +14,21 @@ from warpbeam.build.artifact import Artifact, PutLive, Store
 from warpbeam.build.build import build
 from warpbeam.build.source import Source, dirty_files, find_source
 from warpbeam.deploy.batch import check_batch
-from warpbeam.deploy.lock import check_free, check_reach, holding, look
-from warpbeam.deploy.plan import Plan, plan_deploy, plan_restart, plan_rollback, tell_plan
-from warpbeam.deploy.preview import outlook_rows
+from warpbeam.deploy.lock import check_free, check_reachable, holding, look
+from warpbeam.deploy.plan import Plan, emit_plan, plan_deploy, plan_restart, plan_rollback
+from warpbeam.deploy.preview import preview_rows
 from warpbeam.deploy.rollout import Policy, roll_out
 from warpbeam.deploy.upload import Uploader, digests, manifest
 from warpbeam.error import UNTOUCHED, Failed, Misuse, Problem, Refused
-from warpbeam.event import Note, Settled, Tell, Warn
+from warpbeam.event import Emit, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
-from warpbeam.fleet.selection import Reach, reaching
+from warpbeam.fleet.selection import HostSelection, connecting
 from warpbeam.host.facts import Release
 from warpbeam.provision import secret_file
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True):
     """What is to go out; `name` is what other hosts, which run it, call it, or empty.
 
     `store` is where it is noted that this machine has put it live.
@@ -50,14 +50,14 @@ def source_of(fleet: Fleet, project: Path, ref: str, *, dirty: bool = False) -> 
     return find_source(fleet.inventory.source or project, ref, allow_dirty=dirty)
 
 
-def source_to_plan(fleet: Fleet, project: Path, ref: str, tell: Tell, *, dirty: bool = False) -> Source:
+def source_to_plan(fleet: Fleet, project: Path, ref: str, emit: Emit, *, dirty: bool = False) -> Source:
     """As `source_of`; but a dirty working tree is left out with a warning: nothing goes out by looking."""
     directory = fleet.inventory.source or project
     source = find_source(directory, ref, allow_dirty=dirty, leave_dirty=True)
     if ref == "HEAD" and not dirty and (changed := dirty_files(directory)):
         count = f"{len(changed)} file{'s' if len(changed) != 1 else ''}"
         what = f"the working tree of {directory} differs from HEAD in {count}, left out here"
-        tell(Warn("", f"{what}; a deploy will want them committed, or --dirty"))
+        emit(Warn("", f"{what}; a deploy will want them committed, or --dirty"))
     return source
 
 
@@ -65,7 +65,7 @@ def build_on_host(
     fleet: Fleet,
     project: Path,
     source: Source,
-    tell: Tell,
+    emit: Emit,
     *,
     with_tests: bool = False,
     anew: bool = False,
@@ -92,12 +92,12 @@ def build_on_host(
         fleet.inventory,
         source,
         store_of(fleet, project),
-        tell,
+        emit,
         with_tests=with_tests,
         anew=anew,
         before=before,
-        carry=lambda directory, target, leave_out: fleet.carry(host, directory, target, leave_out, tell),
-        hooked=lambda about: around(fleet, "build", [host], tell, {host.name: about}),
+        rsync=lambda directory, target, leave_out: fleet.rsync(host, directory, target, leave_out, emit),
+        hooked=lambda about: around(fleet, "build", [host], emit, {host.name: about}),
     )
 
 
@@ -107,7 +107,7 @@ def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
     return artifact if artifact is not None and Store.is_unchanged(artifact) else None
 
 
-def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Wanted:
+def live_artifact(fleet: Fleet, project: Path, emit: Emit) -> Target:
     """The artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
 
     A host's word alone decides nothing here: what the others say they run must be what this machine put live last.
@@ -116,7 +116,7 @@ def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Wanted:
         Refused: they run different ones, or none, or another than this machine put live last.
     """
     chosen = set(fleet.inventory.hosts)
-    facts = look(fleet, fleet.inventory.all_app_hosts, tell)
+    facts = look(fleet, fleet.inventory.all_app_hosts, emit)
     live: dict[str, Release] = {}
     for name, found in facts.items():
         if isinstance(found, Problem):
@@ -133,12 +133,12 @@ def live_artifact(fleet: Fleet, project: Path, tell: Tell) -> Wanted:
         label = next(iter(others.values())).label
         if ours.dirty:
             raise Refused(f"{label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
-        tell(Note("", f"{label} is not kept on this machine: building its commit again"))
-        artifact = build_on_host(fleet, project, source_of(fleet, project, ours.commit), tell)
+        emit(Note("", f"{label} is not kept on this machine: building its commit again"))
+        artifact = build_on_host(fleet, project, source_of(fleet, project, ours.commit), emit)
     # The same tree can be several commits: this is the one that they run.
     manifest = msgspec.structs.replace(artifact.manifest, commit=ours.commit, subject=ours.subject, dirty=ours.dirty)
     name = ours.release if any(release.name == ours.release for release in others.values()) else ""
-    return Wanted(Artifact(artifact.tarball, manifest), name, store)
+    return Target(Artifact(artifact.tarball, manifest), name, store)
 
 
 def _agreed_live(others: Mapping[str, Release], ours: PutLive | None) -> PutLive:
@@ -176,10 +176,10 @@ def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str
 
 def deploy(
     fleet: Fleet,
-    get_wanted: Callable[[Callable[[], None]], Wanted],
-    reach: Reach,
+    get_target: Callable[[Callable[[], None]], Target],
+    selection: HostSelection,
     policy: Policy,
-    tell: Tell,
+    emit: Emit,
     *,
     force: bool = False,
     migrate: bool = True,
@@ -193,35 +193,35 @@ def deploy(
     Raises:
         Refused: before anything was changed. Failed: with what each host runs now.
     """
-    with reaching(fleet, reach):
-        wanted = get_wanted(lambda: check_reach(fleet, reach))
-    artifact = wanted.artifact
+    with connecting(fleet, selection):
+        target = get_target(lambda: check_reachable(fleet, selection))
+    artifact = target.artifact
     with (
         Uploader(artifact) as uploader,
         holding(
             fleet,
-            reach,
+            selection,
             "deploy",
-            tell,
+            emit,
             version=artifact.label,
             manifest=manifest(artifact),
-            heard=uploader.prepare,
+            on_facts=uploader.prepare,
         ) as lease,
     ):
         now = datetime.now(UTC)
-        plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=wanted.name)
-        tell_plan(plan, tell)
-        roll_out(fleet, plan, policy, lease, uploader, tell)
-        if wanted.store is not None:
-            _note_live(wanted.store, fleet.inventory.name, plan, artifact)
+        plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=target.name)
+        emit_plan(plan, emit)
+        roll_out(fleet, plan, policy, lease, uploader, emit)
+        if target.store is not None:
+            _note_live(target.store, fleet.inventory.name, plan, artifact)
     if plan.idle:
         asked = [step.host.name for step in plan.hosts]
         every = [host.name for host in fleet.inventory.all_app_hosts]
         where = "every host" if set(asked) == set(every) else ", ".join(asked)
-        tell(Settled("", f"{plan.label} is live on {where} already; --force puts it live again"))
+        emit(Settled("", f"{plan.label} is live on {where} already; --force puts it live again"))
     elif fleet.inventory.deploy.migrate is not None and not migrate:
         left_out = "no migration was run (--no-migrate): the next release runs what is left, and so does --force"
-        tell(Warn("", left_out))
+        emit(Warn("", left_out))
     return plan
 
 
@@ -249,11 +249,11 @@ def _known_digests(store: Store | None, plan: Plan) -> dict[str, tuple[str, str]
     return {name: digests(found) for name, it in releases.items() if (found := artifacts.get(it.sha256))}
 
 
-def go_back(
+def roll_back(
     fleet: Fleet,
-    reach: Reach,
+    selection: HostSelection,
     policy: Policy,
-    tell: Tell,
+    emit: Emit,
     *,
     to: str = "",
     store: Store | None = None,
@@ -266,27 +266,33 @@ def go_back(
             the hosts' releases are compared with.
         force: go back to a release that is not as it was deployed, too.
     """
-    with holding(fleet, reach, "rollback", tell, version=to) as lease:
+    with holding(fleet, selection, "rollback", emit, version=to) as lease:
         plan = plan_rollback(fleet.inventory, lease.facts, to)
-        tell_plan(plan, tell)
+        emit_plan(plan, emit)
         # What it goes back to, hosts say: to put that on others takes a person's word.
         if store is not None:
             store.note_live(fleet.inventory.name, None)
-        roll_out(fleet, plan, policy, lease, None, tell, known=_known_digests(store, plan), force=force)
+        roll_out(fleet, plan, policy, lease, None, emit, known=_known_digests(store, plan), force=force)
     return plan
 
 
 def restart(
-    fleet: Fleet, reach: Reach, policy: Policy, tell: Tell, *, store: Store | None = None, force: bool = False
+    fleet: Fleet,
+    selection: HostSelection,
+    policy: Policy,
+    emit: Emit,
+    *,
+    store: Store | None = None,
+    force: bool = False,
 ) -> Plan:
     """Give the app hosts of `reach` a new instance of what is live, in the other slot; the rest as for `go_back`."""
-    with holding(fleet, reach, "restart", tell) as lease:
+    with holding(fleet, selection, "restart", emit) as lease:
         plan = plan_restart(fleet.inventory, lease.facts)
-        roll_out(fleet, plan, policy, lease, None, tell, known=_known_digests(store, plan), force=force)
+        roll_out(fleet, plan, policy, lease, None, emit, known=_known_digests(store, plan), force=force)
     return plan
 
 
-def renew_secrets(fleet: Fleet, policy: Policy, tell: Tell) -> None:
+def renew_secrets(fleet: Fleet, policy: Policy, emit: Emit) -> None:
     """Write the inventory's secrets on the chosen app hosts, and give those that run with earlier ones a new instance.
 
     Raises:
@@ -294,19 +300,19 @@ def renew_secrets(fleet: Fleet, policy: Policy, tell: Tell) -> None:
         Failed: the secrets are written, but an app runs without them still.
     """
     check_free(fleet)
-    stale = secret_file.push(fleet, tell)
+    stale = secret_file.push(fleet, emit)
     if stale:
-        restart_changed(fleet, stale, "the new secrets are written", policy, tell)
+        restart_changed(fleet, stale, "the new secrets are written", policy, emit)
 
 
-def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Policy, tell: Tell) -> None:
+def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Policy, emit: Emit) -> None:
     """Restart the app on the hosts of those names, because of what was done there: `what`, a sentence.
 
     Raises: Failed, also where the restart is refused: something was changed.
     """
     others = frozenset(host.name for host in fleet.inventory.app_hosts if host.name not in names)
     try:
-        restart(fleet, Reach(skip=others), policy, tell)
+        restart(fleet, HostSelection(skip=others), policy, emit)
     except Refused as refused:
         message = f"{what}, but the app still runs without that on {', '.join(sorted(names))}"
         raise Failed(
@@ -314,7 +320,7 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
         ) from refused
 
 
-def tell_outlook(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
+def preview_deploy(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
     """What a deploy of `source` would do to each app host; see `outlook.outlook_rows`."""
-    facts = look(fleet, Reach().hosts(fleet.inventory), lambda event: None)
-    return outlook_rows(facts, source, fleet.inventory.release_name)
+    facts = look(fleet, HostSelection().hosts(fleet.inventory), lambda event: None)
+    return preview_rows(facts, source, fleet.inventory.release_name)

@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from warpbeam.deploy.history import ACTION_PARTS, happening
-from warpbeam.deploy.lock import GUARDED, PARTS, ourselves
+from warpbeam.deploy.history import ACTION_PARTS, action_entry
+from warpbeam.deploy.lock import GUARDED, PARTS, this_user
 from warpbeam.error import Failed, Lost, Misuse, Problem, Refused
-from warpbeam.event import Settled, Tell
+from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.selection import Reach
+from warpbeam.fleet.selection import HostSelection
 from warpbeam.host.answer import LARGEST
 from warpbeam.host.facts import Holder, sifted
 from warpbeam.host.phase import Phase
@@ -60,10 +60,10 @@ class Freeze(Phase[Locked], frozen=True):
         return None if self.looks else GUARDED
 
 
-def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:
+def lock_status(fleet: Fleet, emit: Emit) -> list[dict[str, Any]]:
     """One row a host: who holds its lock, why and since when."""
     rows: list[dict[str, Any]] = []
-    for name, result in _everywhere(fleet, _phase(fleet, "status"), tell).items():
+    for name, result in _everywhere(fleet, _phase(fleet, "status"), emit).items():
         if isinstance(result, Problem):
             rows.append({"host": name, "problem": result.message})
             continue
@@ -82,7 +82,7 @@ def lock_status(fleet: Fleet, tell: Tell) -> list[dict[str, Any]]:
     return rows
 
 
-def freeze(fleet: Fleet, reason: str, tell: Tell) -> None:
+def freeze(fleet: Fleet, reason: str, emit: Emit) -> None:
     """Take the lock on every app host until `thaw`, or on none.
 
     Raises:
@@ -92,15 +92,15 @@ def freeze(fleet: Fleet, reason: str, tell: Tell) -> None:
     """
     if len(reason) > LONGEST or not reason.isprintable():
         raise Misuse(f"--reason takes one line of at most {LONGEST} characters", "say it shorter")
-    phase = _phase(fleet, "acquire", f": {reason}", ourselves(f"freeze: {reason}", ""))
-    results = _everywhere(fleet, phase, tell)
+    phase = _phase(fleet, "acquire", f": {reason}", this_user(f"freeze: {reason}", ""))
+    results = _everywhere(fleet, phase, emit)
     problems = [result for result in results.values() if isinstance(result, Problem)]
     if problems:
         # Where the connection ended in the middle it may be taken.
-        hosts = Reach().hosts(fleet.inventory)
+        hosts = HostSelection().hosts(fleet.inventory)
         taken = [host for host in hosts if isinstance(results[host.name], Locked | Lost)]
         undo = msgspec.structs.replace(phase, verb="release", entry=_entry("release"))
-        undone = fleet.everywhere(taken, lambda host: fleet.run(host, undo, tell))
+        undone = fleet.everywhere(taken, lambda host: fleet.run(host, undo, emit))
         if left := [name for name, result in undone.items() if isinstance(result, Problem)]:
             raise Failed(
                 f"{problems[0].message}; {', '.join(left)} may be frozen all the same",
@@ -108,20 +108,20 @@ def freeze(fleet: Fleet, reason: str, tell: Tell) -> None:
             )
         raise Refused(f"{problems[0].message}; nothing more is frozen", problems[0].hint)
     for name in results:
-        tell(Settled(name, "frozen: nobody deploys until `lock.release`"))
+        emit(Settled(name, "frozen: nobody deploys until `lock.release`"))
 
 
-def thaw(fleet: Fleet, tell: Tell, *, force: bool = False) -> None:
+def thaw(fleet: Fleet, emit: Emit, *, force: bool = False) -> None:
     """Give back a freeze on every app host; with `force` also the lease of a command that is gone.
 
     Raises: Failed, where a host refused; the others were released.
     """
     problem: Problem | None = None
-    for name, result in _everywhere(fleet, _phase(fleet, "release", force=force), tell).items():
+    for name, result in _everywhere(fleet, _phase(fleet, "release", force=force), emit).items():
         if isinstance(result, Problem):
             problem = problem or result
         else:
-            tell(Settled(name, f"released; it was held by {result.before}" if result.before else "was free"))
+            emit(Settled(name, f"released; it was held by {result.before}" if result.before else "was free"))
     if problem is not None:
         raise Failed(problem.message, problem.hint)
 
@@ -147,11 +147,11 @@ def _phase(
 
 
 def _entry(verb: str, remark: str = "") -> str:
-    return happening(f"lock.{verb}{remark}")
+    return action_entry(f"lock.{verb}{remark}")
 
 
-def _everywhere(fleet: Fleet, phase: Freeze, tell: Tell) -> dict[str, Locked | Problem]:
+def _everywhere(fleet: Fleet, phase: Freeze, emit: Emit) -> dict[str, Locked | Problem]:
     def one(host: Host) -> Locked:
-        return fleet.run(host, phase, tell)
+        return fleet.run(host, phase, emit)
 
-    return fleet.everywhere(Reach().hosts(fleet.inventory), one)
+    return fleet.everywhere(HostSelection().hosts(fleet.inventory), one)

@@ -14,10 +14,10 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from warpbeam.deploy.lock import PARTS, Done, Lease, ourselves
+from warpbeam.deploy.lock import PARTS, Done, Lease, this_user
 from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.error import Problem
-from warpbeam.event import Tell
+from warpbeam.event import Emit
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import (
     MANY,
@@ -27,7 +27,7 @@ from warpbeam.host.answer import (
     ObjectId,
     ReleaseName,
     Seconds,
-    State,
+    StateName,
     Text,
     Version,
     explained,
@@ -56,7 +56,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     at: Moment
     what: Text
-    outcome: State
+    outcome: StateName
     release: ReleaseName
     version: Version = ""
     commit: ObjectId = ""
@@ -69,7 +69,7 @@ class Entry(msgspec.Struct, frozen=True):
     warpbeam: Version = ""
 
 
-class Opening(msgspec.Struct, frozen=True):
+class PendingEntry(msgspec.Struct, frozen=True):
     """What the line of an activation is begun with; `entry` is JSON.
 
     `spent` are the tenths of a second that went before it, `success` is what its outcome is called where it is live.
@@ -81,18 +81,18 @@ class Opening(msgspec.Struct, frozen=True):
     entry: str
 
 
-class Scribe(msgspec.Struct, frozen=True):
+class HistoryWriter(msgspec.Struct, frozen=True):
     """What all lines of one command have in common; `began` in UTC."""
 
     plan: Plan
     lease: Lease
     began: datetime
 
-    def opening(self, step: HostPlan) -> Opening:
+    def entry_begun(self, step: HostPlan) -> PendingEntry:
         """How the line of an activation by this command begins."""
-        return Opening(secrets.token_hex(8), round(self._seconds() * 10), "done", self._text(step))
+        return PendingEntry(secrets.token_hex(8), round(self._seconds() * 10), "done", self._text(step))
 
-    def return_opening(self, step: HostPlan) -> Opening:
+    def return_opening(self, step: HostPlan) -> PendingEntry:
         """How the line of the activation begins that takes a host back to what was live before this command."""
         before = self.lease.facts[step.host.name].live_release
         back = msgspec.structs.replace(
@@ -101,7 +101,7 @@ class Scribe(msgspec.Struct, frozen=True):
             before_release=step.release,
             about=before.artifact if before else About(),
         )
-        return Opening(secrets.token_hex(8), round(self._seconds() * 10), "brought back", self._text(back))
+        return PendingEntry(secrets.token_hex(8), round(self._seconds() * 10), "brought back", self._text(back))
 
     def ending(self, step: HostPlan, outcome: str, problem: str, job: str = "") -> str:
         """A whole line; `job` is the id of the activation that never began, or empty."""
@@ -126,14 +126,14 @@ class Scribe(msgspec.Struct, frozen=True):
         return msgspec.json.encode({**known, **told}).decode()
 
 
-def happening(what: str) -> str:
+def action_entry(what: str) -> str:
     """What a command knows of a line about something that is no activation (`warpbeam/deploy/note_action.sh`)."""
     at = datetime.now(UTC).strftime(AT)
-    known = {"at": at, "what": what, "who": ourselves(what, "").who, "warpbeam": VERSION}
+    known = {"at": at, "what": what, "who": this_user(what, "").who, "warpbeam": VERSION}
     return msgspec.json.encode(known).decode()
 
 
-class NoteDown(Phase[Done], frozen=True):
+class NoteFailure(Phase[Done], frozen=True):
     """Write a line about what failed before an activation; fields as `warpbeam/deploy/note_failure.sh` tells."""
 
     script: ClassVar[str] = "deploy/note_failure"
@@ -145,12 +145,12 @@ class NoteDown(Phase[Done], frozen=True):
     entry: str
 
 
-def note(fleet: Fleet, scribe: Scribe, step: HostPlan, outcome: str, problem: str, tell: Tell) -> None:
+def note(fleet: Fleet, writer: HistoryWriter, step: HostPlan, outcome: str, problem: str, emit: Emit) -> None:
     """Have the host of `step` keep a line about what failed there before its activation, if it can be reached."""
     inventory = fleet.inventory
-    phase = NoteDown(str(inventory.root), inventory.app, scribe.lease.token, scribe.ending(step, outcome, problem))
+    phase = NoteFailure(str(inventory.root), inventory.app, writer.lease.token, writer.ending(step, outcome, problem))
     with contextlib.suppress(Problem):
-        fleet.run(step.host, phase, tell)
+        fleet.run(step.host, phase, emit)
 
 
 class Entries(msgspec.Struct, frozen=True):
@@ -159,7 +159,7 @@ class Entries(msgspec.Struct, frozen=True):
     entries: Annotated[tuple[LongText, ...], MANY]
 
 
-class AskHistory(Phase[Entries], frozen=True):
+class ReadHistory(Phase[Entries], frozen=True):
     """Read the last lines; fields as `warpbeam/deploy/read_history.sh` tells."""
 
     script: ClassVar[str] = "deploy/read_history"
@@ -176,10 +176,10 @@ class AskHistory(Phase[Entries], frozen=True):
         return True
 
 
-def history_rows(fleet: Fleet, count: int, tell: Tell) -> list[dict[str, Any]]:
+def history_rows(fleet: Fleet, count: int, emit: Emit) -> list[dict[str, Any]]:
     """The last `count` entries of every app host, oldest first; a host that cannot be asked has its problem."""
-    phase = AskHistory(str(fleet.inventory.root), fleet.inventory.app, "", count)
-    results = fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, tell))
+    phase = ReadHistory(str(fleet.inventory.root), fleet.inventory.app, "", count)
+    results = fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, emit))
     rows: list[dict[str, Any]] = []
     problems: list[dict[str, Any]] = []
     for host, result in results.items():

@@ -1,13 +1,13 @@
 #!/bin/bash
 # The job of an activation: puts a release into the idle slot, and makes it live when it is healthy. It runs on the host as
-# the deploy user, in $app-activate.service; the root door does what needs root. Its records go to activation/log, its
+# the deploy user, in $app-activate.service; the privileged helper does what needs root. Its records go to activation/log, its
 # ending to activation/result.
 #
-# Parameters: root, app, door, release, those of health.sh, strategy (restart: the old instance stops first; blue-green: it drains when
+# Parameters: root, app, helper, release, those of health.sh, strategy (restart: the old instance stops first; blue-green: it drains when
 # the new one has the traffic), drain (seconds), withdraw (true: the release left is marked as rolled back from).
 # job_id (by which its result is known again); publics: for each pair of `ports`, the public port that leads there; balancer_drain: seconds that the live instance says 503 at its health path before anything is switched.
 : "${strategy?}" "${drain?}" "${balancer_drain?}" "${publics?}"
-: "${root?}" "${app?}" "${door?}" "${release?}" "${withdraw?}" "${job_id?}"
+: "${root?}" "${app?}" "${helper?}" "${release?}" "${withdraw?}" "${job_id?}"
 
 cd -- "$root/activation"
 exec >>log 2>&1
@@ -48,13 +48,13 @@ make() {
 }
 unmark() { if marked "$1" "$2"; then rm -f -- "$releases/$1/.warpbeam/$2"; fi; }
 
-# The root door stays open for as long as the job is there: it is asked a dozen times.
-coproc { exec sudo -n -- "$door" serve; }
+# The privileged helper stays open for as long as the job is there: it is asked a dozen times.
+coproc { exec sudo -n -- "$helper" serve; }
 # Of a number that the processes that we start have not closed.
 exec 8>&"${COPROC[1]}" 9<&"${COPROC[0]}"
 trap '' PIPE
 
-# knock VERB [INPUT]: has the door do that; what it said is in `knocked`.
+# knock VERB [INPUT]: has the helper do that; what it said is in `knocked`.
 knock() {
   local said
   knocked=''
@@ -199,7 +199,7 @@ give_up() {
   exit 1
 }
 
-knock_logs() { sudo -n -- "$door" logs | tail -n 25; }
+knock_logs() { sudo -n -- "$helper" logs | tail -n 25; }
 
 [[ -d $releases/$release/.warpbeam ]] || {
   quoted "the release $release is not on this host"

@@ -17,16 +17,16 @@ from typing import ClassVar
 import msgspec
 
 from warpbeam.error import Failed, Held, Problem, Unreachable, untouched
-from warpbeam.event import Note, Tell, Warn
+from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.selection import Reach
-from warpbeam.helper.program import door
-from warpbeam.host.facts import Facts, Holder, sifted
+from warpbeam.fleet.selection import HostSelection
+from warpbeam.helper.program import helper
+from warpbeam.host.facts import Holder, HostFacts, sifted
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 
 # Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
-LEASE = 90
+LEASE_SECONDS = 90
 RENEW_EVERY = 25.0
 # Whoever waits for somebody else's lock is told so every so many seconds.
 TELL_EVERY = 30.0
@@ -44,15 +44,15 @@ def _silent(event: object) -> None:
     """Tell nobody."""
 
 
-class Claim(Phase[Facts], frozen=True):
+class Claim(Phase[HostFacts], frozen=True):
     """Take the lock (or, without `take`, only look) and gather facts; fields as `warpbeam/deploy/claim.sh` tells."""
 
     script: ClassVar[str] = "deploy/claim"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "provision/owner")
-    answer: ClassVar[type] = Facts
+    answer: ClassVar[type] = HostFacts
     root: str
     app: str
-    door: str
+    helper: str
     token: str
     lease: int
     text: str
@@ -119,45 +119,45 @@ class Lease(msgspec.Struct, frozen=True):
 
     token: str
     holder: Holder
-    facts: Mapping[str, Facts]
+    facts: Mapping[str, HostFacts]
     given_back: set[str] = msgspec.field(default_factory=set)
 
 
-def look(fleet: Fleet, hosts: Sequence[Host], tell: Tell) -> dict[str, Facts | Problem]:
+def look(fleet: Fleet, hosts: Sequence[Host], emit: Emit) -> dict[str, HostFacts | Problem]:
     """Every host's facts, without a lock."""
-    return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", None), tell))
+    return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", None), emit))
 
 
-def check_reach(fleet: Fleet, reach: Reach) -> None:
+def check_reachable(fleet: Fleet, selection: HostSelection) -> None:
     """Ask every app host of `reach` whether a rollout could begin, before minutes go into a build.
 
     Raises: Refused, where a host cannot be reached or is not set up.
     """
-    reach.check(look(fleet, reach.hosts(fleet.inventory), _silent))
+    selection.check(look(fleet, selection.hosts(fleet.inventory), _silent))
 
 
 def check_free(fleet: Fleet) -> None:
     """Ask every chosen app host whether its deploy lock is free, before what needs it later. Raises: Held, Refused."""
-    reach = Reach()
-    found = look(fleet, reach.hosts(fleet.inventory), _silent)
+    selection = HostSelection()
+    found = look(fleet, selection.hosts(fleet.inventory), _silent)
     held = {
         name: Held(f"{name}: the deploy lock is held by {facts.lock}", "`fab ENV lock.status` shows it")
         for name, facts in found.items()
-        if isinstance(facts, Facts) and facts.lock is not None
+        if isinstance(facts, HostFacts) and facts.lock is not None
     }
-    reach.check({**found, **held})
+    selection.check({**found, **held})
 
 
 @contextlib.contextmanager
 def holding(
     fleet: Fleet,
-    reach: Reach,
+    selection: HostSelection,
     why: str,
-    tell: Tell,
+    emit: Emit,
     *,
     version: str = "",
     manifest: bytes = b"",
-    heard: Callable[[Facts], object] = _silent,
+    on_facts: Callable[[HostFacts], object] = _silent,
 ) -> Iterator[Lease]:
     """Hold the lock on all app hosts of `reach`, or raise and hold none; give it back at the end.
 
@@ -171,14 +171,14 @@ def holding(
         Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
     """
     token = secrets.token_hex(16)
-    holder = ourselves(why, version)
-    hosts = reach.hosts(fleet.inventory)
+    holder = this_user(why, version)
+    hosts = selection.hosts(fleet.inventory)
     ended = threading.Event()
     given_back: set[str] = set()
-    facts: dict[str, Facts] = {}
+    facts: dict[str, HostFacts] = {}
     try:
         try:
-            facts = _claim_all(fleet, reach, hosts, _claim(fleet, token, holder), [manifest], heard, tell)
+            facts = _claim_all(fleet, selection, hosts, _claim(fleet, token, holder), [manifest], on_facts, emit)
         except Problem:
             # `_claim_all` has given every lock back. (After an interrupt any host may have given us one.)
             hosts = []
@@ -193,41 +193,41 @@ def holding(
         _let_go(fleet, [host for host in hosts if host.name not in given_back], token)
         left_out = [host.name for host in fleet.inventory.app_hosts if host.name not in facts]
         if facts and left_out:
-            tell(Warn("", f"left as they are: {', '.join(left_out)}"))
+            emit(Warn("", f"left as they are: {', '.join(left_out)}"))
 
 
 def _claim_all(
     fleet: Fleet,
-    reach: Reach,
+    selection: HostSelection,
     hosts: list[Host],
     phase: Claim,
     body: list[bytes],
-    heard: Callable[[Facts], object],
-    tell: Tell,
-) -> dict[str, Facts]:
+    on_facts: Callable[[HostFacts], object],
+    emit: Emit,
+) -> dict[str, HostFacts]:
     """The facts of every host whose lock we took; `reach` says how long to wait for locks, and for whom not.
 
     Raises: Refused, and then we hold none.
     """
 
-    def one(host: Host) -> Facts:
-        facts = fleet.run(host, phase, tell, body)
+    def one(host: Host) -> HostFacts:
+        facts = fleet.run(host, phase, emit, body)
         check_lacks(host.name, facts, files)
-        heard(facts)
+        on_facts(facts)
         return facts
 
     files = sum(piece.count(b"\n") for piece in body)
-    until = time.monotonic() + reach.wait
+    until = time.monotonic() + selection.wait
     told, tell_again = "", 0.0
     while True:
         results = fleet.everywhere(hosts, one)
         problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
         away = {name for name, problem in problems.items() if isinstance(problem, Unreachable)}
-        if reach.skip_unreachable and len(away) < len(hosts):
+        if selection.skip_unreachable and len(away) < len(hosts):
             for name in away:
-                tell(Warn("", f"{problems.pop(name).message}: left out"))
+                emit(Warn("", f"{problems.pop(name).message}: left out"))
         if not problems:
-            return {name: result for name, result in results.items() if isinstance(result, Facts)}
+            return {name: result for name, result in results.items() if isinstance(result, HostFacts)}
         # Whoever waits holds none meanwhile, so that two who wait for each other cannot; jitter, so that they do not
         # meet again at every try.
         _let_go(fleet, [host for host in hosts if host.name not in away], phase.token)
@@ -236,14 +236,14 @@ def _claim_all(
             first = next(iter(problems.values()))
             if first.message != told or time.monotonic() >= tell_again:
                 told, tell_again = first.message, time.monotonic() + TELL_EVERY
-                tell(Note("", f"{told}; waiting for it, {left:.0f} s more at most"))
+                emit(Note("", f"{told}; waiting for it, {left:.0f} s more at most"))
             time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
             hosts = [host for host in hosts if host.name not in away]
             continue
         raise untouched(problems)
 
 
-def check_lacks(host: str, facts: Facts, files: int) -> None:
+def check_lacks(host: str, facts: HostFacts, files: int) -> None:
     """Raises: Failed, where what a host says it lacks are not some of so many files, in their order."""
     if any(index >= after for index, after in pairwise((*facts.lacks, files))):
         raise Failed(
@@ -259,7 +259,7 @@ def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:
         fleet.everywhere(hosts, lambda host: fleet.run(host, Unlock(str(fleet.inventory.root), token), _silent))
 
 
-def ourselves(why: str, version: str) -> Holder:
+def this_user(why: str, version: str) -> Holder:
     """Who we are, as others are told."""
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return Holder(who=f"{getpass.getuser()}@{socket.gethostname()}", why=why, since=since, version=version)
@@ -273,9 +273,9 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
     return Claim(
         root=str(inventory.root),
         app=inventory.app,
-        door=door(inventory),
+        helper=helper(inventory),
         token=token,
-        lease=LEASE,
+        lease=LEASE_SECONDS,
         text=text,
         words=words,
         take=holder is not None,
@@ -287,7 +287,7 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
 
 def _renew(fleet: Fleet, host: Host, token: str, ended: threading.Event) -> None:
     """Keep the lease from running out; what fails here is noticed by the next phase, which asks whose it is."""
-    phase = Renew(str(fleet.inventory.root), token, LEASE)
+    phase = Renew(str(fleet.inventory.root), token, LEASE_SECONDS)
     while not ended.wait(RENEW_EVERY):
         with contextlib.suppress(Problem):
             fleet.run(host, phase, _silent)

@@ -7,14 +7,14 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploy.history import Scribe, note
-from warpbeam.deploy.lock import LEASE, PARTS
+from warpbeam.deploy.history import HistoryWriter, note
+from warpbeam.deploy.lock import LEASE_SECONDS, PARTS
 from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.error import Problem
-from warpbeam.event import Tell
+from warpbeam.event import Emit
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.host.answer import ExitStatus
 from warpbeam.host.phase import Phase
 
@@ -33,14 +33,14 @@ class Migrate(Phase[Migrated], frozen=True):
     answer: ClassVar[type] = Migrated
     root: str
     app: str
-    door: str
+    helper: str
     token: str
     lease: int
     release: str
     expression: str
 
 
-def migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], scribe: Scribe, tell: Tell) -> None:
+def migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], writer: HistoryWriter, emit: Emit) -> None:
     """Run the migrations where the plan says, from the new release; what fails there is in that host's history.
 
     Raises:
@@ -51,18 +51,18 @@ def migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], scribe: Scr
     phase = Migrate(
         str(inventory.root),
         inventory.app,
-        door(inventory),
-        scribe.lease.token,
-        LEASE,
+        helper(inventory),
+        writer.lease.token,
+        LEASE_SECONDS,
         steps[host.name].release,
         inventory.deploy.migrate,
     )
     try:
-        with around(fleet, "migrate", [host], tell, plan.for_hooks):
-            fleet.run(host, phase, tell)
+        with around(fleet, "migrate", [host], emit, plan.for_hooks):
+            fleet.run(host, phase, emit)
     except Problem as problem:
-        note(fleet, scribe, steps[host.name], "failed", problem.message, tell)
+        note(fleet, writer, steps[host.name], "failed", problem.message, emit)
         raise
     except KeyboardInterrupt:
-        note(fleet, scribe, steps[host.name], "interrupted", "its migrations were stopped", tell)
+        note(fleet, writer, steps[host.name], "interrupted", "its migrations were stopped", emit)
         raise

@@ -9,10 +9,10 @@ from typing import Literal
 import msgspec
 
 from warpbeam.build.artifact import Artifact
-from warpbeam.deploy.preflight import check_fit, check_memory
+from warpbeam.deploy.preflight import check_compatibility, check_memory
 from warpbeam.error import Refused
-from warpbeam.event import Note, Tell
-from warpbeam.host.facts import About, Facts, Release, about
+from warpbeam.event import Emit, Note
+from warpbeam.host.facts import About, HostFacts, Release, about
 from warpbeam.inventory.schema import Host, Inventory
 
 NAME = "%Y%m%dT%H%M%SZ"
@@ -77,7 +77,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan_deploy(
     inventory: Inventory,
-    facts: Mapping[str, Facts],
+    facts: Mapping[str, HostFacts],
     artifact: Artifact,
     now: datetime,
     *,
@@ -96,7 +96,7 @@ def plan_deploy(
         Refused: a host cannot run it, or has no room for it.
     """
     for host_name, have in facts.items():
-        check_fit(host_name, have, artifact)
+        check_compatibility(host_name, have, artifact)
     same = {host_name: _live_of(have, artifact) for host_name, have in facts.items()}
     # A host that was left out of an earlier, broken deploy gets the name that the others have. Where it runs already it
     # stays, whatever it is called there.
@@ -129,7 +129,7 @@ def plan_deploy(
     return Plan("deploy", labels.pop() if len(labels) == 1 else artifact.label, tuple(steps), migrate_on=target)
 
 
-def _check_memory(inventory: Inventory, facts: Mapping[str, Facts], steps: Sequence[HostPlan]) -> None:
+def _check_memory(inventory: Inventory, facts: Mapping[str, HostFacts], steps: Sequence[HostPlan]) -> None:
     """Raises: Refused, where two instances are to run side by side on a host that has no room for them."""
     if inventory.deploy.strategy == "blue-green":
         for step in steps:
@@ -142,7 +142,7 @@ def same_source(kept: About, asked: About) -> str:
     return "" if kept.short_commit == asked.short_commit else f", same source as {asked.short_commit}"
 
 
-def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, activate: bool = True) -> HostPlan:
+def _step(host: Host, have: HostFacts, going: Release, *, upload: bool = False, activate: bool = True) -> HostPlan:
     live = have.live_release
     return HostPlan(
         host=host,
@@ -158,12 +158,12 @@ def _step(host: Host, have: Facts, going: Release, *, upload: bool = False, acti
     )
 
 
-def _live_of(have: Facts, artifact: Artifact) -> str:
+def _live_of(have: HostFacts, artifact: Artifact) -> str:
     live = have.live_release
     return live.name if live is not None and live.artifact.sha256 == artifact.manifest.sha256 else ""
 
 
-def _may_take(have: Facts, name: str, artifact: Artifact) -> bool:
+def _may_take(have: HostFacts, name: str, artifact: Artifact) -> bool:
     """Whether a host may get a release of that name: it sorts after all it has, or is there with the same content."""
     there = have.find(name)
     if there is not None:
@@ -176,7 +176,7 @@ def _after(name: str) -> str:
     return (datetime.fromisoformat(name) + timedelta(seconds=1)).strftime(NAME)
 
 
-def _newest(facts: Mapping[str, Facts], now: datetime) -> str:
+def _newest(facts: Mapping[str, HostFacts], now: datetime) -> str:
     """The newest release's name; a new release gets a later one, on every host.
 
     Raises: Refused, where one host alone would have all of them take a name that is days ahead.
@@ -209,7 +209,7 @@ def _has_after(name: str) -> bool:
         return False
 
 
-def _said_of(have: Facts, name: str) -> About | None:
+def _said_of(have: HostFacts, name: str) -> About | None:
     there = have.find(name)
     return there.artifact if there else None
 
@@ -223,7 +223,7 @@ def _same(kept: About, asked: About) -> bool:
     )
 
 
-def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> Plan:
+def plan_rollback(inventory: Inventory, facts: Mapping[str, HostFacts], to: str) -> Plan:
     """How every host goes back to the release before its live one, or to `to` (its name, or a version or commit). Pure.
 
     Raises:
@@ -254,7 +254,7 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, Facts], to: str) -> 
     return Plan("rollback", steps[0].label, tuple(steps), withdraw=True)
 
 
-def _together(facts: Mapping[str, Facts], targets: set[str]) -> str:
+def _together(facts: Mapping[str, HostFacts], targets: set[str]) -> str:
     """How hosts that would go apart go back together: to the newest of `targets` that has been live on each of them.
 
     After a roll that was broken off, this is what the hosts run that it did not reach.
@@ -268,7 +268,7 @@ def _together(facts: Mapping[str, Facts], targets: set[str]) -> str:
     return "none of these has been live on every host: see `fab ENV releases`, and go host by host with -H and --to"
 
 
-def _no_way_back(name: str, have: Facts) -> Refused:
+def _no_way_back(name: str, have: HostFacts) -> Refused:
     live = have.live_release
     others = [release for release in reversed(have.releases) if release != live]
     been_live = [release for release in others if release.mark in BEEN_LIVE]
@@ -294,7 +294,7 @@ def _no_way_back(name: str, have: Facts) -> Refused:
     return Refused(f"{name}: there is no release to go back to: {why}", hint, told)
 
 
-def _named(have: Facts, to: str, host: str) -> str:
+def _named(have: HostFacts, to: str, host: str) -> str:
     fits = [
         release
         for release in have.releases
@@ -307,7 +307,7 @@ def _named(have: Facts, to: str, host: str) -> str:
     return max(fits, key=lambda release: (*(release.mark == mark for mark in BEEN_LIVE), release.name)).name
 
 
-def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
+def plan_restart(inventory: Inventory, facts: Mapping[str, HostFacts]) -> Plan:
     """How every host gets a new instance of what is live. Pure. Raises: Refused, where nothing is live."""
     steps = []
     for host in (host for host in inventory.app_hosts if host.name in facts):
@@ -319,11 +319,11 @@ def plan_restart(inventory: Inventory, facts: Mapping[str, Facts]) -> Plan:
     return Plan("restart", steps[0].label, tuple(steps))
 
 
-def tell_plan(plan: Plan, tell: Tell) -> None:
+def emit_plan(plan: Plan, emit: Emit) -> None:
     """One line for each host that will change: from what to what."""
     for step in plan.hosts:
         if step.activate:
             goes = f"from {step.before} to" if step.before_release else "the first release here,"
             if step.release == step.before_release:
                 goes = "is live, but stopped; starts"
-            tell(Note(step.host.name, f"{plan.why}: {goes} {step.release} {step.label}"))
+            emit(Note(step.host.name, f"{plan.why}: {goes} {step.release} {step.label}"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from warpbeam.build.artifact import Artifact
 from warpbeam.error import Refused
-from warpbeam.helper.program import DOOR_VERSION
-from warpbeam.host.facts import Facts
+from warpbeam.helper.program import HELPER_VERSION
+from warpbeam.host.facts import HostFacts
 
 
-def check_memory(name: str, have: Facts) -> None:
+def check_memory(name: str, have: HostFacts) -> None:
     """Whether a host has room for a second instance beside the live one, which is taken to be as large. Pure.
 
     Raises:
@@ -22,17 +22,17 @@ def check_memory(name: str, have: Facts) -> None:
         )
 
 
-def check_fit(name: str, have: Facts, artifact: Artifact) -> None:
+def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
     """Whether a host can run the artifact. Pure.
 
     Raises:
-        Refused: another CPU, an older C library, no libcrypto of the right version, no room, another root door.
+        Refused: another CPU, an older C library, no libcrypto of the right version, no room, another privileged helper.
     """
-    if have.door_version != DOOR_VERSION:
+    if have.helper_version != HELPER_VERSION:
         raise Refused(
-            f"{name}: the root door "
-            + (f"has version {have.door_version}" if have.door_version else "does not answer")
-            + f"; expected version {DOOR_VERSION}",
+            f"{name}: the privileged helper "
+            + (f"has version {have.helper_version}" if have.helper_version else "does not answer")
+            + f"; expected version {HELPER_VERSION}",
             "run `fab ENV setup`",
         )
     manifest = artifact.manifest

@@ -8,10 +8,10 @@ from typing import Any
 from warpbeam.build.source import Source, commits_since, migrations_added, migrations_lost
 from warpbeam.deploy.plan import same_source
 from warpbeam.error import Problem
-from warpbeam.host.facts import About, Facts
+from warpbeam.host.facts import About, HostFacts
 
 
-def outlook_rows(facts: Mapping[str, Facts | Problem], source: Source, release: str = "") -> list[dict[str, Any]]:
+def preview_rows(facts: Mapping[str, HostFacts | Problem], source: Source, release: str = "") -> list[dict[str, Any]]:
     """For each host from what to what, and the commits and migrations that would go out. Raises: a host's Problem.
 
     Where a deploy goes back, `commits` has those that go out behind `>` and those that are taken out behind `<`, and
@@ -21,11 +21,11 @@ def outlook_rows(facts: Mapping[str, Facts | Problem], source: Source, release: 
     for name, found in facts.items():
         if isinstance(found, Problem):
             raise found
-        rows.append({"host": name, **_outlook(found, source, release)})
+        rows.append({"host": name, **_preview(found, source, release)})
     return rows
 
 
-def _outlook(found: Facts, source: Source, release: str) -> dict[str, Any]:
+def _preview(found: HostFacts, source: Source, release: str) -> dict[str, Any]:
     live = found.live_release
     asked = About(commit=source.commit, dirty=source.dirty)
     to, change, note = f"{asked.short_commit} {source.subject}", "a new release", ""
@@ -54,7 +54,7 @@ def _outlook(found: Facts, source: Source, release: str) -> dict[str, Any]:
     }
 
 
-def outlook_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """For people: what goes out, told once for all hosts where it is the same; first where most does.
 
     Hosts to which nothing goes out come last, and then the locks that are in the way.

@@ -12,21 +12,21 @@ import msgspec
 
 from warpbeam.deploy.activate import Activated, activate
 from warpbeam.deploy.batch import batches
-from warpbeam.deploy.cancel import halt
-from warpbeam.deploy.history import Scribe, note
-from warpbeam.deploy.lock import LEASE, PARTS, Lease
+from warpbeam.deploy.cancel import cancel
+from warpbeam.deploy.history import HistoryWriter, note
+from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, Lease
 from warpbeam.deploy.migrate import migrate
 from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.deploy.upload import Uploader, digests
 from warpbeam.deploy.verify import check_release, check_releases
 from warpbeam.error import Failed, Lost, Problem
-from warpbeam.event import SOCKETS, Note, Settled, Step, Tell, Warn
+from warpbeam.event import SOCKETS, Emit, Note, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
 from warpbeam.host.answer import FEW, ReleaseName
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
-from warpbeam.operate.node import ask_state
+from warpbeam.operate.node import read_status
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ def roll_out(
     policy: Policy,
     lease: Lease,
     uploader: Uploader | None,
-    tell: Tell,
+    emit: Emit,
     *,
     known: Mapping[str, Sequence[str]] | None = None,
     force: bool = False,
@@ -100,11 +100,11 @@ def roll_out(
         Lost: a host stopped answering in the middle of its activation.
     """
     if plan.idle:
-        _perform(fleet, plan, policy, lease, uploader, {}, tell)
+        _perform(fleet, plan, policy, lease, uploader, {}, emit)
         return
-    sums = _verify(fleet, plan, uploader, known or {}, tell, force=force)
-    with around(fleet, plan.why, [step.host for step in plan.hosts], tell, plan.for_hooks):
-        _perform(fleet, plan, policy, lease, uploader, sums, tell)
+    sums = _verify(fleet, plan, uploader, known or {}, emit, force=force)
+    with around(fleet, plan.why, [step.host for step in plan.hosts], emit, plan.for_hooks):
+        _perform(fleet, plan, policy, lease, uploader, sums, emit)
 
 
 def _verify(
@@ -112,7 +112,7 @@ def _verify(
     plan: Plan,
     uploader: Uploader | None,
     known: Mapping[str, Sequence[str]],
-    tell: Tell,
+    emit: Emit,
     *,
     force: bool,
 ) -> dict[str, str]:
@@ -124,7 +124,7 @@ def _verify(
         both = digests(uploader.artifact)
         known = dict.fromkeys(releases, both)
         sums = {step.host.name: both[0] for step in plan.hosts if step.upload}
-    return sums | check_releases(fleet, [step.host for step in there], releases, known, tell, force=force)
+    return sums | check_releases(fleet, [step.host for step in there], releases, known, emit, force=force)
 
 
 def _perform(
@@ -134,35 +134,35 @@ def _perform(
     lease: Lease,
     uploader: Uploader | None,
     sums: Mapping[str, str],
-    tell: Tell,
+    emit: Emit,
 ) -> None:
-    scribe = Scribe(plan, lease, datetime.now(UTC))
+    writer = HistoryWriter(plan, lease, datetime.now(UTC))
     steps = {step.host.name: step for step in plan.hosts}
     lacking = [step.host for step in plan.hosts if step.upload]
     try:
         if lacking:
             assert uploader is not None  # noqa: S101 (only a deploy uploads)
-            _upload(fleet, lacking, steps, scribe, uploader, tell)
+            _upload(fleet, lacking, steps, writer, uploader, emit)
         if plan.migrate_on is not None:
-            migrate(fleet, plan, steps, scribe, tell)
+            migrate(fleet, plan, steps, writer, emit)
     except Problem:
-        tell(Note("", plan.unchanged))
+        emit(Note("", plan.unchanged))
         raise
     for step in plan.hosts:
         if not step.activate:
             text = f"runs already {step.release} {step.label}"
-            tell(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
-    rolled = _roll(fleet, plan, policy, scribe, sums, tell)
+            emit(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
+    rolled = _roll(fleet, plan, policy, writer, sums, emit)
     # A host that fails is as it was before, also one that was well at first; the others by what was asked for.
     if back := rolled.done.copy() if rolled.failed and policy.on_failure == "rollback" else rolled.sick:
-        _bring_back(fleet, steps, back, rolled, scribe, tell)
+        _bring_back(fleet, steps, back, rolled, writer, emit)
 
     def finish(host: Host) -> Finished:
         problem, job = rolled.failed.get(host.name), rolled.jobs.get(host.name, "")
         if host.name in rolled.brought_back:
             problem = None
-        entry = scribe.ending(steps[host.name], "failed", problem.message, job) if problem else ""
-        finished = fleet.run(host, _finish(fleet, lease, entry, job), tell)
+        entry = writer.ending(steps[host.name], "failed", problem.message, job) if problem else ""
+        finished = fleet.run(host, _finish(fleet, lease, entry, job), emit)
         lease.given_back.add(host.name)
         return finished
 
@@ -176,7 +176,9 @@ def _perform(
             raise Failed(text, ending.hint, ending.details)
 
 
-def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, sums: Mapping[str, str], tell: Tell) -> Rolled:
+def _roll(
+    fleet: Fleet, plan: Plan, policy: Policy, writer: HistoryWriter, sums: Mapping[str, str], emit: Emit
+) -> Rolled:
     """Activate batch by batch, until a host fails."""
     rolled = Rolled()
     steps = {step.host.name: step for step in plan.hosts}
@@ -184,34 +186,34 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, sums: Mappin
 
     def one(host: Host, *, ends: bool) -> None:
         step = steps[host.name]
-        with around(fleet, "activate", [host], tell, plan.for_hooks):
-            opening = scribe.opening(step)
-            rolled.jobs[host.name] = opening.job
+        with around(fleet, "activate", [host], emit, plan.for_hooks):
+            entry_begun = writer.entry_begun(step)
+            rolled.jobs[host.name] = entry_begun.job
             result = activate(
                 fleet,
                 host,
                 step.release,
-                scribe.lease,
-                opening,
-                tell,
+                writer.lease,
+                entry_begun,
+                emit,
                 withdraw=plan.withdraw,
                 ends=ends,
                 digest=sums.get(host.name, ""),
             )
             if result.given_back:
-                scribe.lease.given_back.add(host.name)
+                writer.lease.given_back.add(host.name)
             # Whatever a hook after it says, this host has changed.
             changed.add(host.name)
             del rolled.jobs[host.name]
-            _tell_activated(fleet, step, result, tell)
+            _emit_activated(fleet, step, result, emit)
 
     todo = [step.host for step in plan.hosts if step.activate]
     groups = list(batches(todo, policy.batch))
     for host in (host for batch in groups[1:] for host in batch):
-        tell(Step(host.name, "waits for its turn"))
+        emit(Step(host.name, "waits for its turn"))
     for index, batch in enumerate(groups):
         if index and policy.pause:
-            _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, tell)
+            _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, emit)
             if rolled.failed:
                 break
         # Nothing can follow on the last hosts: no other's failure takes them back, no hook has a say.
@@ -219,9 +221,9 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, sums: Mappin
         try:
             results = fleet.everywhere(batch, partial(one, ends=ends))
         except KeyboardInterrupt:
-            tell(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
+            emit(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
             begun = [host for host in batch if host.name in rolled.jobs]
-            fleet.everywhere(begun, lambda host: halt(fleet, host, rolled.jobs[host.name], tell))
+            fleet.everywhere(begun, lambda host: cancel(fleet, host, rolled.jobs[host.name], emit))
             raise
         for name, result in results.items():
             if isinstance(result, Problem):
@@ -233,20 +235,20 @@ def _roll(fleet: Fleet, plan: Plan, policy: Policy, scribe: Scribe, sums: Mappin
     return rolled
 
 
-def _tell_activated(fleet: Fleet, step: HostPlan, result: Activated, tell: Tell) -> None:
+def _emit_activated(fleet: Fleet, step: HostPlan, result: Activated, emit: Emit) -> None:
     if step.release == step.before_release:
         done = "started" if step.stopped else "restarted"
         ending = f"{done} {step.release} {step.label}, slot {step.slot} to {result.slot}"
     else:
         was = f"was {step.before}" if step.before_release else "the first here"
         ending = f"runs {step.release} {step.label} ({was}), slot {result.slot}"
-    tell(Settled(step.host.name, ending + _maintained(fleet, result.maintenance)))
+    emit(Settled(step.host.name, ending + _maintained(fleet, result.maintenance)))
     if result.cut:
         what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
         # Not "cut": an app that stops in good order may still have finished what ran on them. The kernel cannot tell
         # which of them are WebSockets.
         drained = f"after {fleet.inventory.deploy.drain:g} s of draining, when the old instance was stopped"
-        tell(Warn(step.host.name, f"{what} still open {drained} ({SOCKETS})"))
+        emit(Warn(step.host.name, f"{what} still open {drained} ({SOCKETS})"))
 
 
 def _maintained(fleet: Fleet, on: bool) -> str:
@@ -254,14 +256,14 @@ def _maintained(fleet: Fleet, on: bool) -> str:
     return f"; maintenance is on: port {port} answers 503 until `maintenance.off`" if on else ""
 
 
-def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, tell: Tell) -> None:
+def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, emit: Emit) -> None:
     """Wait, then look whether the hosts that have changed are still healthy."""
-    tell(Note("", f"waiting {seconds:g} s before the next hosts"))
+    emit(Note("", f"waiting {seconds:g} s before the next hosts"))
     end = time.monotonic() + seconds
     # In pieces: Python hears a signal that comes just before a sleep begins only after it (and so with each of ours).
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.5))
-    for name, state in fleet.everywhere(hosts, lambda host: fleet.run(host, ask_state(fleet), tell)).items():
+    for name, state in fleet.everywhere(hosts, lambda host: fleet.run(host, read_status(fleet), emit)).items():
         if isinstance(state, Problem):
             rolled.failed[name] = state
         elif state.trouble:
@@ -271,7 +273,7 @@ def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, 
 
 
 def _bring_back(
-    fleet: Fleet, steps: Mapping[str, HostPlan], names: Sequence[str], rolled: Rolled, scribe: Scribe, tell: Tell
+    fleet: Fleet, steps: Mapping[str, HostPlan], names: Sequence[str], rolled: Rolled, writer: HistoryWriter, emit: Emit
 ) -> None:
     """Put what was live before live again on those hosts, which have changed."""
     back = [steps[name].host for name in names if steps[name].before_release]
@@ -279,12 +281,12 @@ def _bring_back(
     def one(host: Host) -> Activated:
         if host.name in rolled.failed:
             # Its history tells first why it goes back.
-            note(fleet, scribe, steps[host.name], "failed", rolled.failed[host.name].message, tell)
-        opening = scribe.return_opening(steps[host.name])
-        rolled.jobs[host.name] = opening.job
+            note(fleet, writer, steps[host.name], "failed", rolled.failed[host.name].message, emit)
+        entry_begun = writer.return_opening(steps[host.name])
+        rolled.jobs[host.name] = entry_begun.job
         before = steps[host.name].before_release
-        check_release(fleet, host, before, tell)
-        result = activate(fleet, host, before, scribe.lease, opening, tell, withdraw=True)
+        check_release(fleet, host, before, emit)
+        result = activate(fleet, host, before, writer.lease, entry_begun, emit, withdraw=True)
         del rolled.jobs[host.name]
         return result
 
@@ -294,23 +296,23 @@ def _bring_back(
             rolled.failed[name] = result
         else:
             rolled.brought_back.append(name)
-            tell(Settled(name, f"runs {steps[name].before} again", good=False))
+            emit(Settled(name, f"runs {steps[name].before} again", good=False))
 
 
 def _upload(
     fleet: Fleet,
     hosts: Sequence[Host],
     steps: Mapping[str, HostPlan],
-    scribe: Scribe,
+    writer: HistoryWriter,
     uploader: Uploader,
-    tell: Tell,
+    emit: Emit,
 ) -> None:
-    lease = scribe.lease
+    lease = writer.lease
 
     def one(host: Host) -> object:
         facts = lease.facts[host.name]
         step = steps[host.name]
-        return uploader.upload(fleet, host, lease.token, step.release, step.about, facts.base, facts.lacks, tell)
+        return uploader.upload(fleet, host, lease.token, step.release, step.about, facts.base, facts.lacks, emit)
 
     results = fleet.everywhere(hosts, one)
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
@@ -318,7 +320,7 @@ def _upload(
         failing = [host for host in hosts if host.name in problems]
         fleet.everywhere(
             failing,
-            lambda host: note(fleet, scribe, steps[host.name], "failed", problems[host.name].message, tell),
+            lambda host: note(fleet, writer, steps[host.name], "failed", problems[host.name].message, emit),
         )
         first = next(iter(problems.values()))
         raise Failed(f"{first.message}; nothing was switched on any host", first.hint, first.details)
@@ -326,7 +328,7 @@ def _upload(
 
 def _finish(fleet: Fleet, lease: Lease, entry: str, job: str) -> Finish:
     inventory = fleet.inventory
-    return Finish(str(inventory.root), inventory.app, lease.token, LEASE, inventory.deploy.keep, entry, job)
+    return Finish(str(inventory.root), inventory.app, lease.token, LEASE_SECONDS, inventory.deploy.keep, entry, job)
 
 
 def _stopped(plan: Plan, rolled: Rolled) -> Problem:

@@ -14,12 +14,12 @@ import msgspec
 
 from warpbeam.build.artifact import PIECE, Artifact
 from warpbeam.build.tarball import Unlike, pick
-from warpbeam.deploy.lock import LEASE, PARTS
+from warpbeam.deploy.lock import LEASE_SECONDS, PARTS
 from warpbeam.error import Damaged, Failed
-from warpbeam.event import Progress, Tell, Warn
+from warpbeam.event import Emit, Progress, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Count
-from warpbeam.host.facts import About, Facts
+from warpbeam.host.facts import About, HostFacts
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 
@@ -83,7 +83,7 @@ class Uploader:
     def __exit__(self, *exc: object) -> None:
         self._scratch.close()
 
-    def prepare(self, facts: Facts) -> None:
+    def prepare(self, facts: HostFacts) -> None:
         """Compress what a host lacks that has just said so, while others are still asked."""
         if facts.lacks:
             self._stream(facts.lacks)
@@ -97,7 +97,7 @@ class Uploader:
         about: About,
         base: str,
         lacks: tuple[int, ...],
-        tell: Tell,
+        emit: Emit,
     ) -> Uploaded:
         """Make `release` complete on `host`, which has everything but `lacks` in its release `base`, and keeps `about`.
 
@@ -110,7 +110,7 @@ class Uploader:
             root=str(inventory.root),
             app=inventory.app,
             token=token,
-            lease=LEASE,
+            lease=LEASE_SECONDS,
             release=release,
             base=base,
             artifact=msgspec.json.encode(about).decode(),
@@ -119,14 +119,14 @@ class Uploader:
             directories=self.artifact.manifest.directories,
         )
         try:
-            return fleet.run(host, phase, tell, _pieces(self._stream(lacks), host.name, tell))
+            return fleet.run(host, phase, emit, _pieces(self._stream(lacks), host.name, emit))
         except Damaged as damaged:
             if not base:
                 raise
             found = "; ".join(damaged.details) or damaged.message.removeprefix(f"{host.name}: ")
-            tell(Warn(host.name, f"{base} is not as it was deployed, so everything is sent: {found}"))
+            emit(Warn(host.name, f"{base} is not as it was deployed, so everything is sent: {found}"))
         whole = msgspec.structs.replace(phase, base="")
-        return fleet.run(host, whole, tell, _pieces(self.artifact.tarball, host.name, tell))
+        return fleet.run(host, whole, emit, _pieces(self.artifact.tarball, host.name, emit))
 
     def _stream(self, lacks: tuple[int, ...]) -> Path:
         """A gzip'd tar file of what is lacking; the artifact itself when that is everything."""
@@ -153,14 +153,14 @@ class Uploader:
         return packed
 
 
-def _pieces(file: Path, host: str, tell: Tell) -> Iterator[bytes]:
+def _pieces(file: Path, host: str, emit: Emit) -> Iterator[bytes]:
     total = file.stat().st_size
     done = 0
     # At once, so that the sum is known before the slowest has begun.
-    tell(Progress(host, "upload", done, total))
+    emit(Progress(host, "upload", done, total))
     with file.open("rb") as opened:
         # No more than that, whoever writes to it meanwhile.
         while piece := opened.read(min(PIECE, total - done)):
             yield piece
             done += len(piece)
-            tell(Progress(host, "upload", done, total))
+            emit(Progress(host, "upload", done, total))

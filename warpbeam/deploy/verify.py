@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from warpbeam.error import Failed, Problem, untouched
-from warpbeam.event import Tell, Warn
+from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import record_file
 from warpbeam.host.answer import FEW, Count, ReleaseName, Sha256, Text
@@ -68,15 +68,15 @@ class Verify(Phase[Verified], frozen=True):
         return READING
 
 
-def verify(fleet: Fleet, host: Host, names: Sequence[str], tell: Tell) -> dict[str, Verdict]:
+def verify(fleet: Fleet, host: Host, names: Sequence[str], emit: Emit) -> dict[str, Verdict]:
     """How the releases of those names lie on `host`, by name; all, where none is named. Raises as `fleet.run`."""
     inventory = fleet.inventory
     phase = Verify(str(inventory.root), inventory.app, record_file(inventory), tuple(names))
-    return {verdict.name: verdict for verdict in fleet.run(host, phase, tell).releases}
+    return {verdict.name: verdict for verdict in fleet.run(host, phase, emit).releases}
 
 
 def check_release(
-    fleet: Fleet, host: Host, name: str, tell: Tell, *, known: Sequence[str] = (), force: bool = False
+    fleet: Fleet, host: Host, name: str, emit: Emit, *, known: Sequence[str] = (), force: bool = False
 ) -> str:
     """Verify a release of `host` that is about to be put live there; its digest, or empty where it is not verified.
 
@@ -86,7 +86,7 @@ def check_release(
 
     Raises: Failed, where it is not as it was deployed.
     """
-    verdict = verify(fleet, host, (name,), tell).get(name)
+    verdict = verify(fleet, host, (name,), emit).get(name)
     if verdict is None:
         raise Failed(f"{host.name}: verify answered nothing about {name}", "look at that host")
     flaws = verdict.flaws(known)
@@ -100,7 +100,7 @@ def check_release(
             "as it is; who could log in as the deploy user?"
         )
         raise Failed(what, hint, flaws)
-    tell(Warn("", f"{what}; it is put live as it is (--force)"))
+    emit(Warn("", f"{what}; it is put live as it is (--force)"))
     return ""
 
 
@@ -109,7 +109,7 @@ def check_releases(
     hosts: Sequence[Host],
     releases: Mapping[str, str],
     known: Mapping[str, Sequence[str]],
-    tell: Tell,
+    emit: Emit,
     *,
     force: bool,
 ) -> dict[str, str]:
@@ -119,7 +119,7 @@ def check_releases(
     """
 
     def one(host: Host) -> str:
-        return check_release(fleet, host, releases[host.name], tell, known=known.get(host.name, ()), force=force)
+        return check_release(fleet, host, releases[host.name], emit, known=known.get(host.name, ()), force=force)
 
     results = fleet.everywhere(hosts, one)
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}

@@ -2,7 +2,7 @@
 # Compares releases with what was deployed: each file by its sha256, each link by its target, and nothing else may be there.
 # Changes nothing.
 #
-# Parameters: root, app, record (the root door's file of what was put live: lines `RELEASE SHA256`), chosen (releases; none: all).
+# Parameters: root, app, record (the privileged helper's file of what was put live: lines `RELEASE SHA256`), chosen (releases; none: all).
 : "${root?}" "${app?}" "${record?}" "${chosen[@]-}"
 
 # Lines about one release that are told; the others are counted.
@@ -109,7 +109,7 @@ step verify
 cd -- "$root"
 declare -A recorded=()
 if [[ -r $record ]]; then
-  # The first line about a release counts (the root door writes no second one). `forgotten NAME`: up to that name lines were left out.
+  # The first line about a release counts (the privileged helper writes no second one). `forgotten NAME`: up to that name lines were left out.
   while read -r name sum; do recorded[${name:-none}]=${recorded[${name:-none}]-$sum}; done <"$record"
 fi
 if ((${#chosen[@]} == 0)); then

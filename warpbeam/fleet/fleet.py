@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from warpbeam.error import Misuse, Problem
-from warpbeam.event import Tell
+from warpbeam.event import Emit
 from warpbeam.fleet.work import everywhere, interruption
 from warpbeam.host.phase import Phase, run, script_name
 from warpbeam.inventory.schema import Host, Inventory
@@ -58,7 +58,7 @@ class Fleet:
         # The phases that were begun, by host and script, and whether the last of that name has answered.
         self.phases: dict[tuple[str, str], bool] = {}
 
-    def bound(self, jobs: str) -> None:
+    def set_jobs(self, jobs: str) -> None:
         """Work on at most so many hosts at once; empty: as many as usual. Raises: Misuse, where that is no number."""
         if not jobs:
             self.jobs = usual_jobs()
@@ -116,7 +116,7 @@ class Fleet:
         self,
         host: Host,
         phase: Phase[A],
-        tell: Tell,
+        emit: Emit,
         body: Iterable[bytes] = (),
         identity: Identity = "deploy",
     ) -> A:
@@ -131,7 +131,7 @@ class Fleet:
             shell = RootShell(shell, self._sudo_password)
         self.phases[host.name, script_name(phase)] = False
         with self.doing(host, script_name(phase)):
-            answer = run(shell, phase, tell, body, check, self._seconds(phase))
+            answer = run(shell, phase, emit, body, check, self._seconds(phase))
         self.phases[host.name, script_name(phase)] = True
         return answer
 
@@ -141,7 +141,7 @@ class Fleet:
         return self.inventory.ssh.answer_timeout + (more or 0) if phase.looks or more is not None else None
 
     def run_anew(
-        self, host: Host, phase: Phase[A], tell: Tell, body: Iterable[bytes] = (), identity: Identity = "deploy"
+        self, host: Host, phase: Phase[A], emit: Emit, body: Iterable[bytes] = (), identity: Identity = "deploy"
     ) -> A:
         """As `run`, over a connection of its own: whatever the host filters now must let it in."""
         # A name that no host has: an interrupt reaches this connection too.
@@ -149,7 +149,7 @@ class Fleet:
         with self._guard:
             self._shells[beside.name, identity] = self._connect(host, identity)
         try:
-            return self.run(beside, phase, tell, body, identity)
+            return self.run(beside, phase, emit, body, identity)
         finally:
             with self._guard:
                 shell = self._shells.pop((beside.name, identity))
@@ -162,15 +162,15 @@ class Fleet:
         """
         return everywhere(hosts, work, jobs=self.jobs, interrupt=self.interrupt)
 
-    def carry(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], tell: Tell) -> None:
+    def rsync(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], emit: Emit) -> None:
         """Make `target` on `host` like `directory` of this machine, by rsync. Raises what `rsync.carry` raises."""
         from warpbeam.ssh.connection import Connection
-        from warpbeam.ssh.rsync import carry
+        from warpbeam.ssh.rsync import rsync
 
         shell = self.shell(host)
         assert isinstance(shell, Connection)  # noqa: S101 (only a local fleet has others)
         with self.doing(host, "carry"):
-            carry(shell, directory, target, leave_out, tell)
+            rsync(shell, directory, target, leave_out, emit)
 
     def interrupt(self) -> None:
         """End what runs on every host; from then on `interrupted` is true. Takes no longer than `GRACE`."""

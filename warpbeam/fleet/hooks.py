@@ -14,7 +14,7 @@ import msgspec
 
 from warpbeam.environ import for_person
 from warpbeam.error import Failed, Misuse, Problem
-from warpbeam.event import Step, Tell, Warn
+from warpbeam.event import Emit, Step, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import after_all, gravest_problem
 from warpbeam.host.phase import Phase, run
@@ -52,7 +52,7 @@ def around(
     fleet: Fleet,
     phase: Hooked,
     hosts: Sequence[Host],
-    tell: Tell,
+    emit: Emit,
     about: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[dict[str, str]]:
     """Run the hooks of `phase` around what stands below; yields more variables, to be filled for those after it.
@@ -70,17 +70,17 @@ def around(
         yield known
         return
     try:
-        _each(fleet, phase, "before", hooks.before, hosts, about or {}, known, tell)
+        _each(fleet, phase, "before", hooks.before, hosts, about or {}, known, emit)
         yield known
-        _each(fleet, phase, "after", hooks.after, hosts, about or {}, known, tell)
+        _each(fleet, phase, "after", hooks.after, hosts, about or {}, known, emit)
     except (Problem, KeyboardInterrupt) as problem:
         # It may have a host's own words in it; where the hook sends it, it stays one line.
         known["PROBLEM"] = visible(problem.message) if isinstance(problem, Problem) else "interrupted"
         try:
             with after_all():
-                _each(fleet, phase, "failed", hooks.failed, hosts, about or {}, known, tell)
+                _each(fleet, phase, "failed", hooks.failed, hosts, about or {}, known, emit)
         except Problem as second:
-            tell(Warn("", second.message))
+            emit(Warn("", second.message))
         raise
 
 
@@ -92,7 +92,7 @@ def _each(
     hosts: Sequence[Host],
     about: Mapping[str, Mapping[str, str]],
     known: Mapping[str, str],
-    tell: Tell,
+    emit: Emit,
 ) -> None:
     """Run `hooks` one after the other; on hosts each on all of them at once."""
     for hook in hooks:
@@ -100,15 +100,15 @@ def _each(
         one_host = hosts[0].name if len(hosts) == 1 else ""
         try:
             if hook.on == "here":
-                tell(Step(one_host, f"hook {when} {phase}: {title}"))
+                emit(Step(one_host, f"hook {when} {phase}: {title}"))
                 own = {**_agreed([about.get(host.name, {}) for host in hosts]), **known, "HOST": one_host}
-                run(fleet.here, _phase(fleet, hook, variables(fleet, phase, when, hosts, own)), _at(one_host, tell))
+                run(fleet.here, _phase(fleet, hook, variables(fleet, phase, when, hosts, own)), _at(one_host, emit))
                 continue
 
             def on_host(host: Host, hook: Hook = hook, title: str = title) -> Ran:
-                tell(Step(host.name, f"hook {when} {phase}: {title}"))
+                emit(Step(host.name, f"hook {when} {phase}: {title}"))
                 own = {**about.get(host.name, {}), **known, "HOST": host.name}
-                return fleet.run(host, _phase(fleet, hook, variables(fleet, phase, when, hosts, own)), tell)
+                return fleet.run(host, _phase(fleet, hook, variables(fleet, phase, when, hosts, own)), emit)
 
             problem = gravest_problem(fleet.everywhere(hosts, on_host))
             if problem is not None:
@@ -189,6 +189,6 @@ def _agreed(each: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in rest)}
 
 
-def _at(host: str, tell: Tell) -> Tell:
+def _at(host: str, emit: Emit) -> Emit:
     """Tell what this machine says as news of `host`."""
-    return lambda event: tell(msgspec.structs.replace(event, host=host))
+    return lambda event: emit(msgspec.structs.replace(event, host=host))

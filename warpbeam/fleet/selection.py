@@ -13,7 +13,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.inventory.schema import Host, Inventory
 
 
-class Reach(msgspec.Struct, frozen=True):
+class HostSelection(msgspec.Struct, frozen=True):
     """Which app hosts a rollout concerns: all that the inventory has (or -H left), but those that are skipped.
 
     `skip_unreachable` leaves out hosts that do not answer, instead of refusing; `wait` is how many seconds to wait for
@@ -45,12 +45,12 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def reaching(fleet: Fleet, reach: Reach) -> Iterator[None]:
+def connecting(fleet: Fleet, selection: HostSelection) -> Iterator[None]:
     """Open the connections to the app hosts of `reach` beside what is done in the meantime; in the end all are open.
 
     Raises: Refused, where a host cannot be reached; rather than what went wrong in the meantime.
     """
-    hosts = reach.hosts(fleet.inventory)
+    hosts = selection.hosts(fleet.inventory)
     found: dict[str, Problem | None] = {}
     opening = threading.Thread(
         target=lambda: found.update(fleet.everywhere(hosts, lambda host: fleet.shell(host).open())),
@@ -63,13 +63,13 @@ def reaching(fleet: Fleet, reach: Reach) -> Iterator[None]:
             yield
         except Problem:
             _join(opening)
-            reach.check(found)
+            selection.check(found)
             raise
         _join(opening)
     except KeyboardInterrupt:
         fleet.interrupt()
         raise
-    reach.check(found)
+    selection.check(found)
 
 
 def _join(thread: threading.Thread) -> None:

@@ -44,7 +44,7 @@ def everywhere(
     done: SimpleQueue[tuple[str, T | Problem | BaseException]] = SimpleQueue()
     stopped = Event()
 
-    def labour() -> None:
+    def worker() -> None:
         _working.stopped = stopped
         while True:
             try:
@@ -62,7 +62,7 @@ def everywhere(
     try:
         # The first may be at work before the last is begun, so an interrupt is heeded from here.
         for number in range(min(jobs, len(hosts))):
-            Thread(target=labour, name=f"host-{number}", daemon=True).start()
+            Thread(target=worker, name=f"host-{number}", daemon=True).start()
         while len(ended) < len(hosts):
             # Bounded, because a wait without a time-out may keep the main thread from handling a signal.
             with suppress(Empty):

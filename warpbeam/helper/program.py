@@ -1,11 +1,11 @@
-"""The root door: the one program that the deploy user may run as root. Its version, its verbs, where it is."""
+"""The privileged helper: the one program that the deploy user may run as root. Its version, its verbs, where it is."""
 
 from __future__ import annotations
 
 from warpbeam.inventory.schema import Inventory
 
-# A deploy that needs another version of the root door says to run `setup`. Raise it when the verbs change.
-DOOR_VERSION = "8"
+# A deploy that needs another version of the privileged helper says to run `setup`. Raise it when the verbs change.
+HELPER_VERSION = "9"
 SUDO_VERBS = (
     "version",
     "ready",
@@ -27,7 +27,7 @@ SUDO_VERBS = (
     "well",
     "eval",
 )
-# Bytes that the door takes of an expression: far more than anybody writes, and nothing to a node.
+# Bytes that the helper takes of an expression: far more than anybody writes, and nothing to a node.
 MOST_EXPRESSION = 1 << 20
 # The VM reads an expression and prints its value, so that it stands in no argument list: from standard input, or in a
 # VM of its own from where the launcher put it.
@@ -47,11 +47,11 @@ def programs(inventory: Inventory) -> str:
     return f"/usr/lib/warpbeam/{inventory.app}"
 
 
-def door(inventory: Inventory) -> str:
-    """The path of the app's root door."""
-    return f"{programs(inventory)}/door"
+def helper(inventory: Inventory) -> str:
+    """The path of the app's privileged helper."""
+    return f"{programs(inventory)}/warpbeam-helper"
 
 
 def record_file(inventory: Inventory) -> str:
-    """Where a host's root door keeps which content each release had when it was put live; for everybody to read."""
+    """Return the file where the helper records the content of each release when it was put live; all may read it."""
     return f"/var/lib/warpbeam/{inventory.app}/releases"

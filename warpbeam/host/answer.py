@@ -52,7 +52,7 @@ Version = Annotated[
         description="a version of at most 128 letters, digits and . + _ ~ -",
     ),
 ]
-# An app may name its version as it likes in its environment; the door leaves these characters.
+# An app may name its version as it likes in its environment; the helper leaves these characters.
 DoorVersion = Annotated[str, Meta(pattern=r"\A[0-9]{0,6}\Z", description="a number of at most 6 digits")]
 Machine = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,32}\Z", description="a machine such as x86_64")]
 # `glibc 2.36`, `musl libc (x86_64)`: what is compared is its first word and the numbers of its last.
@@ -86,7 +86,7 @@ AbsolutePath = Annotated[
 ]
 FileMode = Annotated[str, Meta(pattern=r"\A[0-7]{1,5}\Z", description="a file's mode in octal digits")]
 # stat(1) and systemd have a few words for each.
-State = Annotated[str, Meta(pattern=r"\A[a-z -]{0,60}\Z", description="a word or two of a-z")]
+StateName = Annotated[str, Meta(pattern=r"\A[a-z -]{0,60}\Z", description="a word or two of a-z")]
 UserId = Annotated[str, Meta(pattern=r"\A[0-9]{1,10}\Z", description="a user's number")]
 PortText = Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,4}\Z", description="a port's number")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -111,21 +111,21 @@ Moment = Annotated[
 Clock = Annotated[
     str, Meta(pattern=r"\A[0-9]{1,12}\.[0-9]{1,9}\Z", description="seconds since the epoch, with a fraction")
 ]
-# What the root door says of the host, a line each: `ready` says the first four kinds, `status` all. A door of another
-# version may say more, which nobody reads.
-_DOOR_LINE = (
-    r"(?:door [0-9]{1,6}|activating (?:yes|no)|memory [0-9]{1,12}|maintenance (?:on|off)"
+# What the privileged helper says of the host, a line each: `ready` says the first four kinds, `status` all. A helper of
+# another version may say more, which nobody reads.
+_HELPER_LINE = (
+    r"(?:helper [0-9]{1,6}|activating (?:yes|no)|memory [0-9]{1,12}|maintenance (?:on|off)"
     r"|redirect(?: [0-9]{1,5}){0,64} ?"
     r"|slot [ab](?: (?:(?:state|substate)=[a-z-]{0,40}|(?:pid|restarts|rss_kib|age|ended)=[0-9]{0,12}"
     r"|started=[A-Za-z0-9:_+-]{0,60}|release=(?:[0-9]{8}T[0-9]{6}Z)?|version=[A-Za-z0-9.+_-]{0,100})){0,10}"
-    r"|(?!(?:door|activating|memory|maintenance|redirect|slot)\b)[a-z_]{1,40}(?: [ -~]{0,200})?)"
+    r"|(?!(?:helper|activating|memory|maintenance|redirect|slot)\b)[a-z_]{1,40}(?: [ -~]{0,200})?)"
 )
-DoorText = Annotated[
+HelperText = Annotated[
     str,
     Meta(
-        pattern=rf"\A(?:{_DOOR_LINE}(?:\n(?=[^\n])|\Z)){{0,50}}\Z",
+        pattern=rf"\A(?:{_HELPER_LINE}(?:\n(?=[^\n])|\Z)){{0,50}}\Z",
         max_length=16_000,
-        description="what a root door says",
+        description="what a privileged helper says",
     ),
 ]
 

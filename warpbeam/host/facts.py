@@ -14,7 +14,7 @@ from warpbeam.host.answer import (
     FILES,
     MANY,
     Count,
-    DoorText,
+    HelperText,
     Inodes,
     Label,
     Libc,
@@ -101,7 +101,7 @@ class Holder(msgspec.Struct, frozen=True):
         return f"{self.who} since {self.since} ({what})"
 
 
-class Facts(msgspec.Struct, frozen=True):
+class HostFacts(msgspec.Struct, frozen=True):
     """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
 
     `lacks` are indices into the artifact's files; `serving`: the live slot has an instance. `erts` is the version of
@@ -120,7 +120,7 @@ class Facts(msgspec.Struct, frozen=True):
     releases: Annotated[tuple[Release, ...], MANY]
     base: ReleaseName
     lacks: Annotated[tuple[Count, ...], FILES]
-    door: DoorText
+    helper: HelperText
     previous: ReleaseName
     lock: Holder | None
     activating: bool
@@ -139,7 +139,7 @@ class Facts(msgspec.Struct, frozen=True):
     @property
     def live_memory(self) -> int:
         """What the live instance has in memory, in bytes; 0 where none runs, or nobody wanted to know."""
-        for line in self.door.splitlines():
+        for line in self.helper.splitlines():
             match line.split():
                 case ["memory", kilobytes]:
                     return int(kilobytes) * 1024
@@ -148,13 +148,13 @@ class Facts(msgspec.Struct, frozen=True):
     @property
     def maintenance(self) -> bool:
         """Whether the public port answers with the maintenance page."""
-        return "maintenance on" in self.door.splitlines()
+        return "maintenance on" in self.helper.splitlines()
 
     @property
-    def door_version(self) -> str:
-        """The root door's version, or empty where it does not answer."""
-        first = self.door.partition("\n")[0].split()
-        return first[1] if len(first) == 2 and first[0] == "door" else ""
+    def helper_version(self) -> str:
+        """The privileged helper's version, or empty where it does not answer."""
+        first = self.helper.partition("\n")[0].split()
+        return first[1] if len(first) == 2 and first[0] == "helper" else ""
 
 
 def sifted(said: Any) -> list[str]:

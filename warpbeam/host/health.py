@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, TypeVar
 
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Inventory
 
@@ -15,13 +15,13 @@ A = TypeVar("A")
 HEALTH_PARTS = ("host/health", "host/listeners", "host/reach")
 
 
-class Probing(Phase[A], frozen=True, kw_only=True):
+class HealthPhase(Phase[A], frozen=True, kw_only=True):
     """A phase with the parameters of `warpbeam/host/health.sh`."""
 
     root: str
     app: str
     app_user: str
-    door: str
+    helper: str
     ports: tuple[int, ...]
     health_path: str
     health_status: int
@@ -32,14 +32,14 @@ class Probing(Phase[A], frozen=True, kw_only=True):
     health_settle: int
 
 
-def probe(inventory: Inventory) -> dict[str, Any]:
+def health_parameters(inventory: Inventory) -> dict[str, Any]:
     """The values of `Probing`'s fields."""
     health = inventory.health
     return {
         "root": str(inventory.root),
         "app": inventory.app,
         "app_user": inventory.app_user,
-        "door": door(inventory),
+        "helper": helper(inventory),
         "ports": inventory.slot_ports(),
         "health_path": health.path,
         "health_status": health.status,

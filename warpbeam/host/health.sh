@@ -6,7 +6,7 @@
 # app, app_user (who must listen there), health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy), health_pauses (seconds between two questions, one after
 # the other; the last of them for all that follow).
 : "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_pauses?}" "${health_timeout?}"
-: "${health_deadline?}" "${health_settle?}" "${door?}" "${app?}" "${app_user?}"
+: "${health_deadline?}" "${health_settle?}" "${helper?}" "${app?}" "${app_user?}"
 
 # port_of SLOT: the port of its instance, in REPLY.
 port_of() { if [[ $1 == a ]]; then REPLY=${ports[0]}; else REPLY=${ports[1]}; fi; }
@@ -50,7 +50,7 @@ answers() {
     port_of "$1"
     healthy "$REPLY" "$health_path" "$health_status" "$health_timeout" "$asked_at"
   elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" |
-    timeout "$health_timeout" sudo -n -- "$door" well 2>&1 | tail -c 4096); then
+    timeout "$health_timeout" sudo -n -- "$helper" well 2>&1 | tail -c 4096); then
     health_said=true
   else
     health_said=${health_said##*$'\n'}
@@ -101,7 +101,7 @@ until_well() {
       why=''
       if ((again > $2)); then why="it ended by itself, and systemd started it again"; fi
       if [[ $good == false ]]; then why+="${why:+; }$(health_asked "$slot")"; fi
-      mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$door" logs)
+      mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$helper" logs)
       fail "$3, but is not healthy: $why" 'the lines above are its own' "${lines[@]}"
     fi
     tell_unwell "$slot" "$waited"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Who listens at a port: a number is no identity, since where the app does not listen any user of the host can. The root
-# door contains this too.
+# helper contains this too.
 
 # uid_of USER: its number, in REPLY. From the file where setup has put it, without a process.
 uid_of() {

@@ -17,7 +17,7 @@ from typing import IO
 
 from warpbeam.environ import for_shell
 from warpbeam.error import Lost, Refused
-from warpbeam.shell import GRACE, Heard
+from warpbeam.shell import GRACE, OnBytes
 
 PIECE = 1 << 16  # bytes; a pipe of Linux holds as much (pipe(7))
 SIGNAL_BASE = 128
@@ -48,7 +48,7 @@ class LocalShell:
         """See `warpbeam.shell.Shell.busy`."""
         return bool(self._running)
 
-    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+    def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         """See `warpbeam.shell.Shell.execute`. It starts in the user's home directory, as over ssh."""
         prefix, environment = self._identity()
         home = environment.get("HOME", "/")
@@ -65,7 +65,7 @@ class LocalShell:
         with self._lock:
             self._running.add(process)
         try:
-            exchange(process, chunks, heard, complained)
+            exchange(process, chunks, on_stdout, on_stderr)
         except BaseException:
             self._end(process)
             raise
@@ -157,7 +157,7 @@ def group_exists(leader: int) -> bool:
     return True
 
 
-def exchange(process: subprocess.Popen[bytes], chunks: Iterable[bytes], heard: Heard, complained: Heard) -> None:
+def exchange(process: subprocess.Popen[bytes], chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> None:
     """Feed a process and pass on its output until both streams have ended and it has, all in this thread."""
     assert process.stdin and process.stdout and process.stderr  # noqa: S101
     os.set_blocking(process.stdin.fileno(), False)
@@ -166,8 +166,8 @@ def exchange(process: subprocess.Popen[bytes], chunks: Iterable[bytes], heard: H
     silent_since: float | None = None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdin, selectors.EVENT_WRITE)
-        selector.register(process.stdout, selectors.EVENT_READ, heard)
-        selector.register(process.stderr, selectors.EVENT_READ, complained)
+        selector.register(process.stdout, selectors.EVENT_READ, on_stdout)
+        selector.register(process.stderr, selectors.EVENT_READ, on_stderr)
         while process.stdout.fileno() in selector.get_map() or process.stderr.fileno() in selector.get_map():
             ready = selector.select(0.2)
             if not ready and process.poll() is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from warpbeam.error import Refused
 from warpbeam.limit import Allowance
-from warpbeam.shell import Heard, Shell
+from warpbeam.shell import OnBytes, Shell
 
 # What is said before the script begins.
 BEGUN = b'\x1e{"begun":true}\n'
@@ -29,8 +29,8 @@ class Beginning:
         heard: gets what comes after it, and nothing before.
     """
 
-    def __init__(self, heard: Heard = lambda piece: None) -> None:
-        self._heard = heard
+    def __init__(self, on_stdout: OnBytes = lambda piece: None) -> None:
+        self._heard = on_stdout
         self._left = Allowance(MOST_NOISE, "before anything was run there")
         self._before = bytearray()
         self.found = False

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from warpbeam.error import Damaged, Failed, Held, Lost, Problem, Refused
-from warpbeam.event import Line, Note, Progress, Step, Tell, Warn
+from warpbeam.event import Emit, Line, Note, Progress, Step, Warn
 from warpbeam.host.answer import LARGEST, LINES, MESSAGE, explained
 from warpbeam.host.login_output import BEGUN, MOST_ECHOED, Beginning, not_begun
 from warpbeam.limit import (
@@ -194,7 +194,7 @@ class Records:
 def run(
     shell: Shell,
     phase: Phase[A],
-    tell: Tell,
+    emit: Emit,
     body: Iterable[bytes] = (),
     check: Callable[[], None] = lambda: None,
     seconds: float | None = None,
@@ -220,7 +220,7 @@ def run(
     deadline = Deadline(seconds, shell.interrupt)
     count = 0
 
-    def heard(piece: bytes) -> None:
+    def on_stdout(piece: bytes) -> None:
         nonlocal count
         said_at_most.take(len(piece))
         if not beginning.found:
@@ -230,7 +230,7 @@ def run(
             count += 1
             if phase.looks and count > MOST_RECORDS:
                 raise Breach(f"sent more than {MOST_RECORDS} records")
-            if record != {"begun": True} and not _told(record, shell.name, tell):
+            if record != {"begun": True} and not _told(record, shell.name, emit):
                 ending.update(record)
 
     def chunks() -> Iterator[bytes]:
@@ -245,7 +245,7 @@ def run(
 
     try:
         with deadline:
-            status = shell.execute(READER, chunks(), heard, complaints)
+            status = shell.execute(READER, chunks(), on_stdout, complaints)
     except Breach as breach:
         raise _broken(phase, shell, f"{breach}; it was ended", complaints) from None
     except Lost:
@@ -258,10 +258,10 @@ def run(
     # Where what it says goes elsewhere, it has begun all the same.
     if not (beginning.found or ending or BEGUN.decode() in complaints.text):
         raise not_begun(shell, status, (*beginning.noise(bytes(sent)), *said[-10:]))
-    return _conclude(shell, phase, tell, ending, status, said)
+    return _conclude(shell, phase, emit, ending, status, said)
 
 
-def _conclude(shell: Shell, phase: Phase[A], tell: Tell, ending: dict[str, Any], status: int, said: Sequence[str]) -> A:
+def _conclude(shell: Shell, phase: Phase[A], emit: Emit, ending: dict[str, Any], status: int, said: Sequence[str]) -> A:
     """The answer that a script ended with. Raises: as `run`, where it gave none."""
     for kind, error in (("refused", Refused), ("failed", Failed)):
         if kind in ending:
@@ -273,7 +273,7 @@ def _conclude(shell: Shell, phase: Phase[A], tell: Tell, ending: dict[str, Any],
         with CONVERTING:
             complaints_about = phase.sift(ending["answer"])
         for complaint in complaints_about:
-            tell(Warn(shell.name, complaint))
+            emit(Warn(shell.name, complaint))
         answer: A = _read(ending["answer"], phase.answer, shell, phase)
         return answer
     hint = "`fab ENV status` reads back what is running"
@@ -317,19 +317,19 @@ def _on(shell: Shell) -> str:
     return f"{shell.name}: " if shell.name else ""
 
 
-def _told(record: dict[str, Any], host: str, tell: Tell) -> bool:
+def _told(record: dict[str, Any], host: str, emit: Emit) -> bool:
     """Tell a progress record; false when the record is the script's ending."""
     match record:
         case {"step": str(name)}:
-            tell(Step(host, _kept(name)))
+            emit(Step(host, _kept(name)))
         case {"progress": str(name), "done": int(done), "total": int(total)} if 0 <= done <= total <= LARGEST:
-            tell(Progress(host, _kept(name), done, total))
+            emit(Progress(host, _kept(name), done, total))
         case {"line": str(text)}:
-            tell(Line(host, _kept(text)))
+            emit(Line(host, _kept(text)))
         case {"note": str(text)}:
-            tell(Note(host, _kept(text)))
+            emit(Note(host, _kept(text)))
         case {"warn": str(text)}:
-            tell(Warn(host, _kept(text)))
+            emit(Warn(host, _kept(text)))
         case _:
             return False
     return True

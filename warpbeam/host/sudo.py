@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from warpbeam.error import Misuse
 from warpbeam.limit import Breach, sized
-from warpbeam.shell import Heard, Shell
+from warpbeam.shell import OnBytes, Shell
 
 # Constant, and the command follows, so that nothing is quoted: root's own login needs no sudo.
 AS_ROOT = """sh -c 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi' sh"""
@@ -52,7 +52,7 @@ class RootShell:
         """See `Shell.busy`."""
         return self._shell.busy
 
-    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+    def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         """As `Shell.execute`. Raises also: Misuse, where sudo wants a password that it did not get."""
         # What sudo itself says comes first.
         complaints = bytearray()
@@ -64,7 +64,7 @@ class RootShell:
         def hear(piece: bytes) -> None:
             nonlocal ready
             if ready:
-                heard(piece)
+                on_stdout(piece)
                 return
             before.extend(piece)
             if len(before) > MOST_BEFORE:
@@ -72,13 +72,13 @@ class RootShell:
             if READY in before:
                 ready = True
                 judged.set()
-                heard(bytes(before.replace(READY, b"", 1)))
+                on_stdout(bytes(before.replace(READY, b"", 1)))
 
         def complain(piece: bytes) -> None:
             complaints.extend(piece[: MOST_BEFORE - len(complaints)])
             if not ready and WRONG in complaints:
                 judged.set()
-            complained(piece)
+            on_stderr(piece)
 
         def feed() -> Iterator[bytes]:
             if self._password:

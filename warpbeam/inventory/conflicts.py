@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SSH_PORT = 22
 
 
-class Clash(NamedTuple):
+class Conflict(NamedTuple):
     """What cannot be and what to do; `keys` are the places that may have caused it, the likeliest first."""
 
     message: str
@@ -25,7 +25,7 @@ class Clash(NamedTuple):
     keys: tuple[Key, ...]
 
 
-def clashes(inventory: Inventory) -> Iterator[Clash]:
+def conflicts(inventory: Inventory) -> Iterator[Conflict]:
     """Every clash of `inventory`, as its file gave it, from the names to the variables."""
     yield from _names(inventory)
     yield from _users(inventory)
@@ -39,11 +39,11 @@ def clashes(inventory: Inventory) -> Iterator[Clash]:
     yield from _vm(inventory)
 
 
-def _clash(message: str, hint: str, *keys: Key) -> Clash:
-    return Clash(message, hint, keys)
+def _clash(message: str, hint: str, *keys: Key) -> Conflict:
+    return Conflict(message, hint, keys)
 
 
-def _names(inventory: Inventory) -> Iterator[Clash]:
+def _names(inventory: Inventory) -> Iterator[Conflict]:
     app, org = inventory.app, inventory.org
     if app in reserved.APPS:
         message = f'expected a name of the app\'s own, found "{app}", which the operating system uses'
@@ -54,7 +54,7 @@ def _names(inventory: Inventory) -> Iterator[Clash]:
         yield _clash(message, "add something to it", ("org",))
 
 
-def _users(inventory: Inventory) -> Iterator[Clash]:
+def _users(inventory: Inventory) -> Iterator[Conflict]:
     users = inventory.users
     app = ("users", "app") if users.app else ("app",)
     deploy, admin = ("users", "deploy"), ("users", "admin")
@@ -75,7 +75,7 @@ def _users(inventory: Inventory) -> Iterator[Clash]:
         yield _clash(message, hint, deploy, admin)
 
 
-def _roles(inventory: Inventory) -> Iterator[Clash]:
+def _roles(inventory: Inventory) -> Iterator[Conflict]:
     for name, host in inventory.hosts.items():
         key = ("hosts", name, "roles")
         if twice := next((role for role in host.roles if host.roles.count(role) > 1), None):
@@ -95,7 +95,7 @@ def _roles(inventory: Inventory) -> Iterator[Clash]:
         yield _clash(message, "a host without `roles` has role app", ("hosts",))
 
 
-def _machines(inventory: Inventory) -> Iterator[Clash]:
+def _machines(inventory: Inventory) -> Iterator[Conflict]:
     seen: dict[tuple[str, int], str] = {}
     for name, host in inventory.hosts.items():
         key = ("hosts", name, "address")
@@ -119,7 +119,7 @@ def _is_ipv6(address: str) -> bool:
     return True
 
 
-def _ports(inventory: Inventory) -> Iterator[Clash]:
+def _ports(inventory: Inventory) -> Iterator[Conflict]:
     http = inventory.http
     parts: dict[Key, tuple[int, ...]] = {
         ("http", "port"): (http.port,),
@@ -148,7 +148,7 @@ def _ports(inventory: Inventory) -> Iterator[Clash]:
             yield _clash(message, hint, ("hosts", name, "port"), taken[ssh])
 
 
-def _firewall(inventory: Inventory) -> Iterator[Clash]:
+def _firewall(inventory: Inventory) -> Iterator[Conflict]:
     firewall = inventory.firewall
     parts: dict[Key, tuple[str, ...]] = {
         ("firewall", "ssh"): firewall.ssh,
@@ -168,7 +168,7 @@ def _firewall(inventory: Inventory) -> Iterator[Clash]:
             )
 
 
-def _health(inventory: Inventory) -> Iterator[Clash]:
+def _health(inventory: Inventory) -> Iterator[Conflict]:
     health = inventory.health
     for name, value in (("interval", health.interval), ("timeout", health.timeout)):
         if value > health.deadline:
@@ -178,7 +178,7 @@ def _health(inventory: Inventory) -> Iterator[Clash]:
             yield _clash(message, hint, ("health", name), ("health", "deadline"))
 
 
-def _variables(inventory: Inventory) -> Iterator[Clash]:
+def _variables(inventory: Inventory) -> Iterator[Conflict]:
     parts = {"env": [*inventory.env], "secrets": [*inventory.secrets], "ports": [*inventory.ports]}
     for part, names in parts.items():
         for name in names:
@@ -199,14 +199,14 @@ def _variables(inventory: Inventory) -> Iterator[Clash]:
         yield _clash(message, "set build.mix_env instead", ("build", "env", "MIX_ENV"))
 
 
-def _service(inventory: Inventory) -> Iterator[Clash]:
+def _service(inventory: Inventory) -> Iterator[Conflict]:
     for name in inventory.service:
         if owner := reserved.directive_owner(name):
             message = f"expected a directive that may be overridden, found one that may not: {owner}"
             yield _clash(message, "remove it", ("service", name))
 
 
-def _vm(inventory: Inventory) -> Iterator[Clash]:
+def _vm(inventory: Inventory) -> Iterator[Conflict]:
     vm = inventory.vm
     flags = (vm.ports, vm.async_threads, vm.kernel_poll, vm.fullsweep_after)
     if any(flag is not None for flag in flags):

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from warpbeam.inventory.names import PathText
-from warpbeam.inventory.tree import Flaw, Key, Mapping, Node, Scalar, Sequence, quoted
+from warpbeam.inventory.tree import ConfigError, Key, Mapping, Node, Scalar, Sequence, quoted
 
 T = TypeVar("T")
 
@@ -166,16 +166,16 @@ def _fit_struct(node: Node, shape: Shape, place: Place) -> Any:
         if name not in known:
             near = nearest(name, known) or _elsewhere(name, known)
             message = f"an unknown key{near or ';'} expected {one_of(known)}"
-            raise Flaw(each.line, here.key, message, _EXPLAINED)
+            raise ConfigError(each.line, here.key, message, _EXPLAINED)
         given[name] = _fit(each, known[name], here)
     for name in _needed(shape.bare):
         if name not in given:
             message = f"expected {_expected(known[name])}, found no such key"
-            raise Flaw(node.line, place.below(name).key, message, _EXPLAINED)
+            raise ConfigError(node.line, place.below(name).key, message, _EXPLAINED)
     try:
         return shape.bare(**given)
     except ValueError as error:
-        raise Flaw(node.line, place.key, str(error), shape.remedy or _EXPLAINED) from None
+        raise ConfigError(node.line, place.key, str(error), shape.remedy or _EXPLAINED) from None
 
 
 def _fit_dict(node: Node, shape: Shape, place: Place) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def _fit_dict(node: Node, shape: Shape, place: Place) -> dict[str, Any]:
         here = place.below(name)
         if not _fits(name, names):
             message = f"expected {_expected(names)}, found {quoted(name)}"
-            raise Flaw(each.line, here.key, message, _EXPLAINED)
+            raise ConfigError(each.line, here.key, message, _EXPLAINED)
         fitted[name] = _fit(each, values, here)
     return fitted
 
@@ -211,7 +211,7 @@ def _fit_path(node: Node, shape: Shape, place: Place) -> Path:
         return absolute(text, place.base)
     except (OSError, RuntimeError) as error:
         message = f"expected a path, found one that leads nowhere: {error}"
-        raise Flaw(node.line, place.key, message, "look at the name after ~, and at symbolic links") from None
+        raise ConfigError(node.line, place.key, message, "look at the name after ~, and at symbolic links") from None
 
 
 def _is_nothing(node: Node) -> bool:
@@ -231,7 +231,7 @@ def _misfit(node: Node, shape: Shape, place: Place) -> Never:
     if shape.kind == "literal" and isinstance(node, Scalar):
         near = nearest(node.text, args_of(shape.bare))
     message = f"expected {_expected(shape)}, found {_found(node, place.hidden)}{near}"
-    raise Flaw(node.line, place.key, message, _remedy(node, shape, place.hidden)) from None
+    raise ConfigError(node.line, place.key, message, _remedy(node, shape, place.hidden)) from None
 
 
 def _remedy(node: Node, shape: Shape, hidden: bool) -> str:

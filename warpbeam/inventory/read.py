@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.error import Misuse
-from warpbeam.inventory.conflicts import clashes
+from warpbeam.inventory.conflicts import conflicts
 from warpbeam.inventory.decode import absolute, decode, nearest
 from warpbeam.inventory.files import environment_text, seen
 from warpbeam.inventory.names import is_public_key
 from warpbeam.inventory.schema import Inventory
 from warpbeam.inventory.strict_yaml import parse
-from warpbeam.inventory.tree import Flaw, Mapping, Node, Scalar, line_of, quoted
+from warpbeam.inventory.tree import ConfigError, Mapping, Node, Scalar, line_of, quoted
 from warpbeam.version import VERSION, is_accepted
 
 
@@ -27,13 +27,13 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
         tree = parse(environment_text(file))
         _check_version(tree)
         inventory = decode(tree, Inventory, file.absolute().parent)
-        if clash := next(clashes(inventory), None):
+        if clash := next(conflicts(inventory), None):
             # A default can clash with what was written; what was written is what can be shown.
             lines = {key: line for key in clash.keys if (line := line_of(tree, key))}
             key, line = next(iter(lines.items()), (clash.keys[0], tree.line))
-            raise Flaw(line, key, clash.message, clash.hint)
+            raise ConfigError(line, key, clash.message, clash.hint)
         placed = _placed(inventory, file)
-    except Flaw as flaw:
+    except ConfigError as flaw:
         raise Misuse(f"{seen(file)}:{flaw}", flaw.hint) from None
     for name in sorted(only - placed.hosts.keys()):
         known = "its hosts are " + ", ".join(placed.hosts)
@@ -52,7 +52,7 @@ def _check_version(tree: Node) -> None:
     except ValueError:
         return  # `decode` says what was expected
     if not accepted:
-        raise Flaw(
+        raise ConfigError(
             asked.line,
             ("warpbeam",),
             f"expected Warpbeam {asked.text}, found {VERSION}",

@@ -70,7 +70,7 @@ def variable_owner(name: str) -> str:
     return _OWNERS.get(name, release if name.startswith("RELEASE_") else "")
 
 
-# What the users, the root door, the slots and activations stand on: overriding it here would break them unseen.
+# What the users, the privileged helper, the slots and activations stand on: overriding it here would break them unseen.
 _DIRECTIVES = {
     "User": "users.app says who runs the app",
     "Group": "users.app says who runs the app",

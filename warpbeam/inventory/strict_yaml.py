@@ -15,7 +15,7 @@ from typing import Any, Never
 import yaml
 from yaml import events as event
 
-from warpbeam.inventory.tree import Flaw, Key, Mapping, Node, Scalar, Sequence
+from warpbeam.inventory.tree import ConfigError, Key, Mapping, Node, Scalar, Sequence
 
 # An inventory is four deep. libyaml itself allows 1000 and more, which a recursive reader does not survive.
 _DEPTH = 12
@@ -43,7 +43,7 @@ def parse(text: str) -> Node:
     """
     if odd := _UNPRINTABLE.search(text):
         line = text.count("\n", 0, odd.start()) + 1
-        raise Flaw(line, (), f"expected text, found the control character U+{ord(odd[0]):04X}", "remove it")
+        raise ConfigError(line, (), f"expected text, found the control character U+{ord(odd[0]):04X}", "remove it")
     events = yaml.parse(text, Loader=_LOADER)
     try:
         return _document(events)
@@ -66,7 +66,7 @@ def _document(events: Iterator[Any]) -> Node:
         is_empty = isinstance(node, Scalar) and not node.text and not node.quoted
     if is_empty:
         hint = "the head of inventory/example.yml shows how to begin"
-        raise Flaw(1, (), "expected keys and values, found an empty file", hint)
+        raise ConfigError(1, (), "expected keys and values, found an empty file", hint)
     return node
 
 
@@ -82,7 +82,7 @@ def _node(found: Any, events: Iterator[Any], line: int | None, key: Key, depth: 
     if isinstance(found, event.ScalarEvent):
         return _scalar(found, line, key)
     if depth >= _DEPTH:
-        raise Flaw(line, key, f"expected at most {_DEPTH} levels, found more", "look for a stray bracket")
+        raise ConfigError(line, key, f"expected at most {_DEPTH} levels, found more", "look for a stray bracket")
     if isinstance(found, event.SequenceStartEvent):
         items = []
         while not isinstance(each := next(events), event.SequenceEndEvent):
@@ -94,7 +94,7 @@ def _node(found: Any, events: Iterator[Any], line: int | None, key: Key, depth: 
         here = each.start_mark.line + 1
         if name in entries:
             message = f"expected each key once, found it on line {entries[name].line} and again"
-            raise Flaw(here, (*key, name), message, "keep one")
+            raise ConfigError(here, (*key, name), message, "keep one")
         entries[name] = _node(next(events), events, here, (*key, name), depth + 1)
     return Mapping(line, entries)
 
@@ -106,15 +106,15 @@ def _key(found: Any, parent: Key) -> str:
     if is_alias or isinstance(found, event.CollectionStartEvent):
         kind = "an alias" if is_alias else "a list or mapping"
         hint = "text that begins with { [ or * needs quotes"
-        raise Flaw(line, parent, f"expected a name as key, found {kind}", hint)
+        raise ConfigError(line, parent, f"expected a name as key, found {kind}", hint)
     if found.anchor is not None or found.tag is not None:
         _leave_out(found, parent, "an anchor or a tag")
     if found.value == "<<" and not found.style:
         _leave_out(found, parent, "a merge key (<<)", "write the keys out")
     if found.start_mark.line != found.end_mark.line:
-        raise Flaw(line, parent, "expected a key on one line, found several", "look at the indentation")
+        raise ConfigError(line, parent, "expected a key on one line, found several", "look at the indentation")
     if not found.value:
-        raise Flaw(line, parent, "expected a name as key, found nothing", "write a name before the colon")
+        raise ConfigError(line, parent, "expected a name as key, found nothing", "write a name before the colon")
     return str(found.value)
 
 
@@ -124,34 +124,34 @@ def _scalar(found: Any, line: int, key: Key) -> Scalar:
         return Scalar(line, text, text, quoted=True)
     if found.start_mark.line != found.end_mark.line:
         hint = "look at the indentation; text of several lines needs quotes or |"
-        raise Flaw(line, key, "expected a value on one line, found several lines without quotes", hint)
+        raise ConfigError(line, key, "expected a value on one line, found several lines without quotes", hint)
     if text in _WORDS:
         return Scalar(line, text, _WORDS[text])
     if _WHOLE.match(text):
         return Scalar(line, text, int(text))
     if _ODD_NUMBER.match(text):
         hint = f'write "{text}" if it is text; a number has no leading zero'
-        raise Flaw(line, key, f"expected a decimal number or text in quotes, found {text}", hint)
+        raise ConfigError(line, key, f"expected a decimal number or text in quotes, found {text}", hint)
     if _FLOAT.match(text):
         return Scalar(line, text, float(text))
     return Scalar(line, text, text)
 
 
 def _leave_out(found: Any, key: Key, what: str, hint: str = "remove it") -> Never:
-    raise Flaw(found.start_mark.line + 1, key, f"expected plain keys and values, found {what}", hint)
+    raise ConfigError(found.start_mark.line + 1, key, f"expected plain keys and values, found {what}", hint)
 
 
-def _unreadable(error: yaml.MarkedYAMLError, lines: list[str]) -> Flaw:
+def _unreadable(error: yaml.MarkedYAMLError, lines: list[str]) -> ConfigError:
     """libyaml's complaint, at the line where the fault began. Its texts quote nothing of the file."""
     mark = error.context_mark if error.context in _BEGAN else error.problem_mark
     line = mark.line + 1 if mark else 1
     written = lines[line - 1] if line <= len(lines) else ""
     if "\t" in written[: len(written) - len(written.lstrip())]:
-        return Flaw(line, (), "expected spaces, found a tab in the indentation", "indent with spaces")
+        return ConfigError(line, (), "expected spaces, found a tab in the indentation", "indent with spaces")
     if "mapping values are not allowed" in (error.problem or ""):
         hint = 'look at the indentation of this line and the one before; text that holds ": " needs quotes'
     elif "cannot start any token" in (error.problem or ""):
         hint = "text that begins with @, ` or % needs quotes"
     else:
         hint = "look at the indentation, quotes and brackets of this line and the one before"
-    return Flaw(line, (), f"expected YAML, found a fault ({error.problem})", hint)
+    return ConfigError(line, (), f"expected YAML, found a fault ({error.problem})", hint)

@@ -12,7 +12,7 @@ _LONGEST_SHOWN = 40
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
-class Flaw(Exception):
+class ConfigError(Exception):
     """Something wrong at a place of a YAML text.
 
     Parameters:

@@ -33,7 +33,7 @@ def run(*argv: str, hint: str = "") -> str:
     return done.stdout
 
 
-def follow(argv: Iterable[str], heard: Callable[[str], None], *, stdin: str = "") -> None:
+def follow(argv: Iterable[str], on_line: Callable[[str], None], *, stdin: str = "") -> None:
     """Run `argv`, giving each line of its output to `heard`; it dies with this process, whatever ends that.
 
     A process and mount namespace of its own (`unshare(1)`) takes its children and its mounts along, so what
@@ -61,7 +61,7 @@ def follow(argv: Iterable[str], heard: Callable[[str], None], *, stdin: str = ""
             process.stdin.close()
             for line in process.stdout:
                 lines = [*lines[-SHOWN:], line.rstrip()]
-                heard(line.rstrip())
+                on_line(line.rstrip())
         except BaseException:
             process.kill()
             # Its children hold the other end: when the pipe ends they are gone, and what they wrote can be removed.

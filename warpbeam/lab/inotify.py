@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from warpbeam.event import Note, Tell
+from warpbeam.event import Emit, Note
 from warpbeam.lab.state import LABS, known_labs, locked
 
 LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -22,7 +22,7 @@ EACH = 16
 REST = 128
 
 
-def suffice(count_hosts: Callable[[], int], tell: Tell) -> None:
+def suffice(count_hosts: Callable[[], int], emit: Emit) -> None:
     """Raise the limit, if it is too low for the hosts of all labs together."""
     with locked(LOCK):
         now = int(LIMIT.read_text())
@@ -32,7 +32,7 @@ def suffice(count_hosts: Callable[[], int], tell: Tell) -> None:
         if not BEFORE.exists():
             BEFORE.write_text(f"{now}\n")
         LIMIT.write_text(f"{wanted}\n")
-    tell(Note(host="", text=f"raised fs.inotify.max_user_instances to {wanted} until the last `lab.down`"))
+    emit(Note(host="", text=f"raised fs.inotify.max_user_instances to {wanted} until the last `lab.down`"))
 
 
 def give_back() -> None:

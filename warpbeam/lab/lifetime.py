@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.error import Misuse
-from warpbeam.event import Note, Settled, Step, Tell, Warn
+from warpbeam.event import Emit, Note, Settled, Step, Warn
 from warpbeam.lab import cgroup, machine, rootfs
 from warpbeam.lab.client import key_file, make_key, write_client
 from warpbeam.lab.command import run
@@ -59,7 +59,7 @@ class HostStatus(msgspec.Struct, frozen=True):
     address6: str
 
 
-def up(lab: str, hosts: Sequence[HostSpec], suite: Suite | None, tell: Tell, opt_size: int = OPT_SIZE) -> Lab:
+def up(lab: str, hosts: Sequence[HostSpec], suite: Suite | None, emit: Emit, opt_size: int = OPT_SIZE) -> Lab:
     """Make the lab, or what it lacks: afterwards `hosts` run, besides those it had already.
 
     Parameters:
@@ -73,8 +73,8 @@ def up(lab: str, hosts: Sequence[HostSpec], suite: Suite | None, tell: Tell, opt
     """
     check_names(lab, hosts)
     require_root("a lab")
-    require_programs(tell)
-    require_identity(tell)
+    require_programs(emit)
+    require_identity(emit)
     with locked(lab_lock(lab)):
         before = find_lab(lab)
         if before is None:
@@ -84,12 +84,12 @@ def up(lab: str, hosts: Sequence[HostSpec], suite: Suite | None, tell: Tell, opt
                 f"lab {lab} runs {before.suite}, not {suite}",
                 f"`fab lab.down --name {lab}` first, or give another --name",
             )
-        now = _settle(before or Lab(lab, suite or SUITES[0], UNDECIDED, opt_size), hosts, tell)
-        _raise_hosts(now, tell)
+        now = _settle(before or Lab(lab, suite or SUITES[0], UNDECIDED, opt_size), hosts, emit)
+        _raise_hosts(now, emit)
     return now
 
 
-def down(lab: str, tell: Tell, purge: bool = False) -> None:
+def down(lab: str, emit: Emit, purge: bool = False) -> None:
     """Remove the lab with all that belongs to it, running or not, whole or half-made.
 
     Parameters:
@@ -106,13 +106,13 @@ def down(lab: str, tell: Tell, purge: bool = False) -> None:
         _clear(lab)
         lab_lock(lab).unlink()
     give_back()
-    tell(Settled(host="", text=f"lab {lab} is removed" if existed else f"there was no lab {lab}"))
+    emit(Settled(host="", text=f"lab {lab} is removed" if existed else f"there was no lab {lab}"))
     if purge:
         used = frozenset(layer for lab in _labs() for member in lab.members for layer in member.layers)
         for name in rootfs.purge(used):
-            tell(Note(host="", text=f"removed the root file system {name}"))
+            emit(Note(host="", text=f"removed the root file system {name}"))
     elif existed:
-        tell(Note(host="", text=f"the root file systems stay in {rootfs.CACHE}; --purge removes them"))
+        emit(Note(host="", text=f"the root file systems stay in {rootfs.CACHE}; --purge removes them"))
 
 
 def status(lab: str) -> tuple[HostStatus, ...]:
@@ -124,21 +124,21 @@ def status(lab: str) -> tuple[HostStatus, ...]:
     )
 
 
-def boot(lab: str, host: str, tell: Tell) -> None:
+def boot(lab: str, host: str, emit: Emit) -> None:
     """Boot a host that is off, and wait until one can log in; one that runs is left alone."""
-    _with_member(lab, host, lambda found, member: _raise_hosts(found, tell, (member,)))
+    _with_member(lab, host, lambda found, member: _raise_hosts(found, emit, (member,)))
 
 
-def crash(lab: str, host: str, tell: Tell) -> None:
+def crash(lab: str, host: str, emit: Emit) -> None:
     """End a host as a kernel panic does: what it had written is still in this machine's page cache."""
     _with_member(lab, host, machine.crash)
-    tell(Settled(host=host, text="crashed; it is off"))
+    emit(Settled(host=host, text="crashed; it is off"))
 
 
-def power_loss(lab: str, host: str, tell: Tell) -> None:
+def power_loss(lab: str, host: str, emit: Emit) -> None:
     """End a host as a power cut does: what it had not synced to /opt is lost."""
     _with_member(lab, host, machine.power_loss)
-    tell(Settled(host=host, text="lost its power, and what it had not synced to /opt; it is off"))
+    emit(Settled(host=host, text="lost its power, and what it had not synced to /opt; it is off"))
 
 
 def _with_member(lab: str, host: str, act: Callable[[Lab, Member], None]) -> None:
@@ -168,7 +168,7 @@ def merge(before: Sequence[Member], hosts: Sequence[HostSpec], layers: Layers) -
     return tuple(members.values())
 
 
-def _settle(lab: Lab, hosts: Sequence[HostSpec], tell: Tell) -> Lab:
+def _settle(lab: Lab, hosts: Sequence[HostSpec], emit: Emit) -> Lab:
     """Decide what the lab shall be, and write it down before anything of it is made."""
     stale = [member for member in lab.members if not all(Path(layer).is_dir() for layer in member.layers)]
     for member in stale:
@@ -179,7 +179,7 @@ def _settle(lab: Lab, hosts: Sequence[HostSpec], tell: Tell) -> Lab:
     wanted = (*(HostSpec(member.name, member.kind) for member in stale), *hosts)
     had = {member.name for member in kept}
     kinds = {spec.kind for spec in wanted if spec.name not in had}
-    layers = {kind: rootfs.layers(lab.suite, kind, tell) for kind in sorted(kinds)}
+    layers = {kind: rootfs.layers(lab.suite, kind, emit) for kind in sorted(kinds)}
     members = merge(kept, wanted, layers)
     with locked(network_lock()):
         network = choose_network() if lab.network == UNDECIDED else lab.network
@@ -188,12 +188,12 @@ def _settle(lab: Lab, hosts: Sequence[HostSpec], tell: Tell) -> Lab:
     return settled
 
 
-def _raise_hosts(lab: Lab, tell: Tell, only: Sequence[Member] | None = None) -> None:
+def _raise_hosts(lab: Lab, emit: Emit, only: Sequence[Member] | None = None) -> None:
     """Make and boot those of `only` (default: all) that do not run."""
     enclose(lab.homes)
     enclose(rootfs.CACHE)
     raise_bridge(lab)
-    suffice(lambda: sum(len(other.members) for other in _labs()), tell)
+    suffice(lambda: sum(len(other.members) for other in _labs()), emit)
     make_key(key_file(lab.name), f"lab-{lab.name}")
     for member in lab.members:
         machine.make_files(lab, member)
@@ -202,17 +202,17 @@ def _raise_hosts(lab: Lab, tell: Tell, only: Sequence[Member] | None = None) -> 
     wanted = lab.members if only is None else only
     begun = [member for member in wanted if not machine.is_running(lab.name, member.name)]
     for member in begun:
-        tell(Step(host=member.name, name="booting"))
+        emit(Step(host=member.name, name="booting"))
         machine.boot(lab, member)
     for member in wanted:
         machine.wait_ready(lab, member)
         word = "is up" if member in begun else "was up already"
-        tell(Settled(host=member.name, text=f"{word} at {' and '.join(addresses(lab, member))}"))
+        emit(Settled(host=member.name, text=f"{word} at {' and '.join(addresses(lab, member))}"))
     running = [member for member in lab.members if machine.is_running(lab.name, member.name)]
     with ThreadPoolExecutor(NAMED_AT_ONCE) as pool:
         for member, named in zip(running, pool.map(partial(machine.update_host_names, lab), running), strict=True):
             if not named:
-                tell(Warn(host=member.name, text="does not take the names of the lab's hosts for its /etc/hosts"))
+                emit(Warn(host=member.name, text="does not take the names of the lab's hosts for its /etc/hosts"))
 
 
 def _clear(name: str) -> None:

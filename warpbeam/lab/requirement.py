@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from warpbeam.error import Refused
-from warpbeam.event import Note, Step, Tell
+from warpbeam.event import Emit, Note, Step
 from warpbeam.lab.command import PATH, run
 from warpbeam.lab.state import LABS, locked
 
@@ -51,17 +51,17 @@ def missing_packages() -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def require_identity(tell: Tell) -> None:
+def require_identity(emit: Emit) -> None:
     """Give this machine a machine-id where it has none, as fresh container images have not.
 
     systemd-nspawn makes the hosts' MAC addresses of it, and does not begin without.
     """
     if not MACHINE_ID.exists() or not MACHINE_ID.read_text().strip():
-        tell(Note(host="", text=f"this machine has no identity yet: making {MACHINE_ID}"))
+        emit(Note(host="", text=f"this machine has no identity yet: making {MACHINE_ID}"))
         run("systemd-machine-id-setup")
 
 
-def require_programs(tell: Tell) -> None:
+def require_programs(emit: Emit) -> None:
     """Install with apt what is missing.
 
     Raises:
@@ -80,6 +80,6 @@ def require_programs(tell: Tell) -> None:
                 f"this machine lacks what these Debian packages have: {', '.join(missing)}",
                 "install them with your distribution's package manager",
             )
-        tell(Step(host="", name=f"installing {', '.join(missing)}"))
+        emit(Step(host="", name=f"installing {', '.join(missing)}"))
         run("apt-get", "update", "-q")
         run("apt-get", "install", "-q", "-y", "--no-install-recommends", *missing)

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.error import Refused
-from warpbeam.event import Note, Step, Tell
+from warpbeam.event import Emit, Note, Step
 from warpbeam.lab.command import follow, run
 from warpbeam.lab.requirement import KEYRING
 from warpbeam.lab.state import Kind, Suite, enclose, locked, remove_tree
@@ -98,7 +98,7 @@ def recipes(suite: Suite, kind: Kind) -> tuple[Recipe, ...]:
     return (Recipe(suite, "build", BUILD_PACKAGES, script), host)
 
 
-def layers(suite: Suite, kind: Kind, tell: Tell) -> tuple[str, ...]:
+def layers(suite: Suite, kind: Kind, emit: Emit) -> tuple[str, ...]:
     """The directories of the root file system of that kind, topmost first; made where they are missing.
 
     Raises:
@@ -112,11 +112,11 @@ def layers(suite: Suite, kind: Kind, tell: Tell) -> tuple[str, ...]:
             if recipe.directory.is_dir():
                 continue
             if recipe.kind == "host":
-                tell(Step(host="", name=f"making the root file system of a {suite} host (once, about 40 s)"))
-                _make(recipe, tell, _make_host)
+                emit(Step(host="", name=f"making the root file system of a {suite} host (once, about 40 s)"))
+                _make(recipe, emit, _make_host)
             else:
-                tell(Step(host="", name=f"adding Elixir and Erlang for {suite} build hosts (once, about 30 s)"))
-                _make(recipe, tell, _make_build)
+                emit(Step(host="", name=f"adding Elixir and Erlang for {suite} build hosts (once, about 30 s)"))
+                _make(recipe, emit, _make_build)
     return tuple(str(recipe.directory) for recipe in chain)
 
 
@@ -158,9 +158,9 @@ def purge(in_use: frozenset[str]) -> tuple[str, ...]:
     return tuple(entry.name for entry in gone)
 
 
-def _make(recipe: Recipe, tell: Tell, maker: Callable[[Recipe, Path, Tell], Path]) -> None:
+def _make(recipe: Recipe, emit: Emit, maker: Callable[[Recipe, Path, Emit], Path]) -> None:
     with draft_in(CACHE) as draft:
-        made = maker(recipe, draft, tell)
+        made = maker(recipe, draft, emit)
         # The name must not outlive the content: a power loss after the rename could leave empty files.
         run("sync", "--file-system", str(made))
         made.rename(recipe.directory)
@@ -178,7 +178,7 @@ def draft_in(cache: Path) -> Iterator[Path]:
         remove_tree(draft)
 
 
-def _make_host(recipe: Recipe, draft: Path, tell: Tell) -> Path:
+def _make_host(recipe: Recipe, draft: Path, emit: Emit) -> Path:
     root = draft / "root"
     (draft / "dpkg.cfg").write_text(DPKG)
     follow(
@@ -196,14 +196,14 @@ def _make_host(recipe: Recipe, draft: Path, tell: Tell) -> Path:
             str(root),
             "-",
         ),
-        _teller(tell),
+        _emitter(emit),
         stdin=_own_sources(recipe.suite),
     )
     root.chmod(0o755)
     return root
 
 
-def _make_build(recipe: Recipe, draft: Path, tell: Tell) -> Path:
+def _make_build(recipe: Recipe, draft: Path, emit: Emit) -> Path:
     lower = recipes(recipe.suite, "host")[0].directory
     upper, work, root = (draft / name for name in ("upper", "work", "root"))
     for directory in (upper, work, root):
@@ -216,7 +216,7 @@ def _make_build(recipe: Recipe, draft: Path, tell: Tell) -> Path:
     )
     follow(
         (str(HERE / "layer.sh"), *map(str, (lower, upper, work, root, config)), *recipe.packages),
-        _teller(tell),
+        _emitter(emit),
     )
     upper.chmod(0o755)
     return upper
@@ -239,11 +239,11 @@ def _proxies() -> tuple[str, ...]:
     return tuple(line for line in settings if line.startswith(("Acquire::http::Proxy", "Acquire::https::Proxy")))
 
 
-def _teller(tell: Tell) -> Callable[[str], None]:
+def _emitter(emit: Emit) -> Callable[[str], None]:
     """Passes on how far mmdebstrap and layer.sh are, not what dpkg says."""
 
-    def heard(line: str) -> None:
+    def on_line(line: str) -> None:
         if line.startswith(SHOWN):
-            tell(Note(host="", text="  " + line.removeprefix("I: ")))
+            emit(Note(host="", text="  " + line.removeprefix("I: ")))
 
-    return heard
+    return on_line

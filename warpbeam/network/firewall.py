@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 
 from warpbeam.error import Failed, Lost, Problem, Refused, untouched
-from warpbeam.event import Settled, Step, Tell, Warn
+from warpbeam.event import Emit, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.host.answer import FEW, Count, LiveSlot, LongText, PortText, Text
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import SLOTS, Host, Inventory
@@ -52,7 +52,7 @@ class Firewall(Phase[Table], frozen=True):
     answer: ClassVar[type] = Table
     app: str
     root: str
-    door: str
+    helper: str
     verb: str
     files: tuple[str, ...]
     filter: str
@@ -68,12 +68,12 @@ class Firewall(Phase[Table], frozen=True):
         return self.verb in ("status", "look")
 
 
-def tables(fleet: Fleet, tell: Tell) -> dict[str, Table | Problem]:
+def tables(fleet: Fleet, emit: Emit) -> dict[str, Table | Problem]:
     """What the kernel of every app host has now, or why that cannot be told; as admin, nothing is changed."""
-    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: _ask(fleet, host, "status", tell))
+    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: _ask(fleet, host, "status", emit))
 
 
-def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) -> dict[str, Table]:
+def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], emit: Emit) -> dict[str, Table]:
     """Do `verb` on every app host, as admin, and return what the kernel has afterwards.
 
     `apply` loads the redirect of the live slot and the filter, now and at every boot; where there is a filter, on
@@ -88,7 +88,7 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) 
     hosts = inventory.some_app_hosts()
 
     def one(host: Host) -> Table:
-        return _apply(fleet, host, tell) if verb == "apply" else _ask(fleet, host, verb, tell)
+        return _apply(fleet, host, emit) if verb == "apply" else _ask(fleet, host, verb, emit)
 
     first = hosts[:1] if verb == "apply" and filter_rules(inventory, hosts[0]) else []
     results = fleet.everywhere(first, one) if first else {}
@@ -104,12 +104,12 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], tell: Tell) 
             continue
         tables[name] = result
         if verb == "look":
-            tell(Settled(name, f"firewall.clear would cut {_connections(result.connections)}"))
+            emit(Settled(name, f"firewall.clear would cut {_connections(result.connections)}"))
         else:
-            tell(Settled(name, table_sentence(result, inventory)))
+            emit(Settled(name, table_sentence(result, inventory)))
         if verb == "apply" and result.others:
             too = "filters too" if len(result.others) == 1 else "filter too"
-            tell(Warn(name, f"{', '.join(result.others)} {too}: {_others_hint(inventory, result)}"))
+            emit(Warn(name, f"{', '.join(result.others)} {too}: {_others_hint(inventory, result)}"))
     if len(tables) < len(results):
         raise together(results, spared, changes=verb != "look")
     return tables
@@ -140,7 +140,7 @@ def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Fire
     return Firewall(
         app=inventory.app,
         root=str(inventory.root),
-        door=door(inventory),
+        helper=helper(inventory),
         verb=verb,
         files=tuple(part for file in redirect_files(inventory) for part in (file.path, file.content)),
         filter=filter_rules(inventory, host),
@@ -152,11 +152,11 @@ def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Fire
     )
 
 
-def _ask(fleet: Fleet, host: Host, verb: str, tell: Tell) -> Table:
-    return fleet.run(host, _phase(fleet.inventory, host, verb), tell, identity="admin")
+def _ask(fleet: Fleet, host: Host, verb: str, emit: Emit) -> Table:
+    return fleet.run(host, _phase(fleet.inventory, host, verb), emit, identity="admin")
 
 
-def _apply(fleet: Fleet, host: Host, tell: Tell) -> Table:
+def _apply(fleet: Fleet, host: Host, emit: Emit) -> Table:
     """Load the tables; a new filter stays only when a new ssh connection comes through it.
 
     Raises: Failed, where none came; what was before is in force again. Lost, where the host does not say so.
@@ -164,24 +164,24 @@ def _apply(fleet: Fleet, host: Host, tell: Tell) -> Table:
     token = secrets.token_hex(8)
     phase = _phase(fleet.inventory, host, "apply", token)
     try:
-        table = fleet.run(host, phase, tell, identity="admin")
+        table = fleet.run(host, phase, emit, identity="admin")
     except Lost as lost:
         if not phase.filter:
             raise
-        raise _reverted(fleet, host, lost, tell) from lost
+        raise _reverted(fleet, host, lost, emit) from lost
     if table.filter != "trial":
         return table
     try:
-        return fleet.run_anew(host, msgspec.structs.replace(phase, verb="confirm"), tell, identity="admin")
+        return fleet.run_anew(host, msgspec.structs.replace(phase, verb="confirm"), emit, identity="admin")
     except (Refused, Lost) as cut:
-        raise _reverted(fleet, host, cut, tell) from cut
+        raise _reverted(fleet, host, cut, emit) from cut
 
 
-def _reverted(fleet: Fleet, host: Host, cut: Problem, tell: Tell) -> Problem:
+def _reverted(fleet: Fleet, host: Host, cut: Problem, emit: Emit) -> Problem:
     """The error for a new filter that cut us off, once the host can be logged in to again."""
     seconds = fleet.inventory.firewall.confirm
-    tell(Warn(host.name, f"no new ssh connection came through the new filter; it reverts by itself within {seconds} s"))
-    tell(Step(host.name, "revert"))
+    emit(Warn(host.name, f"no new ssh connection came through the new filter; it reverts by itself within {seconds} s"))
+    emit(Step(host.name, "revert"))
     deadline = time.monotonic() + seconds + REVERT_GRACE
     while time.monotonic() < deadline:
         try:

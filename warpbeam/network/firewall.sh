@@ -4,10 +4,10 @@
 # A new filter comes on trial: a timer of the host's own brings back what was before after $seconds, unless `confirm`, which is asked
 # over a new connection, has made it the one that stays.
 #
-# Parameters: app, root, door, verb (apply, confirm, clear, look, status), files (PATH CONTENT, two items each: the redirect for
+# Parameters: app, root, helper, verb (apply, confirm, clear, look, status), files (PATH CONTENT, two items each: the redirect for
 # each slot and for maintenance), filter (its table's text; empty: none), ports (that instances serve), seconds, token (of the trial),
 # taken (every port that the tables lead elsewhere or close), environment (whose host this must be).
-: "${environment?}" "${taken?}" "${app?}" "${root?}" "${door?}" "${verb?}" "${files?}" "${filter?}" "${ports?}" "${seconds?}" "${token?}"
+: "${environment?}" "${taken?}" "${app?}" "${root?}" "${helper?}" "${verb?}" "${files?}" "${filter?}" "${ports?}" "${seconds?}" "${token?}"
 
 ((EUID == 0)) || refuse 'the firewall needs root here' 'give the admin sudo, or see users.admin in the inventory'
 if ! command -v nft >/dev/null; then
@@ -16,7 +16,7 @@ if ! command -v nft >/dev/null; then
   if command -v dnf >/dev/null; then install='dnf install nftables'; fi
   refuse 'nftables is not installed' "as root on the host: $install"
 fi
-[[ -x $door ]] || refuse 'this host is not set up' '`fab ENV setup` first'
+[[ -x $helper ]] || refuse 'this host is not set up' '`fab ENV setup` first'
 [[ $verb != apply && $verb != clear ]] || belongs_here
 
 ssh_port
@@ -58,7 +58,7 @@ others() {
     /type filter hook input.*policy drop/ { print "table " table }' | sort -u
 }
 
-# From here on nobody else changes the filter. (Redirects have a lock of the door's own.)
+# From here on nobody else changes the filter. (Redirects have a lock of the helper's own.)
 exec 8>"/run/warpbeam-$app.filter.lock"
 flock -w 30 8 || refuse 'somebody else changes the firewall of this host' 'try again'
 
@@ -115,7 +115,7 @@ case $verb in
       rm -f -- "$filter_file"
       if there "$filter_table"; then nft delete table inet "$filter_table"; fi
     fi
-    "$door" reconcile </dev/null
+    "$helper" reconcile </dev/null
     if [[ -n $filter ]] && ! { kept && there "$filter_table"; }; then try; fi
     ;;
   confirm)

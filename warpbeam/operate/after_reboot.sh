@@ -3,7 +3,7 @@
 # boot ends, again.
 #
 # Parameters: token, lease, those of noted.sh and of health.sh.
-: "${root?}" "${app?}" "${door?}" "${token?}" "${lease?}"
+: "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}"
 
 still_ours "$lease"
 read_links
@@ -16,7 +16,7 @@ if [[ -n $slot ]]; then
   }
   uptime_seconds
   began=$REPLY
-  until [[ $(sudo -n -- "$door" status </dev/null) != *$'\nredirect \n'* ]]; do
+  until [[ $(sudo -n -- "$helper" status </dev/null) != *$'\nredirect \n'* ]]; do
     since "$began"
     ((REPLY < health_deadline)) || {
       noted failed 'it booted and is healthy, but no public port leads there'

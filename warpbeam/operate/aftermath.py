@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from warpbeam.deploy.lock import look
 from warpbeam.error import Problem
-from warpbeam.event import Event, Note, Settled, Tell, Warn
+from warpbeam.event import Emit, Event, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.host.facts import Facts
+from warpbeam.host.facts import HostFacts
 
 # Phases after which a host may run, or its database hold, something else than before.
 CHANGING = frozenset({"migrate", "activate"})
 
 
-def tell_aftermath(fleet: Fleet, tell: Tell) -> None:
+def emit_aftermath(fleet: Fleet, emit: Emit) -> None:
     """After an interrupt, tell in one line a host what it runs, or that its activation goes on there by itself.
 
     Hosts are asked only where something had begun that could change them, and that has not told its own end.
     """
     touched = {name for name, script in fleet.phases if script in CHANGING}
     if not touched:
-        tell(Note("", "nothing was switched on any host"))
+        emit(Note("", "nothing was switched on any host"))
         return
     told = {name for (name, script), answered in fleet.phases.items() if script == "cancel" and answered}
     hosts = list(fleet.inventory.app_hosts)
     asked = look(fleet, [host for host in hosts if host.name in touched - told], lambda event: None)
     for name, found in asked.items():
-        tell(_aftermath(name, found))
+        emit(_aftermath(name, found))
     if others := [host.name for host in hosts if host.name not in touched]:
-        tell(Note("", f"not touched: {', '.join(others)}"))
-    tell(Note("", "next: `fab ENV status` shows what runs; the same command again goes on from there"))
+        emit(Note("", f"not touched: {', '.join(others)}"))
+    emit(Note("", "next: `fab ENV status` shows what runs; the same command again goes on from there"))
 
 
-def _aftermath(name: str, found: Facts | Problem) -> Event:
+def _aftermath(name: str, found: HostFacts | Problem) -> Event:
     if isinstance(found, Problem):
         return Warn(name, f"what it runs now is unknown: {found.message.removeprefix(f'{name}: ')}")
     if found.activating:

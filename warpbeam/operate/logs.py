@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import IO
 
 from warpbeam.error import Lost, Misuse, Problem, Refused
-from warpbeam.event import Tell, Warn
+from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.inventory.schema import Host
 from warpbeam.limit import MEGABYTE, MOST_JOURNAL, Allowance, Breach, Complaints, Deadline
-from warpbeam.operate.node import converse, logs_input
+from warpbeam.operate.node import call_helper, logs_input
 
 # Bytes of a host's journal that are kept in memory, and of a line that is shown whole.
 IN_MEMORY = MEGABYTE
@@ -31,7 +31,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 def show_logs(
     fleet: Fleet,
     show: Callable[[str, bytes], None],
-    tell: Tell,
+    emit: Emit,
     *,
     follow: bool = False,
     lines: str = "",
@@ -51,12 +51,12 @@ def show_logs(
     text = logs_input(count, since, grep, slot, follow=follow)
     hosts = fleet.inventory.some_app_hosts()
     # Files, as a journal may be long. What did not fit into memory is read back line by line.
-    heard = {host.name: tempfile.SpooledTemporaryFile(IN_MEMORY) for host in hosts}  # noqa: SIM115 (ends with us)
+    journals = {host.name: tempfile.SpooledTemporaryFile(IN_MEMORY) for host in hosts}  # noqa: SIM115 (ends with us)
     seconds = None if follow else fleet.inventory.ssh.answer_timeout * LONGER
 
     def one(host: Host) -> None:
         complaints = Complaints()
-        kept, allowed = heard[host.name], Allowance(MOST_JOURNAL, "of its journal")
+        kept, allowed = journals[host.name], Allowance(MOST_JOURNAL, "of its journal")
 
         def keep(piece: bytes) -> None:
             allowed.take(len(piece))
@@ -69,7 +69,7 @@ def show_logs(
                 with Deadline(seconds, shell.interrupt) as deadline:
                     shell.open()
                     deadline.start()
-                    status = converse(fleet, host, "logs", text, hear, complaints, follow=follow)
+                    status = call_helper(fleet, host, "logs", text, hear, complaints, follow=follow)
             except Breach as breach:
                 raise Refused(f"{host.name} {breach}; it was ended", FEWER) from None
             except Lost:
@@ -90,12 +90,12 @@ def show_logs(
         except Problem as problem:
             if follow and not fleet.interrupted:
                 # The others' go on, so this would not be seen before their end.
-                tell(Warn(host.name, problem.message))
+                emit(Warn(host.name, problem.message))
             raise
 
     fleet.jobs = max(fleet.jobs, len(hosts)) if follow else fleet.jobs
     results = fleet.everywhere(hosts, one)
-    for name, line in by_time({name: whole_lines(kept) for name, kept in heard.items()}):
+    for name, line in by_time({name: whole_lines(kept) for name, kept in journals.items()}):
         show(name, line + b"\n")
     if gravest := gravest_problem(results):
         raise gravest

@@ -7,17 +7,17 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from warpbeam.deploy.history import ACTION_PARTS, happening
+from warpbeam.deploy.history import ACTION_PARTS, action_entry
 from warpbeam.deploy.lock import PARTS
 from warpbeam.error import Failed, Misuse, Problem
-from warpbeam.event import SOCKETS, Settled, Tell, Warn
+from warpbeam.event import SOCKETS, Emit, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.host.answer import Count, HttpStatus, OnOff, ReleaseName
 from warpbeam.host.phase import Phase
 
 DEFAULT_MESSAGE = "We are working on this site, and will be back in a few minutes."
-# As the root door checks it.
+# As the privileged helper checks it.
 LONGEST = 1000
 
 
@@ -30,7 +30,7 @@ class Shown(msgspec.Struct, frozen=True):
     release: ReleaseName
 
 
-# Seconds that the root door waits for its lock.
+# Seconds that the privileged helper waits for its lock.
 LOCK_WAITED = 30
 
 
@@ -42,7 +42,7 @@ class Maintain(Phase[Shown], frozen=True):
     answer: ClassVar[type] = Shown
     root: str
     app: str
-    door: str
+    helper: str
     verb: str
     message: str
     public: int
@@ -71,7 +71,7 @@ def check_message(message: str) -> str:
     return text
 
 
-def maintain(fleet: Fleet, verb: Literal["on", "off"], tell: Tell, message: str = DEFAULT_MESSAGE) -> dict[str, Shown]:
+def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str = DEFAULT_MESSAGE) -> dict[str, Shown]:
     """Turn maintenance on or off on every app host at once, and tell what each serves now.
 
     Raises:
@@ -83,27 +83,27 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], tell: Tell, message: str 
     phase = Maintain(
         root=str(inventory.root),
         app=inventory.app,
-        door=door(inventory),
+        helper=helper(inventory),
         verb=verb,
         message=check_message(message) if verb == "on" else "",
         public=inventory.http.port,
         ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),
-        entry=happening(f"maintenance.{verb}"),
+        entry=action_entry(f"maintenance.{verb}"),
     )
     shown: dict[str, Shown] = {}
     problems: dict[str, Problem] = {}
-    for name, result in fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell)).items():
+    for name, result in fleet.everywhere(hosts, lambda host: fleet.run(host, phase, emit)).items():
         if isinstance(result, Problem):
             problems[name] = result
-            tell(Settled(name, result.message.removeprefix(f"{name}: "), good=False))
+            emit(Settled(name, result.message.removeprefix(f"{name}: "), good=False))
             continue
         shown[name] = result
         text, good = sentence(result, inventory.http.port)
-        tell(Settled(name, text, good=good))
+        emit(Settled(name, text, good=good))
         if result.left:
             what = "1 connection is" if result.left == 1 else f"{result.left} connections are"
-            tell(Warn(name, f"{what} still open to the app after {inventory.deploy.drain:g} s ({SOCKETS})"))
+            emit(Warn(name, f"{what} still open to the app after {inventory.deploy.drain:g} s ({SOCKETS})"))
         if not good:
             problems[name] = Failed(f"{name}: {text}", "`fab ENV firewall.status` shows where its public port leads")
     if problems:

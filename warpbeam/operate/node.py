@@ -11,13 +11,13 @@ import msgspec
 
 from warpbeam.deploy.lock import PARTS
 from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, Refused, addressed
-from warpbeam.event import Tell
+from warpbeam.event import Emit
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import gravest_problem
-from warpbeam.helper.program import MOST_EXPRESSION, door
-from warpbeam.host.answer import FEW, MANY, DoorText, LiveSlot, ReleaseName, SlotName, Text
+from warpbeam.helper.program import MOST_EXPRESSION, helper
+from warpbeam.host.answer import FEW, MANY, HelperText, LiveSlot, ReleaseName, SlotName, Text
 from warpbeam.host.facts import Holder, Release, named, sifted
-from warpbeam.host.health import HEALTH_PARTS, Probing, probe
+from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.host.login_output import Beginning, not_begun
 from warpbeam.host.phase import READER, Phase, render
 from warpbeam.inventory.schema import Host, Inventory
@@ -29,10 +29,10 @@ from warpbeam.operate.backtrace import Backtrace
 CALM = 60
 
 
-class State(msgspec.Struct, frozen=True):
-    """A host's answer about what is running; `door` is the root door's own text."""
+class AppStatus(msgspec.Struct, frozen=True):
+    """A host's answer about what is running; `helper` is the privileged helper's own text."""
 
-    door: DoorText
+    helper: HelperText
     live: LiveSlot
     slots: Annotated[dict[SlotName, ReleaseName], FEW]
     health: Text
@@ -42,9 +42,9 @@ class State(msgspec.Struct, frozen=True):
 
     @property
     def running(self) -> dict[str, dict[str, str]]:
-        """What the root door says of each slot's process, by slot."""
+        """What the privileged helper says of each slot's process, by slot."""
         found: dict[str, dict[str, str]] = {}
-        for line in self.door.splitlines():
+        for line in self.helper.splitlines():
             kind, *words = line.split()
             if kind == "slot":
                 found[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
@@ -83,19 +83,19 @@ class State(msgspec.Struct, frozen=True):
         return self.crashing if self.health == "healthy" else f"{self.crashing}; {self.health}"
 
     def fact(self, name: str) -> str:
-        """One of the door's other lines, such as `redirect`."""
-        for line in self.door.splitlines():
+        """One of the helper's other lines, such as `redirect`."""
+        for line in self.helper.splitlines():
             if line.startswith(name + " "):
                 return line.removeprefix(name).strip()
         return ""
 
 
-class AskState(Probing[State], frozen=True, kw_only=True):
+class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):
     """Read what is running; fields as `warpbeam/operate/status.sh` tells."""
 
     script: ClassVar[str] = "operate/status"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, *HEALTH_PARTS, "network/links")
-    answer: ClassVar[type] = State
+    answer: ClassVar[type] = AppStatus
     token: str = ""
     node_ports: tuple[int, ...] = ()
 
@@ -112,28 +112,28 @@ class AskState(Probing[State], frozen=True, kw_only=True):
         return self.health_timeout
 
 
-class Converse(Phase[None], frozen=True):
-    """One verb of the root door whose answer is text; fields as `warpbeam/operate/converse.sh` tells."""
+class CallHelper(Phase[None], frozen=True):
+    """One verb of the privileged helper whose answer is text; fields as `warpbeam/operate/converse.sh` tells."""
 
     script: ClassVar[str] = "operate/converse"
     parts: ClassVar[tuple[str, ...]] = ()
-    door: str
+    helper: str
     verb: str
     input: str
 
 
-def states(fleet: Fleet, tell: Tell) -> Mapping[str, State | Problem]:
+def states(fleet: Fleet, emit: Emit) -> Mapping[str, AppStatus | Problem]:
     """What every app host runs, or why it cannot be told."""
-    phase = ask_state(fleet)
-    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, tell))
+    phase = read_status(fleet)
+    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, emit))
 
 
-def ask_state(fleet: Fleet) -> AskState:
+def read_status(fleet: Fleet) -> ReadStatus:
     """The phase that asks a host of the fleet for its `State`."""
-    return AskState(**probe(fleet.inventory), node_ports=node_ports(fleet.inventory))
+    return ReadStatus(**health_parameters(fleet.inventory), node_ports=node_ports(fleet.inventory))
 
 
-def status_rows(inventory: Inventory, found: Mapping[str, State | Problem]) -> list[dict[str, Any]]:
+def status_rows(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) -> list[dict[str, Any]]:
     """One row for each running or live slot of each host; a host that cannot be asked has its problem.
 
     Where nodes have peers, that of a live one says which other hosts' live nodes it `sees`.
@@ -152,12 +152,12 @@ def status_rows(inventory: Inventory, found: Mapping[str, State | Problem]) -> l
     return rows
 
 
-def _add_sight(inventory: Inventory, found: Mapping[str, State | Problem], rows: list[dict[str, Any]]) -> None:
+def _add_sight(inventory: Inventory, found: Mapping[str, AppStatus | Problem], rows: list[dict[str, Any]]) -> None:
     """Add to each live row which others its node sees, where it may have any."""
     told = {
         host: (state.live, state.links)
         for host, state in found.items()
-        if isinstance(state, State) and state.running.get(state.live, {}).get("pid", "0") != "0"
+        if isinstance(state, AppStatus) and state.running.get(state.live, {}).get("pid", "0") != "0"
     }
     for row in rows:
         host = row["host"]
@@ -169,30 +169,30 @@ def _add_sight(inventory: Inventory, found: Mapping[str, State | Problem], rows:
             row["problem"] = f"its node does not see that of {', '.join(unseen)}: `doctor` says why"
 
 
-def differing(found: Mapping[str, State | Problem]) -> str:
+def differing(found: Mapping[str, AppStatus | Problem]) -> str:
     """A sentence where hosts do not all have the same release live, which release each has; else empty."""
     where: dict[str, list[str]] = {}
     for host, state in found.items():
-        if isinstance(state, State) and state.live_release is not None:
+        if isinstance(state, AppStatus) and state.live_release is not None:
             where.setdefault(state.live_release.label, []).append(host)
     if len(where) < 2:
         return ""
     return "hosts run different releases: " + "; ".join(f"{label} on {', '.join(on)}" for label, on in where.items())
 
 
-def judged(found: Mapping[str, State | Problem]) -> int:
+def judged(found: Mapping[str, AppStatus | Problem]) -> int:
     """The exit code of `status`, for those who watch it.
 
     AMISS where something is known to be wrong (nothing live, not running, unhealthy), before what could not be learned:
     a host out of reach or not set up. Maintenance is somebody's will, and a second instance a deploy's.
     """
-    told = [state for state in found.values() if isinstance(state, State)]
+    told = [state for state in found.values() if isinstance(state, AppStatus)]
     if any(state.verdict != "healthy" for state in told):
         return AMISS
     return max((state.code for state in found.values() if isinstance(state, Problem)), default=DONE)
 
 
-def _row(host: str, state: State, slot: str, what: Mapping[str, str]) -> dict[str, Any]:
+def _row(host: str, state: AppStatus, slot: str, what: Mapping[str, str]) -> dict[str, Any]:
     pid = int(what.get("pid") or 0)
     live = slot == state.live
     release = what.get("release", "")
@@ -257,26 +257,26 @@ def one_host(fleet: Fleet, name: str) -> Host:
     raise Misuse(f"--host {name}: there is no such app host", f"there is: {', '.join(host.name for host in hosts)}")
 
 
-def converse(
+def call_helper(
     fleet: Fleet,
     host: Host,
     verb: str,
     text: str,
-    heard: Callable[[bytes], None],
-    complained: Callable[[bytes], None],
+    on_stdout: Callable[[bytes], None],
+    on_stderr: Callable[[bytes], None],
     *,
     follow: bool = False,
 ) -> int:
-    """Give `text` to a verb of the root door, hear its answer and what it says on stderr; return its exit status.
+    """Give `text` to a verb of the privileged helper, pass on what it prints, and return its exit status.
 
     Raises: Refused, where the login did not get that far.
     """
-    phase = Converse(door(fleet.inventory), f"{verb}-follow" if follow else verb, text)
+    phase = CallHelper(helper(fleet.inventory), f"{verb}-follow" if follow else verb, text)
     shell, sent = fleet.shell(host), render(phase)
     # A login's own words are no part of what an app says.
-    beginning = Beginning(heard)
+    beginning = Beginning(on_stdout)
     try:
-        status = shell.execute(READER, _kept_open(sent, follow), beginning, complained)
+        status = shell.execute(READER, _kept_open(sent, follow), beginning, on_stderr)
     except Breach as breach:
         if beginning.found:
             raise
@@ -304,13 +304,13 @@ def console_argv(fleet: Fleet, host: Host) -> list[str]:
     from warpbeam.ssh.connection import Connection, openssh_argv
 
     terminal = os.isatty(0)
-    command = ["sudo", "-n", "--", door(fleet.inventory), "console" if terminal else "rpc"]
+    command = ["sudo", "-n", "--", helper(fleet.inventory), "console" if terminal else "rpc"]
     shell = fleet.shell(host)
     return openssh_argv(shell, command, tty=terminal) if isinstance(shell, Connection) else command
 
 
 def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow: bool) -> str:
-    """What the root door's `logs` reads. Raises: Misuse, where a value cannot be one."""
+    """What the privileged helper's `logs` reads. Raises: Misuse, where a value cannot be one."""
     if slot not in ("", "a", "b"):
         raise Misuse(f"--slot {slot}: expected a or b")
     if "\n" in since + pattern or max(len(since), len(pattern)) > 250:
@@ -321,7 +321,7 @@ def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow
 def read_expression(word: str, stdin: BinaryIO) -> str:
     """The expression that `word` is; where it is `-`, what `stdin` has.
 
-    Raises: Misuse, where that is more than a root door takes, or no text.
+    Raises: Misuse, where that is more than a privileged helper takes, or no text.
     """
     if word != "-":
         return word
@@ -362,9 +362,9 @@ def evaluate(
         complain(host, text.encode("utf-8", "surrogateescape"))
 
     def one(host: Host) -> None:
-        complained = Backtrace(functools.partial(say, host.name))
-        status = converse(fleet, host, verb, expression, functools.partial(show, host.name), complained)
-        complained.end()
+        on_stderr = Backtrace(functools.partial(say, host.name))
+        status = call_helper(fleet, host, verb, expression, functools.partial(show, host.name), on_stderr)
+        on_stderr.end()
         if status != 0:
             failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
             failed.code = status

@@ -6,25 +6,25 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploy.history import ACTION_PARTS, happening
-from warpbeam.deploy.lock import LEASE, PARTS, holding
+from warpbeam.deploy.history import ACTION_PARTS, action_entry
+from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, holding
 from warpbeam.deploy.verify import check_releases
 from warpbeam.error import Problem
-from warpbeam.event import Settled, Tell
+from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.selection import Reach
-from warpbeam.host.answer import ReleaseName, State
-from warpbeam.host.health import HEALTH_PARTS, Probing, probe
+from warpbeam.fleet.selection import HostSelection
+from warpbeam.host.answer import ReleaseName, StateName
+from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 
 
 class Powered(msgspec.Struct, frozen=True):
     """What is live there, and the state its unit is in now."""
 
     release: ReleaseName
-    state: State
+    state: StateName
 
 
-class Power(Probing[Powered], frozen=True, kw_only=True):
+class Power(HealthPhase[Powered], frozen=True, kw_only=True):
     """Stop or start the live slot; fields as `warpbeam/operate/power.sh` tells."""
 
     script: ClassVar[str] = "operate/power"
@@ -36,15 +36,15 @@ class Power(Probing[Powered], frozen=True, kw_only=True):
     entry: str
 
 
-def stop_app(fleet: Fleet, tell: Tell) -> None:
+def stop_app(fleet: Fleet, emit: Emit) -> None:
     """Stop the app on every app host, one after the other; `current` stays, so a reboot or `start_app` brings it back.
 
     Raises: Refused, before anything was changed; Failed, with the host that could not be stopped.
     """
-    _power(fleet, "stop", "is stopped, until `start` or a reboot", tell)
+    _power(fleet, "stop", "is stopped, until `start` or a reboot", emit)
 
 
-def start_app(fleet: Fleet, tell: Tell, *, force: bool = False) -> None:
+def start_app(fleet: Fleet, emit: Emit, *, force: bool = False) -> None:
     """Start what is live on every app host, one after the other, and wait until it is healthy.
 
     Parameters:
@@ -52,22 +52,24 @@ def start_app(fleet: Fleet, tell: Tell, *, force: bool = False) -> None:
 
     Raises: as `stop_app`.
     """
-    _power(fleet, "start", "runs, healthy", tell, force=force)
+    _power(fleet, "start", "runs, healthy", emit, force=force)
 
 
-def _power(fleet: Fleet, verb: str, ending: str, tell: Tell, *, force: bool = False) -> None:
+def _power(fleet: Fleet, verb: str, ending: str, emit: Emit, *, force: bool = False) -> None:
     inventory = fleet.inventory
-    hosts = Reach().hosts(inventory)
-    with holding(fleet, Reach(), verb, tell) as lease:
+    hosts = HostSelection().hosts(inventory)
+    with holding(fleet, HostSelection(), verb, emit) as lease:
         if verb == "start":
             live = {name: found.live_release.name for name, found in lease.facts.items() if found.live_release}
-            check_releases(fleet, [host for host in hosts if host.name in live], live, {}, tell, force=force)
-        phase = Power(**probe(inventory), token=lease.token, lease=LEASE, verb=verb, entry=happening(verb))
+            check_releases(fleet, [host for host in hosts if host.name in live], live, {}, emit, force=force)
+        phase = Power(
+            **health_parameters(inventory), token=lease.token, lease=LEASE_SECONDS, verb=verb, entry=action_entry(verb)
+        )
         for index, host in enumerate(hosts):
             try:
-                answer = fleet.run(host, phase, tell)
+                answer = fleet.run(host, phase, emit)
             except Problem as problem:
                 rest = ", ".join(other.name for other in hosts[index + 1 :])
                 ending_text = f"; {rest} not touched" if rest else ""
                 raise type(problem)(problem.message + ending_text, problem.hint, problem.details) from None
-            tell(Settled(host.name, f"{answer.release} {ending}"))
+            emit(Settled(host.name, f"{answer.release} {ending}"))

@@ -9,16 +9,16 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploy.history import ACTION_PARTS, happening
-from warpbeam.deploy.lock import LEASE, PARTS, Lease, holding
+from warpbeam.deploy.history import ACTION_PARTS, action_entry
+from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, Lease, holding
 from warpbeam.error import Failed, Lost, Problem, Refused
-from warpbeam.event import SOCKETS, Settled, Step, Tell, Warn
+from warpbeam.event import SOCKETS, Emit, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.selection import Reach
+from warpbeam.fleet.selection import HostSelection
 from warpbeam.fleet.work import gravest_problem
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.host.answer import BootId, Count, ReleaseName
-from warpbeam.host.health import HEALTH_PARTS, Probing, probe
+from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 
@@ -53,7 +53,7 @@ class Reboot(Phase[Booted], frozen=True):
     answer: ClassVar[type] = Booted
     root: str
     app: str
-    door: str
+    helper: str
     ports: tuple[int, ...]
     drain: int
     balancer_drain: int
@@ -65,7 +65,7 @@ class Serving(msgspec.Struct, frozen=True):
     release: ReleaseName
 
 
-class Back(Probing[Serving], frozen=True, kw_only=True):
+class Back(HealthPhase[Serving], frozen=True, kw_only=True):
     """Wait until the app is healthy again; fields as `warpbeam/operate/after_reboot.sh` tells."""
 
     script: ClassVar[str] = "operate/after_reboot"
@@ -76,7 +76,7 @@ class Back(Probing[Serving], frozen=True, kw_only=True):
     entry: str
 
 
-def reboot(fleet: Fleet, tell: Tell, *, timeout: float = 300) -> None:
+def reboot(fleet: Fleet, emit: Emit, *, timeout: float = 300) -> None:
     """Reboot every chosen host, in the inventory's order, as admin; the next only when the one before is healthy.
 
     Parameters:
@@ -87,44 +87,46 @@ def reboot(fleet: Fleet, tell: Tell, *, timeout: float = 300) -> None:
         Failed: a host did not come back, or not healthy; says which were not touched.
     """
     hosts = list(fleet.inventory.hosts.values())
-    asked = fleet.everywhere(hosts, lambda host: fleet.run(host, AskBoot(), tell, identity="admin"))
+    asked = fleet.everywhere(hosts, lambda host: fleet.run(host, AskBoot(), emit, identity="admin"))
     problem = gravest_problem(asked)
     if problem is not None:
         raise Refused(f"{problem.message}; no host was rebooted", problem.hint, problem.details)
     with contextlib.ExitStack() as stack:
         # A host that only builds has no deploy lock.
-        lease = stack.enter_context(holding(fleet, Reach(), "reboot", tell)) if fleet.inventory.app_hosts else None
+        lease = (
+            stack.enter_context(holding(fleet, HostSelection(), "reboot", emit)) if fleet.inventory.app_hosts else None
+        )
         for index, host in enumerate(hosts):
             try:
-                _reboot_one(fleet, host, lease, timeout, tell)
+                _reboot_one(fleet, host, lease, timeout, emit)
             except Problem as failed:
                 raise _stopped(failed, hosts[:index], hosts[index + 1 :]) from None
 
 
-def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, tell: Tell) -> None:
-    began, entry = time.monotonic(), happening("hosts.reboot")
+def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, emit: Emit) -> None:
+    began, entry = time.monotonic(), action_entry("hosts.reboot")
     inventory = fleet.inventory
     runs_app = "app" in host.roles
     phase = Reboot(
         root=str(inventory.root),
         app=inventory.app,
-        door=door(inventory) if runs_app else "",
+        helper=helper(inventory) if runs_app else "",
         ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),
         balancer_drain=math.ceil(inventory.deploy.balancer_drain),
     )
-    before = fleet.run(host, phase, tell, identity="admin")
+    before = fleet.run(host, phase, emit, identity="admin")
     if before.left:
         what = "1 connection was" if before.left == 1 else f"{before.left} connections were"
-        tell(Warn(host.name, f"{what} still open after {inventory.deploy.drain:g} s and cut ({SOCKETS})"))
-    tell(Step(host.name, "boot"))
+        emit(Warn(host.name, f"{what} still open after {inventory.deploy.drain:g} s and cut ({SOCKETS})"))
+    emit(Step(host.name, "boot"))
     _await_boot(fleet, host, before.boot, timeout)
     serves = "it does not run the app"
     if runs_app and lease is not None:
-        back = Back(**probe(inventory), token=lease.token, lease=LEASE, entry=entry)
-        release = fleet.run(host, back, tell).release
+        back = Back(**health_parameters(inventory), token=lease.token, lease=LEASE_SECONDS, entry=entry)
+        release = fleet.run(host, back, emit).release
         serves = f"runs {release}, healthy" if release else "nothing is live"
-    tell(Settled(host.name, f"rebooted in {time.monotonic() - began:.0f} s, {serves}"))
+    emit(Settled(host.name, f"rebooted in {time.monotonic() - began:.0f} s, {serves}"))
 
 
 def _await_boot(fleet: Fleet, host: Host, before: str, timeout: float) -> None:

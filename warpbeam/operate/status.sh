@@ -1,11 +1,11 @@
 #!/bin/bash
 # What is running here, as the kernel and systemd say, and whether it is healthy. Changes nothing.
 #
-# Parameters: root, app, door, and those of health.sh; node_ports (of nodes that have peers).
-: "${root?}" "${app?}" "${app_user?}" "${door?}" "${node_ports[@]-}"
+# Parameters: root, app, helper, and those of health.sh; node_ports (of nodes that have peers).
+: "${root?}" "${app?}" "${app_user?}" "${helper?}" "${node_ports[@]-}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
-says=$(sudo -n -- "$door" status </dev/null) || refuse 'the root door does not answer' 'run setup'
+says=$(sudo -n -- "$helper" status </dev/null) || refuse 'the privileged helper does not answer' 'run setup'
 read_links
 health='' health_said=''
 if [[ -n $live ]]; then
@@ -21,4 +21,4 @@ object a "$release_a" b "$release_b"; slots=$REPLY
 held || held_text=''
 connected='[]'
 if ((${#node_ports[@]})); then links "$app" "$app_user" "${node_ports[@]}"; connected=$REPLY; fi
-answer links: "$connected" door "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" lock "$held_text"
+answer links: "$connected" helper "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" lock "$held_text"

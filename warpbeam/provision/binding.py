@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import Inventory
-from warpbeam.provision.difference import Found
+from warpbeam.provision.difference import HostState
 from warpbeam.provision.unit import bindings
 
 
@@ -24,7 +24,7 @@ def forbidden(inventory: Inventory, bound: Iterable[str], allowed: Iterable[str]
     return [each for each in bound if not any(_allows(rule, each) for rule in allows)]
 
 
-def unnamed(inventory: Inventory, found: Found) -> tuple[str, str]:
+def unnamed(inventory: Inventory, found: HostState) -> tuple[str, str]:
     """What is wrong where the app listens at ports that its unit does not allow, and what to do; else empty."""
     ports = forbidden(inventory, found.bound, found.allowed)
     if not ports:
@@ -36,7 +36,7 @@ def unnamed(inventory: Inventory, found: Found) -> tuple[str, str]:
     )
 
 
-def check_bindings(inventory: Inventory, found: Mapping[str, Found]) -> None:
+def check_bindings(inventory: Inventory, found: Mapping[str, HostState]) -> None:
     """Whether the app would still start with its unit where it runs now.
 
     Raises:

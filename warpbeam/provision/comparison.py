@@ -9,14 +9,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from warpbeam.provision.difference import Found
+from warpbeam.provision.difference import HostState
 from warpbeam.provision.item import File
 
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _OURS = "Written by Warpbeam's setup."
 
 
-def compared(file: File, found: Found, key: str) -> list[str]:
+def compared(file: File, found: HostState, key: str) -> list[str]:
     """A unified diff from what a host has at the file's path to the file; empty where the texts are the same.
 
     Parameters:

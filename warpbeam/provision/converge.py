@@ -8,22 +8,22 @@ from typing import ClassVar
 import msgspec
 
 from warpbeam.error import Failed, Refused
-from warpbeam.event import Step, Tell
+from warpbeam.event import Emit, Step
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.helper.program import DOOR_VERSION, door
+from warpbeam.helper.program import HELPER_VERSION, helper
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
-from warpbeam.provision.difference import Difference, Found, difference
+from warpbeam.provision.difference import Difference, HostState, difference
 from warpbeam.provision.footprint import COOKIE_MARK, Footprint, etc
 from warpbeam.provision.item import File
 
 
-class Inspect(Phase[Found], frozen=True):
+class Inspect(Phase[HostState], frozen=True):
     """Read what setup compares with; changes nothing. Fields as `warpbeam/provision/inspect.sh` tells."""
 
     script: ClassVar[str] = "provision/inspect"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/mask", "host/login")
-    answer: ClassVar[type] = Found
+    answer: ClassVar[type] = HostState
     users: tuple[str, ...]
     paths: tuple[str, ...]
     files: tuple[str, ...]
@@ -37,7 +37,7 @@ class Inspect(Phase[Found], frozen=True):
     app: str
     app_user: str
     root: str
-    door: str
+    helper: str
     deploy: str
 
     @property
@@ -76,7 +76,7 @@ class Converge(Phase[Changed], frozen=True):
     reconcile: str
 
 
-def inspect(fleet: Fleet, host: Host, want: Footprint, tell: Tell, *, key: str = "") -> Found:
+def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str = "") -> HostState:
     """What `host` has of all that `want` names.
 
     Parameters:
@@ -88,7 +88,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, tell: Tell, *, key: str =
     """
     inventory = fleet.inventory
     is_app = "app" in host.roles
-    tell(Step(host.name, "inspect"))
+    emit(Step(host.name, "inspect"))
     phase = Inspect(
         users=tuple(user.name for user in want.users),
         paths=(*(directory.path for directory in want.directories), *want.absent),
@@ -103,10 +103,10 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, tell: Tell, *, key: str =
         app=inventory.app if is_app else "",
         app_user=inventory.app_user,
         root=str(inventory.root),
-        door=door(inventory) if is_app else "",
+        helper=helper(inventory) if is_app else "",
         deploy=inventory.users.deploy,
     )
-    found = fleet.run(host, phase, tell, identity="admin")
+    found = fleet.run(host, phase, emit, identity="admin")
     if found.missing:
         raise Refused(
             f"{host.name}: {', '.join(found.missing)} {'is' if len(found.missing) == 1 else 'are'} not installed",
@@ -125,7 +125,7 @@ def _shown(file: File, want: Footprint, key: str) -> str:
     return "text" if file.clear is None else " ".join(("masked", *file.clear))
 
 
-def converge(fleet: Fleet, host: Host, plan: Difference, found: Found, want: Footprint, tell: Tell) -> None:
+def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want: Footprint, emit: Emit) -> None:
     """Change on `host` what `plan` says, and check that it is what `want` says; without a change, check what was found.
 
     Raises:
@@ -156,20 +156,20 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: Found, want: Foo
             units=plan.units,
             overrides=tuple(inventory.service),
             ledger=want.ledger,
-            reconcile=door(inventory) if "app" in host.roles and nft else "",
+            reconcile=helper(inventory) if "app" in host.roles and nft else "",
         )
-        fleet.run(host, phase, tell, identity="admin")
-        tell(Step(host.name, "check"))
+        fleet.run(host, phase, emit, identity="admin")
+        emit(Step(host.name, "check"))
         found = inspect(fleet, host, want, lambda event: None)
-    problems = [*difference(want, found, host.name).sentences(), *_door_problem(fleet, host, found)]
+    problems = [*difference(want, found, host.name).sentences(), *_helper_problem(fleet, host, found)]
     if problems:
         raise Failed(f"{host.name}: not as it should be after setup: {'; '.join(problems)}")
 
 
-def _door_problem(fleet: Fleet, host: Host, found: Found) -> Iterator[str]:
-    if "app" in host.roles and found.door != DOOR_VERSION:
+def _helper_problem(fleet: Fleet, host: Host, found: HostState) -> Iterator[str]:
+    if "app" in host.roles and found.helper != HELPER_VERSION:
         deploy = fleet.inventory.users.deploy
-        if found.door:
-            yield f"the root door answers version {found.door}; expected {DOOR_VERSION}"
+        if found.helper:
+            yield f"the privileged helper answers version {found.helper}; expected {HELPER_VERSION}"
         else:
-            yield f"{deploy} may not run {door(fleet.inventory)} through sudo: see /etc/sudoers.d there"
+            yield f"{deploy} may not run {helper(fleet.inventory)} through sudo: see /etc/sudoers.d there"

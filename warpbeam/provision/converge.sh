@@ -7,7 +7,7 @@
 # empty: none), unmanaged (users for whom
 # systemd starts nothing at a login), directories (PATH MODE OWNER GROUP),
 # files (PATH MODE OWNER GROUP NEEDS CONTENT), absent (files to remove), units to enable, overrides (directives of the
-# inventory's own), ledger (where to note what was written), reconcile (the door, where it must).
+# inventory's own), ledger (where to note what was written), reconcile (the helper, where it must).
 : "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
 : "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}" "${evicted[@]-}" "${build?}" "${activation?}"
 
@@ -64,7 +64,7 @@ for name in "${opened[@]}"; do usermod --expiredate '' -- "$name"; done
 for ((i = 0; i < ${#evicted[@]}; i += 2)); do
   step "end what ${evicted[i]} runs"
   if [[ -n $activation ]]; then
-    # It undoes what it began, or ends it. One that does neither is ended, and then the door reconciles (ExecStopPost=).
+    # It undoes what it began, or ends it. One that does neither is ended, and then the helper reconciles (ExecStopPost=).
     timeout 120 systemctl stop -- "$activation" || systemctl kill --signal=KILL -- "$activation" || true
   fi
   shut_out "${evicted[i]}"

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from warpbeam.error import Refused
-from warpbeam.provision.difference import Found
+from warpbeam.provision.difference import HostState
 
 # 43 characters of 62 are 256 bits. Alphanumeric, because others break boot scripts and rpc (facts of the field).
 COOKIE_LENGTH = 43
@@ -29,7 +29,7 @@ def mint_cookie() -> str:
     return "".join(secrets.choice(alphabet) for _ in range(COOKIE_LENGTH))
 
 
-def agreed_cookie(found: Mapping[str, Found], *, left_out: Collection[str] = ()) -> Cookie:
+def agreed_cookie(found: Mapping[str, HostState], *, left_out: Collection[str] = ()) -> Cookie:
     """The cookie that hosts have, or a new one where none has any: a new host joins, it does not mint.
 
     One that other users could read is nobody's any more, unless it must stay for hosts that are left out.

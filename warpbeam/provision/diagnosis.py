@@ -9,10 +9,10 @@ import msgspec
 
 from warpbeam.deploy.verify import Verdict
 from warpbeam.error import Problem
-from warpbeam.helper.program import DOOR_VERSION, door
+from warpbeam.helper.program import HELPER_VERSION, helper
 from warpbeam.inventory.schema import SLOTS, Host, Inventory
-from warpbeam.provision.difference import Difference, Found, outdated
-from warpbeam.provision.examine import Seen
+from warpbeam.provision.difference import Difference, HostState, outdated
+from warpbeam.provision.examine import Examination
 from warpbeam.provision.footprint import Footprint
 from warpbeam.provision.rights import excess, has_password
 from warpbeam.provision.secret_file import digests
@@ -43,7 +43,9 @@ def plain(problem: Problem, host: str) -> str:
     return problem.message.removeprefix(f"{host}: ")
 
 
-def converged(host: str, want: Footprint, plan: Difference, found: Found, seen: Seen, env: str) -> Iterator[Finding]:
+def converged(
+    host: str, want: Footprint, plan: Difference, found: HostState, seen: Examination, env: str
+) -> Iterator[Finding]:
     """Users, files, units and the running app, against what setup would make of the host."""
     mend = f"`fab {env} setup --check --diff` shows it, `fab {env} setup` mends it"
     users = [f"{user.name} is not there" for user in plan.users]
@@ -78,16 +80,16 @@ def converged(host: str, want: Footprint, plan: Difference, found: Found, seen: 
     yield _finding(host, "settings", text, "the app runs with what is there", f"`fab {env} restart`")
 
 
-def doors(inventory: Inventory, found: Found) -> Iterator[str]:
-    """What is wrong with the deploy user's way to the root door."""
-    if found.door != DOOR_VERSION:
-        if found.door:
-            yield f"the root door answers version {found.door}; expected {DOOR_VERSION}"
+def helpers(inventory: Inventory, found: HostState) -> Iterator[str]:
+    """What is wrong with the deploy user's way to the privileged helper."""
+    if found.helper != HELPER_VERSION:
+        if found.helper:
+            yield f"the privileged helper answers version {found.helper}; expected {HELPER_VERSION}"
         else:
-            yield f"{inventory.users.deploy} may not run {door(inventory)} through sudo"
+            yield f"{inventory.users.deploy} may not run {helper(inventory)} through sudo"
 
 
-def rights(host: str, inventory: Inventory, found: Found) -> Finding:
+def rights(host: str, inventory: Inventory, found: HostState) -> Finding:
     """Whether the deploy user may do no more than its part."""
     deploy = inventory.users.deploy
     more = list(excess(inventory, found))
@@ -97,13 +99,13 @@ def rights(host: str, inventory: Inventory, found: Found) -> Finding:
         host,
         "rights",
         [f"{deploy} {', '.join(more)}"] if more else [],
-        f"{deploy} may log in with a key and ask the root door",
+        f"{deploy} may log in with a key and ask the privileged helper",
         f"take that from {deploy} on the host (gpasswd --delete, /etc/sudoers.d, usermod --password '*'), "
         "or name another `users.deploy`",
     )
 
 
-def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Finding]:
+def machine(host: str, seen: Examination, asked: float, received: float) -> Iterator[Finding]:
     """Clock, disks, upgrades: what any host should have in order.
 
     Parameters:
@@ -137,7 +139,7 @@ def machine(host: str, seen: Seen, asked: float, received: float) -> Iterator[Fi
     )
 
 
-def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
+def instance(host: str, inventory: Inventory, seen: Examination) -> Iterator[Finding]:
     """Releases, limits, firewall, ports: what the app needs of its host."""
     deploy, releases = inventory.users.deploy, inventory.root / "releases"
     yield _finding(
@@ -151,7 +153,7 @@ def instance(host: str, inventory: Inventory, seen: Seen) -> Iterator[Finding]:
     if limits.may_open and limits.opened > (1 - ROOM) * limits.may_open:
         short.append(f"the app has {limits.opened} files open of {limits.may_open}")
         mend.append("`service: {LimitNOFILE: ...}` in the inventory allows it more")
-    # As `service.j2` has it, or the inventory; a machine within another may have less to give than is asked.
+    # As `sandbox.conf.j2` has it, or the inventory; a machine within another may have less to give than is asked.
     asked = inventory.service.get("LimitNOFILE", "65536").partition(":")[0]
     if limits.may_open and asked.isdigit() and limits.may_open < int(asked):
         short.append(f"the app may open {limits.may_open} files; expected {asked} or more")
@@ -223,7 +225,7 @@ def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
     )
 
 
-def _unreached(inventory: Inventory, seen: Seen) -> Iterator[str]:
+def _unreached(inventory: Inventory, seen: Examination) -> Iterator[str]:
     """The ports of the live instance at which it listens for nobody outside the host; as `host/reach.sh` judges."""
     if not seen.live:
         return
@@ -244,7 +246,7 @@ def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int
     return () if port in inventory.leads("a") else None
 
 
-def logins(host: Host, inventory: Inventory, seen: Seen) -> Finding:
+def logins(host: Host, inventory: Inventory, seen: Examination) -> Finding:
     """Who else may log in: such a user sees other users' command lines."""
     ours = {inventory.users.deploy, inventory.users.admin or "", seen.me, "root"}
     others = [f"{login.name} (by {login.means})" for login in seen.logins if login.name not in ours]
@@ -269,7 +271,7 @@ def logins(host: Host, inventory: Inventory, seen: Seen) -> Finding:
     )
 
 
-def agreement(inventory: Inventory, seen: Mapping[str, Seen]) -> Iterator[Finding]:
+def agreement(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator[Finding]:
     """Cookie and secrets, which all app hosts must have, and have alike."""
     env = inventory.name
     cookies = {name: digests(each.cookie or "").get("RELEASE_COOKIE", "") for name, each in seen.items()}

@@ -25,7 +25,7 @@ from warpbeam.host.answer import (
     Label,
     Port,
     Sha256,
-    State,
+    StateName,
     Text,
     UserId,
     Word,
@@ -35,7 +35,7 @@ from warpbeam.provision.item import Directory, File, User
 from warpbeam.provision.keys import described, listed
 
 
-class FoundUser(msgspec.Struct, frozen=True):
+class UserState(msgspec.Struct, frozen=True):
     """A user as /etc/passwd, /etc/group and /etc/shadow have it.
 
     `groups` are those besides its own `group`; an `expired` account logs in by no means (`shut`: setup itself has made
@@ -53,14 +53,14 @@ class FoundUser(msgspec.Struct, frozen=True):
     manager: bool = True
 
 
-class FoundPath(msgspec.Struct, frozen=True):
+class PathState(msgspec.Struct, frozen=True):
     """What lies at a path.
 
     `written` is the sha256 of what setup wrote there last, where that is known; `changed` is when the content was
     changed, in seconds since the epoch; `text` is there only where it was asked for, and differs.
     """
 
-    kind: State
+    kind: StateName
     mode: FileMode
     owner: Word
     group: Word
@@ -70,11 +70,11 @@ class FoundPath(msgspec.Struct, frozen=True):
     text: FileText | None = None
 
 
-class Found(msgspec.Struct, frozen=True):
+class HostState(msgspec.Struct, frozen=True):
     """A host's facts.
 
     `lacking` are OS packages that are not installed, `installer` is what could install them; `started` is since when
-    the live instance runs, in seconds since the epoch, or 0; `door` is what the root door answers the deploy user;
+    the live instance runs, in seconds since the epoch, or 0; `helper` is what the helper answers the deploy user;
     `belongs` is the environment whose setup was here before, or empty; `rights` are the entries that `sudo -l` lists
     of the deploy user, `shared` the roots of other apps that are its own; `ssh` is the port that our connection came
     to, or 0; `bound` are the ports that processes of the app's user have, as `tcp:4001`, `allowed` what their present
@@ -83,14 +83,14 @@ class Found(msgspec.Struct, frozen=True):
     """
 
     missing: Annotated[tuple[Word, ...], FEW]
-    users: Annotated[dict[Word, FoundUser], FEW]
-    paths: Annotated[dict[AbsolutePath, FoundPath], FEW]
+    users: Annotated[dict[Word, UserState], FEW]
+    paths: Annotated[dict[AbsolutePath, PathState], FEW]
     enabled: Annotated[tuple[Word, ...], FEW]
     cookie: Cookie
     lacking: Annotated[tuple[Word, ...], FEW] = ()
     installer: Literal["", "apt", "dnf"] = ""
     started: Count = 0
-    door: DoorVersion = ""
+    helper: DoorVersion = ""
     belongs: Label = ""
     rights: Annotated[tuple[Text, ...], FEW] = ()
     shared: Annotated[tuple[AbsolutePath, ...], FEW] = ()
@@ -143,7 +143,7 @@ class Difference(msgspec.Struct, frozen=True):
         return f"{item.mode} {item.owner}:{item.group} ({self.reasons[item.path]})"
 
 
-def difference(want: Footprint, found: Found, name: str) -> Difference:
+def difference(want: Footprint, found: HostState, name: str) -> Difference:
     """What must change on host `name` so that it has `want`. Pure.
 
     Raises:
@@ -172,7 +172,7 @@ def difference(want: Footprint, found: Found, name: str) -> Difference:
         users=tuple(user for user in want.users if user.name not in found.users),
         closed=tuple(user.name for user in want.users if not user.login and _open(found.users.get(user.name))),
         opened=tuple(user.name for user in want.users if user.login and _shut(found.users.get(user.name))),
-        evicted=_evicted(want, found) if suspect or any(path in found.paths for path in want.absent) else (),
+        evicted=_evicted(want, found) if suspect or f"{want.keys}2" in found.paths else (),
         unmanaged=tuple(user.name for user in want.users if user.login and _managed(found.users.get(user.name))),
         directories=tuple(item for item in want.directories if reasons[item.path]),
         files=tuple(file for file in want.files if reasons[file.path]),
@@ -183,7 +183,7 @@ def difference(want: Footprint, found: Found, name: str) -> Difference:
     )
 
 
-def _refuse_users(want: Footprint, found: Found, name: str) -> None:
+def _refuse_users(want: Footprint, found: HostState, name: str) -> None:
     for user in want.users:
         known = found.users.get(user.name)
         if known is None:
@@ -202,19 +202,19 @@ def _refuse_users(want: Footprint, found: Found, name: str) -> None:
             )
 
 
-def _managed(known: FoundUser | None) -> bool:
+def _managed(known: UserState | None) -> bool:
     return known is None or known.manager
 
 
-def _open(known: FoundUser | None) -> bool:
+def _open(known: UserState | None) -> bool:
     return known is not None and not known.expired
 
 
-def _shut(known: FoundUser | None) -> bool:
+def _shut(known: UserState | None) -> bool:
     return known is not None and known.shut
 
 
-def _suspect(keys: File, found: Found) -> bool:
+def _suspect(keys: File, found: HostState) -> bool:
     """Whether some key goes away, or may have been there.
 
     Whoever has a key that is to go may take it out of the file as we read it, and put it back afterwards: so a file
@@ -231,12 +231,12 @@ def _suspect(keys: File, found: Found) -> bool:
     return by_hand or (there.sha256 != keys.sha256 and lost)
 
 
-def _evicted(want: Footprint, found: Found) -> tuple[User, ...]:
+def _evicted(want: Footprint, found: HostState) -> tuple[User, ...]:
     """The users whose keys setup keeps, as far as they are there: what they run is ended first."""
     return tuple(user for user in want.users if user.login and user.name in found.users)
 
 
-def _keys(want: Footprint, found: Found) -> dict[str, tuple[str, ...]]:
+def _keys(want: Footprint, found: HostState) -> dict[str, tuple[str, ...]]:
     """Which lines of authorized_keys come and go."""
     file = next((file for file in want.files if file.path == want.keys), None)
     if file is None:
@@ -252,7 +252,7 @@ def _keys(want: Footprint, found: Found) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _wrong(want: Directory | File, found: FoundPath | None) -> str:
+def _wrong(want: Directory | File, found: PathState | None) -> str:
     """What is wrong with what lies at a path, in words; empty where nothing is."""
     if found is None:
         return "it is not there"
@@ -268,7 +268,7 @@ def _wrong(want: Directory | File, found: FoundPath | None) -> str:
     return ", ".join(reasons)
 
 
-def outdated(want: Footprint, found: Found) -> tuple[str, ...]:
+def outdated(want: Footprint, found: HostState) -> tuple[str, ...]:
     """Which files the live instance was started before, and so must be restarted for; none where none runs. Pure.
 
     A file whose content is about to be changed counts; one whose mode alone is not.

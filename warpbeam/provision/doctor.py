@@ -11,7 +11,7 @@ import msgspec
 
 from warpbeam.deploy.verify import Verdict, verify
 from warpbeam.error import Problem, Refused
-from warpbeam.event import Event, Step, Tell
+from warpbeam.event import Emit, Event, Step
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text
 from warpbeam.host.phase import Phase
@@ -20,8 +20,8 @@ from warpbeam.network.cluster import mates, node_ports
 from warpbeam.provision import diagnosis
 from warpbeam.provision.converge import inspect
 from warpbeam.provision.diagnosis import Finding, plain
-from warpbeam.provision.difference import Found, difference
-from warpbeam.provision.examine import Seen
+from warpbeam.provision.difference import HostState, difference
+from warpbeam.provision.examine import Examination
 from warpbeam.provision.footprint import Footprint, etc, footprint
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.owner import check_belonging
@@ -31,7 +31,7 @@ from warpbeam.version import VERSION
 T = TypeVar("T")
 
 
-class Examine(Phase[Seen], frozen=True):
+class Examine(Phase[Examination], frozen=True):
     """Look at what setup does not compare, as root; fields as `warpbeam/provision/examine.sh` tells."""
 
     script: ClassVar[str] = "provision/examine"
@@ -43,7 +43,7 @@ class Examine(Phase[Seen], frozen=True):
         "host/listeners",
         "network/links",
     )
-    answer: ClassVar[type] = Seen
+    answer: ClassVar[type] = Examination
     app: str
     app_user: str
     root: str
@@ -76,7 +76,7 @@ class Greet(Phase[Greeting], frozen=True):
         return True
 
 
-class Look(msgspec.Struct, frozen=True):
+class Checkup(msgspec.Struct, frozen=True):
     """What came of looking at one host: each a fact, or the problem that kept us from it.
 
     `verdicts` are of the releases, where it runs the app. `asked` and `received` are when it was asked and answered, in
@@ -84,14 +84,14 @@ class Look(msgspec.Struct, frozen=True):
     """
 
     deploy: Problem | None
-    found: Found | Problem
-    seen: Seen | Problem
+    found: HostState | Problem
+    seen: Examination | Problem
     asked: float
     received: float
     verdicts: Mapping[str, Verdict] | Problem
 
 
-def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
+def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
     """One finding for each check of each chosen host, in the inventory's order; changes nothing, fetches no secret.
 
     Raises: Misuse, where `deploy_keys` cannot be read.
@@ -105,19 +105,21 @@ def examine(fleet: Fleet, tell: Tell) -> list[Finding]:
     def want(host: Host, cookie: str = "") -> Footprint:
         return footprint(inventory, host, {}, cookie, keys)
 
-    def one(host: Host) -> Look:
-        tell(Step(host.name, "examine"))
+    def one(host: Host) -> Checkup:
+        emit(Step(host.name, "examine"))
         return _look(fleet, host, want(host), key)
 
-    looks = {name: look for name, look in fleet.everywhere(hosts, one).items() if isinstance(look, Look)}
-    seen = {host.name: result for host in inventory.app_hosts if isinstance(result := looks[host.name].seen, Seen)}
+    looks = {name: look for name, look in fleet.everywhere(hosts, one).items() if isinstance(look, Checkup)}
+    seen = {
+        host.name: result for host in inventory.app_hosts if isinstance(result := looks[host.name].seen, Examination)
+    }
     agreed: dict[str, list[Finding]] = {host.name: [] for host in hosts}
     for finding in (*diagnosis.agreement(inventory, seen), *sight(inventory, seen)):
         agreed[finding.host].append(finding)
     findings: list[Finding] = []
     for host in hosts:
         look = looks[host.name]
-        cookie = look.found.cookie if isinstance(look.found, Found) else ""
+        cookie = look.found.cookie if isinstance(look.found, HostState) else ""
         findings += [*_findings(fleet, host, want(host, cookie), look), *agreed[host.name]]
     return findings
 
@@ -137,7 +139,7 @@ def rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
+def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
     inventory = fleet.inventory
     is_app = "app" in host.roles
 
@@ -145,7 +147,7 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
         # As every command does it: a login may be let in, and yet not run what it is given.
         fleet.run(host, Greet(), _silent)
 
-    def as_root() -> tuple[Seen, float]:
+    def as_root() -> tuple[Examination, float]:
         phase = Examine(
             inventory.app,
             inventory.app_user if is_app else "",
@@ -166,8 +168,8 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Look:
     verdicts = _tried(lambda: verify(fleet, host, (), _silent)) if is_app and deployed is None else {}
     # The clock is the last thing that `examine` looks at, so its time is taken right after it.
     if isinstance(seen, Problem):
-        return Look(deployed, found, seen, asked, asked, verdicts)
-    return Look(deployed, found, seen[0], asked, seen[1], verdicts)
+        return Checkup(deployed, found, seen, asked, asked, verdicts)
+    return Checkup(deployed, found, seen[0], asked, seen[1], verdicts)
 
 
 def _tried(work: Callable[[], T]) -> T | Problem:
@@ -178,7 +180,7 @@ def _tried(work: Callable[[], T]) -> T | Problem:
         return problem
 
 
-def _findings(fleet: Fleet, host: Host, want: Footprint, look: Look) -> Iterator[Finding]:
+def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Iterator[Finding]:
     """What a host's facts mean, as far as there are any."""
     inventory, name = fleet.inventory, host.name
     away = look.deploy or (look.seen if isinstance(look.seen, Refused) else None)
@@ -198,17 +200,19 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Look) -> Iterator
     yield diagnosis.logins(host, inventory, look.seen)
 
 
-def _converged(fleet: Fleet, host: Host, want: Footprint, found: Found | Problem, seen: Seen) -> Iterator[Finding]:
+def _converged(
+    fleet: Fleet, host: Host, want: Footprint, found: HostState | Problem, seen: Examination
+) -> Iterator[Finding]:
     """What setup compares."""
     inventory, name = fleet.inventory, host.name
     if isinstance(found, Problem):
         yield Finding(name, "setup", False, plain(found, name), found.hint)
         return
-    wrong = list(diagnosis.doors(inventory, found)) if "app" in host.roles else []
+    wrong = list(diagnosis.helpers(inventory, found)) if "app" in host.roles else []
     if wrong:
         yield Finding(name, "sudo", False, wrong[0], f"`fab {inventory.name} setup`; see /etc/sudoers.d on the host")
     else:
-        also = f", and {inventory.users.deploy} may ask the root door" if "app" in host.roles else ""
+        also = f", and {inventory.users.deploy} may ask the privileged helper" if "app" in host.roles else ""
         yield Finding(name, "sudo", True, f"the admin may become root{also}")
     yield diagnosis.rights(name, inventory, found)
     want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
@@ -223,7 +227,7 @@ def _converged(fleet: Fleet, host: Host, want: Footprint, found: Found | Problem
     yield from diagnosis.converged(name, want, plan, found, seen, inventory.name)
 
 
-def without_secrets(want: Footprint, found: Found, path: str) -> tuple[Footprint, Found]:
+def without_secrets(want: Footprint, found: HostState, path: str) -> tuple[Footprint, HostState]:
     """Both, as if the file of secrets had what it should: its values were not fetched. Owner and mode still count."""
     file = next((file for file in want.files if file.path == path), None)
     there = found.paths.get(path)

@@ -63,7 +63,7 @@ class Call(msgspec.Struct, frozen=True):
     says: Word
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Examination(msgspec.Struct, frozen=True):
     """What `warpbeam/provision/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing.
 
     `uid` is the app's user's; `binds`: systemd can keep the app to its own ports; `shown`: the arguments of the live

@@ -12,13 +12,13 @@ import msgspec
 
 from warpbeam.error import Refused
 from warpbeam.helper.program import (
-    DOOR_VERSION,
     FIND_AND_EVALUATE,
+    HELPER_VERSION,
     MOST_EXPRESSION,
     READ_AND_EVALUATE,
     READ_AND_REQUIRE,
     SUDO_VERBS,
-    door,
+    helper,
     programs,
     record_file,
 )
@@ -32,7 +32,7 @@ from warpbeam.provision.item import Directory, File, User
 _VALUE = re.compile(r'[A-Za-z0-9_@.-]*|"(?:[^\\"`$\0]|\\[\\"`$])*"')
 # Answers with the maintenance page of whichever app it is; owns nothing.
 PAGE_USER = "warpbeam-page"
-# What a cookie's file says since version 8 of the root door. Up to that, every process list showed the cookie.
+# What a cookie's file says since version 8 of the privileged helper. Up to that, every process list showed the cookie.
 COOKIE_MARK = "in no process's arguments"
 
 
@@ -120,8 +120,12 @@ def footprint(
         files=tuple(files),
         units=tuple(units),
         packages=inventory.packages if is_app else (),
-        # sshd reads it too, by default (sshd_config(5), AuthorizedKeysFile).
-        absent=(f"{keys}2",) if keys else (),
+        absent=(
+            # sshd reads it too, by default (sshd_config(5), AuthorizedKeysFile).
+            *((f"{keys}2",) if keys else ()),
+            # What versions before 0.3 called the helper and the launcher: root would go on running them.
+            *((f"{programs(inventory)}/{name}" for name in ("door", "dumps")) if is_app else ()),
+        ),
         keys=keys,
         ledger=f"{etc(inventory)}/.written" if is_app else "",
     )
@@ -131,7 +135,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
     where, app = etc(inventory), inventory.app
     own = _own_variables(inventory)
     # After what the inventory says, which must not take them away.
-    service = unit.overridden(render("service.j2", inventory), inventory.service) + unit.bindings(inventory)
+    service = unit.overridden(render("sandbox.conf.j2", inventory), inventory.service) + unit.bindings(inventory)
 
     def setting(name: str, text: str, clear: tuple[str, ...] = ()) -> File:
         return File(f"{where}/{name}", text, "600", secret=not clear, clear=clear, needs="restart")
@@ -144,12 +148,15 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         setting("secrets.env", secrets_text(inventory, secrets)),
         setting("cookie.env", cookie),
         File(f"{where}/eval.env", render("eval.env.j2", inventory), "600"),
-        # Before the door, which runs it.
-        File(f"{programs(inventory)}/dumps", render("dumps.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
+        # Before the helper, which runs it.
+        File(f"{programs(inventory)}/launch", render("launch.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
         File(
-            door(inventory),
+            helper(inventory),
             render(
-                "door.j2", inventory, service_properties=unit.properties(service), listeners=shared("host/listeners")
+                "helper.sh.j2",
+                inventory,
+                service_properties=unit.properties(service),
+                listeners=shared("host/listeners"),
             ),
             "755",
         ),
@@ -161,7 +168,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
             render("slot.service.j2", inventory, service=service),
             needs="verify daemon-reload restart",
         ),
-        File(f"/lib/systemd/system/{app}.service", render("app.service.j2", inventory), needs="verify daemon-reload"),
+        File(f"/lib/systemd/system/{app}.service", render("reconcile.service.j2", inventory), needs="verify daemon-reload"),
         *(
             File(
                 f"/lib/systemd/system/{app}-{what}.service",
@@ -271,11 +278,11 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         app_user=inventory.app_user,
         root=str(inventory.root),
         etc=etc(inventory),
-        door=door(inventory),
-        dumps=f"{programs(inventory)}/dumps",
+        helper=helper(inventory),
+        launch=f"{programs(inventory)}/launch",
         record=record_file(inventory),
-        door_version=DOOR_VERSION,
-        door_verbs=SUDO_VERBS,
+        helper_version=HELPER_VERSION,
+        helper_verbs=SUDO_VERBS,
         most_expression=MOST_EXPRESSION,
         read_and_evaluate=READ_AND_EVALUATE,
         find_and_evaluate=FIND_AND_EVALUATE,

@@ -5,10 +5,10 @@
 # Parameters: users, paths (directories and links), files (PATH SUM SHOW, three items each: its text is answered where its
 # sha256 is not SUM and SHOW is `text`, or `masked NAME ...` for an environment file of which only NAMEs may be seen), key
 # (of the digests that take the place of hidden values), units, cookie_file, cookie_mark (which its text has, unless others could
-# read that cookie), ledger (what setup wrote last), programs that must be there, packages, app, app_user, root, door, deploy (who
-# may knock at the door); empty where a host has none.
+# read that cookie), ledger (what setup wrote last), programs that must be there, packages, app, app_user, root, helper, deploy (who
+# may knock at the helper); empty where a host has none.
 : "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}" "${cookie_mark?}"
-: "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${door?}" "${deploy?}"
+: "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${helper?}" "${deploy?}"
 
 [[ -d /run/systemd/system ]] || refuse 'this host does not run systemd' 'Warpbeam runs apps as systemd units'
 ((EUID == 0)) || refuse 'setup must be root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -123,7 +123,7 @@ fi
 
 # The environment whose setup was here before; empty where none has written that down.
 belongs=''
-if [[ -n $door && -r ${door%/*}/environment ]]; then belongs=$(<"${door%/*}/environment"); fi
+if [[ -n $helper && -r ${helper%/*}/environment ]]; then belongs=$(<"${helper%/*}/environment"); fi
 
 # Since when the live instance runs, in seconds since the epoch; 0: none does.
 started=0
@@ -139,10 +139,10 @@ if [[ -n $app ]]; then
   fi
 fi
 
-# The door's version, asked the way the deploy user asks: proves the sudo rule and the door at once.
+# The helper's version, asked the way the deploy user asks: proves the sudo rule and the helper at once.
 version=''
-if [[ -n $door && -x $door ]] && id -u -- "$deploy" >/dev/null 2>&1; then
-  version=$(cd / && timeout --signal=KILL 10 setpriv --reuid="$deploy" --regid="$deploy" --init-groups -- sudo -n -- "$door" version </dev/null 2>/dev/null) ||
+if [[ -n $helper && -x $helper ]] && id -u -- "$deploy" >/dev/null 2>&1; then
+  version=$(cd / && timeout --signal=KILL 10 setpriv --reuid="$deploy" --regid="$deploy" --init-groups -- sudo -n -- "$helper" version </dev/null 2>/dev/null) ||
     version=''
 fi
 
@@ -186,6 +186,6 @@ array "${missing[@]}"; missing_json=$REPLY
 array "${lacking[@]}"; lacking_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
 answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie" \
-  lacking: "$lacking_json" installer "$installer" started: "$started" door "$version" belongs "$belongs" \
+  lacking: "$lacking_json" installer "$installer" started: "$started" helper "$version" belongs "$belongs" \
   rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" allowed: "$allowed_json" binds: "$binds" \
   cookie_shown: "$cookie_shown"

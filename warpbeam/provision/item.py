@@ -41,7 +41,7 @@ class File(msgspec.Struct, frozen=True):
     group: str = "root"
     secret: bool = False
     clear: tuple[str, ...] | None = None
-    # What must happen when it changes: nothing, systemd reads its units again, the door reconciles, or the app is
+    # What must happen when it changes: nothing, systemd reads its units again, the helper reconciles, or the app is
     # restarted (by a person).
     needs: str = ""
 

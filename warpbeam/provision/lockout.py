@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import SLOTS, Inventory
-from warpbeam.provision.difference import Found
+from warpbeam.provision.difference import HostState
 
 
 def taken_ports(inventory: Inventory) -> tuple[int, ...]:
@@ -20,7 +20,7 @@ def taken_ports(inventory: Inventory) -> tuple[int, ...]:
     return (*inventory.leads("a"), *inventory.slot_ports(), inventory.http.maintenance, *nodes)
 
 
-def check_lockout(inventory: Inventory, found: Mapping[str, Found]) -> None:
+def check_lockout(inventory: Inventory, found: Mapping[str, HostState]) -> None:
     """Whether ssh to every host of `inventory` that was looked at comes to a port that is none of the app's.
 
     Raises:

@@ -1,6 +1,6 @@
 """Which environment a host belongs to: two that put the same app on one host would overwrite each other.
 
-Setup writes the environment's name beside the root door. Whoever claims the host for a rollout compares it
+Setup writes the environment's name beside the privileged helper. Whoever claims the host for a rollout compares it
 (`warpbeam/deploy/claim.sh`), and so does the next setup.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import Inventory
-from warpbeam.provision.difference import Found
+from warpbeam.provision.difference import HostState
 
 
-def check_belonging(inventory: Inventory, found: Mapping[str, Found]) -> None:
+def check_belonging(inventory: Inventory, found: Mapping[str, HostState]) -> None:
     """Whether every host of `inventory` that was looked at is its own, or nobody's, to set up.
 
     Raises:

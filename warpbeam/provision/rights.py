@@ -1,4 +1,4 @@
-"""What a host's deploy user may do there: ask the root door of its one app, and nothing more. Pure.
+"""What a host's deploy user may do there: ask the privileged helper of its one app, and nothing more. Pure.
 
 All that keeps a deployer from root, and from another app, stands on that; a user that was there before may be more.
 """
@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from warpbeam.error import Refused
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.inventory.schema import Inventory
-from warpbeam.provision.difference import Found
+from warpbeam.provision.difference import HostState
 
 # Groups whose members become root (Debian's and Fedora's names), or read what every app logs.
 STRONG = (
@@ -20,26 +20,26 @@ STRONG = (
 )
 # An entry of `sudo -l`: as whom, tags, commands.
 _ENTRY = re.compile(r"\((?P<who>[^)]*)\)\s*(?P<tags>(?:[A-Z]+:\s*)*)(?P<commands>.*)")
-# What follows another app's door.
-_OTHER = re.compile(r"(?<=/door) [a-z]+$")
+# What follows another app's helper.
+_OTHER = re.compile(r"(?<=/warpbeam-helper) [a-z]+$")
 
 
-def excess(inventory: Inventory, found: Found) -> Iterator[str]:
+def excess(inventory: Inventory, found: HostState) -> Iterator[str]:
     """What the deploy user may do beyond its part, a clause each."""
     user = found.users.get(inventory.users.deploy)
     for group in user.groups if user else ():
         if group in STRONG:
             yield f"is in the group {group}"
     for entry in found.rights:
-        # Another app's door is named once, not with each verb.
-        for command in dict.fromkeys(_beyond(entry, door(inventory))):
+        # Another app's helper is named once, not with each verb.
+        for command in dict.fromkeys(_beyond(entry, helper(inventory))):
             yield f"may run {command} through sudo"
     for directory in found.shared:
         yield f"is the one of another app too, in {directory}"
 
 
-def _beyond(entry: str, door: str) -> Iterator[str]:
-    """The commands of an entry that are not a verb of the door, as root, with nothing besides."""
+def _beyond(entry: str, helper: str) -> Iterator[str]:
+    """The commands of an entry that are not a verb of the helper, as root, with nothing besides."""
     read = _ENTRY.fullmatch(entry)
     if read is None:
         yield entry
@@ -49,17 +49,17 @@ def _beyond(entry: str, door: str) -> Iterator[str]:
         if command.startswith("!"):
             # It forbids.
             continue
-        if read["who"] != "root" or tags or not re.fullmatch(re.escape(door) + " [a-z]+", command):
+        if read["who"] != "root" or tags or not re.fullmatch(re.escape(helper) + " [a-z]+", command):
             yield f"{_OTHER.sub('', command)} ({' '.join((read['who'], *sorted(tags)))})"
 
 
-def has_password(inventory: Inventory, found: Found) -> bool:
+def has_password(inventory: Inventory, found: HostState) -> bool:
     """Whether the deploy user may log in otherwise than by a key."""
     user = found.users.get(inventory.users.deploy)
     return user is not None and user.password
 
 
-def check_rights(inventory: Inventory, found: Mapping[str, Found]) -> None:
+def check_rights(inventory: Inventory, found: Mapping[str, HostState]) -> None:
     """Whether the deploy user of every host of `inventory` that was looked at is no more than that.
 
     Raises:
@@ -70,6 +70,6 @@ def check_rights(inventory: Inventory, found: Mapping[str, Found]) -> None:
         if name in inventory.hosts and (more := list(excess(inventory, facts))):
             raise Refused(
                 f"{name}: the user {deploy} {', '.join(more)}; nothing was changed on any host",
-                f"a deploy user asks the root door of one app, and nothing else: take that from {deploy}, "
+                f"a deploy user asks the privileged helper of one app, and nothing else: take that from {deploy}, "
                 "or name another `users.deploy`, which setup makes",
             )

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from warpbeam.error import Failed, Problem, untouched
-from warpbeam.event import Settled, Tell, Warn
+from warpbeam.event import Emit, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.helper.program import door
+from warpbeam.helper.program import helper
 from warpbeam.host.answer import LongText
 from warpbeam.host.phase import Phase
 from warpbeam.provision.footprint import etc, secrets_text
@@ -21,7 +21,7 @@ from warpbeam.provision.secrets import fetch_secrets
 _ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=\(hidden, ([0-9a-f]+)\)")
 
 
-class Kept(msgspec.Struct, frozen=True):
+class SecretsState(msgspec.Struct, frozen=True):
     """A host's file with digests in place of values, or None where there is none.
 
     `stale`: the instance that runs was started before the file was written, with what was there then. `before`: the
@@ -39,12 +39,12 @@ class Kept(msgspec.Struct, frozen=True):
         return digests(self.text or "")
 
 
-class SecretFile(Phase[Kept], frozen=True):
+class SecretFile(Phase[SecretsState], frozen=True):
     """Write or read the file, as root; fields as `warpbeam/provision/secrets.sh` tells."""
 
     script: ClassVar[str] = "provision/secrets"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "provision/mask", "provision/owner")
-    answer: ClassVar[type] = Kept
+    answer: ClassVar[type] = SecretsState
     verb: str
     file: str
     ledger: str
@@ -52,7 +52,7 @@ class SecretFile(Phase[Kept], frozen=True):
     key: str
     app: str
     root: str
-    door: str
+    helper: str
     environment: str
 
     @property
@@ -67,7 +67,7 @@ def digests(text: str) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def push(fleet: Fleet, tell: Tell) -> frozenset[str]:
+def push(fleet: Fleet, emit: Emit) -> frozenset[str]:
     """Write the secrets of the inventory on every chosen app host; the names of hosts that still run without them.
 
     Raises:
@@ -77,18 +77,18 @@ def push(fleet: Fleet, tell: Tell) -> frozenset[str]:
     inventory = fleet.inventory
     hosts = inventory.some_app_hosts()
     phase = _phase(fleet, "push", secrets_text(inventory, fetch_secrets(inventory)))
-    results = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, identity="admin"))
+    results = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, emit, identity="admin"))
     count = f"{len(inventory.secrets)} secret{'' if len(inventory.secrets) == 1 else 's'}"
-    stale = frozenset(name for name, kept in results.items() if isinstance(kept, Kept) and kept.stale)
+    stale = frozenset(name for name, kept in results.items() if isinstance(kept, SecretsState) and kept.stale)
     problems: dict[str, Problem] = {}
     for name, kept in results.items():
         if isinstance(kept, Problem):
             problems[name] = kept
-            tell(Settled(name, kept.message.removeprefix(f"{name}: "), good=False))
+            emit(Settled(name, kept.message.removeprefix(f"{name}: "), good=False))
         else:
             gone = sorted(digests(kept.before or "").keys() - kept.digests)
             removed = f", removed: {', '.join(gone)}" if gone else ""
-            tell(
+            emit(
                 Settled(name, f"{count} written{removed}" if kept.changed else f"has {count} already, as they are here")
             )
     if problems:
@@ -100,13 +100,13 @@ def push(fleet: Fleet, tell: Tell) -> frozenset[str]:
     return stale
 
 
-def warn_stale(fleet: Fleet, stale: frozenset[str], tell: Tell) -> None:
+def warn_stale(fleet: Fleet, stale: frozenset[str], emit: Emit) -> None:
     """Tell which hosts run with earlier secrets, and what gives them the new ones."""
     for name in sorted(stale):
-        tell(Warn(name, f"the running app has the secrets of before, until `fab {fleet.inventory.name} restart`"))
+        emit(Warn(name, f"the running app has the secrets of before, until `fab {fleet.inventory.name} restart`"))
 
 
-def compare(fleet: Fleet, tell: Tell, *, fetch: bool = False) -> list[dict[str, Any]]:
+def compare(fleet: Fleet, emit: Emit, *, fetch: bool = False) -> list[dict[str, Any]]:
     """One row for each secret of the inventory or of a host: where it is, and whether all have the same value.
 
     Values stay where they are: hosts answer digests under a key that is new each time.
@@ -120,7 +120,7 @@ def compare(fleet: Fleet, tell: Tell, *, fetch: bool = False) -> list[dict[str, 
     key = entropy.token_hex(32)
     phase = _phase(fleet, "list", "", key)
     hosts = inventory.some_app_hosts()
-    found = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, tell, identity="admin"))
+    found = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, emit, identity="admin"))
     problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
     # Who could not be asked has not said that it lacks anything.
     if len(problems) == len(found):
@@ -134,7 +134,7 @@ def compare(fleet: Fleet, tell: Tell, *, fetch: bool = False) -> list[dict[str, 
 
 
 def rows(
-    names: tuple[str, ...], found: Mapping[str, Kept | Problem], wanted: Mapping[str, str] | None
+    names: tuple[str, ...], found: Mapping[str, SecretsState | Problem], wanted: Mapping[str, str] | None
 ) -> list[dict[str, Any]]:
     """What `compare` tells. Pure.
 
@@ -143,7 +143,7 @@ def rows(
         found: by host.
         wanted: the digests of the values fetched here, where they were.
     """
-    kept = {host: result for host, result in found.items() if isinstance(result, Kept)}
+    kept = {host: result for host, result in found.items() if isinstance(result, SecretsState)}
     there = {host: result.digests for host, result in kept.items()}
     known = dict.fromkeys((*names, *(name for have in there.values() for name in have)))
     listed: list[dict[str, Any]] = []
@@ -193,6 +193,6 @@ def _phase(fleet: Fleet, verb: Literal["push", "list"], content: str, key: str =
         key=key or entropy.token_hex(32),
         app=inventory.app,
         root=str(inventory.root),
-        door=door(inventory),
+        helper=helper(inventory),
         environment=inventory.name,
     )

@@ -2,9 +2,9 @@
 # The file with an app's secrets, as root. `push` writes it, whole and at once; either verb tells what is in it afterwards, with
 # a keyed digest in place of each value: the values stay here.
 #
-# Parameters: verb (push, list), file, content (for push), key (random, for this one time), app, root, door,
+# Parameters: verb (push, list), file, content (for push), key (random, for this one time), app, root, helper,
 # environment (whose host this must be, to write).
-: "${verb?}" "${file?}" "${content?}" "${key?}" "${app?}" "${root?}" "${door?}" "${environment?}"
+: "${verb?}" "${file?}" "${content?}" "${key?}" "${app?}" "${root?}" "${helper?}" "${environment?}"
 
 ((EUID == 0)) || refuse 'secrets are root'"'"'s to read here' 'give the admin sudo, or see users.admin in the inventory'
 directory=${file%/*}

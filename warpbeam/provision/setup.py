@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from warpbeam.error import Failed, Misuse, Problem, Refused
-from warpbeam.event import Line, Note, Settled, Tell, Warn
+from warpbeam.event import Emit, Line, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
 from warpbeam.fleet.work import gravest_problem
@@ -20,7 +20,7 @@ from warpbeam.provision.binding import check_bindings, unnamed
 from warpbeam.provision.comparison import compared
 from warpbeam.provision.converge import converge, inspect
 from warpbeam.provision.cookie import Cookie, agreed_cookie, mint_cookie
-from warpbeam.provision.difference import Difference, Found, difference, outdated
+from warpbeam.provision.difference import Difference, HostState, difference, outdated
 from warpbeam.provision.footprint import footprint
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.lockout import check_lockout
@@ -40,7 +40,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def set_up(
     fleet: Fleet,
-    tell: Tell,
+    emit: Emit,
     *,
     rotate_cookie: bool = False,
     dry: bool = False,
@@ -79,13 +79,13 @@ def set_up(
     took: defaultdict[str, float] = defaultdict(float)
     found = fleet.everywhere(
         list(asked.values()),
-        _timed(took, lambda host: inspect(fleet, host, footprint(inventory, host, secrets, "", keys), tell, key=key)),
+        _timed(took, lambda host: inspect(fleet, host, footprint(inventory, host, secrets, "", keys), emit, key=key)),
     )
-    found = _answered(found, inventory.hosts.keys(), tell)
+    found = _answered(found, inventory.hosts.keys(), emit)
     problem = gravest_problem(found)
     if problem is not None:
         raise _together(found, "nothing was changed on any host", _meanwhile(found, inventory, dry=dry)) from problem
-    facts = {name: result for name, result in found.items() if isinstance(result, Found)}
+    facts = {name: result for name, result in found.items() if isinstance(result, HostState)}
     if not take_over:
         check_belonging(inventory, facts)
     check_rights(inventory, facts)
@@ -95,35 +95,35 @@ def set_up(
     wants = {
         host.name: footprint(inventory, host, secrets, cookie.value, keys, cookie_shown=cookie.shown) for host in chosen
     }
-    _tell_whose(facts, inventory, cookie.value, tell)
+    _emit_owner(facts, inventory, cookie.value, emit)
     plans = {host.name: difference(wants[host.name], facts[host.name], host.name) for host in chosen}
     for name, plan in plans.items():
         if facts[name].cookie_shown:
-            _tell_cookie(name, cookie, others, tell, dry=dry)
-        _tell_plan(name, plan, facts[name], key, tell, dry=dry)
-        _tell_risks(name, inventory, facts[name], tell)
+            _emit_cookie(name, cookie, others, emit, dry=dry)
+        _emit_plan(name, plan, facts[name], key, emit, dry=dry)
+        _emit_risks(name, inventory, facts[name], emit)
     late = {name: files for name, want in wants.items() if (files := outdated(want, facts[name]))}
     changed = any(plans.values())
     if dry:
         for name, files in late.items():
-            tell(Note(name, f"would need a restart of the app, for {', '.join(files)}"))
+            emit(Note(name, f"would need a restart of the app, for {', '.join(files)}"))
         return Outcome(changed, tuple(late))
 
-    with around(fleet, "setup", chosen, tell):
+    with around(fleet, "setup", chosen, emit):
         results = fleet.everywhere(
             chosen,
             _timed(
-                took, lambda host: converge(fleet, host, plans[host.name], facts[host.name], wants[host.name], tell)
+                took, lambda host: converge(fleet, host, plans[host.name], facts[host.name], wants[host.name], emit)
             ),
         )
         for name, result in results.items():
             if not isinstance(result, Problem):
                 count = len(plans[name].sentences())
                 ending = f"set up, {_counted(count)}" if count else "set up already, nothing to change"
-                tell(Settled(name, f"{ending} ({took[name]:.1f} s)"))
+                emit(Settled(name, f"{ending} ({took[name]:.1f} s)"))
                 if name in late and not restart:
                     what = f"the app still runs with its old settings ({', '.join(late[name])})"
-                    tell(Warn(name, f"{what}: `fab {inventory.name} setup --restart` restarts it, host after host"))
+                    emit(Warn(name, f"{what}: `fab {inventory.name} setup --restart` restarts it, host after host"))
         if gravest_problem(results) is not None:
             raise _together(results, "run setup again when it is mended: it goes on from here")
     return Outcome(changed, tuple(late))
@@ -142,29 +142,31 @@ def _timed(took: defaultdict[str, float], work: Callable[[Host], T]) -> Callable
     return timed
 
 
-def _answered(found: Mapping[str, Found | Problem], chosen: Collection[str], tell: Tell) -> dict[str, Found | Problem]:
+def _answered(
+    found: Mapping[str, HostState | Problem], chosen: Collection[str], emit: Emit
+) -> dict[str, HostState | Problem]:
     """`found` without the hosts that were left out and did not answer, where somebody else told the cookie."""
-    if not any(isinstance(facts, Found) and facts.cookie for facts in found.values()):
+    if not any(isinstance(facts, HostState) and facts.cookie for facts in found.values()):
         return dict(found)
     for name, problem in found.items():
         if isinstance(problem, Problem) and name not in chosen:
             what = problem.message.removeprefix(f"{name}: ")
-            tell(Warn(name, f"left out, and its cookie not compared with the others': {what}"))
+            emit(Warn(name, f"left out, and its cookie not compared with the others': {what}"))
     return {name: facts for name, facts in found.items() if name in chosen or not isinstance(facts, Problem)}
 
 
-def _tell_whose(facts: Mapping[str, Found], inventory: Inventory, cookie: str, tell: Tell) -> None:
+def _emit_owner(facts: Mapping[str, HostState], inventory: Inventory, cookie: str, emit: Emit) -> None:
     """Say whose cookie a host takes that has none: with it these may run code on that host, and it on theirs."""
     having = [name for name, found in facts.items() if found.cookie == cookie]
     for host in inventory.app_hosts:
         if having and not facts[host.name].cookie:
-            tell(Note(host.name, f"takes the cookie of {', '.join(having)}"))
+            emit(Note(host.name, f"takes the cookie of {', '.join(having)}"))
 
 
-def _meanwhile(found: Mapping[str, Found | Problem], inventory: Inventory, *, dry: bool) -> str:
+def _meanwhile(found: Mapping[str, HostState | Problem], inventory: Inventory, *, dry: bool) -> str:
     """What goes on without the hosts that have a problem; empty where nothing does."""
-    known = any(isinstance(facts, Found) and facts.cookie for facts in found.values())
-    rest = [name for name in inventory.hosts if isinstance(found[name], Found)]
+    known = any(isinstance(facts, HostState) and facts.cookie for facts in found.values())
+    rest = [name for name in inventory.hosts if isinstance(found[name], HostState)]
     if not known or not rest:
         return ""
     command = f"fab {inventory.name} -H {','.join(rest)} setup{' --check' if dry else ''}"
@@ -175,34 +177,34 @@ def _counted(changes: int) -> str:
     return "1 change" if changes == 1 else f"{changes} changes"
 
 
-def _tell_cookie(name: str, cookie: Cookie, left_out: Sequence[str], tell: Tell, *, dry: bool) -> None:
+def _emit_cookie(name: str, cookie: Cookie, left_out: Sequence[str], emit: Emit, *, dry: bool) -> None:
     """Tell what becomes of a cookie that stood in the arguments of every instance, as versions before started them."""
     what = "the cookie, which every local user could read until now,"
     if cookie.shown:
-        tell(
+        emit(
             Warn(name, f"{what} stays: -H leaves out {', '.join(left_out)}; `setup` of all hosts gives them a new one")
         )
         return
     by = "that of the other hosts" if cookie.joined else "a new one on all hosts"
-    tell(Note(name, f"{'would change' if dry else 'changing'}: {what} replaced by {by}"))
+    emit(Note(name, f"{'would change' if dry else 'changing'}: {what} replaced by {by}"))
 
 
-def _tell_risks(name: str, inventory: Inventory, found: Found, tell: Tell) -> None:
+def _emit_risks(name: str, inventory: Inventory, found: HostState, emit: Emit) -> None:
     """Say what setup leaves as it is on a host, and somebody will want to mend."""
     if any(wrong := unnamed(inventory, found)):
-        tell(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
+        emit(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
     if has_password(inventory, found):
         deploy = inventory.users.deploy
-        tell(Warn(name, f"{deploy} has a password: `usermod --password '*' {deploy}` there leaves keys alone"))
+        emit(Warn(name, f"{deploy} has a password: `usermod --password '*' {deploy}` there leaves keys alone"))
 
 
-def _tell_plan(name: str, plan: Difference, found: Found, key: str, tell: Tell, *, dry: bool) -> None:
+def _emit_plan(name: str, plan: Difference, found: HostState, key: str, emit: Emit, *, dry: bool) -> None:
     for sentence in plan.sentences():
-        tell(Note(name, ("would change: " if dry else "changing: ") + sentence))
+        emit(Note(name, ("would change: " if dry else "changing: ") + sentence))
     if key:
         for file in plan.files:
             for line in compared(file, found, key):
-                tell(Line(name, line))
+                emit(Line(name, line))
 
 
 def _together(results: Mapping[str, object], ending: str, more: str = "") -> Problem:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.cluster import mates, seen_hosts
 from warpbeam.provision.diagnosis import Finding
-from warpbeam.provision.examine import Seen
+from warpbeam.provision.examine import Examination
 
 PAGE = "docs/clusters.md"
 
 
-def sight(inventory: Inventory, seen: Mapping[str, Seen]) -> Iterator[Finding]:
+def sight(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator[Finding]:
     """A finding for each host with a live node that may see others; none without `vm.peers`."""
     told = {host: (each.live, each.links) for host, each in seen.items() if each.live and each.runs}
     for name in told:
@@ -37,7 +37,7 @@ def sight(inventory: Inventory, seen: Mapping[str, Seen]) -> Iterator[Finding]:
         )
 
 
-def _reason(inventory: Inventory, host: Host, other: Host, seen: Mapping[str, Seen]) -> tuple[str, str]:
+def _reason(inventory: Inventory, host: Host, other: Host, seen: Mapping[str, Examination]) -> tuple[str, str]:
     """Why two live nodes are not connected, and what to do."""
     here, there = seen[host.name], seen.get(other.name)
     if there is not None and there.live != here.live and not here.finds and not there.finds:

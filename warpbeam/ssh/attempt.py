@@ -45,13 +45,13 @@ class Attempt:
             with contextlib.suppress(Exception):
                 close()
 
-    def untime(self) -> None:
+    def cancel_timer(self) -> None:
         """The host has answered: from here on only an interrupt cuts it (a person may have to touch a key)."""
         self._timer.cancel()
 
     def settle(self) -> None:
         """It has succeeded or failed: nothing will be cut any more."""
-        self.untime()
+        self.cancel_timer()
         with self._lock:
             self._open = []
 
@@ -71,7 +71,7 @@ class Attempt:
             raise Cut(self.cause or "time")
         return left
 
-    def rest(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Wait so long. Raises: Cut, when the attempt ends meanwhile."""
         end = monotonic() + seconds
         while (left := end - monotonic()) > 0:

@@ -15,7 +15,7 @@ from typing import Any
 import paramiko
 
 from warpbeam.error import Lost, Refused
-from warpbeam.shell import GRACE, Heard
+from warpbeam.shell import GRACE, OnBytes
 from warpbeam.ssh.pace import PATIENCE, Pace
 from warpbeam.ssh.transport import send_request
 
@@ -74,8 +74,8 @@ class Process:
         channel: paramiko.Channel,
         command: str,
         chunks: Iterable[bytes],
-        heard: Heard,
-        complained: Heard,
+        on_stdout: OnBytes,
+        on_stderr: OnBytes,
     ) -> int:
         """As `warpbeam.shell.Shell.execute`, on an open channel, which is closed in the end."""
         channel.in_buffer.set_event(self._bell)
@@ -93,7 +93,7 @@ class Process:
             except (OSError, EOFError, paramiko.SSHException) as error:
                 raise self._lost(error) from None
             threading.Thread(target=self._feed, args=(channel, chunks), daemon=True).start()
-            self._listen(channel, heard, complained)
+            self._listen(channel, on_stdout, on_stderr)
         except BaseException:
             # Whatever stopped us (Ctrl-C, a callback) must not leave the command running.
             self.interrupt()
@@ -185,15 +185,15 @@ class Process:
                 if not open_.out_buffer_cv.wait(PATIENCE):
                     pace.stalled()
 
-    def _listen(self, channel: paramiko.Channel, heard: Heard, complained: Heard) -> None:
+    def _listen(self, channel: paramiko.Channel, on_stdout: OnBytes, on_stderr: OnBytes) -> None:
         """Pass on output until both streams have ended and the exit status is there, or nothing more can come."""
         while not self._given_up:
             idle = True
             while channel.recv_ready():
-                heard(channel.recv(PIECE))
+                on_stdout(channel.recv(PIECE))
                 idle = False
             while channel.recv_stderr_ready():
-                complained(channel.recv_stderr(PIECE))
+                on_stderr(channel.recv_stderr(PIECE))
                 idle = False
             ended = channel.status_event.is_set()
             if channel.closed or (ended and channel.eof_received):

@@ -14,7 +14,7 @@ import paramiko
 
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import Host, Ssh
-from warpbeam.shell import Heard
+from warpbeam.shell import OnBytes
 from warpbeam.ssh.attempt import Attempt
 from warpbeam.ssh.channel import Process
 from warpbeam.ssh.opening import Opening
@@ -87,11 +87,11 @@ class Connection:
         """See `warpbeam.shell.Shell.busy`."""
         return self._attempt is not None or bool(self._endings)
 
-    def execute(self, command: str, chunks: Iterable[bytes], heard: Heard, complained: Heard) -> int:
+    def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         """See `warpbeam.shell.Shell.execute`."""
         process = Process(self.settings.label)
         with self.ending(process.interrupt):
-            return process.run(self._session(), command, chunks, heard, complained)
+            return process.run(self._session(), command, chunks, on_stdout, on_stderr)
 
     @contextlib.contextmanager
     def ending(self, end: Callable[[], None]) -> Iterator[None]:
@@ -150,7 +150,7 @@ class Connection:
                 self._attempt = own
             try:
                 # A hop that answers says nothing of the host behind it, whose time goes on.
-                return opening.open(own, own.untime if attempt is None else lambda: None)
+                return opening.open(own, own.cancel_timer if attempt is None else lambda: None)
             except BaseException:
                 self.close()
                 raise

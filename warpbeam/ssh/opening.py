@@ -25,7 +25,7 @@ from warpbeam.ssh.ssh_config import Settings
 from warpbeam.ssh.transport import Transport
 
 # Seconds before a host is tried again whose server hung up without a greeting: sshd does so at random while more than
-# ten are not yet logged in (MaxStartups, sshd_config(5)); behind a jump host all the others are at its door.
+# ten are not yet logged in (MaxStartups, sshd_config(5)); behind a jump host all the others are at its helper.
 PAUSES = (0.3, 0.6, 1.2, 2.4)
 
 
@@ -99,7 +99,7 @@ class Opening:
                     raise hung_up.problem from None
                 try:
                     # Jitter, so that those who were turned away do not come back together.
-                    attempt.rest(pause * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
+                    attempt.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
                 except Cut as cut:
                     raise refusal(self.settings, cut, attempt) from None
         raise AssertionError("unreachable")

@@ -22,7 +22,7 @@ import paramiko
 
 from warpbeam.environ import for_shell
 from warpbeam.error import Failed, Lost, Misuse, Refused
-from warpbeam.event import Note, Tell
+from warpbeam.event import Emit, Note
 from warpbeam.limit import MEGABYTE, sized
 from warpbeam.ssh.connection import Connection
 
@@ -33,8 +33,8 @@ MOST_SAID = 64 * MEGABYTE
 BROKEN = frozenset({10, 12, 30, 35, 255})
 
 
-def carry(
-    connection: Connection, source: Path, target: str, exclude: Sequence[str] = (), tell: Tell | None = None
+def rsync(
+    connection: Connection, source: Path, target: str, exclude: Sequence[str] = (), emit: Emit | None = None
 ) -> None:
     """Make the directory `target` of a host like `source`: what `source` has not is deleted there.
 
@@ -108,8 +108,8 @@ def carry(
         )
     said = tuple(line for line in (result.stdout + result.stderr).splitlines() if line.strip())
     if result.exited == 0:
-        if tell:
-            tell(Note(connection.name, carried(result.stdout)))
+        if emit:
+            emit(Note(connection.name, carried(result.stdout)))
         return
     refused = Lost if result.exited in BROKEN else Failed
     raise refused(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import paramiko
 
 from warpbeam.error import Problem, Refused
-from warpbeam.event import Note, Settled, Tell, Warn
+from warpbeam.event import Emit, Note, Settled, Warn
 from warpbeam.inventory.schema import Host, Ssh
 from warpbeam.ssh.attempt import Attempt, Cut
 from warpbeam.ssh.connection import Connection, connect
@@ -27,7 +27,7 @@ KINDS = (
 )
 
 
-def trust(hosts: Iterable[Host], ssh: Ssh, environment: str, confirm: Callable[[str], bool], tell: Tell) -> None:
+def trust(hosts: Iterable[Host], ssh: Ssh, environment: str, confirm: Callable[[str], bool], emit: Emit) -> None:
     """For each host, and each jump host before it: tell its keys; record those of an unknown one if `confirm` says so.
 
     A key that has changed is never replaced.
@@ -41,42 +41,42 @@ def trust(hosts: Iterable[Host], ssh: Ssh, environment: str, confirm: Callable[[
     for host in hosts:
         try:
             settings = connect(host, None, ssh, environment).settings
-            for one in way(settings):
+            for one in hops(settings):
                 if one.known_name in met:
                     continue
                 met.add(one.known_name)
-                meet(one, host.name, confirm, tell)
+                learn(one, host.name, confirm, emit)
         except Problem as problem:
-            tell(Settled(host.name, problem.message, good=False))
+            emit(Settled(host.name, problem.message, good=False))
             left.append(host.name)
             hints.append(problem.hint)
     if left:
         raise Refused(f"not trusted: {', '.join(left)}", next((hint for hint in hints if hint), ""))
 
 
-def way(settings: Settings) -> Iterator[Settings]:
+def hops(settings: Settings) -> Iterator[Settings]:
     """The hosts on the way to one, the nearest to us first, itself last."""
     if settings.jump is not None:
-        yield from way(settings.jump)
+        yield from hops(settings.jump)
     yield settings
 
 
-def meet(settings: Settings, name: str, confirm: Callable[[str], bool], tell: Tell) -> None:
+def learn(settings: Settings, name: str, confirm: Callable[[str], bool], emit: Emit) -> None:
     """Tell the keys of one host and record them if it is unknown and they are confirmed. Raises: Refused."""
     shown = scan(settings)
     known = known_keys(settings)
     states = {key: judge(key, known) for key in shown}
     for key in shown:
-        tell(Note(name, f"{settings.label}: {key.type} {key.fingerprint}"))
+        emit(Note(name, f"{settings.label}: {key.type} {key.fingerprint}"))
     if "revoked" in states.values():
         raise Refused(f"{settings.label} shows a host key that has been REVOKED")
     if "known" in states.values():
-        tell(Settled(name, f"{settings.label} is known already"))
+        emit(Settled(name, f"{settings.label} is known already"))
         return
     if "changed" in states.values():
         former = [entry for entry in known if not entry.marker and not entry.portless]
         for entry in former:
-            tell(
+            emit(
                 Warn(
                     name,
                     f"known until now: {entry.key.type} {entry.key.fingerprint} ({entry.file}:{entry.line})",
@@ -89,7 +89,7 @@ def meet(settings: Settings, name: str, confirm: Callable[[str], bool], tell: Te
     if not confirm(f"Record the host key{'s' if len(shown) > 1 else ''} of {settings.label}?"):
         raise Refused(f"{settings.label}: its host keys were not recorded")
     file, count = record(settings, shown)
-    tell(Settled(name, f"{settings.label}: {count} host key{'s' if count != 1 else ''} recorded in {file}"))
+    emit(Settled(name, f"{settings.label}: {count} host key{'s' if count != 1 else ''} recorded in {file}"))
 
 
 def scan(settings: Settings) -> list[HostKey]:

@@ -1,14 +1,14 @@
-"""What is said to the root door that no command of ours says: odd arguments, odd standard input, an odd environment."""
+"""Odd arguments, odd standard input and an odd environment, as no command of ours gives them to the helper."""
 
 from __future__ import annotations
 
 import base64
 import re
 
-from tests.attack import DOOR, Outcome, attacked, bare, journal, logged_in, unharmed
+from tests.attack import HELPER, Outcome, attacked, bare, journal, logged_in, unharmed
 from tests.stage import Stage
 
-# Words of bash, as they follow the door's name.
+# Words of bash, as they follow the helper's name.
 ARGUMENTS = (
     "",
     "''",
@@ -27,7 +27,7 @@ ARGUMENTS = (
     "--",
     "-- version",
     "--rcfile /tmp/planted version",
-    "../door",
+    "../helper",
     "version/../stop",
     "STOP",
     "st?p",
@@ -172,50 +172,56 @@ FED = (*SLOT_VERBS, "migrate", "eval", "maintenance")
 
 def fed(verb: str, said: bytes) -> str:
     """A command that says those very bytes to a verb, and then ends."""
-    return f"base64 -d <<<'{base64.b64encode(said).decode()}' | sudo -n {DOOR} {verb}"
+    return f"base64 -d <<<'{base64.b64encode(said).decode()}' | sudo -n {HELPER} {verb}"
 
 
 def not_refused(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
-    """Where the door did not plainly say no."""
+    """Where the helper did not plainly say no."""
     return {
         attack: outcome
         for attack, outcome in outcomes.items()
-        if outcome.status != 2 or not outcome.said.startswith("door: ") or "uid=" in outcome.said
+        if outcome.status != 2 or not outcome.said.startswith("warpbeam-helper: ") or "uid=" in outcome.said
     }
 
 
-def test_an_odd_argument_comes_through_neither_sudo_nor_the_door(stage: Stage) -> None:
-    by_sudo = [f"sudo -n {DOOR} {words}" for words in ARGUMENTS]
-    by_root = [f"{DOOR} {words}" for words in ARGUMENTS]
+def test_an_odd_argument_comes_through_neither_sudo_nor_the_helper(stage: Stage) -> None:
+    by_sudo = [f"sudo -n {HELPER} {words}" for words in ARGUMENTS]
+    by_root = [f"{HELPER} {words}" for words in ARGUMENTS]
 
     with unharmed(stage.lab), journal(stage.lab, "-t", "sudo", "-t", "warpbeam-hello") as told:
         asked = attacked(stage.lab, logged_in("deploy"), by_sudo)
-        # Were sudo's list of verbs to let one through, the door has its own.
+        # Were sudo's list of verbs to let one through, the helper has its own.
         knocked = attacked(stage.lab, bare("root"), by_root)
 
     assert {attack: outcome for attack, outcome in asked.items() if "not allowed to execute" not in outcome.said} == {}
-    assert {attack: outcome for attack, outcome in knocked.items() if "usage: door VERB" not in outcome.said} == {}
+    assert {
+        attack: outcome for attack, outcome in knocked.items() if "usage: warpbeam-helper VERB" not in outcome.said
+    } == {}
     assert not_refused(knocked) == {}
     assert len([line for line in told if "deploy : command not allowed" in line]) == len(by_sudo)
-    assert len([line for line in told if "the root door refused admin (no verb of this door)" in line]) == len(by_root)
+    assert len(
+        [line for line in told if "the privileged helper refused admin (no verb of this helper)" in line]
+    ) == len(by_root)
 
 
 def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journal(stage: Stage) -> None:
     attacks = {fed(verb, said): verb for verb, said in REFUSED}
-    attacks |= {f"sudo -n {DOOR} {verb} <&-": verb for verb in (*FED, "logs", "console")}
-    attacks |= {f"{endless} 2>/dev/null | sudo -n {DOOR} {verb}": verb for endless in ENDLESS for verb in FED[::3]}
+    attacks |= {f"sudo -n {HELPER} {verb} <&-": verb for verb in (*FED, "logs", "console")}
+    attacks |= {f"{endless} 2>/dev/null | sudo -n {HELPER} {verb}": verb for endless in ENDLESS for verb in FED[::3]}
     # An expression that never ends is read up to a bound, and nothing of it is evaluated.
-    attacks |= {f"{endless} 2>/dev/null | sudo -n {DOOR} rpc": "rpc" for endless in (*ENDLESS, "cat /dev/zero")}
-    attacks[f"{{ echo $slot; yes; }} 2>/dev/null | sudo -n {DOOR} well"] = "well"
-    attacks[f"sudo -n {DOOR} stop </"] = "stop"
-    attacks[f"sudo -n {DOOR} stop 0>/dev/null"] = "stop"
+    attacks |= {f"{endless} 2>/dev/null | sudo -n {HELPER} rpc": "rpc" for endless in (*ENDLESS, "cat /dev/zero")}
+    attacks[f"{{ echo $slot; yes; }} 2>/dev/null | sudo -n {HELPER} well"] = "well"
+    attacks[f"sudo -n {HELPER} stop </"] = "stop"
+    attacks[f"sudo -n {HELPER} stop 0>/dev/null"] = "stop"
 
     with unharmed(stage.lab), journal(stage.lab, "-t", "warpbeam-hello") as told:
         outcomes = attacked(stage.lab, logged_in("deploy"), [*attacks])
 
     assert not_refused(outcomes) == {}
     # What is in the journal is who and which verb: never what was said.
-    refused = [match[1] for line in told if (match := re.match(r"the root door refused deploy \((\w+)\): ", line))]
+    refused = [
+        match[1] for line in told if (match := re.match(r"the privileged helper refused deploy \((\w+)\): ", line))
+    ]
     assert sorted(refused) == sorted(attacks.values())
     assert not any(word in line for line in told for word in ("shadow", "aaaa", "$(", "\x1b"))
 
@@ -225,16 +231,18 @@ def test_a_verb_that_serve_refuses_or_cannot_do_leaves_it_serving(stage: Stage) 
 
     with unharmed(stage.lab), journal(stage.lab, "-t", "warpbeam-hello") as told:
         (outcome,) = attacked(
-            stage.lab, logged_in("deploy"), [f'printf %s "{asked}" | sudo -n {DOOR} serve 2>&1 | tr "\\n" ,']
+            stage.lab, logged_in("deploy"), [f'printf %s "{asked}" | sudo -n {HELPER} serve 2>&1 | tr "\\n" ,']
         ).values()
 
-    assert re.fullmatch(r"door: expected a slot \(a or b\)[^,]*,= 2,door: [^,]*,= 2,= 0,?", outcome.said), outcome.said
+    assert re.fullmatch(
+        r"warpbeam-helper: expected a slot \(a or b\)[^,]*,= 2,warpbeam-helper: [^,]*,= 2,= 0,?", outcome.said
+    ), outcome.said
     # Who asked for what, each, as sudo would have told it; never the input.
     assert sorted(told) == sorted(
         [
-            *(f"the root door was asked by deploy: {verb}" for verb in ("stop", "switch", "undrain")),
+            *(f"the privileged helper was asked by deploy: {verb}" for verb in ("stop", "switch", "undrain")),
             *(
-                f"the root door refused deploy ({verb}): expected a slot (a or b) on standard input"
+                f"the privileged helper refused deploy ({verb}): expected a slot (a or b) on standard input"
                 for verb in ("stop", "switch")
             ),
         ]
@@ -245,14 +253,14 @@ def test_what_an_activation_asks_of_root_is_in_the_journal(stage: Stage) -> None
     with journal(stage.lab, "-t", "warpbeam-hello") as told:
         stage.fab("-H", "web1", "restart")
 
-    asked = [line.removeprefix("the root door was asked by deploy: ") for line in told]
+    asked = [line.removeprefix("the privileged helper was asked by deploy: ") for line in told]
     assert {"start", "stop", "switch"} <= set(asked) <= {"start", "stop", "switch", "drain", "undrain", "abandon"}, told
 
 
-def test_what_follows_a_valid_line_is_nothing_to_the_door(stage: Stage) -> None:
+def test_what_follows_a_valid_line_is_nothing_to_the_helper(stage: Stage) -> None:
     # The slot that is not live has no directory, so nothing is there to drain.
     attacks = [
-        f"printf '%s\\n' $idle {more} | sudo -n {DOOR} {verb}; ls /run/hello-$slot/drain"
+        f"printf '%s\\n' $idle {more} | sudo -n {HELPER} {verb}; ls /run/hello-$slot/drain"
         for verb in ("drain", "undrain")
         for more in ("$slot", "'$(id)'", "--all")
     ]
