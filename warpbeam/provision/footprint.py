@@ -168,7 +168,11 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
             render("slot.service.j2", inventory, service=service),
             needs="verify daemon-reload restart",
         ),
-        File(f"/lib/systemd/system/{app}.service", render("reconcile.service.j2", inventory), needs="verify daemon-reload"),
+        File(
+            f"/lib/systemd/system/{app}.service",
+            render("reconcile.service.j2", inventory),
+            needs="verify daemon-reload",
+        ),
         *(
             File(
                 f"/lib/systemd/system/{app}-{what}.service",
