@@ -134,7 +134,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     import sys
 
     from warpbeam.cli.session import session
-    from warpbeam.error import Misuse, Unreachable, host_of
+    from warpbeam.error import Misuse, Unreachable
     from warpbeam.operate.node import evaluate as ask
     from warpbeam.operate.node import one_host, read_expression
 
@@ -150,7 +150,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
         ask(here.fleet, hosts, verb, text, shown, on_stderr)
     except Unreachable as away:
         others = [other.name for other in here.fleet.inventory.some_app_hosts() if other not in hosts]
-        if host or not others or not host_of(away, (asked.name for asked in hosts)):
+        if host or not others or away.host not in {asked.name for asked in hosts}:
             raise
         raise away.hinted(f"`--host {others[0]}` asks another host") from away
 

@@ -38,17 +38,16 @@ def selection_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "
 @contextmanager
 def explained(here: Session, fleet: Fleet) -> Iterator[None]:
     """Around what goes from host to host: a host out of reach has its options told, an interrupt what it left."""
-    from warpbeam.error import Unreachable, host_of
+    from warpbeam.error import Unreachable
     from warpbeam.operate.aftermath import emit_aftermath
 
     try:
         yield
     except Unreachable as away:
         # Not of a build host, which no option leaves out.
-        name = host_of(away, (host.name for host in fleet.inventory.app_hosts))
-        if not name:
+        if away.host not in {host.name for host in fleet.inventory.app_hosts}:
             raise
-        options = f"`--skip {name}` goes on without it, `--skip-unreachable` without any that does not answer"
+        options = f"`--skip {away.host}` goes on without it, `--skip-unreachable` without any that does not answer"
         raise away.hinted(options) from away
     except KeyboardInterrupt:
         emit_aftermath(fleet, here.emit)

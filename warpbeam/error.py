@@ -6,8 +6,8 @@ both, on standard error, as the last thing a person sees, and exits with the cod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Self
+from collections.abc import Mapping
+from typing import Self, TypeVar
 
 DONE, FAULT, MISUSE, REFUSED, FAILED, AMISS, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -38,22 +38,45 @@ class Problem(Exception):
     """Something a person can understand and mend.
 
     Parameters:
-        message: what happened, where, and what was expected; one sentence, no full stop needed.
+        reason: what happened and what was expected; one sentence without the host, no full stop needed.
         hint: what to do next, or an empty string.
         details: lines shown before the message (an app's last log lines, a compiler's output).
+        host: the inventory name of the host that has the problem; empty where no single host has it.
+        place: the host as the message names it, where that says more than its name (`web1 (10.0.0.1)`).
+        ending: what the message adds about other hosts or about the state left behind.
     """
 
     code = FAULT
 
-    def __init__(self, message: str, hint: str = "", details: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(
+        self,
+        reason: str,
+        hint: str = "",
+        details: tuple[str, ...] = (),
+        *,
+        host: str = "",
+        place: str = "",
+        ending: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
         self.hint = hint
         self.details = details
+        self.host = host
+        self.place = place or host
+        self.ending = ending
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def message(self) -> str:
+        """The whole sentence: where, what, and what was left behind."""
+        return f"{self.place}: {self.reason}{self.ending}" if self.place else f"{self.reason}{self.ending}"
 
     def hinted(self, hint: str) -> Self:
-        """The same with one hint more, which comes first."""
-        return type(self)(self.message, "; ".join(filter(None, (hint, self.hint))), self.details)
+        """Return the same problem with one hint more, which comes first."""
+        return restated(self, type(self), hint="; ".join(filter(None, (hint, self.hint))))
 
 
 class Misuse(Problem):
@@ -90,21 +113,41 @@ class Lost(Failed):
     """A host stopped answering in the middle of a phase: its outcome is unknown and must be read back."""
 
 
-def host_of(problem: Problem, names: Iterable[str]) -> str:
-    """Of the hosts of these names the one whose problem it is; empty: none (but a jump host, say)."""
-    return next((name for name in names if problem.message.startswith((f"{name} ", f"{name}: "))), "")
+P = TypeVar("P", bound=Problem)
 
 
-# How a refusal ends that is told of all hosts.
+def restated(
+    problem: Problem,
+    kind: type[P],
+    ending: str = "",
+    *,
+    hint: str | None = None,
+    details: tuple[str, ...] | None = None,
+) -> P:
+    """Return `problem` of its host as another `kind`, with `ending` after its message.
+
+    Parameters:
+        hint, details: what takes the place of the problem's own; None: they stay.
+    """
+    return kind(
+        problem.reason,
+        problem.hint if hint is None else hint,
+        problem.details if details is None else details,
+        host=problem.host,
+        place=problem.place,
+        ending=problem.ending + ending,
+    )
+
+
+# Suffix of a refusal when no host was changed.
 UNTOUCHED = "; nothing was changed on any host"
 
 
 def untouched(problems: Mapping[str, Problem]) -> Refused:
     """One refusal, by host, of what keeps us from all of them, when nothing was changed on any: the first in full."""
-    (host, first), *others = problems.items()
-    more = f" (and {len(others)} more: {', '.join(name for name, _ in others)})" if others else ""
-    reason = first.message.removeprefix(f"{host}: ")
+    first, *others = problems.values()
+    more = f" (and {len(others)} more: {', '.join([*problems][1:])})" if others else ""
     # What is the same of all is said once.
-    different = [it.message for name, it in others if it.message.removeprefix(f"{name}: ") != reason]
+    different = [problem.message for problem in others if problem.reason != first.reason]
     kind = type(first) if isinstance(first, Refused) else Refused
-    return kind(f"{first.message}{more}{UNTOUCHED}", first.hint, (*different, *first.details))
+    return restated(first, kind, more + UNTOUCHED, details=(*different, *first.details))

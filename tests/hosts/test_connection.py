@@ -258,7 +258,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_a_whole_one(sshd: Sshd, tmp_pat
 
 def test_a_command_that_was_interrupted_before_it_began_does_not_begin(sshd: Sshd) -> None:
     with connected(sshd) as connection:
-        process = Process("web1")
+        process = Process("web1", "web1")
         process.interrupt()
         with pytest.raises(Refused, match="before it began"):
             process.run(connection._session(), "bash -s", [b"sleep 60\n"], print, print)
@@ -540,7 +540,7 @@ def test_a_jump_host_is_gone_through_and_judged_as_strictly(sshd: Sshd, tmp_path
 
         sshd.knows(sshd.line)
         connection = connect(host, None, sshd.ssh(), "demo")
-        with pytest.raises(Refused, match=r"bastion \(127.0.0.1:\d+\) is not known") as caught:
+        with pytest.raises(Refused, match=r"bastion \(127.0.0.1:\d+\): is not known") as caught:
             run(connection, "true\n")
         assert "-H inner" in caught.value.hint
         assert subprocess.run(argv, capture_output=True, check=False).returncode == 255
@@ -578,7 +578,7 @@ def test_a_mistake_in_ssh_config_is_told_in_its_own_words(sshd: Sshd) -> None:
 
 def test_a_dead_port_is_refused(sshd: Sshd) -> None:
     connection = connect(Host(name="web1", address="127.0.0.1", port=1), None, sshd.ssh(), "demo")
-    with pytest.raises(Refused, match=r"web1 \(127.0.0.1:1\) refuses connections to port 1"):
+    with pytest.raises(Refused, match=r"web1 \(127.0.0.1:1\): refuses connections to port 1"):
         run(connection, "true\n")
 
 

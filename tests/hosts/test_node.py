@@ -149,7 +149,7 @@ def test_status_tells_of_a_killed_vm_and_of_a_dead_host_in_plain_words(stage: St
         shown = stage.fab("status", expect=None)
         assert shown.returncode in (REFUSED, AMISS)
         text = shown.stdout
-        assert re.search(r"^web2 \([0-9.]+\) did not answer within 2 s$", text, re.MULTILINE)
+        assert re.search(r"^web2: did not answer within 2 s$", text, re.MULTILINE)
     finally:
         stage.write()
         stage.lab.boot("web2")

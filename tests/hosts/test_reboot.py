@@ -168,7 +168,7 @@ def test_a_host_that_does_not_come_back_is_told_with_what_was_not_touched(stage:
             assert time.monotonic() < deadline
             time.sleep(1)
 
-    assert "error: web1 did not come back within 6 s" in done.stderr
+    assert "error: web1: it did not come back within 6 s" in done.stderr
     assert "web2 was not touched" in done.stderr
     assert boot_id(stage, "web2") == before
     assert stage.served("web2")["version"] == stage.status()["web1"]["version"]

@@ -173,10 +173,12 @@ def test_a_sentence_names_every_port_and_the_filter() -> None:
     )
 
 
-NO = Refused("web1: ssh comes to port 22", "choose another one")
-AWAY = Unreachable("web2 did not answer")
-REVERTED = Failed("web1: no new ssh connection came through the new filter, so what was before is in force again")
-UNKNOWN = Lost("web2: the connection ended in the middle")
+NO = Refused("ssh comes to port 22", "choose another one", host="web1")
+AWAY = Unreachable("did not answer", host="web2")
+REVERTED = Failed(
+    "no new ssh connection came through the new filter, so what was before is in force again", host="web1"
+)
+UNKNOWN = Lost("the connection ended in the middle", host="web2")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ UNKNOWN = Lost("web2: the connection ended in the middle")
     [
         ({"web1": NO}, ["web2"], REFUSED, "port 22; nothing was changed on any host"),
         ({"web1": NO, "web2": AWAY}, [], REFUSED, "port 22 (and 1 more: web2); nothing was changed on any host"),
-        ({"web1": TABLE, "web2": AWAY}, [], FAILED, "web2 did not answer; done: web1"),
+        ({"web1": TABLE, "web2": AWAY}, [], FAILED, "web2: did not answer; done: web1"),
         ({"web1": REVERTED}, ["web2", "web3"], FAILED, "is in force again; not touched: web2, web3"),
         ({"web1": NO, "web2": UNKNOWN, "web3": TABLE}, [], FAILED, "in the middle (and 1 more: web1); done: web3"),
     ],
@@ -201,7 +203,7 @@ def test_it_is_refused_where_nothing_was_changed_and_failed_where_something_was_
 def test_a_look_that_a_host_does_not_answer_is_refused_whoever_else_answers() -> None:
     told = together({"web1": TABLE, "web2": AWAY}, [], changes=False)
 
-    assert (told.code, told.message) == (REFUSED, "web2 did not answer; nothing was changed on any host")
+    assert (told.code, told.message) == (REFUSED, "web2: did not answer; nothing was changed on any host")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a mount of its own")

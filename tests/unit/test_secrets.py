@@ -154,7 +154,7 @@ def test_hosts_that_agree_have_no_problem_and_those_that_do_not_are_named() -> N
     found: dict[str, SecretsState | Problem] = {
         "web1": kept(SAME="aa", OTHER="aa", LACKS="aa", OLD="aa"),
         "web2": kept(SAME="aa", OTHER="bb"),
-        "web3": Refused("web3: gone"),
+        "web3": Refused("gone", host="web3"),
     }
 
     told = {row.get("secret", row.get("host")): row for row in rows(("SAME", "OTHER", "LACKS", "NEVER"), found, None)}

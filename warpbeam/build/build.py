@@ -319,10 +319,10 @@ def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key:
             status = shell.execute(READER, [render(Download(built.tarball))], Beginning(on_stdout), complaints)
         except Breach as breach:
             hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
-            raise Failed(f"{shell.name}: {breach}", hint) from None
+            raise Failed(str(breach), hint, host=shell.name) from None
         if status != 0:
             said = tuple(complaints.text.splitlines())
-            raise Failed(f"{shell.name}: the artifact could not be brought home (status {status})", "", said)
+            raise Failed(f"the artifact could not be brought home (status {status})", "", said, host=shell.name)
         file.flush()
         if digest.hexdigest() == built.sha256 and (wrong := difference(Path(file.name), built.files)):
             raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)
@@ -335,6 +335,7 @@ def _refuse_without_room(shell: Shell, size: int, store: Store) -> None:
     free = shutil.disk_usage(store.directory).free
     if not 0 <= size <= free - ROOM_LEFT:
         raise Failed(
-            f"{shell.name}: the artifact has {size / 1e6:.1f} MB, and this machine's disk {free / 1e6:.1f} MB free",
+            f"the artifact has {size / 1e6:.1f} MB, and this machine's disk {free / 1e6:.1f} MB free",
             f"make room in {store.directory}, or see what the release holds",
+            host=shell.name,
         )

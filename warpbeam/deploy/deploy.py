@@ -19,7 +19,7 @@ from warpbeam.deploy.plan import Plan, emit_plan, plan_deploy, plan_restart, pla
 from warpbeam.deploy.preview import preview_rows
 from warpbeam.deploy.rollout import Policy, roll_out
 from warpbeam.deploy.upload import Uploader, digests, manifest
-from warpbeam.error import UNTOUCHED, Failed, Misuse, Problem, Refused
+from warpbeam.error import Failed, Misuse, Problem, Refused
 from warpbeam.event import Emit, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
@@ -315,9 +315,7 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
         restart(fleet, HostSelection(skip=others), policy, emit)
     except Refused as refused:
         message = f"{what}, but the app still runs without that on {', '.join(sorted(names))}"
-        raise Failed(
-            f"{message}: {refused.message.removesuffix(UNTOUCHED)}", refused.hint, refused.details
-        ) from refused
+        raise Failed(f"{message}: {refused.place}: {refused.reason}", refused.hint, refused.details) from refused
 
 
 def preview_deploy(fleet: Fleet, source: Source) -> list[dict[str, Any]]:

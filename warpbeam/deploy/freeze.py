@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from warpbeam.deploy.history import ACTION_PARTS, action_entry
 from warpbeam.deploy.lock import GUARDED, PARTS, this_user
-from warpbeam.error import Failed, Lost, Misuse, Problem, Refused
+from warpbeam.error import Failed, Lost, Misuse, Problem, Refused, restated
 from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
@@ -102,11 +102,13 @@ def freeze(fleet: Fleet, reason: str, emit: Emit) -> None:
         undo = msgspec.structs.replace(phase, verb="release", entry=_entry("release"))
         undone = fleet.everywhere(taken, lambda host: fleet.run(host, undo, emit))
         if left := [name for name, result in undone.items() if isinstance(result, Problem)]:
-            raise Failed(
-                f"{problems[0].message}; {', '.join(left)} may be frozen all the same",
-                "`fab ENV lock.status` shows it, `fab ENV lock.release` ends it",
+            raise restated(
+                problems[0],
+                Failed,
+                f"; {', '.join(left)} may be frozen all the same",
+                hint="`fab ENV lock.status` shows it, `fab ENV lock.release` ends it",
             )
-        raise Refused(f"{problems[0].message}; nothing more is frozen", problems[0].hint)
+        raise restated(problems[0], Refused, "; nothing more is frozen")
     for name in results:
         emit(Settled(name, "frozen: nobody deploys until `lock.release`"))
 
@@ -123,7 +125,7 @@ def thaw(fleet: Fleet, emit: Emit, *, force: bool = False) -> None:
         else:
             emit(Settled(name, f"released; it was held by {result.before}" if result.before else "was free"))
     if problem is not None:
-        raise Failed(problem.message, problem.hint)
+        raise restated(problem, Failed)
 
 
 def _phase(

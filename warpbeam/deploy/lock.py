@@ -141,7 +141,7 @@ def check_free(fleet: Fleet) -> None:
     selection = HostSelection()
     found = look(fleet, selection.hosts(fleet.inventory), _silent)
     held = {
-        name: Held(f"{name}: the deploy lock is held by {facts.lock}", "`fab ENV lock.status` shows it")
+        name: Held(f"the deploy lock is held by {facts.lock}", "`fab ENV lock.status` shows it", host=name)
         for name, facts in found.items()
         if isinstance(facts, HostFacts) and facts.lock is not None
     }
@@ -247,9 +247,10 @@ def check_lacks(host: str, facts: HostFacts, files: int) -> None:
     """Raises: Failed, where what a host says it lacks are not some of so many files, in their order."""
     if any(index >= after for index, after in pairwise((*facts.lacks, files))):
         raise Failed(
-            f"{host}: claim answered what this Warpbeam does not understand: $.lacks: expected numbers below {files}, "
+            f"claim answered what this Warpbeam does not understand: $.lacks: expected numbers below {files}, "
             "each greater than the one before",
             "nothing of it was used; look at what lies on that host, and who may write it",
+            host=host,
         )
 
 

@@ -186,12 +186,13 @@ def _newest(facts: Mapping[str, HostFacts], now: datetime) -> str:
     for host, name in newest.items():
         if not _has_after(name):
             raise Refused(
-                f"{host}: its newest release is called {name}, after which no time can come", _look_there(host)
+                f"its newest release is called {name}, after which no time can come", _look_there(host), host=host
             )
         if name > limit and min(newest.values()) <= limit:
             raise Refused(
-                f"{host}: its newest release is {name}, more than a day ahead of this machine's clock",
+                f"its newest release is {name}, more than a day ahead of this machine's clock",
                 f"{_look_there(host)}, and -H {host} deploys to it alone",
+                host=host,
             )
     return max(newest.values(), default="")
 
@@ -246,8 +247,9 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, HostFacts], to: str)
         release = have.find(targets[host.name])
         if release is None:
             raise Refused(
-                f"{host.name}: the release to go back to, {targets[host.name]}, is none of those that it says it has",
+                f"the release to go back to, {targets[host.name]}, is none of those that it says it has",
                 f"look at what lies there; `--skip {host.name}` leaves this host as it is",
+                host=host.name,
             )
         steps.append(_step(host, have, release, activate=have.live_release != release))
     _check_memory(inventory, facts, steps)
@@ -274,8 +276,9 @@ def _no_way_back(name: str, have: HostFacts) -> Refused:
     been_live = [release for release in others if release.mark in BEEN_LIVE]
     if not been_live:
         return Refused(
-            f"{name}: there is no release to go back to",
+            "there is no release to go back to",
             f"`fab ENV releases` shows what there is; `--skip {name}` leaves this host as it is",
+            host=name,
         )
     if all(release.mark == "withdrawn" for release in been_live):
         why = "the others were rolled back from"
@@ -291,7 +294,7 @@ def _no_way_back(name: str, have: HostFacts) -> Refused:
         hint = f"`fab ENV rollback --to {good.name}` goes to {good.label}, which is newer and was not rolled back from"
     else:
         hint = "`fab ENV deploy --ref COMMIT` puts out another; `fab ENV rollback --to RELEASE` goes to one of these"
-    return Refused(f"{name}: there is no release to go back to: {why}", hint, told)
+    return Refused(f"there is no release to go back to: {why}", hint, told, host=name)
 
 
 def _named(have: HostFacts, to: str, host: str) -> str:
@@ -302,7 +305,7 @@ def _named(have: HostFacts, to: str, host: str) -> str:
     ]
     if not fits:
         known = ", ".join(release.name for release in have.releases) or "none"
-        raise Refused(f"{host}: there is no release {to!r}", f"it has: {known}")
+        raise Refused(f"there is no release {to!r}", f"it has: {known}", host=host)
     # A version or commit may have been deployed more than once: what has been live is meant, and nobody fled from.
     return max(fits, key=lambda release: (*(release.mark == mark for mark in BEEN_LIVE), release.name)).name
 
@@ -313,7 +316,7 @@ def plan_restart(inventory: Inventory, facts: Mapping[str, HostFacts]) -> Plan:
     for host in (host for host in inventory.app_hosts if host.name in facts):
         live = facts[host.name].live_release
         if live is None:
-            raise Refused(f"{host.name}: nothing is live", "deploy first")
+            raise Refused("nothing is live", "deploy first", host=host.name)
         steps.append(_step(host, facts[host.name], live))
     _check_memory(inventory, facts, steps)
     return Plan("restart", steps[0].label, tuple(steps))

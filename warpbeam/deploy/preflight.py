@@ -16,9 +16,10 @@ def check_memory(name: str, have: HostFacts) -> None:
     """
     if have.memory < have.live_memory:
         raise Refused(
-            f"{name}: {have.memory / 1e6:.0f} MB of memory are free; a second instance beside the live one would take "
+            f"{have.memory / 1e6:.0f} MB of memory are free; a second instance beside the live one would take "
             f"{have.live_memory / 1e6:.0f} MB",
             "make room, or use `deploy.strategy: restart`, which runs one at a time",
+            host=name,
         )
 
 
@@ -38,32 +39,38 @@ def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
     manifest = artifact.manifest
     made = manifest.toolchain
     if have.cpu != made.cpu:
-        raise Refused(f"{name}: its CPU is {have.cpu}; the release was built for {made.cpu}", "build on a host like it")
+        raise Refused(
+            f"its CPU is {have.cpu}; the release was built for {made.cpu}", "build on a host like it", host=name
+        )
     if _version(have.libc) < _version(made.libc) or have.libc.split()[0] != made.libc.split()[0]:
         raise Refused(
-            f"{name}: its C library is {have.libc} ({have.os}); the release was built with {made.libc} ({made.os})",
+            f"its C library is {have.libc} ({have.os}); the release was built with {made.libc} ({made.os})",
             "build on a host whose C library is no newer",
+            host=name,
         )
     if manifest.libcrypto and manifest.libcrypto not in have.libcrypto:
         raise Refused(
-            f"{name}: it has no {manifest.libcrypto}, which the release was built with ({made.os})",
+            f"it has no {manifest.libcrypto}, which the release was built with ({made.os})",
             "install it, or build on a host with the same OpenSSL",
+            host=name,
         )
     if have.erts and have.erts != manifest.erts:
         raise Refused(
-            f"{name}: the release has no Erlang VM of its own (`include_erts: false`), and needs ERTS {manifest.erts} "
+            f"the release has no Erlang VM of its own (`include_erts: false`), and needs ERTS {manifest.erts} "
             f"on its host, which has {'none' if have.erts == 'none' else have.erts}",
             "leave `include_erts` out of the release in mix.exs, or install that Erlang on the host (`packages`)",
+            host=name,
         )
     needs = sum(artifact.files[index].size for index in have.lacks) + 16 * 1024 * 1024
     if have.free < needs:
         raise Refused(
-            f"{name}: {have.free / 1e6:.0f} MB are free for releases; expected {needs / 1e6:.0f} MB",
+            f"{have.free / 1e6:.0f} MB are free for releases; expected {needs / 1e6:.0f} MB",
             "make room; `deploy.keep` says how many releases stay",
+            host=name,
         )
     # Some file systems count none.
     if 0 <= have.inodes < len(have.lacks) + 500:
-        raise Refused(f"{name}: {have.inodes} inodes are free; expected {len(have.lacks) + 500}", "make room")
+        raise Refused(f"{have.inodes} inodes are free; expected {len(have.lacks) + 500}", "make room", host=name)
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from warpbeam.deploy.migrate import migrate
 from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.deploy.upload import Uploader, digests
 from warpbeam.deploy.verify import check_release, check_releases
-from warpbeam.error import Failed, Lost, Problem
+from warpbeam.error import Failed, Lost, Problem, restated
 from warpbeam.event import SOCKETS, Emit, Note, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
@@ -172,8 +172,7 @@ def _perform(
         raise _stopped(plan, rolled) from None
     for ending in finished.values():
         if isinstance(ending, Problem):
-            text = f"{ending.message}; the new release serves on every host, only the clean-up failed"
-            raise Failed(text, ending.hint, ending.details)
+            raise restated(ending, Failed, "; the new release serves on every host, only the clean-up failed")
 
 
 def _roll(
@@ -267,9 +266,10 @@ def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, 
         if isinstance(state, Problem):
             rolled.failed[name] = state
         elif state.trouble:
-            text = f"{name}: after {seconds:g} s it is no longer healthy: {state.trouble}"
+            text = f"after {seconds:g} s it is no longer healthy: {state.trouble}"
+            hint = f"`fab {fleet.inventory.name} logs -H {name}` shows what it says"
             rolled.sick.append(name)
-            rolled.failed[name] = Failed(text, f"`fab {fleet.inventory.name} logs -H {name}` shows what it says")
+            rolled.failed[name] = Failed(text, hint, host=name)
 
 
 def _bring_back(
@@ -323,7 +323,7 @@ def _upload(
             lambda host: note(fleet, writer, steps[host.name], "failed", problems[host.name].message, emit),
         )
         first = next(iter(problems.values()))
-        raise Failed(f"{first.message}; nothing was switched on any host", first.hint, first.details)
+        raise restated(first, Failed, "; nothing was switched on any host")
 
 
 def _finish(fleet: Fleet, lease: Lease, entry: str, job: str) -> Finish:

@@ -123,7 +123,7 @@ class Uploader:
         except Damaged as damaged:
             if not base:
                 raise
-            found = "; ".join(damaged.details) or damaged.message.removeprefix(f"{host.name}: ")
+            found = "; ".join(damaged.details) or damaged.reason
             emit(Warn(host.name, f"{base} is not as it was deployed, so everything is sent: {found}"))
         whole = msgspec.structs.replace(phase, base="")
         return fleet.run(host, whole, emit, _pieces(self.artifact.tarball, host.name, emit))

@@ -88,7 +88,7 @@ def check_release(
     """
     verdict = verify(fleet, host, (name,), emit).get(name)
     if verdict is None:
-        raise Failed(f"{host.name}: verify answered nothing about {name}", "look at that host")
+        raise Failed(f"verify answered nothing about {name}", "look at that host", host=host.name)
     flaws = verdict.flaws(known)
     if not flaws:
         return verdict.digest

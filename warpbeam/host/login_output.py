@@ -64,12 +64,12 @@ def not_begun(shell: Shell, status: int, said: tuple[str, ...]) -> Refused:
     Parameters:
         said: what came instead, in lines.
     """
-    where = f"{shell.name}: " if shell.name else ""
     why = f": {TAKEN[status]}" if status in TAKEN else ""
     return Refused(
-        f"{where}the login did not run what was sent (status {status}){why}; nothing was done",
+        f"the login did not run what was sent (status {status}){why}; nothing was done",
         "its startup files (such as ~/.bashrc, or what sshd and PAM run) must leave a command alone: look there for "
         "exit, exec, read, cat or a trap, and in /etc/passwd for its shell"
         + ("; what it said is above" if said else ""),
         said,
+        host=shell.name,
     )

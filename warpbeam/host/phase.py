@@ -267,7 +267,7 @@ def _conclude(shell: Shell, phase: Phase[A], emit: Emit, ending: dict[str, Any],
         if kind in ending:
             told = _read(ending[kind], Complaint, shell, phase)
             raise KINDS.get(told.kind, error)(
-                f"{_on(shell)}{_kept(told.message)}", _kept(told.hint), tuple(map(_kept, told.lines[-LINES:]))
+                _kept(told.message), _kept(told.hint), tuple(map(_kept, told.lines[-LINES:])), host=shell.name
             )
     if "answer" in ending:
         with CONVERTING:
@@ -278,8 +278,10 @@ def _conclude(shell: Shell, phase: Phase[A], emit: Emit, ending: dict[str, Any],
         return answer
     hint = "`fab ENV status` reads back what is running"
     if status == 0 or status >= 128:
-        raise Lost(f"{_on(shell)}{script_name(phase)} ended without an answer (status {status})", hint, tuple(said))
-    raise Failed(f"{_on(shell)}{script_name(phase)} failed with status {status}", hint, tuple(said))
+        raise Lost(
+            f"{script_name(phase)} ended without an answer (status {status})", hint, tuple(said), host=shell.name
+        )
+    raise Failed(f"{script_name(phase)} failed with status {status}", hint, tuple(said), host=shell.name)
 
 
 def _read(said: Any, kind: Any, shell: Shell, phase: Phase[Any]) -> Any:
@@ -291,10 +293,10 @@ def _read(said: Any, kind: Any, shell: Shell, phase: Phase[Any]) -> Any:
             return msgspec.convert(said, kind)
     except (msgspec.ValidationError, RecursionError) as mismatch:
         raise Failed(
-            f"{_on(shell)}{script_name(phase)} answered what this Warpbeam does not understand: "
-            f"{explained(str(mismatch))}",
+            f"{script_name(phase)} answered what this Warpbeam does not understand: {explained(str(mismatch))}",
             "nothing of it was used; look at what lies on that host, and who may write it; `fab ENV setup` if it was "
             "set up by another version",
+            host=shell.name,
         ) from None
 
 
@@ -308,13 +310,9 @@ def _broken(phase: Phase[Any], shell: Shell, what: str, complaints: Complaints) 
     details = tuple(line[:500] for line in complaints.text.splitlines()[-10:])
     if phase.looks:
         hint = "nothing was changed there; `ssh: answer_timeout:` bounds the wait"
-        return Refused(f"{_on(shell)}{script_name(phase)} {what}", hint, details)
+        return Refused(f"{script_name(phase)} {what}", hint, details, host=shell.name)
     hint = "what it did there is unknown: `fab ENV status` reads back what is running"
-    return Lost(f"{_on(shell)}{script_name(phase)} {what}", hint, details)
-
-
-def _on(shell: Shell) -> str:
-    return f"{shell.name}: " if shell.name else ""
+    return Lost(f"{script_name(phase)} {what}", hint, details, host=shell.name)
 
 
 def _told(record: dict[str, Any], host: str, emit: Emit) -> bool:

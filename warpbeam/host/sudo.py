@@ -94,15 +94,16 @@ class RootShell:
             judged.set()
         said = complaints.decode("utf-8", "replace")
         if not ready and WRONG.decode() in said:
-            raise Misuse(f"{self.name}: sudo does not take that password", "give it again; it was tried once")
+            raise Misuse("sudo does not take that password", "give it again; it was tried once", host=self.name)
         # It has no prefix for whom a rule forbids it (`NOPASSWD: !ALL`, as the deploy user's does).
         if status == 1 and said.startswith(("sudo:", "Sorry, user ")):
             wants = "password is required" in said
             raise Misuse(
-                f"{self.name}: the admin may not become root: {said.strip().splitlines()[0].removeprefix('sudo: ')}",
+                f"the admin may not become root: {said.strip().splitlines()[0].removeprefix('sudo: ')}",
                 "give --prompt-for-sudo-password"
                 if wants
                 else "see users.admin in the inventory, and the host's sudoers",
+                host=self.name,
             )
         return status
 

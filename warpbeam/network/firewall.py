@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from warpbeam.error import Failed, Lost, Problem, Refused, untouched
+from warpbeam.error import Failed, Lost, Problem, Refused, restated, untouched
 from warpbeam.event import Emit, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
@@ -129,11 +129,12 @@ def together(results: Mapping[str, Table | Problem], spared: Sequence[str], *, c
         ((name, it) for name, it in problems.items() if not isinstance(it, Refused)), next(iter(problems.items()))
     )
     others = {other: it.message for other, it in problems.items() if other != name}
-    message = f"{worst.message} (and {len(others)} more: {', '.join(others)})" if others else worst.message
-    details = (*others.values(), *worst.details)
-    states = [f"{what}: {', '.join(names)}" for what, names in (("done", done), ("not touched", spared)) if names]
+    ending = f" (and {len(others)} more: {', '.join(others)})" if others else ""
+    for what, names in (("done", done), ("not touched", spared)):
+        if names:
+            ending += f"; {what}: {', '.join(names)}"
     kind = Failed if isinstance(worst, Refused) else type(worst)
-    return kind("; ".join([message, *states]), worst.hint, details)
+    return restated(worst, kind, ending, details=(*others.values(), *worst.details))
 
 
 def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Firewall:
@@ -190,15 +191,17 @@ def _reverted(fleet: Fleet, host: Host, cut: Problem, emit: Emit) -> Problem:
             table = None
         if table is not None and table.filter != "trial":
             return Failed(
-                f"{host.name}: no new ssh connection came through the new filter, so what was before is in force again",
+                "no new ssh connection came through the new filter, so what was before is in force again",
                 "name the network that you come from, as the host sees it, in firewall.ssh, and sshd's port in hosts",
                 (cut.message,),
+                host=host.name,
             )
         time.sleep(1)
     return Lost(
-        f"{host.name}: no new ssh connection came through the new filter, nor since it should have reverted",
+        "no new ssh connection came through the new filter, nor since it should have reverted",
         "its console, or a reboot, which loads what was before",
         (cut.message,),
+        host=host.name,
     )
 
 
@@ -256,7 +259,7 @@ def table_rows(fleet: Fleet, tables: dict[str, Table | Problem]) -> list[dict[st
     rows: list[dict[str, Any]] = []
     for name, table in tables.items():
         if isinstance(table, Problem):
-            rows.append({"host": name, "problem": table.message.removeprefix(f"{name}: ")})
+            rows.append({"host": name, "problem": table.reason})
             continue
         want = expected_leads(inventory, table)
         wrong = _wrong(inventory, inventory.hosts[name], table)

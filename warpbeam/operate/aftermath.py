@@ -33,7 +33,7 @@ def emit_aftermath(fleet: Fleet, emit: Emit) -> None:
 
 def _aftermath(name: str, found: HostFacts | Problem) -> Event:
     if isinstance(found, Problem):
-        return Warn(name, f"what it runs now is unknown: {found.message.removeprefix(f'{name}: ')}")
+        return Warn(name, f"what it runs now is unknown: {found.reason}")
     if found.activating:
         text = "its activation goes on there by itself, with nobody watching; `fab ENV status` shows how it ends"
         return Settled(name, text, good=False)

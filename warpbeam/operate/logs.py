@@ -71,12 +71,12 @@ def show_logs(
                     deadline.start()
                     status = call_helper(fleet, host, "logs", text, hear, complaints, follow=follow)
             except Breach as breach:
-                raise Refused(f"{host.name} {breach}; it was ended", FEWER) from None
+                raise Refused(f"{breach}; it was ended", FEWER, host=host.name) from None
             except Lost:
                 if not deadline.over:
                     raise
             if deadline.over:
-                raise Refused(f"{host.name}: its journal did not end within {seconds:g} s; it was ended", FEWER)
+                raise Refused(f"its journal did not end within {seconds:g} s; it was ended", FEWER, host=host.name)
             if fleet.interrupted:
                 return  # we ended it ourselves
             said = complaints.text.strip()
@@ -86,7 +86,7 @@ def show_logs(
             if status != 0 and "Bad pattern" in said:
                 raise Misuse(f"--grep {grep}: {said}", "expected a pattern as pcre2pattern(3) has it")
             if status != 0 and (said or status != 1):
-                raise Refused(f"{host.name}: its journal cannot be read: {said or f'status {status}'}")
+                raise Refused(f"its journal cannot be read: {said or f'status {status}'}", host=host.name)
         except Problem as problem:
             if follow and not fleet.interrupted:
                 # The others' go on, so this would not be seen before their end.

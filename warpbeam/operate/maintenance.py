@@ -9,7 +9,7 @@ import msgspec
 
 from warpbeam.deploy.history import ACTION_PARTS, action_entry
 from warpbeam.deploy.lock import PARTS
-from warpbeam.error import Failed, Misuse, Problem
+from warpbeam.error import Failed, Misuse, Problem, restated
 from warpbeam.event import SOCKETS, Emit, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
@@ -96,7 +96,7 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
     for name, result in fleet.everywhere(hosts, lambda host: fleet.run(host, phase, emit)).items():
         if isinstance(result, Problem):
             problems[name] = result
-            emit(Settled(name, result.message.removeprefix(f"{name}: "), good=False))
+            emit(Settled(name, result.reason, good=False))
             continue
         shown[name] = result
         text, good = sentence(result, inventory.http.port)
@@ -105,12 +105,12 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
             what = "1 connection is" if result.left == 1 else f"{result.left} connections are"
             emit(Warn(name, f"{what} still open to the app after {inventory.deploy.drain:g} s ({SOCKETS})"))
         if not good:
-            problems[name] = Failed(f"{name}: {text}", "`fab ENV firewall.status` shows where its public port leads")
+            problems[name] = Failed(text, "`fab ENV firewall.status` shows where its public port leads", host=name)
     if problems:
         first = next(iter(problems.values()))
         rest = [name for name in shown if name not in problems]
         if rest:
-            raise Failed(f"{first.message}; on {', '.join(rest)} maintenance is {verb}", first.hint, first.details)
+            raise restated(first, Failed, f"; on {', '.join(rest)} maintenance is {verb}")
         raise first
     return shown
 

@@ -141,7 +141,7 @@ def status_rows(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) 
     rows: list[dict[str, Any]] = []
     for host, state in found.items():
         if isinstance(state, Problem):
-            rows.append({"host": host, "problem": state.message.removeprefix(f"{host}: ")})
+            rows.append({"host": host, "problem": state.reason})
             continue
         running = state.running
         shown = [slot for slot, what in running.items() if slot == state.live or what.get("pid", "0") != "0"]
@@ -231,7 +231,7 @@ def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for host, state in states(fleet, _silent).items():
         if isinstance(state, Problem):
-            rows.append({"host": host, "problem": state.message.removeprefix(f"{host}: ")})
+            rows.append({"host": host, "problem": state.reason})
             continue
         live = state.slots.get(state.live, "")
         rows += [
@@ -280,7 +280,7 @@ def call_helper(
     except Breach as breach:
         if beginning.found:
             raise
-        raise Refused(f"{host.name}: {breach}; it was ended", "nothing was done there") from None
+        raise Refused(f"{breach}; it was ended", "nothing was done there", host=host.name) from None
     if not beginning.found:
         raise not_begun(shell, status, beginning.noise(sent))
     return status
@@ -366,7 +366,7 @@ def evaluate(
         status = call_helper(fleet, host, verb, expression, functools.partial(show, host.name), on_stderr)
         on_stderr.end()
         if status != 0:
-            failed = Failed(f"{host.name}: {verb} ended with status {status}", "what it said is above")
+            failed = Failed(f"{verb} ended with status {status}", "what it said is above", host=host.name)
             failed.code = status
             raise failed
 

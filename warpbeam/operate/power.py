@@ -9,7 +9,7 @@ import msgspec
 from warpbeam.deploy.history import ACTION_PARTS, action_entry
 from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, holding
 from warpbeam.deploy.verify import check_releases
-from warpbeam.error import Problem
+from warpbeam.error import Problem, restated
 from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
@@ -71,5 +71,5 @@ def _power(fleet: Fleet, verb: str, ending: str, emit: Emit, *, force: bool = Fa
             except Problem as problem:
                 rest = ", ".join(other.name for other in hosts[index + 1 :])
                 ending_text = f"; {rest} not touched" if rest else ""
-                raise type(problem)(problem.message + ending_text, problem.hint, problem.details) from None
+                raise restated(problem, type(problem), ending_text) from None
             emit(Settled(host.name, f"{answer.release} {ending}"))

@@ -11,7 +11,7 @@ import msgspec
 
 from warpbeam.deploy.history import ACTION_PARTS, action_entry
 from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, Lease, holding
-from warpbeam.error import Failed, Lost, Problem, Refused
+from warpbeam.error import Failed, Lost, Problem, Refused, restated
 from warpbeam.event import SOCKETS, Emit, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
@@ -90,7 +90,7 @@ def reboot(fleet: Fleet, emit: Emit, *, timeout: float = 300) -> None:
     asked = fleet.everywhere(hosts, lambda host: fleet.run(host, AskBoot(), emit, identity="admin"))
     problem = gravest_problem(asked)
     if problem is not None:
-        raise Refused(f"{problem.message}; no host was rebooted", problem.hint, problem.details)
+        raise restated(problem, Refused, "; no host was rebooted")
     with contextlib.ExitStack() as stack:
         # A host that only builds has no deploy lock.
         lease = (
@@ -144,8 +144,9 @@ def _await_boot(fleet: Fleet, host: Host, before: str, timeout: float) -> None:
             why = away.message
         if time.monotonic() > deadline:
             raise Failed(
-                f"{host.name} did not come back within {timeout:g} s: {why}",
+                f"it did not come back within {timeout:g} s: {why}",
                 "look at its console; `--timeout` gives it longer",
+                host=host.name,
             )
         time.sleep(POLL)
 
@@ -157,7 +158,7 @@ def _stopped(problem: Problem, done: list[Host], rest: list[Host]) -> Failed:
     if rest:
         states.append(f"{', '.join(host.name for host in rest)} {'was' if len(rest) == 1 else 'were'} not touched")
     kind = Lost if isinstance(problem, Lost) else Failed
-    return kind("; ".join([problem.message, *states]), problem.hint, problem.details)
+    return restated(problem, kind, "".join(f"; {state}" for state in states))
 
 
 def _silent(event: object) -> None:

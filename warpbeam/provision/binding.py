@@ -45,7 +45,7 @@ def check_bindings(inventory: Inventory, found: Mapping[str, HostState]) -> None
     for name, facts in found.items():
         wrong, hint = unnamed(inventory, facts)
         if wrong and facts.binds and name in inventory.hosts:
-            raise Refused(f"{name}: {wrong}; nothing was changed on any host", hint)
+            raise Refused(f"{wrong}; nothing was changed on any host", hint, host=name)
 
 
 def _allows(rule: str, bound: str) -> bool:

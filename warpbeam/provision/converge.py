@@ -109,9 +109,10 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str =
     found = fleet.run(host, phase, emit, identity="admin")
     if found.missing:
         raise Refused(
-            f"{host.name}: {', '.join(found.missing)} {'is' if len(found.missing) == 1 else 'are'} not installed",
+            f"{', '.join(found.missing)} {'is' if len(found.missing) == 1 else 'are'} not installed",
             "on Debian: apt-get install nftables sudo util-linux iproute2; on Fedora: dnf install nftables sudo "
             "util-linux iproute",
+            host=host.name,
         )
     return found
 
@@ -163,7 +164,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
         found = inspect(fleet, host, want, lambda event: None)
     problems = [*difference(want, found, host.name).sentences(), *_helper_problem(fleet, host, found)]
     if problems:
-        raise Failed(f"{host.name}: not as it should be after setup: {'; '.join(problems)}")
+        raise Failed(f"not as it should be after setup: {'; '.join(problems)}", host=host.name)
 
 
 def _helper_problem(fleet: Fleet, host: Host, found: HostState) -> Iterator[str]:

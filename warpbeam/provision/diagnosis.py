@@ -38,11 +38,6 @@ class Finding(msgspec.Struct, frozen=True):
     mend: str = ""
 
 
-def plain(problem: Problem, host: str) -> str:
-    """A problem's message without the host that stands before it."""
-    return problem.message.removeprefix(f"{host}: ")
-
-
 def converged(
     host: str, want: Footprint, plan: Difference, found: HostState, seen: Examination, env: str
 ) -> Iterator[Finding]:
@@ -211,7 +206,7 @@ def instance(host: str, inventory: Inventory, seen: Examination) -> Iterator[Fin
 def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
     """Whether every release that a host has is still what was deployed."""
     if isinstance(verdicts, Problem):
-        return Finding(host, "content", False, plain(verdicts, host), verdicts.hint)
+        return Finding(host, "content", False, verdicts.reason, verdicts.hint)
     wrong = [f"{name}: {', '.join(flaws[:3])}" for name, it in verdicts.items() if (flaws := it.flaws())]
     unknown = sum(not it.recorded for it in verdicts.values())
     return _finding(

@@ -154,12 +154,15 @@ def difference(want: Footprint, found: HostState, name: str) -> Difference:
     for directory in want.directories:
         there = found.paths.get(directory.path)
         if there is not None and there.kind != "directory":
-            raise Refused(f"{name}: {directory.path} is a {there.kind}; expected a directory", "move it out of the way")
+            raise Refused(
+                f"{directory.path} is a {there.kind}; expected a directory", "move it out of the way", host=name
+            )
     lacking = tuple(package for package in want.packages if package in found.lacking)
     if lacking and not found.installer:
         raise Refused(
-            f"{name}: packages are lacking, and there is neither apt nor dnf: {', '.join(lacking)}",
+            f"packages are lacking, and there is neither apt nor dnf: {', '.join(lacking)}",
             "install them by hand, or take them out of `packages`",
+            host=name,
         )
     items: tuple[Directory | File, ...] = (*want.directories, *want.files)
     reasons = {item.path: _wrong(item, found.paths.get(item.path)) for item in items}
@@ -190,15 +193,17 @@ def _refuse_users(want: Footprint, found: HostState, name: str) -> None:
             continue
         if not user.login and not known.shell.endswith(("/nologin", "/false")):
             raise Refused(
-                f"{name}: the app user {user.name} exists and may log in (shell {known.shell})",
+                f"the app user {user.name} exists and may log in (shell {known.shell})",
                 "choose another `users.app`, or give it the shell /usr/sbin/nologin",
+                host=name,
             )
         if known.uid == "0":
-            raise Refused(f"{name}: {user.name} is another name of root", "choose a user that is not")
+            raise Refused(f"{user.name} is another name of root", "choose a user that is not", host=name)
         if user.login and known.home != user.home:
             raise Refused(
-                f"{name}: the user {user.name} exists and lives in {known.home}; expected {user.home}",
+                f"the user {user.name} exists and lives in {known.home}; expected {user.home}",
                 "choose another `users.deploy`: setup makes it",
+                host=name,
             )
 
 

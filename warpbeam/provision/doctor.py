@@ -19,7 +19,7 @@ from warpbeam.inventory.schema import Host
 from warpbeam.network.cluster import mates, node_ports
 from warpbeam.provision import diagnosis
 from warpbeam.provision.converge import inspect
-from warpbeam.provision.diagnosis import Finding, plain
+from warpbeam.provision.diagnosis import Finding
 from warpbeam.provision.difference import HostState, difference
 from warpbeam.provision.examine import Examination
 from warpbeam.provision.footprint import Footprint, etc, footprint
@@ -185,12 +185,12 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Itera
     inventory, name = fleet.inventory, host.name
     away = look.deploy or (look.seen if isinstance(look.seen, Refused) else None)
     if away is not None:
-        yield Finding(name, "ssh", False, plain(away, name), away.hint)
+        yield Finding(name, "ssh", False, away.reason, away.hint)
     else:
         yield Finding(name, "ssh", True, f"{inventory.users.deploy} and the admin may log in")
     if isinstance(look.seen, Problem):
         if not isinstance(look.seen, Refused):
-            yield Finding(name, "sudo", False, plain(look.seen, name), look.seen.hint)
+            yield Finding(name, "sudo", False, look.seen.reason, look.seen.hint)
         return
     yield from _converged(fleet, host, want, look.found, look.seen)
     yield from diagnosis.machine(name, look.seen, look.asked, look.received)
@@ -206,7 +206,7 @@ def _converged(
     """What setup compares."""
     inventory, name = fleet.inventory, host.name
     if isinstance(found, Problem):
-        yield Finding(name, "setup", False, plain(found, name), found.hint)
+        yield Finding(name, "setup", False, found.reason, found.hint)
         return
     wrong = list(diagnosis.helpers(inventory, found)) if "app" in host.roles else []
     if wrong:
@@ -220,9 +220,7 @@ def _converged(
         check_belonging(inventory, {name: found})
         plan = difference(want, found, name)
     except Problem as refused:
-        # Here it goes without saying.
-        said = plain(refused, name).removesuffix("; nothing was changed on any host")
-        yield Finding(name, "setup", False, said, refused.hint)
+        yield Finding(name, "setup", False, refused.reason, refused.hint)
         return
     yield from diagnosis.converged(name, want, plan, found, seen, inventory.name)
 

@@ -31,7 +31,8 @@ def check_lockout(inventory: Inventory, found: Mapping[str, HostState]) -> None:
     for name, facts in found.items():
         if name in apps and facts.ssh in taken:
             raise Refused(
-                f"{name}: ssh comes to port {facts.ssh} of this host, which is one of the app's; "
+                f"ssh comes to port {facts.ssh} of this host, which is one of the app's; "
                 "nothing was changed on any host",
                 "the firewall would lock you out: choose another port under `http` or `ports` in the inventory",
+                host=name,
             )

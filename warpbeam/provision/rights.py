@@ -69,7 +69,8 @@ def check_rights(inventory: Inventory, found: Mapping[str, HostState]) -> None:
     for name, facts in found.items():
         if name in inventory.hosts and (more := list(excess(inventory, facts))):
             raise Refused(
-                f"{name}: the user {deploy} {', '.join(more)}; nothing was changed on any host",
+                f"the user {deploy} {', '.join(more)}; nothing was changed on any host",
                 f"a deploy user asks the privileged helper of one app, and nothing else: take that from {deploy}, "
                 "or name another `users.deploy`, which setup makes",
+                host=name,
             )

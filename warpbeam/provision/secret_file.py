@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from warpbeam.error import Failed, Problem, untouched
+from warpbeam.error import Failed, Problem, restated, untouched
 from warpbeam.event import Emit, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
@@ -84,7 +84,7 @@ def push(fleet: Fleet, emit: Emit) -> frozenset[str]:
     for name, kept in results.items():
         if isinstance(kept, Problem):
             problems[name] = kept
-            emit(Settled(name, kept.message.removeprefix(f"{name}: "), good=False))
+            emit(Settled(name, kept.reason, good=False))
         else:
             gone = sorted(digests(kept.before or "").keys() - kept.digests)
             removed = f", removed: {', '.join(gone)}" if gone else ""
@@ -96,7 +96,7 @@ def push(fleet: Fleet, emit: Emit) -> frozenset[str]:
         rest = [name for name in results if name not in problems]
         others = f"; {', '.join(rest)} {'has' if len(rest) == 1 else 'have'} the new ones" if rest else ""
         kind = Failed if rest else type(first)
-        raise kind(f"{first.message}{others}", first.hint or "the same command again goes on from here", first.details)
+        raise restated(first, kind, others, hint=first.hint or "the same command again goes on from here")
     return stale
 
 
@@ -175,7 +175,7 @@ def rows(
         listed.append(row)
     for host, result in found.items():
         if isinstance(result, Problem):
-            listed.append({"host": host, "problem": result.message.removeprefix(f"{host}: ")})
+            listed.append({"host": host, "problem": result.reason})
         elif result.stale:
             listed.append({"host": host, "problem": "the running app was started with earlier secrets: `restart`"})
     return listed

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from warpbeam.error import Failed, Misuse, Problem, Refused
+from warpbeam.error import Failed, Misuse, Problem, Refused, restated
 from warpbeam.event import Emit, Line, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
@@ -150,7 +150,7 @@ def _answered(
         return dict(found)
     for name, problem in found.items():
         if isinstance(problem, Problem) and name not in chosen:
-            what = problem.message.removeprefix(f"{name}: ")
+            what = problem.reason
             emit(Warn(name, f"left out, and its cookie not compared with the others': {what}"))
     return {name: facts for name, facts in found.items() if name in chosen or not isinstance(facts, Problem)}
 
@@ -212,7 +212,7 @@ def _together(results: Mapping[str, object], ending: str, more: str = "") -> Pro
     first = next(iter(problems.values()))
     hint = "; ".join(filter(None, (first.hint, more)))
     if len(problems) == 1:
-        return type(first)(f"{first.message}; {ending}", hint, first.details)
+        return restated(first, type(first), f"; {ending}", hint=hint)
     lines = tuple(line for problem in problems.values() for line in (*problem.details, problem.message))
     kind = Failed if any(isinstance(problem, Failed) for problem in problems.values()) else Refused
     return kind(f"{len(problems)} of {len(results)} hosts: {', '.join(problems)}; {ending}", hint, lines)

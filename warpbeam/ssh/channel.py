@@ -56,10 +56,11 @@ class Bell:
 
 
 class Process:
-    """A command that runs on a host. `host` names it in messages."""
+    """A command that runs on the host of that inventory name; `place` names the host in messages."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, place: str) -> None:
         self.host = host
+        self.place = place
         self.interrupted = False
         self._channel: paramiko.Channel | None = None
         self._bell = Bell()
@@ -85,7 +86,7 @@ class Process:
             self._channel = None if self.interrupted else channel
         if self._channel is None:
             _aside(channel.close)
-            raise Refused(f"{self.host}: interrupted before it began")
+            raise Refused("interrupted before it began", host=self.host, place=self.place)
         try:
             # Its answer is not waited for: the script may follow at once, as soon as there is a window.
             try:
@@ -208,18 +209,23 @@ class Process:
             return min(int(channel.exit_status), 255)
         if self.interrupted:
             raise Lost(
-                f"{self.host}: interrupted, but the command did not end within {GRACE:g} s",
+                f"interrupted, but the command did not end within {GRACE:g} s",
                 "it may still be running there",
+                host=self.host,
+                place=self.place,
             )
         transport: Any = channel.transport
         if not channel.event_ready and transport.active:
-            raise Refused(f"{self.host}: its SSH server does not let this user run commands")
+            raise Refused("its SSH server does not let this user run commands", host=self.host, place=self.place)
         raise self._lost(transport.get_exception())
 
     def _lost(self, cause: BaseException | None) -> Lost:
         because = f" ({cause})" if cause is not None and str(cause) else ""
         return Lost(
-            f"{self.host}: the connection ended in the middle{because}", "what ran there, and how far, is unknown"
+            f"the connection ended in the middle{because}",
+            "what ran there, and how far, is unknown",
+            host=self.host,
+            place=self.place,
         )
 
 

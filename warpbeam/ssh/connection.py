@@ -89,7 +89,7 @@ class Connection:
 
     def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         """See `warpbeam.shell.Shell.execute`."""
-        process = Process(self.settings.label)
+        process = Process(self.settings.name, self.settings.label)
         with self.ending(process.interrupt):
             return process.run(self._session(), command, chunks, on_stdout, on_stderr)
 
@@ -129,11 +129,15 @@ class Connection:
                 channel: paramiko.Channel = transport.open_session(timeout=self.settings.timeout)
             except paramiko.ChannelException as error:
                 hint = "sshd's MaxSessions bounds the commands that one connection runs at a time"
-                raise Refused(f"{self.settings.label} opens no session: {error.text}", hint) from error
+                raise Refused(
+                    f"opens no session: {error.text}", hint, host=self.settings.name, place=self.settings.label
+                ) from error
             except (paramiko.SSHException, EOFError, OSError) as error:
                 self.close()
                 if not again:
-                    raise Refused(f"{self.settings.label} opens no session: {error}") from error
+                    raise Refused(
+                        f"opens no session: {error}", host=self.settings.name, place=self.settings.label
+                    ) from error
             else:
                 return channel
         raise AssertionError("unreachable")

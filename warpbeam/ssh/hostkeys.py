@@ -150,8 +150,10 @@ def check(settings: Settings, shown: HostKey, known: Sequence[Known]) -> None:
     state = judge(shown, known)
     if state == "revoked" or revoked_by_file(settings, shown):
         raise Refused(
-            f"{settings.label} shows a host key that has been REVOKED: {shown.type} {shown.fingerprint}",
+            f"shows a host key that has been REVOKED: {shown.type} {shown.fingerprint}",
             "somebody may hold a copy of it: do not connect before whoever runs the host has explained this",
+            host=settings.name,
+            place=settings.label,
         )
     if state == "changed":
         raise changed(settings, shown, known)
@@ -166,10 +168,11 @@ def trusting(settings: Settings) -> str:
 
 def unknown(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Problem:
     """The refusal of a host that was never met."""
-    message = f"{settings.label} is not known: its host key is {shown.type} {shown.fingerprint}"
+    reason = f"is not known: its host key is {shown.type} {shown.fingerprint}"
     if any(entry.marker == "cert-authority" for entry in known):
-        message += "; only a certificate authority vouches for it, which Warpbeam cannot check"
-    return Refused(message, f"if that is its fingerprint, record it with: {trusting(settings)}")
+        reason += "; only a certificate authority vouches for it, which Warpbeam cannot check"
+    hint = f"if that is its fingerprint, record it with: {trusting(settings)}"
+    return Refused(reason, hint, host=settings.name, place=settings.label)
 
 
 def changed(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Problem:
@@ -178,9 +181,11 @@ def changed(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Probl
     told = [f"known: {e.key.type} {e.key.fingerprint} ({e.file}:{e.line})" for e in former]
     place = former[0]
     return Refused(
-        f"{settings.label}: THE HOST KEY HAS CHANGED. Shown: {shown.type} {shown.fingerprint}; {'; '.join(told)}",
+        f"THE HOST KEY HAS CHANGED. Shown: {shown.type} {shown.fingerprint}; {'; '.join(told)}",
         "either the host was installed anew, or somebody else answers in its place. Ask whoever runs it; only "
         f"then: ssh-keygen -R '{settings.known_name}' -f '{place.file}', and {trusting(settings)}",
+        host=settings.name,
+        place=settings.label,
     )
 
 
@@ -216,7 +221,7 @@ def record(settings: Settings, keys: Iterable[HostKey]) -> tuple[Path, int]:
     """
     if not settings.user_known_hosts:
         hint = "set UserKnownHostsFile, or `ssh: known_hosts:` in the inventory"
-        raise Refused(f"{settings.label}: no known_hosts file to record host keys in", hint)
+        raise Refused("no known_hosts file to record host keys in", hint, host=settings.name, place=settings.label)
     file = settings.user_known_hosts[0]
     bare = (settings.host_key_alias or settings.hostname).lower()
     name = hashed(settings.known_name) if settings.hash_names else settings.known_name

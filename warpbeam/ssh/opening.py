@@ -178,8 +178,10 @@ class Opening:
             attempt.left()
             because = error.args[-1] if error.args else "no reason given"
             raise Refused(
-                f"{settings.label}: its jump host {jump.label} cannot reach it: {because}",
+                f"its jump host {jump.label} cannot reach it: {because}",
                 "is the host up, and its address right as seen from there?",
+                host=settings.name,
+                place=settings.label,
             ) from error
         attempt.guard(channel.close)
         return channel

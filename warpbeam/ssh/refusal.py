@@ -25,47 +25,63 @@ def refusal(
     """The error that a person is shown for one that the network, the SSH library or the host's server gave."""
     label, port = settings.label, settings.port
     if attempt.cause == "interrupt":
-        return Refused(f"{label}: interrupted while connecting")
+        return Refused("interrupted while connecting", host=settings.name, place=label)
     if isinstance(error, Cut | TimeoutError) or attempt.cause:
         return Unreachable(
-            f"{label} did not answer within {attempt.seconds:g} s",
+            f"did not answer within {attempt.seconds:g} s",
             "is the host up, its address right, and no firewall between? `ssh: connect_timeout:` bounds the wait",
+            host=settings.name,
+            place=label,
         )
     if isinstance(error, socket.gaierror):
         hint = "give the host an `address:` in the inventory, or a HostName in ~/.ssh/config"
-        return Unreachable(f"{label}: there is no address for the name {settings.hostname}", hint)
+        return Unreachable(
+            f"there is no address for the name {settings.hostname}", hint, host=settings.name, place=label
+        )
     if isinstance(error, ConnectionRefusedError):
         hint = f"is sshd running there, and listening on port {port}?"
-        return Unreachable(f"{label} refuses connections to port {port}", hint)
+        return Unreachable(f"refuses connections to port {port}", hint, host=settings.name, place=label)
     if keys is not None and isinstance(error, paramiko.AuthenticationException):
         return not_let_in(settings, keys)
     if proxy is not None and (said := proxy.last_words()):
-        return Refused(f"{label}: its ProxyCommand failed: {said}", f"it is: {settings.proxy_command}")
+        return Refused(
+            f"its ProxyCommand failed: {said}", f"it is: {settings.proxy_command}", host=settings.name, place=label
+        )
     if isinstance(error, paramiko.IncompatiblePeer):
-        return Refused(f"{label}: no SSH algorithm in common: {error}", "update the host's OpenSSH")
+        return Refused(
+            f"no SSH algorithm in common: {error}", "update the host's OpenSSH", host=settings.name, place=label
+        )
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return Refused(f"{label}: this machine cannot open more files: {error.strerror}", OPEN_FILES)
+        return Refused(
+            f"this machine cannot open more files: {error.strerror}", OPEN_FILES, host=settings.name, place=label
+        )
     if isinstance(error, OSError):
-        return Unreachable(f"{label} cannot be reached: {error.strerror or error}")
+        return Unreachable(f"cannot be reached: {error.strerror or error}", host=settings.name, place=label)
     return Refused(
-        f"{label} ended the connection before it had begun: {error or type(error).__name__}",
+        f"ended the connection before it had begun: {error or type(error).__name__}",
         f"does an SSH server listen on port {port}? Many connections at once exceed its MaxStartups: fewer --jobs",
+        host=settings.name,
+        place=label,
     )
 
 
 def not_let_in(settings: Settings, keys: Keys) -> Problem:
     """The refusal of a host that knows none of our keys."""
     tried = f"keys tried: {', '.join(keys.offered)}" if keys.offered else "there was no key to try"
-    message = f"{settings.label} does not let {settings.user} in; {tried}"
+    reason = f"does not let {settings.user} in; {tried}"
     if keys.unreadable:
-        message += f"; could not be read: {'; '.join(keys.unreadable)}"
+        reason += f"; could not be read: {'; '.join(keys.unreadable)}"
     if keys.locked:
         return Refused(
-            f"{message}; locked by a passphrase: {', '.join(keys.locked)}",
+            f"{reason}; locked by a passphrase: {', '.join(keys.locked)}",
             f"hand it to your agent: ssh-add {keys.locked[0]}",
+            host=settings.name,
+            place=settings.label,
         )
     return Refused(
-        message,
+        reason,
         f"is the public key in {settings.user}'s ~/.ssh/authorized_keys there, and does its sshd_config let it in "
         "(AllowUsers, AllowGroups)? `ssh-add -l` lists your agent's keys",
+        host=settings.name,
+        place=settings.label,
     )

@@ -103,8 +103,10 @@ def rsync(
         raise KeyboardInterrupt
     if any(rsync.breached for rsync in runner):
         raise Failed(
-            f"{settings.label}: rsync of {source} to {target} said more than {sized(MOST_SAID)}; it was ended",
+            f"rsync of {source} to {target} said more than {sized(MOST_SAID)}; it was ended",
             "look at what that host prints at a login",
+            host=settings.name,
+            place=settings.label,
         )
     said = tuple(line for line in (result.stdout + result.stderr).splitlines() if line.strip())
     if result.exited == 0:

@@ -98,11 +98,14 @@ def resolve(
     """
     if depth > MOST_HOPS:
         raise Refused(
-            f"{name}: more than {MOST_HOPS} jump hosts, one behind the other",
+            f"more than {MOST_HOPS} jump hosts, one behind the other",
             "look for a ProxyJump in your ssh configuration that leads back to itself",
+            host=name,
         )
     if ssh.config is not None and not ssh.config.is_file():
-        raise Refused(f"{name}: there is no file {ssh.config}{_whose(ssh.config)}", "see `ssh.config` in the inventory")
+        raise Refused(
+            f"there is no file {ssh.config}{_whose(ssh.config)}", "see `ssh.config` in the inventory", host=name
+        )
     options = asked_options(ssh)
     route = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
     route += ["-J", jump] if jump else []
@@ -128,7 +131,7 @@ def resolve(
     if not interval:
         own += ["-o", f"ServerAliveInterval={ALIVE_INTERVAL}", "-o", f"ServerAliveCountMax={ALIVE_COUNT}"]
     if one("proxyusefdpass") == "yes":
-        raise Refused(f"{name}: its ssh configuration sets ProxyUseFdpass, which Warpbeam cannot follow")
+        raise Refused("its ssh configuration sets ProxyUseFdpass, which Warpbeam cannot follow", host=name)
 
     behind = None
     if hops := one("proxyjump").removeprefix("none"):
@@ -226,7 +229,7 @@ def ask_openssh(name: str, arguments: Sequence[str]) -> dict[str, tuple[str, ...
         raise Refused("this machine has no `ssh`", "install OpenSSH's client (openssh-client)") from None
     except OSError as error:
         raise Refused(
-            f"{name}: this machine cannot run `ssh -G`: {error.strerror}", "are --jobs too many for it?"
+            f"this machine cannot run `ssh -G`: {error.strerror}", "are --jobs too many for it?", host=name
         ) from None
     except subprocess.TimeoutExpired:
         message = f"{name}: `ssh -G` gave no answer within 30 s"
@@ -234,8 +237,9 @@ def ask_openssh(name: str, arguments: Sequence[str]) -> dict[str, tuple[str, ...
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if "Pseudo-terminal" not in line]
         raise Refused(
-            f"{name}: OpenSSH rejects its configuration: {'; '.join(said) or f'exit status {done.returncode}'}",
+            f"OpenSSH rejects its configuration: {'; '.join(said) or f'exit status {done.returncode}'}",
             f"see what it says to: {shlex.join(command)}",
+            host=name,
         )
     answer: dict[str, tuple[str, ...]] = {}
     for line in done.stdout.splitlines():
@@ -254,7 +258,7 @@ def expand(text: str, tokens: Mapping[str, str], name: str) -> str:
 
     def token(match: re.Match[str]) -> str:
         if (value := tokens.get(match[1])) is None:
-            raise Refused(f"{name}: its ssh configuration has %{match[1]} in {text!r}, which Warpbeam cannot follow")
+            raise Refused(f"its ssh configuration has %{match[1]} in {text!r}, which Warpbeam cannot follow", host=name)
         return value
 
     def variable(match: re.Match[str]) -> str:

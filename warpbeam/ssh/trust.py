@@ -69,7 +69,7 @@ def learn(settings: Settings, name: str, confirm: Callable[[str], bool], emit: E
     for key in shown:
         emit(Note(name, f"{settings.label}: {key.type} {key.fingerprint}"))
     if "revoked" in states.values():
-        raise Refused(f"{settings.label} shows a host key that has been REVOKED")
+        raise Refused("shows a host key that has been REVOKED", host=settings.name, place=settings.label)
     if "known" in states.values():
         emit(Settled(name, f"{settings.label} is known already"))
         return
@@ -83,11 +83,13 @@ def learn(settings: Settings, name: str, confirm: Callable[[str], bool], emit: E
                 )
             )
         raise Refused(
-            f"{settings.label}: THE HOST KEY HAS CHANGED, and is not replaced",
+            "THE HOST KEY HAS CHANGED, and is not replaced",
             f"if you know why: ssh-keygen -R '{settings.known_name}' -f '{former[0].file}', and do this again",
+            host=settings.name,
+            place=settings.label,
         )
     if not confirm(f"Record the host key{'s' if len(shown) > 1 else ''} of {settings.label}?"):
-        raise Refused(f"{settings.label}: its host keys were not recorded")
+        raise Refused("its host keys were not recorded", host=settings.name, place=settings.label)
     file, count = record(settings, shown)
     emit(Settled(name, f"{settings.label}: {count} host key{'s' if count != 1 else ''} recorded in {file}"))
 
@@ -114,7 +116,12 @@ def scan(settings: Settings) -> list[HostKey]:
             attempt.settle()
             connection.close()
     if not shown:
-        raise Refused(f"{settings.label} has no host key of a kind known here", "update the host's OpenSSH")
+        raise Refused(
+            "has no host key of a kind known here",
+            "update the host's OpenSSH",
+            host=settings.name,
+            place=settings.label,
+        )
     return shown
 
 
