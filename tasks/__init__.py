@@ -88,7 +88,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
 
 def _word(name: str, file: Path) -> Task[Any]:
     """The task that means "use this inventory for what follows"; only a foreign executor calls its body."""
-    from warpbeam.cli.guide import ENVIRONMENT
+    from warpbeam.cli.listing import ENVIRONMENT
     from warpbeam.cli.session import session
 
     def body(c: object) -> None:

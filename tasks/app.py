@@ -63,7 +63,7 @@ def start(c: Any, force: bool = False) -> None:
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output", "jobs": rolling.JOBS})
 def status(c: Any, json: bool = False, jobs: str = "") -> None:
-    """Tell what is running: release, slot, pid, since when, memory, restarts, health."""
+    """Show what is running: release, slot, pid, since when, memory, restarts, health."""
     from warpbeam.cli.session import session
     from warpbeam.event import Warn
     from warpbeam.operate.node import differing, judged, states, status_rows

@@ -30,7 +30,7 @@ def rollback(
     wait: str = "",
     jobs: str = "",
 ) -> None:
-    """Put the release before the live one live again on every host."""
+    """Roll every host back to its previous release."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.deploy import roll_back, store_of
 

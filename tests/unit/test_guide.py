@@ -10,6 +10,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from warpbeam.cli.listing import GROUPS, grouped
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -111,13 +113,46 @@ def test_fab_alone_tells_the_environments_and_what_to_do_first(tmp_path: Path) -
     assert "lab.up" not in out
 
 
-def test_the_list_begins_with_environments_and_has_each_task_once_under_the_name_that_people_type() -> None:
+def groups_of(out: str) -> dict[str, list[str]]:
+    """The names that `fab --list` shows, by the title of their group."""
+    found: dict[str, list[str]] = {}
+    for line in out.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            found[line[:-1]] = []
+        elif line.startswith("  ") and not line.startswith("   "):
+            found[[*found][-1]].append(line.split()[0])
+    return found
+
+
+def test_the_list_begins_with_environments_and_has_each_task_once_in_its_group() -> None:
     code, out, _ = fab("--list")
+    found = groups_of(out)
 
     assert code == 0
-    names = [line.split()[0] for line in out.splitlines() if line.startswith("  ") and not line.startswith("   ")]
-    assert names[0] == "demo"
-    assert names[1:] == sorted(names[1:])
+    assert [*found] == ["Environments", *GROUPS]
+    assert found["Environments"] == ["demo"]
+    names = [name for group in found.values() for name in group]
+    assert len(names) == len({*names})
+    assert all(group == sorted(group) for group in found.values())
     assert {"deploy", "deploy.local", "deploy.local.rollback", "status"} <= set(names)
     assert not {"deploy.deploy", "deploy.local.local"} & set(names)
     assert ".local" in fab("--list", "deploy")[1]
+
+
+def test_a_task_of_a_persons_own_fabfile_comes_before_warpbeams() -> None:
+    found = grouped([("ship", "Ship it."), ("status", "Show it."), ("deploy.deploy (deploy)", "Do it.")])
+
+    assert found == {
+        "Your own": [("ship", "Ship it.")],
+        "Deploy": [("deploy", "Do it.")],
+        "Operate": [("status", "Show it.")],
+    }
+
+
+def test_no_option_is_shown_with_a_type_in_place_of_what_it_takes() -> None:
+    shown = "".join(fab("--help", name)[1] for names in groups_of(fab("--list")[1]).values() for name in names)
+
+    assert "--jobs=N" in shown
+    assert "--skip=HOST" in shown
+    assert "STRING" not in shown
+    assert "=INT" not in shown

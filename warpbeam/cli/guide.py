@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,15 @@ from fabric.main import Fab
 from invoke import Exit
 from invoke.exceptions import ParseError
 
+from warpbeam.cli.interruption import hush_when_unread
+from warpbeam.cli.listing import grouped, with_value
 from warpbeam.cli.screen import error_text, folded, print_lines, room_on
 from warpbeam.error import MISUSE
 
 # What invoke's parser says of a word that is neither a task, nor an option, nor its value (parser.py, `handle`).
 UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
-# How it lists a group's default task: the group's own name is its alias (program.py, `_make_pairs`).
-DEFAULT = re.compile(r"(?P<group>\S+)\.\S+ \((?P=group)\)")
-ENVIRONMENT = "(environment) "
 # Options that may be given more than once: invoke takes one without a value for none at all.
-LISTS = ("--skip",)
+LISTED = ("skip",)
 
 
 class Guide(Fab):
@@ -43,7 +42,7 @@ class Guide(Fab):
     def parse_tasks(self) -> None:
         words = self.core.unparsed
         for word, after in pairwise([*words, "--"]):
-            if word in LISTS and after.startswith("--"):
+            if word.removeprefix("--") in LISTED and after.startswith("--"):
                 raise Exit(error_text(f"{word} needs a value", "`fab --help deploy` explains it"), code=MISUSE)
         # `fab rpc --help`: invoke's parser takes that for the expression that rpc still lacks (parser.py, `handle`).
         for index, (word, after) in enumerate(pairwise(words)):
@@ -61,6 +60,10 @@ class Guide(Fab):
             super().parse_cleanup()
         except ParseError as error:
             raise self._misuse(error) from None
+        except BrokenPipeError:
+            # `fab --list | head`
+            hush_when_unread()
+            raise Exit from None
 
     def _misuse(self, error: ParseError) -> Exit:
         context = error.context
@@ -84,7 +87,8 @@ class Guide(Fab):
 
     def print_task_help(self, name: str) -> None:
         """What a task does, in lines that fit the screen (invoke's own does not break them), and its options."""
-        options = self.parser.contexts[name].help_tuples()
+        context = self.parser.contexts[name]
+        options = [(with_value(flags, flags[2:] in LISTED), text) for flags, text in context.help_tuples()]
         text = inspect.getdoc(self.collection[name]) or ""
         # The lab is nobody's environment, and an environment is one itself.
         where = "" if name in self._environments or name.startswith("lab.") else "ENVIRONMENT "
@@ -99,9 +103,16 @@ class Guide(Fab):
 
     def display_with_columns(self, pairs: Sequence[tuple[str, str | None]], extra: str = "") -> None:
         if self.list_format == "flat" and not self.list_root:
-            super().display_with_columns(listed(pairs), extra=extra)
+            self._display_groups(grouped(pairs))
         else:
             super().display_with_columns(pairs, extra=extra)
+
+    def _display_groups(self, groups: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        # Names as wide as the widest of all groups, so that the columns of all groups line up.
+        width = max(len(name) for lines in groups.values() for name, _ in lines)
+        for title, lines in groups.items():
+            print_lines(sys.stdout, f"{title}:")
+            self.print_columns([(name.ljust(width), text) for name, text in lines])
 
 
 def _short(context: Any) -> str:
@@ -152,12 +163,6 @@ def explain(
         f"there is no {file} and no task {word}{nearest(word, [*environments, *tasks])}",
         f"the environments are: {known}; `fab --list` shows every task",
     )
-
-
-def listed(pairs: Sequence[tuple[str, str | None]]) -> list[tuple[str, str]]:
-    """The lines of `fab --list`: environments first, each task under the one name that people type, by name."""
-    short = [(DEFAULT.sub(r"\g<group>", name), text or "") for name, text in pairs]
-    return sorted(short, key=lambda pair: (not pair[1].startswith(ENVIRONMENT), pair[0]))
 
 
 def welcome(environments: Sequence[str], inventory: Path) -> list[str]:

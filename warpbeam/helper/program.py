@@ -47,6 +47,11 @@ def programs(inventory: Inventory) -> str:
     return f"/usr/lib/warpbeam/{inventory.app}"
 
 
+def former_programs(inventory: Inventory) -> tuple[str, ...]:
+    """Return the paths of the helper and the launcher in versions before 0.3, which setup takes away."""
+    return tuple(f"{programs(inventory)}/{name}" for name in ("door", "dumps"))
+
+
 def helper(inventory: Inventory) -> str:
     """The path of the app's privileged helper."""
     return f"{programs(inventory)}/warpbeam-helper"

@@ -18,6 +18,7 @@ from warpbeam.helper.program import (
     READ_AND_EVALUATE,
     READ_AND_REQUIRE,
     SUDO_VERBS,
+    former_programs,
     helper,
     programs,
     record_file,
@@ -123,8 +124,7 @@ def footprint(
         absent=(
             # sshd reads it too, by default (sshd_config(5), AuthorizedKeysFile).
             *((f"{keys}2",) if keys else ()),
-            # What versions before 0.3 called the helper and the launcher: root would go on running them.
-            *((f"{programs(inventory)}/{name}" for name in ("door", "dumps")) if is_app else ()),
+            *(former_programs(inventory) if is_app else ()),
         ),
         keys=keys,
         ledger=f"{etc(inventory)}/.written" if is_app else "",

@@ -6,10 +6,10 @@ All that keeps a deployer from root, and from another app, stands on that; a use
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from warpbeam.error import Refused
-from warpbeam.helper.program import helper
+from warpbeam.helper.program import former_programs, helper
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.difference import HostState
 
@@ -32,14 +32,14 @@ def excess(inventory: Inventory, found: HostState) -> Iterator[str]:
             yield f"is in the group {group}"
     for entry in found.rights:
         # Another app's helper is named once, not with each verb.
-        for command in dict.fromkeys(_beyond(entry, helper(inventory))):
+        for command in dict.fromkeys(_beyond(entry, (helper(inventory), *former_programs(inventory)))):
             yield f"may run {command} through sudo"
     for directory in found.shared:
         yield f"is the one of another app too, in {directory}"
 
 
-def _beyond(entry: str, helper: str) -> Iterator[str]:
-    """The commands of an entry that are not a verb of the helper, as root, with nothing besides."""
+def _beyond(entry: str, helpers: Sequence[str]) -> Iterator[str]:
+    """Yield the commands of an entry that are more than a verb of one of `helpers`, as root and without tags."""
     read = _ENTRY.fullmatch(entry)
     if read is None:
         yield entry
@@ -49,7 +49,8 @@ def _beyond(entry: str, helper: str) -> Iterator[str]:
         if command.startswith("!"):
             # It forbids.
             continue
-        if read["who"] != "root" or tags or not re.fullmatch(re.escape(helper) + " [a-z]+", command):
+        verb = re.fullmatch(f"(?:{'|'.join(map(re.escape, helpers))}) [a-z]+", command)
+        if read["who"] != "root" or tags or not verb:
             yield f"{_OTHER.sub('', command)} ({' '.join((read['who'], *sorted(tags)))})"
 
 

@@ -1,0 +1,83 @@
+"""The list of tasks in groups, and the values that options take, as `fab --list` and `fab --help TASK` show them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# The default task of a group is listed with the group's own name as its alias (Invoke, program.py, `_make_pairs`).
+DEFAULT = re.compile(r"(?P<group>\S+)\.\S+ \((?P=group)\)")
+ENVIRONMENT = "(environment) "
+
+ENVIRONMENTS, OWN = "Environments", "Your own"
+# The titles of the groups in the order of a first day, and the tasks of each. A word with a dot at its end stands for
+# all tasks that begin with it. Tasks of a person's own fabfile are in no group here and come before these.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Deploy": ("build-on-host", "deploy", "deploy.", "plan", "releases", "rollback", "history", "lock."),
+    "Operate": (
+        *("status", "logs", "remote-console", "rpc", "eval"),
+        *("restart", "start", "stop", "maintenance.", "version"),
+    ),
+    "Hosts": ("hosts.", "setup", "doctor"),
+    "Security": ("secrets.", "firewall."),
+    "Lab (throwaway hosts on this machine)": ("lab.",),
+}
+# What an option's value is, in place of Invoke's STRING and INT.
+VALUES = {
+    "batch": "SIZE",
+    "expression": "EXPRESSION",
+    "grep": "PATTERN",
+    "host": "HOST",
+    "hosts": "N",
+    "jobs": "N",
+    "lines": "N",
+    "message": "TEXT",
+    "name": "LAB",
+    "on-failure": "stop|rollback",
+    "opt-size": "MIB",
+    "pause": "SECONDS",
+    "reason": "TEXT",
+    "ref": "COMMIT",
+    "release": "live",
+    "since": "TIME",
+    "skip": "HOST",
+    "slot": "a|b",
+    "suite": "DEBIAN",
+    "timeout": "SECONDS",
+    "to": "RELEASE",
+    "wait": "SECONDS",
+}
+
+
+def group_of(name: str) -> str:
+    """Return the title of the group that a task is listed in."""
+    for title, names in GROUPS.items():
+        if name in names or any(each.endswith(".") and name.startswith(each) for each in names):
+            return title
+    return OWN
+
+
+def grouped(pairs: Sequence[tuple[str, str | None]]) -> dict[str, list[tuple[str, str]]]:
+    """Return the lines of `fab --list` by group, each task under the one name that people type.
+
+    Parameters:
+        pairs: names and first lines of all tasks, as Invoke lists them.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (ENVIRONMENTS, OWN, *GROUPS)}
+    for listed, text in sorted(pairs):
+        name = DEFAULT.sub(r"\g<group>", listed)
+        is_environment = (text or "").startswith(ENVIRONMENT)
+        title = ENVIRONMENTS if is_environment else group_of(name)
+        groups[title].append((name, (text or "").removeprefix(ENVIRONMENT)))
+    return {title: lines for title, lines in groups.items() if lines}
+
+
+def with_value(flags: str, takes_list: bool = False) -> str:
+    """Return the flags of an option, such as `-n STRING, --lines=STRING`, with the word for its own value."""
+    name = flags.rsplit("--", 1)[-1].partition("=")[0].partition("[")[0]
+    value = VALUES.get(name, "")
+    if not value:
+        return flags
+    if takes_list:
+        return f"{flags}={value}"
+    return re.sub(r"\b(?:STRING|INT)\b", value, flags)
