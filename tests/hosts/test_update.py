@@ -62,7 +62,7 @@ def test_setup_of_this_version_converges_hosts_of_the_version_before(stage: Stag
     assert "setup --restart" in done.stderr
     assert {row["health"] for row in after.values()} == {"healthy"}
     for host in ("web1", "web2"):
-        assert programs(stage, host) == {"launch", "maintenance", "warpbeam-helper"}
+        assert programs(stage, host) == {"environment", "launch", "maintenance", "warpbeam-helper"}
     assert "changing" not in stage.fab("setup", "--check").stderr
 
     # Everything that a release of the version before is asked for works: a console, a deploy, and the way back to it.
