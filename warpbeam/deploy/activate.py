@@ -1,4 +1,4 @@
-"""Making a release live on one host: a job of the host's own, which we only follow."""
+"""Activation of a release on one host: a job runs there by itself, and the command only follows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from warpbeam.inventory.schema import Host
 
 
 class Job(HealthPhase[None], frozen=True, kw_only=True):
-    """The activation's job, which runs on the host without us; fields as `warpbeam/deploy/job.sh` tells."""
+    """The activation's job, which runs on the host; the head of `warpbeam/deploy/job.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/job"
     parts: ClassVar[tuple[str, ...]] = (
@@ -43,10 +43,11 @@ class Job(HealthPhase[None], frozen=True, kw_only=True):
 
 
 class Activated(msgspec.Struct, frozen=True):
-    """What an activation ended with: `left` was live before (or is empty), `cut` connections were open at its end.
+    """The answer of an activation that made a release live.
 
-    `maintenance`: the public port answers with the maintenance page all the same. `given_back`: the host has pruned and
-    taken its lock back.
+    `left` was live before (or is empty). `cut` connections were still open when the old instance was stopped.
+    `maintenance`: the public port still answers with the maintenance page. `given_back`: the host has pruned and taken
+    its lock back.
     """
 
     slot: SlotName
@@ -60,7 +61,7 @@ class Activated(msgspec.Struct, frozen=True):
 
 
 class Activate(Phase[Activated], frozen=True):
-    """Start the job in a unit of its own and follow it."""
+    """Start the job in its own unit and follow it; the head of `warpbeam/deploy/activate.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/activate"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "deploy/prune")
@@ -81,7 +82,7 @@ class Activate(Phase[Activated], frozen=True):
 
 
 class Follow(Phase[Activated], frozen=True):
-    """Read back how an activation ended, once it has; fields as `warpbeam/deploy/follow.sh` tells."""
+    """Read back how an activation ended, once it has; the head of `warpbeam/deploy/follow.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/follow"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
@@ -107,14 +108,14 @@ def activate(
     """Put `release`, which is on `host`, live there, by the inventory's strategy.
 
     Parameters:
-        opening: how the host's line of history about it begins.
-        withdraw: mark the release that is left as rolled back from.
-        digest: that of the verified release, for the host's root to keep; empty: there is none.
-        ends: nothing follows on this host: where it goes well, have it prune and take the lock back, too.
+        entry_begun: the pending entry for the host's history.
+        withdraw: mark the release that was live before as rolled back from.
+        digest: the digest of the verified release, for the privileged helper to keep; empty: there is none.
+        ends: nothing follows on this host: where the activation succeeds, have it prune and take the lock back, too.
 
     Raises:
-        Failed: it did not become live; the message says what serves now.
-        Lost: the host stopped answering, and its ending could not be read back: the job goes on there without us.
+        Failed: the release did not become live; the message says what serves now.
+        Lost: the host stopped answering, and the outcome could not be read back: the job goes on there.
     """
     inventory = fleet.inventory
     job = Job(
@@ -153,7 +154,7 @@ def activate(
 
 
 def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, emit: Emit) -> Activated:
-    """How a job ended whose connection broke. Raises: what the job failed with, or `lost` where that cannot be told."""
+    """Return the answer of a job whose connection broke. Raises: Failed, as the job did; Lost, where it is unknown."""
     patience = job.health_deadline + job.drain + job.balancer_drain + 30
     try:
         return fleet.run(host, Follow(job.root, job.app, job.job_id, patience), emit)

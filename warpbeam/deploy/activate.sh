@@ -1,26 +1,27 @@
 #!/bin/bash
-# Starts the activation of a release as a unit of its own, and follows it. Losing this connection changes nothing there.
+# Starts the activation of a release as a unit of its own, and follows it. A lost connection changes nothing there.
 #
-# Standard input: the text of the job. (As a parameter, bash takes 10 ms of the processor to expand it.)
+# Standard input: the text of the job. (As a parameter it would cost 10 ms of the processor for bash to expand.)
 #
-# Parameters: root, app, helper, token, lease, job_size (its bytes), remember (`RELEASE SHA256`: the content of what is put live, for
-# the privileged helper to keep; or empty), and what its line of history begins with (see chronicle.sh):
-# job_id, spent, success, entry. With `ends` this is the last that the command does on this host: where it goes well, what finish.sh does
-# is done here, and given back is told in the answer. Those of prune.sh too.
+# Parameters: root (the app's directory), app (its name), helper (path of the privileged helper), token (ours, of the
+# lock), lease (seconds), those of prune.sh, job_size (bytes of the job), remember (`RELEASE SHA256`: the content that
+# goes live, for the privileged helper to keep; or empty), job_id, spent, success, entry (the pending history entry: see
+# history.sh), ends (true: this is the command's last phase on this host; where the activation succeeds, this script
+# also does the work of finish.sh, and its answer has `given_back`).
 : "${ends?}"
 : "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${job_size?}" "${remember?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
 
 IFS= read -rN "$job_size" job || refuse 'the job did not arrive whole' 'nothing was begun; run the same command again'
 still_ours "$lease"
-# Asked of the file first, which is there from the end of one job to the beginning of the next.
+# Check the file first, which costs no process: it is there from the end of one job to the beginning of the next.
 if [[ ! -e $root/activation/result ]] && activating; then
   refuse 'an activation is running on this host' 'wait for it; `fab ENV status` shows how it ends'
 fi
 cd -- "$root/activation"
-# Of the one before, in the same command.
+# Write the entry of an earlier activation by the same command.
 settle || true
 rm -rf -- cancel result result.new spare
-# Once it runs it must be able to tell how it ended: `spare` is room, in bytes and in inodes, that it gives up for that.
+# `spare` holds room, in bytes and in inodes, that the job frees to write its result on a full disk.
 {
   : >log
   printf '%s' "$job" >job
@@ -31,10 +32,11 @@ rm -rf -- cancel result result.new spare
   rm -rf -- spare job pending
   refuse "$root is on a full disk: the activation was not begun" 'make room there, then run the same command again'
 }
-# A crash from here on leaves a line that was begun.
+# A crash from here on leaves a pending entry, which `settle` writes out.
 sync -- pending . || true
 
-# Ctrl-C asks the job to stop: before the rename it undoes what it did, after it it finishes. Either way it says so.
+# Ctrl-C asks the job to stop: before the rename of `current` it undoes its work, after the rename it finishes. Its
+# result says which.
 asked=false
 trap 'asked=true; : >"$root/activation/cancel"' TERM INT HUP
 # shellcheck disable=SC2024 # the file is this user's own
@@ -44,14 +46,13 @@ tail --pid="$starter" --sleep-interval=0.02 --lines=+1 --follow log &
 follower=$!
 while kill -0 "$follower" 2>/dev/null; do wait "$follower" || true; done
 while kill -0 "$starter" 2>/dev/null; do wait "$starter" || true; done
-# The follower may have been ended with us, or a moment early; records are told twice rather than not at all.
-# Asked to stop, `sudo` is gone before the job is: that has its ending still to tell.
+# Asked to stop, `sudo` ends before the job does: the job still has its entry and its result to write.
 settled=false
 if [[ $asked == false ]] && settle; then settled=true; fi
 if [[ -e result ]]; then
   IFS= read -r -d '' ending <result || true
   if [[ $ends == true && $settled == true && $ending == *'"answer":{'* ]] && held && [[ $held_token == "$token" ]]; then
-    # What is refused here is no refusal of the activation: then it is left to finish.sh.
+    # A refusal of `let_go` is no refusal of the activation: the lock is then left to finish.sh.
     if prune && (let_go) >/dev/null; then ending=${ending%$'}}\n'}',"given_back":true}}'$'\n'; fi
   fi
   printf '%s' "$ending"

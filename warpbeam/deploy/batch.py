@@ -1,4 +1,4 @@
-"""How many hosts change at once in a rollout: `1,25%` is first one host, then a quarter of them at a time."""
+"""Batches of a rollout: `1,25%` changes one host first, then a quarter of the hosts at a time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from warpbeam.error import Misuse
 
 T = TypeVar("T")
 
-# As `warpbeam.inventory.names.Batch` has it for the inventory.
+# The spelling that `warpbeam.inventory.names.Batch` takes in the inventory.
 SPELLING = r"([1-9][0-9]{0,2}|([1-9][0-9]?|100)%)(,([1-9][0-9]{0,2}|([1-9][0-9]?|100)%))*"
 
 
 def check_batch(text: str, where: str) -> str:
-    """`text`, when it says how to roll. Raises: Misuse, naming `where` it was said."""
+    """Return `text` when it is a batch size. Raises: Misuse, which names `where` the user wrote it."""
     if not re.fullmatch(SPELLING, text):
         raise Misuse(f"{where}: {text!r} is no batch size", "expected such as 1, 3, 25% or 1,25%: the last one repeats")
     return text
 
 
 def batches(items: Sequence[T], text: str) -> Iterator[Sequence[T]]:
-    """`items` in the batches that `text` asks for; a percentage is of all items, rounded up; the last one repeats."""
+    """Yield `items` in the batches that `text` asks for; percentages are of all items, rounded up; the last repeats."""
     sizes = [_count(size, len(items)) for size in text.split(",")]
     start = 0
     while start < len(items):

@@ -1,4 +1,4 @@
-"""A halt: an activation is asked to stop, and tells how it ended."""
+"""Cancel an activation: ask it to stop, and report how it ended."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from warpbeam.inventory.schema import Host
 
 
 class Undone(msgspec.Struct, frozen=True):
-    """What an activation that failed says of itself."""
+    """The message of an activation that failed."""
 
     message: Text
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How an activation ended: it failed, or it came to be."""
+    """The end of an activation: it failed, or its release became live."""
 
     failed: Undone | None = None
     answer: Activated | None = None
 
 
 class Cancel(Phase[Ending], frozen=True):
-    """Ask an activation to stop, and wait for its end; fields as `warpbeam/deploy/cancel.sh` tells."""
+    """Ask an activation to stop, and wait for its end; the head of `warpbeam/deploy/cancel.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/cancel"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
@@ -39,9 +39,9 @@ class Cancel(Phase[Ending], frozen=True):
 
 
 def cancel(fleet: Fleet, host: Host, job: str, emit: Emit) -> None:
-    """Stop the activation `job` on `host` where it can still be undone, and tell what serves there now.
+    """Stop the activation `job` on `host` where it can still be undone, and emit what serves there now.
 
-    Raises: Refused, where it never began.
+    Raises: Refused, where the activation never began.
     """
     inventory = fleet.inventory
     ending = fleet.run(host, Cancel(str(inventory.root), inventory.app, job), emit)

@@ -1,24 +1,27 @@
 #!/bin/bash
-# Takes the deploy lock, and gathers under it what a plan is made from. Standard input: the manifest of the artifact
-# that may go out (lines `MODE SHA256  PATH`), or nothing.
+# Takes the deploy lock, and gathers under it the facts that a plan is made from. Standard input: the manifest of the
+# artifact that may go out (lines `MODE SHA256  PATH`), or nothing.
 #
-# Parameters: root, app, helper, token, lease (seconds), text (JSON: who, why, since, version), words (the same for
-# people), take (false: only look), weigh (true: how much memory the live instance has is wanted), environment (whose host this must be).
+# Parameters: root (the app's directory), app (its name), helper (path of the privileged helper), token (of this
+# command), lease (seconds), text (JSON: who, why, since, version), words (the same for people), take (false: only
+# look), weigh (true: report the memory of the live instance), environment (that this host must belong to).
 : "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${weigh?}" "${environment?}"
 
-# room: the bytes and inodes that are free for releases, in free and inodes; -1 inodes where the file system counts none.
+# room: the bytes and inodes that are free for releases, in `free` and `inodes`; -1 inodes where the file system counts
+# none.
 room() {
   local total
   { read -r _; read -r free inodes total; } < <(exec df --output=avail,iavail,itotal -B1 -- "$releases")
   [[ $total =~ ^[1-9] ]] || inodes=-1
 }
 
-# ask_helper: what it says of this host, in helper_says (empty where it does not answer), and whether an activation runs, in active.
+# ask_helper: the helper's output about this host, in helper_says (empty where it does not answer), and whether an
+# activation runs, in `active`.
 ask_helper() {
   active=false live=''
   if [[ $weigh == true ]]; then read_links; fi
   helper_says=$(exec sudo -n -- "$helper" ready <<<"$live" 2>/dev/null) ||
-    # One of another Warpbeam may not know that verb, but each knows which it is.
+    # A helper of another version of Warpbeam may not know `ready`, but each knows `version`.
     { helper_says=$(exec sudo -n -- "$helper" version </dev/null 2>/dev/null) && helper_says="helper $helper_says"; } || helper_says=''
   if [[ $helper_says == *$'\nactivating yes'* ]] || { [[ $helper_says != *$'\nactivating '* ]] && activating; }; then active=true; fi
 }
@@ -27,12 +30,12 @@ step claim
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
 belongs_here
-# Before the lock: an activation that began since needs one, which then is not free now.
+# Before the lock: an activation that begins after this needs the lock, which then is not free.
 ask_helper
 if [[ $take == true ]]; then
   guard
   if held && [[ $held_token != "$token" ]]; then
-    # A lease ends by itself; what a person froze does not, so that to wait for it would be in vain.
+    # A lease ends by itself; a freeze does not, so that waiting for its end would be in vain.
     if [[ $held_boot == "$FROZEN" ]]; then
       hint='it is a freeze: `fab ENV lock.release` ends it once its reason is gone; `fab ENV lock.status` shows it'
     else
@@ -44,11 +47,11 @@ if [[ $take == true ]]; then
   if [[ $active == true ]]; then
     refuse 'an activation is running on this host; it outlives the connection that began it' 'wait for it; `fab ENV status` shows how it ends'
   fi
-  # Half-made releases are nobody's now that the lock is ours; and a lock needs room too.
+  # Remove half-made releases, which belong to no command now that the lock is ours; and a lock needs room too.
   litter=("$releases"/*.partial)
-  # So is what somebody was about to rename when the host went down.
+  # Remove what a command was about to rename when the host went down.
   litter+=("$lock".[0-9a-f]* "$root/current.new" "$root"/slots/*.new)
-  # And what lies where scripts write and is no file: a pipe would be waited for without end, a link leads anywhere.
+  # Remove what is no plain file where scripts write: opening a pipe would wait for ever, and a link leads anywhere.
   for file in "$root"/activation/* "$root"/activation/lists/*; do
     case ${file##*/} in lists | spare) [[ ! -d $file || -L $file ]] ;; *) ! plain "$file" ;; esac && litter+=("$file")
   done
@@ -57,13 +60,14 @@ if [[ $take == true ]]; then
   done
   room
   ((free >= 1024 * 1024)) || refuse "$root is on a full disk: $((free / 1024)) kB are free" 'make room there'
-  # An activation alone takes some twenty.
+  # One activation takes some twenty inodes.
   ((inodes < 0 || inodes >= 64)) || refuse "$root is on a disk without a free inode to spare ($inodes are left)" 'remove files there'
   write_lease "$lease" "$text" "$words"
   unguard
 fi
 
-# A link that leads nowhere (removed by hand, say) would make the plan for a host where nothing is live.
+# Mend a `current` that leads nowhere (removed by hand, say): otherwise the plan would be for a host where nothing is
+# live.
 find_releases
 if [[ $take == true && ! -d $root/current/.warpbeam ]] && ((${#complete[@]})); then
   sudo -n -- "$helper" reconcile </dev/null || true
@@ -73,7 +77,7 @@ if [[ $take == true && ! -d $root/current/.warpbeam ]] && ((${#complete[@]})); t
 fi
 if [[ $take == true ]]; then settle || true; fi
 
-# What the newest live release shares with the new one need not be sent.
+# Files that `base` (the live release, else the newest complete one) shares with the new release need not be sent.
 read_links
 base=$live_release
 if ! plain "$releases/$base/.warpbeam/manifest" && ((${#complete[@]})); then base=${complete[-1]}; fi
@@ -81,7 +85,7 @@ lacks=''
 if [[ $take == true ]]; then
   have=/dev/null
   if plain "$releases/$base/.warpbeam/manifest"; then have=$releases/$base/.warpbeam/manifest; fi
-  # A manifest without an end, which awk takes for one line, must take neither this host's memory nor its time.
+  # Bound memory and time: awk reads a manifest without a line end as one line.
   lacks=$(ulimit -v 2000000 -t 20; exec awk -v have="$have" -v kept="$root/activation/manifest" '
     BEGIN { printf "" >kept }
     NR == 1 { while ((getline line < have) > 0) there[line] = 1 }
@@ -91,7 +95,7 @@ if [[ $take == true ]]; then
     END { if (NR && !erts) print "\nno erts"; exit close(kept) != 0 }') || refuse "$root is on a disk that is full by now, or $have is no manifest" 'make room there, or remove that file'
 fi
 
-# A release without a VM of its own is run by the host's: which that is takes a VM to tell, so only then.
+# A release without a VM of its own runs on the host's. Only starting that VM shows its version, so do it only then.
 erts=''
 if [[ $lacks == *'no erts' ]]; then
   lacks=${lacks%%$'\n'*}
@@ -100,7 +104,7 @@ fi
 
 { read -r libc && read -r cpu; } < <(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || true; exec uname -m)
 . /etc/os-release
-# Not read line by line: a bash reads from a pipe a byte at a time, and this is 10 kB.
+# Not read line by line: bash reads from a pipe a byte at a time, and this is 10 kB.
 libraries=$(exec ldconfig -p 2>/dev/null) || true
 cryptos=()
 for name in $libraries; do
@@ -114,7 +118,7 @@ done </proc/meminfo
 described; listed=$REPLY
 array "${cryptos[@]}"; libcrypto=$REPLY
 object a "$release_a" b "$release_b"; slots=$REPLY
-# Its unit's directory is there for as long as the instance is (RuntimeDirectory=, systemd.exec(5)).
+# systemd keeps this directory as long as the instance is there (RuntimeDirectory=, systemd.exec(5)).
 serving=false
 if [[ -n $live && -e /run/$app-$live ]]; then serving=true; fi
 previous_of "${live_release:-$release_a}"; previous=$REPLY

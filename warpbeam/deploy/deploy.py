@@ -1,4 +1,4 @@
-"""From a source to what is live, and back: each function holds the lock, gathers, plans, performs."""
+"""The operations from a source to a live release, and back: each takes the lock, gathers facts, plans, performs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from warpbeam.provision import secret_file
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What is to go out; `name` is what other hosts, which run it, call it, or empty.
+    """An artifact to put live; `name` is its release's name on other hosts that run it, or empty.
 
-    `store` is where it is noted that this machine has put it live.
+    `store` is the store that notes what this machine has put live.
     """
 
     artifact: Artifact
@@ -40,18 +40,18 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def store_of(fleet: Fleet, project: Path) -> Store:
-    """Where the artifacts of the fleet's app are kept on this machine."""
+    """Return the store that keeps the artifacts of the fleet's app on this machine."""
     inventory = fleet.inventory
     return Store(project / ".warpbeam" / "artifacts" / f"{inventory.org}-{inventory.app}")
 
 
 def source_of(fleet: Fleet, project: Path, ref: str, *, dirty: bool = False) -> Source:
-    """The app's source at `ref`: where the inventory says, or the repository around fabfile.py."""
+    """Return the app's source at `ref`: from where the inventory says, else the repository around fabfile.py."""
     return find_source(fleet.inventory.source or project, ref, allow_dirty=dirty)
 
 
 def source_to_plan(fleet: Fleet, project: Path, ref: str, emit: Emit, *, dirty: bool = False) -> Source:
-    """As `source_of`; but a dirty working tree is left out with a warning: nothing goes out by looking."""
+    """Return the source as `source_of`, for looking only: leave a dirty working tree out, with a warning."""
     directory = fleet.inventory.source or project
     source = find_source(directory, ref, allow_dirty=dirty, leave_dirty=True)
     if ref == "HEAD" and not dirty and (changed := dirty_files(directory)):
@@ -71,11 +71,11 @@ def build_on_host(
     anew: bool = False,
     before: Callable[[], None] | None = None,
 ) -> Artifact:
-    """The artifact of `source`, built on the build host of the environment unless it is kept already.
+    """Return the artifact of `source`: the one that is kept, or one built on the environment's build host.
 
     Parameters:
         anew: build it although it is kept.
-        before: called before a build, and not where the artifact is kept; what it raises stops that.
+        before: called before a build only; an exception that it raises prevents the build.
 
     Raises:
         Misuse: no host has the role build.
@@ -102,18 +102,18 @@ def build_on_host(
 
 
 def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
-    """The artifact of the store with that digest."""
+    """Return the store's artifact with that digest; None where there is none, or it was changed."""
     artifact = store_of(fleet, project).with_sha256(sha256)
     return artifact if artifact is not None and Store.is_unchanged(artifact) else None
 
 
 def live_artifact(fleet: Fleet, project: Path, emit: Emit) -> Target:
-    """The artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
+    """Return the artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
 
-    A host's word alone decides nothing here: what the others say they run must be what this machine put live last.
+    A host's answer alone decides nothing: the release that the others report must be what this machine put live last.
 
     Raises:
-        Refused: they run different ones, or none, or another than this machine put live last.
+        Refused: the hosts run different releases, or none, or another than this machine put live last.
     """
     chosen = set(fleet.inventory.hosts)
     facts = look(fleet, fleet.inventory.all_app_hosts, emit)
@@ -135,14 +135,14 @@ def live_artifact(fleet: Fleet, project: Path, emit: Emit) -> Target:
             raise Refused(f"{label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
         emit(Note("", f"{label} is not kept on this machine: building its commit again"))
         artifact = build_on_host(fleet, project, source_of(fleet, project, ours.commit), emit)
-    # The same tree can be several commits: this is the one that they run.
+    # One source tree can belong to several commits: name the commit that the hosts run.
     manifest = msgspec.structs.replace(artifact.manifest, commit=ours.commit, subject=ours.subject, dirty=ours.dirty)
     name = ours.release if any(release.name == ours.release for release in others.values()) else ""
     return Target(Artifact(artifact.tarball, manifest), name, store)
 
 
 def _agreed_live(others: Mapping[str, Release], ours: PutLive | None) -> PutLive:
-    """What this machine put live last, when the hosts say that they run it. Raises: Refused, where they do not."""
+    """Return what this machine put live last, when the hosts report that they run it. Raises: Refused, where not."""
     digests = {release.artifact.sha256 for release in others.values()}
     if not digests:
         raise Refused("no host runs anything yet", "deploy without --release")
@@ -161,7 +161,7 @@ def _agreed_live(others: Mapping[str, Release], ours: PutLive | None) -> PutLive
 
 
 def policy_of(fleet: Fleet, *, batch: str = "", pause: str = "", on_failure: str = "") -> Policy:
-    """How a rollout rolls: what the command line says, else the inventory. Raises: Misuse, where a word is wrong."""
+    """Return the policy that the command line asks for, else the inventory. Raises: Misuse, where a word is wrong."""
     plan = fleet.inventory.deploy
     if pause and not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", pause):
         raise Misuse(f"--pause: {pause!r} is no number of seconds")
@@ -184,14 +184,14 @@ def deploy(
     force: bool = False,
     migrate: bool = True,
 ) -> Plan:
-    """Put an artifact live on the app hosts of `reach`.
+    """Put an artifact live on the app hosts of `selection`.
 
     Parameters:
-        get_wanted: finds or makes it; before it begins what takes minutes, it calls what it is given, which refuses
+        get_target: finds or makes the artifact; before work that takes minutes it calls its argument, which refuses
             when a host is not ready for a rollout.
 
     Raises:
-        Refused: before anything was changed. Failed: with what each host runs now.
+        Refused: nothing was changed. Failed: the message says what each host runs now.
     """
     with connecting(fleet, selection):
         target = get_target(lambda: check_reachable(fleet, selection))
@@ -226,21 +226,21 @@ def deploy(
 
 
 def _note_live(store: Store, environment: str, plan: Plan, artifact: Artifact) -> None:
-    """Note what `plan` has put live, as this machine knows it; the release's name is that of most hosts."""
+    """Note in `store` what `plan` has put live; the release's name is that of most hosts."""
     names = [step.release for step in plan.hosts]
     made = artifact.manifest
     live = PutLive(made.sha256, made.commit, made.subject, made.dirty, max(names, key=names.count))
     before = store.last_live(environment)
     if before is not None and (before.sha256, before.release) == (live.sha256, live.release):
-        # Also when another commit has the same source: hosts keep the one that it was first deployed as.
+        # Also when another commit has the same source: hosts keep the commit that it was first deployed as.
         return
     store.note_live(environment, live)
 
 
 def _known_digests(store: Store | None, plan: Plan) -> dict[str, tuple[str, str]]:
-    """The digests that the releases of `plan` may have, by the host's name, where this machine has the artifact.
+    """Return the digests that the releases of `plan` may have, by the host's name, where this machine has the artifact.
 
-    What a host says its release is decides no more than with what it is compared.
+    A host's answer about its release decides only with which artifact the release is compared.
     """
     if store is None:
         return {}
@@ -259,17 +259,17 @@ def roll_back(
     store: Store | None = None,
     force: bool = False,
 ) -> Plan:
-    """Put the release before the live one (or `to`) live again on the app hosts of `reach`.
+    """Roll the app hosts of `selection` back to their previous release, or to `to`.
 
     Parameters:
-        store: where it was noted what this machine put live last: that is another release then. Its artifacts are what
-            the hosts' releases are compared with.
-        force: go back to a release that is not as it was deployed, too.
+        store: where this machine notes what it put live last; a rollback clears the note. The hosts' releases are
+            compared with its artifacts.
+        force: roll back also to a release that is not as it was deployed.
     """
     with holding(fleet, selection, "rollback", emit, version=to) as lease:
         plan = plan_rollback(fleet.inventory, lease.facts, to)
         emit_plan(plan, emit)
-        # What it goes back to, hosts say: to put that on others takes a person's word.
+        # Clear the note: only the hosts say what they go back to, and to put that on others takes a person's word.
         if store is not None:
             store.note_live(fleet.inventory.name, None)
         roll_out(fleet, plan, policy, lease, None, emit, known=_known_digests(store, plan), force=force)
@@ -285,7 +285,7 @@ def restart(
     store: Store | None = None,
     force: bool = False,
 ) -> Plan:
-    """Give the app hosts of `reach` a new instance of what is live, in the other slot; the rest as for `go_back`."""
+    """Give the app hosts of `selection` a new instance of what is live, in the other slot; the rest as `roll_back`."""
     with holding(fleet, selection, "restart", emit) as lease:
         plan = plan_restart(fleet.inventory, lease.facts)
         roll_out(fleet, plan, policy, lease, None, emit, known=_known_digests(store, plan), force=force)
@@ -293,11 +293,11 @@ def restart(
 
 
 def renew_secrets(fleet: Fleet, policy: Policy, emit: Emit) -> None:
-    """Write the inventory's secrets on the chosen app hosts, and give those that run with earlier ones a new instance.
+    """Write the inventory's secrets on the chosen app hosts, and restart the app where it runs with earlier ones.
 
     Raises:
-        Refused: somebody holds the deploy lock of a host, or it cannot be reached; nothing was changed.
-        Failed: the secrets are written, but an app runs without them still.
+        Refused: somebody holds the deploy lock of a host, or a host cannot be reached; nothing was changed.
+        Failed: the secrets are written, but an app still runs without them.
     """
     check_free(fleet)
     stale = secret_file.push(fleet, emit)
@@ -306,9 +306,9 @@ def renew_secrets(fleet: Fleet, policy: Policy, emit: Emit) -> None:
 
 
 def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Policy, emit: Emit) -> None:
-    """Restart the app on the hosts of those names, because of what was done there: `what`, a sentence.
+    """Restart the app on the hosts of those names, because of a change there: `what`, a sentence.
 
-    Raises: Failed, also where the restart is refused: something was changed.
+    Raises: Failed, also where the restart is refused, because something was changed.
     """
     others = frozenset(host.name for host in fleet.inventory.app_hosts if host.name not in names)
     try:
@@ -319,6 +319,6 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
 
 
 def preview_deploy(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
-    """What a deploy of `source` would do to each app host; see `outlook.outlook_rows`."""
+    """Return what a deploy of `source` would do to each app host; see `preview.preview_rows`."""
     facts = look(fleet, HostSelection().hosts(fleet.inventory), lambda event: None)
     return preview_rows(facts, source, fleet.inventory.release_name)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Reads back how an activation ended whose connection was lost; waits for its end.
 #
-# Parameters: root, app, job_id, patience (seconds).
+# Parameters: root (the app's directory), app (its name), job_id (of the activation), patience (seconds to wait).
 : "${root?}" "${app?}" "${job_id?}" "${patience?}"
 
 step follow

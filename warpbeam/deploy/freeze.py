@@ -1,4 +1,4 @@
-"""The deploy lock by a person's own word: a freeze keeps everybody from deploying until it is released."""
+"""The deploy lock at a person's request: a freeze keeps everybody from deploying until it is released."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from warpbeam.host.facts import Holder, sifted
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 
-# Of a reason, in characters: everybody who is refused reads it.
+# The most characters of a reason: everybody who is refused reads it.
 LONGEST = 500
 
 
 class Locked(msgspec.Struct, frozen=True):
-    """Who holds the lock now, and who held it before the command; `left` is in seconds, for a lease."""
+    """The holder of the lock now, and the one before the command; `left` is in seconds, for a lease."""
 
     before: Holder | None
     holder: Holder | None
@@ -33,7 +33,7 @@ class Locked(msgspec.Struct, frozen=True):
 
 
 class Freeze(Phase[Locked], frozen=True):
-    """Read, take or give back the lock; fields as `warpbeam/deploy/freeze.sh` tells."""
+    """Read, take or give back the lock; the head of `warpbeam/deploy/freeze.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/freeze"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS)
@@ -61,7 +61,7 @@ class Freeze(Phase[Locked], frozen=True):
 
 
 def lock_status(fleet: Fleet, emit: Emit) -> list[dict[str, Any]]:
-    """One row a host: who holds its lock, why and since when."""
+    """Return one row for each host: who holds its lock, why and since when."""
     rows: list[dict[str, Any]] = []
     for name, result in _everywhere(fleet, _phase(fleet, "status"), emit).items():
         if isinstance(result, Problem):
@@ -87,8 +87,8 @@ def freeze(fleet: Fleet, reason: str, emit: Emit) -> None:
 
     Raises:
         Misuse: the reason is no line of text, or too long.
-        Refused: a host cannot be reached, or its lock is held; the others' are given back.
-        Failed: one of them did not give it back, or what came of it there is unknown: it may be frozen.
+        Refused: a host cannot be reached, or its lock is held; the locks of the others are given back.
+        Failed: a host did not give its lock back, or the outcome there is unknown: it may be frozen.
     """
     if len(reason) > LONGEST or not reason.isprintable():
         raise Misuse(f"--reason takes one line of at most {LONGEST} characters", "say it shorter")
@@ -96,7 +96,7 @@ def freeze(fleet: Fleet, reason: str, emit: Emit) -> None:
     results = _everywhere(fleet, phase, emit)
     problems = [result for result in results.values() if isinstance(result, Problem)]
     if problems:
-        # Where the connection ended in the middle it may be taken.
+        # A host may have taken the lock although its connection ended in the middle.
         hosts = HostSelection().hosts(fleet.inventory)
         taken = [host for host in hosts if isinstance(results[host.name], Locked | Lost)]
         undo = msgspec.structs.replace(phase, verb="release", entry=_entry("release"))

@@ -1,8 +1,8 @@
 #!/bin/bash
-# The deploy lock, by a person's own word: who holds it, take it until further notice (a freeze), give it back.
+# The deploy lock at a person's request: shows who holds it, takes it until further notice (a freeze), or gives it back.
 #
-# Parameters: root, token, verb (status, acquire, release), text (JSON: who, why, since), words
-# (the same for people), force (also a lease), those of noted.sh.
+# Parameters: root (the app's directory), app (its name), token (of this command), verb (status, acquire, release), text
+# (JSON: who, why, since), words (the same for people), force (true: release a lease too), those of note_action.sh.
 : "${root?}" "${app?}" "${token?}" "${verb?}" "${text?}" "${words?}" "${force?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'

@@ -1,8 +1,7 @@
-"""What happened on hosts: a line for each deploy, rollback, restart and failure, kept on the host itself.
+"""The history of hosts: an entry for each deploy, rollback, restart and failure, kept on the host itself.
 
-The line of an activation is begun by the command and written by the host's own job, whoever is there to hear of it. A
-command writes one itself about what failed without an activation; and what else people do to the app has one, written
-by the script that does it.
+The command begins the entry of an activation; the host's own job writes it, with or without a connection. A command
+writes the entry of a failure before an activation. The script of any other action on the app writes that action's.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ from warpbeam.host.phase import Phase
 from warpbeam.version import VERSION
 from warpbeam.visible import visible
 
-# How a line's time is written: UTC.
+# The format of an entry's time: UTC.
 AT = "%Y-%m-%dT%H:%M:%SZ"
 
-# The shared part that writes the history, and those of a script that does something to the app and notes it there.
+# The shared part that writes the history, and the parts of a script that acts on the app and notes that there.
 HISTORY_PART = "deploy/history"
 ACTION_PARTS = (HISTORY_PART, "deploy/note_action")
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line. `what` is the command; where that is no deploy, rollback or restart, `release` is what was live.
+    """A history entry. `what` is the command; unless it is deploy, rollback or restart, `release` is what was live.
 
     `outcome` is done, failed, brought back (what was live before is live again, because another host failed, or this
     one after the pause), interrupted (somebody stopped it, and it was undone) or unknown (it was killed, or the host
@@ -70,9 +69,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class PendingEntry(msgspec.Struct, frozen=True):
-    """What the line of an activation is begun with; `entry` is JSON.
+    """The beginning of an activation's history entry; `entry` is JSON.
 
-    `spent` are the tenths of a second that went before it, `success` is what its outcome is called where it is live.
+    `spent` are the tenths of a second since the command began; `success` is the outcome if the release becomes live.
     """
 
     job: str
@@ -82,18 +81,18 @@ class PendingEntry(msgspec.Struct, frozen=True):
 
 
 class HistoryWriter(msgspec.Struct, frozen=True):
-    """What all lines of one command have in common; `began` in UTC."""
+    """The writer of all history entries of one command; `began` is in UTC."""
 
     plan: Plan
     lease: Lease
     began: datetime
 
     def entry_begun(self, step: HostPlan) -> PendingEntry:
-        """How the line of an activation by this command begins."""
+        """Return the pending entry of this command's activation on the host of `step`."""
         return PendingEntry(secrets.token_hex(8), round(self._seconds() * 10), "done", self._text(step))
 
     def return_opening(self, step: HostPlan) -> PendingEntry:
-        """How the line of the activation begins that takes a host back to what was live before this command."""
+        """Return the pending entry of the activation that rolls the host back to what was live before this command."""
         before = self.lease.facts[step.host.name].live_release
         back = msgspec.structs.replace(
             step,
@@ -104,7 +103,7 @@ class HistoryWriter(msgspec.Struct, frozen=True):
         return PendingEntry(secrets.token_hex(8), round(self._seconds() * 10), "brought back", self._text(back))
 
     def ending(self, step: HostPlan, outcome: str, problem: str, job: str = "") -> str:
-        """A whole line; `job` is the id of the activation that never began, or empty."""
+        """Return a whole entry; `job` is the id of an activation that failed or never began, or empty."""
         told = {"outcome": outcome, "seconds": round(self._seconds(), 1), "problem": visible(problem)}
         return self._text(step, **told, **({"job": job} if job else {}))
 
@@ -127,14 +126,14 @@ class HistoryWriter(msgspec.Struct, frozen=True):
 
 
 def action_entry(what: str) -> str:
-    """What a command knows of a line about something that is no activation (`warpbeam/deploy/note_action.sh`)."""
+    """Return the beginning of the entry of an action that is no activation (`warpbeam/deploy/note_action.sh`)."""
     at = datetime.now(UTC).strftime(AT)
     known = {"at": at, "what": what, "who": this_user(what, "").who, "warpbeam": VERSION}
     return msgspec.json.encode(known).decode()
 
 
 class NoteFailure(Phase[Done], frozen=True):
-    """Write a line about what failed before an activation; fields as `warpbeam/deploy/note_failure.sh` tells."""
+    """Write the entry of a failure; the head of `warpbeam/deploy/note_failure.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/note_failure"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, HISTORY_PART)
@@ -146,7 +145,7 @@ class NoteFailure(Phase[Done], frozen=True):
 
 
 def note(fleet: Fleet, writer: HistoryWriter, step: HostPlan, outcome: str, problem: str, emit: Emit) -> None:
-    """Have the host of `step` keep a line about what failed there before its activation, if it can be reached."""
+    """Have the host of `step` keep the entry of a failure before its activation, if the host can be reached."""
     inventory = fleet.inventory
     phase = NoteFailure(str(inventory.root), inventory.app, writer.lease.token, writer.ending(step, outcome, problem))
     with contextlib.suppress(Problem):
@@ -154,13 +153,13 @@ def note(fleet: Fleet, writer: HistoryWriter, step: HostPlan, outcome: str, prob
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """A host's answer: lines as they were written."""
+    """The answer of a host: entries as they were written."""
 
     entries: Annotated[tuple[LongText, ...], MANY]
 
 
 class ReadHistory(Phase[Entries], frozen=True):
-    """Read the last lines; fields as `warpbeam/deploy/read_history.sh` tells."""
+    """Read the last entries; the head of `warpbeam/deploy/read_history.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/read_history"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, HISTORY_PART)
@@ -177,7 +176,7 @@ class ReadHistory(Phase[Entries], frozen=True):
 
 
 def history_rows(fleet: Fleet, count: int, emit: Emit) -> list[dict[str, Any]]:
-    """The last `count` entries of every app host, oldest first; a host that cannot be asked has its problem."""
+    """Return the last `count` entries of every app host, oldest first; for a host that cannot be asked, its problem."""
     phase = ReadHistory(str(fleet.inventory.root), fleet.inventory.app, "", count)
     results = fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, emit))
     rows: list[dict[str, Any]] = []
@@ -195,7 +194,7 @@ def history_rows(fleet: Fleet, count: int, emit: Emit) -> list[dict[str, Any]]:
 
 
 def _entry(line: str) -> Entry | str | None:
-    """A line as it was written, or what is wrong with it. None: a full disk may have cut one of an earlier version."""
+    """Return a line as an entry, or what is wrong with it. None: a full disk may cut a line of an earlier version."""
     try:
         return msgspec.json.decode(line, type=Entry)
     except msgspec.ValidationError as mismatch:

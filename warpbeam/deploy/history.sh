@@ -1,35 +1,37 @@
 #!/bin/bash
-# The history of an app on this host: $root/history.jsonl, a JSON line for every activation, for every failure before one, and for
-# what else a person did to the app (stop, start, maintenance, a freeze, a reboot).
+# The history of an app on this host: $root/history.jsonl, a JSON line for every activation, for every failure before
+# one, and for every other action of a person on the app (stop, start, maintenance, a freeze, a reboot).
 #
-# An activation's line is begun before its job: activation/pending has the job's id, the tenths of a second that its command
-# had taken by then, the word for its outcome where it comes to be, and the line as far as it is known (JSON). It is written
-# out exactly once: by the job at its end or, where that could not (killed, a crash, a full disk), by whoever comes next.
+# An activation's entry is begun before its job. activation/pending has four lines: the job's id, the tenths of a second
+# that its command had taken by then, the outcome's name in case of success, and the entry as far as it is known (JSON).
+# The entry is written out exactly once: by the job at its end or, where the job could not (killed, a crash, a full
+# disk), by the next command that has the lock or reads the history.
+#
+# Parameters: root (the app's directory).
 : "${root?}"
 
 chronicle=$root/history.jsonl
 pending=$root/activation/pending
-# Bytes of its end that are looked at, some 8000 lines: somebody may have made it endless.
+# The most bytes that are read at its end, some 8000 lines: somebody may have made the history endless.
 newest=4194304
 
-# read_pending: whether a line was begun; sets pending_job, pending_spent, pending_success, pending_entry.
+# read_pending: true when an entry was begun; sets pending_job, pending_spent, pending_success, pending_entry.
 read_pending() {
   [[ -e $pending || -L $pending ]] || return 1
   text_of "$pending" 131072 && {
     read -r pending_job && read -r pending_spent && read -r pending_success && read -r pending_entry
   } <<<"$REPLY" && [[ $pending_job != *[!0-9a-f]* && $pending_success != *[!a-z\ ]* && $pending_entry == '{'*'}' ]] &&
     is_count "$pending_spent" && return 0
-  # Cut short by a crash, or not ours: nobody will know more.
+  # A crash cut it short, or it is not ours: nothing can complete it.
   rm -rf -- "$pending"
   return 1
 }
 
-# written JOB: whether the history has the line of that activation.
+# written JOB: true when the history has the entry of that activation.
 written() { plain "$chronicle" && tail -c "$newest" -- "$chronicle" | grep -F "\"job\":\"$1\"" >/dev/null; }
 
-# whole_lines: takes a last line away that a crash or a full disk cut short; whoever wrote it still has it pending. No file
-# that is empty is left, either.
-# (What is no history of ours, a pipe or a line without a beginning, is put aside.)
+# whole_lines: removes a last line that a crash or a full disk cut short, whose writer still has it pending, and a
+# history that is empty or no plain file. A history whose last line has no beginning is moved to history.jsonl.damaged.
 whole_lines() {
   local cut
   if [[ -L $chronicle || (-e $chronicle && ! -f $chronicle) ]]; then rm -rf -- "$chronicle"; fi
@@ -40,27 +42,29 @@ whole_lines() {
   if [[ -e $chronicle && ! -s $chronicle ]]; then rm -f -- "$chronicle"; fi
 }
 
-# append LINE: all of it is in the history and on the disk, or nothing of it.
+# append LINE: adds LINE to the history, on the disk. False: nothing was added.
 append() {
   whole_lines
   { printf '%s\n' "$1" >>"$chronicle" && sync -- "$chronicle"; } 2>/dev/null && return 0
-  # What is not surely on the disk is taken back.
+  # Take back a line that may not be on the disk.
   if [[ $(tail -c "$newest" -- "$chronicle" 2>/dev/null | tail -n 1) == "$1" ]]; then truncate -s "-$((${#1} + 1))" -- "$chronicle"; fi
   whole_lines
   return 1
 }
 
-# write_out OUTCOME TENTHS PROBLEM: completes the line that was begun. PROBLEM is a JSON string. False: there is no room for it.
+# write_out OUTCOME TENTHS PROBLEM: completes the pending entry and appends it. PROBLEM is a JSON string. False: there
+# is no room for the entry.
 write_out() {
   append "${pending_entry%\}},\"job\":\"$pending_job\",\"outcome\":\"$1\",\"seconds\":$(($2 / 10)).$(($2 % 10)),\"problem\":$3}" || return 1
-  # One that stays is of a line that is there, which whoever comes next sees.
+  # A pending file that stays does no harm: `settle` sees that its entry was written.
   rm -f -- "$pending" || true
 }
 
-# settle: writes out what an activation could not, unless it still runs. For whoever has the lock, so that none begins meanwhile.
+# settle: writes out the entry that an activation could not, unless the activation still runs. Call it with the lock, or
+# under its guard, so that no activation begins meanwhile.
 settle() {
   local said='' outcome problem='""' live release_a release_b live_release
-  # Asked of the file first: that costs nothing.
+  # Check the file first: that costs nothing.
   if [[ ! -e $pending ]] || activating || ! read_pending; then return 0; fi
   whole_lines
   if written "$pending_job"; then

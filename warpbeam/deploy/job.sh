@@ -1,11 +1,13 @@
 #!/bin/bash
-# The job of an activation: puts a release into the idle slot, and makes it live when it is healthy. It runs on the host as
-# the deploy user, in $app-activate.service; the privileged helper does what needs root. Its records go to activation/log, its
-# ending to activation/result.
+# The job of an activation: starts a release in the idle slot, and makes it live when it is healthy. It runs on the host
+# as the deploy user, in $app-activate.service; the privileged helper does what needs root. Its records go to
+# activation/log, its result to activation/result.
 #
-# Parameters: root, app, helper, release, those of health.sh, strategy (restart: the old instance stops first; blue-green: it drains when
-# the new one has the traffic), drain (seconds), withdraw (true: the release left is marked as rolled back from).
-# job_id (by which its result is known again); publics: for each pair of `ports`, the public port that leads there; balancer_drain: seconds that the live instance says 503 at its health path before anything is switched.
+# Parameters: root (the app's directory), app (its name), helper (path of the privileged helper), release (to make
+# live), those of health.sh, strategy (restart: the old instance stops first; blue-green: it drains when the new one has
+# the traffic), drain (seconds), withdraw (true: the release that was live is marked as rolled back from), job_id (its
+# result and its history entry carry it), publics (for each pair of `ports`, the public port that leads there),
+# balancer_drain (seconds that the live instance answers 503 at its health path before anything is switched).
 : "${strategy?}" "${drain?}" "${balancer_drain?}" "${publics?}"
 : "${root?}" "${app?}" "${helper?}" "${release?}" "${withdraw?}" "${job_id?}"
 
@@ -14,10 +16,11 @@ exec >>log 2>&1
 trap 'cancelled=true' TERM INT HUP
 cancelled=false
 
-# A disk that is full by now takes no line of a log: that must not be what ends us.
+# A log line that a full disk does not take must not end the job.
 record() { printf '\036%s\n' "$1" 2>/dev/null || true; }
 
-# surely COMMAND ...: run it, and again with the room that was kept for us (activate.sh) where the disk is full by now.
+# surely COMMAND ...: runs COMMAND; where it fails (the disk may be full by now), frees the spare space (activate.sh)
+# and runs it again.
 surely() {
   "$@" 2>/dev/null || {
     rm -rf -- spare
@@ -25,15 +28,15 @@ surely() {
   }
 }
 
-# end_with KIND JSON OUTCOME [PROBLEM]: the ending is written aside and renamed, so that whoever reads it back sees all of it or
-# nothing. OUTCOME and PROBLEM (a JSON string) are for the history, which is written first: who hears of the ending finds it there.
-# Without room for it, it is left to those who make room (finish.sh).
+# end_with KIND JSON OUTCOME [PROBLEM]: writes the history entry, then the result: a command that has received the
+# result finds the entry. The result is written aside and renamed, so that a reader sees all of it or nothing. OUTCOME
+# and PROBLEM (a JSON string) are for the entry. Where the disk has no room for it, finish.sh writes it after pruning.
 end_with() {
   hundredths
   if [[ $opened == true ]]; then surely write_out "$3" "$(((REPLY - began_hundredths) / 10 + pending_spent))" "${4-\"\"}" || true; fi
   surely write_result "$1" "$2" "$3"
   mv -f -- result.new result
-  # The rename too: without it a power loss soon after takes the result back, though not the release.
+  # Sync the rename too: otherwise a power loss soon after takes the result back, though not the release.
   sync -- . || true
 }
 write_result() {
@@ -42,19 +45,20 @@ write_result() {
 
 mark() { surely make "$releases/$1/.warpbeam/$2"; }
 make() {
-  # What a mark is written to is a file of ours; a link would lead anywhere.
+  # A mark must be a plain file: a link in its place would lead the write anywhere.
   if [[ -e $1 || -L $1 ]] && ! plain "$1"; then rm -rf -- "$1"; fi
   : >"$1"
 }
 unmark() { if marked "$1" "$2"; then rm -f -- "$releases/$1/.warpbeam/$2"; fi; }
 
-# The privileged helper stays open for as long as the job is there: it is asked a dozen times.
+# The privileged helper stays open as long as the job runs, which calls it a dozen times.
 coproc { exec sudo -n -- "$helper" serve; }
-# Of a number that the processes that we start have not closed.
+# Use fds 8 and 9: bash does not pass a coproc's own fds to subshells (bash(1), Coprocesses), and shared parts use
+# lower ones.
 exec 8>&"${COPROC[1]}" 9<&"${COPROC[0]}"
 trap '' PIPE
 
-# knock VERB [INPUT]: has the helper do that; what it said is in `knocked`.
+# knock VERB [INPUT]: has the helper run VERB; its output is in `knocked`. Returns the verb's status.
 knock() {
   local said
   knocked=''
@@ -69,15 +73,15 @@ knock() {
 stopped='it was asked to stop'
 asked_to_stop() { [[ $cancelled == true || -e cancel ]]; }
 
-# Of a second of uptime.
+# hundredths: the uptime in hundredths of a second, in REPLY.
 hundredths() { read -r REPLY _ </proc/uptime; REPLY=${REPLY/./}; }
 hundredths
 began_hundredths=$REPLY
 opened=true
 read_pending || opened=false
 
-# await SLOT [undoing]: waits until the slot's instance is healthy, and has stayed up and healthy for `health_settle` hundredths of a
-# second (not when undoing); sets `reason` when it will not be.
+# await SLOT [undoing]: waits until the slot's instance is healthy and (unless undoing) has stayed healthy for
+# `health_settle` hundredths of a second. False: it did not become healthy; `reason` says why.
 await() {
   local slot=$1 began waited well_since='' next=0 tell_after=5 look_after=1
   uptime_seconds
@@ -93,9 +97,9 @@ await() {
       hundredths
       well_since=${well_since:-$REPLY}
       if [[ ${2-} == undoing ]] || ((REPLY - well_since >= health_settle)); then
-        # Once, of what would be believed.
+        # Check who listens only now that the answer would count: the check starts a process.
         if owned "$slot"; then
-          # (An earlier version of Warpbeam may have started the one that an undoing goes back to.)
+          # Not when undoing: an earlier version of Warpbeam may have started the old instance.
           if [[ ${2-} != undoing ]] && shows_cookie "$pid"; then
             reason='it has a cookie of its own in its arguments (-setcookie), which every user of the host can read: take it out of rel/'
             return 1
@@ -117,8 +121,8 @@ await() {
       reason=$stopped
       return 1
     fi
-    # Seldom: it is a process more. Nothing that listens where no client comes gets better by waiting; seen twice, since an
-    # instance may open its sockets one after the other.
+    # Seldom, because the check starts a process. Waiting does not help an instance that listens where no client comes;
+    # see that twice before giving up, because an instance may open its sockets one after the other.
     if [[ -z $well_since ]] && ((waited >= look_after)); then
       look_after=$((waited * 2))
       if [[ -n $unreached ]] && ! owned "$slot" && [[ -n $unreached ]]; then
@@ -141,14 +145,14 @@ printf -v began_at '%(%s)T'
 if [[ $strategy == blue-green ]]; then unheard_before=$(unheard); fi
 
 switched=false
-# finish_with SLOT [LEAST NEW]: those whom its instance still serves have the time of a drain, LEAST seconds of it in any case;
-# `cut` is how many are left then. False once the instance in slot NEW has ended.
+# finish_with SLOT [LEAST NEW]: drains the instance in SLOT until no client is connected to it, LEAST seconds at least
+# and `drain` seconds at most; `cut` is how many connections are open then. False: the instance in slot NEW has ended.
 finish_with() {
   local began
   uptime_seconds
   began=$REPLY
   knock drain "$1" || true
-  # Whole seconds: `<=`, so that the drain is never shorter than was promised.
+  # `<=`, because these are whole seconds: a drain is never shorter than promised.
   while connections "$1" && cut=$REPLY && since "$began" && (((cut > 0 || REPLY < ${2-0}) && REPLY <= drain)); do
     if [[ -n ${3-} ]] && ! lives "$3"; then return 1; fi
     pause 0.2
@@ -156,26 +160,26 @@ finish_with() {
   [[ -z ${3-} ]] || lives "$3"
 }
 
-# give_up REASON: everything as it was before; then says so, with the app's own last lines.
+# give_up REASON: restores what was live before, writes a result with the app's own last lines, and ends the job.
 give_up() {
   trap - ERR
   set +e
   local why=$1 lines=() message outcome=failed serving='nothing was live before' again=again hint='`fab ENV logs` shows what the app says of itself'
   step undo
-  # First of all: what comes now goes to the old instance, which still runs (with the strategy `restart` it does not yet).
+  # First of all, new connections go to the old instance, which is still running (with `restart` it is not yet).
   if [[ -n $live && $strategy == blue-green ]]; then
     knock switch "$live" || true
     if [[ $switched == false ]]; then
       again='as before'
     elif lives "$idle"; then
-      # Whoever was led to the new one by then is to get an answer, where it still runs.
+      # Clients that were led to the new instance by then get their answers.
       finish_with "$idle"
     fi
   fi
   knock abandon "$idle" || knock stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
     mark "$release" failed || true
-    # The unit's own since; two lines of systemd's about each start are part of the story.
+    # Lines of the slot's unit since the job began, with the two lines that systemd writes about each start.
     mapfile -t lines < <(printf '%s\n' 40 "@$began_at" '' "$idle" '' | knock_logs)
     if ((${#lines[@]})); then hint="the lines above are the app's own; \`fab ENV logs\` shows more"; fi
   fi
@@ -209,8 +213,8 @@ knock_logs() { sudo -n -- "$helper" logs | tail -n 25; }
   exit 1
 }
 
-# conclude: ends the job once the release is live. Where something has gone wrong since then (`tidy`), a status other than 0
-# has what runs reconciled with `current` after the unit's end (ExecStopPost=).
+# conclude: ends the job once the release is live. Where something has failed since then (`tidy` is false), its status
+# is not 0, so that ExecStopPost= has the helper reconcile what runs with `current`.
 cut=0 tidy=true
 conclude() {
   trap - ERR
@@ -223,8 +227,8 @@ conclude() {
   exit
 }
 
-# unforeseen LINE COMMAND: a command failed that nobody expected to. Before the rename what was done is undone; after it the
-# release is live, and stays so.
+# unforeseen LINE COMMAND: handles a command that failed unexpectedly. Before the rename of `current` the activation is
+# undone; after it the release is live, and stays so.
 renamed=false
 unforeseen() {
   local status=$?
@@ -239,15 +243,15 @@ unforeseen() {
 }
 trap 'unforeseen "$LINENO" "$BASH_COMMAND"' ERR
 
-# An instance that was left there (started by hand, or still ending) would answer in the new one's place.
-# systemd keeps its directory for as long as it is there (RuntimeDirectory=, systemd.exec(5)).
+# An instance that is left in the idle slot (started by hand, or still ending) would answer in the new one's place.
+# systemd keeps this directory as long as the instance is there (RuntimeDirectory=, systemd.exec(5)).
 if [[ -e /run/$app-$idle ]]; then knock stop "$idle" || give_up "what was left in slot $idle could not be stopped"; fi
 
 step link
 surely point "$root/slots/$idle" "../releases/$release"
 
 if asked_to_stop; then give_up "$stopped"; fi
-# leave_balancer: a load balancer that asks for health takes this host out; `give_up` takes it back.
+# leave_balancer: has load balancers that ask for health take this host out; `give_up` puts it back in.
 leave_balancer() {
   local began
   if [[ -z $live ]] || ((balancer_drain == 0)); then return 0; fi
@@ -255,7 +259,7 @@ leave_balancer() {
   knock drain "$live" || true
   uptime_seconds
   began=$REPLY
-  # Whole seconds: never less than was asked for.
+  # `<=`, because these are whole seconds: never less than `balancer_drain`.
   while since "$began" && ((REPLY <= balancer_drain)); do
     if asked_to_stop; then give_up "$stopped"; fi
     if [[ $strategy == blue-green ]] && ! lives "$idle"; then give_up 'it ended by itself'; fi
@@ -277,8 +281,9 @@ await "$idle" || give_up "$reason"
 
 if [[ -n $narrow ]]; then warn "$narrow"; fi
 
-# through_public SLOT: whether each public port leads to the instance in SLOT, which listens in `places`; else `reason` says
-# which does not. Asked from this host, where the redirect leads to loopback: not what listens at no such address.
+# through_public SLOT: true when each public port leads to the instance in SLOT, which listens in `places`; else
+# `reason` names the port that does not. The job asks from this host, where the redirect leads to loopback: a port whose
+# listeners have no such address is not asked.
 through_public() {
   local i port place address path status tries
   for i in "${!publics[@]}"; do
@@ -293,7 +298,7 @@ through_public() {
     if [[ -z $address ]]; then continue; fi
     path='' status=connected
     if ((i == 0)) && [[ -z $health_rpc ]]; then path=$health_path status=$health_status; fi
-    # An instance may be too busy for one.
+    # Three times: an instance may be too busy to answer once.
     for tries in 1 2 3; do
       if healthy "${publics[i]}" "$path" "$status" "$health_timeout" "$address"; then continue 2; fi
       pause 0.2
@@ -321,13 +326,13 @@ mark "$release" healthy
 unmark "$release" failed
 unmark "$release" withdrawn
 if [[ $withdraw == true && -n $left && $left != "$release" ]]; then mark "$left" withdrawn; fi
-# The release itself has been since its upload; the slot's link and the marks are by this.
+# The release itself was synced at its upload; this syncs the slot's link and the marks.
 sync -f -- "$releases"
 surely point "$root/current" "slots/$idle"
 renamed=true
 sync -f -- "$root"
 
-# go_back: the new instance ended while the old one was draining: the old one gets the traffic back, whole.
+# go_back: gives all traffic back to the old instance, because the new one ended while the old one was draining.
 go_back() {
   step back
   knock undrain "$live" || true
@@ -335,14 +340,14 @@ go_back() {
   surely point "$root/current" "slots/$live"
   renamed=false
   sync -f -- "$root"
-  # Only now: `current` never leads to a release without that mark. What had it before has earned it: a rollback or a
-  # restart that fails must not have an old release pruned.
+  # Remove the mark only now: `current` never leads to a release without it. A release that was live before keeps it,
+  # so that a rollback or a restart that fails does not have an old release pruned.
   if [[ $was_healthy == false ]]; then unmark "$release" healthy; fi
   if [[ $withdraw == true ]]; then unmark "$left" withdrawn; fi
   give_up 'it ended by itself soon after it had become live'
 }
 
-# Whoever loaded the firewall's rules since the switch went by the old link.
+# Switch again: a reload of the firewall's rules since the first switch has followed the old link.
 knock switch "$idle" || tidy=false
 if [[ -n $live && $strategy == blue-green ]]; then
   step drain

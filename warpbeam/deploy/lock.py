@@ -28,24 +28,27 @@ from warpbeam.inventory.schema import Host
 # Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
 LEASE_SECONDS = 90
 RENEW_EVERY = 25.0
-# Whoever waits for somebody else's lock is told so every so many seconds.
+# Seconds between two notes to a user who waits for somebody else's lock.
 TELL_EVERY = 30.0
 
-# Seconds, beyond `ssh: answer_timeout`, in which a host takes a lock and says what it has: it may wait for another
-# command (`guard` in warpbeam/deploy/lock.sh), mend `current`, and be sent the manifest over a slow line.
+# Seconds, beyond `ssh: answer_timeout`, in which a host takes a lock and answers with its facts: it may wait for
+# another command (`guard` in warpbeam/deploy/lock.sh), mend `current`, and receive the manifest over a slow line.
 CLAIMING = 120.0
-# The same for giving it back, and renewing it.
+# The same for giving a lock back, and for renewing it.
 GUARDED = 30.0
 
 PARTS = ("host/common", "deploy/lock", "host/layout")
 
 
 def _silent(event: object) -> None:
-    """Tell nobody."""
+    """Drop an event."""
 
 
 class Claim(Phase[HostFacts], frozen=True):
-    """Take the lock (or, without `take`, only look) and gather facts; fields as `warpbeam/deploy/claim.sh` tells."""
+    """Take the lock (or, without `take`, only look) and gather facts.
+
+    The head of `warpbeam/deploy/claim.sh` explains its fields.
+    """
 
     script: ClassVar[str] = "deploy/claim"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "provision/owner")
@@ -75,7 +78,7 @@ class Claim(Phase[HostFacts], frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """An answer that says no more than that it is done."""
+    """The answer of a phase that has nothing to report."""
 
     done: bool
 
@@ -96,7 +99,7 @@ class Unlock(Phase[Done], frozen=True):
 
 
 class Renew(Phase[Done], frozen=True):
-    """Make the lock last another LEASE seconds."""
+    """Make the lock last another `lease` seconds."""
 
     script: ClassVar[str] = "deploy/renew"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "deploy/lock")
@@ -112,9 +115,9 @@ class Renew(Phase[Done], frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """A lock that we hold, and what each host said when it gave it.
+    """A lease of the deploy lock on several hosts, and the facts that each host answered with.
 
-    `given_back` are the hosts that have taken it back already, with the last phase of a rollout.
+    `given_back` are the hosts that have taken the lock back already, with the last phase of a rollout.
     """
 
     token: str
@@ -124,12 +127,12 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 def look(fleet: Fleet, hosts: Sequence[Host], emit: Emit) -> dict[str, HostFacts | Problem]:
-    """Every host's facts, without a lock."""
+    """Return every host's facts, or its problem, without taking a lock."""
     return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", None), emit))
 
 
 def check_reachable(fleet: Fleet, selection: HostSelection) -> None:
-    """Ask every app host of `reach` whether a rollout could begin, before minutes go into a build.
+    """Check that a rollout could begin on every app host of `selection`, before minutes go into a build.
 
     Raises: Refused, where a host cannot be reached or is not set up.
     """
@@ -137,7 +140,7 @@ def check_reachable(fleet: Fleet, selection: HostSelection) -> None:
 
 
 def check_free(fleet: Fleet) -> None:
-    """Ask every chosen app host whether its deploy lock is free, before what needs it later. Raises: Held, Refused."""
+    """Check that the lock of every chosen app host is free, before work that needs it later. Raises: Held, Refused."""
     selection = HostSelection()
     found = look(fleet, selection.hosts(fleet.inventory), _silent)
     held = {
@@ -159,13 +162,13 @@ def holding(
     manifest: bytes = b"",
     on_facts: Callable[[HostFacts], object] = _silent,
 ) -> Iterator[Lease]:
-    """Hold the lock on all app hosts of `reach`, or raise and hold none; give it back at the end.
+    """Hold the lock on all app hosts of `selection`, or raise and hold none; give it back at the end.
 
     Parameters:
-        why: what it is for, in a word.
-        version: what goes out.
-        manifest: the artifact's, as `upload.manifest` writes it, for the hosts to say which files they lack.
-        heard: told what a host said as soon as it did, while others are still asked.
+        why: what the lock is for, in a word.
+        version: the version or release that goes live, for people.
+        manifest: the artifact's, as `upload.manifest` writes it; each host answers which of its files it lacks.
+        on_facts: called with a host's facts as soon as the host has answered, while others are still asked.
 
     Raises:
         Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
@@ -180,12 +183,12 @@ def holding(
         try:
             facts = _claim_all(fleet, selection, hosts, _claim(fleet, token, holder), [manifest], on_facts, emit)
         except Problem:
-            # `_claim_all` has given every lock back. (After an interrupt any host may have given us one.)
+            # `_claim_all` has given every lock back. (After an interrupt it has not, and any host may hold one for us.)
             hosts = []
             raise
         hosts = [host for host in hosts if host.name in facts]
         for host in hosts:
-            # Each by itself: one that has stopped answering must not keep us from renewing the others'.
+            # A thread for each: a host that has stopped answering must not delay the renewal on the others.
             threading.Thread(target=_renew, args=(fleet, host, token, ended), name="renew", daemon=True).start()
         yield Lease(token, holder, facts, given_back)
     finally:
@@ -205,9 +208,9 @@ def _claim_all(
     on_facts: Callable[[HostFacts], object],
     emit: Emit,
 ) -> dict[str, HostFacts]:
-    """The facts of every host whose lock we took; `reach` says how long to wait for locks, and for whom not.
+    """Take the lock on every host and return their facts; `selection` says how long to wait, and what to leave out.
 
-    Raises: Refused, and then we hold none.
+    Raises: Refused, and then no lock is held.
     """
 
     def one(host: Host) -> HostFacts:
@@ -228,8 +231,8 @@ def _claim_all(
                 emit(Warn("", f"{problems.pop(name).message}: left out"))
         if not problems:
             return {name: result for name, result in results.items() if isinstance(result, HostFacts)}
-        # Whoever waits holds none meanwhile, so that two who wait for each other cannot; jitter, so that they do not
-        # meet again at every try.
+        # Hold no lock while waiting, so that two commands never wait for each other. Wait a random time, so that they
+        # do not collide at every try.
         _let_go(fleet, [host for host in hosts if host.name not in away], phase.token)
         left = until - time.monotonic()
         if all(isinstance(problem, Held) for problem in problems.values()) and left > 0:
@@ -244,7 +247,7 @@ def _claim_all(
 
 
 def check_lacks(host: str, facts: HostFacts, files: int) -> None:
-    """Raises: Failed, where what a host says it lacks are not some of so many files, in their order."""
+    """Check that what a host lacks are ascending numbers below `files`. Raises: Failed, where they are not."""
     if any(index >= after for index, after in pairwise((*facts.lacks, files))):
         raise Failed(
             f"claim answered what this Warpbeam does not understand: $.lacks: expected numbers below {files}, "
@@ -255,19 +258,19 @@ def check_lacks(host: str, facts: HostFacts, files: int) -> None:
 
 
 def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:
-    """Give back what we hold; a host that does not hear it forgets us when the lease ends."""
+    """Give the locks back; on a host that does not receive this, the lease ends by itself."""
     with contextlib.suppress(Problem):
         fleet.everywhere(hosts, lambda host: fleet.run(host, Unlock(str(fleet.inventory.root), token), _silent))
 
 
 def this_user(why: str, version: str) -> Holder:
-    """Who we are, as others are told."""
+    """Return the holder that other users see: this user and machine."""
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return Holder(who=f"{getpass.getuser()}@{socket.gethostname()}", why=why, since=since, version=version)
 
 
 def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
-    """The phase that takes the lock for `holder`; without one it only looks."""
+    """Return the phase that takes the lock for `holder`; without a holder it only looks."""
     inventory = fleet.inventory
     text = msgspec.json.encode(holder).decode() if holder else ""
     words = str(holder) if holder else ""
@@ -280,14 +283,14 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
         text=text,
         words=words,
         take=holder is not None,
-        # Only two that run side by side have to share it.
+        # Only two instances that run side by side have to share the memory.
         weigh=inventory.deploy.strategy == "blue-green",
         environment=inventory.name,
     )
 
 
 def _renew(fleet: Fleet, host: Host, token: str, ended: threading.Event) -> None:
-    """Keep the lease from running out; what fails here is noticed by the next phase, which asks whose it is."""
+    """Keep the lease from running out; the next phase notices a failure, because it checks whose lock it is."""
     phase = Renew(str(fleet.inventory.root), token, LEASE_SECONDS)
     while not ended.wait(RENEW_EVERY):
         with contextlib.suppress(Problem):

@@ -2,18 +2,21 @@
 # The deploy lock of an app on this host: a lease, in seconds of this host's own uptime, so that no clock matters and a
 # reboot ends it.
 #
-# $root/lock holds five lines: token, boot id, uptime at which it ends, who holds it as JSON, and the same in words. A freeze, which a person
-# asked for, has the word in place of a boot id, and no end.
+# $root/lock holds five lines: token, boot id, uptime at which the lease ends, holder as JSON, and the same in words. A
+# freeze, which a person asked for, has `frozen` in place of the boot id, and no end.
+#
+# Parameters: root (the app's directory), token (of this command).
 : "${root?}" "${token?}"
 
 lock=$root/lock
 
-# clear_guard: a pipe in its place would be waited for at its opening, by no command that could be bounded.
+# clear_guard: removes what is no plain file from the guard's place: opening a pipe there would wait, and no command
+# could bound that.
 clear_guard() {
   if [[ -e $lock.guard || -L $lock.guard ]] && ! plain "$lock.guard"; then rm -rf -- "$lock.guard"; fi
 }
 
-# Everything that reads and then writes the lock does so under this.
+# guard: takes the file lock under which everything reads and then writes the deploy lock.
 guard() {
   clear_guard
   exec 7>"$lock.guard"
@@ -21,12 +24,12 @@ guard() {
 }
 unguard() { exec 7>&-; }
 
-# boot_id: this boot's, in REPLY.
+# boot_id: the id of this boot, in REPLY.
 boot_id() { read -r REPLY </proc/sys/kernel/random/boot_id; }
 
 FROZEN=frozen
 
-# held: true when someone holds the lock in force; sets held_token, held_boot, held_ends, held_text and held_words.
+# held: true while somebody holds the lock; sets held_token, held_boot, held_ends, held_text and held_words.
 held() {
   held_token='' held_boot='' held_ends=0 held_text='' held_words=''
   text_of "$lock" 131072 || return 1
@@ -59,9 +62,9 @@ write_lease() {
   write_lock "$boot" "$((REPLY + $1))" "$2" "$3"
 }
 
-# still_ours SECONDS: refuses unless the lock is ours; makes it last SECONDS from now, where more than a fifth of that is over.
+# still_ours SECONDS: refuses unless the lock is ours; renews it for SECONDS from now once more than a fifth is over.
 still_ours() {
-  # It is renamed into its place, so one look sees one lock, whoever writes meanwhile.
+  # No guard: the lock is renamed into its place, so one look sees one whole lock, even during a write.
   if held && [[ $held_token == "$token" ]]; then
     uptime_seconds
     if ((held_ends - REPLY >= $1 * 4 / 5)); then return 0; fi
@@ -73,7 +76,7 @@ still_ours() {
   if [[ $held_token != "$token" ]]; then
     refuse "the deploy lock is no longer ours; it is held by $held_words" 'run the same command again'
   fi
-  # On a disk that is full by now the lock is no less ours; whoever waits for it to run out has the same trouble.
+  # A full disk prevents the renewal, but the lock stays ours: another command could not write its own there either.
   write_lease "$1" "$held_text" "$held_words" 2>/dev/null || true
   unguard
 }

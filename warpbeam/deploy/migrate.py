@@ -1,4 +1,4 @@
-"""Migrations: once, on one host, from the new release, before any switch."""
+"""The migrations: once, on one host, from the new release, before any switch."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Migrate(Phase[Migrated], frozen=True):
 
 
 def migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], writer: HistoryWriter, emit: Emit) -> None:
-    """Run the migrations where the plan says, from the new release; what fails there is in that host's history.
+    """Run the migrations where the plan says, from the new release; note a failure in that host's history.
 
     Raises:
-        Failed: they failed, or a hook of theirs; nothing was switched.
+        Failed: the migrations failed, or a hook of theirs; nothing was switched.
     """
     host, inventory = plan.migrate_on, fleet.inventory
     assert host is not None and inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)

@@ -1,13 +1,14 @@
 #!/bin/bash
-# A line of history for a script that does something to the app which is no activation, on a person's word.
+# The history entry of a script that acts on the app at a person's request and is no activation.
 #
-# Parameters: entry (JSON: at, what, who).
+# Parameters: entry (JSON: at, what, who, warpbeam).
 : "${entry?}"
 uptime_seconds
 noted_since=$REPLY
 
-# noted OUTCOME [PROBLEM]: the history has that line, with what is live (read_links) and the seconds since this script began. Not for who
-# is under `guard`. Where there is no room for a line, the thing was done all the same.
+# noted OUTCOME [PROBLEM]: appends the entry, with what is live (call read_links before) and the seconds since this
+# script began. Do not call it under `guard`, which locks the same file. Without room for the entry, it only warns: the
+# action was done.
 noted() {
   local line
   quoted "${2-}"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Writes a line of history about what failed before an activation.
+# Writes the history entry of a failure before an activation.
 #
-# Parameters: root, token, entry (a JSON line).
+# Parameters: root (the app's directory), app (its name), token (ours, of the lock), entry (a JSON line).
 : "${root?}" "${token?}" "${entry?}"
 
 guard

@@ -16,15 +16,15 @@ from warpbeam.host.facts import About, HostFacts, Release, about
 from warpbeam.inventory.schema import Host, Inventory
 
 NAME = "%Y%m%dT%H%M%SZ"
-# Marks of releases that have been live.
+# Marks of a release that was live.
 BEEN_LIVE = ("healthy", "withdrawn")
 
 
 class HostPlan(msgspec.Struct, frozen=True):
-    """What happens on one host. `upload`: it lacks the release; `activate`: it is not live there yet.
+    """The plan of one host. `upload`: the host lacks the release; `activate`: the release is not live there yet.
 
     `about` is what the host keeps, or will keep, beside the release; `label` and `before` are for people;
-    `before_release` is the name of what is live, and `slot` its slot, or empty. `stopped`: that does not run.
+    `before_release` is the name of the live release, and `slot` its slot, or empty. `stopped`: that does not run.
     """
 
     host: Host
@@ -50,12 +50,12 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def idle(self) -> bool:
-        """True when every host has it live already."""
+        """True when the release is live on every host already."""
         return not any(step.activate for step in self.hosts)
 
     @property
     def unchanged(self) -> str:
-        """What every host runs as long as none has been switched, in words; hosts that run the same are together."""
+        """Return in words what every host runs before any is switched; hosts that run the same are together."""
         where: dict[str, list[str]] = {}
         for step in self.hosts:
             where.setdefault(step.before, []).append(step.host.name)
@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def for_hooks(self) -> dict[str, dict[str, str]]:
-        """What hooks are told of each host."""
+        """The variables that hooks get about each host, by the host's name."""
         return {
             step.host.name: {
                 "RELEASE": step.release,
@@ -85,27 +85,27 @@ def plan_deploy(
     migrate: bool,
     name: str = "",
 ) -> Plan:
-    """How `artifact` goes out. Pure.
+    """Return the plan that puts `artifact` live. Pure.
 
     Parameters:
-        now: UTC; the release's name, unless a host has a newer one (a clock may have been ahead).
-        force: put it live again where it is live already.
-        name: what hosts that are not among these call it, or empty.
+        now: UTC; becomes the release's name, unless a host has a newer one (a clock may have been ahead).
+        force: put the artifact live again where it is live already.
+        name: the release's name on hosts that are not in `facts`, or empty.
 
     Raises:
-        Refused: a host cannot run it, or has no room for it.
+        Refused: a host cannot run the artifact, or has no room for it.
     """
     for host_name, have in facts.items():
         check_compatibility(host_name, have, artifact)
     same = {host_name: _live_of(have, artifact) for host_name, have in facts.items()}
-    # A host that was left out of an earlier, broken deploy gets the name that the others have. Where it runs already it
-    # stays, whatever it is called there.
+    # A host that was left out of an earlier, broken deploy gets the name that the other hosts have. A host that runs
+    # the artifact already keeps its release, under any name.
     names = {found for found in (*same.values(), name) if found}
     newest = _newest(facts, now)
     fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
     shared = max(names, default="")
     asked = about(artifact)
-    # The same source may be several commits. Hosts that have it say which one it came from, and all shall say the same.
+    # One source may belong to several commits. All hosts get the commit that the hosts with this release have.
     kept = next((it for have in facts.values() if (it := _said_of(have, shared)) and _same(it, asked)), asked)
     steps = []
     hosts = [host for host in inventory.app_hosts if host.name in facts]
@@ -130,7 +130,7 @@ def plan_deploy(
 
 
 def _check_memory(inventory: Inventory, facts: Mapping[str, HostFacts], steps: Sequence[HostPlan]) -> None:
-    """Raises: Refused, where two instances are to run side by side on a host that has no room for them."""
+    """Check that hosts have memory for two instances, if these run side by side. Raises: Refused, where one has not."""
     if inventory.deploy.strategy == "blue-green":
         for step in steps:
             if step.activate:
@@ -138,7 +138,7 @@ def _check_memory(inventory: Inventory, facts: Mapping[str, HostFacts], steps: S
 
 
 def same_source(kept: About, asked: About) -> str:
-    """`, same source as COMMIT` where a host keeps a release as of another commit than was asked for; else empty."""
+    """Return `, same source as COMMIT` where a host keeps the release as of another commit than `asked`; else empty."""
     return "" if kept.short_commit == asked.short_commit else f", same source as {asked.short_commit}"
 
 
@@ -164,10 +164,10 @@ def _live_of(have: HostFacts, artifact: Artifact) -> str:
 
 
 def _may_take(have: HostFacts, name: str, artifact: Artifact) -> bool:
-    """Whether a host may get a release of that name: it sorts after all it has, or is there with the same content."""
+    """Return whether a host may get a release of that name: it would be the newest, or is there with this content."""
     there = have.find(name)
     if there is not None:
-        # Also one that failed here: the same command again is asked to try.
+        # Also a release that failed here: the same command again tries it again.
         return there.artifact.sha256 == artifact.manifest.sha256
     return all(release.name < name for release in have.releases)
 
@@ -177,9 +177,9 @@ def _after(name: str) -> str:
 
 
 def _newest(facts: Mapping[str, HostFacts], now: datetime) -> str:
-    """The newest release's name; a new release gets a later one, on every host.
+    """Return the name of the newest release; a new release gets a later one, on every host.
 
-    Raises: Refused, where one host alone would have all of them take a name that is days ahead.
+    Raises: Refused, where no name can be later, or one host alone would have all take a name more than a day ahead.
     """
     newest = {host: max(release.name for release in have.releases) for host, have in facts.items() if have.releases}
     limit = (now + timedelta(days=1)).strftime(NAME)
@@ -216,7 +216,7 @@ def _said_of(have: HostFacts, name: str) -> About | None:
 
 
 def _same(kept: About, asked: About) -> bool:
-    """Whether both are the same source, and the same files, whatever commit they are called by."""
+    """Return whether both are the same source and the same files, under whatever commit."""
     return (
         (kept.version, kept.tree, kept.sha256) == (asked.version, asked.tree, asked.sha256)
         and kept.release in ("", asked.release)
@@ -225,10 +225,10 @@ def _same(kept: About, asked: About) -> bool:
 
 
 def plan_rollback(inventory: Inventory, facts: Mapping[str, HostFacts], to: str) -> Plan:
-    """How every host goes back to the release before its live one, or to `to` (its name, or a version or commit). Pure.
+    """Return the plan that rolls every host back to its previous release, or to `to` (a name, version or commit). Pure.
 
     Raises:
-        Refused: a host has none to go to, or hosts would go to different ones and no `to` was given.
+        Refused: a host has no such release, or hosts would go to different ones.
     """
     targets: dict[str, str] = {}
     for name, have in facts.items():
@@ -257,9 +257,9 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, HostFacts], to: str)
 
 
 def _together(facts: Mapping[str, HostFacts], targets: set[str]) -> str:
-    """How hosts that would go apart go back together: to the newest of `targets` that has been live on each of them.
+    """Return how hosts can go back together: to the newest of `targets` that was live on each of them.
 
-    After a roll that was broken off, this is what the hosts run that it did not reach.
+    After a rollout that was broken off, this is the release on the hosts that it did not reach.
     """
     for target in sorted(targets, reverse=True):
         there = [found for have in facts.values() if (found := have.find(target)) and found.mark in BEEN_LIVE]
@@ -288,7 +288,7 @@ def _no_way_back(name: str, have: HostFacts) -> Refused:
         f"{name}: {release.name} {release.label}{', rolled back from' if release.mark == 'withdrawn' else ''}"
         for release in been_live
     )
-    # The newest of those that were rolled back from is what somebody just fled from: it is nobody's to propose.
+    # Do not propose the newest release that was rolled back from: somebody has just left it.
     good = next((release for release in been_live if release.mark == "healthy"), None)
     if good is not None:
         hint = f"`fab ENV rollback --to {good.name}` goes to {good.label}, which is newer and was not rolled back from"
@@ -306,12 +306,12 @@ def _named(have: HostFacts, to: str, host: str) -> str:
     if not fits:
         known = ", ".join(release.name for release in have.releases) or "none"
         raise Refused(f"there is no release {to!r}", f"it has: {known}", host=host)
-    # A version or commit may have been deployed more than once: what has been live is meant, and nobody fled from.
+    # A version or commit may have been deployed more than once: prefer what was live and was not rolled back from.
     return max(fits, key=lambda release: (*(release.mark == mark for mark in BEEN_LIVE), release.name)).name
 
 
 def plan_restart(inventory: Inventory, facts: Mapping[str, HostFacts]) -> Plan:
-    """How every host gets a new instance of what is live. Pure. Raises: Refused, where nothing is live."""
+    """Return the plan that restarts what is live on every host. Pure. Raises: Refused, where nothing is live."""
     steps = []
     for host in (host for host in inventory.app_hosts if host.name in facts):
         live = facts[host.name].live_release
@@ -323,7 +323,7 @@ def plan_restart(inventory: Inventory, facts: Mapping[str, HostFacts]) -> Plan:
 
 
 def emit_plan(plan: Plan, emit: Emit) -> None:
-    """One line for each host that will change: from what to what."""
+    """Emit one line for each host that will change: from which release to which."""
     for step in plan.hosts:
         if step.activate:
             goes = f"from {step.before} to" if step.before_release else "the first release here,"

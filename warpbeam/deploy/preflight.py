@@ -1,4 +1,4 @@
-"""Whether a host can run an artifact, told before anything is touched."""
+"""Checks before anything is changed: whether a host can run an artifact."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from warpbeam.host.facts import HostFacts
 
 
 def check_memory(name: str, have: HostFacts) -> None:
-    """Whether a host has room for a second instance beside the live one, which is taken to be as large. Pure.
+    """Check that a host has room for a second instance, taken to be as large as the live one. Pure.
 
     Raises:
         Refused: it has not: the kernel would end one of them in the middle of a deploy.
@@ -24,7 +24,7 @@ def check_memory(name: str, have: HostFacts) -> None:
 
 
 def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
-    """Whether a host can run the artifact. Pure.
+    """Check that a host can run the artifact. Pure.
 
     Raises:
         Refused: another CPU, an older C library, no libcrypto of the right version, no room, another privileged helper.
@@ -68,11 +68,11 @@ def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
             "make room; `deploy.keep` says how many releases stay",
             host=name,
         )
-    # Some file systems count none.
+    # Some file systems count no inodes (-1).
     if 0 <= have.inodes < len(have.lacks) + 500:
         raise Refused(f"{have.inodes} inodes are free; expected {len(have.lacks) + 500}", "make room", host=name)
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """The numbers of a text such as `glibc 2.36`."""
+    """Return the numbers of a text such as `glibc 2.36`."""
     return tuple(int(part) for part in text.rsplit(maxsplit=1)[-1].split(".") if part.isdigit())

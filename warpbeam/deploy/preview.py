@@ -1,4 +1,4 @@
-"""What a deploy would do to each host, told before anybody does it."""
+"""The preview of a deploy: what it would do to each host, before anybody does it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from warpbeam.host.facts import About, HostFacts
 
 
 def preview_rows(facts: Mapping[str, HostFacts | Problem], source: Source, release: str = "") -> list[dict[str, Any]]:
-    """For each host from what to what, and the commits and migrations that would go out. Raises: a host's Problem.
+    """Return for each host from what to what, and which commits and migrations would go out. Raises: a host's Problem.
 
     Where a deploy goes back, `commits` has those that go out behind `>` and those that are taken out behind `<`, and
-    `migrations_lost` what these brought. `commits` is None, and `note` says why, where they cannot be told.
+    `migrations_lost` the migrations of the latter. `commits` is None, and `note` says why, where they are unknown.
     """
     rows = []
     for name, found in facts.items():
@@ -55,9 +55,9 @@ def _preview(found: HostFacts, source: Source, release: str) -> dict[str, Any]:
 
 
 def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """For people: what goes out, told once for all hosts where it is the same; first where most does.
+    """Yield lines for people: what goes out, once for all hosts where it is the same; first where most goes out.
 
-    Hosts to which nothing goes out come last, and then the locks that are in the way.
+    Hosts to which nothing goes out come last, and then the locks that are in force.
     """
     groups: dict[tuple[Any, ...], list[str]] = {}
     for row in rows:
@@ -91,7 +91,7 @@ def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _told(commits: Sequence[str], one: str, several: str) -> str:
-    """How many there are, in words, with what they do; a list of them follows."""
+    """Return in words how many commits there are and what happens to them; a list of them follows."""
     if len(commits) > 1:
         return f"{len(commits)} commits {several}, newest first:"
     return f"1 commit {one}:" if commits else f"no commit {one}"

@@ -1,17 +1,17 @@
 #!/bin/bash
-# Which releases stay on a host, once a deploy or a rollback has come to its end there.
+# Decides which releases stay on a host at the end of a deploy or a rollback, and removes the others.
 #
-# Parameters: root, keep (how many releases that have been live).
+# Parameters: root (the app's directory), keep (how many releases that were live stay).
 : "${root?}" "${keep?}"
 
-# prune: removes what is not kept; the names of what it removed are in `pruned`. False: something could not be removed.
+# prune: removes what is not kept; `pruned` has the names of those releases. False: something could not be removed.
 prune() {
   local release previous kept=0 index
   step prune
   pruned=()
   read_links
   find_releases
-  # What a rollback would go to.
+  # Keep the release that a rollback would go to.
   previous_of "$live_release"
   previous=$REPLY
   for ((index = ${#complete[@]} - 1; index >= 0; index--)); do
@@ -20,24 +20,25 @@ prune() {
       kept=$((kept + 1))
       if ((kept <= keep)); then continue; fi
     elif [[ -z $live_release || $release > $live_release ]]; then
-      # Newer than what is live: being looked at, or about to go out.
+      # Newer than the live release: somebody may look at it, or it is about to go out.
       continue
     fi
     if [[ $release != "$release_a" && $release != "$release_b" && $release != "$previous" ]]; then
       pruned+=("$release")
     fi
   done
-  # Half of one, which got its name as whoever uploaded it lost the lock, is nobody's; that of a slot is for a person to look at.
+  # Remove half a release, which got its name as its upload lost the lock; but keep one that a slot leads to, for a
+  # person to look at.
   for release in "$releases"/*Z; do
     release=${release##*/}
     if [[ $release =~ ^[0-9]{8}T[0-9]{6}Z$ && ! -e $releases/$release/.warpbeam && $release != "$release_a" && $release != "$release_b" ]]; then
       pruned+=("$release")
     fi
   done
-  # And room that an activation had kept for itself.
+  # Remove the spare space that an activation kept for itself.
   local gone=("$root/activation/spare")
   for release in "${pruned[@]}"; do
-    # The name goes first: what is half gone is not complete.
+    # Rename first: find_releases must not take a release that is half removed for a complete one.
     mv -T -- "$releases/$release" "$releases/$release.partial" || return 1
     gone+=("$releases/$release.partial")
   done

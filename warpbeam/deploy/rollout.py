@@ -1,4 +1,4 @@
-"""Performing a plan: upload everywhere, migrate once, activate batch by batch, finish everywhere."""
+"""Perform a plan: upload everywhere, migrate once, activate batch by batch, finish everywhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from warpbeam.operate.node import read_status
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """The releases that were removed."""
+    """The answer of a finished host: the releases that it removed."""
 
     pruned: Annotated[tuple[ReleaseName, ...], FEW]
 
@@ -51,11 +51,11 @@ class Finish(Phase[Finished], frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """How a rollout goes from host to host.
+    """The rules by which a rollout goes from host to host.
 
-    `batch` says how many change at once (see `warpbeam.deploy.batch`); `pause` seconds lie between two batches,
-    after which those that have changed must still be healthy, or go back; `on_failure` is whether the others that have
-    changed stay so or go back with them.
+    `batch` says how many hosts change at once (see `warpbeam.deploy.batch`). `pause` is the seconds between two
+    batches, after which a changed host that is no longer healthy is rolled back. `on_failure` says whether the other
+    changed hosts stay (`stop`) or go back too (`rollback`).
     """
 
     batch: str
@@ -64,9 +64,9 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Rolled(msgspec.Struct):
-    """How far a roll has come: hosts by what they run now.
+    """The progress of a roll: hosts by what they run now.
 
-    `sick` are those of `done` that were well at first and are no longer. `jobs` are the ids of the activations that
+    `sick` are hosts of `done` that were healthy at first and are no longer. `jobs` are the ids of the activations that
     failed or never began, by host.
     """
 
@@ -92,11 +92,11 @@ def roll_out(
 
     Parameters:
         known: the digests that each host's release may have, by the host's name, where this machine has its artifact.
-        force: put a release live that is not as it was deployed, with a warning.
+        force: put a release live although it is not as it was deployed, with a warning.
 
     Raises:
         Refused: a release that a host has already is not as it was deployed; nothing was changed.
-        Failed: a host failed, or a hook; its message says what each host runs now.
+        Failed: a host or a hook failed; the message says what each host runs now.
         Lost: a host stopped answering in the middle of its activation.
     """
     if plan.idle:
@@ -116,7 +116,10 @@ def _verify(
     *,
     force: bool,
 ) -> dict[str, str]:
-    """The digest of what each host is to run, by the host's name. What is uploaded is verified as it arrives."""
+    """Verify the releases that hosts have already; return the digests of all that go live, by the host's name.
+
+    An upload is verified as it arrives.
+    """
     there = [step for step in plan.hosts if step.activate and not step.upload]
     releases = {step.host.name: step.release for step in there}
     sums: dict[str, str] = {}
@@ -153,7 +156,7 @@ def _perform(
             text = f"runs already {step.release} {step.label}"
             emit(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
     rolled = _roll(fleet, plan, policy, writer, sums, emit)
-    # A host that fails is as it was before, also one that was well at first; the others by what was asked for.
+    # A failed activation undoes itself. A host that became unhealthy goes back; the others only by `on_failure`.
     if back := rolled.done.copy() if rolled.failed and policy.on_failure == "rollback" else rolled.sick:
         _bring_back(fleet, steps, back, rolled, writer, emit)
 
@@ -201,7 +204,7 @@ def _roll(
             )
             if result.given_back:
                 writer.lease.given_back.add(host.name)
-            # Whatever a hook after it says, this host has changed.
+            # A hook that fails after the activation does not undo it: this host has changed.
             changed.add(host.name)
             del rolled.jobs[host.name]
             _emit_activated(fleet, step, result, emit)
@@ -215,7 +218,7 @@ def _roll(
             _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, emit)
             if rolled.failed:
                 break
-        # Nothing can follow on the last hosts: no other's failure takes them back, no hook has a say.
+        # Nothing can follow on the last hosts: no other host's failure rolls them back, no hook can fail.
         ends = batch is groups[-1] and policy.on_failure == "stop" and "activate" not in fleet.inventory.hooks
         try:
             results = fleet.everywhere(batch, partial(one, ends=ends))
@@ -244,7 +247,7 @@ def _emit_activated(fleet: Fleet, step: HostPlan, result: Activated, emit: Emit)
     emit(Settled(step.host.name, ending + _maintained(fleet, result.maintenance)))
     if result.cut:
         what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
-        # Not "cut": an app that stops in good order may still have finished what ran on them. The kernel cannot tell
+        # Not "cut": an app that stops in good order may still have finished the work on them. The kernel does not know
         # which of them are WebSockets.
         drained = f"after {fleet.inventory.deploy.drain:g} s of draining, when the old instance was stopped"
         emit(Warn(step.host.name, f"{what} still open {drained} ({SOCKETS})"))
@@ -256,10 +259,10 @@ def _maintained(fleet: Fleet, on: bool) -> str:
 
 
 def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, emit: Emit) -> None:
-    """Wait, then look whether the hosts that have changed are still healthy."""
+    """Wait, then check whether the hosts that have changed are still healthy."""
     emit(Note("", f"waiting {seconds:g} s before the next hosts"))
     end = time.monotonic() + seconds
-    # In pieces: Python hears a signal that comes just before a sleep begins only after it (and so with each of ours).
+    # Sleep in pieces: Python handles a signal that arrives just before a sleep only after that sleep.
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.5))
     for name, state in fleet.everywhere(hosts, lambda host: fleet.run(host, read_status(fleet), emit)).items():
@@ -275,12 +278,12 @@ def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, 
 def _bring_back(
     fleet: Fleet, steps: Mapping[str, HostPlan], names: Sequence[str], rolled: Rolled, writer: HistoryWriter, emit: Emit
 ) -> None:
-    """Put what was live before live again on those hosts, which have changed."""
+    """Roll the hosts of `names`, which have changed, back to what was live before."""
     back = [steps[name].host for name in names if steps[name].before_release]
 
     def one(host: Host) -> Activated:
         if host.name in rolled.failed:
-            # Its history tells first why it goes back.
+            # The history gives the reason first, then the roll back.
             note(fleet, writer, steps[host.name], "failed", rolled.failed[host.name].message, emit)
         entry_begun = writer.return_opening(steps[host.name])
         rolled.jobs[host.name] = entry_begun.job
@@ -332,7 +335,7 @@ def _finish(fleet: Fleet, lease: Lease, entry: str, job: str) -> Finish:
 
 
 def _stopped(plan: Plan, rolled: Rolled) -> Problem:
-    """One problem of all that failed, which says what every host runs now."""
+    """Return one problem for all that failed, which says what every host runs now."""
     touched = {*rolled.done, *rolled.failed, *rolled.brought_back}
     untouched = [step.host.name for step in plan.hosts if step.activate and step.host.name not in touched]
     problems = list(rolled.failed.values())

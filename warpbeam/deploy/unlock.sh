@@ -1,7 +1,7 @@
 #!/bin/bash
 # Gives the deploy lock back if it is ours, and removes what an upload left half made.
 #
-# Parameters: root, token.
+# Parameters: root (the app's directory), token (ours, of the lock).
 : "${root?}" "${token?}"
 
 held || true

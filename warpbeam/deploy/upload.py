@@ -1,4 +1,4 @@
-"""Bringing a release to a host: only the files that it lacks, compressed once for all hosts that lack the same."""
+"""The upload of a release to a host: only the files that it lacks, compressed once for all hosts that lack the same."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from warpbeam.inventory.schema import Host
 
 
 class Uploaded(msgspec.Struct, frozen=True):
-    """How many files the release has; every one was verified."""
+    """The answer of an upload: how many files the release has; every one was verified."""
 
     files: Count
 
 
 class Upload(Phase[Uploaded], frozen=True):
-    """Make a complete release; fields as `warpbeam/deploy/upload.sh` tells."""
+    """Make a complete release; the head of `warpbeam/deploy/upload.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/upload"
     parts: ClassVar[tuple[str, ...]] = PARTS
@@ -49,19 +49,19 @@ class Upload(Phase[Uploaded], frozen=True):
 
 
 def manifest(artifact: Artifact) -> bytes:
-    """The artifact's regular files as the host compares and verifies them: lines `MODE SHA256  PATH`."""
+    """Return the artifact's regular files as the host compares and verifies them: lines `MODE SHA256  PATH`."""
     return "".join(f"{item.mode} {item.sha256}  {item.path}\n" for item in artifact.files).encode()
 
 
 def _links(artifact: Artifact) -> tuple[str, ...]:
-    """Of each link its path, and then its target."""
+    """Return for each link its path, then its target."""
     return tuple(text for item in artifact.manifest.files if item.link for text in (item.path, item.link))
 
 
 def digests(artifact: Artifact) -> tuple[str, str]:
-    """The sha256 of what a host keeps of all that a release is: its manifest and links.
+    """Return the sha256 of a release's manifest and links, as a host keeps them, and that of the manifest alone.
 
-    The second is that of the manifest alone: earlier versions of Warpbeam kept no list of the links.
+    The second is for hosts where an earlier version of Warpbeam kept no list of the links.
     """
     links = "".join(f"{text}\n" for text in _links(artifact)).encode()
     files = manifest(artifact)
@@ -69,7 +69,7 @@ def digests(artifact: Artifact) -> tuple[str, str]:
 
 
 class Uploader:
-    """One artifact on its way to many hosts. `close` removes its temporary files."""
+    """The upload of one artifact to many hosts. As a context manager it removes its temporary files at the end."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
@@ -84,7 +84,7 @@ class Uploader:
         self._scratch.close()
 
     def prepare(self, facts: HostFacts) -> None:
-        """Compress what a host lacks that has just said so, while others are still asked."""
+        """Compress what a host lacks as soon as the host has answered, while others are still asked."""
         if facts.lacks:
             self._stream(facts.lacks)
 
@@ -99,7 +99,7 @@ class Uploader:
         lacks: tuple[int, ...],
         emit: Emit,
     ) -> Uploaded:
-        """Make `release` complete on `host`, which has everything but `lacks` in its release `base`, and keeps `about`.
+        """Make `release` complete on `host`, which has all but `lacks` in its release `base`, and will keep `about`.
 
         Where files of `base` turn out to be damaged or missing there, everything is sent.
 
@@ -129,7 +129,7 @@ class Uploader:
         return fleet.run(host, whole, emit, _pieces(self.artifact.tarball, host.name, emit))
 
     def _stream(self, lacks: tuple[int, ...]) -> Path:
-        """A gzip'd tar file of what is lacking; the artifact itself when that is everything."""
+        """Return a gzip'd tar file of what a host lacks; the artifact itself when that is everything."""
         files = self.artifact.files
         if len(lacks) == len(files):
             return self.artifact.tarball
@@ -156,10 +156,10 @@ class Uploader:
 def _pieces(file: Path, host: str, emit: Emit) -> Iterator[bytes]:
     total = file.stat().st_size
     done = 0
-    # At once, so that the sum is known before the slowest has begun.
+    # Emit the total at once, so that the sum of all hosts is known before the slowest has begun.
     emit(Progress(host, "upload", done, total))
     with file.open("rb") as opened:
-        # No more than that, whoever writes to it meanwhile.
+        # Read no more than the total, even if the file grows meanwhile.
         while piece := opened.read(min(PIECE, total - done)):
             yield piece
             done += len(piece)

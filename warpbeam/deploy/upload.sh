@@ -1,14 +1,14 @@
 #!/bin/bash
-# Makes a complete release of what the host has (hard links) and what comes on standard input (a gzip'd tar stream).
+# Makes a complete release of files that the host has (hard links) and files on standard input (a gzip'd tar stream).
 #
-# Parameters: root, app, token, lease, release, base (release to link from, or empty), artifact (JSON about it), group (the app's,
-# which must be able to read it), links (of each symbolic link its path, and then its target), directories (those with nothing in
-# them).
+# Parameters: root (the app's directory), app (its name), token (ours, of the lock), lease (seconds), release (to make),
+# base (release to link from, or empty), artifact (JSON about it), group (the app's, which must be able to read the
+# release), links (for each symbolic link its path, then its target), directories (those with nothing in them).
 : "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}" "${links[@]-}" "${directories[@]-}"
 
 still_ours "$lease"
 partial=$releases/$release.partial
-# What we write about the release is written where nothing of the artifact's can be, and is put into it when all of it was verified.
+# Our metadata is written where nothing of the artifact can be, and is moved into the release once all is verified.
 metadata=$releases/$release.warpbeam.partial
 manifest=$root/activation/manifest
 trap '[[ ! -e $partial && ! -e $metadata ]] || remove "$partial" "$metadata"' EXIT
@@ -16,14 +16,14 @@ trap 'exit 143' TERM INT HUP
 [[ ! -e $releases/$release ]] || refuse "$releases/$release exists already" 'run the same command again'
 
 step link
-# The manifest's lines are `MODE SHA256  PATH`. Read once, for all that follows: its directories, the files that the base has, all
-# files, and what openssl will say of them, a list each.
+# The manifest's lines are `MODE SHA256  PATH`. Read them once, for four lists: the directories, the files that the base
+# has, all files, and the lines that openssl will print.
 lists=$root/activation/lists
 if [[ -e $partial || -e $metadata ]]; then remove "$partial" "$metadata"; fi
 mkdir -p -- "$lists" "$partial" "$metadata"
 linked=/dev/null
 if [[ -n $base ]] && plain "$releases/$base/.warpbeam/manifest"; then linked=$releases/$base/.warpbeam/manifest; fi
-# It ends with how many files there are, and how many of them can be run; or with a path that no release may have.
+# awk prints the number of files, and of those that can be run; or a path that no release may have.
 expected=$(ulimit -v 2000000 -t 20; exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$lists/linked" -v directories="$lists/directories" \
   -v kept="$metadata/manifest" '
   BEGIN { printf "" >files; printf "" >sums; printf "" >linked; printf "" >directories; printf "" >kept }
@@ -46,7 +46,7 @@ expected=$(ulimit -v 2000000 -t 20; exec awk -v files="$lists/files" -v sums="$l
     else print FNR, runnable + 0
   }' there=1 "$linked" there=0 "$manifest")
 [[ $expected != odd* ]] || fail "the manifest of the new release has ${expected#odd }, which no release may have" 'build it again'
-# Directories are made one by one: only so do they keep the set-group-ID bit, by which the app's group reads all this.
+# mkdir makes the directories: tar and cp would take away the set-group-ID bit, by which the app's group reads all this.
 cd -- "$partial"
 for path in "${directories[@]}"; do
   [[ ! $path =~ (^|/)\.?\.?(/|$) && ${path,,} != .warpbeam && ${path,,} != .warpbeam/* ]] ||
@@ -62,16 +62,16 @@ if [[ -n $base ]]; then
 fi
 
 step receive
-# tar replaces a file by unlinking it first, so a link's other names keep their content.
-# A link that leads out of here is made by tar when all else is there (GNU tar), so that nothing is written through one.
+# tar replaces a file by unlinking it first, so the other names of a hard link keep their content. GNU tar makes a link
+# that leads out of here when all else is there, so that nothing is written through one.
 tar -xz --no-same-owner --no-same-permissions 2>"$lists/tar" || {
   mapfile -t lines < <(head -n 10 -- "$lists/tar")
   fail 'the upload could not be unpacked (is the disk full?)' "$(df -h -- "$releases" | tail -n 1)" "${lines[@]}"
 }
 
 step verify
-# Every file, linked ones too: a disk can have damaged them since. Where there is an openssl (which uses the processor's own
-# instructions, five times as quick) it is asked first; what that finds wrong, the other names.
+# Verify every file, linked ones too: a disk can have damaged them since. openssl, where there is one, is five times as
+# fast (it uses the processor's own instructions); sha256sum names the files that differ.
 verified() {
   command -v openssl >/dev/null || return 1
   cmp -s -- "$lists/sums" <(exec xargs -r -d '\n' -a "$lists/files" openssl dgst -sha256 -r 2>/dev/null)
@@ -82,11 +82,12 @@ verified || {
     fail_kind=damaged fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
   }
 }
-# One look at all that lies here: an `x` for each file that can be run, an `f` for each other, an `l` for each link, an `e` for each
-# empty directory; or what is there and may not be, in a line of its own. So what has a name that the manifest has is verified, and by
-# its number nothing has another. (A directory of another name is empty, or holds a file or a link of another name.)
-# By now directories have given the group on, and lose that bit: the app could not copy them (`cp -r`), because RestrictSUIDSGID=
-# lets it make no such directory.
+# One look at all that lies here prints an `x` for each file that can be run, an `f` for each other file, an `l` for
+# each link, an `e` for each empty directory; or, in a line of its own, something that may not be there. Every name in
+# the manifest is verified above, so equal numbers prove that there is no other name. (A directory of another name is
+# empty, or holds a file or a link of another name.)
+# By now directories have given the group on, and lose the set-group-ID bit: the app could not copy them (`cp -r`),
+# because RestrictSUIDSGID= lets it make no such directory.
 looked=$(exec find . -mindepth 1 \( \
   \( ! -type f ! -type d ! -type l -o ! -uid "$EUID" -o ! -type l -perm /5022 -o -type f -perm /2000 \
   -o -name '*[[:cntrl:]]*' -o -path ./.warpbeam \) -printf '\nodd %P' -quit \
@@ -105,7 +106,7 @@ case $looked in
     ;;
 esac
 of_links=${looked//[!l]} of_runnable=${looked//[!x]} of_empty=${looked//[!e]}
-# unexpected: paths of files, links and empty directories that only the manifest has, or only the release.
+# unexpected: prints the paths of files, links and empty directories that only the manifest has, or only the release.
 unexpected() {
   local -A has=()
   local path path_text index
@@ -121,7 +122,7 @@ unexpected() {
 }
 others=0
 for path in "${directories[@]}"; do
-  # What is below a link is somewhere else.
+  # A link to a directory is no directory of the release: what is below it lies elsewhere.
   [[ -d $path && ! -L $path ]] || others=1
 done
 if [[ "$((${#looked} - ${#of_links} - ${#of_empty})) ${#of_runnable}" != "$expected" ]] ||
@@ -138,17 +139,17 @@ if ((${#links[@]})); then
   done < <(exec find . -type l -printf '%P\0%l\0')
 fi
 printf '%s\n' "$artifact" >"$metadata/artifact.json"
-# For verify.sh: the manifest has no links.
+# verify.sh reads the links here: the manifest has none.
 : >"$metadata/links"
 if ((${#links[@]})); then printf '%s\n' "${links[@]}" >"$metadata/links"; fi
-# A directory takes no name that there is already: no link, and no directory with something in it (rename(2)).
+# The rename fails where `.warpbeam` is a link, or a directory with something in it (rename(2)).
 mv -T -- "$metadata" .warpbeam
 cd -- "$root"
 
 step sync
-# Without this a power loss soon after leaves empty files behind names that are there.
+# Without this, a power loss soon after leaves empty files under names that are there.
 sync -f -- "$partial"
-# That may take long on a slow disk, and a machine that sleeps renews no lease.
+# The sync may take long on a slow disk, and a `fab` on a machine that sleeps renews no lease: check the lock again.
 still_ours "$lease"
 mv -T -- "$partial" "$releases/$release"
 sync -f -- "$releases"

@@ -1,4 +1,4 @@
-"""Comparing the releases on a host with what was deployed, before they are put live again."""
+"""The check that the releases on a host are as they were deployed, before they are put live again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READING = 300.0
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """How a release lies on a host. `digest` is that of its manifest and links there, `recorded` what root keeps."""
+    """The state of a release on a host. `digest` is that of its manifest and links, `recorded` what root keeps."""
 
     name: ReleaseName
     digest: Sha256
@@ -29,7 +29,7 @@ class Verdict(msgspec.Struct, frozen=True):
     count: Count
 
     def flaws(self, known: Sequence[str] = ()) -> tuple[str, ...]:
-        """What is not as it was deployed, a line each; `known` are the digests that it may have."""
+        """Return what is not as it was deployed, a line each; `known` are the digests that the release may have."""
         found = list(self.differs)
         if self.count > len(found):
             found.append(f"and {self.count - len(found)} more")
@@ -41,13 +41,13 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What `warpbeam/deploy/verify.sh` found."""
+    """The answer of `warpbeam/deploy/verify.sh`."""
 
     releases: Annotated[tuple[Verdict, ...], FEW]
 
 
 class Verify(Phase[Verified], frozen=True):
-    """Compare releases with their manifests; fields as `warpbeam/deploy/verify.sh` tells."""
+    """Compare releases with their manifests; the head of `warpbeam/deploy/verify.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/verify"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
@@ -69,7 +69,7 @@ class Verify(Phase[Verified], frozen=True):
 
 
 def verify(fleet: Fleet, host: Host, names: Sequence[str], emit: Emit) -> dict[str, Verdict]:
-    """How the releases of those names lie on `host`, by name; all, where none is named. Raises as `fleet.run`."""
+    """Return the state of the releases `names` on `host`, by name; all, where none is named. Raises as `fleet.run`."""
     inventory = fleet.inventory
     phase = Verify(str(inventory.root), inventory.app, record_file(inventory), tuple(names))
     return {verdict.name: verdict for verdict in fleet.run(host, phase, emit).releases}
@@ -78,13 +78,13 @@ def verify(fleet: Fleet, host: Host, names: Sequence[str], emit: Emit) -> dict[s
 def check_release(
     fleet: Fleet, host: Host, name: str, emit: Emit, *, known: Sequence[str] = (), force: bool = False
 ) -> str:
-    """Verify a release of `host` that is about to be put live there; its digest, or empty where it is not verified.
+    """Verify a release of `host` that is about to go live; return its digest, or empty where it differs (`force`).
 
     Parameters:
-        known: the digests that it may have, where this machine has its artifact.
-        force: warn of what differs, and go on.
+        known: the digests that the release may have, where this machine has its artifact.
+        force: warn of differences, and go on.
 
-    Raises: Failed, where it is not as it was deployed.
+    Raises: Failed, where the release is not as it was deployed.
     """
     verdict = verify(fleet, host, (name,), emit).get(name)
     if verdict is None:
@@ -113,7 +113,7 @@ def check_releases(
     *,
     force: bool,
 ) -> dict[str, str]:
-    """`check_release` on all of `hosts` at once; the digest of each, by the host's name, as `releases` and `known` are.
+    """Run `check_release` on all of `hosts` at once; return the digests, by the host's name as `releases` and `known`.
 
     Raises: Refused; nothing was changed.
     """

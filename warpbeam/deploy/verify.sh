@@ -1,25 +1,26 @@
 #!/bin/bash
-# Compares releases with what was deployed: each file by its sha256, each link by its target, and nothing else may be there.
+# Compares releases with what was deployed: each file by its sha256, each link by its target; nothing else may be there.
 # Changes nothing.
 #
-# Parameters: root, app, record (the privileged helper's file of what was put live: lines `RELEASE SHA256`), chosen (releases; none: all).
+# Parameters: root (the app's directory), app (its name), record (the privileged helper's file of what was put live:
+# lines `RELEASE SHA256`), chosen (releases; none: all).
 : "${root?}" "${app?}" "${record?}" "${chosen[@]-}"
 
-# Lines about one release that are told; the others are counted.
+# Differences of one release that are reported; the others are counted.
 told_at_most=20
 
-# differs TEXT: one more thing about the release is not as it was deployed.
+# differs TEXT: notes one more difference of the release from what was deployed.
 differs() {
   count=$((count + 1))
   if ((count <= told_at_most)); then odd+=("$1"); fi
 }
 
-# compare_kind PATH KIND MODE UID TARGET: something that lies in the release, which is not a directory.
+# compare_kind PATH KIND MODE UID TARGET: compares something in the release that is not a directory.
 compare_kind() {
   local path=$1 kind=$2 mode=$((8#$3)) want=${wanted[./$1]-} aim=${leads[./$1]-} runs
   if [[ -z $want && -z $aim ]]; then
     if [[ $kind == l && $has_links == false ]]; then
-      # Deployed by a version of Warpbeam that kept no list of links: only its direction can be judged.
+      # Deployed by a version of Warpbeam that kept no list of links: check only that the link stays in the release.
       aim=$(realpath -m -- "$home/$path")
       [[ $5 != /* && $aim/ == "$home"/* ]] || differs "link: ${path@Q} leads to ${5@Q}, which is outside of the release"
       return 0
@@ -27,7 +28,7 @@ compare_kind() {
     differs "added: ${path@Q}"
     return 0
   fi
-  # Seen. (Not `unset`, which takes some names for more than one.)
+  # Mark it as seen. (Not by `unset`, which takes some names for more than one.)
   wanted[./$path]='' leads[./$path]=''
   if [[ -n $aim ]]; then
     if [[ $kind != l ]]; then differs "changed: ${path@Q} was a link to ${aim@Q}"
@@ -46,8 +47,8 @@ compare_kind() {
   paths+=("./$path")
 }
 
-# compare RELEASE: what is not as it was deployed in `odd` (the first of it), how much in `count`, and in `digest` the sha256 of the
-# manifest and the list of links, by which it was compared.
+# compare RELEASE: sets `odd` (the first differences from what was deployed), `count` (the number of all differences)
+# and `digest` (the sha256 of the manifest and the list of links, which it compares with).
 compare() {
   local home=$releases/$1 ours=$releases/$1/.warpbeam line mode sum path entry target kind uid rest sums='' paths=() lines=() has_links=true
   local -A wanted=() leads=()
@@ -56,7 +57,7 @@ compare() {
     differs 'gone: its manifest'
     return 0
   fi
-  # Someone may have made them endless.
+  # Somebody may have made these files endless.
   if [[ -n $(exec find "$ours" -mindepth 1 -maxdepth 1 \( -name manifest -o -name links \) -size +65536k -print -quit) ]]; then
     differs 'changed: its manifest has more than 64 MB'
     return 0
@@ -68,7 +69,7 @@ compare() {
   while IFS= read -r line; do
     mode=${line%% *} rest=${line#* }
     sum=${rest%% *}
-    # It is reckoned with, and bash evaluates what is no number.
+    # Check before arithmetic: bash evaluates a text that is no number.
     if [[ $mode != [0-7][0-7][0-7] || $sum == *[!0-9a-f]* ]]; then
       differs "changed: its manifest has a line that no manifest has"
       continue
@@ -92,7 +93,7 @@ compare() {
     if [[ -n ${wanted[$path]-}${leads[$path]-} ]]; then rest=${path#./}; differs "gone: ${rest@Q}"; fi
   done
   if ((${#paths[@]} == 0)); then return 0; fi
-  # As upload.sh does: openssl is five times as fast, and sha256sum says which file it is.
+  # Like upload.sh: openssl is five times as fast, and sha256sum names the files that differ.
   cd -- "$home"
   if ! command -v openssl >/dev/null ||
     ! cmp -s -- <(printf '%s' "$sums") <(printf '%s\0' "${paths[@]}" | xargs -0 openssl dgst -sha256 -r 2>/dev/null); then
@@ -109,7 +110,8 @@ step verify
 cd -- "$root"
 declare -A recorded=()
 if [[ -r $record ]]; then
-  # The first line about a release counts (the privileged helper writes no second one). `forgotten NAME`: up to that name lines were left out.
+  # The first line about a release counts (the privileged helper writes no second one). `forgotten NAME`: the helper has
+  # left out lines of releases up to NAME.
   while read -r name sum; do recorded[${name:-none}]=${recorded[${name:-none}]-$sum}; done <"$record"
 fi
 if ((${#chosen[@]} == 0)); then
