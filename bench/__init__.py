@@ -1,1 +1,1 @@
-"""This project side by side with the tools that people deploy with today: see `bench/README.md`."""
+"""A comparison of this project with the tools that people deploy with today: see `bench/README.md`."""

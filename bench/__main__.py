@@ -1,4 +1,4 @@
-"""`script/bench`: boots hosts, deploys in turn with every peer, checks what they serve, keeps what was measured."""
+"""`script/bench`: boots hosts, deploys in turn with every peer, checks what they serve, keeps the measurements."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ PEERS: Mapping[str, Peer] = {
     module.PEER.name: module.PEER for module in (warpbeam, capistrano, ansible, pyinfra, floor)
 }
 SCRATCH = PROJECT / ".cache" / "bench" / "run"
-# MiB of disk of each host: five peers with some releases of 40 MB unpacked each.
+# MiB of disk of each host, for five peers with a few releases each; a release has 40 MB unpacked.
 OPT_SIZE = 4096
 Releases = Mapping[tuple[App, Letter], Release]
 
 
 def say(text: str) -> None:
-    """Tell the person how far it is."""
+    """Print the time and `text` for the user."""
     print(f"{datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
 def check(site: Site, peer: Peer, release: Release) -> None:
-    """Every host serves that release, now. Raises: Broken."""
+    """Check that every host serves the release now. Raises: Broken."""
 
     def ask(host: str) -> bytes:
         try:
@@ -59,7 +59,7 @@ def check(site: Site, peer: Peer, release: Release) -> None:
 
 
 def deploy(site: Site, peer: Peer, release: Release, live: Release | None, case: str, repetition: int) -> Row:
-    """One deploy, measured and checked. Raises: Broken."""
+    """Deploy once, measure it and check the hosts. Raises: Broken."""
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     command = peer.command(site, release, live, name)
     load = os.getloadavg()[0]
@@ -81,18 +81,18 @@ def deploy(site: Site, peer: Peer, release: Release, live: Release | None, case:
 
 @cache
 def version_of(name: str) -> str:
-    """A peer's version, asked once."""
+    """Return a peer's version; ask for it only once."""
     return PEERS[name].version()
 
 
 def in_turn(peers: list[Peer], repetition: int) -> list[Peer]:
-    """The peers, each time another one first: what comes and goes on the machine then meets all of them."""
+    """Return the peers, with another one first each time, so that other load on the machine meets all of them."""
     first = repetition % len(peers)
     return peers[first:] + peers[:first]
 
 
 def first_deploys(site: Site, peers: list[Peer], releases: Releases, app: App, times: int) -> Iterator[Row]:
-    """Deploys to hosts that have nothing yet."""
+    """Yield deploys to hosts that have nothing yet."""
     release = releases[app, LETTERS[0]]
     for repetition in range(times):
         for peer in in_turn(peers, repetition):
@@ -101,7 +101,7 @@ def first_deploys(site: Site, peers: list[Peer], releases: Releases, app: App, t
 
 
 def changes(site: Site, peers: list[Peer], releases: Releases, app: App, times: int) -> Iterator[Row]:
-    """Deploys of one release over the other, there and back; the first deploys that they begin with count as such."""
+    """Yield deploys of one release over the other, and back; each peer begins with one that counts as a first one."""
     live, other = (releases[app, letter] for letter in LETTERS)
     for peer in peers:
         peer.empty(site)
@@ -115,7 +115,7 @@ def changes(site: Site, peers: list[Peer], releases: Releases, app: App, times: 
 
 
 def machine() -> dict[str, str]:
-    """What is measured on."""
+    """Return what the results say of the machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
@@ -130,7 +130,7 @@ def machine() -> dict[str, str]:
 
 
 def run(options: Options) -> None:
-    """Measure what is asked for; rows are kept a round at a time."""
+    """Measure what the options select; keep the rows of each complete round."""
     adopt_orphans()
     SCRATCH.mkdir(parents=True, exist_ok=True)
     peers = [PEERS[name] for name in options.peers]
@@ -156,7 +156,7 @@ def run(options: Options) -> None:
 
 
 def measure_site(site: Site, peers: list[Peer], releases: Releases, options: Options) -> None:
-    """Every case and app that was asked for, on one site."""
+    """Measure every selected case and app on one site."""
     ways = {"first": first_deploys, "change": changes}
     for app in options.apps:
         rows: list[Row] = []
@@ -167,16 +167,16 @@ def measure_site(site: Site, peers: list[Peer], releases: Releases, options: Opt
                     say(f"  {row.peer:10} {row.seconds:6.2f} s  {row.peak / 1e6:4.0f} MB  load {row.load:.1f}")
                     rows.append(row)
                     if len(rows) % len(peers) == 0:
-                        # A round is complete: kept, whatever becomes of the next.
+                        # A round is complete: keep it, even if the next one fails.
                         result.write(result.merged(result.read(), machine(), rows))
                         show()
         for peer in peers:
-            # The next app's releases are others, and fifty virtual machines take gigabytes.
+            # The next app has other releases, and fifty virtual machines take gigabytes.
             peer.empty(site)
 
 
 def show() -> None:
-    """Write the table and the plot of what is kept."""
+    """Write the table and the plot of the kept results."""
     sheet = result.read()
     found = summaries(sheet.rows)
     loads = sorted(row.load for row in sheet.rows)
@@ -186,7 +186,7 @@ def show() -> None:
 
 
 def main() -> None:
-    """The program."""
+    """Run the program."""
     options = read_options(sys.argv[1:])
     if options.only_show:
         show()

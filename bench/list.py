@@ -1,9 +1,9 @@
-"""How long `fab --list` takes beside that of a one-task fabfile: the price of all our tasks and inventories.
+"""Compare `fab --list` here with that of a one-task fabfile: the price of all our tasks and inventories.
 
     python bench/list.py [RUNS]
 
-Runs both in turn, so that what else the machine does meets both alike, and prints medians and their ratio. The aim is
-1.2 at most; above it the exit status is 1.
+Runs both in turn, so that other load on the machine meets both alike, and prints medians and their ratio. The aim is
+1.2 at most; above that the exit status is 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def hello(c):
 
 
 def run(directory: Path) -> tuple[float, float]:
-    """One run of `fab --list` in a directory: seconds elapsed, and of the processor (which others disturb less)."""
+    """Run `fab --list` in a directory; return seconds elapsed and of the processor (which other load disturbs less)."""
     began = time.perf_counter()
     process = os.posix_spawn(
         "/bin/sh",
@@ -42,7 +42,7 @@ def run(directory: Path) -> tuple[float, float]:
 
 
 def main(runs: int) -> int:
-    """Measure and print; the exit status."""
+    """Measure and print; return the exit status."""
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -53,7 +53,7 @@ def main(runs: int) -> int:
             ours.append(run(PROJECT))
     ratio = 0.0
     for index, what in enumerate(("elapsed", "processor")):
-        # The first of each filled caches.
+        # The first run of each filled caches.
         one, all_of_it = (statistics.median(times[index] for times in some[1:]) for some in (theirs, ours))
         ratio = all_of_it / one
         print(f"{what:9}  one task {one * 1000:.0f} ms, this project {all_of_it * 1000:.0f} ms: {ratio:.2f} times")

@@ -1,4 +1,4 @@
-"""What one command took: time, memory of its whole process tree, bytes on the hosts' cables."""
+"""Measure one command: time, memory of its whole process tree, bytes on the hosts' cables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import msgspec
 
 # prctl(2)
 PR_SET_CHILD_SUBREAPER = 36
-# Looking at a process tree costs time that the command then lacks: at most one part in so many.
+# Reading a process tree takes time away from the command: at most one part in this many.
 THRIFT = 40
 SHORTEST = 0.05
 KIB = 1024
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A command line, where it runs, and what it finds in its environment besides ours."""
+    """A command line, its working directory, and variables to add to our environment."""
 
     argv: tuple[str, ...]
     cwd: Path
@@ -31,12 +31,12 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a command took.
+    """The measurements of one command.
 
-    `seconds` of time and of the `processor` (user and system, children that were waited for included); `peak` is the
-    largest sum that was seen of the proportional set sizes (proc(5), Pss) of all processes of the tree; `sent` and
-    `received` are Ethernet frames to and from all hosts, everything included. All three in bytes. `there` is the
-    processor time of all that ran on the hosts meanwhile, in seconds.
+    `seconds` are elapsed; `processor` seconds are user and system, including children that were waited for. `peak` is
+    the largest sum seen of the proportional set sizes (proc(5), Pss) of all processes of the tree; `sent` and
+    `received` are whole Ethernet frames to and from all hosts. All three are in bytes. `there` is the processor time
+    on the hosts meanwhile, in seconds.
     """
 
     seconds: float
@@ -48,19 +48,19 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Broken(Exception):
-    """A command failed; its message has the end of what it said."""
+    """A command failed; the message has the end of its output."""
 
 
 def adopt_orphans() -> None:
-    """Make what detaches from a command's tree (ssh's ControlPersist) our own child, so that none is missed."""
+    """Make processes that detach from a command's tree (ssh's ControlPersist) our own children, to measure them too."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def measure(command: Command, links: Sequence[str], gauges: Sequence[Path], log: Path) -> Reading:
-    """Run a command to its end and say what it took; what it left running is ended afterwards.
+    """Run a command to its end and return its measurements; end the processes that it left running.
 
     Raises:
-        Broken: it failed.
+        Broken: the command failed.
     """
     before = set(_children(os.getpid()))
     sent, received = _carried(links)
@@ -94,7 +94,7 @@ def measure(command: Command, links: Sequence[str], gauges: Sequence[Path], log:
 
 
 def _watch(root: int, before: set[int], ended: threading.Event, peaks: list[int]) -> None:
-    """Add to `peaks` what the tree of `root`, and what detached from it, holds, until `ended`."""
+    """Add the memory of the tree of `root`, and of processes that detached from it, to `peaks`, until `ended`."""
     us = os.getpid()
     pause = 0.0
     while True:
@@ -131,13 +131,13 @@ def _held(pid: int) -> int:
 
 
 def _carried(links: Sequence[str]) -> tuple[int, int]:
-    """Bytes to and from the hosts so far: what our end of a cable sends, its host receives."""
+    """Return bytes to and from the hosts so far: our end of a cable sends what its host receives."""
     statistics = [Path("/sys/class/net", link, "statistics") for link in links]
     return tuple(sum(int((there / kind).read_text()) for there in statistics) for kind in ("tx_bytes", "rx_bytes"))  # type: ignore[return-value]
 
 
 def _used(gauges: Sequence[Path]) -> float:
-    """Seconds of the processor so far."""
+    """Return the seconds of processor time so far."""
     return sum(int(gauge.read_text().split()[1]) for gauge in gauges) / 1e6
 
 

@@ -1,4 +1,4 @@
-"""The networks that are measured: straight over the lab's bridge, and with a round trip of 40 ms."""
+"""The networks of the bench: straight over the lab's bridge, and with a round trip of 40 ms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SSH = 22
 
 @contextmanager
 def open_site(lab: Lab, network: Network, count: int, scratch: Path) -> Iterator[Site]:
-    """`count` hosts of the lab over `network`, and the build host too; the way there exists as long as this does."""
+    """Yield a site of `count` hosts and the build host over `network`; the route exists as long as the context."""
     names = (BUILD_HOST, *host_names(count))
     own = own_addresses(lab, names)
     if network == "loopback":

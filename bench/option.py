@@ -1,4 +1,4 @@
-"""What of all there is to measure a run measures."""
+"""The options of a run: which of all measurements it makes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PEERS = ("warpbeam", "capistrano", "ansible", "pyinfra", "floor")
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What to measure, how often, and where."""
+    """The measurements to make, how often, and where."""
 
     hosts: tuple[int, ...]
     cases: tuple[str, ...]
@@ -31,7 +31,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def read_options(words: Sequence[str]) -> Options:
-    """The command line; ends the program where it cannot be understood."""
+    """Return the options of the command line; exit when it is not valid."""
     parser = argparse.ArgumentParser(prog="script/bench", description="Deploys side by side; see bench/README.md.")
     add = parser.add_argument
     add("--hosts", type=_numbers, default=(1, 10, 50), help="how many, such as 1,10 (default 1,10,50)")

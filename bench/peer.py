@@ -1,4 +1,4 @@
-"""A tool that deploys: what it is, and how it is told to put a release live on the hosts of a site."""
+"""A tool that deploys: what it is, and how it puts a release live on the hosts of a site."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from bench.release import PROJECT, Release
 from bench.site import Site, as_root
 
 CONFIGURATION = Path(__file__).parent / "configuration"
-# Besides the live one; what Capistrano keeps by itself is not touched.
+# Releases that `tidy` keeps, the live one included. Capistrano's own setting (five) stays.
 KEPT = 3
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """A tool.
+    """A tool that deploys.
 
     Parameters:
-        port: where the app that it deploys answers on each host.
-        version: asks for its version.
+        port: the port on each host where the tool's app answers.
+        version: returns the tool's version.
         ready: makes hosts ready for a first deploy, whatever is on them; not measured.
-        empty: takes away all that it has deployed; not measured.
-        command: the deploy itself: the release, and the one that is live or None.
-        tidy: what somebody would do now and then, such as removing old releases; not measured.
+        empty: removes everything that the tool has deployed; not measured.
+        command: returns the deploy of a release over the live one (or None), with a unique name.
+        tidy: does what a user does now and then, such as removing old releases; not measured.
     """
 
     name: str
@@ -39,18 +39,18 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 def root(name: str) -> str:
-    """Where a peer deploys to: on the hosts' own disk, as this project does."""
+    """Return the directory that a peer deploys to: on the hosts' own disk, as with this project."""
     return f"/opt/{name}"
 
 
 def sandbox() -> str:
-    """The directives of this project's unit that are the same for every app."""
+    """Return the directives of this project's unit that are the same for every app."""
     lines = (PROJECT / "templates" / "sandbox.conf.j2").read_text().splitlines()
     return "\n".join(line for line in lines if re.match(r"[A-Z][A-Za-z]+=", line) and "{{" not in line)
 
 
 def ready(site: Site, name: str, port: int) -> None:
-    """The directory of a peer, which the user that it logs in as owns, and the unit that it restarts."""
+    """Make a peer's directory, owned by the user that it logs in as, and the unit that it restarts."""
     unit = (CONFIGURATION / "app" / "peer.service").read_text()
     text = unit.format(name=name, root=root(name), port=port, sandbox=sandbox())
     as_root(
@@ -67,7 +67,7 @@ UNIT
 
 
 def empty(site: Site, name: str) -> None:
-    """Nothing of a peer's is deployed any more."""
+    """Remove everything that a peer has deployed."""
     where = root(name)
     as_root(
         site,
@@ -80,7 +80,7 @@ def empty(site: Site, name: str) -> None:
 
 
 def tidy(site: Site, name: str) -> None:
-    """Remove releases and archives of a peer but the newest few."""
+    """Remove a peer's archives, and its releases except the newest few."""
     where = root(name)
     as_root(
         site,

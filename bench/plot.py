@@ -1,6 +1,6 @@
-"""The results as a plot: for each setting a bar a peer, as long as its time is in multiples of the floor's.
+"""The results as a plot: in each setting one bar a peer; its length is the peer's time in multiples of the floor's.
 
-Written by hand, as SVG: rectangles and words. A plotting library would bring a hundred times what it would save here.
+Plain SVG of rectangles and words: a plotting library would add a hundred times the code that it saves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COLOURS = {
 
 
 def plot(found: Sequence[Summary]) -> str:
-    """An SVG document; the scale is logarithmic, as the peers lie that far apart."""
+    """Return an SVG document; the scale is logarithmic, because the peers lie far apart."""
     shown = [summary for summary in found if summary.to_floor is not None]
     largest = max((summary.to_floor or 1 for summary in shown), default=1)
     parts: list[str] = []
@@ -54,7 +54,7 @@ def plot(found: Sequence[Summary]) -> str:
 
 
 def _scaled(ratio: float, largest: float) -> float:
-    """The length of a bar: nothing at half the floor, all there is at the largest."""
+    """Return the length of a bar: zero at half the floor, full width at the largest ratio."""
     return (WIDTH - LEFT - RIGHT) * math.log(max(ratio, 0.5) / 0.5) / math.log(max(largest, 1) / 0.5)
 
 

@@ -1,11 +1,11 @@
-"""A TCP relay that takes its time: what arrives leaves again DELAY seconds later, in both directions.
+"""A TCP relay with a delay: data that arrives leaves again DELAY seconds later, in both directions.
 
     python -m bench.relay DELAY HOST:PORT ...
 
 Listens on a port of 127.0.0.1 for each destination, prints the ports on one line, and ends when its standard input
-does. A connection's own round trip is delayed too: the client's kernel believes to be connected at once, but nothing it
-sends is taken, and nothing comes, before the time at which it would have been. The rate is not bounded; at most WINDOW
-bytes are under way in each direction, about what Linux lets a connection's receive buffer grow to (tcp(7), tcp_rmem).
+ends. The relay delays the handshake too: the client's kernel is connected at once, but the relay accepts no data and
+sends none before the time at which the connection would have been open. The rate is not limited. At most WINDOW bytes
+are under way in each direction, about as much as Linux lets a receive buffer grow to (tcp(7), tcp_rmem).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Way:
         self.changed = asyncio.Event()
 
     async def take(self, reader: asyncio.StreamReader) -> None:
-        """Take in what `reader` has until its end, which is the empty piece."""
+        """Take pieces from `reader` until its end, which becomes an empty piece."""
         clock = asyncio.get_running_loop().time
         while True:
             while self.size >= WINDOW:
@@ -67,8 +67,8 @@ class Way:
 
 
 async def relay(near: asyncio.StreamReader, back: asyncio.StreamWriter, host: str, port: int, delay: float) -> None:
-    """Carry one connection to `host` and back until both of its directions have ended."""
-    # SYN and its answer: a round trip for the client. Its ACK, half of one more: only then does the server speak.
+    """Relay one connection to `host` until both of its directions have ended."""
+    # SYN and its answer take the client a round trip, its ACK half of one more: only then does the server speak.
     await asyncio.sleep(3 * delay)
     try:
         far, out = await asyncio.open_connection(host, port)
@@ -102,7 +102,7 @@ async def serve(delay: float, destinations: list[tuple[str, int]]) -> None:
 
 
 def main(delay: str, *destinations: str) -> None:
-    """The program."""
+    """Run the program."""
     pairs = [(host, int(port)) for host, _, port in (text.rpartition(":") for text in destinations)]
     asyncio.run(serve(float(delay), pairs))
 

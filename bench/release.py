@@ -1,7 +1,7 @@
-"""What is deployed: two releases of one app that differ in one module, and the same two without a VM to start.
+"""The releases of the bench: two of one app that differ in one module, and the same two without a VM to start.
 
-The real one is examples/hello, built by this project, with files of random content that bring it to 30 MB compressed
-(dependencies, assets, NIFs: what a real release has and the sample app has not).
+The real app is examples/hello, built by this project, with files of random content that bring it to 30 MB compressed.
+They stand for the dependencies, assets and NIFs that a real release has and the sample app has not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ APPS: tuple[App, ...] = get_args(App)
 LETTERS: tuple[Letter, ...] = get_args(Letter)
 PROJECT = Path(__file__).resolve().parent.parent
 START = PROJECT / "bench" / "configuration" / "app" / "hello.pl"
-# So many files of so many bytes: what a release of 30 MB has beyond the 5.4 MB of the sample app's.
+# Number and size of the random files: a release of 30 MB, less the 5.4 MB of the sample app.
 BALLAST = (410, 60_000)
 FIRST_COMMIT = 1_750_000_000
 MODULE = "ebin/Elixir.Hello.beam"
@@ -38,7 +38,8 @@ MODULE = "ebin/Elixir.Hello.beam"
 class Release(msgspec.Struct, frozen=True):
     """One release, in the forms that the peers take.
 
-    `ref` is its commit for this project; `tree` is it unpacked; `manifest` a file of sorted lines `MODE SHA256  PATH`.
+    `ref` is its branch, which this project deploys; `tree` is the unpacked release; `manifest` is a file of sorted
+    lines `MODE SHA256  PATH`; `module` is the SHA-256 of the module that differs.
     """
 
     app: App
@@ -51,7 +52,7 @@ class Release(msgspec.Struct, frozen=True):
 
 
 def make_source(directory: Path) -> None:
-    """The app's repository: a branch for each release."""
+    """Make the app's repository, with a branch for each release."""
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(PROJECT / "examples" / "hello", directory, ignore=shutil.ignore_patterns("_build", "deps"))
     ballast = directory / "priv" / "ballast"
@@ -70,7 +71,7 @@ def make_source(directory: Path) -> None:
         for letter in LETTERS:
             (directory / "lib" / "hello.ex").write_text(text.replace('app: "hello"', f'app: "hello {letter}"'))
             git(directory, "add", "--all")
-            # Times apart: Mix compiles what is newer, and these are of the same size.
+            # Different times: Mix compiles files that are newer, and these have the same size.
             at += 60
             git(directory, "commit", "-q", "-m", f"{app} {letter}", at=at)
             git(directory, "branch", ref(app, letter))
@@ -78,17 +79,17 @@ def make_source(directory: Path) -> None:
 
 
 def ref(app: App, letter: Letter) -> str:
-    """The branch of a release."""
+    """Return the branch of a release."""
     return f"{app}-{letter}"
 
 
 def make_releases(
     source: Path, store: Store, scratch: Path, build: Callable[[str], None]
 ) -> dict[tuple[App, Letter], Release]:
-    """Every release, in `store` too, so that this project deploys the same bytes as the others.
+    """Make every release, and keep it in `store`, so that this project deploys the same bytes as the others.
 
     Parameters:
-        build: has this project build a branch.
+        build: builds a branch with this project.
     """
     made: dict[tuple[App, Letter], Release] = {}
     for letter in LETTERS:
@@ -106,7 +107,7 @@ def make_releases(
 
 
 def find_artifact(store: Store, tree: str) -> Artifact | None:
-    """The artifact of the store that was built from that tree."""
+    """Return the artifact of the store that was built from that tree, or None."""
     for file in store.directory.glob("*.json"):
         artifact = store.find(file.stem)
         if artifact is not None and artifact.manifest.tree == tree:
@@ -115,7 +116,7 @@ def find_artifact(store: Store, tree: str) -> Artifact | None:
 
 
 def make_instant(artifact: Artifact, store: Store, source: Path, letter: Letter, scratch: Path) -> Artifact:
-    """The artifact with the start script that needs no VM, kept in `store` as the build of its branch."""
+    """Return the artifact with the start script that needs no VM, kept in `store` as the build of its branch."""
     branch = ref("instant", letter)
     draft = scratch / f"{branch}.tar.gz"
     start = START.read_bytes()
@@ -143,7 +144,7 @@ def make_instant(artifact: Artifact, store: Store, source: Path, letter: Letter,
         size=draft.stat().st_size,
         files=files,
     )
-    # What the bench's environments say of building is nothing but the app's name.
+    # The bench's environments have no build settings except the app's name.
     inventory = Inventory(org="acme", app="hello", hosts={"build1": Host(name="build1", roles=("build",))})
     key = key_of(find_source(source, branch), inventory, manifest.toolchain)
     with store.incoming(key) as file:
@@ -153,7 +154,7 @@ def make_instant(artifact: Artifact, store: Store, source: Path, letter: Letter,
 
 
 def unpacked(artifact: Artifact, app: App, letter: Letter, scratch: Path) -> Release:
-    """The forms of an artifact that the other peers take."""
+    """Return a release with the forms of the artifact that the other peers take."""
     tree = scratch / ref(app, letter)
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
@@ -167,14 +168,14 @@ def unpacked(artifact: Artifact, app: App, letter: Letter, scratch: Path) -> Rel
 
 
 def told_by(release: Release, body: bytes) -> bool:
-    """Whether this is what the release's app answers at `/`."""
+    """Return whether the release's app answers this body at `/`."""
     if release.app == "instant":
         return hashlib.sha256(body).hexdigest() == release.module
     return f'"app":"hello {release.letter}"'.encode() in body
 
 
 def git(directory: Path, *words: str, at: int = FIRST_COMMIT) -> str:
-    """Run git in the app's repository, with `at` as the time of a commit; returns what it prints."""
+    """Run git in the app's repository, with `at` as the time of a commit; return its output."""
     identity = ("-c", "user.name=Bench", "-c", "user.email=bench@localhost", "-c", "commit.gpgsign=false")
     argv = ("git", "-C", str(directory), *identity, *words)
     dates = {f"GIT_{who}_DATE": f"{at} +0000" for who in ("AUTHOR", "COMMITTER")}

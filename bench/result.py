@@ -1,4 +1,4 @@
-"""What was measured: one row a deploy, kept in bench/results/rows.json."""
+"""The measurements: one row a deploy, kept in bench/results/rows.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OURS, FLOOR = "warpbeam", "floor"
 
 
 class Row(Reading, frozen=True, kw_only=True):
-    """One deploy and what it took; `load` is this machine's load average just before it."""
+    """The measurements of one deploy; `load` is this machine's load average just before it."""
 
     hosts: int
     case: str
@@ -30,7 +30,7 @@ class Row(Reading, frozen=True, kw_only=True):
 
     @property
     def setting(self) -> tuple[str, str, str, int]:
-        """What rows have in common that can be compared."""
+        """The values that rows must share to be compared."""
         return self.app, self.case, self.network, self.hosts
 
 
@@ -42,7 +42,7 @@ class Sheet(msgspec.Struct, frozen=True):
 
 
 def read() -> Sheet:
-    """What is kept; nothing where there is nothing."""
+    """Return the kept sheet; an empty one if there is none."""
     try:
         return msgspec.json.decode(ROWS.read_bytes(), type=Sheet)
     except FileNotFoundError:
@@ -50,21 +50,21 @@ def read() -> Sheet:
 
 
 def merged(before: Sheet, machine: dict[str, str], rows: Sequence[Row]) -> Sheet:
-    """The sheet with `rows`, in the place of whatever there was for the same settings: ratios are of one run."""
+    """Return the sheet with `rows` in place of its rows of the same settings, because ratios are of one run."""
     anew = {row.setting for row in rows}
     return Sheet(machine, (*(row for row in before.rows if row.setting not in anew), *rows))
 
 
 def write(sheet: Sheet) -> None:
-    """Keep it."""
+    """Write the sheet to rows.json."""
     RESULTS.mkdir(exist_ok=True)
     ROWS.write_bytes(msgspec.json.format(msgspec.json.encode(sheet), indent=1) + b"\n")
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A peer in one setting: medians of its rows; the ratios are medians of what each repetition says by itself.
+    """A peer in one setting: medians of its rows; each ratio is the median of the ratios of the repetitions.
 
-    `to_ours` is how many times as long it took as this project; `to_floor` likewise; None where the other is missing.
+    `to_ours` is the peer's time in multiples of this project's, `to_floor` of the floor's; None where that is missing.
     """
 
     setting: tuple[str, str, str, int]
@@ -83,7 +83,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summaries(rows: Iterable[Row]) -> list[Summary]:
-    """One summary for each setting and peer, settings in order, the quickest peer first."""
+    """Return one summary for each setting and peer, settings in order, the quickest peer first."""
     settings: dict[tuple[str, str, str, int], dict[str, list[Row]]] = {}
     for row in rows:
         settings.setdefault(row.setting, {}).setdefault(row.peer, []).append(row)
@@ -115,7 +115,7 @@ def _summary(setting: tuple[str, str, str, int], peer: str, peers: dict[str, lis
 
 
 def _ratio(rows: list[Row], others: list[Row]) -> float | None:
-    """The median of the ratios within a repetition: what else the machine does then meets both alike."""
+    """Return the median of the ratios within a repetition, where other load on the machine meets both alike."""
     at = {row.repetition: row.seconds for row in others}
     ratios = [row.seconds / at[row.repetition] for row in rows if row.repetition in at]
     return statistics.median(ratios) if ratios else None

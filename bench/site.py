@@ -1,4 +1,4 @@
-"""Where a measurement takes place: hosts of a lab, and the network between them and us."""
+"""A site of a measurement: hosts of a lab, and the network between them and us."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from warpbeam.lab.state import HostSpec, Lab
 
 T = TypeVar("T")
 BUILD_HOST = "build1"
-# Seconds for anything that is done to a host besides what is measured.
+# Seconds for any unmeasured command on a host.
 PATIENCE = 300
 
 
 class Site(msgspec.Struct, frozen=True):
     """Some hosts of a lab, as the peers see them.
 
-    `addresses` are the hosts' own, whatever the network; `links` are this machine's ends of their cables, `gauges` the
-    files that tell what they have had of the processor; `ssh_config` leads over the network that is measured.
+    `addresses` are the hosts' own, whatever the network; `links` are this machine's ends of their cables; `gauges` are
+    the files with their processor time; `ssh_config` leads over the measured network.
     """
 
     lab: str
@@ -43,41 +43,41 @@ class Site(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Unique among the sites of a run, and fit for a file name."""
+        """A name that is unique among the sites of a run, and fit for a file name."""
         return f"{self.network}-{len(self.hosts)}"
 
 
 def boot(lab: str, count: int, opt_size: int) -> Lab:
-    """The lab with a build host and `count` others, booted where they do not run.
+    """Boot the lab: a build host and `count` others, as far as they do not run.
 
-    Each is of the kind that has Python, because Ansible's modules need it on their hosts.
+    Each is of the kind that has Python, because Ansible's modules need Python on their hosts.
     """
     specs = (HostSpec(name, "build") for name in (BUILD_HOST, *host_names(count)))
     return lifetime.up(lab, tuple(specs), "bookworm", _silent, opt_size)
 
 
 def host_names(count: int) -> tuple[str, ...]:
-    """The names of the hosts that are deployed to."""
+    """Return the names of the hosts to deploy to."""
     return tuple(f"web{number}" for number in range(1, count + 1))
 
 
 def own_addresses(lab: Lab, names: Sequence[str]) -> dict[str, str]:
-    """The IPv4 address of each host, by its name."""
+    """Return the IPv4 address of each host, by its name."""
     return {name: addresses(lab, lab.member(name))[0] for name in names}
 
 
 def cables(lab: Lab, names: Sequence[str]) -> tuple[str, ...]:
-    """This machine's end of each host's cable; nothing else passes there but what goes to and from that host."""
+    """Return this machine's end of each host's cable; only traffic of that host passes there."""
     return tuple(host_link(lab, lab.member(name)) for name in names)
 
 
 def gauges(lab: Lab, names: Sequence[str]) -> tuple[Path, ...]:
-    """The file of each host's control group that tells its processor time (cgroups(7), cpu.stat)."""
+    """Return the file of each host's control group that has its processor time (cgroups(7), cpu.stat)."""
     return tuple(file for name in names for group in groups(lab.name, name) if (file := group / "cpu.stat").exists())
 
 
 def on_each(site: Site, work: Callable[[str], T]) -> dict[str, T]:
-    """Do `work` for each host of the site, some at a time; raises what the first that fails raises."""
+    """Do `work` for each host of the site, some at a time; raise the exception of the first host that fails."""
     with ThreadPoolExecutor(8) as pool:
         return dict(zip(site.hosts, pool.map(work, site.hosts), strict=True))
 
@@ -86,7 +86,7 @@ def as_root(site: Site, script: str) -> None:
     """Run a bash script as root on each host of the site, over the lab's own network.
 
     Raises:
-        CalledProcessError: it failed somewhere; its output has gone to stderr.
+        CalledProcessError: the script failed on a host; its errors have gone to stderr.
     """
     config = str(config_file(site.lab))
 
@@ -98,9 +98,9 @@ def as_root(site: Site, script: str) -> None:
 
 
 def lab_key(lab: str) -> Path:
-    """The key that every host lets in."""
+    """Return the key that may log in to every host."""
     return key_file(lab)
 
 
 def _silent(event: Event) -> None:
-    """The lab's events are not shown."""
+    """Ignore the lab's events."""

@@ -15,7 +15,7 @@ HEAD = (
 
 
 def table(machine: Mapping[str, str], found: Sequence[Summary]) -> str:
-    """A heading and a table for each setting."""
+    """Return a heading and a table for each setting."""
     parts = ["# Results\n\nMade by `script/bench`; bench/README.md says what is measured and how.\n"]
     parts.append("".join(f"\n- {name}: {value}" for name, value in machine.items()) + "\n")
     for setting in dict.fromkeys(summary.setting for summary in found):
@@ -25,7 +25,7 @@ def table(machine: Mapping[str, str], found: Sequence[Summary]) -> str:
 
 
 def title(setting: tuple[str, str, str, int]) -> str:
-    """A setting in words."""
+    """Return a setting in words."""
     app, case, network, hosts = setting
     return f"{hosts} {'host' if hosts == 1 else 'hosts'}, {CASES[case]}, app `{app}`, {network}"
 

@@ -1,1 +1,1 @@
-"""The tools that are measured, one module each."""
+"""The tools of the comparison, one module each."""

@@ -16,13 +16,13 @@ PORT = 4102
 
 
 def command(site: Site, release: Release, live: Release | None, name: str) -> Command:
-    """`ansible-playbook`, with an inventory of its own for the site."""
+    """Return `ansible-playbook` with an inventory for the site."""
     inventory = site.scratch / "ansible.json"
     common = {
         "ansible_user": "admin",
-        # Named, so that it need not look for one on each host ("Interpreter Discovery").
+        # Named, so that Ansible need not look for an interpreter on each host ("Interpreter Discovery").
         "ansible_python_interpreter": "/usr/bin/python3",
-        # Beside its own default arguments, which have ControlPersist.
+        # In addition to Ansible's default arguments, which have ControlPersist.
         "ansible_ssh_common_args": f"-F {site.ssh_config}",
         "tarball": str(release.tarball),
         "release_name": name,

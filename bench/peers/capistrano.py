@@ -15,13 +15,13 @@ PORT = 4101
 
 
 def version() -> str:
-    """Capistrano's own."""
+    """Return Capistrano's version."""
     said = subprocess.run(("cap", "--version"), check=True, capture_output=True, text=True).stdout
     return said.split()[2]
 
 
 def command(site: Site, release: Release, live: Release | None, name: str) -> Command:
-    """`cap bench deploy`, in a copy of the configuration: it writes a log beside it."""
+    """Return `cap bench deploy` in a copy of the configuration, because cap writes a log beside it."""
     directory = site.scratch / "capistrano"
     shutil.copytree(CONFIGURATION / "capistrano", directory, dirs_exist_ok=True)
     return Command(

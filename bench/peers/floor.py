@@ -14,12 +14,12 @@ PORT = 4104
 
 
 def version() -> str:
-    """Of the ssh that it is made of."""
+    """Return the version of ssh, which does the work."""
     return subprocess.run(("ssh", "-V"), check=True, capture_output=True, text=True).stderr.split(",")[0]
 
 
 def command(site: Site, release: Release, live: Release | None, name: str) -> Command:
-    """Only what differs from `live` is sent."""
+    """Return the script that sends only the files that differ from `live`."""
     script = str(CONFIGURATION / "floor" / "deploy.sh")
     delta = [str(release.tree), str(live.manifest), str(release.manifest)] if live is not None else []
     return Command(

@@ -16,7 +16,7 @@ PORT = 4103
 
 
 def command(site: Site, release: Release, live: Release | None, name: str) -> Command:
-    """`pyinfra -y INVENTORY DEPLOY`."""
+    """Return `pyinfra -y INVENTORY DEPLOY`."""
     where = CONFIGURATION / "pyinfra"
     given = {
         "hosts": site.hosts,

@@ -1,4 +1,4 @@
-"""This project, as a person runs it: `fab ENV deploy`."""
+"""This project, as a user runs it: `fab ENV deploy`."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from warpbeam.build.artifact import Store
 
 ORG, APP, PORT = "bench", "hello", 80
 FAB = str(Path(sys.executable).parent / "fab")
-# Its default is to change one host first and then a quarter of them at a time, and to watch each for three seconds
-# after it is healthy. No peer does either; only with the same carelessness can the ways there be compared.
+# By default this project changes one host first and then a quarter of them at a time, and watches each for three
+# seconds after it is healthy. No peer does either, so both are off here: only then do the times compare.
 AT_ONCE: dict[str, Any] = {"deploy": {"batch": "100%", "drain": 5, "keep": 3}, "health": {"settle": 0}}
 
 
 def store() -> Store:
-    """Where its artifacts are kept."""
+    """Return the store of its artifacts."""
     return Store(PROJECT / ".warpbeam" / "artifacts" / f"{ORG}-{APP}")
 
 
 def source(scratch: Path) -> Path:
-    """The app's repository."""
+    """Return the path of the app's repository."""
     return scratch / "source"
 
 
 def version() -> str:
-    """The commit."""
+    """Return the commit of this project."""
     argv = ("git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--exclude=*")
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def describe(site: Site) -> dict[str, str]:
-    """Write the site's inventory; what makes `fab` find it."""
+    """Write the site's inventory; return the variable that makes `fab` find it."""
     directory = site.scratch / "inventory"
     directory.mkdir(exist_ok=True)
     settings = {
@@ -62,12 +62,12 @@ def describe(site: Site) -> dict[str, str]:
 
 
 def fab(site: Site, *words: str) -> Command:
-    """`fab` on the hosts of the site."""
+    """Return `fab` with the site's inventory."""
     return Command((FAB, "site", *words), PROJECT, describe(site))
 
 
 def run(site: Site, *words: str) -> None:
-    """Run `fab`, unmeasured; what it says is shown when it fails."""
+    """Run `fab`, unmeasured. Raises: RuntimeError, with its output, when it fails."""
     command = fab(site, *words)
     done = subprocess.run(
         command.argv, cwd=command.cwd, env={**os.environ, **command.env}, capture_output=True, text=True, check=False
@@ -77,12 +77,12 @@ def run(site: Site, *words: str) -> None:
 
 
 def ready(site: Site) -> None:
-    """`fab setup`."""
+    """Run `fab setup`."""
     run(site, "setup")
 
 
 def empty(site: Site) -> None:
-    """Nothing is deployed any more; what `setup` made stays."""
+    """Remove everything that is deployed, and keep what `setup` made."""
     root = f"/opt/{ORG}/{APP}"
     as_root(
         site,
@@ -96,12 +96,12 @@ def empty(site: Site) -> None:
 
 
 def command(site: Site, release: Release, live: Release | None, name: str) -> Command:
-    """It finds out by itself what is live."""
+    """Return `fab deploy`, which finds out by itself what is live."""
     return fab(site, "deploy", "--ref", release.ref)
 
 
 def tidy(site: Site) -> None:
-    """A deploy prunes."""
+    """Do nothing: a deploy prunes."""
 
 
 PEER = Peer(name="warpbeam", port=PORT, version=version, ready=ready, empty=empty, command=command, tidy=tidy)

@@ -1,10 +1,10 @@
-"""The privileged helper: the one program that the deploy user may run as root. Its version, its verbs, where it is."""
+"""The privileged helper: the one program that the deploy user may run as root. Its version, verbs and path."""
 
 from __future__ import annotations
 
 from warpbeam.inventory.schema import Inventory
 
-# A deploy that needs another version of the privileged helper says to run `setup`. Raise it when the verbs change.
+# A deploy that needs another version of the helper asks for `setup`. Raise the version when the verbs change.
 HELPER_VERSION = "9"
 SUDO_VERBS = (
     "version",
@@ -27,15 +27,15 @@ SUDO_VERBS = (
     "well",
     "eval",
 )
-# Bytes that the helper takes of an expression: far more than anybody writes, and nothing to a node.
+# The largest expression that the helper accepts, in bytes: far more than anybody writes, and little for a node.
 MOST_EXPRESSION = 1 << 20
-# The VM reads an expression and prints its value, so that it stands in no argument list: from standard input, or in a
-# VM of its own from where the launcher put it.
+# Elixir that reads an expression, so that it is in no argument list, evaluates it and prints the value. The expression
+# comes from standard input or, in a VM of its own, from the file where the launcher put it.
 EVALUATE = "Code.eval_string() |> elem(0) |> IO.inspect(limit: :infinity, printable_limit: :infinity)"
 READ_AND_EVALUATE = f"IO.read(:stdio, :eof) |> {EVALUATE}"
 FIND_AND_EVALUATE = f'System.fetch_env!("RUNTIME_DIRECTORY") |> Path.join("expression") |> File.read!() |> {EVALUATE}'
 
-# The same, and fails unless the value is true; on failure the last line is what it was.
+# Evaluates likewise, and fails unless the value is true; the last line printed is then the value.
 READ_AND_REQUIRE = (
     "value = IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0); "
     "if value != true, do: (IO.puts(inspect(value)); exit(:unwell))"
@@ -43,7 +43,7 @@ READ_AND_REQUIRE = (
 
 
 def programs(inventory: Inventory) -> str:
-    """Where the app's programs that stay on a host are; root's, for everybody to read."""
+    """Return the directory of the app's programs on a host: root's, for everybody to read."""
     return f"/usr/lib/warpbeam/{inventory.app}"
 
 
@@ -53,7 +53,7 @@ def former_programs(inventory: Inventory) -> tuple[str, ...]:
 
 
 def helper(inventory: Inventory) -> str:
-    """The path of the app's privileged helper."""
+    """Return the path of the app's privileged helper."""
     return f"{programs(inventory)}/warpbeam-helper"
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
-# An app that starts at once, in the place of a release's start script: what is measured is then the deploying and not
-# the booting of as many virtual machines as there are hosts. It answers /health, and any other path with the
-# module that makes the difference between two releases, as it was when it started.
+# An app that starts at once, in place of a release's start script. With it the bench measures the deploy, and not the
+# boot of as many virtual machines as there are hosts. It answers /health. To any other path it answers with the module
+# that differs between two releases, as it was when the app started.
 use strict;
 use warnings;
 use Socket;

@@ -1,9 +1,10 @@
 #!/bin/bash
-# The floor: what a person would write who deploys this one artifact to these hosts, knows which files changed, and
-# checks nothing: one connection a host, all at once; stream what changed, sync, rename, restart, wait for health.
+# Deploys one artifact with the least work: the floor of the comparison. A person could write this who knows which files
+# changed and checks nothing. One connection a host, all at once: stream the changes, sync, rename, restart, wait for
+# health.
 #
 # Usage: deploy.sh SSH_CONFIG PORT RELEASE TARBALL [TREE OLD_MANIFEST NEW_MANIFEST] -- HOST ...
-# With a tree and two manifests only what is in the second and not in the first goes over the network.
+# With a tree and two manifests, only files that are in the second manifest and not in the first go over the network.
 set -euo pipefail
 config=$1 port=$2 release=$3 payload=$4
 shift 4
@@ -27,7 +28,7 @@ sync -f -- \"\$new\"
 ln -sfn -- \"releases/$release\" \"\$root/current.new\"
 mv -fT -- \"\$root/current.new\" \"\$root/current\"
 sudo -n systemctl restart floor
-# Where many boot on few processors, to ask more often would slow all of them down.
+# Asking more often would slow all hosts down where many boot on few processors.
 pause=0.05
 for _ in \$(seq 200); do
   if curl -fs -o /dev/null http://127.0.0.1:$port/health; then exit 0; fi

@@ -1,4 +1,4 @@
-"""The operations that docs.pyinfra.com, "Operations Index", names for each step. Parallel on all hosts: its default."""
+"""The operations that docs.pyinfra.com, "Operations Index", names for each step; in parallel, pyinfra's default."""
 
 from pyinfra import host
 from pyinfra.operations import files, server, systemd

@@ -1,5 +1,5 @@
-# Its defaults (in parallel on all hosts, five releases kept), but for what names this app. Restarting after
-# `deploy:publishing` is as capistranorb.com, "Flow" and "Restarting applications", has it.
+# Capistrano's defaults (in parallel on all hosts, five releases kept), except the settings that name this app. The
+# restart after `deploy:publishing` follows capistranorb.com, "Flow" and "Restarting applications".
 lock "~> 3.17"
 
 set :application, "hello"

@@ -1,4 +1,4 @@
-# The hosts. SSH options as capistranorb.com, "Authentication & Authorisation" and "Configuration", has them.
+# The hosts. The SSH options follow capistranorb.com, "Authentication & Authorisation" and "Configuration".
 ENV.fetch("BENCH_HOSTS").split(",").each { |host| server host, user: "admin", roles: %w[app] }
 
 set :ssh_options, {
