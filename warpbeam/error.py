@@ -1,7 +1,7 @@
-"""What can go wrong, as values of one family: a message, a hint, an exit code.
+"""Errors, as values of one family: a message, a hint, an exit code.
 
 An error's message says what happened and where; its hint says what to do next. `warpbeam.cli.executor` prints
-both, on standard error, as the last thing a person sees, and exits with the code.
+both on standard error, as the last lines on the screen, and exits with the code.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ EXIT_CODES = {
 
 
 def addressed(text: str, environment: str) -> str:
-    """`text` with the environment's name in the commands that it gives, where it says `fab ENV`.
+    """Return `text` with the environment's name in its commands, in place of the ENV of `fab ENV`.
 
-    Whoever writes a message, a host's script above all, need not know of which environment it is.
+    The writer of a message, such as a host's script, need not know the environment.
     """
     return text.replace("fab ENV ", f"fab {environment} ") if environment else text
 
 
 class Problem(Exception):
-    """Something a person can understand and mend.
+    """A problem that a user can understand and mend.
 
     Parameters:
         message: what happened, where, and what was expected; one sentence, no full stop needed.
@@ -52,7 +52,7 @@ class Problem(Exception):
         self.details = details
 
     def hinted(self, hint: str) -> Self:
-        """The same with one hint more, which comes first."""
+        """Return the same problem with `hint` before its own hint."""
         return type(self)(self.message, "; ".join(filter(None, (hint, self.hint))), self.details)
 
 
@@ -73,7 +73,7 @@ class Held(Refused):
 
 
 class Unreachable(Refused):
-    """A host does not answer: it is off, or the way to it is. (One that answers wrongly is merely refused.)"""
+    """A host does not answer: it is off, or the network to it is. (A host that answers wrongly raises Refused.)"""
 
 
 class Failed(Problem):
@@ -83,7 +83,7 @@ class Failed(Problem):
 
 
 class Damaged(Failed):
-    """What lies on a host's disk is not as it was written; what depends on it was not done."""
+    """Files on a host's disk are not as they were written; the work that depends on them was not done."""
 
 
 class Lost(Failed):
@@ -91,20 +91,20 @@ class Lost(Failed):
 
 
 def host_of(problem: Problem, names: Iterable[str]) -> str:
-    """Of the hosts of these names the one whose problem it is; empty: none (but a jump host, say)."""
+    """Return which of the hosts `names` has `problem`; empty where it is another's, such as a jump host's."""
     return next((name for name in names if problem.message.startswith((f"{name} ", f"{name}: "))), "")
 
 
-# How a refusal ends that is told of all hosts.
+# Suffix of a refusal when no host was changed.
 UNTOUCHED = "; nothing was changed on any host"
 
 
 def untouched(problems: Mapping[str, Problem]) -> Refused:
-    """One refusal, by host, of what keeps us from all of them, when nothing was changed on any: the first in full."""
+    """Return one refusal for `problems` by host, when no host was changed; it has the first problem in full."""
     (host, first), *others = problems.items()
     more = f" (and {len(others)} more: {', '.join(name for name, _ in others)})" if others else ""
     reason = first.message.removeprefix(f"{host}: ")
-    # What is the same of all is said once.
+    # A message that several hosts share appears once.
     different = [it.message for name, it in others if it.message.removeprefix(f"{name}: ") != reason]
     kind = type(first) if isinstance(first, Refused) else Refused
     return kind(f"{first.message}{more}{UNTOUCHED}", first.hint, (*different, *first.details))

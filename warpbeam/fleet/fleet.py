@@ -53,7 +53,7 @@ class Fleet:
         self._sudo_password = sudo_password
         self._shells: dict[tuple[str, Identity], Shell] = {}
         self._guard = Lock()
-        # The first entry is what the user is told we wait for; a lease renewal may run at the same time.
+        # The first entry is what `waits_for` reports; a lease renewal may run at the same time.
         self._doing: dict[str, list[str]] = {}
         # The phases that were begun, by host and script; true where the last one of that script has answered.
         self.phases: dict[tuple[str, str], bool] = {}
