@@ -1,4 +1,4 @@
-"""Putting releases live."""
+"""Deploys of releases."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False,
     help={"to": "the release, version or commit to go back to (default: the one before)"},
 )
 def rollback(c: Any, to: str = "") -> None:
-    """Put the release before the live one live again on this machine, without ssh."""
+    """Roll this machine back to its previous release, without ssh."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.deploy import roll_back
 

@@ -1,4 +1,4 @@
-"""Looking at releases and going back to one."""
+"""Releases: rollback, plan, list and history."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rollback(
     wait: str = "",
     jobs: str = "",
 ) -> None:
-    """Put the release before the live one live again on every host."""
+    """Roll every host back to its previous release."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.deploy import roll_back, store_of
 
@@ -85,7 +85,7 @@ def history(c: Any, lines: int = 20, json: bool = False) -> None:
     with here.report.asking():
         found = history_rows(here.fleet, lines, here.emit)
     if not json:
-        # The table is as wide as a terminal without it.
+        # Without this column the table fits a terminal.
         found = [{key: value for key, value in row.items() if key != "warpbeam"} for row in found]
     rows.show(here, found, as_json=json)
 
