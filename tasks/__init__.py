@@ -1,8 +1,8 @@
-"""The verbs: one module a command group, each thin: arguments, help, one call, one report.
+"""Tasks: one module a command group, each thin: arguments, help, one call, one report.
 
-`collection` makes the namespace that a `fabfile.py` exports: every task, and one word for each inventory. Installed
-from a wheel this package is `warpbeam.tasks`, so that no package `tasks` is in anybody's site-packages; therefore its
-own imports are relative.
+`collection` makes the namespace that a `fabfile.py` exports: every task, and one word for each inventory. A wheel
+installs this package as `warpbeam.tasks`, so that it does not take the name `tasks` in site-packages; therefore its own
+imports are relative.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from invoke import Collection, Exit, Task
 
 
 def collection(fabfile: str) -> Collection:
-    """Return the namespace of a `fabfile.py` that has `inventory/` beside it, or where WARPBEAM_INVENTORY says.
+    """Return the namespace of a `fabfile.py`; the inventories are in `inventory/` beside it, or in WARPBEAM_INVENTORY.
 
     Parameters:
-        fabfile: its `__file__`.
+        fabfile: the `__file__` of that file.
 
     Raises:
-        invoke.Exit: as `assemble`.
+        invoke.Exit: see `assemble`.
     """
     project = Path(fabfile).resolve().parent
     return assemble(project, Path(os.environ.get("WARPBEAM_INVENTORY") or project / "inventory"))
 
 
 def assemble(project: Path, inventory: Path) -> Collection:
-    """Every task of this package, and one word for each file of the `inventory` directory.
+    """Return every task of this package, and one word for each file of the `inventory` directory.
 
     Raises:
         invoke.Exit: a file of the directory cannot be an environment's word; code 2.
@@ -87,7 +87,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
 
 
 def _word(name: str, file: Path) -> Task[Any]:
-    """The task that means "use this inventory for what follows"; only a foreign executor calls its body."""
+    """Return the task that means "use this inventory for what follows"; only a foreign executor calls its body."""
     from warpbeam.cli.listing import ENVIRONMENT
     from warpbeam.cli.session import session
 

@@ -1,4 +1,4 @@
-"""The running app: restart, stop, start, status, logs, and a word with the node."""
+"""The running app: restart, stop, start, status, logs, console, rpc and eval."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def restart(
     wait: str = "",
     jobs: str = "",
 ) -> None:
-    """Give every host a new instance of what is live, host after host."""
+    """Restart the live release as a new instance on every host, host after host."""
     from warpbeam.cli.session import session
     from warpbeam.deploy import deploy as delivery
 
@@ -53,7 +53,7 @@ def stop(c: Any) -> None:
 
 @task(auto_shortflags=False, help={"force": rolling.FORCE})
 def start(c: Any, force: bool = False) -> None:
-    """Start what is live, host after host, and wait until it is healthy."""
+    """Start the live release, host after host, and wait until it is healthy."""
     from warpbeam.cli.session import session
     from warpbeam.operate.power import start_app
 
@@ -97,7 +97,7 @@ def remote_console(c: Any, host: str = "") -> None:
     _say_where(here, there)
     here.close()
     sys.stdout.flush()
-    # OpenSSH itself has the terminal from here on: nothing of ours is between keys and node; its exit status is ours.
+    # OpenSSH replaces this process, so nothing of ours is between keyboard and node, and its exit status is ours.
     os.execvp(argv[0], argv)  # noqa: S606 (no shell; an argument list made by openssh_argv)
 
 
@@ -156,7 +156,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
 
 
 def _say_where(here: Session, host: Host) -> None:
-    """Name the host that a person talks to, where it could be another one."""
+    """Print the host's name on a terminal, where the environment has several app hosts."""
     import sys
 
     from warpbeam.event import Note
@@ -198,7 +198,7 @@ def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: s
     except KeyboardInterrupt:
         if not follow:
             raise
-        # Its usual end: nothing to say.
+        # Ctrl-C is the usual end of `--follow`, so print no message.
         raise Exit(code=INTERRUPTED) from None
 
 

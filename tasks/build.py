@@ -1,4 +1,4 @@
-"""Building releases."""
+"""Builds of releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting releases live."""
+"""Deploys of releases."""
 
 from __future__ import annotations
 

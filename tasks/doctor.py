@@ -1,4 +1,4 @@
-"""Looking at the hosts without changing anything."""
+"""Checks of the hosts that change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The firewall: where public ports lead, and what may reach the hosts besides."""
+"""The firewall: the redirect of public ports, and the filter for everything else that reaches the hosts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def status(c: Any, json: bool = False) -> None:
     with here.report.asking():
         found = tables(here.fleet, here.emit)
     here.report.table(table_rows(here.fleet, found), as_json=json)
-    # A host that does not answer hides none of the others, and still is an error.
+    # A host that does not answer is an error, but the table of the others is shown first.
     if (problem := gravest_problem(found)) is not None:
         raise problem
 

@@ -24,7 +24,7 @@ def trust(c: Any, yes: bool = False) -> None:
 
 
 def ask(question: str) -> bool:
-    """Ask on the terminal; only a plain yes is one. Raises: Misuse, where there is no terminal."""
+    """Ask on the terminal; return True for `y` or `yes` only. Raises: Misuse, where there is no terminal."""
     from warpbeam.cli.screen import print_lines
     from warpbeam.error import Misuse
 

@@ -81,7 +81,7 @@ def ssh(c: Any, host: str, name: str = "demo") -> None:
         raise Refused("this machine has no ssh", "install the package openssh-client")
     read_lab(name).member(host)
     session(c).close()
-    # ssh takes this process's place: nothing of ours stands between it and the terminal.
+    # ssh replaces this process, so nothing of ours is between it and the terminal.
     os.execv(program, ssh_argv(name, host))  # noqa: S606 - no shell is wanted
 
 

@@ -1,4 +1,4 @@
-"""A page in place of the app, while people work on it."""
+"""Maintenance: a page in place of the app, while people work on it."""
 
 from __future__ import annotations
 

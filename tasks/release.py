@@ -1,4 +1,4 @@
-"""Looking at releases and going back to one."""
+"""Releases: rollback, plan, list and history."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def history(c: Any, lines: int = 20, json: bool = False) -> None:
     with here.report.asking():
         found = history_rows(here.fleet, lines, here.emit)
     if not json:
-        # The table is as wide as a terminal without it.
+        # Without this column the table fits a terminal.
         found = [{key: value for key, value in row.items() if key != "warpbeam"} for row in found]
     rows.show(here, found, as_json=json)
 

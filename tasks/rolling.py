@@ -1,4 +1,4 @@
-"""The options of every task that goes from host to host."""
+"""Options of every task that goes from host to host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HELP = {
 
 
 def selection_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "") -> HostSelection:
-    """Which hosts the command line asks for, and how patiently. Raises: Misuse, where the wait is no number."""
+    """Return the host selection of the command line. Raises: Misuse, where `wait` is no number of seconds."""
     from warpbeam.error import Misuse
     from warpbeam.fleet.selection import HostSelection
 
@@ -37,14 +37,14 @@ def selection_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "
 
 @contextmanager
 def explained(here: Session, fleet: Fleet) -> Iterator[None]:
-    """Around what goes from host to host: a host out of reach has its options told, an interrupt what it left."""
+    """Explain problems of work from host to host: the options for an unreachable host, the state after an interrupt."""
     from warpbeam.error import Unreachable
     from warpbeam.operate.aftermath import emit_aftermath
 
     try:
         yield
     except Unreachable as away:
-        # Not of a build host, which no option leaves out.
+        # Not for a build host, which no option can leave out.
         if away.host not in {host.name for host in fleet.inventory.app_hosts}:
             raise
         options = f"`--skip {away.host}` goes on without it, `--skip-unreachable` without any that does not answer"
@@ -55,7 +55,7 @@ def explained(here: Session, fleet: Fleet) -> Iterator[None]:
 
 
 def policy_of(fleet: Fleet, batch: str, pause: str, on_failure: str) -> Policy:
-    """How the command line and the inventory want to roll."""
+    """Return the rollout policy of the command line and the inventory."""
     from warpbeam.deploy import deploy as delivery
 
     return delivery.policy_of(fleet, batch=batch, pause=pause, on_failure=on_failure)

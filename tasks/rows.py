@@ -1,4 +1,4 @@
-"""What was asked of every host, as a table."""
+"""Answers of every host, as a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show(here: Session, rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    """Print rows; the exit code is that of a host out of reach where one could not be asked."""
+    """Print rows. Raises: invoke.Exit, with the code for a refusal, where a host did not answer."""
     from warpbeam.cli.table import is_full
     from warpbeam.error import REFUSED
 

@@ -1,4 +1,4 @@
-"""The app's secrets: bringing them to the hosts, and looking whether they are there."""
+"""The app's secrets: write them to the hosts, and compare them there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Setting hosts up."""
+"""Setup of hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Warpbeam this is."""
+"""The version of Warpbeam."""
 
 from __future__ import annotations
 

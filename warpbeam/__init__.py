@@ -1,1 +1,1 @@
-"""The nouns of Warpbeam: one module a noun, importable without Invoke's command line."""
+"""Warpbeam's nouns: one module a noun, importable without Invoke's command line."""

@@ -1,7 +1,7 @@
-"""What can go wrong, as values of one family: a message, a hint, an exit code.
+"""Errors, as values of one family: a message, a hint, an exit code.
 
 An error's message says what happened and where; its hint says what to do next. `warpbeam.cli.executor` prints
-both, on standard error, as the last thing a person sees, and exits with the code.
+both on standard error, as the last lines on the screen, and exits with the code.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ EXIT_CODES = {
 
 
 def addressed(text: str, environment: str) -> str:
-    """`text` with the environment's name in the commands that it gives, where it says `fab ENV`.
+    """Return `text` with the environment's name in its commands, in place of the ENV of `fab ENV`.
 
-    Whoever writes a message, a host's script above all, need not know of which environment it is.
+    The writer of a message, such as a host's script, need not know the environment.
     """
     return text.replace("fab ENV ", f"fab {environment} ") if environment else text
 
 
 class Problem(Exception):
-    """Something a person can understand and mend.
+    """A problem that a user can understand and mend.
 
     Parameters:
         reason: what happened and what was expected; one sentence without the host, no full stop needed.
@@ -75,7 +75,7 @@ class Problem(Exception):
         return f"{self.place}: {self.reason}{self.ending}" if self.place else f"{self.reason}{self.ending}"
 
     def hinted(self, hint: str) -> Self:
-        """Return the same problem with one hint more, which comes first."""
+        """Return the same problem with `hint` before its own hint."""
         return restated(self, type(self), hint="; ".join(filter(None, (hint, self.hint))))
 
 
@@ -96,7 +96,7 @@ class Held(Refused):
 
 
 class Unreachable(Refused):
-    """A host does not answer: it is off, or the way to it is. (One that answers wrongly is merely refused.)"""
+    """A host does not answer: it is off, or the network to it is. (A host that answers wrongly raises Refused.)"""
 
 
 class Failed(Problem):
@@ -106,7 +106,7 @@ class Failed(Problem):
 
 
 class Damaged(Failed):
-    """What lies on a host's disk is not as it was written; what depends on it was not done."""
+    """Files on a host's disk are not as they were written; the work that depends on them was not done."""
 
 
 class Lost(Failed):
@@ -127,7 +127,7 @@ def restated(
     """Return `problem` of its host as another `kind`, with `ending` after its message.
 
     Parameters:
-        hint, details: what takes the place of the problem's own; None: they stay.
+        hint, details: replace the problem's own; None: the problem's own stay.
     """
     return kind(
         problem.reason,
@@ -144,10 +144,10 @@ UNTOUCHED = "; nothing was changed on any host"
 
 
 def untouched(problems: Mapping[str, Problem]) -> Refused:
-    """One refusal, by host, of what keeps us from all of them, when nothing was changed on any: the first in full."""
+    """Return one refusal for `problems` by host, when no host was changed; it has the first problem in full."""
     first, *others = problems.values()
     more = f" (and {len(others)} more: {', '.join([*problems][1:])})" if others else ""
-    # What is the same of all is said once.
+    # A message that several hosts share appears once.
     different = [problem.message for problem in others if problem.reason != first.reason]
     kind = type(first) if isinstance(first, Refused) else Refused
     return restated(first, kind, more + UNTOUCHED, details=(*different, *first.details))

@@ -1,4 +1,4 @@
-"""What operations tell while they work. `report` shows it to a person or to a program."""
+"""Events that operations emit while they work. `warpbeam.cli.report` shows them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="event", tag=str.lower):
-    """Something that happened; `host` is an inventory name, or empty for this machine."""
+    """An event of an operation; `host` is an inventory name, or empty for this machine."""
 
     host: str
 
@@ -20,7 +20,7 @@ class Step(Event, frozen=True):
 
 
 class Progress(Event, frozen=True):
-    """How far a transfer has come, in bytes."""
+    """The progress of a transfer, in bytes."""
 
     name: str
     done: int
@@ -34,13 +34,13 @@ class Line(Event, frozen=True):
 
 
 class Note(Event, frozen=True):
-    """A sentence for the person: what was decided or found."""
+    """A sentence for the user: a decision or a finding."""
 
     text: str
 
 
 class Warn(Event, frozen=True):
-    """A sentence for the person about something that they will want to mend."""
+    """A sentence for the user about something to mend."""
 
     text: str
 
@@ -50,7 +50,7 @@ SOCKETS = "an open WebSocket counts as one: docs/zero-downtime.md says how to cl
 
 
 class Settled(Event, frozen=True):
-    """A host has finished a task; `text` says in what state it is, `good` whether that is what was asked."""
+    """The end of a task on a host; `text` describes the host's state, `good` is whether it is the intended one."""
 
     text: str
     good: bool = True

@@ -1,6 +1,6 @@
-"""How much is taken of what a host says, and how long it may take: nothing that somebody else sends is trusted to end.
+"""Bounds for the output of a host and for the time that it takes: output of others may never end.
 
-A command that breaks a bound is ended, and that is its host's problem alone; the other hosts' go on.
+A command that exceeds a bound is ended. This is a problem of its host alone; the commands of other hosts go on.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from types import TracebackType
 from typing import Self
 
 MEGABYTE = 1 << 20
-# One record, and so an answer: the longest that occurs has the 10,000 files of a release.
+# Bytes of one record, and so of an answer: the longest one that occurs has the 10,000 files of a release.
 LONGEST_RECORD = 4 * MEGABYTE
-# All that a phase says on standard output: one that only looks, and one whose programs print at length.
+# Bytes of a phase's standard output: of one that only looks, and of one whose programs print much.
 MOST_LOOKED = 64 * MEGABYTE
 MOST_DONE = 1024 * MEGABYTE
-# What only looks tells a few steps and notes.
+# Records of a phase that only looks; it needs a few steps and notes.
 MOST_RECORDS = 10_000
-# Standard error: of so much the last lines are kept.
+# Bytes of standard error that may come, and how many of the last ones are kept.
 MOST_COMPLAINTS = 8 * MEGABYTE
 KEPT_COMPLAINTS = 64 * 1024
-# The journal of one host, which is kept in a file until those of the others are there.
+# Bytes of the journal of one host, which a file keeps until the journals of the other hosts have come.
 MOST_JOURNAL = 1024 * MEGABYTE
 
 
 class Breach(Exception):
-    """Somebody said more than is taken; the text says what, to be put after a host's name."""
+    """A bound was exceeded; the text says which, to be put after a host's name."""
 
 
 class Complaints:
-    """Standard error: the last of it, and no more than `most` bytes in all."""
+    """Standard error of a command: at most `most` bytes in all, of which the last `kept` are kept."""
 
     def __init__(self, most: int = MOST_COMPLAINTS, kept: int = KEPT_COMPLAINTS) -> None:
         self._left = Allowance(most, "on standard error")
@@ -38,7 +38,7 @@ class Complaints:
         self._tail = bytearray()
 
     def __call__(self, piece: bytes) -> None:
-        """Take a piece. Raises: Breach."""
+        """Take a piece. Raises: Breach, when more than `most` bytes have come."""
         self._tail += piece[-self._kept :]
         if len(self._tail) > 2 * self._kept:
             del self._tail[: -self._kept]
@@ -46,12 +46,12 @@ class Complaints:
 
     @property
     def text(self) -> str:
-        """The last of it."""
+        """The bytes that are kept, as text."""
         return bytes(self._tail[-self._kept :]).decode("utf-8", "replace")
 
 
 class Allowance:
-    """How many bytes may still come from somewhere."""
+    """The number of bytes that a source may still send."""
 
     def __init__(self, most: int, where: str) -> None:
         self._most = most
@@ -59,17 +59,17 @@ class Allowance:
         self._where = where
 
     def take(self, count: int) -> None:
-        """Count bytes that came. Raises: Breach, when they are too many."""
+        """Count bytes that have come. Raises: Breach, when they are too many."""
         self._left -= count
         if self._left < 0:
             raise Breach(f"sent more than {sized(self._most)} {self._where}")
 
 
 class Deadline:
-    """`end` is called when the time is over that `start` began; leaving the context forgets about it.
+    """A timer that calls `end` some time after `start`; leaving the context stops it.
 
     Parameters:
-        seconds: None: there is no end.
+        seconds: the time; None: `end` is never called.
     """
 
     def __init__(self, seconds: float | None, end: Callable[[], None]) -> None:
@@ -79,7 +79,7 @@ class Deadline:
         self._timer: threading.Timer | None = None
 
     def start(self) -> None:
-        """From any thread: the time begins."""
+        """Start the timer, from any thread."""
         if self.seconds is None:
             return
         self._timer = threading.Timer(self.seconds, self._expire)
@@ -101,5 +101,5 @@ class Deadline:
 
 
 def sized(count: int) -> str:
-    """A bound as people read it."""
+    """Return a bound for people, such as `4 MB`."""
     return f"{count // MEGABYTE} MB" if count >= MEGABYTE else f"{count // 1024} kB"

@@ -9,9 +9,9 @@ VERSION = "0.2.0"
 def is_accepted(requirement: str) -> bool:
     """Return whether this version meets `requirement`, such as `>=0.2,<1` (PyPA specification, "Version specifiers").
 
-    Raises: ValueError, where that is no requirement.
+    Raises: ValueError, where `requirement` is not valid.
     """
-    # Loaded only for an inventory that has one: every `fab` begins with reading its inventory.
+    # Imported only for an inventory that has a requirement: every `fab` reads its inventory first.
     from packaging.specifiers import SpecifierSet
 
     return SpecifierSet(requirement).contains(VERSION, prereleases=True)

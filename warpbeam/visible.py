@@ -1,8 +1,8 @@
-"""Text that did not come from us, made safe to look at: what steers a terminal, reorders or hides is shown by its code.
+"""Text of others, made safe to look at: characters that steer a terminal, reorder or hide text are shown by their code.
 
-A commit, a host, a build, an app and a file's name may hold anything. Nothing of that is dropped, since what is gone
-cannot be noticed: each such character becomes what Python and JSON call it, such as `\\x1b`, `\\n` or `\\u202e`. What
-writes to a stream does this (`cli/screen.py`, `cli/output.py`, `cli/report.py`), not what it gets its text from.
+A commit, a host, a build, an app and a file's name may hold anything. No character is dropped, because nobody would
+notice its absence: it becomes its escape in Python and JSON, such as `\\x1b`, `\\n` or `\\u202e`. The modules that
+write to a stream do this (`cli/screen.py`, `cli/output.py`, `cli/report.py`), not the sources of the text.
 """
 
 from __future__ import annotations
@@ -10,27 +10,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-# What Unicode calls printable, and yet is drawn as nothing: its Default_Ignorable_Code_Point but for the controls, and
-# the Braille pattern without a dot. Hangul's are letters, so that no category tells them.
+# Characters that Unicode calls printable but that draw nothing: its Default_Ignorable_Code_Point without the controls,
+# and the Braille pattern without a dot. The Hangul fillers are letters, so no category identifies them.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _NOT_PLAIN = re.compile("[^ -~]")
-# Whether the sign before is drawn as text or as a picture (Unicode, Standardized Variation Sequences).
+# Selectors that draw the sign before as text or as a picture (Unicode, Standardized Variation Sequences).
 _STYLES = "\ufe0e\ufe0f"
-# Marks are drawn over the sign before; more of them than any script has on one letter, over the lines above and below.
+# Marks are drawn over the sign before. Too many of them cover the lines above and below; no script needs more than this
+# on one letter.
 MOST_MARKS = 6
 _PERHAPS_MARKED = re.compile(rf"\A[^\x00-\x7f]|\n[^\x00-\x7f]|[^\x00-\x7f]{{{MOST_MARKS + 1}}}")
 
 
 def visible(text: str, keep: str = "") -> str:
-    """`text` in one line, with every character that is not drawn shown by its code.
+    """Return `text` in one line, with every character that is not drawn shown by its code.
 
-    These are controls (C0, DEL, C1), ends of lines and paragraphs, what sets the direction of text, what has no width
-    or no assigned meaning, and lone surrogates. Blanks of any kind become plain ones.
+    These are controls (C0, DEL, C1), ends of lines and paragraphs, characters that set the direction of text, that have
+    no width or no assigned meaning, and lone surrogates. Blanks of any kind become plain ones.
 
     Parameters:
-        keep: of line ends and tabs those that stay.
+        keep: line ends or tabs that stay.
     """
     if text.isprintable() and (text.isascii() or not (_UNSEEN.search(text) or _PERHAPS_MARKED.search(text))):
         return text
@@ -39,7 +40,7 @@ def visible(text: str, keep: str = "") -> str:
         sign = found[0]
         if sign in keep or (sign.isprintable() and not _UNSEEN.match(sign)):
             return sign
-        # Needed rarely enough to be loaded here.
+        # Imported here, because it is rarely needed.
         from unicodedata import category
 
         if category(sign) == "Zs":
@@ -53,7 +54,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def visible_json(text: str) -> str:
-    """JSON that says the same, with every character that is not drawn as `\\uXXXX`."""
+    """Return equal JSON, with every character that is not drawn as `\\uXXXX`."""
 
     def escaped(found: re.Match[str]) -> str:
         sign = found[0]
@@ -69,7 +70,7 @@ def visible_json(text: str) -> str:
 
 
 def _thinned(text: str, code: Callable[[str], str]) -> str:
-    """`text` with each mark by its `code` that has no sign before it in its line, or too many marks."""
+    """Return `text` with the `code` of each mark that has no sign before it in its line, or too many marks."""
     if text.isascii() or not _PERHAPS_MARKED.search(text):
         return text
     from unicodedata import category

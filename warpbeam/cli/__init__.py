@@ -1,1 +1,1 @@
-"""The command line: what `fab` runs, what a task gets, and how things look on the screen."""
+"""The command line: the executor of `fab`, the session of its tasks, and the output on the screen."""

@@ -15,7 +15,7 @@ def run_command(fleet: Fleet, command: str, report: Report) -> None:
     """Run `command` on every chosen host at once, as the deploy user, and show its output by host.
 
     Raises:
-        invoke.Exit: it failed on a host; the highest exit status.
+        invoke.Exit: the command failed on a host; the highest exit status.
         Problem: a host cannot be reached.
     """
     hosts = list(fleet.inventory.hosts.values())
@@ -24,7 +24,7 @@ def run_command(fleet: Fleet, command: str, report: Report) -> None:
     complain = report.output(prefixed=len(hosts) > 1, error=True, width=width)
 
     def one(host: Host) -> int:
-        # What the user typed is run by the login shell there, as `ssh HOST COMMAND` would; it is theirs to write.
+        # The login shell there runs the user's words unquoted, like `ssh HOST COMMAND`.
         return fleet.shell(host).execute(
             command, (), lambda piece: show(host.name, piece), lambda piece: complain(host.name, piece)
         )

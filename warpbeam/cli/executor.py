@@ -1,8 +1,8 @@
-"""How `fab` runs our tasks: environment words, -H, one plain line for an error, signals.
+"""Execution of tasks by `fab`: environment words, -H, plain messages for errors, signals.
 
-`fabric.yaml` names `Executor` under `tasks: executor_class`, so that the stock `fab` uses it. Unlike
-Fabric's own it runs a task once, whatever -H says: a task asks its session for the hosts and works on them in
-parallel. (Fabric's would run a task whose host list is empty on this machine.)
+`fabric.yaml` names `Executor` under `tasks: executor_class`, so that the stock `fab` uses it. Unlike Fabric's own
+executor it runs a task once, with any -H: a task asks its session for the hosts and works on them in parallel.
+(Fabric's would run a task whose host list is empty on this machine.)
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from warpbeam.visible import visible
 
 
 class Executor(invoke.Executor):
-    """Runs the tasks of one command line in order, over one session."""
+    """An executor that runs the tasks of one command line in order, with one session."""
 
     @property
     def _line(self) -> Any:
-        """What `fab` parsed of its own command line."""
+        """The parsed command line of `fab` itself."""
         return self.core
 
     def execute(self, *tasks: Any) -> dict[Any, Any]:
-        """Run `tasks` and what follows `--`; raises `invoke.Exit` with the exit code of the first failure."""
+        """Run `tasks`, then the command after `--`. Raises: invoke.Exit, with the exit code of the first failure."""
         session: Session | None = None
         _put_logs_behind_a_bar()
 
@@ -68,7 +68,7 @@ class Executor(invoke.Executor):
                 raise Exit(code=FAULT) from None
             finally:
                 hush_when_unread()
-                # At its end Python looks for cycles in all that there is, several times: a tenth of a second.
+                # At exit Python searches all objects for cycles, several times, which takes a tenth of a second.
                 gc.freeze()
 
     @property
@@ -76,7 +76,7 @@ class Executor(invoke.Executor):
         return bool(self._line[0].args.debug.value)
 
     def _open_session(self) -> Session:
-        # Fabric loads collection and environment settings only just before each task; we need them before the first.
+        # Fabric loads the settings of collection and environment before each task; we need them before the first one.
         self.config.load_collection(self.collection.configuration())
         self.config.load_shell_env()
         hosts = self._line[0].args.hosts.value or ""
@@ -121,14 +121,14 @@ class Executor(invoke.Executor):
 
 
 def _flush(session: Session | None) -> None:
-    """Take the live display off the screen, so that the error is the last thing on it."""
+    """Remove the live display from the screen, so that the error is the last text there."""
     if session is not None and session._report is not None:
         session._report.close()
     hush_when_unread()
 
 
 def _say(*lines: str) -> None:
-    """Lines on standard error, where somebody is there to read them."""
+    """Print lines on standard error; ignore that nobody reads them."""
     with contextlib.suppress(OSError):
         print_lines(sys.stderr, *lines)
 
@@ -149,7 +149,7 @@ def _traceback(error: Exception) -> list[str]:
 
 
 class _Barred(logging.Formatter):
-    """What libraries log for `fab -d` (Paramiko what a server calls itself) as lines of another program's."""
+    """A format that marks log lines of libraries (`fab -d`) as another program's: Paramiko logs text of servers."""
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n".join(f"  | {visible(line)}" for line in super().format(record).split("\n"))

@@ -1,4 +1,4 @@
-"""What `doctor` found, for people."""
+"""Findings of `doctor`, as lines for people."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from warpbeam.cli.screen import folded
 from warpbeam.provision.diagnosis import Finding
 
-# Where the columns before it leave too little of a line, what runs on begins here.
+# Indent of a finding's further lines, where the columns before it fill more than half of the screen.
 LITTLE = 6
 
 
 def lines(findings: Sequence[Finding], room: int = 0) -> list[str]:
-    """Findings, never cut, since what is wrong and how to mend it both matter.
+    """Return findings as lines, never cut, since both the problem and its remedy matter.
 
     Parameters:
-        room: the columns of the screen. There each finding is broken between words, below where it began, and what
-            mends it has lines of its own. 0: one line each, as `grep` wants it.
+        room: the columns of the screen. Each finding is then folded between words, aligned with its beginning, and its
+            remedy has lines of its own. 0: one line each, for `grep`.
     """
     hosts = max((len(each.host) for each in findings), default=0)
     checks = max((len(each.check) for each in findings), default=0)

@@ -1,8 +1,8 @@
-"""What the stock `fab` says where no task runs: of unknown words, without any word, in its list.
+"""Messages of the stock `fab` where no task runs: about unknown words, without any word, and in its list.
 
-`fab` is one object of Fabric's class (`fabric.main.program`), which has loaded the fabfile by the time it meets the
-words of the command line; `attend` gives that object this subclass. Neither Fabric's configuration nor a collection
-has a say in any of this. (`fab --help` alone is answered before a fabfile is looked for.)
+`fab` is one object of Fabric's class (`fabric.main.program`), which has loaded the fabfile when it parses the words of
+the command line; `install` gives that object this subclass. Neither Fabric's configuration nor a collection can change
+these messages. (`fab --help` alone is answered before Fabric looks for a fabfile.)
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from warpbeam.cli.listing import grouped, with_value
 from warpbeam.cli.screen import error_text, folded, print_lines, room_on
 from warpbeam.error import MISUSE
 
-# What invoke's parser says of a word that is neither a task, nor an option, nor its value (parser.py, `handle`).
+# Invoke's message about a word that is neither a task, nor an option, nor an option's value (parser.py, `handle`).
 UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
-# Options that may be given more than once: invoke takes one without a value for none at all.
+# Options that may be given more than once: invoke ignores one without a value.
 LISTED = ("skip",)
 
 
 class Guide(Fab):
-    """The stock program, with words for people who do not know yet what to type."""
+    """The stock program, with messages for people who do not know yet what to type."""
 
     inventory: Path
 
@@ -44,7 +44,7 @@ class Guide(Fab):
         for word, after in pairwise([*words, "--"]):
             if word.removeprefix("--") in LISTED and after.startswith("--"):
                 raise Exit(error_text(f"{word} needs a value", "`fab --help deploy` explains it"), code=MISUSE)
-        # `fab rpc --help`: invoke's parser takes that for the expression that rpc still lacks (parser.py, `handle`).
+        # `fab rpc --help`: invoke's parser would take `--help` for the missing expression (parser.py, `handle`).
         for index, (word, after) in enumerate(pairwise(words)):
             if after in ("--help", "-h") and word in self.collection:
                 self.args.help.value = word
@@ -86,11 +86,11 @@ class Guide(Fab):
         raise Exit
 
     def print_task_help(self, name: str) -> None:
-        """What a task does, in lines that fit the screen (invoke's own does not break them), and its options."""
+        """Print a task's description, folded to the screen (invoke itself does not fold it), and its options."""
         context = self.parser.contexts[name]
         options = [(with_value(flags, flags[2:] in LISTED), text) for flags, text in context.help_tuples()]
         text = inspect.getdoc(self.collection[name]) or ""
-        # The lab is nobody's environment, and an environment is one itself.
+        # The lab takes no environment, and a word that is an environment takes no second one.
         where = "" if name in self._environments or name.startswith("lab.") else "ENVIRONMENT "
         told = [f"Usage: fab {where}{name}{' [--options]' if options else ''} [TASK ...]", ""]
         for line in text.splitlines():
@@ -116,12 +116,12 @@ class Guide(Fab):
 
 
 def _short(context: Any) -> str:
-    """The name that people type: a group's default task goes by the group's."""
+    """Return the name that people type: a group's default task has the group's name."""
     return str(min((context.name, *context.aliases), key=len))
 
 
 def install(inventory: Path) -> None:
-    """Have the `fab` that runs us guide; `inventory` is the directory of environments."""
+    """Make the running `fab` print these messages; `inventory` is the directory of environments."""
     program: Any = getattr(sys.modules.get("fabric.main"), "program", None)
     if type(program) in (Fab, Guide):
         program.__class__ = Guide
@@ -138,11 +138,12 @@ def explain(
     tasks: Sequence[str],
     inventory: Path,
 ) -> tuple[str, str]:
-    """A message and a hint for what invoke's parser `said` of a command line.
+    """Return a message and a hint for a message of invoke's parser.
 
     Parameters:
-        task: the task whose words were being read, if any.
-        chosen: an environment has been named, so that a task was expected.
+        said: the parser's message about the command line.
+        task: the task whose words the parser was reading, if any.
+        chosen: the command line names an environment, so a task was expected.
     """
     from warpbeam.inventory.decode import nearest
     from warpbeam.inventory.files import seen
@@ -166,7 +167,7 @@ def explain(
 
 
 def welcome(environments: Sequence[str], inventory: Path) -> list[str]:
-    """What plain `fab` says: which environments there are, and what to do first."""
+    """Return the lines of plain `fab`: the environments, and the first steps."""
     from warpbeam.inventory.files import seen
 
     own = [name for name in environments if name != "demo"]

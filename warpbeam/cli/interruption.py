@@ -1,4 +1,4 @@
-"""Ctrl-C, TERM and HUP: the first ends a command in order, a second Ctrl-C says what that waits for, a third leaves."""
+"""Ctrl-C, TERM and HUP: the first ends a command in order, the second shows what that waits for, the third leaves."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from typing import Any, NoReturn
 from warpbeam.cli.screen import folded, room_on
 from warpbeam.error import INTERRUPTED
 
-# What a live display hides (terminfo: cnorm).
+# Shows the cursor, which a live display hides (terminfo: cnorm).
 SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interrupted(KeyboardInterrupt):
-    """TERM or HUP, taken as Ctrl-C is."""
+    """A signal, INT, TERM or HUP, raised like Ctrl-C."""
 
 
 @contextmanager
 def interruptible(waits_for: Callable[[], Mapping[str, str]], say: Callable[[str], None]) -> Iterator[None]:
-    """While this lasts, a signal ends the command: in order, and at the third at once, whatever is stuck.
+    """End the context's body at a signal: in order at the first, at once at the third, even if something is stuck.
 
     Parameters:
-        waits_for: what runs where, for the second; called in the middle of anything, so it takes no lock.
-        say: shows that, beside whatever is on the screen; called in a thread of its own, so it may take locks.
+        waits_for: returns the busy hosts and their work, for the second; it may run at any point, so it takes no lock.
+        say: shows that text, next to the live display; it runs in a thread of its own, so it may take locks.
 
-    HUP counts once: it comes from the terminal and from its shell, and nobody presses it.
+    HUP counts only as the first signal: the terminal and its shell both send it, and nobody presses it.
     """
     signals: list[int] = []
     terminal = _terminal()
@@ -53,7 +53,7 @@ def interruptible(waits_for: Callable[[], Mapping[str, str]], say: Callable[[str
         )
         threading.Thread(target=say, args=(text,), daemon=True).start()
 
-    # `nohup fab …` asked for HUP to be ignored, `fab … &` of a script for INT.
+    # Keep ignored signals ignored: HUP in `nohup fab …`, INT in a script's `fab … &`.
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, hear) for number in wanted if signal.getsignal(number) != signal.SIG_IGN}
     try:
@@ -64,7 +64,7 @@ def interruptible(waits_for: Callable[[], Mapping[str, str]], say: Callable[[str
 
 
 def leave(terminal: list[Any] | None = None) -> NoReturn:
-    """End this process now: no thread is waited for, nothing is tidied up but the terminal."""
+    """End this process now: wait for no thread, and restore only the terminal."""
     if terminal is not None:
         with contextlib.suppress(termios.error):
             termios.tcsetattr(0, termios.TCSANOW, terminal)
@@ -75,14 +75,14 @@ def leave(terminal: list[Any] | None = None) -> NoReturn:
 
 
 def _terminal() -> list[Any] | None:
-    """How the terminal of standard input is set, where it is one."""
+    """Return the settings of the terminal on standard input; None where it is no terminal."""
     with contextlib.suppress(termios.error):
         return termios.tcgetattr(0)
     return None
 
 
 def _say(text: str) -> None:
-    """Write to standard error, unless that would block. Not `print`: what was interrupted may have been printing."""
+    """Write to standard error, unless that would block. Not `print`: the signal may have interrupted a `print`."""
     poll = select.poll()
     poll.register(2, select.POLLOUT)
     if not poll.poll(0):
@@ -92,9 +92,9 @@ def _say(text: str) -> None:
 
 
 def hush_when_unread() -> None:
-    """Flush both streams; where nobody reads one (`| head`, a terminal that was closed), keep Python from saying so.
+    """Flush both streams; where nobody reads one (`| head`, a closed terminal), keep Python from printing an error.
 
-    As the documentation of Python's signal module has it (Note on SIGPIPE).
+    The documentation of Python's signal module recommends this (Note on SIGPIPE).
     """
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -1,4 +1,4 @@
-"""What commands on hosts print, passed on: standard output, or standard error."""
+"""Output of commands on hosts, passed on to standard output or standard error."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from threading import Lock
 
 from warpbeam.cli.screen import print_lines, room_on, unpadded
 
-# Bytes of a line that is waited for whole.
+# Bytes of a line that are kept until its end comes.
 LONGEST_LINE = 1 << 18
 
 
 class Output:
-    """Takes pieces of a host's output from any thread and passes them on, in whole lines, prefixed where asked.
+    """A sink for pieces of hosts' output, from any thread, which passes on whole lines, with a host prefix if asked.
 
-    To a terminal go lines that steer nothing. A program gets every byte as it came (and without a prefix at once).
+    A terminal gets lines without characters that steer it. A program gets every byte unchanged (at once where there is
+    no prefix).
 
     Parameters:
         width: the length of the longest host's name.
-        exact: false: a program gets what a terminal would, since it is a log of many hosts and not one's data.
+        exact: False: a program gets the same as a terminal, for a log of many hosts, which is no host's data.
     """
 
     def __init__(self, *, prefixed: bool, error: bool, width: int = 0, exact: bool = True) -> None:
@@ -40,11 +41,11 @@ class Output:
             for line in lines:
                 self._print(host, line)
             if len(self._rest[host]) > LONGEST_LINE:
-                # One without an end is shown as it comes: nothing keeps it.
+                # A line without an end is printed in parts, so that it does not fill the memory.
                 self._rest[host] = self._broken(host, self._rest[host])
 
     def flush(self) -> None:
-        """Print what had no line end."""
+        """Print lines that have no end."""
         with self._guard:
             for host, rest in self._rest.items():
                 if rest:
@@ -54,7 +55,7 @@ class Output:
                 self._stream.flush()
 
     def _broken(self, host: str, rest: bytes) -> bytes:
-        """Print what has come of a line as a line; return the beginning of a character that is not whole yet."""
+        """Print an unfinished line as a line; return the bytes of a last character that is not complete yet."""
         cut = len(rest)
         while cut > len(rest) - 4 and rest[cut - 1] & 0xC0 == 0x80:
             cut -= 1

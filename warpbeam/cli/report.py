@@ -1,7 +1,7 @@
-"""Shows events to a person on standard error, and data on standard output.
+"""The report of a command: events on standard error, data on standard output.
 
-On a terminal a table of hosts is redrawn in place, with what each does now; elsewhere (CI, a pipe) there is one plain
-line for each step. rich is loaded only when something is shown.
+A terminal shows a table of hosts, redrawn in place, with the current step of each; elsewhere (CI, a pipe) each step is
+one plain line. rich is imported only when it has something to show.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from rich.spinner import Spinner
     from rich.table import Table
 
-# How many seconds a question to the hosts may last before whoever watches is told whom it waits for.
+# Seconds that a question to the hosts may take before the terminal shows which of them have not answered.
 PATIENCE = 1.0
 
 
 class Report:
-    """Where events go. `close` takes the live display off the screen; what was settled stays.
+    """The receiver of events. `close` removes the live display from the screen; printed lines stay.
 
     Parameters:
-        addressed: puts the environment's name into what is told to a person.
-        waits_for: the hosts that something is being done on, and what; called at any time, so it takes no lock.
+        addressed: puts the environment's name into a message.
+        waits_for: returns the busy hosts and their work; it is called at any time, so it takes no lock.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Report:
     ) -> None:
         self._addressed = addressed
         self._waits_for = waits_for
-        # None where nobody watches: a log takes lines as they are, and rich would take a millisecond for each.
+        # None for a log, which takes lines unchanged: rich would take a millisecond for each.
         self.console = _console(sys.stderr) if _is_watched(sys.stderr) else None
         self._log: TextIO = sys.stderr
         self._live: Live | None = None
         self._spinner: Spinner | None = None
-        # When a question to the hosts began; 0: none is asked.
+        # The time at which a question to the hosts began; 0: no question is open.
         self._asking = 0.0
         self._now: dict[str, str] = {}
         self._began: dict[str, float] = {}
@@ -62,12 +62,12 @@ class Report:
         self._outputs: list[Output] = []
 
     def emit(self, event: Event) -> None:
-        """Show one event; safe from any thread, and no trouble of the work when nobody is there to see it."""
+        """Show one event, from any thread; a terminal that is gone does not disturb the work."""
         self._safely(lambda: self._show(event))
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
-        """While hosts are asked, and nothing is told: whoever watches soon sees which of them are still waited for."""
+        """Show on a terminal, inside this context, the hosts that have not answered a question within `PATIENCE`."""
         if self._terminal is None:
             yield
             return
@@ -93,7 +93,7 @@ class Report:
             try:
                 show()
             except OSError as error:
-                # The terminal was closed (EIO), the pipe's reader is gone: the work goes on to its orderly end.
+                # The terminal was closed (EIO), or the pipe's reader is gone: the work goes on to its orderly end.
                 self._live = None
                 self.console = None
                 self._log = io.StringIO()
@@ -119,12 +119,12 @@ class Report:
 
     @property
     def _terminal(self) -> Console | None:
-        """The console, where somebody watches it."""
+        """The console, where it is a terminal."""
         return self.console if self.console is not None and self.console.is_terminal else None
 
     def _doing(self, host: str, name: str) -> None:
         if host:
-            # What was done here has ended: a hook, a build.
+            # A host's step means that a step on this machine, a hook or a build, has ended.
             self._now.pop("", None)
         self._began[host] = time.monotonic()
         if self._terminal is None:
@@ -148,9 +148,9 @@ class Report:
         self._refresh()
 
     def _say(self, host: str, text: str, style: str, *, whole: bool = False) -> None:
-        """Print a line: a sentence, or with `whole` a line of a journal, which is to be copied as it is."""
+        """Print a line: a sentence, or with `whole` a line of a journal, unfolded, so that people can copy it."""
         text = visible(self._addressed(text), keep="\t" if whole else "")
-        # Once is enough: messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`.
+        # Messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`: do not repeat it.
         text = text.replace(f"{host}: ", "", 1) if re.match(rf"(warning: )?{re.escape(host)}: ", text) else text
         named = not host or re.match(rf"(warning: )?{re.escape(host)} \(", text)
         prefix = "" if named else f"{host}: "
@@ -173,7 +173,7 @@ class Report:
         if terminal is None:
             return
         if self._live is None:
-            # What is not shown is not loaded: it takes longer than all else that a log of a deploy costs.
+            # Imported only here: the import takes longer than all other work for a deploy's log.
             from rich.live import Live
             from rich.spinner import Spinner
 
@@ -186,7 +186,7 @@ class Report:
         from rich.table import Table
 
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-        # A copy, not the guard: rich calls this with its own lock held, for which `tell` waits with the guard held.
+        # A copy, not the guard: rich calls this with its own lock held, for which `emit` waits while it has the guard.
         told = self._now.copy()
         silent = {host: what or "connect" for host, what in self._waits_for().items() if host not in told}
         for host, what in (told | silent).items():
@@ -209,7 +209,7 @@ class Report:
         print_lines(sys.stdout, *table_lines(rows, room, self._addressed))
 
     def plan(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
-        """Print what a deploy would do: per host from what to what, then what goes out, as `outlook_lines` has it."""
+        """Print a deploy's plan: for each host the change of release, then the lines of `preview_lines`."""
         from warpbeam.deploy.preview import preview_lines
 
         if as_json:
@@ -223,19 +223,19 @@ class Report:
             print_lines(sys.stdout, *folded(line, room, "      ").split("\n"))
 
     def output(self, *, prefixed: bool, error: bool = False, width: int = 0, exact: bool = True) -> Output:
-        """A place for the output of commands on hosts; fields as `Output` tells."""
+        """Return a sink for the output of commands on hosts; `Output` explains the parameters."""
         self.close()
         output = Output(prefixed=prefixed, error=error, width=width, exact=exact)
         self._outputs.append(output)
         return output
 
     def flush(self) -> None:
-        """Print the last line of every output, where it had no end."""
+        """Print the last line of every output that has no end."""
         for output in self._outputs:
             output.flush()
 
     def close(self) -> None:
-        """End the live display."""
+        """Remove the live display from the screen."""
         self.flush()
         with self._guard:
             live, self._live = self._live, None
@@ -246,9 +246,9 @@ class Report:
 
 
 def _interrupt_behind(error: BaseException, outer: BaseException | None) -> BaseException | None:
-    """The interrupt that came while `error` did, and not with `outer`, which was on its way before.
+    """Return the interrupt behind `error` that is not behind `outer`, which was raised before; None if there is none.
 
-    A terminal that closes says so by HUP, too; rich, on its way out of that, fails once more.
+    A terminal that closes also sends HUP, and rich fails once more while it handles that interrupt.
     """
     behind: BaseException | None = error
     while behind is not None and behind is not outer:
@@ -259,7 +259,7 @@ def _interrupt_behind(error: BaseException, outer: BaseException | None) -> Base
 
 
 def _is_watched(stream: TextIO) -> bool:
-    """Whether it is a terminal, or what shows it is said to take colours (as rich has it)."""
+    """Return whether the stream is a terminal, or shows colours by rich's variables (FORCE_COLOR, TTY_COMPATIBLE)."""
     return stream.isatty() or bool(os.environ.get("FORCE_COLOR")) or os.environ.get("TTY_COMPATIBLE") == "1"
 
 

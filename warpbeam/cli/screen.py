@@ -1,4 +1,4 @@
-"""What fits a screen, and how text gets there: sentences broken before its edge, lines that stay one, sizes."""
+"""Text on a screen: printed safely, sentences folded before the edge, long lines kept one, sizes for people."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import IO, TextIO
 
 from warpbeam.visible import visible
 
-# Stands for a space that is no place to break a line; textwrap breaks at ASCII's white space only.
+# Replaces a space at which a line must not break; textwrap breaks only at ASCII's white space.
 FIRM = "\N{NO-BREAK SPACE}"
-# Of a line that runs over the edge, as many blanks at once as still show that it is one line.
+# The most blanks in a row in a line that runs over the edge: with more it would not look like one line.
 MOST_BLANKS = 8
 
 
 def print_lines(stream: TextIO, *lines: str, end: str = "\n") -> None:
-    """Write lines, each of which is one on the screen too, whatever is in it (a tab stays).
+    """Write lines so that each is one line on the screen too, with any content (a tab stays).
 
-    All text of ours goes to a stream through here, but for what rich draws (`report.py`) and what commands on hosts
-    print (`output.py`); tests/unit/test_visible.py sees to it.
+    All our text goes to a stream by this function, except what rich draws (`report.py`) and what commands on hosts
+    print (`output.py`); tests/unit/test_visible.py checks this.
     """
     text = "".join(visible(line, keep="\t") + end for line in lines)
     try:
         stream.write(text)
     except UnicodeEncodeError:
-        # The locale has no such letter: better its code than no word at all.
+        # The locale does not have this letter: write its code instead.
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
 
 
 def error_text(message: str, hint: str) -> str:
-    """A message and its hint in two lines, for `fab` itself to print."""
+    """Return a message and its hint in two lines, for `fab` itself to print."""
     return f"error: {visible(message)}\n  hint: {visible(hint)}"
 
 
 def room_on(stream: IO[str]) -> int:
-    """The columns of the terminal that `stream` is, or 0 where it is none: a pipe's reader breaks lines as it likes."""
+    """Return the columns of the terminal `stream`, or 0 where it is none: the reader of a pipe folds lines itself."""
     try:
         return os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
@@ -45,9 +45,9 @@ def room_on(stream: IO[str]) -> int:
 
 
 def folded(text: str, room: int, indent: str = "  ") -> str:
-    """`text`, which is one line, in lines of at most `room` columns (0: as it is), all but the first behind `indent`.
+    """Return one line of text in lines of at most `room` columns (0: unchanged), all but the first after `indent`.
 
-    What is in backquotes is a command to be copied, so it stays in one piece, as a long word does.
+    Text in backquotes is a command to be copied, so it is not broken; neither is a long word.
     """
     text = visible(text)
     if not room or len(text) <= room:
@@ -60,9 +60,9 @@ def folded(text: str, room: int, indent: str = "  ") -> str:
 
 
 def unpadded(line: str, room: int) -> str:
-    """`line`, where it is wider than the screen with no more than a few blanks at once.
+    """Return `line`; where it is wider than the screen, with at most `MOST_BLANKS` blanks in a row.
 
-    A terminal breaks it at its edge: after a row of blanks the next one would look like a line of its own.
+    A terminal breaks it at the edge: after many blanks the next row would look like a line of its own.
     """
     if not room or width(line) <= room:
         return line
@@ -70,18 +70,18 @@ def unpadded(line: str, room: int) -> str:
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal it takes."""
+    """Return the columns that `text` takes on a terminal."""
     text = text.expandtabs()
     if text.isascii():
         return len(text)
-    # What is not shown is not loaded.
+    # Imported only where it is needed.
     from rich.cells import cell_len
 
     return cell_len(text)
 
 
 def cut(text: str, room: int) -> str:
-    """`text` as far as it fits, with `…` where some is missing."""
+    """Return `text`, cut to `room` columns, with `…` where some is missing."""
     if width(text) <= room:
         return text
     if text.isascii():
@@ -92,7 +92,7 @@ def cut(text: str, room: int) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as people read them: 26.1 MB."""
+    """Return a number of bytes for people, such as `26.1 MB`."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

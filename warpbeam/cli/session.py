@@ -1,4 +1,4 @@
-"""One invocation of `fab`: which environment it works on, on which of its hosts, and who is told."""
+"""The session of one `fab`: its environment, its hosts and its report."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """The environment in force and what was opened for it. `close` ends every connection.
+    """The chosen environment, with its fleets and its report. `close` ends every connection.
 
     Parameters:
-        environments: the inventories there are, by name.
+        environments: the inventory files, by environment name.
         project: the directory of fabfile.py; the default source of the app is the repository around it.
-        only: inventory names given with -H, or empty for all hosts.
+        only: the hosts' inventory names given with -H; empty: all hosts.
         default: the environment when no word of the command line names one, or empty.
-        sudo_password: what `fab --prompt-for-sudo-password` asked for, or empty.
+        sudo_password: the password from `fab --prompt-for-sudo-password`, or empty.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Session:
 
     @property
     def environment(self) -> str:
-        """The environment in force.
+        """The name of the chosen environment.
 
         Raises:
             Misuse: none was chosen and there is more than one, or the chosen one does not exist.
@@ -70,7 +70,7 @@ class Session:
         return name
 
     def addressed(self, text: str) -> str:
-        """`text` with the name of the environment in force, as far as one is, where it says `fab ENV`."""
+        """Return `text` with the chosen environment's name, if any, in place of the ENV of `fab ENV`."""
         try:
             return addressed(text, self.environment)
         except Misuse:
@@ -78,7 +78,7 @@ class Session:
 
     @property
     def inventory(self) -> Inventory:
-        """The inventory of the environment in force, narrowed to the hosts of -H."""
+        """The inventory of the chosen environment, narrowed to the hosts of -H."""
         from warpbeam.inventory.read import read_inventory
 
         name = self.environment
@@ -88,7 +88,7 @@ class Session:
 
     @property
     def fleet(self) -> Fleet:
-        """The hosts of the environment in force, with one connection a host and identity."""
+        """The hosts of the chosen environment, with one connection a host and identity."""
         from warpbeam.fleet.fleet import Fleet
 
         name = self.environment
@@ -98,7 +98,7 @@ class Session:
 
     @property
     def local_fleet(self) -> Fleet:
-        """This machine alone, in every role, with the settings of the environment in force."""
+        """This machine alone, in every role, with the settings of the chosen environment."""
         from warpbeam.fleet.fleet import LocalFleet
 
         name = self.environment
@@ -107,28 +107,28 @@ class Session:
         return self._local_fleets[name]
 
     def begin_task(self) -> None:
-        """Forget what the task before was asked for alone (`--jobs`)."""
+        """Reset options that belong to the previous task alone (`--jobs`)."""
         for fleet in self._open:
             fleet.set_jobs("")
 
     @property
     def report(self) -> Report:
-        """Where events go."""
+        """The report, made at its first use."""
         from warpbeam.cli.report import Report
 
-        # The first to tell something may be two threads, or a signal in the midst of this.
+        # Two threads, or a signal handler in the middle of this, may emit the first event.
         with self._guard:
             if self._report is None:
                 self._report = Report(self.addressed, lambda: self.waits_for)
             return self._report
 
     def emit(self, event: Event) -> None:
-        """Short for `report.tell`; what it takes to show something is loaded when there is something to show."""
+        """Show one event, by `Report.emit`; the report is imported only at the first event."""
         self.report.emit(event)
 
     @property
     def waits_for(self) -> dict[str, str]:
-        """As `Fleet.waits_for`, of every fleet; takes no lock."""
+        """The busy hosts of every fleet, like `Fleet.waits_for`; takes no lock."""
         return {name: what for fleet in self._open for name, what in fleet.waits_for.items()}
 
     @property
@@ -136,7 +136,7 @@ class Session:
         return [*self._fleets.values(), *self._local_fleets.values()]
 
     def close(self) -> None:
-        """End what is shown and every connection."""
+        """End the live display and every connection."""
         if self._report is not None:
             self._report.close()
         for fleet in self._open:
@@ -144,10 +144,10 @@ class Session:
 
 
 def session(c: Any) -> Session:
-    """Return the session that a task's context belongs to.
+    """Return the session of a task's context.
 
     Raises:
-        invoke.Exit: the task was not run by Warpbeam's executor. (Any other error the stock executor shows as a
+        invoke.Exit: Warpbeam's executor did not run the task. (The stock executor would show any other error as a
             traceback.)
     """
     found = getattr(c, "session", None)

@@ -1,4 +1,4 @@
-"""Rows as a table for people, in as many columns as a screen has."""
+"""Tables: rows for people, within the width of a screen."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from warpbeam.cli.screen import cut, folded, size, width
 from warpbeam.visible import visible
 
-# Characters between columns, before a row's further lines, and of its last column at the least.
+# Characters between columns, before a row's further lines, and in the last column at least.
 GAP = 2
 INDENT = 6
-LEAST = 24  # a time as people read it is never cut
+LEAST = 24  # enough that a time for people is never cut
 
 
 def table_lines(rows: Sequence[dict[str, Any]], room: int, addressed: Callable[[str], str] = str) -> Iterator[str]:
-    """The lines of a table of `rows` that is at most `room` characters wide.
+    """Yield the lines of a table of `rows` that is at most `room` characters wide.
 
-    A row's `problem` stands under its row, in words, whatever the other columns are, as `addressed` makes of it.
+    A row's `problem`, passed through `addressed`, is a sentence under the row and not a column.
     """
     full = [row for row in rows if is_full(row)]
     columns = [name for name in dict.fromkeys(key for row in full for key in row) if name != "problem"]
@@ -34,7 +34,7 @@ def table_lines(rows: Sequence[dict[str, Any]], room: int, addressed: Callable[[
 
 
 def is_full(row: dict[str, Any]) -> bool:
-    """Whether it has more than a host's problem, which is a sentence and needs no column."""
+    """Return whether a row has more than a host's problem, which is a sentence and needs no column."""
     return not set(row) <= {"host", "problem"}
 
 
@@ -42,14 +42,14 @@ def _problem_line(row: dict[str, Any]) -> str:
     host, problem = str(row.get("host", "")), str(row["problem"])
     if is_full(row):
         return f"  ^ {problem}"
-    # Not `web10: …`, which web1 may say.
+    # Do not repeat the host's name; `web1` must not match the beginning of `web10: …`.
     return problem if not host or problem.startswith((f"{host} ", f"{host}: ")) else f"{host}: {problem}"
 
 
 def packed(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Columns, by index, for each line of a row, so that every one is seen where the screen is narrow.
+    """Return the columns, by index, of each line of a row, so that a narrow screen shows all of them.
 
-    Only the last may be cut at the screen's edge, to `LEAST` characters: it is the one that holds sentences.
+    Only the last column may be cut at the screen's edge, to `LEAST` characters: it holds sentences.
     """
     groups: list[list[int]] = [[]]
     used = 0

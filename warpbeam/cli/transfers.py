@@ -1,4 +1,4 @@
-"""How far what is sent has come: to each host, and to all of them together."""
+"""Progress of transfers: to each host, and to all of them together."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 from warpbeam.cli.screen import size
 from warpbeam.event import Progress
 
-SOON = 0.5  # seconds of a transfer before its rate says anything
+SOON = 0.5  # seconds of a transfer before its rate is meaningful
 
 
 class _Transfer(msgspec.Struct):
-    """One, in bytes; `began` is when the first of them had gone, in seconds of a monotonic clock, or 0."""
+    """A transfer, in bytes; `began` is the time of its first bytes, in seconds of a monotonic clock, or 0."""
 
     name: str
     done: int
@@ -22,18 +22,18 @@ class _Transfer(msgspec.Struct):
 
 
 class Transfers:
-    """What is under way, as `Progress` events tell it."""
+    """The transfers under way, by their `Progress` events."""
 
     def __init__(self) -> None:
         self._of: dict[str, _Transfer] = {}
 
     def is_shown(self, event: Progress, now: float) -> bool:
-        """Take an event in; whether a transfer begins with it."""
+        """Record an event; return whether a transfer begins with it."""
         there = self._of.get(event.host)
         new = there is None or there.name != event.name or event.done < there.done
         if there is None or new:
             if all(each.done == each.total for each in self._of.values()):
-                # Those of before are over.
+                # All earlier transfers are complete.
                 self._of.clear()
             there = self._of[event.host] = _Transfer(event.name, 0, event.total)
         there.done = event.done
@@ -42,11 +42,11 @@ class Transfers:
         return new
 
     def of(self, host: str, now: float) -> str:
-        """How far that host's has come: bytes, rate, time left."""
+        """Return the progress of a host's transfer, in words: bytes, rate, time left."""
         return _told([self._of[host]], now)
 
     def together(self, now: float) -> str:
-        """The same of all in sum; empty where there are not several, or all have come."""
+        """Return the progress of all transfers in sum; empty where there are fewer than two, or all are complete."""
         each = list(self._of.values())
         if len(each) < 2 or all(one.done == one.total for one in each):
             return ""

@@ -26,11 +26,11 @@ A = TypeVar("A")
 # `deploy` owns /opt/ORG/APP; `admin` may become root. (The app's own user never logs in.)
 Identity = Literal["deploy", "admin"]
 
-# So many hosts a core are worked on at once, where nothing else is asked for: connecting takes some 25 ms of the
-# processor, then a host is waited for, and holds a megabyte or two of memory meanwhile (bench/results).
+# Hosts per core that are worked on at once by default. Connecting takes some 25 ms of processor time; after that we
+# mostly wait for the host, and a connection holds a megabyte or two of memory (bench/results).
 EACH_CORE = 16
 MOST_JOBS = 1000
-# A connection takes two or three open files, and the usual limit is 1024: a few hundred hosts.
+# A connection takes two or three open files. The usual limit, 1024, is enough for a few hundred hosts only.
 MOST_FILES = 65_536
 # The name of this machine in a local fleet.
 HERE = "localhost"
@@ -47,19 +47,19 @@ class Fleet:
     def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
         self.inventory = inventory
         allow_files(MOST_FILES)
-        # How many hosts are worked on at once, where there are so many.
+        # The most hosts that are worked on at once.
         self.jobs = usual_jobs()
         self.interrupted = False
         self._sudo_password = sudo_password
         self._shells: dict[tuple[str, Identity], Shell] = {}
         self._guard = Lock()
-        # The eldest of a host is what it is waited for: its lease is renewed beside that.
+        # The first entry is what `waits_for` reports; a lease renewal may run at the same time.
         self._doing: dict[str, list[str]] = {}
-        # The phases that were begun, by host and script, and whether the last of that name has answered.
+        # The phases that were begun, by host and script; true where the last one of that script has answered.
         self.phases: dict[tuple[str, str], bool] = {}
 
     def set_jobs(self, jobs: str) -> None:
-        """Work on at most so many hosts at once; empty: as many as usual. Raises: Misuse, where that is no number."""
+        """Work on at most `jobs` hosts at once; empty: the default. Raises: Misuse, where `jobs` is no valid number."""
         if not jobs:
             self.jobs = usual_jobs()
             return
@@ -69,17 +69,14 @@ class Fleet:
 
     @property
     def waits_for(self) -> dict[str, str]:
-        """The hosts that something is being done on now, each with what it is (empty where that has no name).
-
-        Takes no lock.
-        """
+        """The hosts that are busy now, each with the name of its work (empty where that has none); takes no lock."""
         doing = {name: what for name, whats in self._doing.copy().items() if (what := next(iter(whats), ""))}
         busy = {name for (name, _), shell in self._shells.copy().items() if shell.busy and name not in doing}
         return doing | dict.fromkeys(sorted(busy), "")
 
     @contextmanager
     def doing(self, host: Host, what: str) -> Iterator[None]:
-        """While this lasts, `host` is waited for because of `what`."""
+        """Record in `waits_for`, inside this context, that `host` is busy with `what`."""
         doing = self._doing.setdefault(host.name, [])
         doing.append(what)
         try:
@@ -88,7 +85,7 @@ class Fleet:
             doing.remove(what)
 
     def shell(self, host: Host, identity: Identity = "deploy") -> Shell:
-        """The connection to `host` as `identity`, made once and opened at its first use."""
+        """Return the connection to `host` as `identity`; it is made once and opened at its first use."""
         with self._guard:
             key = (host.name, identity)
             if key not in self._shells:
@@ -97,7 +94,7 @@ class Fleet:
 
     @property
     def here(self) -> Shell:
-        """This machine, as whoever runs us; `interrupt` ends what it runs too."""
+        """This machine, as the user of this process; `interrupt` ends its commands too."""
         with self._guard:
             if ("", "deploy") not in self._shells:
                 from warpbeam.host.local import local_shell
@@ -120,8 +117,8 @@ class Fleet:
         body: Iterable[bytes] = (),
         identity: Identity = "deploy",
     ) -> A:
-        """`phase.run` on `host`; an admin's phase runs as root. Raises what `phase.run` raises."""
-        # An interrupt ends what runs; what comes between two phases must not begin the next.
+        """Run `phase` on `host`, an admin's phase as root. Raises what `phase.run` raises."""
+        # An interrupt ends running commands only; one that comes between two phases must not let the next begin.
         check = interruption()
         check()
         shell = self.shell(host, identity)
@@ -136,15 +133,15 @@ class Fleet:
         return answer
 
     def _seconds(self, phase: Phase[Any]) -> float | None:
-        """Within which a host must have answered `phase`, where it only looks or says how long it takes."""
+        """Return the time limit of a phase that only looks or declares its duration; None: no limit."""
         more = phase.more_seconds
         return self.inventory.ssh.answer_timeout + (more or 0) if phase.looks or more is not None else None
 
     def run_anew(
         self, host: Host, phase: Phase[A], emit: Emit, body: Iterable[bytes] = (), identity: Identity = "deploy"
     ) -> A:
-        """As `run`, over a connection of its own: whatever the host filters now must let it in."""
-        # A name that no host has: an interrupt reaches this connection too.
+        """Run like `run`, but over a new connection, to prove that the host's present filter lets new ones in."""
+        # Registered under a name that no host has, so that an interrupt reaches this connection too.
         beside = msgspec.structs.replace(host, name=f"{host.name} anew")
         with self._guard:
             self._shells[beside.name, identity] = self._connect(host, identity)
@@ -156,14 +153,14 @@ class Fleet:
             shell.close()
 
     def everywhere(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T | Problem]:
-        """Do `work` for each of `hosts` at once; what it returned or the Problem it raised, by name, in order.
+        """Do `work` for all `hosts` at once; return its value or the Problem it raised, by host name, in order.
 
-        On an interrupt every host's running command is ended before the interrupt goes on.
+        An interrupt first ends the running command of every host, then propagates.
         """
         return everywhere(hosts, work, jobs=self.jobs, interrupt=self.interrupt)
 
     def rsync(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], emit: Emit) -> None:
-        """Make `target` on `host` like `directory` of this machine, by rsync. Raises what `rsync.carry` raises."""
+        """Make `target` on `host` like `directory` of this machine, by rsync. Raises what `rsync.rsync` raises."""
         from warpbeam.ssh.connection import Connection
         from warpbeam.ssh.rsync import rsync
 
@@ -173,24 +170,24 @@ class Fleet:
             rsync(shell, directory, target, leave_out, emit)
 
     def interrupt(self) -> None:
-        """End what runs on every host; from then on `interrupted` is true. Takes no longer than `GRACE`."""
+        """End the running commands of every host, within `GRACE` seconds; from then on `interrupted` is true."""
         self.interrupted = True
         _each(list(self._shells.values()), lambda shell: shell.interrupt())
 
     def close(self) -> None:
-        """End every connection; one that is stuck is left behind after `GRACE`."""
+        """End every connection; leave one that is stuck behind after `GRACE` seconds."""
         shells = list(self._shells.values())
         self._shells.clear()
         _each(shells, lambda shell: shell.close())
 
 
 def usual_jobs() -> int:
-    """Return how many hosts are worked on at once on this machine, where nothing else is asked for."""
+    """Return how many hosts this machine works on at once by default."""
     return EACH_CORE * (os.cpu_count() or 1)
 
 
 def allow_files(most: int) -> None:
-    """Raise how many files this process may have open to `most`, as far as its hard limit lets it (setrlimit(2))."""
+    """Raise this process's limit of open files to `most`, or to its hard limit where that is lower (setrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -199,7 +196,7 @@ def allow_files(most: int) -> None:
 
 
 class LocalFleet(Fleet):
-    """This machine, as if it were the environment's only host, in every role; nothing goes over ssh."""
+    """This machine as the environment's only host, in every role; nothing goes over ssh."""
 
     def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
         here = Host(name=HERE, roles=("app", "build", "migrate"))
@@ -215,7 +212,7 @@ class LocalFleet(Fleet):
 
 
 def _each(shells: Sequence[Shell], work: Callable[[Shell], None]) -> None:
-    """Do `work` on every shell at once, and wait `GRACE` seconds at most: a connection may be stuck for good."""
+    """Do `work` on every shell at once, and wait at most `GRACE` seconds: a connection may be stuck forever."""
 
     def one(shell: Shell) -> None:
         with suppress(Exception):

@@ -1,6 +1,6 @@
-"""Hooks: commands of the user's own around a phase, on the hosts (as the deploy user) or here.
+"""Hooks: the user's own commands around a phase, on the hosts (as the deploy user) or here.
 
-What they are given and what their failure means stands in docs/hooks.md.
+docs/hooks.md explains their environment and what their failure means.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from warpbeam.inventory.schema import Host
 from warpbeam.visible import visible
 
 When = Literal["before", "after", "failed"]
-# Of a script that is sent to a host, in bytes.
+# Bytes of a script that is sent to a host.
 LONGEST = 1 << 20
 SHOWN = 60
 
 
 class Ran(msgspec.Struct, frozen=True):
-    """An answer that says no more than that it is done."""
+    """An answer without information: the hook is done."""
 
     done: bool
 
 
 class RunHook(Phase[Ran], frozen=True):
-    """Run a program of the user's own; fields as `warpbeam/fleet/hook.sh` tells."""
+    """Run a program of the user's own; the head of `warpbeam/fleet/hook.sh` explains its fields."""
 
     script: ClassVar[str] = "fleet/hook"
     answer: ClassVar[type] = Ran
@@ -55,14 +55,14 @@ def around(
     emit: Emit,
     about: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[dict[str, str]]:
-    """Run the hooks of `phase` around what stands below; yields more variables, to be filled for those after it.
+    """Run the hooks of `phase` around the context's body; yield a dict that the body fills with variables for them.
 
     Parameters:
-        hosts: those that the phase concerns, and that hooks `on: hosts` run on.
-        about: of each host, by its name, what the phase does there: RELEASE, VERSION, COMMIT, PREVIOUS.
+        hosts: the hosts of the phase, on which hooks `on: hosts` run.
+        about: for each host name, what the phase does there: RELEASE, VERSION, COMMIT, PREVIOUS.
 
     Raises:
-        Failed: a hook failed; says whether the phase itself was begun, or done.
+        Failed: a hook failed; the message says whether the phase itself was begun, or done.
     """
     hooks = fleet.inventory.hooks.get(phase)
     known: dict[str, str] = {}
@@ -74,7 +74,7 @@ def around(
         yield known
         _each(fleet, phase, "after", hooks.after, hosts, about or {}, known, emit)
     except (Problem, KeyboardInterrupt) as problem:
-        # It may have a host's own words in it; where the hook sends it, it stays one line.
+        # The message may quote a host: `visible` keeps it one line wherever the hook sends it.
         known["PROBLEM"] = visible(problem.message) if isinstance(problem, Problem) else "interrupted"
         try:
             with after_all():
@@ -94,7 +94,7 @@ def _each(
     known: Mapping[str, str],
     emit: Emit,
 ) -> None:
-    """Run `hooks` one after the other; on hosts each on all of them at once."""
+    """Run `hooks` one after the other; a hook `on: hosts` runs on all of them at once."""
     for hook in hooks:
         title = _title(hook)
         one_host = hosts[0].name if len(hosts) == 1 else ""
@@ -128,7 +128,7 @@ def _each(
 
 
 def variables(fleet: Fleet, phase: Hooked, when: When, hosts: Sequence[Host], own: Mapping[str, str]) -> dict[str, str]:
-    """What a hook finds in its environment, besides what its user has there. Every name is always there."""
+    """Return the variables that a hook gets in addition to its user's own; every name is always set."""
     inventory = fleet.inventory
     given = {
         "ENVIRONMENT": inventory.name,
@@ -158,7 +158,7 @@ def _phase(fleet: Fleet, hook: Hook, given: Mapping[str, str]) -> RunHook:
 
 
 def _text(fleet: Fleet, hook: Hook) -> str:
-    """The program to be sent. Raises: Misuse, where a script cannot be."""
+    """Return the program to be sent. Raises: Misuse, where a script cannot be sent."""
     if hook.script is None:
         return f"#!/bin/sh\n{hook.run}\n"
     if hook.on == "here":
@@ -178,17 +178,17 @@ def _text(fleet: Fleet, hook: Hook) -> str:
 
 
 def _title(hook: Hook) -> str:
-    """How people are told which hook it is."""
+    """Return the hook's name in messages: its script's file name, or its command, shortened."""
     text = hook.script.name if hook.script is not None else " ".join((hook.run or "").split())
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def _agreed(each: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What is the same on all hosts."""
+    """Return the variables that have the same value on all hosts."""
     first, *rest = each or [{}]
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in rest)}
 
 
 def _at(host: str, emit: Emit) -> Emit:
-    """Tell what this machine says as news of `host`."""
+    """Return an `emit` that attributes the events of this machine to `host`."""
     return lambda event: emit(msgspec.structs.replace(event, host=host))

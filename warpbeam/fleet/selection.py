@@ -1,4 +1,4 @@
-"""Which hosts a rollout concerns, and their connections, opened while there is something else to do."""
+"""The selection of a rollout's hosts, and their connections, opened while other work goes on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from warpbeam.inventory.schema import Host, Inventory
 
 
 class HostSelection(msgspec.Struct, frozen=True):
-    """Which app hosts a rollout concerns: all that the inventory has (or -H left), but those that are skipped.
+    """The app hosts of a rollout: all of the inventory (narrowed by -H), except skipped ones.
 
-    `skip_unreachable` leaves out hosts that do not answer, instead of refusing; `wait` is how many seconds to wait for
-    somebody else's lock.
+    `skip_unreachable` leaves out hosts that do not answer, instead of refusing; `wait` is the seconds to wait for
+    somebody else's deploy lock.
     """
 
     skip: frozenset[str] = frozenset()
@@ -25,7 +25,7 @@ class HostSelection(msgspec.Struct, frozen=True):
     wait: float = 0
 
     def hosts(self, inventory: Inventory) -> list[Host]:
-        """The hosts, in the inventory's order. Raises: Misuse, where a name is unknown or none is left."""
+        """Return the hosts, in the inventory's order. Raises: Misuse, where a name is unknown or no host is left."""
         known = inventory.some_app_hosts()
         names = {host.name for host in known}
         if unknown := sorted(self.skip - names):
@@ -36,7 +36,7 @@ class HostSelection(msgspec.Struct, frozen=True):
         return left
 
     def check(self, found: Mapping[str, object]) -> None:
-        """Raises: Refused, where a host of `found` (each with its answer or problem) has a problem that stops all."""
+        """Check `found`, each host's answer or problem. Raises: Refused, where a problem stops the whole rollout."""
         problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
         if self.skip_unreachable:
             problems = {name: problem for name, problem in problems.items() if not isinstance(problem, Unreachable)}
@@ -46,9 +46,9 @@ class HostSelection(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def connecting(fleet: Fleet, selection: HostSelection) -> Iterator[None]:
-    """Open the connections to the app hosts of `reach` beside what is done in the meantime; in the end all are open.
+    """Open the connections to the app hosts of `selection` while the context's body runs; at its end all are open.
 
-    Raises: Refused, where a host cannot be reached; rather than what went wrong in the meantime.
+    Raises: Refused, where a host cannot be reached; this takes precedence over a problem of the body.
     """
     hosts = selection.hosts(fleet.inventory)
     found: dict[str, Problem | None] = {}
@@ -73,6 +73,6 @@ def connecting(fleet: Fleet, selection: HostSelection) -> Iterator[None]:
 
 
 def _join(thread: threading.Thread) -> None:
-    """Wait for its end, a little at a time: so a signal is handled meanwhile."""
+    """Wait for the thread's end in short waits, so that Python handles signals meanwhile."""
     while thread.is_alive():
         thread.join(0.5)

@@ -1,4 +1,4 @@
-"""Work on many hosts at once: how many of them, and one interrupt for all of it."""
+"""Work on many hosts at once, in a bounded number of threads, with one interrupt for all of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warpbeam.shell import GRACE
 
 T = TypeVar("T")
 
-# Of a thread that works for one host: whether that work was interrupted.
+# In a thread that works for one host, `stopped` is set once its work was interrupted.
 _working = local()
 
 
@@ -26,10 +26,10 @@ def everywhere(
     jobs: int,
     interrupt: Callable[[], None],
 ) -> dict[str, T | Problem]:
-    """Do `work` for each host in a thread of its own, `jobs` at a time.
+    """Do `work` for all hosts, `jobs` at a time; return its value or the Problem it raised, by host name, in order.
 
-    On an interrupt `interrupt` ends what they run, and they have `GRACE` seconds and a little to say how it ended. The
-    threads are daemons, not a ThreadPoolExecutor's: Python would wait at its end for one that never comes back.
+    On an interrupt `interrupt` ends the running commands, and the threads have `GRACE` seconds to report how that
+    ended. Daemon threads, not a ThreadPoolExecutor: Python would wait at its exit for a thread that never returns.
     """
 
     def one(host: Host) -> T | Problem:
@@ -53,18 +53,18 @@ def everywhere(
                 return
             try:
                 done.put((host.name, one(host)))
-            except BaseException as error:  # it goes on in the calling thread
+            except BaseException as error:  # raised again in the calling thread
                 done.put((host.name, error))
 
     for host in hosts:
         todo.put(host)
     ended: dict[str, T | Problem | BaseException] = {}
     try:
-        # The first may be at work before the last is begun, so an interrupt is heeded from here.
+        # Threads work before the last one is started, so interrupts must be handled from here on.
         for number in range(min(jobs, len(hosts))):
             Thread(target=worker, name=f"host-{number}", daemon=True).start()
         while len(ended) < len(hosts):
-            # Bounded, because a wait without a time-out may keep the main thread from handling a signal.
+            # A wait without a time-out may keep the main thread from handling a signal.
             with suppress(Empty):
                 name, result = done.get(timeout=0.5)
                 ended[name] = result
@@ -84,7 +84,7 @@ def everywhere(
 
 
 def interruption() -> Callable[[], None]:
-    """What raises KeyboardInterrupt, in whichever thread it is called, once the work of this one was interrupted."""
+    """Return a check, for any thread, that raises KeyboardInterrupt once this thread's work was interrupted."""
     stopped: Event | None = getattr(_working, "stopped", None)
 
     def check() -> None:
@@ -96,7 +96,7 @@ def interruption() -> Callable[[], None]:
 
 @contextmanager
 def after_all() -> Iterator[None]:
-    """What is done here is done though the work that it belongs to was interrupted: it puts something in order."""
+    """Run the context's body although its work was interrupted, because it cleans up."""
     stopped = getattr(_working, "stopped", None)
     _working.stopped = None
     try:
@@ -106,7 +106,7 @@ def after_all() -> Iterator[None]:
 
 
 def _emptied(todo: SimpleQueue[Host]) -> int:
-    """How many had not been begun, and will not be."""
+    """Empty `todo`, so that no further host is begun; return how many hosts were in it."""
     count = 0
     with suppress(Empty):
         while True:
@@ -116,7 +116,7 @@ def _emptied(todo: SimpleQueue[Host]) -> int:
 
 
 def _gather(done: SimpleQueue[tuple[str, T]], count: int, seconds: float) -> None:
-    """Wait until so many more have ended, or the time has."""
+    """Wait until `count` more hosts are done, for at most `seconds`."""
     end = monotonic() + seconds
     with suppress(Empty):
         for _ in range(count):
@@ -124,6 +124,6 @@ def _gather(done: SimpleQueue[tuple[str, T]], count: int, seconds: float) -> Non
 
 
 def gravest_problem(results: dict[str, T | Problem]) -> Problem | None:
-    """Return the problem with the highest exit code, of several such the first host's; None where no host has one."""
+    """Return the problem with the highest exit code, the first host's of several; None where no host has one."""
     problems = [result for result in results.values() if isinstance(result, Problem)]
     return max(problems, key=lambda problem: problem.code, default=None)

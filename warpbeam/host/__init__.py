@@ -1,1 +1,1 @@
-"""One host: what is asked of it and what it answers, over ssh or on this machine."""
+"""One host: phases, their answers, and this machine as a host."""

@@ -1,9 +1,9 @@
-"""What a host may answer: a type with a pattern and a bound for each kind of field.
+"""Types for the answers of hosts: a pattern and a bound for each kind of field.
 
-A host may be in the wrong hands, and what it answers is used for others: in names, in files, in what people read. So
-each field of an answer has one of these types (tests/unit/test_answer.py looks at every field of every phase), and what
-does not fit is that host's problem (`warpbeam.host.phase.run`). A text that a person wrote may hold any character but
-NUL, which no parameter of a script can; it is bounded, and it is only shown.
+A host may be compromised, and its answers go into names, files and messages about other hosts. So each field of an
+answer has one of these types (tests/unit/test_answer.py checks every field of every phase). A value that does not fit
+is a problem of its host alone (`warpbeam.host.phase.run`). Text that a person wrote may hold any character but NUL,
+which a script's parameter cannot hold; such text is bounded in length, and is only shown.
 
 Patterns begin with `\\A` and end in `\\Z`: msgspec searches, and `$` would also match before a line end.
 """
@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-# A JSON number beyond this is not exact everywhere (RFC 8259, 6), and no size or time of ours is.
+# JSON readers need not keep a larger number exact (RFC 8259, 6). No size or time of Warpbeam's is larger.
 LARGEST = 2**53 - 1
-# Characters of a message, a hint or a line of another program that are kept.
+# We keep this many characters of a message, a hint or a line of another program.
 MESSAGE = 4000
 LINES = 200
 
@@ -31,7 +31,7 @@ ObjectId = Annotated[
 Sha256 = Annotated[
     str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z", description="a sha256 of 64 hexadecimal digits, or nothing")
 ]
-# A file that could not be read has none.
+# The host answers `unreadable` for a file that it cannot read.
 FoundSha256 = Annotated[
     str, Meta(pattern=r"\A(?:[0-9a-f]{64}|unreadable)?\Z", description="a sha256 of 64 hexadecimal digits, or nothing")
 ]
@@ -44,7 +44,7 @@ ReleaseName = Annotated[
 ]
 SlotName = Annotated[str, Meta(pattern=r"\A[ab]\Z", description="a slot: a or b")]
 LiveSlot = Annotated[str, Meta(pattern=r"\A[ab]?\Z", description="a slot (a or b), or nothing")]
-# Semantic versions, OTP's, ERTS's, and what `git describe` makes.
+# Semantic versions, the versions of OTP and ERTS, and the output of `git describe`.
 Version = Annotated[
     str,
     Meta(
@@ -52,32 +52,32 @@ Version = Annotated[
         description="a version of at most 128 letters, digits and . + _ ~ -",
     ),
 ]
-# An app may name its version as it likes in its environment; the helper leaves these characters.
+# The version of the privileged helper.
 DoorVersion = Annotated[str, Meta(pattern=r"\A[0-9]{0,6}\Z", description="a number of at most 6 digits")]
 Machine = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,32}\Z", description="a machine such as x86_64")]
-# `glibc 2.36`, `musl libc (x86_64)`: what is compared is its first word and the numbers of its last.
+# `glibc 2.36`, `musl libc (x86_64)`: Warpbeam compares the first word and the numbers in the last.
 Libc = Annotated[
     str, Meta(pattern=r"\A[!-~](?:[ -~]{0,198}[!-~])?\Z", description="a C library such as glibc 2.36, in ASCII")
 ]
 Library = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_.+-]{0,128}\Z", description="a library's name such as libcrypto.so.3")
 ]
-# What Mix calls a release (`AppName` in warpbeam/inventory/names.py); those of an older Warpbeam have none.
+# Mix's name of a release (`AppName` in warpbeam/inventory/names.py); empty for a release of an older Warpbeam.
 MixName = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{0,31}\Z", description="a name of at most 31 of a-z, 0-9 and _")]
 # One word: a user, a group, a package, a program.
 Word = Annotated[
     str, Meta(pattern=r"\A[^\s\x00-\x20\x7f-\xa0]{0,256}\Z", description="a word of at most 256 characters")
 ]
-# One line without control characters: how an operating system or a file system calls itself.
+# One line without control characters: the name of an operating system or of a file system.
 Label = Annotated[
     str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,1000}\Z", description="a line of at most 1000 characters")
 ]
-# What a person or another program wrote.
+# Text that a person or another program wrote.
 Text = Annotated[str, Meta(pattern=r"\A[^\0]*\Z", max_length=20_000, description="a text of at most 20000 characters")]
 LongText = Annotated[
     str, Meta(pattern=r"\A[^\0]*\Z", max_length=4_000_000, description="a text of at most 4000000 characters")
 ]
-# A file of setup's, which `warpbeam/provision/inspect.sh` reads up to 64 KiB; masked, a line of it may be longer.
+# A file of setup. `warpbeam/provision/inspect.sh` reads at most 64 KiB; masking may make its lines longer.
 FileText = Annotated[
     str, Meta(pattern=r"\A[^\0]*\Z", max_length=600_000, description="a text of at most 600000 characters")
 ]
@@ -85,7 +85,7 @@ AbsolutePath = Annotated[
     str, Meta(pattern=r"\A/[^\x00-\x1f\x7f]{0,4095}\Z", description="an absolute path without control characters")
 ]
 FileMode = Annotated[str, Meta(pattern=r"\A[0-7]{1,5}\Z", description="a file's mode in octal digits")]
-# stat(1) and systemd have a few words for each.
+# A file's type in the words of stat(1), a unit's state in those of systemd, or an outcome.
 StateName = Annotated[str, Meta(pattern=r"\A[a-z -]{0,60}\Z", description="a word or two of a-z")]
 UserId = Annotated[str, Meta(pattern=r"\A[0-9]{1,10}\Z", description="a user's number")]
 PortText = Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,4}\Z", description="a port's number")]
@@ -97,7 +97,7 @@ JobId = Annotated[
     str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z", description="an activation's id of at most 64 hexadecimal digits")
 ]
 BootId = Annotated[str, Meta(pattern=r"\A[0-9a-f-]{36}\Z", description="a boot's id, a UUID")]
-# The answer's status (an app may say anything), or words for that there is none.
+# The status of an HTTP answer (an app may send any number), or words for its absence.
 HttpStatus = Annotated[
     str, Meta(pattern=r"\A(?:[0-9]{1,9}|no answer|no HTTP)\Z", description="a status in digits, or `no answer`")
 ]
@@ -111,8 +111,9 @@ Moment = Annotated[
 Clock = Annotated[
     str, Meta(pattern=r"\A[0-9]{1,12}\.[0-9]{1,9}\Z", description="seconds since the epoch, with a fraction")
 ]
-# What the privileged helper says of the host, a line each: `ready` says the first four kinds, `status` all. A helper of
-# another version may say more, which nobody reads.
+# Lines of the privileged helper about the host: its verb `ready` prints the first four kinds, `status` all. A helper
+# of another version may print further kinds, which Warpbeam ignores. An app chooses the version in its environment;
+# the helper keeps only these characters of it.
 _HELPER_LINE = (
     r"(?:helper [0-9]{1,6}|activating (?:yes|no)|memory [0-9]{1,12}|maintenance (?:on|off)"
     r"|redirect(?: [0-9]{1,5}){0,64} ?"
@@ -130,11 +131,11 @@ HelperText = Annotated[
 ]
 
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
-# -1: a file system that counts none.
+# -1: the file system does not count inodes.
 Inodes = Annotated[int, Meta(ge=-1, le=LARGEST)]
 Seconds = Annotated[float, Meta(ge=0, le=10**10)]
 ExitStatus = Annotated[int, Meta(ge=0, le=255)]
-# How many there may be of something, where nothing else bounds it.
+# Bounds for collections that nothing else bounds.
 FEW = Meta(max_length=1000)
 MANY = Meta(max_length=100_000)
 FILES = Meta(max_length=1_000_000)
@@ -142,9 +143,9 @@ OnOff = Literal["on", "off"]
 
 
 def explained(mismatch: str) -> str:
-    """msgspec's message about an answer that does not fit, as people read it: where, and what was expected.
+    """Return msgspec's message about an answer that does not fit, for people: the place, and what was expected.
 
-    Nothing of the answer is in it, or a little of it, quoted.
+    The result quotes nothing, or only a little, of the answer.
     """
     what, _, where = mismatch.rpartition(" - at ")
     if not what:

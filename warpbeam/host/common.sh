@@ -1,20 +1,20 @@
 #!/bin/bash
-# What every phase begins with. A phase is sent whole, so that nothing of it needs to be on the host beforehand.
+# The first part of every phase. A phase is sent whole, so nothing needs to be on the host beforehand.
 #
-# A phase tells `step NAME` as it goes, and ends with exactly one of `answer`, `refuse` or `fail`.
+# A phase emits `step NAME` as it goes, and ends with exactly one of `answer`, `refuse` or `fail`.
 #
-# Every process costs a host a millisecond or two, and a deploy is made of them. So what a deploy runs on every host asks once for
-# all that it needs; and a substitution that is one program begins with `exec`, without which bash keeps a process beside it.
+# Every process costs a host a millisecond or two, and a deploy consists of them. So scripts of a deploy ask a program
+# once for all that they need. A substitution of one program begins with `exec`: bash would keep a process beside it.
 set -Eeuo pipefail
 umask 027
 export LC_ALL=C
-# A login as the admin has no sbin on Debian.
+# The PATH of an admin's login has no sbin on Debian.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# A login's profile may have options for programs that we run, or for us. TMOUT would end each `read` of a program that is
-# silent for so long.
+# A login's profile may set options of programs that we run, or of bash. TMOUT would end each `read` from a program that
+# is silent for that many seconds.
 unset -v BASH_ENV CDPATH ENV GLOBIGNORE GREP_OPTIONS GZIP POSIXLY_CORRECT TAR_OPTIONS TMOUT
 
-# quoted TEXT: TEXT as a JSON string, in REPLY. Control characters that JSON has no short form for become spaces.
+# quoted TEXT: TEXT as a JSON string, in REPLY. Control characters without a short form in JSON become spaces.
 quoted() {
   local text=$1
   text=${text//\\/\\\\}
@@ -26,7 +26,7 @@ quoted() {
   REPLY="\"$text\""
 }
 
-# object KEY VALUE ...: a JSON object, in REPLY. KEY `name` takes a text, `name:` takes JSON as it is.
+# object KEY VALUE ...: a JSON object, in REPLY. KEY `name` takes a text; KEY `name:` takes JSON as it is.
 object() {
   local body='' key
   while (($#)); do
@@ -51,7 +51,7 @@ array() {
   REPLY="[$body]"
 }
 
-# record JSON: one record on standard output (RFC 7464).
+# record JSON: print one record on standard output (RFC 7464).
 record() { printf '\036%s\n' "$1"; }
 
 step() { object step "$1"; record "$REPLY"; }
@@ -60,18 +60,19 @@ warn() { object warn "$1"; record "$REPLY"; }
 line() { object line "$1"; record "$REPLY"; }
 progress() { object progress "$1" done: "$2" total: "$3"; record "$REPLY"; }
 
-# answer KEY VALUE ...: the phase's answer, as `object` takes it.
+# answer KEY VALUE ...: emit the phase's answer; the arguments are those of `object`.
 answer() { object "$@"; record "{\"answer\":$REPLY}"; }
 
-# refuse MESSAGE [HINT [KIND]]: nothing was changed, and nothing will be. KIND `held`: somebody else has the deploy lock.
+# refuse MESSAGE [HINT [KIND]]: end the phase, which has changed nothing. KIND `held`: somebody else has the deploy
+# lock.
 refuse() {
   object message "$1" hint "${2:-}" kind "${3:-}"
   record "{\"refused\":$REPLY}"
   exit 3
 }
 
-# fail MESSAGE [HINT [LINE ...]]: the work failed; LINEs are shown before the message. `fail_kind=damaged fail …`: what lies on the host's disk
-# is not as it was written.
+# fail MESSAGE [HINT [LINE ...]]: end the phase, whose work failed; LINEs are shown before the message.
+# `fail_kind=damaged fail …`: files on the host's disk are not as they were written.
 fail() {
   local message=$1 hint=${2:-}
   shift; shift || true
@@ -81,40 +82,41 @@ fail() {
   exit 4
 }
 
-# plain FILE: it is a file that we can read, and not a link, a pipe or another thing in the place of one.
+# plain FILE: whether FILE is a readable regular file, not a link, a pipe or something else in its place.
 plain() { [[ -f $1 && ! -L $1 && -r $1 ]]; }
 
-# What a file says is somebody's text, and bash evaluates a text where it expects a number: `a[$(command)]` is one to it.
-# is_count TEXT: whether that is a number that can be reckoned with: no octal one, and none beyond 64 bits.
+# is_count TEXT: whether TEXT is a number that is safe in bash's arithmetic: not octal, not beyond 64 bits. Check each
+# text from a file by it: arithmetic evaluates any text, and `a[$(command)]` runs the command.
 is_count() { [[ $1 == [0-9] || ($1 == [1-9]* && $1 != *[!0-9]* && ${#1} -le 15) ]]; }
 
-# text_of FILE MOST: the text of a plain file of less than MOST bytes, in REPLY; false where it is none. A NUL ends it: of those bash
-# would pass over as many as there are, and the hole of a file has them by the terabyte.
+# text_of FILE MOST: the text of a plain file of less than MOST bytes, in REPLY; false for any other file. A NUL ends
+# the read: otherwise bash would skip every NUL, and the hole of a sparse file has terabytes of them.
 text_of() {
   plain "$1" && ! IFS= read -r -d '' -n "$2" REPLY <"$1"
 }
 
-# pause SECONDS: like sleep(1), without a process: it waits for what nobody says. REPLY stays as it is.
+# pause SECONDS: sleep without a process, by a `read` from a pipe into which nobody writes. REPLY stays as it is.
 pause() {
   local said
   if [[ -z ${never-} ]]; then exec {never}<> <(:); fi
   read -r -t "$1" -u "$never" said || true
 }
 
-# uptime_seconds: whole seconds of this host's uptime, in REPLY. bash's own SECONDS is of the wall clock, which may be set meanwhile.
+# uptime_seconds: whole seconds of this host's uptime, in REPLY. bash's SECONDS follows the wall clock, which may be set
+# meanwhile.
 uptime_seconds() { read -r REPLY _ </proc/uptime; REPLY=${REPLY%.*}; }
 
-# since BEGAN: how many have passed since that uptime, in REPLY.
+# since BEGAN: whole seconds since the uptime BEGAN, in REPLY.
 since() {
   uptime_seconds
   REPLY=$((REPLY - $1))
 }
 
-# A command that fails where nothing was expected to says which and where.
+# On an unexpected failure, print the command and its line.
 trap 'printf "line %s: status %s: %s\n" "$LINENO" "$?" "$BASH_COMMAND" >&2' ERR
 
-# shown LOG COMMAND ...: run COMMAND, tell what it prints line by line, keep it in LOG, and return its exit status, which is
-# kept in LOG.status: in a directory where nobody else can put a link of that name.
+# shown LOG COMMAND ...: run COMMAND, emit its output line by line, keep the output in LOG, and return the exit status,
+# which LOG.status keeps. LOG must be in a directory where nobody else can create a link named LOG.status.
 shown() {
   local log=$1
   shift

@@ -1,10 +1,10 @@
 #!/bin/bash
-# How many clients an instance has.
+# Counts the clients of an instance.
 #
-# Parameters: ports (that the instances in slot a and b serve, in pairs).
+# Parameters: ports (of the instances in slot a and b, in pairs).
 : "${ports?}"
 
-# connections SLOT: how many are connected to its instance, on any of its ports, or about to be, in REPLY.
+# connections SLOT: the number of connections to the slot's instance, on any of its ports, open or opening, in REPLY.
 connections() {
   local i first=0 any='' lines
   [[ $1 == a ]] || first=1
@@ -13,19 +13,20 @@ connections() {
   REPLY=${#lines[@]}
 }
 
-# drained SLOT SECONDS: waits until nobody is, so long at most; how many still are, in REPLY.
+# drained SLOT SECONDS: wait until the slot's instance has no connections, for at most SECONDS; the number of those
+# left, in REPLY.
 drained() {
   local began left
   uptime_seconds
   began=$REPLY
-  # `<=`: those are whole ones, and a drain is never shorter than was promised.
+  # `<=`: `since` counts whole seconds, and a drain must not be shorter than the user was promised.
   while connections "$1" && left=$REPLY && since "$began" && ((left > 0 && REPLY <= $2)); do pause 0.2; done
   REPLY=$left
 }
 
-# unheard: how many clients' first packets the kernel has dropped so far because a queue was full. Such a client knocks again
-# after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot where it knocked first; `ss`
-# shows nothing of it meanwhile. If the old instance were gone by then, it would be refused.
+# unheard: print how many clients' first packets the kernel has dropped so far because a queue was full. Such a client
+# sends again after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot of its first
+# packet. `ss` does not show it meanwhile. If the old instance were gone by then, the client would be refused.
 unheard() {
   awk '$1 != "TcpExt:" { next }
     !names { names = split($0, name); next }

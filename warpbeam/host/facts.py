@@ -1,4 +1,4 @@
-"""What a host says of itself and of the app on it, before anything is decided."""
+"""Facts: a host's answer about itself and the app on it, from which a command plans."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ Mark = Literal["new", "healthy", "failed", "withdrawn"]
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a release on a host is known to be; written beside it when it was uploaded.
+    """The description of a release on a host; the upload writes it beside the release.
 
-    `release` is the name that Mix knows it by; empty where a Warpbeam uploaded it that did not write it down.
+    `release` is Mix's name of the release; empty where an older Warpbeam uploaded it, which did not record the name.
     """
 
     version: Version = ""
@@ -50,12 +50,12 @@ class About(msgspec.Struct, frozen=True):
 
     @property
     def short_commit(self) -> str:
-        """The commit as people name it, and whether more than the commit went in."""
+        """The abbreviated commit, marked `dirty` where uncommitted changes went into the build."""
         return f"{self.commit[:8]}{', dirty' if self.dirty else ''}"
 
 
 def about(artifact: Artifact) -> About:
-    """What a host keeps beside the release."""
+    """Return the description of `artifact` that a host keeps beside its release."""
     manifest = artifact.manifest
     return About(
         manifest.version,
@@ -69,7 +69,7 @@ def about(artifact: Artifact) -> About:
 
 
 class Release(msgspec.Struct, frozen=True):
-    """An artifact unpacked on a host. `name` is its UTC time, and sorts by it."""
+    """An artifact unpacked on a host. `name` is a UTC time, so names sort by time."""
 
     name: ReleaseName
     mark: Mark
@@ -77,19 +77,19 @@ class Release(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """The version and short commit, as people name it; the name where what lies there cannot be read."""
+        """The version and short commit, for people; the release's name where its description cannot be read."""
         if not self.artifact.version:
             return f"{self.name} (unknown)"
         return f"{self.artifact.version} ({self.artifact.short_commit})"
 
 
 def named(releases: Iterable[Release], name: str) -> Release | None:
-    """The one of that name, when it is among them."""
+    """Return the release of that name, or None where `releases` has none."""
     return next((release for release in releases if release.name == name), None)
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds a deploy lock, in words."""
+    """The holder of a deploy lock, in words."""
 
     who: Text = ""
     why: Text = ""
@@ -102,10 +102,10 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class HostFacts(msgspec.Struct, frozen=True):
-    """A host's answer to a claim. Sizes in bytes; `inodes` is -1 where the file system counts none.
+    """A host's answer to a claim. Sizes are in bytes; `inodes` is -1 where the file system does not count them.
 
-    `lacks` are indices into the artifact's files; `serving`: the live slot has an instance. `erts` is the version of
-    the host's own Erlang VM, or `none`; empty where it was not asked, since the artifact has one.
+    `lacks` has the indices of the artifact's files that the host has not; `serving`: the live slot has an instance.
+    `erts` is the version of the host's own Erlang VM, or `none`; empty where the artifact brings its own VM.
     """
 
     cpu: Machine
@@ -129,16 +129,16 @@ class HostFacts(msgspec.Struct, frozen=True):
 
     @property
     def live_release(self) -> Release | None:
-        """The release that `current` leads to, when it is there."""
+        """The release that `current` leads to; None where that is not on the host."""
         return self.find(self.slots.get(self.live, ""))
 
     def find(self, name: str) -> Release | None:
-        """The release of that name, when it is on the host."""
+        """Return the release of that name; None where it is not on the host."""
         return named(self.releases, name)
 
     @property
     def live_memory(self) -> int:
-        """What the live instance has in memory, in bytes; 0 where none runs, or nobody wanted to know."""
+        """The memory of the live instance, in bytes; 0 where none runs, or where the phase did not ask for it."""
         for line in self.helper.splitlines():
             match line.split():
                 case ["memory", kilobytes]:
@@ -152,16 +152,16 @@ class HostFacts(msgspec.Struct, frozen=True):
 
     @property
     def helper_version(self) -> str:
-        """The privileged helper's version, or empty where it does not answer."""
+        """The privileged helper's version; empty where the helper does not answer."""
         first = self.helper.partition("\n")[0].split()
         return first[1] if len(first) == 2 and first[0] == "helper" else ""
 
 
 def sifted(said: Any) -> list[str]:
-    """Take out of an answer what files on the host say that are not as they were written; a sentence about each.
+    """Replace, in an answer, what comes from unreadable files on the host; return a sentence about each release.
 
-    A release beside which no description lies must not keep everybody from the host, nor a lock that nobody can read:
-    the first counts as failed, of the second nobody is known to hold it.
+    A release without a readable description must not block the host, and neither must an unreadable lock: the release
+    counts as failed, and the lock's holder as unknown.
     """
     if not isinstance(said, dict):
         return []
@@ -182,7 +182,7 @@ def sifted(said: Any) -> list[str]:
 
 
 def _holder(text: str) -> Any:
-    """Who holds a lock, of the line that the lock's file has."""
+    """Return the holder of a lock, read from the line of the lock's file."""
     try:
         return msgspec.to_builtins(msgspec.json.decode(text, type=Holder))
     except (msgspec.DecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""How an instance is asked whether it is healthy: the fields that every phase which asks it has."""
+"""Health checks of an instance: the fields that every phase with a health check has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from warpbeam.inventory.schema import Inventory
 
 A = TypeVar("A")
 
-# What a script that asks an instance for its health is sent with.
+# The shared parts of a script that checks an instance's health.
 HEALTH_PARTS = ("host/health", "host/listeners", "host/reach")
 
 
@@ -33,7 +33,7 @@ class HealthPhase(Phase[A], frozen=True, kw_only=True):
 
 
 def health_parameters(inventory: Inventory) -> dict[str, Any]:
-    """The values of `Probing`'s fields."""
+    """Return the values of the fields of `HealthPhase`."""
     health = inventory.health
     return {
         "root": str(inventory.root),
@@ -44,10 +44,10 @@ def health_parameters(inventory: Inventory) -> dict[str, Any]:
         "health_path": health.path,
         "health_status": health.status,
         "health_rpc": health.rpc or "",
-        # An app that is up at once is not waited for.
+        # The first pauses are short: an app that starts at once is not waited for.
         "health_pauses": (min(0.05, health.interval), min(0.1, health.interval), health.interval),
         "health_timeout": health.timeout,
         "health_deadline": math.ceil(health.deadline),
-        # In hundredths: bash has no fractions.
+        # Hundredths of a second: bash has no fractions.
         "health_settle": math.ceil(health.settle * 100),
     }

@@ -1,17 +1,21 @@
 #!/bin/bash
-# Whether an instance is healthy, as the inventory asks: by HTTP on the slot's own port, at an address that clients come by, or,
-# for an app without HTTP, by an expression that its node must find true. What listens where no client comes is not healthy.
+# Checks whether an instance is healthy, as the inventory says: by HTTP on the slot's own port, at an address that
+# clients use, or, for an app without HTTP, by an expression that must be true on its node. An instance that listens
+# only where no client arrives is not healthy.
 #
-# Parameters: ports (of slot a and b; further pairs are for others), health_path, health_status, health_rpc (empty: HTTP), health_timeout,
-# app, app_user (who must listen there), health_deadline (seconds), health_settle (hundredths of a second that a new instance must stay healthy), health_pauses (seconds between two questions, one after
-# the other; the last of them for all that follow).
+# Parameters: ports (of slot a and b, in pairs: the first pair is asked for health), health_path and health_status (the
+# HTTP request and the expected status), health_rpc (an expression; empty: HTTP), health_timeout (seconds for one
+# check), health_deadline (seconds until the instance must be healthy), health_settle (hundredths of a second for which
+# a new instance must stay healthy), health_pauses (seconds between checks, one after the other; the last is for all
+# that follow), helper (the privileged helper), app, app_user (the user who must own the listening sockets).
 : "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_pauses?}" "${health_timeout?}"
 : "${health_deadline?}" "${health_settle?}" "${helper?}" "${app?}" "${app_user?}"
 
-# port_of SLOT: the port of its instance, in REPLY.
+# port_of SLOT: the port of the slot's instance, in REPLY.
 port_of() { if [[ $1 == a ]]; then REPLY=${ports[0]}; else REPLY=${ports[1]}; fi; }
 
-# owned SLOT: whether nobody but its instance listens at its ports, and it where clients come; else `stranger` says what is wrong.
+# owned SLOT: whether nobody but the slot's instance listens at its ports, and clients reach them; if not, `stranger`
+# says why.
 stranger='' unreached='' narrow='' asked_at=''
 owned() {
   local i first=0 mine=()
@@ -26,20 +30,21 @@ owned() {
   [[ -z $stranger ]]
 }
 
-# well SLOT: whether its instance is healthy now. Who listens is asked after the answer, and only of a good one: it is a
-# process more.
+# well SLOT: whether the slot's instance is healthy now. The owner of its sockets is checked only after a good answer,
+# because that check costs a process.
 well() {
   answers "$1" || { elsewhere "$1" && answers "$1"; } || return 1
   owned "$1"
 }
 
-# elsewhere SLOT: whether its instance, which did not answer, listens at another address than was asked.
+# elsewhere SLOT: whether the slot's instance, which did not answer, listens at another address than `asked_at`; then
+# `asked_at` becomes that address.
 elsewhere() {
   local before=$asked_at
   [[ -z $health_rpc && $health_said == 'no answer' ]] && owned "$1" && [[ $asked_at != "$before" ]]
 }
 
-# answers SLOT: whether a healthy instance would answer so; health_said has what was said.
+# answers SLOT: whether the slot's instance gives the answer of a healthy one; its answer is in health_said.
 answers() {
   stranger=''
   if [[ -z $health_rpc ]]; then
@@ -58,7 +63,7 @@ answers() {
   fi
 }
 
-# health_asked SLOT: what is asked, in words, for a message.
+# health_asked SLOT: print the check and its answer in words, for a message.
 health_asked() {
   if [[ -n $stranger ]] || ! owned "$1"; then
     echo "$stranger"
@@ -72,7 +77,8 @@ health_asked() {
   fi
 }
 
-# tell_unwell SLOT SECONDS: whoever waits so long for its instance is told what it says, at `tell_after` seconds and then at twice as many.
+# tell_unwell SLOT SECONDS: emit the answer of an instance that is not healthy after SECONDS, at `tell_after` seconds
+# and then each time at twice as many.
 tell_unwell() {
   if (($2 >= tell_after)); then
     note "not healthy after $tell_after s, of at most $health_deadline: $(health_asked "$1")"
@@ -80,11 +86,12 @@ tell_unwell() {
   fi
 }
 
-# restarts_of SLOT: how often systemd has started its instance again.
+# restarts_of SLOT: print how often systemd has restarted the slot's instance.
 restarts_of() { systemctl show --property=NRestarts --value -- "$app@$1.service"; }
 
-# until_well SLOT RESTARTS EVENT: waits until its instance is healthy; fails, with its last lines, when it is not by the deadline
-# or has been started again more than RESTARTS times. EVENT is what it should be healthy after.
+# until_well SLOT RESTARTS EVENT: wait until the slot's instance is healthy. Fail, with its last log lines, when it is
+# not healthy by the deadline, or when systemd has restarted it more than RESTARTS times. EVENT begins the message: what
+# came before the wait.
 until_well() {
   local slot=$1 began waited lines why good again tell_after=5
   uptime_seconds
@@ -92,7 +99,7 @@ until_well() {
   while true; do
     good=false
     if well "$slot"; then good=true; fi
-    # What crashes is not healthy, whatever it answers in between.
+    # An instance that crashes is not healthy, even when it answers well between two crashes.
     again=$(restarts_of "$slot")
     if [[ $good == true ]] && ((again <= $2)); then return 0; fi
     since "$began"

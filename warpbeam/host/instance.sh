@@ -1,22 +1,22 @@
 #!/bin/bash
-# Whether the instance in a slot is still the one that it was.
+# Checks whether a slot still has the same instance.
 #
-# An instance is known by its main process: asked of the kernel, which costs nothing. Where that hides other users' processes
-# (proc(5), hidepid), of systemd.
+# An instance is known by its main process. The kernel answers which one that is without a process; where it hides the
+# processes of other users (proc(5), hidepid), systemd answers.
 #
 # Parameters: app.
 : "${app?}"
 
-# meet SLOT: sets pid and birth (when it was started, in the kernel's count; empty where that is hidden). Should systemd have started
-# it again since, that one's end will be seen.
+# meet SLOT: remember the slot's instance: set pid and birth (its start time, in the kernel's ticks; empty where that is
+# hidden). If the instance ends between the two reads, `lives` is false.
 meet() {
   main_process "$1" || pid=$(exec systemctl show --property=MainPID --value -- "$app@$1.service")
   birth_of "$pid"
   birth=$REPLY
 }
 
-# main_process SLOT: sets pid, from the unit's control group: of those in it, the main process is the first that is systemd's own
-# child. False: that cannot be told (cgroups v1, a slice of its own, hidepid), or there is none.
+# main_process SLOT: set pid from the unit's control group: the main process is the first one there whose parent is
+# systemd. False where that cannot be read (cgroups v1, a slice of its own, hidepid), or where there is none.
 main_process() {
   while read -r pid; do
     if stat_of "$pid" && [[ ${fields[1]} == 1 ]]; then return 0; fi
@@ -24,7 +24,8 @@ main_process() {
   return 1
 }
 
-# stat_of PID: what /proc/PID/stat says after the process's name, which has any character in parentheses (proc(5)), in fields.
+# stat_of PID: the fields of /proc/PID/stat after the process's name, in `fields`. The name may hold any character, in
+# parentheses (proc(5)).
 stat_of() {
   local line=''
   fields=()
@@ -35,7 +36,7 @@ birth_of() {
   stat_of "$1" || true
   REPLY=${fields[19]-}
 }
-# lives SLOT: whether it is still the instance that was met there.
+# lives SLOT: whether the slot still has the instance that `meet` remembered.
 lives() {
   if [[ -n $birth ]]; then
     birth_of "$pid"
@@ -45,8 +46,9 @@ lives() {
   fi
 }
 
-# shows_cookie PID: whether its arguments have one, which every user of the host can read; wherever it came from (vm.args, what that
-# includes, env.sh). A process may make its arguments as long as it likes.
+# shows_cookie PID: whether the process's arguments, which every user of the host can read, hold a cookie, from whatever
+# source (vm.args, a file that it includes, env.sh). Count and length of the words are bounded: a process may make its
+# arguments as long as it likes.
 shows_cookie() {
   local word number=0
   while ((number++ < 1000)) && IFS= read -r -d '' -n 4096 word; do

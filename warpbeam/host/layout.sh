@@ -1,19 +1,21 @@
 #!/bin/bash
-# Where things are below $root, and what can be read from there without being root.
+# Paths below $root, and functions that read what is there without being root.
+#
+# Parameters: root (the app's directory), app; release and base (names of releases, where the phase has them).
 : "${root?}" "${app?}"
 
 releases=$root/releases
 
-# is_release NAME: whether that is a release's name, and so leads nowhere else.
+# is_release NAME: whether NAME is a release's name; as a path it then stays in the directory.
 is_release() { [[ $1 =~ ^[0-9]{8}T[0-9]{6}Z$ ]]; }
 
-# A command may have a release's name from another host: it is looked at here too, whatever it was there.
+# A release's name may come from another host, so check it here too.
 for name in "${release-}" "${base-}"; do
   [[ -z $name ]] || is_release "$name" || refuse 'expected a release such as 20261123T120000Z' 'nothing was done'
 done
 
-# read_links: what the links say, by their text alone: the slot that `current` names in `live`, the releases of the slots in
-# `release_a` and `release_b`, and that of the live slot in `live_release`; each empty where there is none.
+# read_links: read the links, by their text alone: `live` (the slot that `current` names), `release_a` and `release_b`
+# (the releases of the slots) and `live_release` (that of the live slot); each is empty where there is none.
 read_links() {
   local name text
   live='' release_a='' release_b='' live_release=''
@@ -29,13 +31,13 @@ read_links() {
 
 activating() { [[ $(exec systemctl is-active -- "$app-activate.service") == *activating ]]; }
 
-# point LINK TARGET: LINK leads to TARGET from one moment to the next (rename(2)).
+# point LINK TARGET: make LINK lead to TARGET, atomically (rename(2)).
 point() {
   ln -sfn -- "$2" "$1.new" && mv -fT -- "$1.new" "$1"
 }
 
-# find_releases: the complete ones, oldest first, in `complete`. Their names sort by time; a directory gets its name only when
-# all of it is there.
+# find_releases: the complete releases, oldest first, in `complete`. Their names sort by time; a directory gets its name
+# only when it is complete.
 find_releases() {
   local directory
   complete=()
@@ -46,23 +48,24 @@ find_releases() {
   done
 }
 
-# about RELEASE: what it is, in REPLY: JSON as warpbeam/host/facts.py has it. False where that cannot be read: it becomes part of a larger
-# JSON text, and goes to a type, so that here every byte is looked at. (A regular expression would take ten times as long.)
+# about RELEASE: the release's description, in REPLY: JSON of `About` in warpbeam/host/facts.py. False where it is not
+# valid. Every byte is checked here, because the description becomes part of a larger JSON text, which must fit a type.
+# (A regular expression would take ten times as long.)
 about() {
   local text bare parts
   text_of "$releases/$1/.warpbeam/artifact.json" 32768 && [[ $REPLY == *$'\n' ]] || return 1
   text=${REPLY%$'\n'}
-  # Without what is escaped, no text in it has a quote.
+  # Without escape sequences, no text in it has a quote.
   bare=${text//\\\\/}
   bare=${bare//\\[\"\/bfnrt]/}
   bare=${bare//\\u00[0-9a-f][0-9a-f]/}
   [[ $bare != *[$'\001'-$'\037'\\]* ]] || return 1
   IFS=\" read -r -a parts <<<"$bare"
-  # Those of a Warpbeam before this one do not say the release's name.
+  # Descriptions of an older Warpbeam (23 parts) do not have the release's name.
   ((${#parts[@]} == 23 || ${#parts[@]} == 27)) || return 1
   [[ ${parts[3]} == [0-9A-Za-z]* && ${parts[3]} != *[!0-9A-Za-z.+_~-]* && "${parts[7]}${parts[15]}${parts[19]}" != *[!0-9a-f]* ]] || return 1
   [[ ${parts[25]-} != *[!a-z0-9_]* ]] || return 1
-  # What is left without the values, with each quote where it was.
+  # Compare the rest, without the values, with each quote in its place.
   parts[3]='' parts[7]='' parts[11]='' parts[15]='' parts[19]='' parts[25]=''
   local IFS=\"
   bare="${parts[*]}"
@@ -70,13 +73,14 @@ about() {
   REPLY=$text
 }
 
-# remove PATH ...: also where a directory in it is closed to its owner, which no `rm` gets past.
+# remove PATH ...: remove, even where a directory denies its owner access, which `rm -rf` does not overcome.
 remove() { rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null || true; rm -rf -- "$@"; }; }
 
-# marked RELEASE MARK: marks are healthy (has been live), failed, withdrawn (rolled back from).
+# marked RELEASE MARK: whether the release has the mark: healthy (was live), failed, withdrawn (rolled back from).
 marked() { plain "$releases/$1/.warpbeam/$2"; }
 
-# previous_of RELEASE: the newest of `complete` before it that has been live and was not rolled back from, in REPLY; empty: none.
+# previous_of RELEASE: the previous release, in REPLY: the newest of `complete` before RELEASE that was live and was not
+# rolled back from; empty where there is none.
 previous_of() {
   local release previous=''
   for release in "${complete[@]}"; do
@@ -86,10 +90,11 @@ previous_of() {
   REPLY=$previous
 }
 
-# result_of JOB: what that activation left of how it ended, in REPLY; false where it left nothing.
+# result_of JOB: the result that the activation JOB left, in REPLY; false where it left none.
 result_of() { text_of "$root/activation/result" 8388608 && [[ $REPLY == *"\"job\":\"$1\""* ]]; }
 
-# described: a JSON array of `complete`, in REPLY. One that cannot be read as a release of ours counts as failed, and is named.
+# described: a JSON array of the releases in `complete`, in REPLY. A release without a valid description counts as
+# failed, and a warning names it.
 described() {
   local body='' release text mark
   for release in "${complete[@]}"; do
@@ -110,18 +115,19 @@ described() {
   REPLY="[$body]"
 }
 
-# healthy PORT PATH STATUS SECONDS [ADDRESS]: whether this host's own port, at that address of its own, answers so, once. An
-# empty PATH asks for no more than a connection, and its STATUS is `connected`.
+# healthy PORT PATH STATUS SECONDS [ADDRESS]: ask this host's own port once, at an address of its own: whether it
+# answers STATUS within SECONDS. An empty PATH asks only for a connection; its STATUS is `connected`.
 healthy() {
   local status=''
-  # bash cannot bound its own connect(2), so a process of its own does it. No program is run for that: it is asked several times
-  # a second.
+  # bash cannot limit the time of its own connect(2), so a subshell connects. No program is started: this runs several
+  # times a second.
   read -r -t "$4" status < <(ask "$1" "$2" "${5-127.0.0.1}" 2>/dev/null) || kill "$!" 2>/dev/null || true
   health_said=${status:-no answer}
   [[ $status == "$3" ]]
 }
 
-# ask PORT PATH ADDRESS: prints the status of the answer, or `no HTTP`, where there is one. Run in a process of its own.
+# ask PORT PATH ADDRESS: print the status of the answer, or `no HTTP`; nothing where there is no answer. Run it in a
+# process of its own.
 ask() {
   local word='' status
   exec 3<>"/dev/tcp/$3/$1" || exit 1
@@ -130,11 +136,11 @@ ask() {
     return 0
   fi
   printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: warpbeam\r\nConnection: close\r\n\r\n' "$2" >&3
-  # An app may begin a line and never end it.
+  # -n: an app may begin a line and never end it.
   while IFS=' ' read -r -n 4096 word status _ <&3; do
     status=${status%%[!0-9]*}
     case $word,$status in
-      # Before the answer that counts there may be others (RFC 9110, 15.2), each with its fields.
+      # Interim answers (RFC 9110, 15.2), each with its header fields, may come before the final one.
       HTTP/*,10[023]) while IFS= read -r -n 4096 word <&3 && [[ -n ${word%$'\r'} ]]; do :; done ;;
       HTTP/*,?*) echo "${status:0:4}"; return ;;
       *) break ;;

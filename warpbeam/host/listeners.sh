@@ -1,8 +1,8 @@
 #!/bin/bash
-# Who listens at a port: a number is no identity, since where the app does not listen any user of the host can. The root
-# helper contains this too.
+# Finds out who listens at a port. A port's number identifies nobody: where the app does not listen, any user of the
+# host can. The privileged helper contains this file too.
 
-# uid_of USER: its number, in REPLY. From the file where setup has put it, without a process.
+# uid_of USER: the user's number, in REPLY, from the file into which setup wrote the user; this needs no process.
 uid_of() {
   local name
   while IFS=: read -r name _ REPLY _; do
@@ -11,10 +11,11 @@ uid_of() {
   REPLY=$(exec id -u -- "$1")
 }
 
-# strangers USER UNIT PORT ...: who listens at one of the ports, at any address, and is not USER's process in UNIT, in
-# words, in REPLY (empty: nobody). `listening` is how many sockets listen there, and `places` has each one's port and
-# address. A control group alone proves nothing, because any user can have a unit of that name in a systemd of its own;
-# the kernel tells it since Linux 5.8. (`ss -l` would have the kernel go through all connections of the host besides.)
+# strangers USER UNIT PORT ...: a sentence about the first listener at one of the ports, at any address, that is not
+# USER's process in UNIT, in REPLY (empty: nobody). `listening` is the number of sockets that listen there, `places` has
+# the port and address of each. A control group alone proves nothing, because any user can have a unit of that name in
+# a systemd instance of their own; the kernel reports it since Linux 5.8. (`ss -l` would have the kernel walk all
+# connections of the host.)
 strangers() {
   local user=$1 unit=$2 own filter='' address text number port
   shift 2
@@ -25,7 +26,7 @@ strangers() {
   while read -r _ _ address text; do
     listening=$((listening + 1)) port=${address##*:}
     places+=("$port ${address%:*}")
-    # ss leaves out root's.
+    # ss omits the uid of root.
     number=0
     if [[ $text =~ \ uid:([0-9]+)\  ]]; then number=${BASH_REMATCH[1]}; fi
     if [[ $number != "$own" ]]; then

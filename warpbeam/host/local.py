@@ -1,4 +1,4 @@
-"""This machine, as the same Shell that a host is: for `deploy.local`, by subprocess and without ssh."""
+"""This machine as a Shell, by subprocess and without ssh: for `deploy.local`, and for hooks that run here."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from warpbeam.shell import GRACE, OnBytes
 
 PIECE = 1 << 16  # bytes; a pipe of Linux holds as much (pipe(7))
 SIGNAL_BASE = 128
-LEFT_OPEN = 10.0  # seconds that output may stay open and silent after the command has ended
+LEFT_OPEN = 10.0  # seconds for which output may stay open and silent after the command has ended
 
 
 def local_shell(user: str | None = None) -> LocalShell:
-    """Run commands here as `user`, or as whoever runs us. Another user's go through sudo or runuser."""
+    """Return a shell that runs commands here as `user` (None: as the user of this process), by sudo or runuser."""
     return LocalShell(user)
 
 
@@ -40,7 +40,7 @@ class LocalShell:
         self._lock = threading.Lock()
 
     def open(self) -> None:
-        """See `warpbeam.shell.Shell.open`: there must be such a user here."""
+        """See `warpbeam.shell.Shell.open`. Raises: Refused, where this machine has no such user."""
         self._identity()
 
     @property
@@ -49,7 +49,7 @@ class LocalShell:
         return bool(self._running)
 
     def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
-        """See `warpbeam.shell.Shell.execute`. It starts in the user's home directory, as over ssh."""
+        """See `warpbeam.shell.Shell.execute`. The command starts in the user's home directory, as over ssh."""
         prefix, environment = self._identity()
         home = environment.get("HOME", "/")
         process = subprocess.Popen(  # noqa: S603
@@ -59,7 +59,7 @@ class LocalShell:
             stderr=subprocess.PIPE,
             cwd=home if os.access(home, os.X_OK) else "/",
             env=environment,
-            # A process group of its own: Ctrl-C reaches it through `interrupt` only, and then all of it.
+            # A process group of its own: Ctrl-C reaches it only through `interrupt`, and then every process of it.
             start_new_session=True,
         )
         with self._lock:
@@ -88,10 +88,10 @@ class LocalShell:
             threading.Thread(target=self._end, args=(process,), daemon=True).start()
 
     def close(self) -> None:
-        """Nothing stays open between commands."""
+        """Do nothing: nothing stays open between commands."""
 
     def _identity(self) -> tuple[list[str], Mapping[str, str]]:
-        """What goes before a command so that it runs as our user, and its environment."""
+        """Return the arguments before a command that make it run as our user, and its environment."""
         if self.user is None or self.user == getpass.getuser():
             return [], for_shell()
         try:
@@ -103,7 +103,7 @@ class LocalShell:
                 " `fab ENV deploy` goes to the inventory's hosts instead",
             ) from None
         if os.geteuid() == 0:
-            # runuser(1) with -u changes nothing of the environment: make it what a login would have.
+            # runuser(1) with -u leaves the environment as it is: give it the variables of a login.
             kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "TZ")}
             own = {"HOME": account.pw_dir, "USER": self.user, "LOGNAME": self.user, "SHELL": account.pw_shell}
             return ["runuser", "-u", self.user, "--"], {**kept, **own}
@@ -124,7 +124,7 @@ class LocalShell:
         prefix, _ = self._identity()
         for number in (signal.SIGTERM, signal.SIGKILL):
             if prefix[:1] == ["sudo"]:
-                # Only they may signal their own; sudo would pass it to the command alone, not to its children.
+                # Only that user may signal these processes. A signal to sudo reaches the command, not its children.
                 kill = [*prefix, "kill", f"-{number.value}", "--", f"-{process.pid}"]
                 subprocess.run(kill, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -147,7 +147,7 @@ class LocalShell:
 
 
 def group_exists(leader: int) -> bool:
-    """Is there a process in the group that `leader` began?"""
+    """Return whether the process group of `leader` has a process."""
     try:
         os.killpg(leader, 0)
     except ProcessLookupError:
@@ -158,7 +158,7 @@ def group_exists(leader: int) -> bool:
 
 
 def exchange(process: subprocess.Popen[bytes], chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> None:
-    """Feed a process and pass on its output until both streams have ended and it has, all in this thread."""
+    """Feed a process and pass on its output, in this thread, until both streams and the process have ended."""
     assert process.stdin and process.stdout and process.stderr  # noqa: S101
     os.set_blocking(process.stdin.fileno(), False)
     feed = pieces(chunks)
@@ -173,7 +173,7 @@ def exchange(process: subprocess.Popen[bytes], chunks: Iterable[bytes], on_stdou
             if not ready and process.poll() is not None:
                 silent_since = silent_since or monotonic()
                 if monotonic() - silent_since > LEFT_OPEN:
-                    break  # something it left behind holds its output
+                    break  # a process that the command left behind holds its output
                 continue
             for key, _ in ready:
                 if key.fileobj is process.stdin:
@@ -193,12 +193,12 @@ def exchange(process: subprocess.Popen[bytes], chunks: Iterable[bytes], on_stdou
 
 
 def pieces(chunks: Iterable[bytes]) -> Iterator[memoryview]:
-    """The chunks that hold anything."""
+    """Return the chunks that are not empty."""
     return (memoryview(chunk) for chunk in chunks if chunk)
 
 
 def write(stdin: IO[bytes], rest: memoryview, feed: Iterator[memoryview]) -> memoryview:
-    """Write what fits; return what is left, empty at the end of the input or when nobody reads it any more."""
+    """Write what fits; return the rest, which is empty at the end of the input or when the reader has gone."""
     if not rest:
         following = next(feed, None)
         if following is None:

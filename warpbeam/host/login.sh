@@ -1,8 +1,8 @@
 #!/bin/bash
-# How whoever runs this came to the host.
+# Finds out how the caller logged in to the host.
 
-# ssh_port: the port that the ssh connection which this runs in came to, in REPLY; empty where it is no such connection. sudo passes
-# no SSH_CONNECTION on, but whoever called it has one.
+# ssh_port: the server port of the ssh connection in which this runs, in REPLY; empty where there is none. sudo does not
+# pass SSH_CONNECTION on, but a parent process still has the variable.
 ssh_port() {
   local pid=$$ key value pair
   while ((pid > 1)); do

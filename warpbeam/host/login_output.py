@@ -1,4 +1,4 @@
-"""What a login says and does before the script that was sent to it begins, or in place of it."""
+"""Output of a login's startup files, before the script that we sent begins, or in its place."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from warpbeam.error import Refused
 from warpbeam.limit import Allowance
 from warpbeam.shell import OnBytes, Shell
 
-# What is said before the script begins.
+# The record that `render` puts before the script: the script begins.
 BEGUN = b'\x1e{"begun":true}\n'
-# What a login says by itself: so much may come before that, and so much is kept to show.
+# Bytes that a login may print before that record, and bytes of them that are kept to show.
 MOST_NOISE = 1 << 20
 KEPT_NOISE = 4096
-# Of what was sent so much is compared with what comes back, in bytes: all scripts, settings and secrets, and of an
-# upload's pieces no more.
+# First bytes of what was sent that are compared with a login's output: all scripts, settings and secrets, and only the
+# first pieces of an upload.
 MOST_ECHOED = 1 << 18
-# Shells that got what was sent in place of bash end with one of these (`render`).
+# Exit statuses of a login that did not run the script (`phase.READER`, `phase.render`).
 TAKEN = {
     95: "its standard output is a file or a device",
     96: "something read from its standard input before",
@@ -23,10 +23,10 @@ TAKEN = {
 
 
 class Beginning:
-    """Finds where the script begins in what a host says; what its login said before is `noise`.
+    """The point in a host's output at which the script begins; the login's output before it is `noise`.
 
     Parameters:
-        heard: gets what comes after it, and nothing before.
+        on_stdout: receives the output after that point only.
     """
 
     def __init__(self, on_stdout: OnBytes = lambda piece: None) -> None:
@@ -36,7 +36,7 @@ class Beginning:
         self.found = False
 
     def __call__(self, piece: bytes) -> None:
-        """Take a piece. Raises: Breach, where too much comes before."""
+        """Take a piece of output. Raises: Breach, where a login prints too much before the script."""
         if self.found:
             self._heard(piece)
             return
@@ -48,21 +48,21 @@ class Beginning:
             if rest:
                 self._heard(bytes(rest))
             return
-        # The first of it stays, and the last, in which the mark may have begun.
+        # Keep the first bytes, to show them, and the last, which may hold the beginning of the mark.
         del self._before[KEPT_NOISE : max(KEPT_NOISE, len(self._before) - len(BEGUN))]
         self._left.take(len(piece))
 
     def noise(self, sent: bytes) -> tuple[str, ...]:
-        """What a login said, as far as it is kept, less what it gave back of `sent`: that may hold secrets."""
+        """Return the login's output as far as it is kept, without echoed lines of `sent`, which may hold secrets."""
         lines = bytes(self._before[:KEPT_NOISE]).splitlines()
         return tuple(line.decode("utf-8", "replace")[:500] for line in lines if line.strip() and line not in sent)[:10]
 
 
 def not_begun(shell: Shell, status: int, said: tuple[str, ...]) -> Refused:
-    """The error for a login that did not run what was sent.
+    """Return the error for a login that did not run what was sent.
 
     Parameters:
-        said: what came instead, in lines.
+        said: the lines that it printed instead.
     """
     why = f": {TAKEN[status]}" if status in TAKEN else ""
     return Refused(

@@ -1,12 +1,12 @@
 """A phase: a part of a task that runs on a host as one script in one exec request.
 
-A phase's fields are its script's parameters. What is sent on standard input of the constant command `READER` is a
-line that reads the rest, then the parameters as assignments, the shared parts (`host/common.sh` first), the script,
-which lies beside the module of its phase, and, where the phase has one, its body. So no value, secret or not, is ever
-in an argument list.
+A phase's fields are its script's parameters. The host runs the constant command `READER`. Its standard input is a line
+that reads the rest, then the parameters as assignments, the shared parts (`host/common.sh` first), the script, which
+lies beside the module of its phase, and the body, where the phase has one. So no value, secret or not, is ever in an
+argument list.
 
-Standard output carries records (RFC 7464: RS, JSON, LF); whatever else a host prints there (a chatty .bashrc)
-is passed over. Progress records come first, the answer last.
+Standard output carries records (RFC 7464: RS, JSON, LF); other output of a host (a chatty .bashrc) is ignored.
+Progress records come first, the answer last.
 """
 
 from __future__ import annotations
@@ -39,32 +39,33 @@ from warpbeam.limit import (
 )
 from warpbeam.shell import Shell
 
-# Where the scripts are: each beside the module of its phase, what several share in `host/` and `deploy/`.
+# The scripts lie here: each beside the module of its phase, shared parts in `host/` and `deploy/`.
 PACKAGE = Path(__file__).parents[1]
 RECORD_START = b"\x1e"
 CONVERTING = Lock()
-# A line that is nothing else: no script has a text in which one could stand (tests/unit/test_scripts.py).
+# An empty line, or one that is a comment alone. No string in a script has such a line (tests/unit/test_scripts.py).
 COMMENT = re.compile(r"^[ \t]*(?:#.*)?\n", re.MULTILINE)
 
-# How the text of a phase ends.
+# The end mark of a phase's text.
 END = "exit; }"
 
 A = TypeVar("A")
 
-# The command. It takes no startup file of bash's own, and runs nothing but what came whole from its first line on: the
-# login's startup files come before it, and may take of what was sent, or send what it says elsewhere. It holds nothing
-# that another login shell than bash would not pass on: no quote but these, no backslash, no exclamation mark.
+# The constant command. A login's startup files run before it: they may read from our standard input or redirect its
+# output. So this bash reads no startup file of its own, and runs a script only when it came whole from its first line.
+# Login shells other than bash must pass the text on unchanged: it has no other quotes, no backslash and no
+# exclamation mark.
 READER = (
     """bash --norc -p -c 'LC_ALL=C; unset BASH_ENV ENV TMOUT; IFS= read -r REPLY;"""
     """ case $REPLY in "LC_ALL=C; IFS= read -rN "*"; exit 96") ;; *) exit 96 ;; esac;"""
     """ if [ -p /dev/fd/1 ] || [ -S /dev/fd/1 ]; then eval "$REPLY"; fi; exit 95'"""
 )
-# What a script's refusal or failure is besides (`warpbeam/host/common.sh`).
+# Error classes for the `kind` of a script's refusal or failure (`warpbeam/host/common.sh`).
 KINDS = {"held": Held, "damaged": Damaged}
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """What a script says of its refusal or failure. A text that is too long is cut, not refused: it is only shown."""
+    """A script's refusal or failure. A text that is too long is cut, not refused: it is only shown."""
 
     message: str
     hint: str = ""
@@ -76,30 +77,30 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
     """The parameters of one script. Subclasses name the script and the type of its answer.
 
     Strings, numbers and booleans become plain assignments (`true` and `false` for booleans, an empty string for
-    None), tuples become arrays. Every script reads them under the names of the fields.
+    None), tuples become arrays. Each script reads them under the names of the fields.
     """
 
     script: ClassVar[str]
     answer: ClassVar[Any]
-    # What is sent before the script: files that several scripts share.
+    # Shared parts that are sent before the script.
     parts: ClassVar[tuple[str, ...]] = ("host/common",)
 
     @staticmethod
     def sift(said: Any) -> list[str]:
-        """Take out of an answer what may be wrong without keeping anybody from the host; a sentence about each."""
+        """Replace, in an answer, what may be wrong without blocking the host; return a sentence about each."""
         return []
 
-    # Bytes of the answer, or of any other record.
+    # Bytes that the answer, or any other record, may have.
     longest: ClassVar[int] = LONGEST_RECORD
 
     @property
     def looks(self) -> bool:
-        """Whether it changes nothing, so that it has a bound in time, and may be asked again."""
+        """Whether the phase changes nothing, so that it has a time limit and may run again."""
         return False
 
     @property
     def more_seconds(self) -> float | None:
-        """Seconds that it may take beyond those in which a host must answer; None: it has a bound only if it looks."""
+        """Seconds that the phase may take beyond `ssh: answer_timeout`; None: only a phase that looks has a limit."""
         return None
 
 
@@ -109,21 +110,23 @@ def script_name(phase: Phase[Any]) -> str:
 
 
 def text_of(phase: Phase[Any], *, comments: bool = False) -> str:
-    """One command for bash. Without its `comments` it is a third shorter, and a host reads it several times."""
+    """Return the phase as one command for bash; without `comments`, hosts read a third less, several times over."""
     lines = [_assignment(field, getattr(phase, field)) for field in phase.__struct_fields__]
     sources = [_source(name, comments) for name in (*phase.parts, phase.script)]
-    # All of it is one group, so that bash has read the whole before it runs any: a text that is cut in the middle runs
-    # nothing, and a file that is written over goes on as it was. (A function would be copied, at as much cost again.)
+    # One group of commands: bash reads all of it before it runs any. So a text that is cut in the middle runs nothing,
+    # and a text that runs from a file goes on unchanged when that file is overwritten. (bash would copy a function,
+    # which doubles the cost.)
     return "\n".join(["{", *lines, *sources, END])
 
 
 def render(phase: Phase[Any]) -> bytes:
-    """What is sent to a host's bash, without a body.
+    """Return the bytes for a host's bash, without a body.
 
-    A bash reads commands from a pipe a byte at a time, so as not to take what is meant for them: 20 ms of the
-    processor for a script. So all but the first line is read by its `read -N`, which takes them in a few pieces, and
-    takes no more; in the locale C it counts bytes. It runs only with its end. What the script leaves of a body is no
-    command, and where the first line is lost, or another shell reads it (`exec dash` in a startup file), no more is.
+    bash reads commands from a pipe a byte at a time, so as not to take the input of these commands: 20 ms of processor
+    time for a script. So the first line reads the rest by `read -N`, which takes it in a few pieces and no byte more;
+    in the locale C it counts bytes. The text runs only when its end mark is there. bash never takes the rest of a body
+    for commands. Where the first line is lost, or a shell other than bash reads it (`exec dash` in a startup file),
+    that line or the next one ends the shell.
     """
     text = b"""[ "${REPLY+read}" ] || exit 97
 printf '\\036{"begun":true}\\n'
@@ -134,7 +137,7 @@ printf '\\036{"begun":true}\\n'
 
 @cache
 def _source(name: str, comments: bool) -> str:
-    """A script's text, less its first line (the shebang that makes it a file a person can run)."""
+    """Return a script's text without its first line, the shebang."""
     text = (PACKAGE / f"{name}.sh").read_text("utf-8").partition("\n")[2]
     return text if comments else COMMENT.sub("", text)
 
@@ -157,17 +160,17 @@ def _plain(value: Any) -> str:
 
 
 class Records:
-    """Takes standard output in pieces and gives the records in it."""
+    """A reader that finds the records in pieces of standard output."""
 
     def __init__(self, longest: int = LONGEST_RECORD) -> None:
         self._longest = longest
         self._rest = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
-        """The records that `piece` completes. Raises: Breach, when one is longer than it may be."""
+        """Yield the records that `piece` completes. Raises: Breach, when one is longer than allowed."""
         if not self._rest and RECORD_START not in piece:
-            return  # chatter, however long
-        # What came before is not looked through again: a line that comes in a million pieces costs no more than one.
+            return  # no record, however long
+        # Search each piece once: a line in a million pieces then costs no more than a line in one.
         *lines, rest = piece.split(b"\n")
         if lines:
             lines[0] = bytes(self._rest) + lines[0]
@@ -175,7 +178,7 @@ class Records:
         if self._rest or RECORD_START in rest:
             self._rest += rest
         if len(self._rest) > self._longest:
-            # What stands before the last beginning is no record.
+            # Only the text after the last RS can be a record.
             del self._rest[: self._rest.rfind(RECORD_START)]
         if len(self._rest) > self._longest or any(len(line) > self._longest and RECORD_START in line for line in lines):
             raise Breach(f"sent a record of more than {sized(self._longest)}")
@@ -199,16 +202,16 @@ def run(
     check: Callable[[], None] = lambda: None,
     seconds: float | None = None,
 ) -> A:
-    """Run `phase` on the host of `shell`, telling its steps, and return its answer.
+    """Run `phase` on the host of `shell`, emit its steps, and return its answer.
 
     Parameters:
-        check: called when an interrupt can reach the command, before the script is sent; what it raises stops that.
-        seconds: within which it must have answered, from when it is sent; None: it takes as long as it takes.
+        check: called before the script is sent, when an interrupt can already reach it; an exception here stops it.
+        seconds: the time for the answer, from the moment of sending; None: no limit.
 
     Raises:
-        Refused: the script found a precondition that does not hold; it changed nothing. Or it only looks, and did not
-            answer in time, or said more than is taken.
-        Failed: the script failed and said so.
+        Refused: a precondition of the script does not hold; it changed nothing. Or a script that only looks did not
+            answer in time, or exceeded a bound of `warpbeam.limit`.
+        Failed: the script reported a failure.
         Lost: no answer came: the outcome is unknown and must be read back.
     """
     records = Records(phase.longest)
@@ -224,7 +227,7 @@ def run(
         nonlocal count
         said_at_most.take(len(piece))
         if not beginning.found:
-            with contextlib.suppress(Breach):  # what a phase may say is bounded above
+            with contextlib.suppress(Breach):  # `said_at_most` bounds the output already
                 beginning(piece)
         for record in records.feed(piece):
             count += 1
@@ -255,14 +258,14 @@ def run(
     if deadline.over and not ending:
         raise _broken(phase, shell, f"did not answer within {seconds:g} s; it was ended", complaints)
     said = complaints.text.splitlines()[-40:]
-    # Where what it says goes elsewhere, it has begun all the same.
+    # A startup file that sends standard output to standard error does not keep the script from beginning.
     if not (beginning.found or ending or BEGUN.decode() in complaints.text):
         raise not_begun(shell, status, (*beginning.noise(bytes(sent)), *said[-10:]))
     return _conclude(shell, phase, emit, ending, status, said)
 
 
 def _conclude(shell: Shell, phase: Phase[A], emit: Emit, ending: dict[str, Any], status: int, said: Sequence[str]) -> A:
-    """The answer that a script ended with. Raises: as `run`, where it gave none."""
+    """Return the answer that a script ended with. Raises what `run` raises, where the script gave none."""
     for kind, error in (("refused", Refused), ("failed", Failed)):
         if kind in ending:
             told = _read(ending[kind], Complaint, shell, phase)
@@ -285,10 +288,10 @@ def _conclude(shell: Shell, phase: Phase[A], emit: Emit, ending: dict[str, Any],
 
 
 def _read(said: Any, kind: Any, shell: Shell, phase: Phase[Any]) -> Any:
-    """What a host said, as a value of type `kind`. Raises: Failed, where it is none; nothing of it is used then."""
+    """Return a host's answer as a value of type `kind`. Raises: Failed, where it does not fit; none of it is used."""
     try:
-        # One at a time: of a type that two threads are the first to use at once, msgspec 0.22 reads what it has not
-        # written yet, and the process is gone (tests/unit/test_phase.py).
+        # One thread at a time: when two threads are the first to use a type at once, msgspec 0.22 reads memory that it
+        # has not written yet, and the process crashes (tests/unit/test_phase.py).
         with CONVERTING:
             return msgspec.convert(said, kind)
     except (msgspec.ValidationError, RecursionError) as mismatch:
@@ -301,12 +304,12 @@ def _read(said: Any, kind: Any, shell: Shell, phase: Phase[Any]) -> Any:
 
 
 def _kept(text: str) -> str:
-    """`text` as far as it is kept. A NUL, which no script of ours can say, could not be given to another one."""
+    """Return `text` cut to `MESSAGE` characters. A NUL, which no script takes as a parameter, becomes a blank."""
     return text.replace("\0", " ") if len(text) <= MESSAGE else text[:MESSAGE].replace("\0", " ") + "…"
 
 
 def _broken(phase: Phase[Any], shell: Shell, what: str, complaints: Complaints) -> Problem:
-    """The error for a host that does not keep within bounds."""
+    """Return the error for a host that exceeded a bound in time or output."""
     details = tuple(line[:500] for line in complaints.text.splitlines()[-10:])
     if phase.looks:
         hint = "nothing was changed there; `ssh: answer_timeout:` bounds the wait"
@@ -316,7 +319,7 @@ def _broken(phase: Phase[Any], shell: Shell, what: str, complaints: Complaints) 
 
 
 def _told(record: dict[str, Any], host: str, emit: Emit) -> bool:
-    """Tell a progress record; false when the record is the script's ending."""
+    """Emit a progress record; return False when the record is the script's ending."""
     match record:
         case {"step": str(name)}:
             emit(Step(host, _kept(name)))

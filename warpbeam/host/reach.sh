@@ -1,12 +1,12 @@
 #!/bin/bash
-# Whether clients reach what listens at a port. The redirect leads a client from outside to the first address of the
-# interface that it came by, and one on this host to loopback (nft(8), REDIRECT).
+# Judges whether clients reach what listens at a port. The redirect leads a client from outside to the first address of
+# the interface by which it arrives, and a client on this host to loopback (nft(8), REDIRECT).
 
-# outward: the addresses that others know this host by, in outward4 and outward6 (empty: there is none).
+# outward: the addresses by which other hosts reach this one, in outward4 and outward6 (empty: there is none).
 outward() {
   local i family address
   outward4='' outward6=''
-  # Addresses for documentation (RFC 5737, RFC 3849): whatever is routed by default would go there.
+  # Addresses for documentation (RFC 5737, RFC 3849): packets to them take the default route.
   if sent_from udp 192.0.2.1 010200C0; then
     printf -v outward4 '%d.%d.%d.%d' "0x${REPLY:6:2}" "0x${REPLY:4:2}" "0x${REPLY:2:2}" "0x${REPLY:0:2}"
   fi
@@ -16,7 +16,7 @@ outward() {
     for i in 0 4 8 12 16 20 24 28; do outward6+="${outward6:+:}${address:i:4}"; done
   fi
   if [[ -z $outward4 ]]; then
-    # Without a default route.
+    # Without a default route, take the first global addresses.
     while read -r _ _ family address _; do
       if [[ $family == inet && -z $outward4 ]]; then outward4=${address%/*}; fi
       if [[ $family == inet6 && -z $outward6 ]]; then outward6=${address%/*}; fi
@@ -24,8 +24,9 @@ outward() {
   fi
 }
 
-# sent_from PROTOCOL ADDRESS REMOTE: from which address the kernel would send to ADDRESS, in REPLY, as /proc/net/PROTOCOL
-# has it, where ADDRESS is REMOTE (proc(5): words in the host's byte order). Nothing is sent: it is UDP's connect(2).
+# sent_from PROTOCOL ADDRESS REMOTE: the address from which the kernel would send to ADDRESS, in REPLY, in the notation
+# of /proc/net/PROTOCOL, where REMOTE is ADDRESS (proc(5): words in the host's byte order). UDP's connect(2) sends
+# nothing.
 sent_from() {
   local remote
   while read -r _ REPLY remote _; do
@@ -37,9 +38,9 @@ sent_from() {
   return 1
 }
 
-# judge_reach PORT ...: of `places` (strangers), where the instance listens at those ports: `unreached` says why no client
-# gets to one of them (empty: some get to each), `narrow` whom it keeps out, and `asked_at` is the address to ask the
-# first of them at. A port at which nothing listens is not judged.
+# judge_reach PORT ...: judge the addresses in `places` (from `strangers`) at which the instance listens. `unreached`
+# says why no client reaches one of the ports (empty: some reach each), `narrow` which clients are refused, and
+# `asked_at` is the address at which to ask the first port. A port at which nothing listens is not judged.
 judge_reach() {
   local port place address any4 any6 at4 at6 inside where first=$1
   [[ -n ${outward4+known} ]] || outward
@@ -62,7 +63,7 @@ judge_reach() {
     where="$inside${inside:+ }${at4# }${at4:+ }${at6# }"
     if [[ $any4$any6$at4$at6$inside == falsefalse ]]; then continue; fi
     if [[ -z $outward4$outward6 ]]; then continue; fi
-    # Which clients get there, if the host has addresses of that kind.
+    # Judge IPv4 and IPv6 only where the host has an address of that kind.
     if [[ ($any4$at4 == false || -z $outward4) && ($any6$at6 == false || -z $outward6) ]]; then
       if [[ $any4 == true ]]; then where='IPv4 only'; elif [[ $any6 == true ]]; then where='IPv6 only'; fi
       unreached="it listens at port $port on ${where% }, which no client outside this host reaches: have it listen on all"

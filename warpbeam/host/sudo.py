@@ -9,29 +9,30 @@ from warpbeam.error import Misuse
 from warpbeam.limit import Breach, sized
 from warpbeam.shell import OnBytes, Shell
 
-# Constant, and the command follows, so that nothing is quoted: root's own login needs no sudo.
+# Constant text before the command, so that nothing needs quoting. A login as root needs no sudo.
 AS_ROOT = """sh -c 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi' sh"""
-# -k: always ask, so that the first line is never taken for the script; sudo reads it a byte at a time.
+# -k: sudo always asks, so that the password line never becomes part of the script. sudo reads that line a byte at a
+# time, so it takes nothing of what follows.
 AS_ROOT_ASKED = (
     """sh -c 'if [ "$(id -u)" = 0 ]; then read -r _; exec bash -c "$0" "$@"; else"""
     """ LC_ALL=C exec sudo -k -S -p "" -- bash -c "$0" "$@"; fi' 'printf "\\036ready\\n"; exec "$@"' bash"""
 )
-# What root's bash says first. Only then it is sent the script: a sudo that does not take the password would read two
-# more from it, and an account is soon locked (pam_faillock(8)).
+# The first output of root's bash. The script is sent only after it: a sudo that rejects the password would read two
+# more attempts from the script, and pam_faillock(8) soon locks an account.
 READY = b"\x1eready\n"
-# What sudo says of a wrong password before it asks again (sudoers(5), badpass_message).
+# The message of sudo about a wrong password, before it asks again (sudoers(5), badpass_message).
 WRONG = b"Sorry, try again."
-# So many bytes may come before root's bash is there, and so many seconds pass.
+# Bytes that may come, and seconds that may pass, before root's bash is ready.
 MOST_BEFORE = 64 * 1024
 BECOMES_WITHIN = 60.0
 
 
 class RootShell:
-    """A `Shell` whose commands, each a program with its arguments, are root's.
+    """A `Shell` that runs commands, each a program with its arguments, as root.
 
     Parameters:
         shell: the admin's connection.
-        password: for an admin whose sudo asks for one, sent on standard input; or empty.
+        password: sent on standard input for an admin whose sudo asks for one; or empty.
     """
 
     def __init__(self, shell: Shell, password: str) -> None:
@@ -53,10 +54,10 @@ class RootShell:
         return self._shell.busy
 
     def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
-        """As `Shell.execute`. Raises also: Misuse, where sudo wants a password that it did not get."""
-        # What sudo itself says comes first.
+        """See `Shell.execute`. Raises also: Misuse, where sudo refuses, wants a password, or rejects the one given."""
+        # Standard error begins with the messages of sudo itself.
         complaints = bytearray()
-        # Set when root's bash is there, or will not be.
+        # Set when root's bash is ready, or when sudo has rejected the password.
         judged = threading.Event()
         before = bytearray()
         ready = not self._password
@@ -95,7 +96,7 @@ class RootShell:
         said = complaints.decode("utf-8", "replace")
         if not ready and WRONG.decode() in said:
             raise Misuse("sudo does not take that password", "give it again; it was tried once", host=self.name)
-        # It has no prefix for whom a rule forbids it (`NOPASSWD: !ALL`, as the deploy user's does).
+        # sudo's message has no prefix for a user whom a rule forbids everything (`NOPASSWD: !ALL`, the deploy user's).
         if status == 1 and said.startswith(("sudo:", "Sorry, user ")):
             wants = "password is required" in said
             raise Misuse(

@@ -1,1 +1,1 @@
-"""ssh: configuration, host keys, authentication, connections and what runs over them."""
+"""ssh: configuration, host keys, authentication, connections, and commands over them."""

@@ -1,4 +1,4 @@
-"""A try to reach a host, with one end in time: name look-up, TCP, greeting and key exchange, hops included."""
+"""An attempt to reach a host, with one time limit for name look-up, TCP, greeting and key exchange, hops included."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from time import monotonic, sleep
 from typing import Any
 
 KEPT_COMPLAINTS = 64 * 1024  # bytes
-SLICE = 0.1  # seconds between two looks at whether we were interrupted, while the kernel connects
+SLICE = 0.1  # seconds between two checks for an interrupt, while the kernel connects
 
 
 class Cut(Exception):
-    """The attempt was ended: its time was over, or somebody interrupted it."""
+    """The attempt was ended: its time was over, or it was interrupted."""
 
 
 class Attempt:
-    """What is opened under an attempt is closed when it is cut; `settle` ends the guard."""
+    """An attempt to reach a host. When it is cut, it closes everything that it guards; `settle` ends the guard."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -37,7 +37,7 @@ class Attempt:
         self._timer.start()
 
     def cut(self, cause: str) -> None:
-        """From any thread: close everything, for a `cause` ("time" or "interrupt")."""
+        """Close everything that is guarded, from any thread, for a `cause` ("time" or "interrupt")."""
         with self._lock:
             self.cause = self.cause or cause
             closing, self._open = self._open, []
@@ -46,17 +46,17 @@ class Attempt:
                 close()
 
     def cancel_timer(self) -> None:
-        """The host has answered: from here on only an interrupt cuts it (a person may have to touch a key)."""
+        """End the time limit: the host has answered, and a person may have to touch a key. An interrupt still cuts."""
         self._timer.cancel()
 
     def settle(self) -> None:
-        """It has succeeded or failed: nothing will be cut any more."""
+        """End the guard, because the attempt has succeeded or failed: nothing will be cut any more."""
         self.cancel_timer()
         with self._lock:
             self._open = []
 
     def guard(self, close: Callable[[], object]) -> None:
-        """Call `close` when the attempt is cut. Raises: Cut, when it is already."""
+        """Call `close` when the attempt is cut. Raises: Cut, when it is cut already; `close` is called first."""
         with self._lock:
             if not self.cause:
                 self._open.append(close)
@@ -65,25 +65,25 @@ class Attempt:
         raise Cut(self.cause)
 
     def left(self) -> float:
-        """The seconds that are left. Raises: Cut, when there are none."""
+        """Return the seconds that are left. Raises: Cut, when none are."""
         left = self.end - monotonic()
         if self.cause or left <= 0:
             raise Cut(self.cause or "time")
         return left
 
     def sleep(self, seconds: float) -> None:
-        """Wait so long. Raises: Cut, when the attempt ends meanwhile."""
+        """Wait for `seconds`. Raises: Cut, when the attempt ends meanwhile."""
         end = monotonic() + seconds
         while (left := end - monotonic()) > 0:
             sleep(min(left, SLICE, self.left()))
 
 
 def dial(hostname: str, port: int, family: int, attempt: Attempt) -> socket.socket:
-    """Open a TCP connection, trying each address of a name for its share of the time.
+    """Open a TCP connection; try each address of a name for its share of the time that is left.
 
     Raises:
         Cut: time is over.
-        OSError: the last address's error, or `socket.gaierror` where there is no address.
+        OSError: the error of the last address, or `socket.gaierror` where there is no address.
     """
     addresses = look_up(hostname, port, family, attempt)
     failure: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
@@ -106,7 +106,10 @@ def dial(hostname: str, port: int, family: int, attempt: Attempt) -> socket.sock
 
 
 def look_up(hostname: str, port: int, family: int, attempt: Attempt) -> list[tuple[int, Any]]:
-    """The addresses of a name: (family, address), in the resolver's order. It may take the resolver long to fail."""
+    """Return the addresses of a name, each (family, address), in the resolver's order.
+
+    The resolver runs in a thread, because it may take longer to fail than the attempt lasts.
+    """
     found: list[tuple[int, Any]] = []
     failed: list[OSError] = []
 
@@ -129,7 +132,7 @@ def look_up(hostname: str, port: int, family: int, attempt: Attempt) -> list[tup
 
 
 def wait_connected(opened: socket.socket, address: Any, until: float, attempt: Attempt) -> None:
-    """Connect; raise OSError (TimeoutError at `until`), or Cut."""
+    """Connect a socket. Raises: OSError (TimeoutError at `until`), or Cut."""
     opened.setblocking(False)
     code = opened.connect_ex(address)
     poll = select.poll()
@@ -146,14 +149,14 @@ def wait_connected(opened: socket.socket, address: Any, until: float, attempt: A
 
 
 class ProxyCommand:
-    """A running ProxyCommand: its input and output are one socket, which the transport takes like any other.
+    """A running ProxyCommand: its input and output are one socket, which the transport uses like any other.
 
-    Run as ssh_config(5) has it, by the shell's `exec`. Paramiko's own class reads it byte by byte.
+    The shell runs it by `exec`, as ssh_config(5) describes. Paramiko's own class reads its output byte by byte.
     """
 
     def __init__(self, command: str, attempt: Attempt) -> None:
         self.socket, theirs = socket.socketpair()
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (a pipe would fill, and block it)
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (a full pipe would block the command)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
                 ["/bin/sh", "-c", f"exec {command}"],
@@ -165,7 +168,7 @@ class ProxyCommand:
         attempt.guard(functools.partial(self.socket.shutdown, socket.SHUT_RDWR))
 
     def last_words(self) -> str:
-        """The last line it wrote to standard error, or an empty string."""
+        """Return the last line that the command wrote to standard error, or an empty string."""
         end = self._complaints.seek(0, os.SEEK_END)
         self._complaints.seek(max(end - KEPT_COMPLAINTS, 0))
         lines = self._complaints.read(KEPT_COMPLAINTS).decode(errors="replace").split("\n")

@@ -1,7 +1,7 @@
-"""How we prove who we are: the keys of an agent and of files, in the order in which OpenSSH offers them.
+"""Authentication: the keys of an agent and of files, in the order in which OpenSSH offers them.
 
-Paramiko's own way loads every key of the agent whatever IdentitiesOnly says, and offers files before the agent
-that holds their passphrase.
+Paramiko's own strategy ignores IdentitiesOnly for the agent's keys, and offers locked files before the agent that
+holds their keys.
 """
 
 # Paramiko's functions have no types.
@@ -23,11 +23,11 @@ from paramiko.auth_strategy import AuthFailure, AuthResult, AuthSource, AuthStra
 from warpbeam.ssh.ssh_config import Settings
 
 CERTIFICATE = "-cert-v01@openssh.com"
-AGENT_PATIENCE = 10.0  # seconds; a hanging agent must not hang us
+AGENT_PATIENCE = 10.0  # seconds; an agent that hangs must not stop us
 
 
 class Agent(AgentSSH):
-    """The agent behind one socket; Paramiko's own class knows only $SSH_AUTH_SOCK."""
+    """The agent behind one socket; Paramiko's own class uses only $SSH_AUTH_SOCK."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Agent(AgentSSH):
 
 
 class Key(AuthSource):
-    """A key to offer; `origin` is what a person calls it."""
+    """A key to offer; `origin` is its name in messages."""
 
     def __init__(self, user: str, key: Any, origin: str) -> None:
         super().__init__(user)
@@ -58,7 +58,7 @@ class Key(AuthSource):
 
 
 class Keys(AuthStrategy):
-    """All keys for one host. After a failure, `offered` and `locked` tell what was tried and what could not be."""
+    """All keys for one host. After a failure, `offered` has the keys tried, `locked` and `unreadable` the others."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(ssh_config=paramiko.SSHConfig())
@@ -77,16 +77,16 @@ class Keys(AuthStrategy):
                 except (paramiko.SSHException, OSError, EOFError) as error:
                     result.append(SourceResult(source, error))
                     if not transport.is_active():
-                        break  # too many tries for this server
+                        break  # the server has ended the connection after too many tries
                 else:
                     return result
         raise AuthFailure(result)
 
     def _keys(self, stack: contextlib.ExitStack) -> Iterator[Key]:
-        """The order of OpenSSH: the agent's keys that are configured, its other keys, keys of files."""
+        """Yield keys in OpenSSH's order: the agent's keys that are configured, its other keys, keys of files."""
         user, agent = self.settings.user, None
         if self.settings.agent:
-            # No agent there, or a broken one, is no error: keys of files may do.
+            # A missing or broken agent is no error: keys of files may suffice.
             with contextlib.suppress(OSError, paramiko.SSHException):
                 agent = Agent(self.settings.agent)
                 stack.callback(agent.close)
@@ -107,13 +107,13 @@ class Keys(AuthStrategy):
                 yield Key(user, key, str(path))
 
     def _load(self, path: Path, *, certified: bool = True) -> paramiko.PKey | None:
-        """A private key of a file with its certificate, or None (and why in `locked` or `unreadable`)."""
+        """Return the private key of a file, with its certificate; None, with the reason in `locked` or `unreadable`."""
         if not path.is_file():
             return None
         try:
             key: paramiko.PKey = paramiko.PKey.from_path(path)
         except (TypeError, paramiko.PasswordRequiredException):
-            self.locked.append(str(path))  # cryptography says TypeError where a passphrase is needed
+            self.locked.append(str(path))  # cryptography raises TypeError where a passphrase is needed
             return None
         except (ValueError, OSError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
             self.unreadable.append(f"{path}: {error}")
@@ -130,7 +130,7 @@ class Keys(AuthStrategy):
 
 
 def public_blob(path: Path) -> bytes | None:
-    """The public half of an identity, from the file beside it: the private one may be locked, or in the agent only."""
+    """Return an identity's public key, from the file beside it: the private one may be locked, or only in the agent."""
     for file in (path.with_name(path.name + ".pub"), path):
         with contextlib.suppress(OSError, ValueError, IndexError):
             text = file.read_text("utf-8")
@@ -142,7 +142,7 @@ def public_blob(path: Path) -> bytes | None:
 
 
 def plain_blob(blob: bytes) -> bytes:
-    """A public key without its certificate (PROTOCOL.certkeys: type, nonce, the key's own fields, the rest)."""
+    """Return a public key without its certificate (PROTOCOL.certkeys: type, nonce, the key's own fields, the rest)."""
     message = paramiko.Message(blob)
     kind = message.get_text()
     if not kind.endswith(CERTIFICATE):

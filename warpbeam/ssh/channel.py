@@ -1,7 +1,7 @@
-"""One command on a host, over a channel of a connection: started, fed, heard, interrupted, ended.
+"""One command on a host, over a channel of a connection: its start, input, output, interruption and end.
 
-Fabric's own runner sends standard input a byte at a time and polls; a phase's script is one message here, its
-answer another, and everybody waits on events (docs/architecture.md has the figures).
+Fabric's own runner sends standard input a byte at a time and polls. Here a phase's script is one message, its answer
+another, and threads wait on events.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from warpbeam.ssh.pace import PATIENCE, Pace
 from warpbeam.ssh.transport import send_request
 
 PIECE = 1 << 20  # read at most this much at once, in bytes
-# How long output may stay open and silent after the command has ended: something that it left behind holds it.
+# Seconds for which output may stay open and silent after the command has ended: a process that it left holds it open.
 LEFT_OPEN = 10.0
 
-# Ends the other commands of this connection: each is the leader of a process group, and a child of the sshd that is
-# our parent too (session.c, do_exec_no_pty). sshd's own "signal" request (RFC 4254, 6.9) would do for plain users only:
-# it does nothing for root, and sudo passes the signal to its command alone, whose children would go on.
-# Elder ones only: a command that began after the interrupt is not meant. /proc lists children as they were born (the
-# kernel adds each to the tail), which their numbers do not say: those begin again after pid_max. `exec` and `sh`: the
-# login shell may be any.
+# A command that ends the other commands of this connection. Each leads a process group and is a child of the sshd that
+# is also the parent of this command (session.c, do_exec_no_pty). sshd's "signal" request (RFC 4254, 6.9) is enough for
+# plain users only: it does nothing for root, and sudo passes the signal to its command alone, whose children go on.
+# Only older commands: one that began after the interrupt must go on. /proc lists children in the order of their birth
+# (the kernel adds each to the tail); process numbers do not give it, because they start again after pid_max. `exec` and
+# `sh`: the login shell may be any.
 END_OTHERS = (
     "exec sh -c 'for p in $(cat /proc/$PPID/task/$PPID/children); do"
     ' [ "$p" = $$ ] && break; [ -O "/proc/$p" ] || sudo -n kill -TERM -- "-$p"; kill -TERM "-$p";'
@@ -37,7 +37,7 @@ END_OTHERS = (
 
 
 class Bell:
-    """The event that both of a channel's pipes ring; neither may silence it, as one event of theirs would."""
+    """An event that both pipes of a channel set and neither can clear, as Paramiko's shared event could be."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -46,10 +46,10 @@ class Bell:
         self._event.set()
 
     def clear(self) -> None:
-        """Paramiko calls this when one pipe is empty: the other may not be."""
+        """Do nothing: Paramiko calls this when one pipe is empty, but the other may have data."""
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait for a ring and take it; False when none came in time."""
+        """Wait for the event and clear it; return False when it did not come in time."""
         rung = self._event.wait(seconds)
         self._event.clear()
         return rung
@@ -78,17 +78,17 @@ class Process:
         on_stdout: OnBytes,
         on_stderr: OnBytes,
     ) -> int:
-        """As `warpbeam.shell.Shell.execute`, on an open channel, which is closed in the end."""
+        """Run a command like `warpbeam.shell.Shell.execute`, on an open channel, which is closed at the end."""
         channel.in_buffer.set_event(self._bell)
         channel.in_stderr_buffer.set_event(self._bell)
-        channel.ring = self._bell.set  # type: ignore[attr-defined]  # heard by warpbeam.ssh.transport
+        channel.ring = self._bell.set  # type: ignore[attr-defined]  # called by warpbeam.ssh.transport
         with self._lock:
             self._channel = None if self.interrupted else channel
         if self._channel is None:
             _aside(channel.close)
             raise Refused("interrupted before it began", host=self.host, place=self.place)
         try:
-            # Its answer is not waited for: the script may follow at once, as soon as there is a window.
+            # Do not wait for the answer: the script may follow as soon as the server grants a window.
             try:
                 send_request(channel, "exec", command, answer=True)
             except (OSError, EOFError, paramiko.SSHException) as error:
@@ -96,7 +96,7 @@ class Process:
             threading.Thread(target=self._feed, args=(channel, chunks), daemon=True).start()
             self._listen(channel, on_stdout, on_stderr)
         except BaseException:
-            # Whatever stopped us (Ctrl-C, a callback) must not leave the command running.
+            # Ctrl-C or an error of a callback must not leave the command running.
             self.interrupt()
             self._listen(channel, _ignore, _ignore)
             raise
@@ -108,14 +108,14 @@ class Process:
             else:
                 channel.close()
                 if self._terminating is not None:
-                    # What is on its way to end this command must not meet the next one.
+                    # The request that ends this command must not reach the next one.
                     self._terminating.join(GRACE)
         if self._feed_error is not None:
             raise self._feed_error
         return self._status(channel)
 
     def interrupt(self) -> None:
-        """From any thread: ask the host to end the command, and give it up when it has not in `GRACE`."""
+        """Ask the host, from any thread, to end the command; give it up when it has not ended in `GRACE` seconds."""
         with self._lock:
             if self.interrupted:
                 return
@@ -129,12 +129,12 @@ class Process:
         self._terminating = _aside(lambda: self._terminate(channel))
 
     def _terminate(self, channel: paramiko.Channel) -> None:
-        """End the command's process group, whoever its processes belong to."""
+        """End the command's process group, also processes of other users."""
         transport: Any = channel.transport
         try:
             other = transport.open_session(timeout=GRACE)
         except paramiko.SSHException:
-            send_request(channel, "signal", "TERM", answer=False)  # no further session is allowed: the next best
+            send_request(channel, "signal", "TERM", answer=False)  # sshd allows no further session
             return
         with other:
             other.exec_command(END_OTHERS)
@@ -145,14 +145,14 @@ class Process:
         self._bell.set()
 
     def _feed(self, channel: paramiko.Channel, chunks: Iterable[bytes]) -> None:
-        """Send standard input, then its end. Runs in a thread of its own: the window may be shut for long."""
+        """Send standard input, then its end; in a thread of its own, because the window may be closed for long."""
         pace = Pace()
         try:
             for chunk in chunks:
                 if not self._send(channel, memoryview(chunk), pace):
                     return
-        except BaseException as error:  # it goes on in the calling thread
-            # No end of file: half a body must not look like a whole one.
+        except BaseException as error:  # raised again in the calling thread
+            # Send no end of file: half a body must not look like a whole one.
             self._feed_error = error
             self.interrupt()
         else:
@@ -160,14 +160,14 @@ class Process:
                 channel.shutdown_write()
 
     def _send(self, channel: paramiko.Channel, rest: memoryview, pace: Pace) -> bool:
-        """Send one chunk; False when nobody reads any more, which the exit status or its absence will explain."""
+        """Send one chunk; return False when nobody reads it, which the exit status or its absence will explain."""
         while rest:
             self._await_room(channel, pace)
             if self.interrupted:
                 return False
             began = time.monotonic()
             try:
-                # `Channel.sendall` copies the rest for each packet: quadratic for a large chunk.
+                # Not `Channel.sendall`: it copies the rest for each packet, which is quadratic for a large chunk.
                 sent = channel.send(bytes(rest[: channel.out_max_packet_size]))
             except (OSError, EOFError, paramiko.SSHException):
                 return False
@@ -178,16 +178,16 @@ class Process:
         return not self.interrupted
 
     def _await_room(self, channel: paramiko.Channel, pace: Pace) -> None:
-        """Wait until `pace` lets more be sent, or no more is to be."""
+        """Wait until `pace` allows more to be sent, or sending has ended."""
         open_: Any = channel
         with open_.lock:
             while not (self.interrupted or open_.closed) and pace.full(open_.out_window_size, time.monotonic()):
-                # Notified of a larger window, and of the end.
+                # Paramiko notifies at a larger window, and at the end.
                 if not open_.out_buffer_cv.wait(PATIENCE):
                     pace.stalled()
 
     def _listen(self, channel: paramiko.Channel, on_stdout: OnBytes, on_stderr: OnBytes) -> None:
-        """Pass on output until both streams have ended and the exit status is there, or nothing more can come."""
+        """Pass output on until both streams have ended and the exit status has come, or nothing more can come."""
         while not self._given_up:
             idle = True
             while channel.recv_ready():
@@ -205,7 +205,7 @@ class Process:
 
     def _status(self, channel: paramiko.Channel) -> int:
         if channel.exit_status >= 0:
-            # A server may say any 32 bits, and our own exit status has the last eight of them: 256 would be success.
+            # A server may send any 32 bits, and our own exit status keeps the last eight: 256 would mean success.
             return min(int(channel.exit_status), 255)
         if self.interrupted:
             raise Lost(
@@ -234,7 +234,7 @@ def _ignore(_: bytes) -> None:
 
 
 def _aside(send: Callable[[], object]) -> threading.Thread:
-    """Send something that must not make us wait: a thread may be stuck in sending to a host that is gone."""
+    """Send something in a thread, because a thread that sends to a host that is gone may block."""
 
     def attempt() -> None:
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):

@@ -1,4 +1,4 @@
-"""A host over SSH: one connection, opened when it is first needed, and the commands that run over it."""
+"""A host over SSH: one connection, opened at its first use, and the commands that run over it."""
 
 # Paramiko's functions have no types.
 # mypy: disallow-untyped-calls=False
@@ -23,9 +23,9 @@ from warpbeam.ssh.transport import Transport
 
 
 def connect(host: Host, user: str | None, ssh: Ssh, environment: str = "ENV") -> Connection:
-    """The connection to a host of the inventory, as `user` (None: whoever ssh logs in as).
+    """Return the connection to a host of the inventory, as `user` (None: the user of the ssh configuration).
 
-    Nothing is asked or opened yet: both happen at its first use, so that they do for all hosts at once.
+    `ssh -G` runs and the connection opens at the first use, so that both happen for all hosts at once.
     """
     return Connection(
         host.name,
@@ -36,7 +36,7 @@ def connect(host: Host, user: str | None, ssh: Ssh, environment: str = "ENV") ->
 
 
 def openssh_argv(connection: Connection, command: Sequence[str], tty: bool) -> list[str]:
-    """The `ssh` command line that is equal to a connection; `command` runs on the host, each word as it is.
+    """Return the `ssh` command line that equals a connection; `command` runs on the host, each word unchanged.
 
     `tty` asks for a terminal there. An empty `command` opens a login shell.
     """
@@ -55,7 +55,7 @@ class Connection:
         self._settings: Settings | None = None
         self._opening: Opening | None = None
         self._hop: Connection | None = None
-        # Held while it is opened or closed.
+        # Held while the connection is opened or closed.
         self._lock = threading.RLock()
         self._guard = threading.Lock()
         self._attempt: Attempt | None = None
@@ -63,8 +63,8 @@ class Connection:
 
     @property
     def settings(self) -> Settings:
-        """How OpenSSH would connect. Raises: Refused, where it rejects its configuration for this host."""
-        # Not functools.cached_property: up to Python 3.11 its one lock makes all hosts wait for each (bpo-43468).
+        """The settings with which OpenSSH would connect. Raises: Refused, where OpenSSH rejects its configuration."""
+        # Not functools.cached_property: up to Python 3.11 its one lock serializes all hosts (bpo-43468).
         with self._asking:
             if self._settings is None:
                 self._settings = self._ask()
@@ -72,7 +72,7 @@ class Connection:
 
     @property
     def opening(self) -> Opening:
-        """How it is opened, and what of it is open. Raises: Refused, where OpenSSH rejects its configuration."""
+        """The opening of this connection. Raises: Refused, where OpenSSH rejects its configuration."""
         with self._lock:
             if self._opening is None:
                 self._opening = Opening(self.settings, self._open_hop)
@@ -95,7 +95,7 @@ class Connection:
 
     @contextlib.contextmanager
     def ending(self, end: Callable[[], None]) -> Iterator[None]:
-        """While this lasts, an interrupt of the connection calls `end` as well."""
+        """Have an interrupt of the connection call `end` too, inside this context."""
         with self._guard:
             self._endings.add(end)
         try:
@@ -122,7 +122,7 @@ class Connection:
                 self._hop.close()
 
     def _session(self) -> paramiko.Channel:
-        """A new session channel; over a new connection when the former one has gone unnoticed meanwhile."""
+        """Return a new session channel, over a new connection when the former one has ended unnoticed."""
         for again in (True, False):
             transport = self._transport()
             try:
@@ -143,7 +143,7 @@ class Connection:
         raise AssertionError("unreachable")
 
     def _transport(self, attempt: Attempt | None = None) -> Transport:
-        """The open transport, opened now if need be: as a hop, within the time of its goal's attempt."""
+        """Return the transport, opened now if it is not open; a hop uses the `attempt` of the host behind it."""
         with self._lock:
             opening = self.opening
             if (transport := opening.transport) is not None:
@@ -153,7 +153,7 @@ class Connection:
             with self._guard:
                 self._attempt = own
             try:
-                # A hop that answers says nothing of the host behind it, whose time goes on.
+                # A hop that answers does not end the time limit of the host behind it.
                 return opening.open(own, own.cancel_timer if attempt is None else lambda: None)
             except BaseException:
                 self.close()

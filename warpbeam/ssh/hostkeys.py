@@ -1,7 +1,7 @@
-"""Host keys: who a host is known to be, by the known_hosts files of OpenSSH, and how a key gets into them.
+"""Host keys: checked against the known_hosts files of OpenSSH, and recorded in them.
 
-Paramiko keeps one key a type, stops at a line it cannot read and knows no markers; so the files are read here,
-line by line, as sshd(8) describes them under SSH_KNOWN_HOSTS FILE FORMAT.
+Paramiko keeps one key a type, stops at a line that it cannot read, and knows no markers. So this module reads the
+files line by line, as sshd(8) describes them under SSH_KNOWN_HOSTS FILE FORMAT.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import msgspec
 from warpbeam.error import Problem, Refused
 from warpbeam.ssh.ssh_config import Settings
 
-FIELDS = 3  # names, type, key: what a line needs before its comment
+FIELDS = 3  # a line needs names, type and key before its comment
 
 
 class HostKey(msgspec.Struct, frozen=True):
@@ -35,20 +35,20 @@ class HostKey(msgspec.Struct, frozen=True):
 
     @property
     def fingerprint(self) -> str:
-        """As `ssh-keygen -l` shows it."""
+        """The fingerprint as `ssh-keygen -l` shows it."""
         return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
 
     @property
     def text(self) -> str:
-        """As a line of known_hosts has it, after the names."""
+        """The key as it follows the names in a line of known_hosts."""
         return f"{self.type} {base64.b64encode(self.blob).decode()}"
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A line of a known_hosts file that speaks of a host.
+    """A line of a known_hosts file that matches a host.
 
-    `portless` marks a line for the bare name of a host whose port is not 22: OpenSSH believes it when it
-    fits, and takes no offence when it does not (sshconnect.c, "checking without port identifier").
+    `portless` marks a line for the bare name of a host whose port is not 22: OpenSSH accepts its key when it is the
+    same, and ignores the line when it is another (sshconnect.c, "checking without port identifier").
     """
 
     key: HostKey
@@ -62,7 +62,7 @@ State = Literal["known", "unknown", "changed", "revoked"]
 
 
 def judge(shown: HostKey, known: Sequence[Known]) -> State:
-    """What known_hosts says of the key that a host has shown. A revocation outweighs everything."""
+    """Return the state of the key that a host has shown, by known_hosts. A revocation outweighs everything."""
     if any(entry.marker == "revoked" and entry.key.blob == shown.blob for entry in known):
         return "revoked"
     plain = [entry for entry in known if not entry.marker]
@@ -72,10 +72,10 @@ def judge(shown: HostKey, known: Sequence[Known]) -> State:
 
 
 def known_keys(settings: Settings) -> tuple[Known, ...]:
-    """Every line about this host in its known_hosts files, the user's own files first.
+    """Return every line about this host in its known_hosts files, the user's own files first.
 
     Raises:
-        Refused: a file is there and cannot be read.
+        Refused: a file exists and cannot be read.
     """
     bare = (settings.host_key_alias or settings.hostname).lower()
     files = (*settings.user_known_hosts, *settings.global_known_hosts)
@@ -83,7 +83,7 @@ def known_keys(settings: Settings) -> tuple[Known, ...]:
 
 
 def read_known(file: Path, name: str, bare: str) -> Iterator[Known]:
-    """The lines of one file that match `name`, or `bare` without its port. Unreadable lines are passed over."""
+    """Yield the lines of one file that match `name`, or `bare`, the name without port; skip unreadable lines."""
     try:
         text = file.read_text("utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -108,7 +108,7 @@ def read_known(file: Path, name: str, bare: str) -> Iterator[Known]:
 
 
 def matches(patterns: str, name: str) -> bool:
-    """Does the first field of a line mean this host? It is one hashed name, or patterns between commas."""
+    """Return whether the first field of a line, one hashed name or patterns between commas, matches a host's name."""
     if patterns.startswith("|1|"):
         try:
             salt, digest = (base64.b64decode(part, validate=True) for part in patterns[3:].split("|"))
@@ -126,10 +126,10 @@ def matches(patterns: str, name: str) -> bool:
 
 
 def preferred_types(known: Sequence[Known], allowed: Sequence[str], able: Sequence[str]) -> tuple[str, ...]:
-    """The key types to ask a host for, those that are known first: it shows one key only, and should it
-    have several, the one we cannot check would look like a changed one.
+    """Return the key types to ask a host for, those of known keys first.
 
-    `allowed` is ssh_config's HostKeyAlgorithms, `able` what the SSH library can do.
+    A host shows one key only. If it has several, one that known_hosts does not have would look like a changed key.
+    `allowed` is ssh_config's HostKeyAlgorithms, `able` the algorithms of the SSH library.
     """
     possible = [kind for kind in allowed if kind in able] or list(able)
     sound = {algorithm for entry in known if not entry.marker for algorithm in algorithms(entry.key.type)}
@@ -137,15 +137,15 @@ def preferred_types(known: Sequence[Known], allowed: Sequence[str], able: Sequen
 
 
 def algorithms(key_type: str) -> tuple[str, ...]:
-    """The signature algorithms of a key type: an RSA key has two today (RFC 8332)."""
+    """Return the signature algorithms of a key type: an RSA key has two today (RFC 8332)."""
     return ("rsa-sha2-512", "rsa-sha2-256") if key_type == "ssh-rsa" else (key_type,)
 
 
 def check(settings: Settings, shown: HostKey, known: Sequence[Known]) -> None:
-    """Let a host pass that shows a key which is known to be its own.
+    """Check that the key that a host has shown is known to be its own.
 
     Raises:
-        Refused: the key is unknown, another than the known one, or revoked.
+        Refused: the key is unknown, is not the known one, or is revoked.
     """
     state = judge(shown, known)
     if state == "revoked" or revoked_by_file(settings, shown):
@@ -162,12 +162,12 @@ def check(settings: Settings, shown: HostKey, known: Sequence[Known]) -> None:
 
 
 def trusting(settings: Settings) -> str:
-    """The command that would record this host's key."""
+    """Return the command that would record this host's key."""
     return f"fab {settings.environment} hosts.trust -H {settings.inventory_name}"
 
 
 def unknown(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Problem:
-    """The refusal of a host that was never met."""
+    """Return the refusal of a host whose key is not known."""
     reason = f"is not known: its host key is {shown.type} {shown.fingerprint}"
     if any(entry.marker == "cert-authority" for entry in known):
         reason += "; only a certificate authority vouches for it, which Warpbeam cannot check"
@@ -176,7 +176,7 @@ def unknown(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Probl
 
 
 def changed(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Problem:
-    """The refusal of a host that is not who it was."""
+    """Return the refusal of a host whose key is not the known one."""
     former = [entry for entry in known if not entry.marker and not entry.portless]
     told = [f"known: {e.key.type} {e.key.fingerprint} ({e.file}:{e.line})" for e in former]
     place = former[0]
@@ -190,12 +190,12 @@ def changed(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Probl
 
 
 def revoked_by_file(settings: Settings, shown: HostKey) -> bool:
-    """Is the key in a file of RevokedHostKeys? It holds a key a line, or is a KRL, which ssh-keygen(1) reads."""
+    """Return whether the key is in a file of RevokedHostKeys: a key a line, or a KRL, which ssh-keygen(1) reads."""
     for file in settings.revoked_host_keys:
         try:
             content = file.read_bytes()
         except OSError as error:
-            # Like OpenSSH: no key is good while the list of the bad ones cannot be read (ssh_config(5)).
+            # An unreadable list of revoked keys refuses every key, as in OpenSSH (ssh_config(5)).
             hint = "mend RevokedHostKeys in your ssh configuration"
             raise Refused(f"cannot read the revoked host keys in {file}: {error.strerror}", hint) from error
         if content.startswith(b"SSHKRL\n\0"):
@@ -211,13 +211,13 @@ def revoked_by_file(settings: Settings, shown: HostKey) -> bool:
 
 
 def record(settings: Settings, keys: Iterable[HostKey]) -> tuple[Path, int]:
-    """Add keys to the first of the user's known_hosts files; say which, and how many were new in it.
+    """Add keys to the first of the user's known_hosts files; return that file and how many keys were new in it.
 
-    The file (0600) and its directory (0700) are made when they are not there. One write under a lock, so
-    that two of us neither mix nor repeat lines; a symbolic link stays one.
+    The file (0600) and its directory (0700) are created where they do not exist. One write under a lock keeps two
+    processes from mixing or repeating lines. A symbolic link stays one.
 
     Raises:
-        Refused: there is no such file to write to.
+        Refused: no such file is configured, or it cannot be written.
     """
     if not settings.user_known_hosts:
         hint = "set UserKnownHostsFile, or `ssh: known_hosts:` in the inventory"
@@ -248,7 +248,7 @@ def record(settings: Settings, keys: Iterable[HostKey]) -> tuple[Path, int]:
 
 
 def hashed(name: str) -> str:
-    """A name as HashKnownHosts writes it: salted, so that the file does not tell where its owner goes."""
+    """Return a name as HashKnownHosts writes it: salted, so that the file does not reveal its owner's hosts."""
     salt = secrets.token_bytes(20)
     digest = hmac.digest(salt, name.encode(), "sha1")
     return "|1|" + "|".join(base64.b64encode(part).decode() for part in (salt, digest))

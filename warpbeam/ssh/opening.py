@@ -1,7 +1,7 @@
-"""How a host is opened: it is reached, its key is judged, we log in; again where its server hung up without a greeting.
+"""Opening a connection: reach the host, check its key, log in; try again where its server hung up without a greeting.
 
-Fabric's own way of opening accepts any host key, reads ssh_config in part and shares key lists between hosts; so
-everything it needs is given to it ready-made: the socket, the settings of `ssh -G`, a transport, a policy.
+Fabric's own opening accepts any host key, reads ssh_config in part and shares key lists between hosts. So this module
+gives it everything ready-made: the socket, the settings of `ssh -G`, a transport, a policy.
 """
 
 # Paramiko's functions have no types.
@@ -24,13 +24,14 @@ from warpbeam.ssh.refusal import refusal
 from warpbeam.ssh.ssh_config import Settings
 from warpbeam.ssh.transport import Transport
 
-# Seconds before a host is tried again whose server hung up without a greeting: sshd does so at random while more than
-# ten are not yet logged in (MaxStartups, sshd_config(5)); behind a jump host all the others are at its helper.
+# Seconds before the next try, after a server hung up without a greeting. sshd does so at random while more than ten
+# connections are not yet logged in (MaxStartups, sshd_config(5)). When many hosts are behind one jump host, all their
+# connections compete there.
 PAUSES = (0.3, 0.6, 1.2, 2.4)
 
 
 class _HungUp(Exception):
-    """The server ended the connection before it said what it is."""
+    """The server ended the connection before its greeting."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -38,7 +39,7 @@ class _HungUp(Exception):
 
 
 class _Strict(paramiko.MissingHostKeyPolicy):
-    """Judges every host key by known_hosts: the client has no keys of its own, so Paramiko asks here each time."""
+    """A policy that checks host keys against known_hosts: the client holds no keys, so Paramiko asks it each time."""
 
     def __init__(self, settings: Settings, known: Sequence[hostkeys.Known], answered: Callable[[], None]) -> None:
         self.settings, self.known, self.answered = settings, known, answered
@@ -50,10 +51,10 @@ class _Strict(paramiko.MissingHostKeyPolicy):
 
 
 class Opening:
-    """One host's, and what it has opened so far.
+    """The opening of the connection to one host, with the parts that are open so far.
 
     Parameters:
-        hop: opens its jump host within the attempt.
+        hop: opens the host's jump host within the attempt.
     """
 
     def __init__(self, settings: Settings, hop: Callable[[Settings, Attempt], Transport]) -> None:
@@ -63,7 +64,7 @@ class Opening:
 
     @property
     def transport(self) -> Transport | None:
-        """That of the open connection; None where there is none, or it has ended."""
+        """The transport of the open connection; None where the connection is not open or has ended."""
         if self.fabric is None or not self.fabric.is_connected:
             return None
         transport: Any = self.fabric.transport
@@ -71,9 +72,9 @@ class Opening:
         return transport
 
     def close(self) -> None:
-        """Close it, as far as it was opened."""
+        """Close the connection as far as it was opened."""
         if self.fabric is not None:
-            # Not Fabric's own close: it leaves a connection open that broke while it was being opened.
+            # Not Fabric's own close: it leaves a connection open that broke during its opening.
             client: Any = self.fabric.client
             client.close()
             self.fabric = None
@@ -82,13 +83,13 @@ class Opening:
             self._proxy = None
 
     def open(self, attempt: Attempt, answered: Callable[[], None]) -> Transport:
-        """Open it.
+        """Open the connection.
 
         Parameters:
             answered: called when the host has shown its key.
 
         Raises:
-            Refused: it cannot be reached, is not the host that is known, or does not let us in.
+            Refused: the host cannot be reached, its key is not the known one, or it does not let us in.
         """
         for pause in (*PAUSES, None):
             try:
@@ -98,7 +99,7 @@ class Opening:
                 if pause is None:
                     raise hung_up.problem from None
                 try:
-                    # Jitter, so that those who were turned away do not come back together.
+                    # Jitter keeps connections that the server rejected together from returning together.
                     attempt.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
                 except Cut as cut:
                     raise refusal(self.settings, cut, attempt) from None
@@ -123,7 +124,7 @@ class Opening:
                 host=settings.hostname,
                 user=settings.user,
                 port=settings.port,
-                # Nothing of ~/.fabric.yaml or Paramiko's ssh_config: `ssh -G` has read the latter already.
+                # Neither ~/.fabric.yaml nor Paramiko's reading of ssh_config counts: `ssh -G` has read the latter.
                 config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
                 gateway=False,
                 forward_agent=False,
@@ -141,7 +142,7 @@ class Opening:
             self.fabric.open()
         except Problem:
             raise
-        except Exception as error:  # whatever Paramiko meets there, a person is told in words
+        except Exception as error:  # Paramiko raises many kinds; `refusal` words them for the user
             problem = refusal(settings, error, attempt, keys, self._proxy)
             if self._proxy is None and not attempt.cause and any(not transport.greeted for transport in made):
                 raise _HungUp(problem) from error
@@ -151,10 +152,10 @@ class Opening:
         return transport
 
     def reach(self, attempt: Attempt) -> Any:
-        """A socket to the host's SSH server: direct, by ProxyCommand, or a channel of the jump host.
+        """Return a socket to the host's SSH server: direct, by ProxyCommand, or a channel of the jump host.
 
         Raises:
-            Refused: it cannot be reached.
+            Refused: the host cannot be reached.
             Cut: the attempt's time is over, or it was interrupted.
         """
         settings = self.settings

@@ -1,4 +1,4 @@
-"""Why a host could not be reached, in words for a person."""
+"""Refusals: why a host could not be reached, in words for the user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refusal(
     keys: Keys | None = None,
     proxy: ProxyCommand | None = None,
 ) -> Problem:
-    """The error that a person is shown for one that the network, the SSH library or the host's server gave."""
+    """Return the error, for the user, for an error of the network, of the SSH library or of the host's server."""
     label, port = settings.label, settings.port
     if attempt.cause == "interrupt":
         return Refused("interrupted while connecting", host=settings.name, place=label)
@@ -66,7 +66,7 @@ def refusal(
 
 
 def not_let_in(settings: Settings, keys: Keys) -> Problem:
-    """The refusal of a host that knows none of our keys."""
+    """Return the refusal of a host that accepts none of our keys."""
     tried = f"keys tried: {', '.join(keys.offered)}" if keys.offered else "there was no key to try"
     reason = f"does not let {settings.user} in; {tried}"
     if keys.unreadable:

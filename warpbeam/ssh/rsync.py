@@ -1,7 +1,7 @@
-"""Carrying a directory to a host with Patchwork's rsync, over ssh with a connection's own settings.
+"""Copying a directory to a host by Patchwork's rsync, over ssh with a connection's own settings.
 
-Patchwork 1.0.1 was written for Fabric 2 and puts its arguments into shell lines unquoted, so it is handed only what
-cannot be misread: quoted words, and files that hold the rest (ssh's options, rsync's exclusions).
+Patchwork 1.0.1 was written for Fabric 2 and puts its arguments unquoted into shell lines. So it receives only quoted
+words, and files that hold the rest (ssh's options, rsync's exclusions).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from warpbeam.limit import MEGABYTE, sized
 from warpbeam.ssh.connection import Connection
 
 LAST_LINES = 10
-# Bytes that rsync, and so the host, may say: it names each file that it carries.
+# Bytes that rsync, and so the host, may print: rsync prints the name of each file that it copies.
 MOST_SAID = 64 * MEGABYTE
 # rsync(1), EXIT VALUES: the connection broke, a time-out, ssh's own failure.
 BROKEN = frozenset({10, 12, 30, 35, 255})
@@ -36,15 +36,16 @@ BROKEN = frozenset({10, 12, 30, 35, 255})
 def rsync(
     connection: Connection, source: Path, target: str, exclude: Sequence[str] = (), emit: Emit | None = None
 ) -> None:
-    """Make the directory `target` of a host like `source`: what `source` has not is deleted there.
+    """Make the directory `target` of a host like `source`: files that `source` does not have are deleted there.
 
-    What `exclude` matches (rsync's patterns: `/_build`, `*.beam`) is neither carried nor deleted. Permissions,
+    Files that `exclude` matches (rsync's patterns: `/_build`, `*.beam`) are neither copied nor deleted. Permissions,
     times and symbolic links are kept; names may hold anything but line ends.
 
     Raises:
-        Misuse: a path or pattern that cannot be carried.
-        Refused: this machine has no rsync, or the host cannot be reached.
-        Failed: rsync failed; `target` may be half-way. Its last lines are in `details`.
+        Misuse: a path or pattern that cannot be passed to rsync.
+        Refused: OpenSSH rejects its configuration for the host.
+        Lost: the connection broke, or the host cannot be reached; `target` may be incomplete.
+        Failed: rsync failed, or is not installed; `target` may be incomplete. Its last lines are in `details`.
     """
     if not source.is_dir():
         raise Misuse(f"{source} is not a directory that could be carried to {connection.name}")
@@ -57,7 +58,7 @@ def rsync(
         config = directory / "config"
         config.write_text(config_text(settings.options), "utf-8")
         excluded = directory / "exclude"
-        # With "- " before it no pattern is taken for a comment or an order (rsync(1), FILTER RULES).
+        # The prefix "- " keeps rsync from taking a pattern for a comment or a rule (rsync(1), FILTER RULES).
         excluded.write_bytes(b"".join(b"- " + os.fsencode(pattern) + b"\n" for pattern in exclude))
         interrupted = False
         runner: list[Rsync] = []
@@ -95,7 +96,7 @@ def rsync(
                 shlex.quote(f"{source.absolute()}/"),
                 shlex.quote(f"{target.rstrip('/')}/"),
                 delete=True,
-                # -s: the host's shell sees no file name. -l: Patchwork forgets symbolic links.
+                # -s: no file name reaches the host's shell. -l: Patchwork itself does not copy symbolic links.
                 rsync_opts=f"-l -s --exclude-from={excluded}",
                 ssh_opts=f"-T -F {config}",
             )
@@ -122,7 +123,7 @@ def rsync(
 
 
 def this_path(name: str) -> str:
-    """The pattern that matches `name` alone, a path relative to what is carried (a slash at its end: a directory).
+    """Return the pattern that matches only `name`, a path relative to the source (a slash at its end: a directory).
 
     A backslash escapes only in a pattern that has a wildcard (rsync(1), PATTERN MATCHING RULES).
     """
@@ -132,12 +133,12 @@ def this_path(name: str) -> str:
 
 
 def carried(said: str) -> str:
-    """What `rsync -v` said of a whole run, in a sentence: of a project's first one it names every file."""
+    """Return the output of `rsync -v` as one sentence: a project's first run prints every file."""
     head, _, tail = said.partition("\nsent ")
     names = [line for line in head.splitlines() if line and not line.endswith("/")]
     files = [line for line in names if not line.startswith(("sending incremental", "created directory ", "deleting "))]
     deleted = sum(line.startswith("deleting ") for line in names)
-    # patchwork asks for sizes as people read them (rsync -h): `2.85K`.
+    # Patchwork asks rsync for human-readable sizes (-h): `2.85K`.
     sent = re.match(r"[\d,.]+[KMGTP]?", tail)
     return (
         f"carried {len(files)} file{'s' if len(files) != 1 else ''}"
@@ -147,7 +148,7 @@ def carried(said: str) -> str:
 
 
 class Rsync(invoke.runners.Local):
-    """Invoke's local runner; Ctrl-C ends the process instead of typing ^C into its input, which nobody reads."""
+    """Invoke's local runner, but Ctrl-C ends the process instead of writing ^C into its input, which nobody reads."""
 
     begun: Callable[[Rsync], None]
 
@@ -165,7 +166,7 @@ class Rsync(invoke.runners.Local):
         return self._bounded(super().read_proc_stderr(num_bytes))
 
     def _bounded(self, piece: bytes | None) -> bytes | None:
-        """Invoke keeps all that is said: end rsync when that is too much."""
+        """Return a piece of output, or end rsync where the output is too much: Invoke keeps all of it in memory."""
         self._left -= len(piece or b"")
         if self._left >= 0:
             return piece
@@ -183,7 +184,7 @@ class Rsync(invoke.runners.Local):
 
 
 def patchwork_rsync() -> Callable[..., invoke.Result]:
-    """Patchwork's function. It wants a module that Invoke 2 no longer has, and of it only `string_types`."""
+    """Return Patchwork's function; it imports a module that Invoke 2 no longer has, for its `string_types` only."""
     if "invoke.vendor.six" not in sys.modules:
         six = types.ModuleType("invoke.vendor.six")
         six.string_types = (str,)  # type: ignore[attr-defined]
@@ -199,7 +200,7 @@ def patchwork_rsync() -> Callable[..., invoke.Result]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A private directory whose path needs no quoting, whatever TMPDIR says."""
+    """Yield a private temporary directory whose path needs no quoting, whatever TMPDIR is."""
     usual = tempfile.gettempdir()
     plain = usual if re.fullmatch(r"[A-Za-z0-9/._-]+", usual) else "/tmp"  # noqa: S108  (mkdtemp makes it 0700)
     with tempfile.TemporaryDirectory(prefix="warpbeam-", dir=plain) as directory:
@@ -207,9 +208,10 @@ def scratch() -> Iterator[Path]:
 
 
 def config_text(options: Sequence[str]) -> str:
-    """The arguments of `ssh` as a file of ssh_config(5), which then includes the files that they stand before.
+    """Return the arguments of `ssh` as a file of ssh_config(5), which then includes the files that `ssh` would read.
 
-    `-F` replaces both the user's own and the system's file, so both are included where it was not given.
+    Rsync's ssh gets this file by `-F`, which replaces the user's and the system's file. So it includes both, or the
+    file of an `-F` among the arguments.
     """
     lines, files = ["BatchMode yes"], ["~/.ssh/config", "/etc/ssh/ssh_config"]
     words = iter(options)

@@ -1,8 +1,8 @@
-"""How OpenSSH would reach a host: its own answer, read from `ssh -G`.
+"""OpenSSH's settings for a host, read from the output of `ssh -G`.
 
 Paramiko's reader of ssh_config knows neither Include nor IdentitiesOnly nor UserKnownHostsFile, and reads Match
-in part. `ssh -G` costs 8 ms and is right by definition (ssh(1)). The options that an inventory adds are
-passed to it, and to every later `ssh`, in the same words, so all of them resolve alike.
+in part. `ssh -G` costs 8 ms and is right by definition (ssh(1)). It and every later `ssh` get the options of an
+inventory in the same words, so all of them resolve alike.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ import msgspec
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import Ssh
 
-# Hops behind hops: OpenSSH itself does not bound them, and a loop in ssh_config would never end.
+# The most hops behind one another: OpenSSH itself has no limit, and a loop in ssh_config would never end.
 MOST_HOPS = 8
 ALIVE_INTERVAL, ALIVE_COUNT = 15, 3
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything needed to connect to one host as OpenSSH would.
+    """The settings to connect to one host as OpenSSH would.
 
-    `name` is the host's inventory name (of a jump host: as the ssh configuration calls it), `inventory_name`
-    that of the host which is the goal; `destination` is the word that `ssh` is given, `options` its arguments
-    before that. Times are in seconds.
+    `name` is the host's inventory name (for a jump host: its name in the ssh configuration), `inventory_name`
+    that of the host to be reached; `destination` is the last argument of `ssh`, `options` the arguments before it.
+    Times are in seconds.
     """
 
     name: str
@@ -62,19 +62,19 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """The host as messages name it: inventory name and where that leads."""
+        """The host's name in messages: its inventory name, and the address and port where these differ."""
         where = self.hostname if self.port == 22 else f"{bracketed(self.hostname)}:{self.port}"
         return self.name if self.name == where else f"{self.name} ({where})"
 
     @property
     def known_name(self) -> str:
-        """The name under which known_hosts has this host (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
+        """The host's name in known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
         name = (self.host_key_alias or self.hostname).lower()
         return name if self.port == 22 or self.host_key_alias else f"[{name}]:{self.port}"
 
 
 def bracketed(host: str) -> str:
-    """An address that a port may follow: IPv6 in brackets."""
+    """Return an address that a port may follow: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -90,11 +90,11 @@ def resolve(
     goal: str = "",
     depth: int = 0,
 ) -> Settings:
-    """Ask OpenSSH how it would connect to `destination`, jump hosts included.
+    """Return OpenSSH's settings for `destination`, jump hosts included.
 
     Raises:
-        Refused: OpenSSH is not installed, or rejects its configuration (its own message is shown), or a
-            setting is one that Warpbeam does not know how to follow.
+        Refused: OpenSSH is not installed, or rejects its configuration (its own message is shown), or Warpbeam
+            cannot follow a setting.
     """
     if depth > MOST_HOPS:
         raise Refused(
@@ -121,7 +121,7 @@ def resolve(
 
     def paths(key: str, *, several: bool = False) -> tuple[Path, ...]:
         lines = answer.get(key, ())
-        # Two file names share a line, unquoted; each begins with / or ~ once `ssh -G` has made it absolute.
+        # `ssh -G` prints several file names on one line, unquoted; it makes them absolute, so each begins with / or ~.
         words = [word for line in lines for word in (re.split(r"\s+(?=[/~])", line) if several else [line])]
         kept = [expand(word, tokens, name) for word in words if word and word != "none"]
         return tuple(Path(word).expanduser() for word in kept)
@@ -141,7 +141,7 @@ def resolve(
             hop_host, hop_host, ssh=ssh, user=hop_user, port=hop_port, jump=rest or None,
             environment=environment, goal=goal or name, depth=depth + 1,
         )  # fmt: skip
-        # `-J` would reach the hop without the inventory's own options: say the same with them.
+        # `-J` would reach the hop without the inventory's own options, so use a ProxyCommand with them instead.
         via = shlex.join(["ssh", *behind.options, "-W"]).replace("%", "%%")
         target = shlex.quote(behind.destination).replace("%", "%%")
         route = [word for word in route if word not in ("-J", jump)]
@@ -167,7 +167,7 @@ def resolve(
         user_known_hosts=paths("userknownhostsfile", several=True),
         global_known_hosts=paths("globalknownhostsfile", several=True),
         revoked_host_keys=paths("revokedhostkeys"),
-        # A known_hosts file that belongs to the inventory is read by people: its names stay legible.
+        # People read a known_hosts file that belongs to the inventory, so its names stay legible.
         hash_names=one("hashknownhosts") == "yes" and ssh.known_hosts is None,
         alive_interval=interval or ALIVE_INTERVAL,
         alive_count=int(one("serveralivecountmax") or ALIVE_COUNT) if interval else ALIVE_COUNT,
@@ -178,9 +178,9 @@ def resolve(
 
 
 def asked_options(ssh: Ssh) -> tuple[str, ...]:
-    """The arguments of `ssh` that an inventory's `ssh:` stands for, and those that Warpbeam always sets."""
+    """Return the arguments of `ssh` for an inventory's `ssh:`, and those that Warpbeam always sets."""
     options = ["-F", str(ssh.config.absolute())] if ssh.config else []
-    # First obtained value wins (ssh_config(5)), and a command line comes before any file.
+    # The first value wins, and the command line comes before any file (ssh_config(5)).
     options += ["-o", "StrictHostKeyChecking=yes", "-o", "ForwardAgent=no", "-o", "ClearAllForwardings=yes"]
     options += ["-o", "RemoteCommand=none", "-o", "PermitLocalCommand=no"]
     if ssh.known_hosts:
@@ -188,13 +188,13 @@ def asked_options(ssh: Ssh) -> tuple[str, ...]:
     for identity in ssh.identities:
         options += ["-o", f"IdentityFile={quoted(identity)}"]
     if ssh.identities:
-        # The inventory's keys and no others: a full agent would use up the server's MaxAuthTries first.
+        # Only the inventory's keys: an agent with many keys would use up the server's MaxAuthTries before them.
         options += ["-o", "IdentitiesOnly=yes"]
     return tuple(options)
 
 
 def _whose(config: Path) -> str:
-    """Who makes that file, where we know."""
+    """Return the suffix of a message about a missing ssh configuration: how to make it, where that is a lab's."""
     from warpbeam.lab.state import LABS
 
     if not config.is_relative_to(LABS):
@@ -204,7 +204,7 @@ def _whose(config: Path) -> str:
 
 
 def quoted(path: Path) -> str:
-    """A path as a value of ssh_config(5): absolute, one word, its % taken literally."""
+    """Return a path as a value of ssh_config(5): absolute, one word, literal %. Raises: Refused, where it cannot."""
     text = str(path.expanduser().absolute()).replace("%", "%%")
     if '"' in text or "\n" in text:
         raise Refused(f"ssh cannot be told of {text!r}", 'use a path without " and line ends')
@@ -212,7 +212,7 @@ def quoted(path: Path) -> str:
 
 
 def ask_openssh(name: str, arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """`ssh -G`: lower-case keyword to its values, in order."""
+    """Return the output of `ssh -G`: lower-case keyword to its values, in order. Raises: Refused, where it fails."""
     command = ["ssh", "-G", *arguments]
     try:
         done = subprocess.run(  # noqa: S603
@@ -249,12 +249,12 @@ def ask_openssh(name: str, arguments: Sequence[str]) -> dict[str, tuple[str, ...
 
 
 def first(answer: Mapping[str, tuple[str, ...]], key: str) -> str:
-    """The first value of a keyword, or an empty string."""
+    """Return the first value of a keyword, or an empty string."""
     return answer.get(key, ("",))[0]
 
 
 def expand(text: str, tokens: Mapping[str, str], name: str) -> str:
-    """Replace the percent tokens of ssh_config(5), and `${VARIABLE}`."""
+    """Replace the percent tokens of ssh_config(5) and `${VARIABLE}`. Raises: Refused, where a token is unknown."""
 
     def token(match: re.Match[str]) -> str:
         if (value := tokens.get(match[1])) is None:
@@ -264,12 +264,12 @@ def expand(text: str, tokens: Mapping[str, str], name: str) -> str:
     def variable(match: re.Match[str]) -> str:
         return os.environ.get(match[1], "")
 
-    # In this order: a variable's value is not expanded again.
+    # Tokens first, so that a variable's value is not expanded again.
     return re.sub(r"\$\{(\w+)\}", variable, re.sub(r"%(.)", token, text))
 
 
 def agent_socket(setting: str, tokens: Mapping[str, str], name: str) -> Path | None:
-    """Where the agent listens: IdentityAgent is a path, `none`, `SSH_AUTH_SOCK` or `$VARIABLE`."""
+    """Return the agent's socket, or None; IdentityAgent is a path, `none`, `SSH_AUTH_SOCK` or `$VARIABLE`."""
     if setting == "none":
         return None
     if setting in ("", "SSH_AUTH_SOCK"):
@@ -282,7 +282,7 @@ def agent_socket(setting: str, tokens: Mapping[str, str], name: str) -> Path | N
 
 
 def parse_hop(hop: str) -> tuple[str | None, str, int | None]:
-    """`[user@]host[:port]` or `ssh://[user@]host[:port]`, as ProxyJump has it: user, host, port."""
+    """Return user, host and port of ProxyJump's `[user@]host[:port]` or `ssh://[user@]host[:port]`."""
     text = hop.removeprefix("ssh://").rstrip("/")
     user, _, place = text.rpartition("@")
     match = re.fullmatch(r"\[([^]]+)\](?::(\d+))?|([^:]+)(?::(\d+))?|(.+)", place)

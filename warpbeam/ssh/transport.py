@@ -1,7 +1,6 @@
-"""Paramiko's transport, with what OpenSSH's has: no Nagle, answered keep-alives, ends by signal.
+"""Paramiko's transport with features of OpenSSH: no Nagle, answered keep-alives, exit by signal, bounded input.
 
-Each is a place where Paramiko 5 leaves the protocol's word unheard; `warpbeam.ssh.channel` and
-`warpbeam.ssh.opening` rely on them.
+Paramiko 5 has none of them; `warpbeam.ssh.channel` and `warpbeam.ssh.opening` rely on them.
 """
 
 # Paramiko's functions have no types.
@@ -26,20 +25,20 @@ from paramiko.common import (
 )
 from paramiko.packet import Packetizer
 
-# Paramiko logs the tracebacks of its threads; without a handler, logging prints them on stderr.
+# Paramiko logs tracebacks of its threads; without a handler, logging prints them on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-# Bytes. OpenSSH takes packets of 256 KiB (packet.c, PACKET_MAX_SIZE), and lines of the greeting of 8 KiB (kex.c).
+# Bytes. OpenSSH accepts packets of 256 KiB (packet.c, PACKET_MAX_SIZE) and greeting lines of 8 KiB (kex.c).
 MOST_PACKET = 1 << 19
 MOST_GREETING = 1 << 16
-# What a channel holds that nobody has read yet: twice the window that Paramiko grants, which a server might not heed.
+# Unread bytes that a channel holds at most: twice the window that Paramiko grants, which a server might ignore.
 MOST_UNREAD = 1 << 22
-SIGNAL_BASE = 128  # how a shell tells an end by signal N: 128 + N
+SIGNAL_BASE = 128  # a shell's status for an end by signal N is 128 + N
 
 
 class Prompt(Packetizer):
-    """Acknowledges what it reads at once. sshd leaves Nagle's algorithm on where there is no terminal, and so
-    would hold back its second small packet until our delayed ACK: 40 ms before the first command."""
+    """A packetizer that acknowledges input at once. Without a terminal, sshd leaves Nagle's algorithm on: it holds its
+    second small packet back until our delayed ACK, 40 ms before the first command."""
 
     def __init__(self, sock: Any) -> None:
         super().__init__(sock)
@@ -47,14 +46,14 @@ class Prompt(Packetizer):
         self._tcp = sock if tcp and hasattr(socket, "TCP_QUICKACK") else None
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
-        """Refuse a packet that no server sends: its length is read before anything vouches for it."""
+        """Read `n` bytes; refuse a length that no server sends: it is read before the packet is authenticated."""
         if n > MOST_PACKET:
             raise paramiko.SSHException(f"the server sends a packet of {n} bytes")
         data: bytes = super().read_all(n, check_rekey)
         return data
 
     def readline(self, timeout: float) -> str:
-        """A line of the server's greeting. Paramiko itself reads one for as long as it goes on."""
+        """Return a line of the server's greeting, of bounded length; Paramiko itself has no bound."""
         self._greeting = 0
         line: str = super().readline(timeout)
         return line
@@ -70,7 +69,7 @@ class Prompt(Packetizer):
         message: tuple[int, paramiko.Message] = super().read_message()
         if self._tcp is not None:
             with contextlib.suppress(OSError):
-                # Linux forgets it soon (tcp(7)): it must be said again.
+                # Linux soon resets the option (tcp(7)), so set it again each time.
                 self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return message
 
@@ -78,7 +77,7 @@ class Prompt(Packetizer):
 class Transport(paramiko.Transport):
     """One SSH connection's protocol engine."""
 
-    # The order is by speed: AES-GCM does without a separate MAC pass (measured in docs/connections.md).
+    # Fastest first: AES-GCM needs no separate MAC pass (measured in docs/connections.md).
     _preferred_ciphers: tuple[str, ...] = (  # type: ignore[assignment]
         "aes128-gcm@openssh.com",
         "aes256-gcm@openssh.com",
@@ -89,14 +88,14 @@ class Transport(paramiko.Transport):
 
     def __init__(self, sock: Any, **others: Any) -> None:
         if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
-            # A request is two small packets; Nagle's algorithm and a delayed ACK make that 40 ms.
+            # A request is two small packets, which Nagle's algorithm and a delayed ACK would stretch to 40 ms.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock, packetizer_class=Prompt, **others)
         self._unanswered = 0
 
     @property
     def greeted(self) -> bool:
-        """Whether the server has said what it is."""
+        """Whether the server has sent its greeting."""
         return bool(self.remote_version)
 
     def prefer_host_keys(self, types: Sequence[str]) -> None:
@@ -104,15 +103,15 @@ class Transport(paramiko.Transport):
         self.get_security_options().key_types = tuple(types)
 
     def bound(self, *, handshake: float, channel: float | None = None) -> None:
-        """Bound the waits, in seconds: for the greeting and the key exchange, and for a channel to open."""
+        """Set time limits, in seconds: for the greeting and for the key exchange, and for opening a channel."""
         self.banner_timeout = self.handshake_timeout = handshake  # type: ignore[assignment]
         if channel is not None:
             self.channel_timeout = channel  # type: ignore[assignment]
 
     def stay_alive(self, interval: int, count: int) -> None:
-        """End the connection when the host has left `count` requests, `interval` seconds apart, unanswered.
+        """End the connection when the host has not answered `count` requests, `interval` seconds apart.
 
-        Paramiko's own keep-alive asks for no answer, so that a host which is gone goes unnoticed for ever.
+        Paramiko's own keep-alive asks for no answer, so it never notices that a host is gone.
         """
 
         def ask() -> None:
@@ -127,7 +126,7 @@ class Transport(paramiko.Transport):
 
         self.packetizer.set_keepalive(interval, ask)
         if isinstance(self.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
-            # A writer that waits for a dead host holds the lock `ask` needs: the kernel must end that.
+            # A thread that blocks in writing to a dead host holds the lock that `ask` needs, so the kernel must end it.
             with contextlib.suppress(OSError):
                 limit = interval * count * 1000
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
@@ -137,24 +136,24 @@ class Transport(paramiko.Transport):
         super()._parse_request_success(m)
 
     def _parse_request_failure(self, m: paramiko.Message) -> None:
-        # The answer to a request that the host does not know: it lives.
+        # A host answers so to a request that it does not know: it is alive.
         self._unanswered = 0
         super()._parse_request_failure(m)
 
     def _feed(channel: Any, m: paramiko.Message) -> None:
-        """Take in output, within the window that the server was granted. Paramiko takes whatever comes."""
+        """Take standard output, only within the window granted to the server; Paramiko itself has no bound."""
         channel._feed(m)
         if len(channel.in_buffer) > MOST_UNREAD:
             raise paramiko.SSHException("the server sends more than its window lets it")
 
     def _feed_extended(channel: Any, m: paramiko.Message) -> None:
-        """As `_feed`, for standard error."""
+        """Take standard error, bounded like standard output in `_feed`."""
         channel._feed_extended(m)
         if len(channel.in_stderr_buffer) > MOST_UNREAD:
             raise paramiko.SSHException("the server sends more than its window lets it")
 
     def _hear_request(channel: Any, m: paramiko.Message) -> None:
-        """Take in `exit-signal`, which Paramiko drops, and wake who waits for an exit status (RFC 4254, 6.10)."""
+        """Handle `exit-signal`, which Paramiko drops, and wake the reader of the exit status (RFC 4254, 6.10)."""
         start = m.packet.tell()
         if m.get_text() == "exit-signal":
             m.get_boolean()
@@ -178,7 +177,7 @@ class Transport(paramiko.Transport):
 
 
 def send_request(channel: Any, kind: str, text: str, *, answer: bool) -> None:
-    """Send a channel request with one string (`exec`, `signal`) and do not wait for its answer."""
+    """Send a channel request with one string (`exec`, `signal`); do not wait for its answer."""
     request = paramiko.Message()
     request.add_byte(cMSG_CHANNEL_REQUEST)
     request.add_int(channel.remote_chanid)

@@ -1,4 +1,4 @@
-"""Getting to know hosts: showing their keys, and recording those that a person vouches for."""
+"""Trust in hosts: show their keys, and record those that the user confirms."""
 
 # Paramiko's functions have no types.
 # mypy: disallow-untyped-calls=False
@@ -19,7 +19,7 @@ from warpbeam.ssh.refusal import refusal
 from warpbeam.ssh.ssh_config import Settings
 from warpbeam.ssh.transport import Transport
 
-# One handshake shows one key: each kind is asked for by itself, the usual first.
+# One handshake shows one key, so each kind takes a handshake of its own; the usual kind first.
 KINDS = (
     ("ssh-ed25519",),
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
@@ -28,12 +28,12 @@ KINDS = (
 
 
 def trust(hosts: Iterable[Host], ssh: Ssh, environment: str, confirm: Callable[[str], bool], emit: Emit) -> None:
-    """For each host, and each jump host before it: tell its keys; record those of an unknown one if `confirm` says so.
+    """Emit the keys of each host and of its jump hosts; record those of an unknown host if `confirm` returns true.
 
     A key that has changed is never replaced.
 
     Raises:
-        Refused: in the end, when a host could not be reached, has changed, or was not confirmed.
+        Refused: at the end, when a host could not be reached, shows a changed or revoked key, or was not confirmed.
     """
     left: list[str] = []
     hints: list[str] = []
@@ -55,14 +55,14 @@ def trust(hosts: Iterable[Host], ssh: Ssh, environment: str, confirm: Callable[[
 
 
 def hops(settings: Settings) -> Iterator[Settings]:
-    """The hosts on the way to one, the nearest to us first, itself last."""
+    """Yield the jump hosts of a host, the nearest to us first, then the host itself."""
     if settings.jump is not None:
         yield from hops(settings.jump)
     yield settings
 
 
 def learn(settings: Settings, name: str, confirm: Callable[[str], bool], emit: Emit) -> None:
-    """Tell the keys of one host and record them if it is unknown and they are confirmed. Raises: Refused."""
+    """Emit the keys of one host; record them if it is unknown and `confirm` returns true. Raises: Refused."""
     shown = scan(settings)
     known = known_keys(settings)
     states = {key: judge(key, known) for key in shown}
@@ -95,10 +95,10 @@ def learn(settings: Settings, name: str, confirm: Callable[[str], bool], emit: E
 
 
 def scan(settings: Settings) -> list[HostKey]:
-    """The keys that a host shows, through its jump host if it has one. Nothing is proved by them yet.
+    """Return the keys that a host shows, through its jump host if it has one. They prove nothing yet.
 
     Raises:
-        Refused: the host cannot be reached, or shows none.
+        Refused: the host cannot be reached, or shows no key.
     """
     shown = []
     for kinds in KINDS:
@@ -107,7 +107,7 @@ def scan(settings: Settings) -> list[HostKey]:
         try:
             shown.append(shake_hands(connection, kinds, attempt))
         except paramiko.IncompatiblePeer:
-            continue  # it has no key of this kind
+            continue  # the host has no key of this kind
         except Problem:
             raise
         except (Cut, OSError, EOFError, paramiko.SSHException) as error:
@@ -126,7 +126,7 @@ def scan(settings: Settings) -> list[HostKey]:
 
 
 def shake_hands(connection: Connection, kinds: tuple[str, ...], attempt: Attempt) -> HostKey:
-    """Exchange keys with a host, and no more: the key that it signed the exchange with."""
+    """Do only the key exchange with a host; return the key with which it signed the exchange."""
     transport = Transport(connection.opening.reach(attempt))
     try:
         transport.prefer_host_keys(kinds)
