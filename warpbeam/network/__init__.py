@@ -1,1 +1,1 @@
-"""Ports, firewalls and nodes: who reaches the app, and where it leads."""
+"""Ports, firewalls and Erlang nodes: who can reach the app, and where its public ports lead."""

@@ -1,4 +1,4 @@
-"""The cluster that an environment's nodes make: who lets whom in, and who is connected with whom. Pure."""
+"""The cluster of an environment's nodes: which nodes may connect, and which are connected. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from warpbeam.provision import unit
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A connection of a node, as `warpbeam/network/links.sh` tells it: its slot (empty: not known) and both ends."""
+    """A connection of a node, as `warpbeam/network/links.sh` reports it: its slot (empty: not known) and both ends."""
 
     slot: LiveSlot
     here: Label
@@ -25,12 +25,12 @@ Links = Annotated[tuple[Link, ...], MANY]
 
 
 def node_ports(inventory: Inventory) -> tuple[int, ...]:
-    """The ports of the environment's nodes; none where they have no peers."""
+    """Return the ports of the environment's nodes; none where they have no peers."""
     return tuple(inventory.dist_port(slot) for slot in SLOTS) if inventory.vm.peers else ()
 
 
 def mates(inventory: Inventory, host: Host) -> tuple[Host, ...]:
-    """The other app hosts whose nodes and those of `host` may connect, by whichever side calls."""
+    """Return the other app hosts whose nodes may connect with those of `host`, from either side."""
     if not inventory.vm.peers:
         return ()
     peers = [ipaddress.IPv4Network(each) for each in unit.peers(inventory)]
@@ -47,10 +47,10 @@ def mates(inventory: Inventory, host: Host) -> tuple[Host, ...]:
 
 
 def sees(live: str, links: Sequence[Link], other: Host, other_live: str, other_links: Sequence[Link] | None) -> bool:
-    """Whether a live node is connected with the live node of another host: both ends must say so.
+    """Return whether a live node is connected with the live node of another host: both ends must report it.
 
     Parameters:
-        other_links: None where that host was not asked; any connection with its address counts then.
+        other_links: None if that host was not asked; then any connection with its address counts.
     """
     mine = [link for link in links if link.slot in (live, "")]
     if other_links is None:
@@ -60,11 +60,11 @@ def sees(live: str, links: Sequence[Link], other: Host, other_live: str, other_l
 
 
 def seen_hosts(inventory: Inventory, host: Host, told: Mapping[str, tuple[str, Sequence[Link]]]) -> dict[str, bool]:
-    """Of each other host, whether the live node of `host` sees its live node; only those where one is live.
+    """Return, for each other host with a live node, whether the live node of `host` is connected with it.
 
     Parameters:
-        told: the live slot of each host that was asked and runs a node, and its connections. Nothing is said of
-            those that were asked in vain.
+        told: the live slot and the connections of each host that answered and runs a node. A host that was asked and
+            did not answer is left out of the result.
     """
     live, links = told[host.name]
     found: dict[str, bool] = {}

@@ -1,12 +1,12 @@
-%% Tells the port of an Erlang node by its name alone: nobody needs to be asked, and no epmd runs.
+%% Finds the port of an Erlang node from its name alone: no host is asked, and no epmd runs.
 %%
-%% This takes the place of OTP's own module of that name, which has one port for all nodes (-erl_epmd_port). It must be
-%% called so: a release loads the modules that its boot file names before it starts the kernel, and no others
-%% (-mode embedded), so a module for -epmd_module would not be there in time. The boot file names erl_epmd, and
-%% -pa says where to look for it first.
+%% This module replaces OTP's module of the same name, which has one port for all nodes (-erl_epmd_port). It must have
+%% that name: before the kernel starts, a release loads the modules that its boot file names, and no others
+%% (-mode embedded), so a module for -epmd_module would not be loaded in time. The boot file names erl_epmd, and -pa
+%% makes the VM look for it in our directory first.
 %%
 %% APP-a@ADDRESS listens at the first port of `-warpbeam_ports A B`, APP-b@ADDRESS at the second, on every host.
-%% A node of any other name has the port of this one (-erl_epmd_port), as with OTP's own.
+%% A node of any other name has the port of this node (-erl_epmd_port), as with OTP's module.
 -module(erl_epmd).
 
 -export([start/0, start_link/0, stop/0, names/0, names/1]).
@@ -16,7 +16,7 @@
 %% Every OTP since 23 speaks this version of the distribution protocol.
 -define(PROTOCOL, 6).
 
-%% There is no connection to an epmd, hence no process that keeps one.
+%% No epmd runs, so no process keeps a connection to it.
 start() -> ignore.
 start_link() -> ignore.
 stop() -> ok.
@@ -24,7 +24,7 @@ stop() -> ok.
 names() -> {error, address}.
 names(_Host) -> {error, address}.
 
-%% The kernel makes a creation of its own for -1.
+%% For -1 the kernel application makes a creation of its own.
 register_node(_Name, _Port) -> {ok, -1}.
 register_node(_Name, _Port, _Family) -> {ok, -1}.
 
@@ -49,7 +49,7 @@ port(Name) ->
     case lists:splitwith(fun(Character) -> Character =/= $- end, Name) of
         {_App, "-a"} -> list_to_integer(A);
         {_App, "-b"} -> list_to_integer(B);
-        %% The node of a console, which listens nowhere.
+        %% The node of a console listens at no port.
         {Kind, _} when Kind =:= "rpc"; Kind =:= "rem" -> none;
         _ -> own_port()
     end.

@@ -1,4 +1,4 @@
-"""The table that filters on a host, as the inventory asks for it: `warpbeam.network.firewall` brings it there."""
+"""The nftables table that filters on a host, as the inventory asks for it; `warpbeam.network.firewall` loads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from warpbeam.provision.footprint import render
 
 
 def filter_rules(inventory: Inventory, host: Host) -> str:
-    """The nftables table that filters on `host`, or nothing where the inventory asks for none."""
+    """Return the nftables table that filters on `host`; empty where the inventory asks for none."""
     firewall = inventory.firewall
     if not (firewall.filter or firewall.limit):
         return ""
@@ -19,7 +19,7 @@ def filter_rules(inventory: Inventory, host: Host) -> str:
         refill=refill_seconds(firewall),
         exempt_sources=source_matches(firewall.exempt),
         ssh_sources=source_matches(firewall.ssh),
-        # Where only ssh's own configuration knows the port, the filter cuts us off, and so does not come to stay.
+        # If only ssh's own configuration has the port, the filter cuts us off during its trial, and so reverts.
         ssh_ports=sorted({22, host.port or 22}),
         accepted=[(*name.split("/"), source_matches(networks)) for name, networks in firewall.accept.items()],
         peers=bool(inventory.vm.peers),

@@ -1,4 +1,4 @@
-"""The app's own nftables tables: public ports lead to the live slot, and what may reach the hosts besides."""
+"""The app's own nftables tables: the redirect of public ports to the live slot, and the filter of each host."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from warpbeam.network.filter import filter_rules
 from warpbeam.provision.footprint import redirect_files
 from warpbeam.provision.lockout import taken_ports
 
-# How long after its time a host may take to bring back what was before.
+# Seconds that a host may take, after the end of a trial, to bring back the previous filter.
 REVERT_GRACE = 60.0
 
 
 class Table(msgspec.Struct, frozen=True):
-    """What the kernel has: the redirect's text, where each public port leads, whether a reboot would bring it back.
+    """The kernel's tables: the redirect's text, where each public port leads, and whether a reboot loads it again.
 
-    `maintenance`: it is to lead to the page, whatever is live. `filter` is `off`, `on` (as the inventory says),
-    `other`, `trial`, or `gone` (a file says one, the kernel has none). `others` filter too. `connections` are open
-    to the app now; `tracked` of at most `most` are those that the kernel keeps in mind.
+    `maintenance`: the public port should lead to the page, whatever is live. `filter` is `off`, `on` (as the inventory
+    says), `other`, `trial`, or `gone` (a file has one, the kernel has none). `others` are programs and tables that
+    filter too. `connections` are open to the app now; the kernel tracks `tracked` connections, and at most `most`.
     """
 
     text: LongText
@@ -45,7 +45,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Firewall(Phase[Table], frozen=True):
-    """Load, confirm, remove or read the tables, as root; fields as `warpbeam/network/firewall.sh` tells."""
+    """Load, confirm, remove or read tables, as root; the head of `warpbeam/network/firewall.sh` explains its fields."""
 
     script: ClassVar[str] = "network/firewall"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/login", "provision/owner")
@@ -69,20 +69,20 @@ class Firewall(Phase[Table], frozen=True):
 
 
 def tables(fleet: Fleet, emit: Emit) -> dict[str, Table | Problem]:
-    """What the kernel of every app host has now, or why that cannot be told; as admin, nothing is changed."""
+    """Return the tables that every app host's kernel has now, or the problem; log in as admin, change nothing."""
     return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: _ask(fleet, host, "status", emit))
 
 
 def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], emit: Emit) -> dict[str, Table]:
-    """Do `verb` on every app host, as admin, and return what the kernel has afterwards.
+    """Do `verb` on every app host, as admin, and return the tables that the kernel has afterwards.
 
-    `apply` loads the redirect of the live slot and the filter, now and at every boot; where there is a filter, on
-    the first host alone before the others. `clear` removes both, and `apply` brings them back; `look` only tells
-    what `clear` would cut.
+    `apply` loads the redirect of the live slot and the filter, now and at every boot; a filter is tried on the first
+    host alone before the others. `clear` removes both, and `apply` brings them back; `look` only reports what `clear`
+    would cut.
 
     Raises:
-        Refused: no host would, and nothing was changed on any.
-        Failed: a host could not do it or its new filter reverted; says who did, and who was waiting for the first.
+        Refused: no host did it, and nothing was changed on any.
+        Failed: a host could not do it, or its new filter reverted; names the hosts that did it, and those not touched.
     """
     inventory = fleet.inventory
     hosts = inventory.some_app_hosts()
@@ -116,10 +116,10 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], emit: Emit) 
 
 
 def together(results: Mapping[str, Table | Problem], spared: Sequence[str], *, changes: bool) -> Problem:
-    """The error of them all: one that is merely refused where nothing was changed on any host, else with who has what.
+    """Return one error for all hosts: a `Refused` if nothing was changed on any, else one that names the changed hosts.
 
-    A filter that was tried and has reverted is no refusal, though the host is as before: while it was in force it may
-    have cut somebody else.
+    A filter that was tried and has reverted is no refusal, although the host is as before: while it was in force, it
+    may have cut other clients.
     """
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     done = [name for name in results if name not in problems] if changes else []
@@ -160,7 +160,7 @@ def _ask(fleet: Fleet, host: Host, verb: str, emit: Emit) -> Table:
 def _apply(fleet: Fleet, host: Host, emit: Emit) -> Table:
     """Load the tables; a new filter stays only when a new ssh connection comes through it.
 
-    Raises: Failed, where none came; what was before is in force again. Lost, where the host does not say so.
+    Raises: Failed, where none came; the previous filter is in force again. Lost, where the host does not confirm that.
     """
     token = secrets.token_hex(8)
     phase = _phase(fleet.inventory, host, "apply", token)
@@ -179,7 +179,7 @@ def _apply(fleet: Fleet, host: Host, emit: Emit) -> Table:
 
 
 def _reverted(fleet: Fleet, host: Host, cut: Problem, emit: Emit) -> Problem:
-    """The error for a new filter that cut us off, once the host can be logged in to again."""
+    """Wait until the host can be logged in to again, and return the error for its new filter, which cut us off."""
     seconds = fleet.inventory.firewall.confirm
     emit(Warn(host.name, f"no new ssh connection came through the new filter; it reverts by itself within {seconds} s"))
     emit(Step(host.name, "revert"))
@@ -222,7 +222,7 @@ def _others_hint(inventory: Inventory, table: Table) -> str:
 
 
 def table_sentence(table: Table, inventory: Inventory) -> str:
-    """What the tables do, in words."""
+    """Return in words what the tables do."""
     public = inventory.http.port
     port = table.leads.get(str(public), "")
     if not port:
@@ -244,7 +244,7 @@ def table_sentence(table: Table, inventory: Inventory) -> str:
 
 
 def expected_leads(inventory: Inventory, table: Table) -> dict[str, str]:
-    """Where public ports should lead, by what is live and whether maintenance is on."""
+    """Return where each public port should lead, by what is live and whether maintenance is on."""
     if table.maintenance:
         return {str(inventory.http.port): str(inventory.http.maintenance)}
     for slot in SLOTS:
@@ -254,7 +254,7 @@ def expected_leads(inventory: Inventory, table: Table) -> dict[str, str]:
 
 
 def table_rows(fleet: Fleet, tables: dict[str, Table | Problem]) -> list[dict[str, Any]]:
-    """A row for each host and public port, for a table or JSON; one alone for a host that did not answer."""
+    """Return a row for each host and public port, for a table or JSON; one row for a host that did not answer."""
     inventory = fleet.inventory
     rows: list[dict[str, Any]] = []
     for name, table in tables.items():

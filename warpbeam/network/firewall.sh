@@ -1,12 +1,14 @@
 #!/bin/bash
-# The app's own nftables tables, as root: the redirect and, where the inventory asks for one, the filter. Other tables are not touched.
+# Loads, confirms, removes or reads the app's own nftables tables, as root: the redirect and, if the inventory asks for
+# one, the filter. Other tables are not touched.
 #
-# A new filter comes on trial: a timer of the host's own brings back what was before after $seconds, unless `confirm`, which is asked
-# over a new connection, has made it the one that stays.
+# A new filter comes on trial: after $seconds a timer of the host brings back the previous filter, unless `confirm`,
+# sent over a new connection, has made the new filter stay.
 #
-# Parameters: app, root, helper, verb (apply, confirm, clear, look, status), files (PATH CONTENT, two items each: the redirect for
-# each slot and for maintenance), filter (its table's text; empty: none), ports (that instances serve), seconds, token (of the trial),
-# taken (every port that the tables lead elsewhere or close), environment (whose host this must be).
+# Parameters: app, root, helper, verb (apply, confirm, clear, look, status), files (PATH CONTENT, two items each: the
+# redirect for each slot and for maintenance), filter (its table's text; empty: none), ports (that instances and the
+# maintenance page serve), seconds (of a trial), token (of the trial), taken (every port that the tables redirect or
+# close), environment (to which this host must belong).
 : "${environment?}" "${taken?}" "${app?}" "${root?}" "${helper?}" "${verb?}" "${files?}" "${filter?}" "${ports?}" "${seconds?}" "${token?}"
 
 ((EUID == 0)) || refuse 'the firewall needs root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -29,23 +31,24 @@ redirect_table=warpbeam_$app
 filter_table=warpbeam_$app-filter
 filter_file=${files[0]%/*}/filter.nft
 trial=/run/warpbeam-$app-trial
-# Each trial has a timer of its own: systemd takes no name twice while it remembers the first.
+# Each trial has a timer of its own name: systemd refuses a name while it remembers a unit of that name.
 timer() { printf '%s-filter-revert-%s' "$app" "$(cat -- "$trial/token")"; }
 
 there() { nft list table inet "$1" >/dev/null 2>&1; }
-# The kernel gives each table that is loaded another number: by it the one on trial is known again.
+# The kernel gives each loaded table a new number (handle), which identifies the table on trial.
 number() { nft -a list table inet "$filter_table" 2>/dev/null | sed -n '1s/.*# handle //p'; }
 on_trial() { [[ -e $trial/token && $(systemctl is-active -- "$(timer).timer") == active ]]; }
 kept() { [[ -e $filter_file ]] && printf '%s' "$filter" | cmp -s - "$filter_file"; }
 
-# connections: how many there are to the app's instances, and to the maintenance page.
+# connections: print the number of connections to the app's instances and to the maintenance page.
 connections() {
   local port any=''
   for port in "${ports[@]}"; do any+="${any:+ or }sport = :$port"; done
   ss -Htn state established "( $any )" | wc -l
 }
 
-# others: what else filters what comes in, one a line: who is known to, and tables with rules there (Debian's own has none).
+# others: print what else filters incoming packets, one a line: firewalld, ufw, and tables with rules in an input hook
+# (Debian's own table has none).
 others() {
   if systemctl is-active --quiet -- firewalld; then echo firewalld; fi
   if grep -qis '^ENABLED=yes' /etc/ufw/ufw.conf; then echo ufw; fi
@@ -58,11 +61,11 @@ others() {
     /type filter hook input.*policy drop/ { print "table " table }' | sort -u
 }
 
-# From here on nobody else changes the filter. (Redirects have a lock of the helper's own.)
+# This lock keeps other commands from changing the filter. The helper has a lock of its own for redirects.
 exec 8>"/run/warpbeam-$app.filter.lock"
 flock -w 30 8 || refuse 'somebody else changes the firewall of this host' 'try again'
 
-# keep FILE TEXT: from one moment to the next, and synced, so that a power loss leaves the old or the new one.
+# keep FILE TEXT: replace FILE by one rename, and sync it: a power loss leaves the old or the new text.
 keep() {
   printf '%s' "$2" >"$1.new"
   chmod 600 -- "$1.new"
@@ -72,7 +75,7 @@ keep() {
   sync -- "${1%/*}"
 }
 
-# try: loads the filter on trial. The timer is there before it is, so that nothing can come between them.
+# try: load the filter on trial. The timer starts first, so that no failure leaves a filter without a timer.
 try() {
   step trial
   rm -rf -- "$trial"
@@ -88,7 +91,7 @@ try() {
   else
     printf 'table inet %s {}\ndelete table inet %s\n' "$filter_table" "$filter_table" >"$trial/before.nft"
   fi
-  # Whatever `before` may hold by now: a host that nobody can log in to is worse than one without a filter.
+  # If `before` cannot be loaded, delete the filter: a host without a login is worse than one without a filter.
   cat >"$trial/revert" <<END
 exec 8>/run/warpbeam-$app.filter.lock
 flock 8
@@ -125,7 +128,7 @@ case $verb in
     [[ $(number) == "$(<"$trial/number")" ]] || fail 'the rules of this host were loaded again while the new filter was on trial' \
       'what was before comes back in seconds; then try again'
     keep "$filter_file" "$filter"
-    # From here on it finds nothing to revert, should its time come now.
+    # Without this file the timer reverts nothing, should it elapse now.
     rm -f -- "$trial/before.nft"
     systemctl stop -- "$(timer).timer" || true
     rm -rf -- "$trial"

@@ -1,4 +1,4 @@
-"""The table that leads public ports to the live slot, or to the maintenance page: its text."""
+"""The text of the nftables table that leads public ports to the live slot, or to the maintenance page."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from warpbeam.inventory.firewall import source_matches
 from warpbeam.inventory.schema import SLOTS, Inventory, Slot
 
 MAINTENANCE: Final = "maintenance"
-# How many connections to the page one source may have at once: a quarter of all (maintenance.socket.j2).
+# Connections to the page that one source may have at once: a quarter of all (maintenance.socket.j2).
 PAGE_CONNECTIONS: Final = 64
-# How many it may open in a second: systemd starts some hundred processes in that time.
+# Connections to the page that one source may open in a second: systemd starts some hundred processes in that time.
 PAGE_PACE: Final = 30
 
 
 def more_ports(inventory: Inventory, slot: Slot) -> dict[str, int]:
-    """The ports that the instance in `slot` serves besides HTTP's, by the variable that it reads."""
+    """Return the ports that the instance in `slot` serves in addition to HTTP's, by the variable that it reads."""
     return {name: port.slots[SLOTS.index(slot)] for name, port in inventory.ports.items()}
 
 
 def redirect_rules(inventory: Inventory, where: Slot | Literal["maintenance"]) -> str:
-    """The nftables table for when the slot `where` is live, or for when maintenance is on."""
+    """Return the nftables table for when the slot `where` is live, or for when maintenance is on."""
     http = inventory.http
     if where == MAINTENANCE:
-        # The page is plain HTTP: nobody is led to it from another port.
+        # The page is plain HTTP, so no other public port leads to it.
         leads, closed = {http.port: http.maintenance}, [port.public for port in inventory.ports.values()]
         title = f"port {http.port} leads to the maintenance page"
     else:

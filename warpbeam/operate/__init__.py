@@ -1,1 +1,1 @@
-"""What is live: telling of it, talking to it, starting and stopping it, leading the public port to it."""
+"""Operations on the live instance: status, console, logs, stop and start, maintenance, reboots."""

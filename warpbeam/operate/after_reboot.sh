@@ -1,8 +1,8 @@
 #!/bin/bash
-# After a boot: waits until what is live runs by itself, healthy, with the public port leading there. Takes the lock, which a
-# boot ends, again.
+# Waits, after a boot, until the live instance runs by itself and is healthy, and the public port leads there. Takes the
+# deploy lock again, because a boot ends it.
 #
-# Parameters: token, lease, those of noted.sh and of health.sh.
+# Parameters: root, token and lease (of the deploy lock; lease in seconds), those of note_action.sh and of health.sh.
 : "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}"
 
 still_ours "$lease"

@@ -8,14 +8,14 @@ from warpbeam.event import Emit, Event, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.facts import HostFacts
 
-# Phases after which a host may run, or its database hold, something else than before.
+# Phases that may change what a host runs, or what its database holds.
 CHANGING = frozenset({"migrate", "activate"})
 
 
 def emit_aftermath(fleet: Fleet, emit: Emit) -> None:
-    """After an interrupt, tell in one line a host what it runs, or that its activation goes on there by itself.
+    """Report after an interrupt, in one line for each host, what it runs, or that its activation goes on by itself.
 
-    Hosts are asked only where something had begun that could change them, and that has not told its own end.
+    Only hosts are asked where a phase that could change them began, and where no `cancel` reported its end.
     """
     touched = {name for name, script in fleet.phases if script in CHANGING}
     if not touched:

@@ -1,4 +1,4 @@
-"""What a node says of an expression that failed, without the frames of the machinery that evaluated it."""
+"""The error that a node prints for a failed expression, without the frames of the machinery that evaluated it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from collections.abc import Callable
 
 # A frame is `    (APP VSN) FILE:LINE: FUNCTION` (Exception.format_stacktrace_entry/1). `rpc` and `eval` reach the
-# expression through Code.eval_string/1, which is interpreted; no frame of these is in what a person wrote.
+# expression through Code.eval_string/1, which interprets it; none of these frames is in a person's own code.
 MACHINERY = re.compile(
     rb" {4}\((?:stdlib|elixir|kernel)[^)]*\) "
     rb"(?:erl_eval\.erl|proc_lib\.erl|lib/code\.ex|lib/kernel/cli\.ex|src/elixir\w*\.erl|elixir\w*\.erl):"
 )
 
-# Bytes of a line that is waited for whole.
+# Bytes of the longest line that is held back until it is whole.
 LONGEST_LINE = 1 << 16
 
 
 class Backtrace:
-    """Takes what a node says in pieces and shows whole lines, but those of the machinery."""
+    """A filter that takes a node's output in pieces and shows whole lines, except those of the machinery."""
 
     def __init__(self, show: Callable[[bytes], object]) -> None:
         self._show = show
@@ -32,7 +32,7 @@ class Backtrace:
             self._rest = b""
 
     def end(self) -> None:
-        """Show what had no line end."""
+        """Show the last line if it has no line end."""
         if self._rest:
             self._tell(self._rest)
         self._rest = b""

@@ -1,3 +1,3 @@
 #!/bin/bash
-# Which boot of this host it is.
+# Answers the id of this host's present boot.
 answer boot "$(</proc/sys/kernel/random/boot_id)" left: 0

@@ -1,11 +1,11 @@
 #!/bin/bash
-# One word with the privileged helper whose answer is text for people: what it says goes to standard output as it is.
+# Runs one verb of the privileged helper whose answer is text for people: its output goes to standard output as it is.
 #
 # Parameters: helper, verb, input.
 : "${helper?}" "${verb?}" "${input?}"
 
-# The input is here already. For a verb that takes its time, standard input then stays open as long as we, or the other
-# end, live: that is how the helper learns that nobody waits any more.
+# All of the input is in $input. For a verb that takes long, standard input then stays open as long as this script and
+# the other end live: when it closes, the helper learns that no client waits any more.
 case $verb in
   logs-follow)
     { printf '%s' "$input"; exec cat; } | sudo -n -- "$helper" logs

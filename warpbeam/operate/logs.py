@@ -1,4 +1,4 @@
-"""The app's journal, of all hosts at once."""
+"""The app's journal, from all hosts at once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from warpbeam.inventory.schema import Host
 from warpbeam.limit import MEGABYTE, MOST_JOURNAL, Allowance, Breach, Complaints, Deadline
 from warpbeam.operate.node import call_helper, logs_input
 
-# Bytes of a host's journal that are kept in memory, and of a line that is shown whole.
+# Bytes of a host's journal that are kept in memory, and bytes of the longest line that is shown whole.
 IN_MEMORY = MEGABYTE
 LONGEST_LINE = MEGABYTE
-# A journal may have to be searched: it takes so many times as long as other answers may.
+# Factor on the time that other answers may take: a journal may have to be searched.
 LONGER = 5
 FEWER = "ask for fewer lines: --lines, --since; `ssh: answer_timeout:` bounds the wait"
-# Before every line that has a time of its own.
+# The time of lines that come before any line with a time.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,18 +39,18 @@ def show_logs(
     grep: str = "",
     slot: str = "",
 ) -> None:
-    """Show journal lines of every app host: those of all hosts by time, or with `follow` as they come.
+    """Show journal lines of every app host: merged by time, or with `follow` as they come.
 
     Raises:
-        Misuse: a value cannot be one.
-        Refused: a host's journal cannot be read; the others' was shown.
+        Misuse: an argument has an invalid value.
+        Refused: a host's journal cannot be read; the journals of the others were shown.
     """
     if lines and not (lines.isdigit() and len(lines) <= 6):
         raise Misuse(f"--lines {lines}: expected a number of lines")
     count = int(lines) if lines else None if since else 100
     text = logs_input(count, since, grep, slot, follow=follow)
     hosts = fleet.inventory.some_app_hosts()
-    # Files, as a journal may be long. What did not fit into memory is read back line by line.
+    # A journal may be long: what does not fit into memory goes to a file, and is read back line by line.
     journals = {host.name: tempfile.SpooledTemporaryFile(IN_MEMORY) for host in hosts}  # noqa: SIM115 (ends with us)
     seconds = None if follow else fleet.inventory.ssh.answer_timeout * LONGER
 
@@ -80,7 +80,7 @@ def show_logs(
             if fleet.interrupted:
                 return  # we ended it ourselves
             said = complaints.text.strip()
-            # journalctl says 1 when a pattern matched nothing, and when something is wrong: then it says what.
+            # journalctl exits with 1 when a pattern matches nothing, and on an error; only an error has a message.
             if status != 0 and ("Failed to parse timestamp" in said or "the time holds" in said):
                 raise Misuse(f"--since {since}: {said}", "as journalctl(1) takes it: `10 min ago`, `2026-11-23 12:00`")
             if status != 0 and "Bad pattern" in said:
@@ -89,7 +89,7 @@ def show_logs(
                 raise Refused(f"its journal cannot be read: {said or f'status {status}'}", host=host.name)
         except Problem as problem:
             if follow and not fleet.interrupted:
-                # The others' go on, so this would not be seen before their end.
+                # The journals of the others go on, so the raised problem would appear only at their end.
                 emit(Warn(host.name, problem.message))
             raise
 
@@ -102,19 +102,19 @@ def show_logs(
 
 
 def whole_lines(kept: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file, from its beginning, without their ends; one of more than LONGEST_LINE in pieces."""
+    """Yield the lines of a file, from its beginning, without line ends; a line longer than LONGEST_LINE in pieces."""
     kept.seek(0)
     while line := kept.readline(LONGEST_LINE):
         yield line.removesuffix(b"\n")
 
 
 def by_time(journals: Mapping[str, Iterable[bytes]]) -> Iterator[tuple[str, bytes]]:
-    """The lines of all hosts, each with its host, in the order of the times that they begin with (`short-iso`)."""
+    """Yield the lines of all hosts, each with its host, in order of the times that they begin with (`short-iso`)."""
 
     def timed(name: str, lines: Iterable[bytes]) -> Iterator[tuple[datetime, str, bytes]]:
         time = LONG_AGO
         for line in lines:
-            # A message's further lines begin with blanks: they stay with its first.
+            # The further lines of a message begin with blanks: they stay with its first line.
             with contextlib.suppress(ValueError):
                 time = datetime.fromisoformat(line.partition(b" ")[0].decode("ascii")).astimezone(UTC)
             yield time, name, line

@@ -17,12 +17,12 @@ from warpbeam.host.answer import Count, HttpStatus, OnOff, ReleaseName
 from warpbeam.host.phase import Phase
 
 DEFAULT_MESSAGE = "We are working on this site, and will be back in a few minutes."
-# As the privileged helper checks it.
+# Bytes of the longest message; the privileged helper checks the same limit.
 LONGEST = 1000
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What a public port answers now (`said`: a status or words), and how many connections the app still has."""
+    """The answer of `Maintain`; `said`: what the public port answers; `left`: how many connections the app has."""
 
     verb: OnOff
     said: HttpStatus
@@ -35,7 +35,7 @@ LOCK_WAITED = 30
 
 
 class Maintain(Phase[Shown], frozen=True):
-    """Turn maintenance on or off; fields as `warpbeam/operate/maintenance.sh` tells."""
+    """Turn maintenance on or off; the head of `warpbeam/operate/maintenance.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/maintenance"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/connections")
@@ -49,17 +49,17 @@ class Maintain(Phase[Shown], frozen=True):
     ports: tuple[int, ...]
     drain: int
     entry: str
-    # Of a lock that it does not take.
+    # Empty, because maintenance takes no deploy lock.
     token: str = ""
 
     @property
     def more_seconds(self) -> float | None:
-        """See `Phase.more_seconds`: it is for bad days, when one host that hangs must not hide the others' pages."""
+        """See `Phase.more_seconds`: on a bad day, one host that hangs must not hide the pages of the others."""
         return self.drain + LOCK_WAITED
 
 
 def check_message(message: str) -> str:
-    """`message` without spaces around it. Raises: Misuse, where it cannot be on the page."""
+    """Return `message` without spaces around it. Raises: Misuse, where it cannot be on the page."""
     text = message.strip()
     if not text:
         raise Misuse("--message is empty", "say what people shall read, or leave it out")
@@ -72,11 +72,11 @@ def check_message(message: str) -> str:
 
 
 def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str = DEFAULT_MESSAGE) -> dict[str, Shown]:
-    """Turn maintenance on or off on every app host at once, and tell what each serves now.
+    """Turn maintenance on or off on every app host at once, and return what each serves now.
 
     Raises:
         Misuse: the message cannot be on the page; no host runs the app.
-        Failed: a host could not do it, or serves something else all the same; the others are told.
+        Failed: a host could not do it, or serves something else all the same; the message names the others.
     """
     inventory = fleet.inventory
     hosts = inventory.some_app_hosts()
@@ -116,7 +116,7 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
 
 
 def sentence(shown: Shown, public: int) -> tuple[str, bool]:
-    """What a host serves now, in words, and whether that is what was asked."""
+    """Return in words what a host serves now, and whether that is what the user asked for."""
     said = "does not answer" if shown.said == "no answer" else f"answers {shown.said}"
     if shown.verb == "on":
         good = shown.said == "503"

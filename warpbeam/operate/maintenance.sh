@@ -1,8 +1,9 @@
 #!/bin/bash
-# Turns maintenance on or off. On: new connections get the page at once, then those that the app has are asked to end, so
-# that nobody is left with it. Needs no deploy lock: it is for bad days too.
+# Turns maintenance on or off. On: new connections get the page at once; then the app asks its open connections to end,
+# so that no client stays with it. Takes no deploy lock: maintenance must work on bad days too.
 #
-# Parameters: root, app, helper, verb (on, off), message, public (port), ports (of connections.sh), drain (seconds), those of noted.sh.
+# Parameters: root, app, helper, verb (on, off), message (on the page), public (the public port), ports (of
+# connections.sh), drain (seconds), those of note_action.sh.
 : "${root?}" "${app?}" "${helper?}" "${verb?}" "${message?}" "${public?}" "${ports?}" "${drain?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
@@ -21,7 +22,7 @@ mapfile -t lines < <(printf '%s\n%s' "$verb" "$message" | sudo -n -- "$helper" m
   noted failed "${lines[-1]}"
   fail "maintenance could not be turned $verb" 'see the lines above, and journalctl on the host' "${lines[@]}"
 }
-# Turned on again, it may have another page.
+# `on` is noted even if maintenance was on already: the page may be another one.
 if [[ $verb == on || $already == false ]]; then noted 'done'; fi
 
 left=0
@@ -29,7 +30,7 @@ if [[ $verb == on && -n $live ]] && ! activating; then
   connections "$live"
   if ((REPLY > 0)); then
     step drain
-    # However this ends, the app is not left saying goodbye to everybody.
+    # Undo the drain however this script ends: otherwise the app would go on asking every client to leave.
     trap 'sudo -n -- "$helper" undrain <<<"$live"' EXIT
     sudo -n -- "$helper" drain <<<"$live"
     drained "$live" "$drain"
@@ -38,6 +39,6 @@ if [[ $verb == on && -n $live ]] && ! activating; then
 fi
 
 step look
-# Of whoever asks at the public port of this host itself.
+# Ask at the public port from this host itself.
 healthy "$public" / 503 5 || true
 answer verb "$verb" said "$health_said" left: "$left" release "$live_release"

@@ -1,4 +1,4 @@
-"""The running instance: what it is, what it logs, and a word with it (console, rpc, eval)."""
+"""The running instance: its status, its releases, and access to its node (console, rpc, eval)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CALM = 60
 
 
 class AppStatus(msgspec.Struct, frozen=True):
-    """A host's answer about what is running; `helper` is the privileged helper's own text."""
+    """The answer of `ReadStatus`: what a host runs; `helper` is the privileged helper's own text."""
 
     helper: HelperText
     live: LiveSlot
@@ -42,7 +42,7 @@ class AppStatus(msgspec.Struct, frozen=True):
 
     @property
     def running(self) -> dict[str, dict[str, str]]:
-        """What the privileged helper says of each slot's process, by slot."""
+        """The privileged helper's facts about each slot's process, by slot."""
         found: dict[str, dict[str, str]] = {}
         for line in self.helper.splitlines():
             kind, *words = line.split()
@@ -52,12 +52,12 @@ class AppStatus(msgspec.Struct, frozen=True):
 
     @property
     def live_release(self) -> Release | None:
-        """The release that `current` leads to, when it is there."""
+        """The release that `current` leads to, or None if it does not exist."""
         return named(self.releases, self.slots.get(self.live, ""))
 
     @property
     def trouble(self) -> str:
-        """What is wrong with what is live; empty where it runs, healthy, and has not been restarted by systemd."""
+        """The problem of the live instance; empty if it runs, is healthy, and was not restarted by systemd."""
         if self.verdict != "healthy":
             return self.verdict or "nothing is live"
         restarts = self.running.get(self.live, {}).get("restarts")
@@ -65,10 +65,10 @@ class AppStatus(msgspec.Struct, frozen=True):
 
     @property
     def crashing(self) -> str:
-        """How what is live has lately ended by itself; empty where it has not, or has run for a minute since."""
+        """A sentence on recent crashes of the live instance; empty if it had none, or has run for a minute since."""
         what = self.running.get(self.live, {})
         waits = what.get("substate") == "auto-restart"
-        # systemd counts the start that follows.
+        # systemd counts a restart only when it begins, so add the one that it waits for.
         times = int(what.get("restarts") or 0) + waits
         if times == 0 or (not waits and int(what.get("age") or CALM) >= CALM):
             return ""
@@ -77,13 +77,13 @@ class AppStatus(msgspec.Struct, frozen=True):
 
     @property
     def verdict(self) -> str:
-        """`healthy`, or what is wrong; empty where nothing is live. What crashes is not healthy, whatever it says."""
+        """`healthy`, or what is wrong; empty if nothing is live. An instance that crashes is unhealthy in any case."""
         if not self.crashing:
             return self.health
         return self.crashing if self.health == "healthy" else f"{self.crashing}; {self.health}"
 
     def fact(self, name: str) -> str:
-        """One of the helper's other lines, such as `redirect`."""
+        """Return one of the helper's other lines, such as `redirect`; empty if it is not there."""
         for line in self.helper.splitlines():
             if line.startswith(name + " "):
                 return line.removeprefix(name).strip()
@@ -91,7 +91,7 @@ class AppStatus(msgspec.Struct, frozen=True):
 
 
 class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):
-    """Read what is running; fields as `warpbeam/operate/status.sh` tells."""
+    """Read what is running; the head of `warpbeam/operate/status.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/status"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, *HEALTH_PARTS, "network/links")
@@ -113,7 +113,7 @@ class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):
 
 
 class CallHelper(Phase[None], frozen=True):
-    """One verb of the privileged helper whose answer is text; fields as `warpbeam/operate/converse.sh` tells."""
+    """Run a verb of the helper whose answer is text; the head of `warpbeam/operate/converse.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/converse"
     parts: ClassVar[tuple[str, ...]] = ()
@@ -123,20 +123,20 @@ class CallHelper(Phase[None], frozen=True):
 
 
 def states(fleet: Fleet, emit: Emit) -> Mapping[str, AppStatus | Problem]:
-    """What every app host runs, or why it cannot be told."""
+    """Return what every app host runs, or the problem that kept us from learning it."""
     phase = read_status(fleet)
     return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, emit))
 
 
 def read_status(fleet: Fleet) -> ReadStatus:
-    """The phase that asks a host of the fleet for its `State`."""
+    """Return the phase that asks a host of the fleet for its `AppStatus`."""
     return ReadStatus(**health_parameters(fleet.inventory), node_ports=node_ports(fleet.inventory))
 
 
 def status_rows(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) -> list[dict[str, Any]]:
-    """One row for each running or live slot of each host; a host that cannot be asked has its problem.
+    """Return one row for each running or live slot of each host; a host that cannot be asked has its problem.
 
-    Where nodes have peers, that of a live one says which other hosts' live nodes it `sees`.
+    If nodes have peers, the row of a live slot lists under `sees` the hosts whose live nodes its node is connected to.
     """
     rows: list[dict[str, Any]] = []
     for host, state in found.items():
@@ -153,7 +153,7 @@ def status_rows(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) 
 
 
 def _add_sight(inventory: Inventory, found: Mapping[str, AppStatus | Problem], rows: list[dict[str, Any]]) -> None:
-    """Add to each live row which others its node sees, where it may have any."""
+    """Add to each live row the other hosts that its node sees, if it may see any."""
     told = {
         host: (state.live, state.links)
         for host, state in found.items()
@@ -170,7 +170,7 @@ def _add_sight(inventory: Inventory, found: Mapping[str, AppStatus | Problem], r
 
 
 def differing(found: Mapping[str, AppStatus | Problem]) -> str:
-    """A sentence where hosts do not all have the same release live, which release each has; else empty."""
+    """Return a sentence on the live release of each host if these differ; else empty."""
     where: dict[str, list[str]] = {}
     for host, state in found.items():
         if isinstance(state, AppStatus) and state.live_release is not None:
@@ -181,10 +181,10 @@ def differing(found: Mapping[str, AppStatus | Problem]) -> str:
 
 
 def judged(found: Mapping[str, AppStatus | Problem]) -> int:
-    """The exit code of `status`, for those who watch it.
+    """Return the exit code of `status`, for programs that watch it.
 
-    AMISS where something is known to be wrong (nothing live, not running, unhealthy), before what could not be learned:
-    a host out of reach or not set up. Maintenance is somebody's will, and a second instance a deploy's.
+    AMISS if something is known to be wrong (nothing live, not running, unhealthy). It precedes the code of a host that
+    is unreachable or not set up. Maintenance and a second instance are no faults: a person or a deploy wants them.
     """
     told = [state for state in found.values() if isinstance(state, AppStatus)]
     if any(state.verdict != "healthy" for state in told):
@@ -227,7 +227,7 @@ def _row(host: str, state: AppStatus, slot: str, what: Mapping[str, str]) -> dic
 
 
 def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
-    """One row for each release of each host, newest first."""
+    """Return one row for each release of each host, newest first."""
     rows: list[dict[str, Any]] = []
     for host, state in states(fleet, _silent).items():
         if isinstance(state, Problem):
@@ -249,7 +249,7 @@ def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
 
 
 def one_host(fleet: Fleet, name: str) -> Host:
-    """The app host of that name, or the first. Raises: Misuse, where there is none of that name."""
+    """Return the app host of that name, or the first for an empty one. Raises: Misuse, where no app host has it."""
     hosts = fleet.inventory.some_app_hosts()
     for host in hosts:
         if not name or host.name == name:
@@ -269,11 +269,11 @@ def call_helper(
 ) -> int:
     """Give `text` to a verb of the privileged helper, pass on what it prints, and return its exit status.
 
-    Raises: Refused, where the login did not get that far.
+    Raises: Refused, where the login did not run the script.
     """
     phase = CallHelper(helper(fleet.inventory), f"{verb}-follow" if follow else verb, text)
     shell, sent = fleet.shell(host), render(phase)
-    # A login's own words are no part of what an app says.
+    # The login's own output is no part of the answer.
     beginning = Beginning(on_stdout)
     try:
         status = shell.execute(READER, _kept_open(sent, follow), beginning, on_stderr)
@@ -287,7 +287,7 @@ def call_helper(
 
 
 def _kept_open(script: bytes, follow: bool) -> Iterator[bytes]:
-    """The script; with `follow`, then nothing for as long as we live, so that the other end can see us go."""
+    """Yield the script; with `follow`, then wait for as long as this process lives, so that the host sees its end."""
     yield script
     if follow:
         import threading
@@ -296,10 +296,10 @@ def _kept_open(script: bytes, follow: bool) -> Iterator[bytes]:
 
 
 def console_argv(fleet: Fleet, host: Host) -> list[str]:
-    """The command line of a console on the running node of `host`.
+    """Return the command line of a console on the running node of `host`.
 
     With a terminal it is IEx. Without one, standard input is evaluated on the node and its value printed: IEx itself
-    would then ignore which node it was told, and on OTP 27 take the node down with the end of its input.
+    would then ignore the node that it was given, and on OTP 27 take the node down at the end of its input.
     """
     from warpbeam.ssh.connection import Connection, openssh_argv
 
@@ -310,7 +310,7 @@ def console_argv(fleet: Fleet, host: Host) -> list[str]:
 
 
 def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow: bool) -> str:
-    """What the privileged helper's `logs` reads. Raises: Misuse, where a value cannot be one."""
+    """Return the input of the privileged helper's `logs`. Raises: Misuse, where an argument has an invalid value."""
     if slot not in ("", "a", "b"):
         raise Misuse(f"--slot {slot}: expected a or b")
     if "\n" in since + pattern or max(len(since), len(pattern)) > 250:
@@ -319,13 +319,13 @@ def logs_input(count: int | None, since: str, pattern: str, slot: str, *, follow
 
 
 def read_expression(word: str, stdin: BinaryIO) -> str:
-    """The expression that `word` is; where it is `-`, what `stdin` has.
+    """Return the expression: `word`, or what `stdin` has if `word` is `-`.
 
-    Raises: Misuse, where that is more than a privileged helper takes, or no text.
+    Raises: Misuse, where `stdin` has more than the privileged helper takes, or no text.
     """
     if word != "-":
         return word
-    # One more tells that there is more; what never ends is not waited for.
+    # One byte more shows that there is more, without a wait for an input that never ends.
     given = stdin.read(MOST_EXPRESSION + 1)
     if len(given) > MOST_EXPRESSION:
         raise Misuse(
@@ -348,13 +348,13 @@ def evaluate(
 ) -> None:
     """Evaluate an expression by `rpc` or `eval` on each host, at once, and show what it prints as it comes.
 
-    A node that hangs holds up nobody but whoever waits for all of them.
+    A node that hangs delays the end of the command, but not the output of the other hosts.
 
     Parameters:
-        complain: shows what a host says on standard error.
+        complain: shows what a host prints on standard error.
 
     Raises:
-        Failed: it raised on a host, or the node is not there; its code is the highest exit status of all hosts.
+        Failed: the expression raised on a host, or the node is not there; `code` is the highest exit status of a host.
     """
 
     def say(host: str, line: bytes) -> None:
@@ -378,4 +378,4 @@ def evaluate(
 
 
 def _silent(event: object) -> None:
-    """Tell nobody."""
+    """Discard the event."""

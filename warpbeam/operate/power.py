@@ -1,4 +1,4 @@
-"""Stopping and starting what is live, without changing what that is."""
+"""Stop and start the live instance, without changing which release is live."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 
 
 class Powered(msgspec.Struct, frozen=True):
-    """What is live there, and the state its unit is in now."""
+    """The answer of `Power`: the live release, and the present state of its unit."""
 
     release: ReleaseName
     state: StateName
 
 
 class Power(HealthPhase[Powered], frozen=True, kw_only=True):
-    """Stop or start the live slot; fields as `warpbeam/operate/power.sh` tells."""
+    """Stop or start the live slot; the head of `warpbeam/operate/power.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/power"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, *HEALTH_PARTS)
@@ -37,7 +37,7 @@ class Power(HealthPhase[Powered], frozen=True, kw_only=True):
 
 
 def stop_app(fleet: Fleet, emit: Emit) -> None:
-    """Stop the app on every app host, one after the other; `current` stays, so a reboot or `start_app` brings it back.
+    """Stop the app on every app host, one after the other; `current` stays, so a reboot or `start_app` starts it again.
 
     Raises: Refused, before anything was changed; Failed, with the host that could not be stopped.
     """
@@ -45,10 +45,10 @@ def stop_app(fleet: Fleet, emit: Emit) -> None:
 
 
 def start_app(fleet: Fleet, emit: Emit, *, force: bool = False) -> None:
-    """Start what is live on every app host, one after the other, and wait until it is healthy.
+    """Start the live release on every app host, one after the other, and wait until it is healthy.
 
     Parameters:
-        force: start a release that is not as it was deployed, too.
+        force: also start a release that is not as it was deployed.
 
     Raises: as `stop_app`.
     """

@@ -1,7 +1,8 @@
 #!/bin/bash
-# Stops or starts the instance of the live slot. What is live does not change.
+# Stops or starts the instance of the live slot. Which release is live does not change.
 #
-# Parameters: root, app, helper, token, lease, verb (stop, start), those of noted.sh and of health.sh.
+# Parameters: root, app, helper, token and lease (of the deploy lock; lease in seconds), verb (stop, start), those of
+# note_action.sh and of health.sh.
 : "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${verb?}"
 
 still_ours "$lease"
@@ -14,7 +15,7 @@ sudo -n -- "$helper" "$verb" <<<"$slot" || {
   fail "$app@$slot.service did not $verb" "see journalctl -u $app@$slot on the host"
 }
 if [[ $verb == start ]]; then
-  # One that kept failing until now has been counted; what matters is whether it does so again.
+  # systemd has counted the restarts of an instance that failed before now; only new ones matter.
   before=$(restarts_of "$slot")
   sudo -n -- "$helper" reconcile </dev/null
   step health

@@ -1,4 +1,4 @@
-"""Rebooting hosts, one after the other: each drained before, and healthy before the next."""
+"""Reboot hosts, one after the other: each is drained before its reboot, and healthy before the next."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 
-# How long to wait between two looks whether a host is back.
+# Seconds between two checks whether a host is back.
 POLL = 1.0
 
 
@@ -34,7 +34,7 @@ class Booted(msgspec.Struct, frozen=True):
 
 
 class AskBoot(Phase[Booted], frozen=True):
-    """Read which boot it is; changes nothing."""
+    """Read the id of a host's present boot; change nothing."""
 
     script: ClassVar[str] = "operate/boot_id"
     answer: ClassVar[type] = Booted
@@ -46,7 +46,7 @@ class AskBoot(Phase[Booted], frozen=True):
 
 
 class Reboot(Phase[Booted], frozen=True):
-    """Drain and stop the app, and reboot in a second; fields as `warpbeam/operate/reboot.sh` tells."""
+    """Drain and stop the app, and reboot in a second; the head of `warpbeam/operate/reboot.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/reboot"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "host/connections")
@@ -60,13 +60,13 @@ class Reboot(Phase[Booted], frozen=True):
 
 
 class Serving(msgspec.Struct, frozen=True):
-    """The release that runs healthy, or empty where nothing is live."""
+    """The answer of `Back`: the release that runs and is healthy, or empty if nothing is live."""
 
     release: ReleaseName
 
 
 class Back(HealthPhase[Serving], frozen=True, kw_only=True):
-    """Wait until the app is healthy again; fields as `warpbeam/operate/after_reboot.sh` tells."""
+    """Wait until the app is healthy again; the head of `warpbeam/operate/after_reboot.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/after_reboot"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, *HEALTH_PARTS)
@@ -80,11 +80,11 @@ def reboot(fleet: Fleet, emit: Emit, *, timeout: float = 300) -> None:
     """Reboot every chosen host, in the inventory's order, as admin; the next only when the one before is healthy.
 
     Parameters:
-        timeout: how many seconds a host may take until one can log in again.
+        timeout: seconds that a host may take until a login succeeds again.
 
     Raises:
         Refused: a host cannot be reached, or its deploy lock is held; nothing was changed.
-        Failed: a host did not come back, or not healthy; says which were not touched.
+        Failed: a host did not come back, or is not healthy; the message names the hosts that were not touched.
     """
     hosts = list(fleet.inventory.hosts.values())
     asked = fleet.everywhere(hosts, lambda host: fleet.run(host, AskBoot(), emit, identity="admin"))
@@ -130,11 +130,11 @@ def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, e
 
 
 def _await_boot(fleet: Fleet, host: Host, before: str, timeout: float) -> None:
-    """Wait until one can log in to another boot than `before`. Raises: Failed, after `timeout` seconds."""
+    """Wait until a login reaches another boot than `before`. Raises: Failed, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     why = "it still runs the boot before"
     while True:
-        # Connections of the boot before look alive until something is asked of them, and longer.
+        # Close the connections from before the boot: they look alive until they are used, and longer.
         for identity in ("deploy", "admin"):
             fleet.shell(host, identity).close()
         try:
@@ -162,4 +162,4 @@ def _stopped(problem: Problem, done: list[Host], rest: list[Host]) -> Failed:
 
 
 def _silent(event: object) -> None:
-    """Tell nobody."""
+    """Discard the event."""

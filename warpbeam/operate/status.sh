@@ -1,7 +1,7 @@
 #!/bin/bash
-# What is running here, as the kernel and systemd say, and whether it is healthy. Changes nothing.
+# Reads what is running here, as the kernel and systemd report it, and whether it is healthy. Changes nothing.
 #
-# Parameters: root, app, helper, and those of health.sh; node_ports (of nodes that have peers).
+# Parameters: root, app, helper, those of health.sh, node_ports (of nodes that have peers).
 : "${root?}" "${app?}" "${app_user?}" "${helper?}" "${node_ports[@]-}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'

@@ -1,4 +1,4 @@
-"""Ports that a running app listens at, and that its unit will not allow: found before setup makes it so."""
+"""Check, before setup changes the app's unit, that the unit allows every port at which the app listens now."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from warpbeam.provision.unit import bindings
 
 
 def forbidden(inventory: Inventory, bound: Iterable[str], allowed: Iterable[str] = ()) -> list[str]:
-    """Those of `bound` (`tcp:9568`), ports that the app listens at now, that its unit does not allow.
+    """Return the entries of `bound` (such as `tcp:9568`), ports at which the app listens now, that its unit forbids.
 
-    A port from the range that the kernel chooses from may be of its choice, and is left out. So is one that its present
-    unit allows (`allowed`, its rules): the inventory had it, and may have dropped it on purpose.
+    A port that the present unit allows (`allowed`, its rules) does not count: the inventory named it before, and may
+    have dropped it on purpose. Ports that the kernel may have chosen are not in `bound` (`inspect.sh`).
     """
     if "SocketBindDeny" in inventory.service:
         return []
@@ -25,7 +25,7 @@ def forbidden(inventory: Inventory, bound: Iterable[str], allowed: Iterable[str]
 
 
 def unnamed(inventory: Inventory, found: HostState) -> tuple[str, str]:
-    """What is wrong where the app listens at ports that its unit does not allow, and what to do; else empty."""
+    """Return which ports the app's unit does not allow, and a hint; both empty when it allows all."""
     ports = forbidden(inventory, found.bound, found.allowed)
     if not ports:
         return "", ""
@@ -37,10 +37,10 @@ def unnamed(inventory: Inventory, found: HostState) -> tuple[str, str]:
 
 
 def check_bindings(inventory: Inventory, found: Mapping[str, HostState]) -> None:
-    """Whether the app would still start with its unit where it runs now.
+    """Check that the app's new unit allows every port at which the app listens now.
 
     Raises:
-        Refused: it listens at a port that its unit does not allow, on a host whose systemd enforces that.
+        Refused: it does not allow one, on a host whose systemd enforces that.
     """
     for name, facts in found.items():
         wrong, hint = unnamed(inventory, facts)
@@ -49,7 +49,7 @@ def check_bindings(inventory: Inventory, found: Mapping[str, HostState]) -> None
 
 
 def _allows(rule: str, bound: str) -> bool:
-    """Whether a rule (systemd.resource-control(5), SocketBindAllow=) has room for a protocol and port."""
+    """Return whether a rule (systemd.resource-control(5), SocketBindAllow=) covers a protocol and port."""
     protocol, _, port = bound.partition(":")
     words = rule.split(":")
     if not {"tcp", "udp"}.isdisjoint(words) and protocol not in words:

@@ -1,4 +1,4 @@
-"""How a host's file differs from what setup would write, for people to read; no secret is in it.
+"""Diffs between a host's files and what setup would write, for people; they hold no secret.
 
 `mask.sh` does on the host what `masked` does here, so that a secret's old value never leaves the host.
 """
@@ -17,10 +17,10 @@ _OURS = "Written by Warpbeam's setup."
 
 
 def compared(file: File, found: HostState, key: str) -> list[str]:
-    """A unified diff from what a host has at the file's path to the file; empty where the texts are the same.
+    """Return a unified diff from the host's file to the file that setup would write; empty when the texts are equal.
 
     Parameters:
-        key: what the host made the digests of hidden values with.
+        key: the key that the host used for the digests of hidden values.
     """
     import difflib
 
@@ -40,16 +40,16 @@ def _differs(file: File, sha256: str) -> bool:
 
 
 def masked(text: str, clear: tuple[str, ...], key: str) -> str:
-    """An environment file with a keyed digest in place of each value, but for the variables named in `clear`.
+    """Return an environment file with a keyed digest in place of each value, except the variables named in `clear`.
 
-    Two texts that were masked with the same key differ where their values do. What is neither a variable nor
-    Warpbeam's own comment is hidden whole.
+    Two texts that are masked with the same key differ where their values differ. A line that is neither a variable
+    nor Warpbeam's own comment is hidden whole.
     """
     return "".join(f"{_masked(line, clear, key)}\n" for line in _logical_lines(text))
 
 
 def _logical_lines(text: str) -> Iterator[str]:
-    """Lines, with those that one value in double quotes spans taken as one."""
+    """Yield the lines; the lines of one value in double quotes count as one."""
     begun = ""
     for line in text.removesuffix("\n").split("\n"):
         whole = f"{begun}\n{line}" if begun else line

@@ -1,4 +1,4 @@
-"""One host made what it should be, in at most three exec requests: its facts, what differs, and a check."""
+"""Make one host what it should be, in at most three exec requests: read its facts, change what differs, check."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from warpbeam.provision.item import File
 
 
 class Inspect(Phase[HostState], frozen=True):
-    """Read what setup compares with; changes nothing. Fields as `warpbeam/provision/inspect.sh` tells."""
+    """Read what setup compares, and change nothing; the head of `warpbeam/provision/inspect.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/inspect"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/mask", "host/login")
@@ -47,13 +47,13 @@ class Inspect(Phase[HostState], frozen=True):
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """Converge's answer."""
+    """The answer of `Converge`."""
 
     changed: bool
 
 
 class Converge(Phase[Changed], frozen=True):
-    """Make what differs so; fields as `warpbeam/provision/converge.sh` tells."""
+    """Apply a difference to a host; the head of `warpbeam/provision/converge.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/converge"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/evict")
@@ -77,14 +77,14 @@ class Converge(Phase[Changed], frozen=True):
 
 
 def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str = "") -> HostState:
-    """What `host` has of all that `want` names.
+    """Return the present state of everything on `host` that `want` names.
 
     Parameters:
-        want: what it should have; a secret's or the cookie's value does not matter here.
-        key: with one, files that differ are read too, and digests made with it stand for hidden values.
+        want: what the host should have; the values of secrets and of the cookie do not matter here.
+        key: when given, the host also answers the texts of files that differ; digests under it replace hidden values.
 
     Raises:
-        Refused: something that setup needs is not installed, or the host cannot be reached; nothing was changed.
+        Refused: a program that setup needs is not installed, or the host cannot be reached; nothing was changed.
     """
     inventory = fleet.inventory
     is_app = "app" in host.roles
@@ -118,7 +118,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str =
 
 
 def _shown(file: File, want: Footprint, key: str) -> str:
-    """How `warpbeam/provision/inspect.sh` is to show the file. Keys always are: setup tells which of them go."""
+    """Return how `inspect.sh` shows the file. authorized_keys is always shown: setup lists the keys that it removes."""
     if file.path == want.keys:
         return "text"
     if not key:
@@ -127,10 +127,10 @@ def _shown(file: File, want: Footprint, key: str) -> str:
 
 
 def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want: Footprint, emit: Emit) -> None:
-    """Change on `host` what `plan` says, and check that it is what `want` says; without a change, check what was found.
+    """Apply `plan` to `host` and check that it then has `want`; when nothing is to change, check what was found.
 
     Raises:
-        Failed: it could not be made so, or is not so afterwards.
+        Failed: a change failed, or the host does not have `want` afterwards.
     """
     inventory = fleet.inventory
     if plan:

@@ -1,25 +1,26 @@
 #!/bin/bash
-# Makes a host what setup's plan says, as root. Every part is idempotent; the plan holds only what differs.
+# Applies setup's plan to a host, as root. Every part is idempotent; the plan holds only what differs.
 #
-# Parameters: packages, installer (apt or dnf), users (NAME HOME LOGIN, three items each), closed (users that are
-# there and may not log in any more), opened (that may again), evicted (NAME HOME of users whose keys are taken away:
-# what they run is ended first), build (where their builds are; empty: none), activation (the unit that runs as such a user;
-# empty: none), unmanaged (users for whom
-# systemd starts nothing at a login), directories (PATH MODE OWNER GROUP),
-# files (PATH MODE OWNER GROUP NEEDS CONTENT), absent (files to remove), units to enable, overrides (directives of the
-# inventory's own), ledger (where to note what was written), reconcile (the helper, where it must).
+# Parameters: packages (to install), installer (apt or dnf), users (to create: NAME HOME LOGIN, three items each),
+# closed (existing users to shut out by an expiry date), opened (users to let in again), evicted (users whose keys are
+# removed: NAME HOME, two items each; their processes are ended first), build (the directory of their builds; empty:
+# none), activation (the unit that runs as such a user; empty: none), unmanaged (users whose systemd manager is to be
+# masked), directories (PATH MODE OWNER GROUP, four items each), files (PATH MODE OWNER GROUP NEEDS CONTENT, six items
+# each), absent (files to remove), units (to enable and start), overrides (unit directives that the inventory sets),
+# ledger (the file that records the checksums of what setup wrote; empty: none), reconcile (the helper, if it must
+# reconcile; or empty).
 : "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
 : "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}" "${evicted[@]-}" "${build?}" "${activation?}"
 
 work=''
 trap 'let_in; [[ -z $work ]] || rm -rf -- "$work"' EXIT
 
-# First, because it fails the likeliest, and packages bring users and directories of their own. needrestart must not
-# restart the app in between (needrestart(1)).
+# Packages come first: this step is the likeliest to fail, and packages create users and directories.
+# NEEDRESTART_SUSPEND keeps needrestart from restarting the app meanwhile (needrestart(1)).
 if ((${#packages[@]})); then
   step packages
   export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-  # In a directory that only root can write: anybody can put a link into /tmp, of a name that can be foreseen.
+  # The log is in a directory that only root can write: any user can put a link with a predictable name into /tmp.
   work=$(mktemp -d)
   log=$work/log
   how='the same command goes on from here'
@@ -28,7 +29,7 @@ if ((${#packages[@]})); then
       apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold --no-install-recommends)
       shown "$log" "${apt[@]}" update || warn 'apt-get update failed; going on with the lists that are here'
       for package in "${packages[@]}"; do
-        # apt-get takes a name with a dot that it does not know for a pattern, and installs whatever fits.
+        # apt-get takes an unknown name with a dot for a pattern, and installs every package that matches it.
         apt-cache pkgnames -- "$package" | grep -Fx -- "$package" >/dev/null || fail "there is no package $package" "$how"
       done
       shown "$log" "${apt[@]}" install -- "${packages[@]}" || fail 'apt-get could not install the packages' "$how"
@@ -49,14 +50,14 @@ for ((i = 0; i < ${#users[@]}; i += 3)); do
     usermod --password '*' -- "$name"
   else
     useradd --system --user-group --no-create-home --home-dir "$home" --shell /usr/sbin/nologin -- "$name"
-    # Debian 13's useradd does not heed --expiredate for a system's user.
+    # Debian 13's useradd ignores --expiredate for a system user.
     closed+=("$name")
   fi
 done
 
 for name in "${closed[@]}"; do
   usermod --expiredate "$long_ago" -- "$name"
-  # Sessions that it has: its units are elsewhere.
+  # End the user's sessions. Its units are in another slice, and go on.
   systemctl kill --signal=KILL -- "user-$(id -u -- "$name").slice" 2>/dev/null || true
 done
 for name in "${opened[@]}"; do usermod --expiredate '' -- "$name"; done
@@ -64,7 +65,8 @@ for name in "${opened[@]}"; do usermod --expiredate '' -- "$name"; done
 for ((i = 0; i < ${#evicted[@]}; i += 2)); do
   step "end what ${evicted[i]} runs"
   if [[ -n $activation ]]; then
-    # It undoes what it began, or ends it. One that does neither is ended, and then the helper reconciles (ExecStopPost=).
+    # A stopped activation undoes or completes its work. After 120 s it is killed, and the helper reconciles
+    # (ExecStopPost=).
     timeout 120 systemctl stop -- "$activation" || systemctl kill --signal=KILL -- "$activation" || true
   fi
   shut_out "${evicted[i]}"
@@ -72,8 +74,9 @@ for ((i = 0; i < ${#evicted[@]}; i += 2)); do
   if [[ -n $build ]]; then put_away "${evicted[i]}" "${evicted[i + 1]}" "$build"; fi
 done
 
-# At a login systemd would start a manager for the user: 50 ms of the processor for each deploy, and a place where timers and
-# services of that user's could hide. (A mask is a link to /dev/null, systemctl(1); one that runs ends.)
+# At a login systemd would start a manager for the user. It costs 50 ms of processor time for each deploy, and timers
+# and services of the user's could hide in it. A mask is a link to /dev/null (systemctl(1)); `stop` ends a running
+# manager.
 reload=false
 for name in "${unmanaged[@]}"; do
   unit=user@$(id -u -- "$name").service
@@ -82,11 +85,11 @@ for name in "${unmanaged[@]}"; do
   reload=true
 done
 
-# as OWNER GROUP COMMAND ...: a path below another user's directory is touched as that user only; as root, a link put there
-# in the right moment would lead anywhere. In GROUP, because chmod(2) by an outsider drops the set-group-ID bit.
-# Root's environment is not its. Other processes of that user may stop ours, or end it: it has a time, which root's own
-# `timeout` keeps with a signal that works on what is stopped. A capability that is of no use here keeps them from
-# tracing it (ptrace(2)).
+# as OWNER GROUP COMMAND ...: run COMMAND as OWNER. Paths below another user's directory are touched as that user only:
+# as root, a link that the user puts there at the right moment would lead anywhere. COMMAND runs in GROUP, because
+# chmod(2) by a user outside a file's group drops the set-group-ID bit. It does not get root's environment. Other
+# processes of the user may stop or end COMMAND: root's `timeout` limits it, with a signal that works on a stopped
+# process. A capability that COMMAND does not need keeps those processes from tracing it (ptrace(2)).
 as() {
   local owner=$1 group=$2 status=0
   shift 2
@@ -118,8 +121,8 @@ for ((i = 0; i < ${#directories[@]}; i += 4)); do
   fi
 done
 
-# verified FILE PATH: what systemd says of FILE, as the unit that it is to be at PATH; fails where it does not understand a
-# directive of the inventory's own. (That its program is not there yet is no complaint.)
+# verified FILE PATH: print systemd's complaints about FILE as the unit at PATH; fail if one names a directive that the
+# inventory sets. A missing program is no complaint: setup may write it later.
 verified() {
   local directory unit complaints directive
   unit=${2##*/}
@@ -150,18 +153,19 @@ put() {
     rm -f -- "$new"
     return 1
   }
-  # What only had another mode keeps its time: the app need not be restarted for it. (A pipe must not be waited for.)
+  # A file of the same content keeps its time, so that the app need not be restarted. `nonblock`: a pipe must not block
+  # dd.
   if [[ -f $path ]] && dd if="$path" iflag=nonblock,nofollow status=none | cmp -s -- "$new" -; then touch --reference="$path" -- "$new"; fi
   sync -- "$new"
   mv -fT -- "$new" "$path"
 }
-# What the bash of another user, which gets no environment, needs of these.
+# Functions for the bash that runs as another user: it gets an empty environment.
 parts=$(declare -f verified put)
 
 step files
 for ((i = 0; i < ${#files[@]}; i += 6)); do
   path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
-  # Through a pipe: a here-string of some size would be a file in /tmp for a moment.
+  # The content goes through a pipe: bash would put a large here-string into a file in /tmp for a moment.
   # shellcheck disable=SC2016 # expanded by the inner bash
   words=$(as "$owner" "$owner" bash -euo pipefail -c "$parts
     overrides=(${overrides[*]@Q})
@@ -171,17 +175,18 @@ for ((i = 0; i < ${#files[@]}; i += 6)); do
     fail "$path could not be written, or its check failed" \
       'nothing after it was changed; the same command goes on from here' "${said[@]}"
   }
-  # What was let pass, such as a directive of ours that an older systemd does not know, is told all the same.
+  # Show complaints that did not fail the check, such as one about Warpbeam's own directive that an older systemd
+  # ignores.
   while IFS= read -r text; do [[ -z $text ]] || warn "$text"; done <<<"$words"
   [[ $needs != *daemon-reload* ]] || reload=true
 done
-# Removed as whoever owns the directory.
+# Remove files as the owner of their directory.
 for path in "${absent[@]}"; do
   owner=$(stat -c %U -- "${path%/*}")
   as "$owner" "$owner" rm -f -- "$path"
 done
 
-# note PATHS: what was written there, so that the next setup can tell what was changed by hand since.
+# Record the checksums of the written files, so that the next setup recognizes later changes by hand.
 if [[ -n $ledger ]]; then
   declare -A sums=()
   if [[ -f $ledger ]]; then
@@ -190,14 +195,14 @@ if [[ -n $ledger ]]; then
     done <"$ledger"
   fi
   for ((i = 0; i < ${#files[@]}; i += 6)); do
-    # Of what was written, not of what is there by now: in another user's directory that may be a pipe, or a device.
+    # Take the checksum of the text, not of the file: in another user's directory it may be a pipe or a device by now.
     sum=$(printf '%s' "${files[i + 5]}" | sha256sum)
     sums[${files[i]}]=${sum%% *}
   done
   for path in "${!sums[@]}"; do printf '%s %s\n' "${sums[$path]}" "$path"; done | sort -k 2 | put "$ledger" 600 ''
 fi
 
-# Whoever had logged in just before is as little to change this as the others.
+# A login that began just before `shut_out` may have started processes since. They must not undo the change either.
 for ((i = 0; i < ${#evicted[@]}; i += 2)); do
   nothing_left "${evicted[i]}"
   login_files "${evicted[i + 1]}"

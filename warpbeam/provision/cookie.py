@@ -1,4 +1,4 @@
-"""The Erlang cookie: one for all hosts of an environment, asked from them before one is made."""
+"""The Erlang cookie: all hosts of an environment share one, and setup asks them for it before it makes a new one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import msgspec
 from warpbeam.error import Refused
 from warpbeam.provision.difference import HostState
 
-# 43 characters of 62 are 256 bits. Alphanumeric, because others break boot scripts and rpc (facts of the field).
+# 43 characters of 62 are 256 bits. Characters other than letters and digits break boot scripts and rpc (seen in the
+# field).
 COOKIE_LENGTH = 43
 
 
@@ -24,21 +25,21 @@ class Cookie(msgspec.Struct, frozen=True):
 
 
 def mint_cookie() -> str:
-    """A new cookie of 256 bits."""
+    """Return a new cookie of 256 bits."""
     alphabet = string.ascii_letters + string.digits
     return "".join(secrets.choice(alphabet) for _ in range(COOKIE_LENGTH))
 
 
 def agreed_cookie(found: Mapping[str, HostState], *, left_out: Collection[str] = ()) -> Cookie:
-    """The cookie that hosts have, or a new one where none has any: a new host joins, it does not mint.
+    """Return the cookie that hosts have, or a new one when none has any: a new host joins, it does not mint.
 
-    One that other users could read is nobody's any more, unless it must stay for hosts that are left out.
+    A cookie that other users could read is not used again, unless it must stay for hosts that are left out.
 
     Parameters:
-        left_out: app hosts that keep the cookie that they have.
+        left_out: app hosts that keep their cookie.
 
     Raises:
-        Refused: hosts have different ones.
+        Refused: hosts have different cookies.
     """
     have = {name: facts.cookie for name, facts in found.items() if facts.cookie}
     read = {cookie for name, cookie in have.items() if found[name].cookie_shown}

@@ -1,4 +1,4 @@
-"""What a host's facts mean: one finding for each check, with what is wrong and how to mend it. Pure."""
+"""Findings from a host's facts: one for each check, with what is wrong and how to mend it. Pure."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from warpbeam.provision.footprint import Footprint
 from warpbeam.provision.rights import excess, has_password
 from warpbeam.provision.secret_file import digests
 
-# Seconds that a host's clock may differ: certificates bear as much, and releases are named by time.
+# Seconds that a host's clock may differ from ours: certificates tolerate as much, and releases are named by time.
 SKEW = 2.0
-# What must be free of a file system, of its bytes and of its inodes, and of what a limit allows.
+# Share that must be free of a file system's bytes, of its inodes, and of each limit.
 ROOM = 0.1
-# A release of a large app, unpacked, in bytes.
+# Bytes that must be free: the unpacked release of a large app.
 LEAST = 200_000_000
 UNITS = "/lib/systemd/system/"
-# An address that only this host itself reaches, as `ss` has it.
+# An address that only the host itself can reach, as `ss` prints it.
 LOOPBACK = re.compile(r"127\.|\[::1\]|\[::ffff:127\.|.*%lo$")
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a check found on a host; `mend` says what to do where it is not good."""
+    """The result of one check on a host; `mend` says what to do when it is not `good`."""
 
     host: str
     check: str
@@ -41,7 +41,7 @@ class Finding(msgspec.Struct, frozen=True):
 def converged(
     host: str, want: Footprint, plan: Difference, found: HostState, seen: Examination, env: str
 ) -> Iterator[Finding]:
-    """Users, files, units and the running app, against what setup would make of the host."""
+    """Yield the findings on users, files, units and the running app, against what setup would make of the host."""
     mend = f"`fab {env} setup --check --diff` shows it, `fab {env} setup` mends it"
     users = [f"{user.name} is not there" for user in plan.users]
     users += [f"{name} may log in: its account has not expired" for name in plan.closed]
@@ -76,7 +76,7 @@ def converged(
 
 
 def helpers(inventory: Inventory, found: HostState) -> Iterator[str]:
-    """What is wrong with the deploy user's way to the privileged helper."""
+    """Yield what is wrong with the deploy user's access to the privileged helper."""
     if found.helper != HELPER_VERSION:
         if found.helper:
             yield f"the privileged helper answers version {found.helper}; expected {HELPER_VERSION}"
@@ -85,7 +85,7 @@ def helpers(inventory: Inventory, found: HostState) -> Iterator[str]:
 
 
 def rights(host: str, inventory: Inventory, found: HostState) -> Finding:
-    """Whether the deploy user may do no more than its part."""
+    """Return the finding on the deploy user's rights: it must have no more than its part needs."""
     deploy = inventory.users.deploy
     more = list(excess(inventory, found))
     if has_password(inventory, found):
@@ -101,11 +101,11 @@ def rights(host: str, inventory: Inventory, found: HostState) -> Finding:
 
 
 def machine(host: str, seen: Examination, asked: float, received: float) -> Iterator[Finding]:
-    """Clock, disks, upgrades: what any host should have in order.
+    """Yield the findings that concern any host: clock, disks, upgrades.
 
     Parameters:
-        asked, received: when it was asked and when it answered, in seconds since the epoch, by this machine's clock.
-            Its own time lies between them, however busy either machine is.
+        asked, received: when we asked the host and when it answered, in seconds since the epoch, by this machine's
+            clock. If the host's clock is right, its time lies between them, however busy both machines are.
     """
     clock = float(seen.clock)
     skew = clock - received if clock > received else min(clock - asked, 0)
@@ -135,7 +135,7 @@ def machine(host: str, seen: Examination, asked: float, received: float) -> Iter
 
 
 def instance(host: str, inventory: Inventory, seen: Examination) -> Iterator[Finding]:
-    """Releases, limits, firewall, ports: what the app needs of its host."""
+    """Yield the findings on what the app needs of its host: releases, limits, firewall, ports."""
     deploy, releases = inventory.users.deploy, inventory.root / "releases"
     yield _finding(
         host,
@@ -148,7 +148,7 @@ def instance(host: str, inventory: Inventory, seen: Examination) -> Iterator[Fin
     if limits.may_open and limits.opened > (1 - ROOM) * limits.may_open:
         short.append(f"the app has {limits.opened} files open of {limits.may_open}")
         mend.append("`service: {LimitNOFILE: ...}` in the inventory allows it more")
-    # As `sandbox.conf.j2` has it, or the inventory; a machine within another may have less to give than is asked.
+    # The limit from the inventory or from `sandbox.conf.j2`. A container may be allowed less than that.
     asked = inventory.service.get("LimitNOFILE", "65536").partition(":")[0]
     if limits.may_open and asked.isdigit() and limits.may_open < int(asked):
         short.append(f"the app may open {limits.may_open} files; expected {asked} or more")
@@ -179,7 +179,7 @@ def instance(host: str, inventory: Inventory, seen: Examination) -> Iterator[Fin
     others = []
     for listener in seen.listeners:
         expected = _expected(inventory, listener.port, seen.uid)
-        # Both: a user's own systemd may have a unit of any name.
+        # Compare the unit and the user: a user's own systemd may have a unit of any name.
         if expected is not None and (listener.unit, listener.uid) not in expected:
             who = listener.program or "somebody"
             where = listener.unit or "no unit"
@@ -204,7 +204,7 @@ def instance(host: str, inventory: Inventory, seen: Examination) -> Iterator[Fin
 
 
 def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
-    """Whether every release that a host has is still what was deployed."""
+    """Return the finding on a host's releases: each must still be what was deployed."""
     if isinstance(verdicts, Problem):
         return Finding(host, "content", False, verdicts.reason, verdicts.hint)
     wrong = [f"{name}: {', '.join(flaws[:3])}" for name, it in verdicts.items() if (flaws := it.flaws())]
@@ -221,7 +221,7 @@ def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
 
 
 def _unreached(inventory: Inventory, seen: Examination) -> Iterator[str]:
-    """The ports of the live instance at which it listens for nobody outside the host; as `host/reach.sh` judges."""
+    """Yield a sentence for each port at which the live instance listens on loopback only, as `host/reach.sh` judges."""
     if not seen.live:
         return
     for port in inventory.slot_ports()[SLOTS.index(seen.live) :: 2]:
@@ -231,18 +231,18 @@ def _unreached(inventory: Inventory, seen: Examination) -> Iterator[str]:
 
 
 def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int], ...] | None:
-    """Which control group, of which user, may listen on a port of the app's; None where it is none of them."""
+    """Return the units, each with its user's number, that may listen at a port of the app; None for another port."""
     for slot in SLOTS:
         if port in (*inventory.slot_ports()[SLOTS.index(slot) :: 2], inventory.dist_port(slot)):
             return ((inventory.unit(slot), uid),)
     if port == inventory.http.maintenance:
-        # systemd itself, for the socket.
+        # systemd itself listens for the socket unit.
         return (("init.scope", 0),)
     return () if port in inventory.leads("a") else None
 
 
 def logins(host: Host, inventory: Inventory, seen: Examination) -> Finding:
-    """Who else may log in: such a user sees other users' command lines."""
+    """Return the finding on other users who may log in: they see the command lines of all users."""
     ours = {inventory.users.deploy, inventory.users.admin or "", seen.me, "root"}
     others = [f"{login.name} (by {login.means})" for login in seen.logins if login.name not in ours]
     hidden = any(
@@ -267,7 +267,7 @@ def logins(host: Host, inventory: Inventory, seen: Examination) -> Finding:
 
 
 def agreement(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator[Finding]:
-    """Cookie and secrets, which all app hosts must have, and have alike."""
+    """Yield the findings on cookie and secrets: all app hosts must have the same ones."""
     env = inventory.name
     cookies = {name: digests(each.cookie or "").get("RELEASE_COOKIE", "") for name, each in seen.items()}
     secrets = {name: digests(each.secrets or "") for name, each in seen.items()}

@@ -1,4 +1,4 @@
-"""What a host has, what it should have, and what must change: as data, so that it can be shown before it is done."""
+"""The difference between what a host has and what it should have, as data: setup can show it before it applies it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from warpbeam.provision.keys import described, listed
 
 
 class UserState(msgspec.Struct, frozen=True):
-    """A user as /etc/passwd, /etc/group and /etc/shadow have it.
+    """A user's entries in /etc/passwd, /etc/group and /etc/shadow.
 
-    `groups` are those besides its own `group`; an `expired` account logs in by no means (`shut`: setup itself has made
-    it so); a `manager` is what systemd starts for a user at a login, unless that unit is masked.
+    `groups` are the supplementary groups. Nobody can log in to an `expired` account; `shut` means that setup itself
+    set that date. `manager`: systemd starts a manager for the user at a login, because that unit is not masked.
     """
 
     uid: UserId
@@ -54,10 +54,10 @@ class UserState(msgspec.Struct, frozen=True):
 
 
 class PathState(msgspec.Struct, frozen=True):
-    """What lies at a path.
+    """The file, directory or link at a path.
 
-    `written` is the sha256 of what setup wrote there last, where that is known; `changed` is when the content was
-    changed, in seconds since the epoch; `text` is there only where it was asked for, and differs.
+    `written` is the sha256 of what setup last wrote there, when known; `changed` is when the content last changed, in
+    seconds since the epoch; `text` is set only when it was asked for and differs.
     """
 
     kind: StateName
@@ -71,15 +71,15 @@ class PathState(msgspec.Struct, frozen=True):
 
 
 class HostState(msgspec.Struct, frozen=True):
-    """A host's facts.
+    """The facts of a host.
 
-    `lacking` are OS packages that are not installed, `installer` is what could install them; `started` is since when
-    the live instance runs, in seconds since the epoch, or 0; `helper` is what the helper answers the deploy user;
-    `belongs` is the environment whose setup was here before, or empty; `rights` are the entries that `sudo -l` lists
-    of the deploy user, `shared` the roots of other apps that are its own; `ssh` is the port that our connection came
-    to, or 0; `bound` are the ports that processes of the app's user have, as `tcp:4001`, `allowed` what their present
-    unit says of that (`SocketBindAllow=`), and `binds` whether systemd can keep them to it; `cookie_shown`: other users
-    could read the cookie.
+    `missing` are programs that setup needs; `installer` is the program that can install OS packages; `started` is when
+    the live instance started, in seconds since the epoch, or 0; `helper` is the version that the helper answers to the
+    deploy user; `belongs` is the environment that set up the host before, or empty; `rights` are the entries of
+    `sudo -l` for the deploy user, `shared` the roots of other apps that it owns; `ssh` is the port that our connection
+    came to, or 0; `bound` are the ports at which processes of the app's user listen, as `tcp:4001`, `allowed` the
+    present unit's rules for them (`SocketBindAllow=`), and `binds` whether systemd can enforce such rules;
+    `cookie_shown`: other users could read the cookie.
     """
 
     missing: Annotated[tuple[Word, ...], FEW]
@@ -87,6 +87,7 @@ class HostState(msgspec.Struct, frozen=True):
     paths: Annotated[dict[AbsolutePath, PathState], FEW]
     enabled: Annotated[tuple[Word, ...], FEW]
     cookie: Cookie
+    # OS packages that are not installed.
     lacking: Annotated[tuple[Word, ...], FEW] = ()
     installer: Literal["", "apt", "dnf"] = ""
     started: Count = 0
@@ -102,7 +103,7 @@ class HostState(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What setup would change on one host; `reasons` say, for each path, what is wrong with what is there."""
+    """The changes that setup would make on one host; `reasons` say, for each path, what is wrong there."""
 
     packages: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
@@ -123,7 +124,7 @@ class Difference(msgspec.Struct, frozen=True):
         return any((self.packages, *people, self.directories, self.files, self.absent, self.units))
 
     def sentences(self) -> list[str]:
-        """One line a change, for people."""
+        """Return one line for each change, for people."""
         return [
             *(f"package {name} installed" for name in self.packages),
             *(f"user {user.name} made" for user in self.users),
@@ -144,11 +145,11 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def difference(want: Footprint, found: HostState, name: str) -> Difference:
-    """What must change on host `name` so that it has `want`. Pure.
+    """Return what must change on host `name` so that it has `want`. Pure.
 
     Raises:
         Refused: something is there that setup must not change by itself (a user of another kind, a link), or packages
-            are lacking that nothing there can install.
+            are missing and the host has no installer for them.
     """
     _refuse_users(want, found, name)
     for directory in want.directories:
@@ -220,29 +221,29 @@ def _shut(known: UserState | None) -> bool:
 
 
 def _suspect(keys: File, found: HostState) -> bool:
-    """Whether some key goes away, or may have been there.
+    """Return whether a key is to be removed, or a key that setup does not know may have been in the file.
 
-    Whoever has a key that is to go may take it out of the file as we read it, and put it back afterwards: so a file
-    that is not what setup wrote there last, or cannot be read, is suspect too.
+    The owner of such a key may take it out of the file before we read it, and put it back afterwards. So a file that
+    differs from what setup last wrote, or that cannot be read, is suspect too.
     """
     there = found.paths.get(keys.path)
     if there is None:
         return False
     by_hand = bool(there.written) and there.sha256 != there.written
     wanted = listed(keys.content)
-    # Sum and text are read one after the other.
+    # The host reads the checksum and the text one after the other: the file may change in between.
     unread = there.text is None or sha256(there.text.encode()).hexdigest() != there.sha256
     lost = unread or any(line not in wanted for line in listed(there.text or ""))
     return by_hand or (there.sha256 != keys.sha256 and lost)
 
 
 def _evicted(want: Footprint, found: HostState) -> tuple[User, ...]:
-    """The users whose keys setup keeps, as far as they are there: what they run is ended first."""
+    """Return the existing users whose keys setup manages: their processes are ended before the keys change."""
     return tuple(user for user in want.users if user.login and user.name in found.users)
 
 
 def _keys(want: Footprint, found: HostState) -> dict[str, tuple[str, ...]]:
-    """Which lines of authorized_keys come and go."""
+    """Return the lines of authorized_keys that setup adds and removes, as fields of a `Difference`."""
     file = next((file for file in want.files if file.path == want.keys), None)
     if file is None:
         return {}
@@ -258,7 +259,7 @@ def _keys(want: Footprint, found: HostState) -> dict[str, tuple[str, ...]]:
 
 
 def _wrong(want: Directory | File, found: PathState | None) -> str:
-    """What is wrong with what lies at a path, in words; empty where nothing is."""
+    """Return in words what is wrong at a path; empty when nothing is."""
     if found is None:
         return "it is not there"
     reasons = []
@@ -274,9 +275,9 @@ def _wrong(want: Directory | File, found: PathState | None) -> str:
 
 
 def outdated(want: Footprint, found: HostState) -> tuple[str, ...]:
-    """Which files the live instance was started before, and so must be restarted for; none where none runs. Pure.
+    """Return the files that are newer than the live instance, which needs a restart for them; empty if none runs. Pure.
 
-    A file whose content is about to be changed counts; one whose mode alone is not.
+    A file whose content setup is about to change counts; a file that changes its mode alone does not.
     """
     if not found.started:
         return ()

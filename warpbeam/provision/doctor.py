@@ -1,4 +1,4 @@
-"""Looking at every host without changing anything: what is wrong there, and how to mend it."""
+"""Examine every host without changing anything: find what is wrong there, and how to mend it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Examine(Phase[Examination], frozen=True):
-    """Look at what setup does not compare, as root; fields as `warpbeam/provision/examine.sh` tells."""
+    """Read, as root, what setup does not compare; the head of `warpbeam/provision/examine.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/examine"
     parts: ClassVar[tuple[str, ...]] = (
@@ -59,13 +59,13 @@ class Examine(Phase[Examination], frozen=True):
 
 
 class Greeting(msgspec.Struct, frozen=True):
-    """Whom a login says that it is."""
+    """The answer of `Greet`: the user that the login runs as."""
 
     user: Text
 
 
 class Greet(Phase[Greeting], frozen=True):
-    """Have a login run a script that does nothing."""
+    """Run a script that only answers: this proves that a login runs scripts."""
 
     script: ClassVar[str] = "provision/greet"
     answer: ClassVar[type] = Greeting
@@ -77,10 +77,10 @@ class Greet(Phase[Greeting], frozen=True):
 
 
 class Checkup(msgspec.Struct, frozen=True):
-    """What came of looking at one host: each a fact, or the problem that kept us from it.
+    """The results for one host: each is a fact, or the problem that kept us from it.
 
-    `verdicts` are of the releases, where it runs the app. `asked` and `received` are when it was asked and answered, in
-    seconds since the epoch, by this machine's clock.
+    `verdicts` are those of its releases, if it runs the app. `asked` and `received` are when we asked the host and when
+    it answered, in seconds since the epoch, by this machine's clock.
     """
 
     deploy: Problem | None
@@ -92,14 +92,14 @@ class Checkup(msgspec.Struct, frozen=True):
 
 
 def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
-    """One finding for each check of each chosen host, in the inventory's order; changes nothing, fetches no secret.
+    """Return one finding for each check of each chosen host, in the inventory's order; change nothing, fetch no secret.
 
     Raises: Misuse, where `deploy_keys` cannot be read.
     """
     inventory = fleet.inventory
     hosts = list(inventory.hosts.values())
     keys = read_deploy_keys(inventory)
-    # Of this run only, so that digests say which hosts agree and nothing else.
+    # The key is new in each run, so that digests show which hosts agree and nothing else.
     key = entropy.token_hex(32)
 
     def want(host: Host, cookie: str = "") -> Footprint:
@@ -144,7 +144,7 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
     is_app = "app" in host.roles
 
     def deploy() -> None:
-        # As every command does it: a login may be let in, and yet not run what it is given.
+        # Log in and run a script, as every command does: sshd may accept a login that then runs nothing.
         fleet.run(host, Greet(), _silent)
 
     def as_root() -> tuple[Examination, float]:
@@ -162,18 +162,18 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
     deployed = _tried(deploy)
     asked = time.time()
     seen = _tried(as_root)
-    # Where one cannot become root, one cannot here either.
+    # `inspect` needs root as well: if `examine.sh` could not become root, `inspect` would fail alike.
     found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, _silent))
-    # Where one cannot log in, that says it.
+    # If the deploy user cannot log in, that finding is enough: releases are not verified.
     verdicts = _tried(lambda: verify(fleet, host, (), _silent)) if is_app and deployed is None else {}
-    # The clock is the last thing that `examine` looks at, so its time is taken right after it.
+    # `examine.sh` reads the host's clock last, so `as_root` takes our time right after it.
     if isinstance(seen, Problem):
         return Checkup(deployed, found, seen, asked, asked, verdicts)
     return Checkup(deployed, found, seen[0], asked, seen[1], verdicts)
 
 
 def _tried(work: Callable[[], T]) -> T | Problem:
-    """What `work` returned, or the problem that it raised."""
+    """Return the result of `work`, or the problem that it raised."""
     try:
         return work()
     except Problem as problem:
@@ -181,7 +181,7 @@ def _tried(work: Callable[[], T]) -> T | Problem:
 
 
 def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Iterator[Finding]:
-    """What a host's facts mean, as far as there are any."""
+    """Yield the findings from a host's facts, as far as there are any."""
     inventory, name = fleet.inventory, host.name
     away = look.deploy or (look.seen if isinstance(look.seen, Refused) else None)
     if away is not None:
@@ -203,7 +203,7 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Itera
 def _converged(
     fleet: Fleet, host: Host, want: Footprint, found: HostState | Problem, seen: Examination
 ) -> Iterator[Finding]:
-    """What setup compares."""
+    """Yield the findings on what setup compares."""
     inventory, name = fleet.inventory, host.name
     if isinstance(found, Problem):
         yield Finding(name, "setup", False, found.reason, found.hint)
@@ -226,7 +226,7 @@ def _converged(
 
 
 def without_secrets(want: Footprint, found: HostState, path: str) -> tuple[Footprint, HostState]:
-    """Both, as if the file of secrets had what it should: its values were not fetched. Owner and mode still count."""
+    """Return both as if the secrets file had the right content, since no values were fetched; owner and mode count."""
     file = next((file for file in want.files if file.path == path), None)
     there = found.paths.get(path)
     if file is None or there is None:
@@ -236,4 +236,4 @@ def without_secrets(want: Footprint, found: HostState, path: str) -> tuple[Footp
 
 
 def _silent(event: Event) -> None:
-    """Tell nobody."""
+    """Discard the event."""

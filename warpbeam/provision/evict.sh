@@ -1,17 +1,17 @@
 #!/bin/bash
-# Keeps a user out of the host while its keys change: it may not log in, and nothing of its runs. Otherwise whoever has
-# a key that is taken away could undo that, or stop what is done in the user's name.
+# Keeps a user out of the host while its keys change: it cannot log in, and none of its processes runs. Otherwise the
+# owner of a removed key could undo the removal, or stop commands that run as the user.
 
-# The first day that shadow(5) has. A shell that is none, and no password, do not keep ssh from a user who can write its
-# home: with a key there it forwards ports. An account that has expired is refused, by PAM and by sshd; systemd starts
-# units of it as before.
+# The first day that shadow(5) can express. A nologin shell and a missing password are not enough: a user that can write
+# its home can put a key there, and ssh forwards ports for it. PAM and sshd refuse an expired account; systemd still
+# starts units that run as the user.
 long_ago=1970-01-02
 
-# expiry_of USER: the day on which its account expires, counted from 1970, in REPLY; empty where it does not.
+# expiry_of USER: the day on which the account expires, counted from 1970, in REPLY; empty: it never expires.
 expiry_of() { IFS=: read -r _ _ _ _ _ _ _ REPLY _ < <(exec getent shadow -- "$1") || true; }
 
-# processes_of UID: those that have that user's number in any of its places, but what has ended already. Not by pgrep: a
-# process that hides what it is (prctl(2), PR_SET_DUMPABLE) looks like root's to whoever goes by the owner of /proc/PID.
+# processes_of UID: the live processes with UID as any of their user ids (the line `Uid:`), in `processes`. pgrep would
+# miss some: /proc/PID of a process that is not dumpable (prctl(2), PR_SET_DUMPABLE) belongs to root.
 processes_of() {
   local files
   files=$(printf '%s\0' /proc/[0-9]*/status | xargs -0 grep -lsE "^Uid:(.*[[:space:]])?$1([[:space:]]|\$)" |
@@ -20,7 +20,7 @@ processes_of() {
   mapfile -t processes < <(printf '%s' "${files//\/status/}")
 }
 
-# end_processes USER: false where something of its still runs after a hundred looks, two minutes at most.
+# end_processes USER: kill the user's processes; return 1 if any still runs after a hundred rounds, two minutes at most.
 end_processes() {
   local user=$1 uid round quiet=0 group whole
   uid=$(id -u -- "$user")
@@ -28,13 +28,12 @@ end_processes() {
     fail "the processes of $user would be ended, and this is one of them" 'log in as another admin'
   group=/sys/fs/cgroup/user.slice/user-$uid.slice/cgroup.kill
   for round in {1..100}; do
-    # All of its sessions at once, and one by one what is elsewhere: of those two, nothing of the user's can stop us.
+    # Kill all sessions at once, and processes elsewhere one by one. The user's processes can stop neither of the two.
     if [[ -e $group ]]; then { echo 1 >"$group"; } 2>/dev/null || true; fi
     processes_of "$uid"
     if ((${#processes[@]})); then kill -KILL "${processes[@]}" 2>/dev/null || true; fi
-    # Then all that is left, in one moment of the kernel's (kill(2), -1): what multiplies fast enough is never seen by
-    # whoever looks. That runs as the user; where another of its processes stopped it, it comes to no end, and the next
-    # round has fewer of these.
+    # Then kill all that is left by one system call (kill(2), -1): a list misses processes that fork fast enough. This
+    # runs as the user. If another of the user's processes stops it, it times out, and the next round has fewer of them.
     whole=true
     timeout --signal=KILL 1 \
       setpriv --reuid="$uid" --regid="$uid" --clear-groups -- bash -c 'kill -KILL -1' 2>/dev/null || whole=false
@@ -46,11 +45,11 @@ end_processes() {
   return 1
 }
 
-# shut_out USER: until `let_in`, and nothing of its runs any more.
+# shut_out USER: keep the user out until `let_in`, and end its processes.
 shut_out() {
   expiry_of "$1"
   shut_user=$1 shut_until=$REPLY
-  # Left by a setup that did not come to its end.
+  # Day 1 is left from an interrupted setup: restore an account without an expiry date.
   if [[ $shut_until == 1 ]]; then shut_until=''; fi
   usermod --expiredate "$long_ago" -- "$1"
   nothing_left "$1"
@@ -60,17 +59,17 @@ nothing_left() {
     fail "processes of $1 could not be ended: ${processes[*]}" 'look at them on the host, then run the same command again'
 }
 
-# let_in: as it was before.
+# let_in: restore the expiry date that the account had before `shut_out`.
 let_in() {
   [[ -n ${shut_user-} ]] || return 0
   usermod --expiredate "${shut_until:+$(date --utc --date="1970-01-01 +$shut_until days" +%F)}" -- "$shut_user"
   shut_user=''
 }
 
-# kept_for USER: a directory that only root finds, for what was the user's, in REPLY.
+# kept_for USER: the name of a directory for files taken from the user, which only root can read, in REPLY.
 kept_for() { printf -v REPLY '/var/lib/warpbeam/%s-%(%Y%m%dT%H%M%SZ)T' "$1" -1; }
 
-# jobs_of USER: what cron and at would run for it by themselves is put where only root finds it, and told.
+# jobs_of USER: move the user's jobs of cron and at to the directory of `kept_for`, and warn about each.
 jobs_of() {
   local user=$1 uid kept file
   uid=$(id -u -- "$user")
@@ -88,12 +87,13 @@ jobs_of() {
   )
 }
 
-# login_files HOME: what the user's next login would run is named, where it is not what every new user has.
+# login_files HOME: warn about the files that the user's next login would run, if they differ from those of a new user.
 login_files() {
   local name found=()
   for name in .bashrc .bash_profile .bash_login .profile .bash_logout \
     .zshenv .zshrc .pam_environment .ssh/rc .ssh/environment; do
-    # In its own directory a file of this name may be anything; nothing of its runs that could exchange it as we look.
+    # The user owns the directory, so the name may be a link, a directory or a pipe. No process of the user runs that
+    # could exchange it during these checks.
     if [[ -L $1/$name || (-e $1/$name && ! -f $1/$name) ]] ||
       { [[ -e $1/$name ]] && ! cmp -s -- "$1/$name" "/etc/skel/$name"; }; then
       found+=("$name")
@@ -103,10 +103,11 @@ login_files() {
     warn "$1 has files of its own that run at a login: ${found[*]}; who had the key may have written there"
 }
 
-# Directories of a home that hold the programs of a build (asdf, mise, and what they install). They take hours to make again.
+# Directories of a home that hold build tools (asdf, mise, and what they install). Installing them again takes hours.
 readonly TOOLS=' .asdf .local .kerl .rustup .cargo .nvm .nodenv .volta .bun .deno .rbenv .pyenv .rye go bin '
 
-# is_harmless PATH: a build neither runs it nor goes by it: keys, what every new user has, versions in plain digits.
+# is_harmless PATH: whether no build runs PATH or obeys it: keys, files as a new user has them, versions in plain
+# digits.
 is_harmless() {
   local name=${1##*/}
   case $name in
@@ -118,9 +119,10 @@ is_harmless() {
   esac
 }
 
-# put_away USER HOME BUILD: what the next build in BUILD would run or go by, and that user could write. What is made anew by a
-# build is removed (BUILD), or moved to where only root finds it (of HOME); programs that are not are named. Nothing of the user's
-# runs any more that could exchange it meanwhile.
+# put_away USER HOME BUILD: keep the next build from files that the user could write and the build would run or obey.
+# The content of BUILD is deleted, because a build makes it anew. Files of HOME are moved to the directory of
+# `kept_for`. Build tools stay, and a warning names them. No process of the user runs that could exchange files
+# meanwhile.
 put_away() {
   local user=$1 home=$2 build=$3 path name kept moved=() tools=()
   if [[ -d $build && ! -L $build ]]; then find "$build" -xdev -mindepth 1 -delete || rm -rf -- "${build:?}"/* || true; fi
@@ -133,7 +135,7 @@ put_away() {
       tools+=("${name@Q}")
     elif ! is_harmless "$path"; then
       (umask 077 && mkdir -p -- "$kept/home/.ssh")
-      # Where there is no room for it, it is gone: better than that it runs.
+      # On a full disk the file is deleted: that is better than a build that runs it.
       mv -T -- "$path" "$kept/home/$name" || rm -rf -- "$path"
       moved+=("${name@Q}")
     fi

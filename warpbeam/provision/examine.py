@@ -1,4 +1,4 @@
-"""What `warpbeam/provision/examine.sh` sees of a host, as data."""
+"""The answer of `warpbeam/provision/examine.sh`, as data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Disk(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Files the live instance has open and may have, connections the kernel tracks and may track; 0: not known."""
+    """Open files of the live instance and tracked connections of the kernel, each with its limit; 0: not known."""
 
     opened: Count
     may_open: Count
@@ -30,7 +30,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """A TCP socket that listens, the control group (a unit's name) of who holds it, and the user's number."""
+    """A listening TCP socket; `unit` is the control group (a unit's name) of its process, `uid` its user's number."""
 
     port: Port
     address: Label
@@ -40,7 +40,7 @@ class Listener(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """An nftables table as the kernel would make it of `file`, and as it has it."""
+    """An nftables table: `wants` is how the kernel would load it from `file`, `has` is what the kernel has."""
 
     table: Label
     file: Label
@@ -56,7 +56,7 @@ class Login(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What came of calling a node: `yes`, `refused` (none listens there), or `silence`."""
+    """The result of calling a node: `yes`, `refused` (no node listens there), or `silence`."""
 
     address: Label
     port: Port
@@ -64,11 +64,11 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Examination(msgspec.Struct, frozen=True):
-    """What `warpbeam/provision/examine.sh` saw; `secrets` and `cookie` are masked, or None where the file is missing.
+    """The answer of `Examine`; `secrets` and `cookie` are masked, or None where the file is missing.
 
-    `uid` is the app's user's; `binds`: systemd can keep the app to its own ports; `shown`: the arguments of the live
-    instance have a cookie.
-    `writable` names something of a release that others than its owner may write, with its mode; empty: there is none.
+    `uid` is the number of the app's user. `binds`: systemd can keep the app to its own ports. `shown`: the arguments of
+    the live instance contain a cookie. `writable` names a file of a release that users other than its owner may write,
+    with its mode; empty: there is none.
     """
 
     disks: Annotated[tuple[Disk, ...], FEW]
@@ -88,8 +88,8 @@ class Examination(msgspec.Struct, frozen=True):
     uid: Count = 0
     binds: bool = True
     shown: bool = False
-    # The live instance: whether it runs; where its node has peers, its connections, whether it knows the ports
-    # of nodes in the other slot, and what came of calling others from there.
+    # Whether the live instance runs. If nodes have peers: its connections, whether it finds nodes in the other slot,
+    # and the results of calling other nodes from this host.
     runs: bool = False
     links: Links = ()
     finds: bool = True

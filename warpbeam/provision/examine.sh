@@ -1,9 +1,10 @@
 #!/bin/bash
-# What `doctor` looks at beyond what setup compares, as root. Changes nothing: rules are loaded into a network name space of
-# their own to see what the kernel makes of them, and settings are only printed.
+# Reads, as root, what `doctor` examines and setup does not compare. Changes nothing: rules are loaded into a separate
+# network namespace to see what the kernel makes of them, and settings are only printed.
 #
-# Parameters: app, app_user, root, etc (empty where the app does not run), key (of the digests that take the place of secrets),
-# node_ports (of nodes that have peers), mates (the addresses of hosts whose nodes this one's may see).
+# Parameters: app, app_user and etc (both empty on a host that does not run the app), root, key (of the digests that
+# replace secret values), node_ports (of nodes that have peers), mates (addresses of the hosts whose nodes may connect
+# with this host's nodes).
 : "${app?}" "${app_user?}" "${root?}" "${etc?}" "${key?}" "${node_ports[@]-}" "${mates[@]-}"
 
 ((EUID == 0)) || refuse 'doctor must be root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -27,14 +28,14 @@ while read -r blocks free inodes inodes_free where; do
   disks+=("$REPLY")
 done < <(
   for path in / "$root" /var/lib /var/log /tmp; do
-    # What is not there yet will be where its parent is.
+    # A directory that is missing now will be made in its parent's file system.
     while [[ ! -e $path ]]; do path=${path%/*} path=${path:-/}; done
     df --output=size,avail,itotal,iavail,target -- "$path" | tail -n 1
   done | awk '{ for (i = 1; i < 5; i++) if ($i == "-") $i = 0 } !seen[$5]++'
 )
 joined "${disks[@]}"; disks_json=$REPLY
 
-# Whoever may write a release decides what the app runs. One is enough to know; links have no mode of their own.
+# A user who can write to a release decides what the app runs. One such file is enough to report; links have no mode.
 step releases
 writable=''
 if [[ -n $etc ]]; then
@@ -56,7 +57,8 @@ limits_json=$REPLY
 
 step ports
 listeners=() sockets=()
-# A program calls itself what it likes, in 15 bytes: a line end in them makes no whole line, and no more of them a number.
+# A program chooses its own name of up to 15 bytes, which may contain line ends. A piece of it is too short to pass for
+# a line of ss, so it belongs to the line before; several pieces cannot forge a user's number either.
 while IFS= read -r text; do
   if [[ $text =~ ^LISTEN\ +[0-9]+\ +[0-9]+\ +[^\ ]+:[0-9]+\ +[^\ ]+:\*\  ]]; then
     sockets+=("$text")
@@ -67,7 +69,7 @@ done < <(ss -Hltnpe)
 for text in "${sockets[@]}"; do
   program='' unit='' owner=4294967295
   read -r _ _ _ address _ users <<<"${text%% cgroup:/*}"
-  # ss leaves out root's uid.
+  # ss prints no uid for root's sockets.
   if [[ $users =~ ^(.*)\ (uid:([0-9]+)\ )?ino:[0-9]+\ sk: ]]; then owner=0 users=${BASH_REMATCH[1]}; fi
   if [[ $users =~ ^(.*)\ uid:([0-9]+)$ ]]; then owner=${BASH_REMATCH[2]} users=${BASH_REMATCH[1]}; fi
   if [[ $users =~ ^users:\(\(\"(.*)\",pid=([0-9]+),fd=[0-9]+\)\)$ ]]; then
@@ -82,8 +84,8 @@ app_uid=$REPLY binds=false
 [[ $(systemctl --version) != *+BPF_FRAMEWORK* ]] || binds=true
 joined "${listeners[@]}"; listeners_json=$REPLY
 
-# reached ADDRESS PORT: whether a node takes connections from here there (`yes`), none runs there (`refused`), or nothing is heard.
-# Root may call (nodes.nft). A node that hears nothing more forgets it.
+# reached ADDRESS PORT: print whether a node accepts connections from this host (`yes`), no node runs there (`refused`),
+# or nothing answers (`silence`). nodes.nft lets root connect. A node drops a connection on which nothing follows.
 reached() {
   local said status=0
   # shellcheck disable=SC2016 # expanded by the inner bash
@@ -98,7 +100,8 @@ if ((pid > 0 && ${#node_ports[@]})); then
   step nodes
   links "$app" "$app_user" "${node_ports[@]}"
   links_json=$REPLY
-  # As it was started: see dumps.sh. A process can make its own arguments long, and slow to read.
+  # The launcher adds this argument (templates/launch.sh.j2); an instance that an older version started does not have
+  # it. Both limits are needed because a process can make its own arguments long, and slow to read.
   [[ $(timeout --signal=KILL 2 head -c 65536 "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ') == *' -pa /'*'/warpbeam-nodes '* ]] || finds=false
   mapfile -t calls < <(
     for mate in "${mates[@]}"; do
@@ -109,9 +112,11 @@ if ((pid > 0 && ${#node_ports[@]})); then
   joined "${calls[@]}"; calls_json=$REPLY
 fi
 
-# What the kernel has, of each table that the app's own files make. Numbers that change by themselves are left out.
+# stateless FAMILY TABLE: print the table that the kernel has, without counters and elements, which change by
+# themselves.
 stateless() { nft --stateless list table "$1" "$2" 2>/dev/null | without_elements; }
-# A set that few are in has them on one line: sed looks for the end of a range on the lines after its beginning.
+# A set with few elements has them on one line. It needs an expression of its own: sed looks for the end of a range only
+# on the lines after its beginning.
 without_elements() { sed -e '/^[[:space:]]*elements = {.*}/d' -e '/^[[:space:]]*elements = {/,/}/d'; }
 
 step firewall
@@ -124,7 +129,7 @@ if [[ -n $etc ]] && command -v nft unshare >/dev/null; then
     if [[ -f $file && ($file != */redirect-* || $file == "$redirect") ]]; then files+=("$file"); fi
   done
   for file in "${files[@]}"; do
-    # A name space of its own begins without any table, and is gone with its last process.
+    # A new network namespace has no tables, and disappears with its last process.
     # shellcheck disable=SC2016 # expanded by the inner bash
     wanted=$(unshare --net -- bash -c 'nft -f "$1" && nft --stateless list ruleset' nft "$file" 2>/dev/null |
       without_elements) || wanted=''
@@ -141,7 +146,7 @@ joined "${tables[@]}"; tables_json=$REPLY
 step restarts
 restarts=()
 if command -v needrestart >/dev/null && [[ -r /etc/needrestart/needrestart.conf ]]; then
-  # Its configuration is Perl, that adds up in /etc/needrestart/conf.d: asked the way needrestart itself does.
+  # needrestart's configuration is Perl, and includes /etc/needrestart/conf.d: evaluate it as needrestart does.
   # shellcheck disable=SC2016 # Perl's
   if verdict=$(perl -e '
     our %nrconf; do "/etc/needrestart/needrestart.conf";
@@ -175,7 +180,7 @@ while IFS=: read -r name _ uid _ _ home shell; do
     *) with+=${with:+ and }password ;;
   esac
   if [[ -n $with ]]; then
-    # It forwards ports, and whatever sshd is told to run for it.
+    # Without a shell, a login can still forward ports, and run what sshd's configuration names for it.
     case $shell in */nologin | */false | */sync | */halt | */shutdown) with+=', without a shell' ;; esac
     object name "$name" means "$with"
     logins+=("$REPLY")
@@ -199,7 +204,7 @@ if [[ -n $etc ]]; then
 fi
 array "${reload[@]}"; reload_json=$REPLY
 
-# Last, so that little time passes until it is compared.
+# The clock is read last, so that little time passes until it is compared.
 answer disks: "$disks_json" writable "$writable" limits: "$limits_json" listeners: "$listeners_json" tables: "$tables_json" \
   restarts: "$restarts_json" logins: "$logins_json" proc "$proc" me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" \
   uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" shown: "$shown" reload: "$reload_json" live "$live" runs: "$runs" \

@@ -1,4 +1,4 @@
-"""Everything that Warpbeam keeps on a host besides releases: users, directories, files, units; as data."""
+"""The footprint of a host: the users, directories, files and units that it needs around its releases, as data."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from warpbeam.network.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provision import unit
 from warpbeam.provision.item import Directory, File, User
 
-# A plain word, or a text in double quotes that ends where they end (`template.systemd_quoted`).
+# A plain word, or a text in double quotes with every quote in it escaped (`template.systemd_quoted`).
 _VALUE = re.compile(r'[A-Za-z0-9_@.-]*|"(?:[^\\"`$\0]|\\[\\"`$])*"')
-# Answers with the maintenance page of whichever app it is; owns nothing.
+# The user that serves every app's maintenance page; it owns no files.
 PAGE_USER = "warpbeam-page"
-# What a cookie's file says since version 8 of the privileged helper. Up to that, every process list showed the cookie.
+# A mark in the cookie's file since version 8 of the privileged helper. Before, every process list showed the cookie.
 COOKIE_MARK = "in no process's arguments"
 
 
 class Footprint(msgspec.Struct, frozen=True):
-    """What one host should have. `units` are enabled; `absent` are files that must not be there.
+    """Everything that one host should have. `units` are to be enabled; `absent` are files that must not exist.
 
-    `keys` is which of the files says who may log in as the deploy user, and `ledger` where setup notes what it wrote.
+    `keys` is the path of the deploy user's authorized keys; `ledger` is the file in which setup records what it wrote.
     """
 
     users: tuple[User, ...]
@@ -54,12 +54,12 @@ class Footprint(msgspec.Struct, frozen=True):
 
 
 def etc(inventory: Inventory) -> str:
-    """Where the app's settings are; root's alone."""
+    """Return the directory of the app's settings, which only root can read."""
     return f"/etc/{inventory.org}/{inventory.app}"
 
 
 def environment_file(inventory: Inventory) -> str:
-    """Where a host keeps the name of the environment that it belongs to, for everybody to read."""
+    """Return the file, readable by all users, that names the environment to which a host belongs."""
     return f"{programs(inventory)}/environment"
 
 
@@ -72,10 +72,10 @@ def footprint(
     *,
     cookie_shown: bool = False,
 ) -> Footprint:
-    """What `host` should have, by its roles.
+    """Return what `host` should have, by its roles.
 
-    Where `deploy_keys` is None, who may log in as the deploy user is left as it is. With `cookie_shown` the
-    file of the cookie goes on saying that other users could read it.
+    If `deploy_keys` is None, the deploy user's keys on the host stay as they are. With `cookie_shown`, the cookie's
+    file stays without `COOKIE_MARK`, because other users could read that cookie.
     """
     users = inventory.users
     home = f"/home/{users.deploy}"
@@ -99,7 +99,7 @@ def footprint(
             Directory("/var/lib/warpbeam", "755", "root", "root"),
             Directory(str(PurePosixPath(record_file(inventory)).parent), "755", "root", "root"),
         ]
-    # The group is the app's, so that it can read releases; 2: what deploy makes inside keeps that group.
+    # The app's group can read releases. The set-group-ID bit (2) gives that group to all that deploy makes inside.
     directories.append(Directory(root, "2750", users.deploy, group))
     if is_app:
         directories += [
@@ -122,7 +122,7 @@ def footprint(
         units=tuple(units),
         packages=inventory.packages if is_app else (),
         absent=(
-            # sshd reads it too, by default (sshd_config(5), AuthorizedKeysFile).
+            # By default sshd also reads authorized_keys2 (sshd_config(5), AuthorizedKeysFile).
             *((f"{keys}2",) if keys else ()),
             *(former_programs(inventory) if is_app else ()),
         ),
@@ -134,7 +134,7 @@ def footprint(
 def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie: str) -> list[File]:
     where, app = etc(inventory), inventory.app
     own = _own_variables(inventory)
-    # After what the inventory says, which must not take them away.
+    # The bindings come after the inventory's directives, so that those cannot remove them.
     service = unit.overridden(render("sandbox.conf.j2", inventory), inventory.service) + unit.bindings(inventory)
 
     def setting(name: str, text: str, clear: tuple[str, ...] = ()) -> File:
@@ -142,13 +142,13 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
 
     responder = f"{programs(inventory)}/maintenance"
     files = [
-        # First: a host whose setup ended half way belongs to whoever began it.
+        # This file comes first: a host whose setup stopped half way belongs to the environment that began it.
         File(environment_file(inventory), f"{inventory.name}\n"),
         setting("app.env", _variables(inventory, f"Variables of {app}.", _quoted(own)), clear=tuple(own)),
         setting("secrets.env", secrets_text(inventory, secrets)),
         setting("cookie.env", cookie),
         File(f"{where}/eval.env", render("eval.env.j2", inventory), "600"),
-        # Before the helper, which runs it.
+        # The launcher comes before the helper, which runs it.
         File(f"{programs(inventory)}/launch", render("launch.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
         File(
             helper(inventory),
@@ -206,7 +206,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
                 render(template, inventory, responder=responder, page_user=PAGE_USER),
                 needs="verify daemon-reload",
             )
-            # The service first: without it the socket's check has something to say.
+            # The service comes first: without it, `systemd-analyze verify` complains about the socket.
             for suffix, template in (("@.service", "maintenance.service.j2"), (".socket", "maintenance.socket.j2"))
         ),
         *redirect_files(inventory),
@@ -215,7 +215,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
 
 
 def _guard(inventory: Inventory) -> str:
-    """The nftables table of who may answer at the app's ports."""
+    """Return the nftables table that decides which users may answer at the app's ports."""
     owners = [(f"slot_{slot}", [*inventory.leads(slot).values()], f'"{inventory.app_user}"') for slot in SLOTS]
     # systemd listens for the maintenance page.
     owners.append(("page", [inventory.http.maintenance], "0"))
@@ -226,7 +226,7 @@ def _guard(inventory: Inventory) -> str:
 
 def _cookie_text(inventory: Inventory, cookie: str, *, shown: bool) -> str:
     title = f"The cookie of {inventory.app}'s nodes{'' if shown else f', {COOKIE_MARK}'}."
-    # Not quoted: it is alphanumeric, and `warpbeam/provision/inspect.sh` reads it.
+    # The cookie has no quotes: it is alphanumeric, and `warpbeam/provision/inspect.sh` reads it as it is.
     return _variables(inventory, title, {"RELEASE_COOKIE": cookie})
 
 
@@ -239,7 +239,7 @@ def _own_variables(inventory: Inventory) -> dict[str, str]:
 
 
 def redirect_files(inventory: Inventory) -> tuple[File, ...]:
-    """The app's nftables tables: for when slot a or slot b is live, and for when maintenance is on."""
+    """Return the app's redirect tables: one for slot a live, one for slot b live, and one for maintenance."""
     texts = {where: redirect_rules(inventory, where) for where in (*SLOTS, MAINTENANCE)}
     return tuple(
         File(f"{etc(inventory)}/redirect-{where}.nft", text, "600", needs="nft") for where, text in texts.items()
@@ -247,14 +247,14 @@ def redirect_files(inventory: Inventory) -> tuple[File, ...]:
 
 
 def secrets_text(inventory: Inventory, secrets: dict[str, str]) -> str:
-    """The file of the app's secrets."""
+    """Return the text of the app's secrets file."""
     return _variables(inventory, f"Secrets of {inventory.app}.", _quoted(secrets))
 
 
 def _variables(inventory: Inventory, title: str, values: Mapping[str, str]) -> str:
-    """An environment file (systemd.exec(5)); `values` as they are to stand there.
+    """Return an environment file (systemd.exec(5)); `values` appear in it as they are.
 
-    Raises: Refused, where one would be more than the value of its variable, wherever it comes from.
+    Raises: Refused, where a value would add more to the file than its own variable, wherever it comes from.
     """
     for name, value in values.items():
         if not _VALUE.fullmatch(value):
@@ -266,12 +266,12 @@ def _variables(inventory: Inventory, title: str, values: Mapping[str, str]) -> s
 
 
 def _quoted(values: Mapping[str, str]) -> dict[str, str]:
-    """Values of an environment file that arrive byte for byte."""
+    """Return `values` quoted so that an environment file passes them on byte for byte."""
     return {name: systemd_quoted(value) for name, value in values.items()}
 
 
 def render(template: str, inventory: Inventory, **more: Any) -> str:
-    """The text of a template for this environment."""
+    """Return the text of a template for this environment."""
     return filled(
         template,
         environment=inventory.name,
@@ -298,7 +298,7 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         ports={slot: [*inventory.leads(slot).values()] for slot in SLOTS},
         port={slot: inventory.port(slot) for slot in SLOTS},
         dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
-        # The VM's own drain, and five seconds for it to notice.
+        # The VM's own drain, and five seconds for the VM to notice.
         stop_seconds=math.ceil(inventory.deploy.drain) + 5,
         drain_seconds=f"{inventory.deploy.drain:g}",
         **more,

@@ -1,4 +1,4 @@
 #!/bin/bash
-# Says who runs it, and nothing more: that it answers says that a login runs what it is sent.
+# Answers with the user's name. The answer itself proves that the login runs a script that is sent to it.
 
 answer user "${USER-}"

@@ -1,12 +1,13 @@
 #!/bin/bash
-# What setup needs to know of a host, read as root, in one go: before it changes anything, and again to check. Changes nothing.
-# The deploy user may do more than its part here, or be another app's too: what would show that is answered as well.
+# Reads, as root, what setup compares: once before it changes the host, and once more to check. Changes nothing. It also
+# answers facts that show whether the deploy user may do more than its part here, or belongs to another app too.
 #
-# Parameters: users, paths (directories and links), files (PATH SUM SHOW, three items each: its text is answered where its
-# sha256 is not SUM and SHOW is `text`, or `masked NAME ...` for an environment file of which only NAMEs may be seen), key
-# (of the digests that take the place of hidden values), units, cookie_file, cookie_mark (which its text has, unless others could
-# read that cookie), ledger (what setup wrote last), programs that must be there, packages, app, app_user, root, helper, deploy (who
-# may knock at the helper); empty where a host has none.
+# Parameters: users, paths (directories, and files that must be absent), files (PATH SUM SHOW, three items each: the
+# text is answered if its sha256 is not SUM and SHOW is `text`, or `masked NAME ...` for an environment file of which
+# only the values of NAMEs may be seen), key (of the digests that replace hidden values), units, cookie_file,
+# cookie_mark (a text in that file, unless other users could read the cookie), ledger (the checksums of what setup last
+# wrote), programs (that setup needs), packages, app, app_user, root, helper, deploy (the user that may call the
+# helper). A value that a host does not have is empty.
 : "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}" "${cookie_mark?}"
 : "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${helper?}" "${deploy?}"
 
@@ -19,7 +20,8 @@ for program in "${programs[@]}"; do
 done
 
 installer=''
-# One of the two is not enough: Fedora has dpkg-query for whoever wants it, Debian has rpm. (`command -v` takes one for both.)
+# Look for both programs of a kind: Fedora has a package of dpkg-query, and Debian one of rpm. Ask for each alone:
+# `command -v` with two names succeeds if there is one of them.
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
   installer=apt
 elif command -v dnf >/dev/null && command -v rpm >/dev/null; then
@@ -43,11 +45,12 @@ for user in "${users[@]}"; do
     read -ra groups < <(id -Gn -- "$user")
     array "${groups[@]:1}"
     groups_json=$REPLY password=false expired=false shut=false manager=true
-    # shadow(5): the second field is the password, `!` and `*` are none; the eighth the day, counted from 1970, that ends the account.
+    # shadow(5): the second field is the password (`!` and `*`: none), the eighth is the day, counted from 1970, on
+    # which the account expires.
     IFS=: read -r _ hash _ _ _ _ _ expires _ < <(getent shadow -- "$user") || true
     case ${hash-} in '!'* | '*'*) ;; *) password=true ;; esac
     if [[ -n ${expires-} ]] && ((expires > 0 && expires <= today)); then expired=true; fi
-    # The day that setup takes (evict.sh).
+    # The day that setup sets to shut an account (evict.sh).
     if [[ ${expires-} == 1 ]]; then shut=true; fi
     [[ $(readlink -- "/etc/systemd/system/user@$uid.service" || true) != /dev/null ]] || manager=false
     object uid "$uid" home "$home" shell "$shell" group "${groups[0]}" groups: "$groups_json" password: "$password" \
@@ -59,26 +62,27 @@ done
 declare -A written=()
 if [[ -n $ledger && -f $ledger ]]; then
   while read -r sum path; do
-    # A line that is no such pair is nobody's.
+    # Ignore a line that is not a checksum and a path.
     [[ ! $path == /* ]] || written[$path]=$sum
   done <"$ledger"
 fi
 
-# A text is shown whole, or not at all.
+# Bytes of a text that is answered: whole, or not at all.
 limit=65536
 found_paths=''
-# content PATH: at most its first MiB, and nothing of a link. It may be a pipe by now, which must not be waited for.
+# content PATH: print at most its first MiB; do not follow a link. PATH may be a pipe by now: `nonblock` does not wait
+# for it.
 content() { "${reader[@]}" dd if="$1" iflag=nonblock,nofollow bs=1M count=1 status=none; }
-# found PATH SUM SHOW: what lies there, added to found_paths.
+# found PATH SUM SHOW: add the state of PATH to found_paths.
 found() {
   local path=$1 mode owner group changed kind sum='' text=null show parent reader=()
   [[ -e $path || -L $path ]] || return 0
   read -r mode owner group changed kind < <(stat --printf='%a %U %G %Y %F\n' -- "$path")
   if [[ -f $path && ! -L $path ]]; then
-    # In another user's directory what is read could be something else by now: it is read as that user, in its own group, since
-    # a hard link has the group of a file that is not its own. That user's other processes may stop or end it, so it has
-    # a time; a capability that is of no use here keeps them from tracing it (ptrace(2)), and so from answering in its
-    # place.
+    # In another user's directory the file may have been exchanged by now: read it as that user, and in the user's own
+    # group, because a hard link to a foreign file has that file's group. The user's other processes may stop or end the
+    # reader, so it has a time limit. A capability that the reader does not need keeps them from tracing it (ptrace(2)),
+    # and so from answering in its place.
     parent=$(stat -c %U -- "${path%/*}")
     [[ $parent == root ]] || reader=(timeout --signal=KILL 10 setpriv --reuid="$parent" --regid="$(id -g -- "$parent")" --clear-groups
       --no-new-privs --inh-caps=+net_bind_service --ambient-caps=+net_bind_service --)
@@ -88,7 +92,7 @@ found() {
       read -ra show <<<"$3"
       case ${show[0]} in
         text)
-          # One that could not be read is not empty.
+          # A text that could not be read is null, not empty.
           if text=$(content "$path" | tr -d '\0' && printf .); then quoted "${text%.}"; else REPLY=null; fi
           ;;
         masked)
@@ -121,11 +125,11 @@ if [[ -n $cookie_file && -r $cookie_file ]]; then
   [[ -z $cookie || $(<"$cookie_file") == *"$cookie_mark"* ]] || cookie_shown=true
 fi
 
-# The environment whose setup was here before; empty where none has written that down.
+# The environment that set up this host before; empty where none has recorded its name.
 belongs=''
 if [[ -n $helper && -r ${helper%/*}/environment ]]; then belongs=$(<"${helper%/*}/environment"); fi
 
-# Since when the live instance runs, in seconds since the epoch; 0: none does.
+# When the live instance started, in seconds since the epoch; 0: none runs.
 started=0
 if [[ -n $app ]]; then
   case $(readlink -- "$root/current" 2>/dev/null || true) in
@@ -139,14 +143,14 @@ if [[ -n $app ]]; then
   fi
 fi
 
-# The helper's version, asked the way the deploy user asks: proves the sudo rule and the helper at once.
+# Ask the helper's version as the deploy user does: this proves the sudo rule and the helper at once.
 version=''
 if [[ -n $helper && -x $helper ]] && id -u -- "$deploy" >/dev/null 2>&1; then
   version=$(cd / && timeout --signal=KILL 10 setpriv --reuid="$deploy" --regid="$deploy" --init-groups -- sudo -n -- "$helper" version </dev/null 2>/dev/null) ||
     version=''
 fi
 
-# What sudo lets the deploy user do, an entry each: sudo breaks long ones.
+# The entries of `sudo -l` for the deploy user. sudo wraps long entries, so awk joins their lines.
 rights=() shared=()
 if id -u -- "$deploy" >/dev/null 2>&1; then
   if command -v sudo >/dev/null; then
@@ -164,8 +168,8 @@ if id -u -- "$deploy" >/dev/null 2>&1; then
 fi
 ssh_port; port=$REPLY
 
-# The ports that the app listens at, and that its new unit may refuse at the next start. Left out are ports that the kernel
-# chose. `allowed` are the rules of the present unit.
+# The ports at which the app listens: its new unit may refuse them at the next start. Ports from the kernel's ephemeral
+# range on are left out, because the kernel may have chosen them. `allowed` are the rules of the present unit.
 bound=() allowed=() binds=false
 if [[ -n $app ]]; then
   mapfile -t allowed < <(sed -n 's/^SocketBindAllow=//p' -- "/lib/systemd/system/$app@.service" 2>/dev/null)

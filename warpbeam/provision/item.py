@@ -1,4 +1,4 @@
-"""One thing that a host should have: a user, a directory, a file."""
+"""Things that a host should have: users, directories, files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import msgspec
 
 
 class User(msgspec.Struct, frozen=True):
-    """A user with a group of its own name; `login` is whether it may log in.
+    """A user with a group of the same name; `login` is whether it may log in.
 
-    At a login systemd would start a manager for it, which reads all that it ships for users and can keep timers and
-    services of theirs: none of ours needs one, so none is let start.
+    At a login systemd would start a manager for the user. It would load all units for users, and could keep the user's
+    own timers and services. Warpbeam's users need no manager, so setup masks it.
     """
 
     name: str
@@ -20,7 +20,7 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Directory(msgspec.Struct, frozen=True):
-    """A directory. What lies below another user's directory is made as that user, never as root."""
+    """A directory. Below another user's directory it is made as that user, never as root."""
 
     path: str
     mode: str
@@ -31,7 +31,7 @@ class Directory(msgspec.Struct, frozen=True):
 class File(msgspec.Struct, frozen=True):
     """A file and its whole content. `secret`: its content must not be shown.
 
-    Of an environment file, `clear` names the variables whose values may be shown.
+    `clear` names the variables of an environment file whose values may be shown; None: the file is no such file.
     """
 
     path: str
@@ -41,11 +41,11 @@ class File(msgspec.Struct, frozen=True):
     group: str = "root"
     secret: bool = False
     clear: tuple[str, ...] | None = None
-    # What must happen when it changes: nothing, systemd reads its units again, the helper reconciles, or the app is
-    # restarted (by a person).
+    # Words for what a change of the file needs: a check before it (`verify`, `visudo`, `nft`), `daemon-reload` of
+    # systemd, `reconcile` of the helper (`nft` needs it too), or a `restart` of the app (by a person).
     needs: str = ""
 
     @property
     def sha256(self) -> str:
-        """Of its content, in hexadecimal."""
+        """The sha256 of the content, in hexadecimal."""
         return hashlib.sha256(self.content.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Keys that may log in as the deploy user: as lines of authorized_keys, and as people tell them apart."""
+"""Keys that may log in as the deploy user: as lines of authorized_keys, and as fingerprints for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEY = re.compile(r"(?:^|\s)(?:ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+ +(AAAA[A-Za-z0-
 
 
 def read_deploy_keys(inventory: Inventory) -> tuple[str, ...] | None:
-    """The public keys that may log in as the deploy user, as lines of authorized_keys; None: left as they are.
+    """Return the public keys that may log in as the deploy user, as lines of authorized_keys; None: keep those there.
 
     Raises:
         Misuse: a file of `deploy_keys` cannot be read or holds no public key.
@@ -41,7 +41,7 @@ def read_deploy_keys(inventory: Inventory) -> tuple[str, ...] | None:
 
 
 def described(line: str) -> str:
-    """A line of authorized_keys by the fingerprint that `ssh-keygen -l` shows, and its comment."""
+    """Describe a line of authorized_keys by the fingerprint that `ssh-keygen -l` shows, and by its comment."""
     match = _KEY.search(line)
     if match is None:
         return "a line that is no key"
@@ -55,6 +55,6 @@ def described(line: str) -> str:
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """The lines of an authorized_keys that say something."""
+    """Return the lines of an authorized_keys file that are neither empty nor comments."""
     lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))

@@ -1,8 +1,8 @@
-"""Whether the app's own tables would lock out whoever sets a host up: they take the ports that they lead or close.
+"""Refuse a setup whose tables would lock us out: they redirect or close ports, and ssh may come to one of these.
 
 A filter comes on trial and reverts by itself (`warpbeam.network.firewall`); the redirect and the nodes' table do not.
-What an inventory says of ssh is compared when it is read; the port may stand in ssh's own configuration only, though,
-and a host behind another has one that only the host knows.
+An inventory's own ssh ports are compared when it is read. But the port may stand in ssh's configuration only, and
+behind another host, only the host itself knows its port.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from warpbeam.provision.difference import HostState
 
 
 def taken_ports(inventory: Inventory) -> tuple[int, ...]:
-    """Every port of a host that the app's tables lead elsewhere or close to the outside."""
+    """Return every port of a host that the app's tables redirect or close to the outside."""
     nodes = (inventory.dist_port(slot) for slot in SLOTS)
     return (*inventory.leads("a"), *inventory.slot_ports(), inventory.http.maintenance, *nodes)
 
 
 def check_lockout(inventory: Inventory, found: Mapping[str, HostState]) -> None:
-    """Whether ssh to every host of `inventory` that was looked at comes to a port that is none of the app's.
+    """Check that ssh to every examined app host of `inventory` comes to a port that is none of the app's.
 
     Raises:
-        Refused: it does not.
+        Refused: ssh to a host comes to one of the app's ports.
     """
     taken = taken_ports(inventory)
     apps = {host.name for host in inventory.app_hosts}

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Environment files without their secrets. warpbeam/provision/comparison.py does the same with what setup would write;
-# a test holds the two together.
+# Masks the secrets of environment files. warpbeam/provision/comparison.py does the same with what setup would write;
+# a test compares the two.
 
-# masked FILE KEY NAME ...: the text of FILE, in REPLY, with a keyed digest in place of each value but those of NAMEs. What is
-# neither a variable nor Warpbeam's own comment is hidden whole.
+# masked FILE KEY NAME ...: the text of FILE, in REPLY, with a keyed digest in place of each value except those of
+# NAMEs. A line that is neither a variable nor Warpbeam's own comment is hidden whole.
 masked() {
   local file=$1 key=$2 line out='' value name digest
   shift 2
@@ -20,11 +20,12 @@ masked() {
   REPLY=$out
 }
 
-# Lines, each ended by NUL, with those that one value in double quotes spans taken as one. By awk, because a value may be a
-# hundred thousand bytes in as many lines or backslashes, and bash looks at all of it for each.
+# logical_lines: print the lines of standard input, each ended by NUL; the lines of one value in double quotes count as
+# one. This is awk, because a value may be a hundred thousand bytes in as many lines or backslashes, and bash would look
+# at the whole value for each of them.
 logical_lines() {
   awk '
-    # It ends with a double quote that is not escaped.
+    # Whether the text ends with a double quote that is not escaped.
     function ends(text,   last, slashes) {
       last = length(text)
       if (substr(text, last, 1) != "\"") return 0
@@ -44,7 +45,7 @@ logical_lines() {
     END { if (within) printf "%c", 0 }'
 }
 
-# Adds `line` (`name`, `value`) to `out`, whole where `name` is among the arguments.
+# mask_one NAME ...: add `line` (`name`, `value`) to `out`, unmasked if `name` is one of NAMEs.
 mask_one() {
   local each
   for each; do

@@ -1,6 +1,6 @@
-"""Which environment a host belongs to: two that put the same app on one host would overwrite each other.
+"""Check which environment owns a host: two that put the same app on one host would overwrite each other.
 
-Setup writes the environment's name beside the privileged helper. Whoever claims the host for a rollout compares it
+Setup writes the environment's name beside the privileged helper. A rollout that claims the host compares it
 (`warpbeam/deploy/claim.sh`), and so does the next setup.
 """
 
@@ -14,7 +14,7 @@ from warpbeam.provision.difference import HostState
 
 
 def check_belonging(inventory: Inventory, found: Mapping[str, HostState]) -> None:
-    """Whether every host of `inventory` that was looked at is its own, or nobody's, to set up.
+    """Check that every examined host of `inventory` belongs to this environment or to none.
 
     Raises:
         Refused: a host belongs to another environment.

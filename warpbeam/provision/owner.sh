@@ -1,8 +1,11 @@
 #!/bin/bash
-# Which environment the app on this host belongs to: setup writes its name beside the privileged helper.
+# Checks which environment the app on this host belongs to: setup writes its name beside the privileged helper.
+#
+# Parameters: app, helper, environment (the name of the environment that asks).
 : "${app?}" "${helper?}" "${environment?}"
 
-# belongs_here: refuses where that is another one. A host that was set up before it was written down is anybody's.
+# belongs_here: refuse if the app belongs to another environment. A host without a recorded name, from an older setup,
+# belongs to all.
 belongs_here() {
   local other=$environment
   if [[ -r ${helper%/*}/environment ]]; then read -r other <"${helper%/*}/environment" || true; fi

@@ -1,6 +1,6 @@
-"""What a host's deploy user may do there: ask the privileged helper of its one app, and nothing more. Pure.
+"""Check that a host's deploy user may only ask the privileged helper of its one app. Pure.
 
-All that keeps a deployer from root, and from another app, stands on that; a user that was there before may be more.
+This alone keeps a deployer from root and from other apps; a user that existed before setup may have more rights.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from warpbeam.helper.program import former_programs, helper
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.difference import HostState
 
-# Groups whose members become root (Debian's and Fedora's names), or read what every app logs.
+# Groups whose members can become root or read every app's logs (Debian's and Fedora's names).
 STRONG = (
     *("root", "sudo", "wheel", "admin", "adm", "systemd-journal", "disk", "shadow", "kmem", "staff"),
     *("docker", "podman", "lxd", "incus", "incus-admin", "libvirt"),
 )
-# An entry of `sudo -l`: as whom, tags, commands.
+# An entry of `sudo -l`: the target user, tags, commands.
 _ENTRY = re.compile(r"\((?P<who>[^)]*)\)\s*(?P<tags>(?:[A-Z]+:\s*)*)(?P<commands>.*)")
-# What follows another app's helper.
+# The verb after another app's helper.
 _OTHER = re.compile(r"(?<=/warpbeam-helper) [a-z]+$")
 
 
 def excess(inventory: Inventory, found: HostState) -> Iterator[str]:
-    """What the deploy user may do beyond its part, a clause each."""
+    """Yield what the deploy user may do beyond its part, one clause each."""
     user = found.users.get(inventory.users.deploy)
     for group in user.groups if user else ():
         if group in STRONG:
@@ -47,7 +47,7 @@ def _beyond(entry: str, helpers: Sequence[str]) -> Iterator[str]:
     tags = set(read["tags"].replace(":", " ").split()) - {"PASSWD", "NOPASSWD"}
     for command in read["commands"].split(", "):
         if command.startswith("!"):
-            # It forbids.
+            # An exclamation mark forbids the command.
             continue
         verb = re.fullmatch(f"(?:{'|'.join(map(re.escape, helpers))}) [a-z]+", command)
         if read["who"] != "root" or tags or not verb:
@@ -55,16 +55,16 @@ def _beyond(entry: str, helpers: Sequence[str]) -> Iterator[str]:
 
 
 def has_password(inventory: Inventory, found: HostState) -> bool:
-    """Whether the deploy user may log in otherwise than by a key."""
+    """Return whether the deploy user has a password, so that it can log in without a key."""
     user = found.users.get(inventory.users.deploy)
     return user is not None and user.password
 
 
 def check_rights(inventory: Inventory, found: Mapping[str, HostState]) -> None:
-    """Whether the deploy user of every host of `inventory` that was looked at is no more than that.
+    """Check that the deploy user of every examined host of `inventory` has no further rights.
 
     Raises:
-        Refused: it is more.
+        Refused: it has some on a host.
     """
     deploy = inventory.users.deploy
     for name, facts in found.items():

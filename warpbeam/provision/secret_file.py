@@ -1,4 +1,4 @@
-"""The file of secrets that each app host has: writing it, and comparing hosts without their values leaving them."""
+"""The secrets file of each app host: write it, and compare hosts without values leaving them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=\(hidden, ([0-9a-f]+)\)")
 
 
 class SecretsState(msgspec.Struct, frozen=True):
-    """A host's file with digests in place of values, or None where there is none.
+    """A host's secrets file with digests in place of values; `text` is None where there is no file.
 
-    `stale`: the instance that runs was started before the file was written, with what was there then. `before`: the
-    file that this one took the place of.
+    `stale`: the running instance was started before the file was written, so it has earlier values. `before`: the
+    file that this one replaced.
     """
 
     text: LongText | None
@@ -40,7 +40,7 @@ class SecretsState(msgspec.Struct, frozen=True):
 
 
 class SecretFile(Phase[SecretsState], frozen=True):
-    """Write or read the file, as root; fields as `warpbeam/provision/secrets.sh` tells."""
+    """Write or read the secrets file, as root; the head of `warpbeam/provision/secrets.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/secrets"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "provision/mask", "provision/owner")
@@ -62,17 +62,17 @@ class SecretFile(Phase[SecretsState], frozen=True):
 
 
 def digests(text: str) -> dict[str, str]:
-    """The digests in a masked environment file, by name."""
+    """Return the digests in a masked environment file, by name."""
     found = (_ENTRY.fullmatch(line) for line in text.splitlines())
     return {match[1]: match[2] for match in found if match}
 
 
 def push(fleet: Fleet, emit: Emit) -> frozenset[str]:
-    """Write the secrets of the inventory on every chosen app host; the names of hosts that still run without them.
+    """Write the inventory's secrets on every chosen app host; return the hosts whose app still runs without them.
 
     Raises:
-        Misuse: a value cannot be had; nothing was changed.
-        Failed: a host could not take them; it has what it had, and the others have the new ones.
+        Misuse: a value cannot be fetched; nothing was changed.
+        Failed: a host could not write them; it has its old file, and the others have the new one.
     """
     inventory = fleet.inventory
     hosts = inventory.some_app_hosts()
@@ -101,18 +101,18 @@ def push(fleet: Fleet, emit: Emit) -> frozenset[str]:
 
 
 def warn_stale(fleet: Fleet, stale: frozenset[str], emit: Emit) -> None:
-    """Tell which hosts run with earlier secrets, and what gives them the new ones."""
+    """Warn about hosts whose app runs with earlier secrets, and name the command that gives it the new ones."""
     for name in sorted(stale):
         emit(Warn(name, f"the running app has the secrets of before, until `fab {fleet.inventory.name} restart`"))
 
 
 def compare(fleet: Fleet, emit: Emit, *, fetch: bool = False) -> list[dict[str, Any]]:
-    """One row for each secret of the inventory or of a host: where it is, and whether all have the same value.
+    """Return one row for each secret of the inventory or of a host: where it is, and whether all have the same value.
 
     Values stay where they are: hosts answer digests under a key that is new each time.
 
     Parameters:
-        fetch: fetch the values too, and compare hosts with these.
+        fetch: also fetch the values here, and compare the hosts with them.
 
     Raises: Refused, where no host can be asked.
     """
@@ -122,7 +122,7 @@ def compare(fleet: Fleet, emit: Emit, *, fetch: bool = False) -> list[dict[str, 
     hosts = inventory.some_app_hosts()
     found = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, emit, identity="admin"))
     problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
-    # Who could not be asked has not said that it lacks anything.
+    # A host that did not answer is not a host without secrets.
     if len(problems) == len(found):
         raise untouched(problems)
     wanted = None
@@ -136,12 +136,12 @@ def compare(fleet: Fleet, emit: Emit, *, fetch: bool = False) -> list[dict[str, 
 def rows(
     names: tuple[str, ...], found: Mapping[str, SecretsState | Problem], wanted: Mapping[str, str] | None
 ) -> list[dict[str, Any]]:
-    """What `compare` tells. Pure.
+    """Return the rows of `compare`. Pure.
 
     Parameters:
-        names: the inventory's.
-        found: by host.
-        wanted: the digests of the values fetched here, where they were.
+        names: the inventory's secrets.
+        found: the answers, by host.
+        wanted: the digests of the values fetched here; None where none were fetched.
     """
     kept = {host: result for host, result in found.items() if isinstance(result, SecretsState)}
     there = {host: result.digests for host, result in kept.items()}

@@ -1,4 +1,4 @@
-"""Secrets: values fetched from where the inventory says, on this machine, once and only when needed."""
+"""Fetch the values of secrets from where the inventory says: on this machine, once, and only when needed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from warpbeam.inventory.schema import Inventory, Secret
 
 # The kernel's limit for one string of an environment is 128 KiB (execve(2), MAX_ARG_STRLEN), name included.
 MAX_BYTES = 120_000
-# That of all of them together, and of the arguments, is 2 MiB, a quarter of the usual stack.
+# The kernel's limit for the whole environment and the arguments is 2 MiB, a quarter of the usual stack.
 MAX_TOTAL = 1_000_000
 
 
 def fetch_secrets(inventory: Inventory) -> dict[str, str]:
-    """The value of every secret, by name; none where no chosen host runs the app.
+    """Return the value of every secret, by name; none where no chosen host runs the app.
 
-    A value is fetched once in the life of this process, whatever asks for it: who fetches it may have to touch a key.
+    Each value is fetched once in the life of this process: the person who fetches it may have to touch a key.
 
     Raises:
-        Misuse: a value cannot be had, or systemd could not hand it on; the message never holds a value.
+        Misuse: a value cannot be fetched, or systemd could not pass it on; the message never holds a value.
     """
     if not inventory.app_hosts:
         return {}
@@ -49,7 +49,7 @@ def _fetch(name: str, secret: Secret, inventory: Path) -> str:
         value = raw.decode("utf-8")
     except UnicodeDecodeError:
         value = None
-    # Raised here, because the error above holds the bytes.
+    # Raised here, not in the `except` block, because the UnicodeDecodeError holds the secret's bytes.
     if value is None:
         raise Misuse(f"{where}: the value is not UTF-8", "encode it, for example with base64")
     if "\0" in value:
@@ -58,7 +58,7 @@ def _fetch(name: str, secret: Secret, inventory: Path) -> str:
 
 
 def _read(where: str, secret: Secret, directory: Path) -> bytes:
-    """What is there, up to a byte more than is allowed."""
+    """Return the bytes of a secret; a file or an output is read only until it has more than is allowed."""
     if secret.env is not None:
         value = os.environb.get(secret.env.encode())
         if value is None:
@@ -75,13 +75,13 @@ def _read(where: str, secret: Secret, directory: Path) -> bytes:
 
 
 def _printed(where: str, command: str, directory: Path) -> bytes:
-    """What a command prints, less one line end."""
-    # It is the inventory author's own, run on their own machine, as a shell would from a terminal.
+    """Return what a command prints, without one line end at its end."""
+    # The command is the inventory author's own, and runs on this machine as from a terminal.
     with subprocess.Popen(  # noqa: S602
         command, shell=True, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None  # noqa: S101 (asked for above)
-        # One more for the line end.
+        # One byte for the line end, and one that shows that there is more.
         text = _drained(process.stdout, MAX_BYTES + 2)
         if len(text) > MAX_BYTES + 1:
             process.kill()
@@ -91,7 +91,7 @@ def _printed(where: str, command: str, directory: Path) -> bytes:
 
 
 def _drained(stream: IO[bytes], most: int) -> bytes:
-    """What `stream` has until its end, or `most` bytes."""
+    """Return the bytes of `stream` up to its end, at most `most`."""
     text = b""
     while len(text) < most and (piece := stream.read(most - len(text))):
         text += piece

@@ -1,9 +1,9 @@
 #!/bin/bash
-# The file with an app's secrets, as root. `push` writes it, whole and at once; either verb tells what is in it afterwards, with
-# a keyed digest in place of each value: the values stay here.
+# Writes or reads the file with an app's secrets, as root. `push` replaces it by one rename. Both verbs answer its text
+# afterwards, with a keyed digest in place of each value: the values stay on the host.
 #
-# Parameters: verb (push, list), file, content (for push), key (random, for this one time), app, root, helper,
-# environment (whose host this must be, to write).
+# Parameters: verb (push, list), file, ledger (the checksums of what setup last wrote), content (for push), key (random,
+# for this one time), app, root, helper, environment (to which this host must belong, for push).
 : "${verb?}" "${file?}" "${content?}" "${key?}" "${app?}" "${root?}" "${helper?}" "${environment?}"
 
 ((EUID == 0)) || refuse 'secrets are root'"'"'s to read here' 'give the admin sudo, or see users.admin in the inventory'
@@ -11,7 +11,7 @@ directory=${file%/*}
 [[ -d $directory && ! -L $directory && $(stat -c %U:%a -- "$directory") == root:700 ]] ||
   refuse "$directory is not a directory of root's alone" '`fab ENV setup` first'
 
-# put PATH < CONTENT: PATH has it from one moment to the next, for root alone.
+# put PATH < CONTENT: replace PATH by one rename; only root can read it.
 put() {
   local new=$1.warpbeam-new
   rm -f -- "$new"
@@ -33,10 +33,10 @@ if [[ $verb == push ]]; then
       quoted "$REPLY"
       before=$REPLY
     fi
-    # By pipes: what does not fit into one, bash would put into a file of its own for a here-string.
+    # The content goes through pipes: bash would put a here-string that does not fit into one in a file.
     printf '%s' "$content" | put "$file" ||
       fail "$file could not be written; it is as it was" 'make room there, then run the same command again'
-    # So that setup does not take it for changed by hand.
+    # Record the new checksum, so that setup does not take the file for changed by hand.
     {
       if [[ -f $ledger ]]; then grep -v " $file\$" -- "$ledger" || true; fi
       sum=$(sha256sum -- "$file")

@@ -1,4 +1,4 @@
-"""Setting hosts up: facts are gathered, a pure function works out what differs, one script applies it, one checks."""
+"""Set up hosts: gather facts, work out what differs (a pure function), apply it by one script, check by another."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a setup did, or would do: whether anything was changed, and where the app must be restarted for it."""
+    """The result of a setup: whether it changed anything, or would, and the hosts where the app needs a restart."""
 
     changed: bool
     restart: tuple[str, ...]
@@ -48,21 +48,21 @@ def set_up(
     restart: bool = False,
     take_over: bool = False,
 ) -> Outcome:
-    """Make every host of the fleet what its roles need.
+    """Give every host of the fleet what its roles need.
 
-    App hosts that -H leaves out are asked for the cookie, so that a new host joins them. One of these that does not
-    answer is no obstacle while another has it. A cookie that other users could read is replaced, on all hosts at once.
+    App hosts that -H leaves out are asked for the cookie, so that a new host joins them. One that does not answer is no
+    obstacle if another host has a cookie. A cookie that other users could read is replaced on all hosts at once.
 
     Parameters:
         rotate_cookie: give all hosts a new cookie.
-        dry: only tell what would change.
-        show: tell how files differ, too; no secret is told.
-        restart: whoever calls restarts the app where it must be; otherwise that is told.
+        dry: only report what would change.
+        show: also report how files differ, without secrets.
+        restart: the caller restarts the app where it is needed; otherwise warnings name those hosts.
         take_over: also set up hosts that belong to another environment.
 
     Raises:
         Misuse, Refused: before anything was changed.
-        Failed: a host could not be made so; the others are told.
+        Failed: a host could not be set up; events report the others.
     """
     inventory = fleet.inventory
     secrets = fetch_secrets(inventory)
@@ -73,7 +73,7 @@ def set_up(
         text = f"--rotate-cookie is for every app host, and -H leaves out {', '.join(others)}"
         raise Misuse(text, "leave out -H: nodes with another cookie could not talk to each other")
     asked = {host.name: host for host in inventory.all_app_hosts} | inventory.hosts
-    # Of this run only: a digest says whether a value is another one, and nothing else.
+    # The key is new in each run: a digest shows whether a value differs, and nothing else.
     key = entropy.token_hex(16) if show else ""
 
     took: defaultdict[str, float] = defaultdict(float)
@@ -130,7 +130,7 @@ def set_up(
 
 
 def _timed(took: defaultdict[str, float], work: Callable[[Host], T]) -> Callable[[Host], T]:
-    """`work`, which adds the seconds that it took to a host's; connecting, where it had to, is one of them."""
+    """Return `work` with a clock: it adds its seconds, connecting included, to those of its host in `took`."""
 
     def timed(host: Host) -> T:
         began = time.monotonic()
@@ -145,7 +145,7 @@ def _timed(took: defaultdict[str, float], work: Callable[[Host], T]) -> Callable
 def _answered(
     found: Mapping[str, HostState | Problem], chosen: Collection[str], emit: Emit
 ) -> dict[str, HostState | Problem]:
-    """`found` without the hosts that were left out and did not answer, where somebody else told the cookie."""
+    """Return `found` without left-out hosts that did not answer, if another host answered a cookie."""
     if not any(isinstance(facts, HostState) and facts.cookie for facts in found.values()):
         return dict(found)
     for name, problem in found.items():
@@ -156,7 +156,7 @@ def _answered(
 
 
 def _emit_owner(facts: Mapping[str, HostState], inventory: Inventory, cookie: str, emit: Emit) -> None:
-    """Say whose cookie a host takes that has none: with it these may run code on that host, and it on theirs."""
+    """Note whose cookie a host without one takes: with it, its nodes and theirs may run code on each other's hosts."""
     having = [name for name, found in facts.items() if found.cookie == cookie]
     for host in inventory.app_hosts:
         if having and not facts[host.name].cookie:
@@ -164,7 +164,7 @@ def _emit_owner(facts: Mapping[str, HostState], inventory: Inventory, cookie: st
 
 
 def _meanwhile(found: Mapping[str, HostState | Problem], inventory: Inventory, *, dry: bool) -> str:
-    """What goes on without the hosts that have a problem; empty where nothing does."""
+    """Return a hint how to go on without the hosts that have a problem; empty where none can."""
     known = any(isinstance(facts, HostState) and facts.cookie for facts in found.values())
     rest = [name for name in inventory.hosts if isinstance(found[name], HostState)]
     if not known or not rest:
@@ -178,7 +178,7 @@ def _counted(changes: int) -> str:
 
 
 def _emit_cookie(name: str, cookie: Cookie, left_out: Sequence[str], emit: Emit, *, dry: bool) -> None:
-    """Tell what becomes of a cookie that stood in the arguments of every instance, as versions before started them."""
+    """Report what happens to a cookie that stood in every instance's arguments, as earlier versions started them."""
     what = "the cookie, which every local user could read until now,"
     if cookie.shown:
         emit(
@@ -190,7 +190,7 @@ def _emit_cookie(name: str, cookie: Cookie, left_out: Sequence[str], emit: Emit,
 
 
 def _emit_risks(name: str, inventory: Inventory, found: HostState, emit: Emit) -> None:
-    """Say what setup leaves as it is on a host, and somebody will want to mend."""
+    """Warn about what setup leaves as it is on a host, and a person should mend."""
     if any(wrong := unnamed(inventory, found)):
         emit(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
     if has_password(inventory, found):

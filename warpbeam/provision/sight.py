@@ -1,4 +1,4 @@
-"""Who sees whom among the nodes, as `doctor` judges it: what keeps two live nodes apart. Pure."""
+"""Findings of `doctor` on the connections between live nodes: what keeps two of them apart. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = "docs/clusters.md"
 
 
 def sight(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator[Finding]:
-    """A finding for each host with a live node that may see others; none without `vm.peers`."""
+    """Yield a finding for each host with a live node that may see others; none without `vm.peers`."""
     told = {host: (each.live, each.links) for host, each in seen.items() if each.live and each.runs}
     for name in told:
         host = inventory.hosts[name]
@@ -38,7 +38,7 @@ def sight(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator[Fin
 
 
 def _reason(inventory: Inventory, host: Host, other: Host, seen: Mapping[str, Examination]) -> tuple[str, str]:
-    """Why two live nodes are not connected, and what to do."""
+    """Return why two live nodes are not connected, and what to do."""
     here, there = seen[host.name], seen.get(other.name)
     if there is not None and there.live != here.live and not here.finds and not there.finds:
         return (

@@ -1,4 +1,4 @@
-"""What an instance of the app runs with: its sandbox, and its VM's settings, as the inventory wants them."""
+"""Settings that an instance of the app runs with: its sandbox and its VM's settings, from the inventory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import ipaddress
 
 from warpbeam.inventory.schema import SLOTS, Host, Inventory, Slot
 
-# How many crash dumps of both slots are kept.
+# Number of crash dumps that are kept, of both slots together.
 DUMPS_KEPT = 3
 _LOOPBACK = "127.0.0.1"
 
 
 def overridden(service: str, overrides: dict[str, str]) -> str:
-    """The lines of a [Service] section, with `overrides` in place of the directives of their names.
+    """Return the lines of a [Service] section, with `overrides` in place of the directives of the same names.
 
-    What was said about a directive that goes, goes with it, unless more directives follow that it is said about.
+    The comment above a removed directive is removed too, unless other directives follow under the same comment.
     """
     kept: list[str] = []
     said: list[str] = []
@@ -36,12 +36,12 @@ def overridden(service: str, overrides: dict[str, str]) -> str:
 
 
 def properties(service: str) -> list[str]:
-    """The lines of a [Service] section that are directives, as `systemd-run --property=` takes them."""
+    """Return the directives of a [Service] section, as `systemd-run --property=` takes them."""
     return [line for line in service.splitlines() if line and not line.startswith("#")]
 
 
 def bindings(inventory: Inventory) -> str:
-    """The lines of a [Service] section that let the app listen at its own ports, beside what its inventory allows."""
+    """Return lines of a [Service] section that let the app listen at its own ports; the inventory may allow more."""
     ports = (*inventory.slot_ports(), *(inventory.dist_port(slot) for slot in SLOTS))
     return "\n".join(
         ["# Its own ports, and those of its nodes.", *(f"SocketBindAllow=tcp:{port}" for port in ports), ""]
@@ -49,7 +49,7 @@ def bindings(inventory: Inventory) -> str:
 
 
 def vm_flags(inventory: Inventory) -> str:
-    """The emulator's flags (erl(1)) for what the inventory sets; they come after those of the release's vm.args."""
+    """Return the emulator's flags (erl(1)) for what the inventory sets; they follow those of the release's vm.args."""
     vm = inventory.vm
     flags = []
     if vm.ports is not None:
@@ -62,36 +62,36 @@ def vm_flags(inventory: Inventory) -> str:
 
 
 def node_address(inventory: Inventory, host: Host) -> str:
-    """Where the nodes of `host` listen for others: on loopback, unless they have peers."""
+    """Return the address at which the nodes of `host` listen for others: loopback, unless they have peers."""
     return (host.address or _LOOPBACK) if inventory.vm.peers else _LOOPBACK
 
 
 def node(inventory: Inventory, host: Host, slot: Slot) -> str:
-    """The Erlang node's name of the instance in `slot` of `host`."""
+    """Return the Erlang node name of the instance in `slot` of `host`."""
     return f"{inventory.app}-{slot}@{node_address(inventory, host)}"
 
 
 def interface(inventory: Inventory, host: Host) -> str:
-    """The address to listen at, as Erlang writes it: {127,0,0,1}."""
+    """Return the address to listen at, as Erlang writes it: {127,0,0,1}."""
     return "{" + node_address(inventory, host).replace(".", ",") + "}"
 
 
 def peers(inventory: Inventory) -> tuple[str, ...]:
-    """The addresses and networks from which nodes may be reached."""
+    """Return the addresses and networks from which nodes may be reached."""
     hosts = inventory.all_hosts
     found = (hosts[peer].address or "" if peer in hosts else peer for peer in inventory.vm.peers)
     return tuple(dict.fromkeys(str(ipaddress.IPv4Network(address)).removesuffix("/32") for address in found))
 
 
 def callees(inventory: Inventory) -> tuple[str, ...]:
-    """The addresses and networks whose nodes let this environment's hosts in: its peers, and its own app hosts."""
+    """Return the addresses and networks whose nodes let this environment's hosts in: its peers and own app hosts."""
     if not inventory.vm.peers:
         return ()
     return tuple(dict.fromkeys((*peers(inventory), *(node_address(inventory, it) for it in inventory.all_app_hosts))))
 
 
 def settings(inventory: Inventory, host: Host, slot: Slot) -> dict[str, object]:
-    """What an instance's VM is told, under the names that `slot.env.j2` has for it."""
+    """Return the settings of an instance's VM, under the names that `slot.env.j2` uses."""
     return {
         "node": node(inventory, host, slot),
         "interface": interface(inventory, host),
