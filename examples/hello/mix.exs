@@ -4,14 +4,14 @@ defmodule Hello.MixProject do
   def project do
     [
       app: :hello,
-      # A file of its own, so that a new version is a change of one line.
+      # The version is in a file of its own, so a new version changes one line.
       version: __DIR__ |> Path.join("VERSION") |> File.read!() |> String.trim(),
       elixir: "~> 1.14",
       elixirc_paths: elixirc_paths(Mix.env()),
       start_permanent: Mix.env() == :prod,
       deps: [],
-      # Mix writes hello.app again when mix.exs is newer, but knows nothing of VERSION: without this an incremental build
-      # of a new version would be a release of that name in which the app still calls itself by the old one.
+      # Mix writes hello.app again when mix.exs is newer, but does not look at VERSION. Without this alias, an
+      # incremental build of a new version would make a release in which the app still reports the old version.
       aliases: ["compile.app": "compile.app --force"],
       releases: releases()
     ]

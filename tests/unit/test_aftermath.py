@@ -1,4 +1,4 @@
-"""What is told after an interrupt."""
+"""Messages after an interrupt."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AWAY = Unreachable("web3 (192.0.2.3) did not answer within 10 s")
 
 @pytest.fixture
 def fleet() -> Fleet:
-    """Three hosts, none of which is ever reached."""
+    """A fleet of three hosts that are never contacted."""
     hosts = {name: Host(name=name) for name in ("web1", "web2", "web3", "web4")}
     return Fleet(Inventory(name="shop", file=Path("shop.yml"), org="acme", app="shop", hosts=hosts, all_hosts=hosts))
 
@@ -45,7 +45,7 @@ def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: dict[str, HostFacts | Problem] = {"web1": CALM, "web2": BUSY, "web3": AWAY}
-    # The hosts' answers alone are ours; who is asked, and what is made of it, is what is tried.
+    # Only the hosts' answers are faked: the test is about which hosts are asked, and the messages that follow.
     monkeypatch.setattr(aftermath, "look", lambda fleet, hosts, emit: {host.name: answers[host.name] for host in hosts})
     fleet.phases = {
         ("web1", "activate"): True,

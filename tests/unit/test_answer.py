@@ -1,4 +1,4 @@
-"""What hosts may answer: every field of every answer is bounded; what does not fit is that host's problem."""
+"""Answers of hosts: every field of every answer is bounded; an answer that does not fit is a problem of that host."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from warpbeam.provision.footprint import _variables, secrets_text
 from warpbeam.provision.secret_file import SecretsState
 from warpbeam.ssh.channel import Process
 
-# What its files may be is looked at where an artifact is taken in and unpacked, by rules that no type can say.
+# The rules for an artifact's files go beyond types; they are checked where an artifact is downloaded and unpacked.
 ELSEWHERE = (Item,)
 NAME = "20261123T120000Z"
 DIGEST = "0" * 64
@@ -177,7 +177,7 @@ PLACES = ("../x", "a/b", "/etc/passwd", "x\n", f"{NAME}\n", f"\n{NAME}", "202699
 NUMBERS = (-2, 2**53, 2**64, 10**400, 1.5, "1", True, None)
 IDS = ("main", "-x", "HEAD", "a" * 39, "a" * 41, "A" * 40, "a" * 40 + "\n", "a" * 65, "refs/heads/x", None)
 LONG = "x" * 5_000_000
-# What does not fit, by type and field.
+# Values that do not fit, by type and field.
 BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     (HostFacts, "cpu", ("", "x86_64\n", "x86 64", "x" * 33, 5)),
     (HostFacts, "libc", ("", " ", "glibc 2.36\n", "glibc \xb2", "x" * 300)),
@@ -282,7 +282,7 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
 
 
 class HostileShell:
-    """A host that says what it likes."""
+    """A host that sends any bytes it likes."""
 
     name = "web2"
 
@@ -290,10 +290,10 @@ class HostileShell:
         self.said, self.status = said, status
 
     def open(self) -> None:
-        """Be in reach."""
+        """Connect at once."""
 
     def interrupt(self) -> None:
-        """Have nothing to end."""
+        """Do nothing: there is no command to end."""
 
     def execute(
         self,
@@ -302,7 +302,7 @@ class HostileShell:
         on_stdout: Callable[[bytes], None],
         on_stderr: Callable[[bytes], None],
     ) -> int:
-        """Take the script, and run nothing of it."""
+        """Read the script without running it, and answer."""
         assert list(stdin)
         for piece in self.said:
             on_stdout(piece)
@@ -310,7 +310,7 @@ class HostileShell:
 
 
 def answered(phase: Phase[Any], *records: object, raw: bytes = b"") -> tuple[Any, list[Event]]:
-    """What comes of a phase whose host says those records."""
+    """Return the answer and the events of a phase whose host sends those records."""
     told: list[Event] = []
     said = b"".join(b"\x1e" + msgspec.json.encode(record) + b"\n" for record in records) + raw
     return run(HostileShell(said), phase, told.append), told  # type: ignore[arg-type]
@@ -363,7 +363,7 @@ def _below(kind: Any) -> Iterator[Any]:
 
 
 def _loose(kind: Any, where: str) -> Iterator[str]:
-    """Where a type has a field that may be anything, or of any length."""
+    """Yield the places in a type that may hold any value, or a value of any length."""
     if kind in ELSEWHERE:
         return
     yield from _loose_info(inspect.type_info(kind), where)

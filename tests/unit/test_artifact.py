@@ -1,4 +1,4 @@
-"""Artifacts: what makes two the same, and the store that keeps them."""
+"""Artifacts: the key that two builds share, and the store that keeps them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_whatever_changes_what_is_built_changes_the_key() -> None:
         *(key(tools=msgspec.structs.replace(TOOLS, **{name: "other"})) for name in TOOLS.__struct_fields__),
     ]
     assert len({key(), *others}) == len(others) + 1
-    # Neither the order of variables, nor what is only told of a source, nor what stays on the build host.
+    # The order of variables, descriptions of a source and paths kept on the build host do not change the key.
     assert key(build=Build(env={"A": "1", "B": "2"})) == key(build=Build(env={"B": "2", "A": "1"}))
     assert key() == key(msgspec.structs.replace(source, commit="d" * 40, subject="another", directory=Path("x")))
     assert key() == key(build=Build(keep=("priv/static",)))

@@ -1,10 +1,10 @@
-"""What a node says of an expression that failed."""
+"""Backtraces of a node for an expression that failed."""
 
 from __future__ import annotations
 
 from warpbeam.operate.backtrace import Backtrace
 
-# As a node of Elixir 1.14 on OTP 25 says it.
+# The output of a node with Elixir 1.14 on OTP 25.
 SAID = b"""** (ArgumentError) errors were found at the given arguments:
 
   * 1st argument: not a textual representation of an integer

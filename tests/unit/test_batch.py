@@ -1,4 +1,4 @@
-"""How a rollout is cut into batches."""
+"""The batches of a rollout."""
 
 from __future__ import annotations
 

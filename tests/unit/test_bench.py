@@ -46,7 +46,7 @@ def row(peer: str, seconds: float, repetition: int = 0, hosts: int = 10) -> Row:
 
 @pytest.fixture
 def echo() -> Iterator[int]:
-    """A server that greets, and sends back what it is sent."""
+    """A server that greets, and sends back what it receives."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -55,7 +55,7 @@ def echo() -> Iterator[int]:
                     client, _ = server.accept()
                 except OSError:
                     return
-                # A client may be gone with bytes unread, which resets the connection.
+                # A client that leaves with unread bytes resets the connection.
                 with client, suppress(OSError):
                     client.sendall(b"hello\n")
                     while piece := client.recv(1 << 16):
@@ -85,7 +85,7 @@ def test_the_relay_delays_a_greeting_by_two_round_trips_and_an_answer_by_one(rel
         assert client.recv(100) == b"who is there?"
         answered = time.monotonic()
 
-    # Never sooner; how much later says something of the machine only.
+    # Never earlier; how much later depends only on the machine.
     assert greeted - began >= 4 * DELAY
     assert answered - greeted >= 2 * DELAY
 
@@ -100,7 +100,7 @@ def test_the_relay_carries_megabytes_whole_without_a_round_trip_for_each_piece(r
             got += piece
 
     assert bytes(got) == b"hello\n" + content
-    # A piece a round trip would be 31 s.
+    # With a round trip for each piece it would take 31 s.
     assert time.monotonic() - began < 15
 
 
@@ -113,10 +113,10 @@ def test_a_measurement_counts_memory_of_children_and_of_what_detaches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adopt_orphans()
-    # On a busy machine a look takes long, and the next would come when all have ended.
+    # On a busy machine a look takes long; with more thrift the next would come after all processes have ended.
     monkeypatch.setattr(measurement, "THRIFT", 1)
     hold = "import time; held = b'x' * 60_000_000; time.sleep(4)"
-    # One holds 60 MB that its shell, which has ended, knows nothing of any more; the other is waited for.
+    # Two processes hold 60 MB each: one is an orphan, since its shell has ended; the shell waits for the other.
     argv = ("sh", "-c", '(setsid "$0" -c "$1" &); "$0" -c "$1"', sys.executable, hold)
 
     reading = measure(Command(argv, tmp_path), (), (), tmp_path / "log")
@@ -151,7 +151,7 @@ def test_a_command_that_fails_is_told_with_its_last_words(tmp_path: Path) -> Non
 
 
 def test_ratios_are_within_a_repetition() -> None:
-    # The machine was busy in the second: both took four times as long.
+    # The machine was busy in the second repetition: both took four times as long.
     rows = [row("warpbeam", 1), row("ansible", 10), row("warpbeam", 4, 1), row("ansible", 40, 1)]
 
     ours, theirs = summaries(rows)

@@ -1,4 +1,4 @@
-"""What is taken of hosts that do not end: bytes, records, seconds."""
+"""Limits for hosts that never end: bytes, records, seconds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Look(Ask, frozen=True):
 
 
 class Says:
-    """A shell whose command says what it is given, and ends when it is interrupted."""
+    """A shell whose command sends the given output, and ends when it is interrupted."""
 
     name = "web2"
     busy = False
@@ -73,7 +73,7 @@ def forever(piece: bytes) -> Iterator[bytes]:
 
 
 ANSWER = b'\x1e{"answer":{"number":1}}\n'
-# What a host says, the error that this is for a phase that only looks, and for another.
+# A shell whose host sends that output, and the message of the error.
 ENDLESS: dict[str, tuple[Callable[[], Says], str]] = {
     "complaints": (lambda: Says(err=forever(b"x" * 65536)), "sent more than 8 MB on standard error"),
     "complaints, a byte each": (lambda: Says(err=[b"x" * 4096] * 3000), "sent more than 8 MB on standard error"),
@@ -189,7 +189,7 @@ def test_a_backtrace_without_an_end_is_shown_as_it_comes() -> None:
 
 
 class Deaf(Says):
-    """One that has not read what it is sent yet."""
+    """A shell whose command never reads its input."""
 
     def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         return super().execute(command, (), on_stdout, on_stderr)

@@ -1,4 +1,4 @@
-"""What build.sh and tools.sh make of words of other programs: hints, versions, a login's variables."""
+"""build.sh and tools.sh: hints for the output of other programs, versions, and a login's variables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TOOLS = f"tools=system want_elixir= want_erlang=\n{(PACKAGE / 'build/tools.sh').
 
 
 def said(script: str, *arguments: str, **variables: str) -> str:
-    """What a shell says that runs this."""
+    """Run `script` in bash and return its output."""
     argv = ["bash", "-c", script, "test", *arguments]
     environ = {"PATH": os.environ["PATH"], **variables}
     return subprocess.run(argv, env=environ, capture_output=True, text=True, check=True).stdout
 
 
-# What tools say, as they say it, and a word of the hint for it.
+# Real output of tools, and a part of the hint for it; empty for no hint.
 HINTS = [
     ("fatal: not a git repository (or any of the parent directories): .git", "WARPBEAM_COMMIT"),
     ("** (Mix) Unknown release :shop. The available releases are: [:web, :worker]", "`release` in the inventory"),
@@ -44,7 +44,7 @@ HINTS = [
     ('** (Mix) "make" not found in the path. If you have set the MAKE environment variable', "a program missing"),
     ("c_src/x.c:1:10: fatal error: sodium.h: No such file or directory", "the package of that header"),
     ("== Compilation error in file lib/broken.ex ==\n** (CompileError) lib/broken.ex:2", "does not compile"),
-    # That the commit does not compile would not be true.
+    # No hint: "does not compile at this commit" would be wrong, since a dependency failed.
     ('c_src/x.c:3: error: expected\n** (Mix) could not compile dependency :bcrypt, "mix compile" failed', ""),
     ("** (RuntimeError) the step says no", ""),
 ]

@@ -1,4 +1,4 @@
-"""What `setup --diff` shows: how files differ, and never a secret."""
+"""`setup --diff`: it shows how files differ, and never a secret."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"
 
 
 def on_a_host(file: Path, text: str, *clear: str) -> str:
-    """The text as a host masks it."""
+    """Return the text as a host masks it."""
     file.write_text(text, newline="")
     script = (PACKAGE / "host/common.sh").read_text() + (PACKAGE / "provision/mask.sh").read_text()
     script += 'masked "$@"; printf "%s" "$REPLY"\n'

@@ -1,4 +1,4 @@
-"""What a release may hold: every rule, each with the smallest manifest that breaks it."""
+"""The rules for what a release may hold, each with the smallest manifest that breaks it."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ FLAWED = {
 
 @pytest.mark.parametrize(("files", "told"), FLAWED.values(), ids=FLAWED)
 def test_what_no_release_may_hold_is_told_by_its_name(files: tuple[Item, ...], told: str) -> None:
-    # Also where it comes last of many.
+    # The flaw is found alone, and after other files.
     for manifest in (files, (file("zz"), *files)):
         said = flaw(manifest)
         assert told in said

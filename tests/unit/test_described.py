@@ -1,4 +1,4 @@
-"""What a release on a host is known to be: which descriptions are read there, and what becomes of the others."""
+"""Descriptions of releases on a host: which ones are read, and which warning or default replaces the others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GOOD = About(
     release="hello_2",
 )
 TEXT = msgspec.json.encode(GOOD)
-# As the Warpbeam before this one wrote it.
+# A description as an earlier version of Warpbeam wrote it.
 OLD = TEXT.replace(b',"release":"hello_2"', b"")
 BAD = {
     "nothing": b"",
@@ -60,12 +60,12 @@ BAD = {
 
 
 def parts_for(root: Path) -> str:
-    """The shared parts that a script of an app below `root` begins with."""
+    """Return the lines that load the shared parts, for an app below `root`."""
     return f". {PACKAGE}/host/common.sh; root={root} app=x; . {PACKAGE}/host/layout.sh"
 
 
 def described(root: Path, texts: list[bytes]) -> tuple[list[Release], list[str]]:
-    """What the scripts for hosts answer of releases that have these descriptions, and what they warn of."""
+    """Return the answer of the scripts for releases with these descriptions, and their warnings."""
     names = [f"20200101T00{number // 60:02}{number % 60:02}Z" for number in range(len(texts))]
     for name, text in zip(names, texts, strict=True):
         place = root / "releases" / name / ".warpbeam"
@@ -114,7 +114,7 @@ def test_what_is_no_plain_file_is_no_description_and_no_mark(tmp_path: Path) -> 
     assert previous == ""
 
 
-# No commit of git's holds a NUL.
+# No commit of git holds a NUL.
 SUBJECTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=50)
 
 

@@ -1,4 +1,4 @@
-"""What doctor makes of facts."""
+"""The findings of doctor, from facts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WELL = Examination(
 
 
 def look(received: float = 1000.0, **changes: Any) -> dict[str, Finding]:
-    """Every finding of one host that is well but for `changes`."""
+    """Return every finding, by check, for a host that is well except for `changes`."""
     seen = msgspec.structs.replace(WELL, **changes)
     found = [
         *diagnosis.machine("web1", seen, received - 30, received),
@@ -180,7 +180,7 @@ def test_on_a_screen_a_finding_keeps_to_its_column_and_a_command_in_one_piece() 
         "                      -> `fab shop setup --check --diff`",
         "                         shows it, `fab shop setup` mends it",
     ]
-    # A long name leaves room all the same.
+    # A long host name must still leave room for the text.
     far = lines([msgspec.structs.replace(findings[1], host="web-production-eu-central-1")], 60)
     assert max(map(len, far)) <= 60
     assert far[1].startswith("      ") and not far[1].startswith(" " * 7)

@@ -1,4 +1,4 @@
-"""How `fab` ends: the real program in a process of its own, with a task that goes wrong in one way or another."""
+"""The end of `fab`: the real program in a process of its own, with tasks that fail in different ways."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ namespace.configure({"environment": None, "warpbeam": {"project": "."}})
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with the tasks above, and this one's settings."""
+    """A project with the tasks above and this project's fabric.yaml."""
     (tmp_path / "fabfile.py").write_text(FABFILE)
     (tmp_path / "fabric.yaml").write_text((PROJECT / "fabric.yaml").read_text())
     return tmp_path
 
 
 def start(project: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
-    """The stock `fab` in that project."""
+    """Start the stock `fab` in that project."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FABRIC_")}
     return subprocess.Popen(
         [Path(sys.executable).parent / "fab", *words],
@@ -147,7 +147,7 @@ def start(project: Path, *words: str, **variables: str) -> subprocess.Popen[str]
 
 
 def fab(project: Path, *words: str, **variables: str) -> tuple[int, str, str]:
-    """Run it; its exit status, standard output and standard error."""
+    """Run `fab`; return its exit status, standard output and standard error."""
     process = start(project, *words, **variables)
     out, err = process.communicate(timeout=60)
     return process.returncode, out, err
@@ -279,7 +279,7 @@ def test_a_second_interrupt_says_what_is_waited_for_and_a_third_leaves_at_once(p
 
 
 def said_soon(process: subprocess.Popen[str], what: str) -> bool:
-    """Whether `process` says a line with `what` on standard error."""
+    """Whether `process` prints a line with `what` on standard error."""
     assert process.stderr is not None
     return any(what in line for line in iter(process.stderr.readline, ""))
 

@@ -1,4 +1,4 @@
-"""Exit codes: one table, which docs/exit-codes.md shows, and what `status` answers to monitoring."""
+"""Exit codes: one table, which docs/exit-codes.md shows, and the exit codes of `status` for monitoring."""
 
 from __future__ import annotations
 
@@ -87,5 +87,5 @@ def test_what_ends_by_itself_is_not_healthy_until_it_has_run_for_a_minute() -> N
         "it ended by itself once, last 60 s ago",
     ]
     assert (CALM.verdict, WELL.verdict, STOPPED.verdict) == ("healthy", "healthy", "no answer")
-    # A rollout looks at what it has just started: there, once is too often.
+    # A rollout checks instances that it has just started: for those, one crash is too many.
     assert CALM.trouble == "it ended by itself, and systemd started it again"

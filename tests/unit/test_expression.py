@@ -1,4 +1,4 @@
-"""What `rpc` and `eval` take for an expression."""
+"""Expressions for `rpc` and `eval`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fault matrix is generated from the scripts: nothing in them may be left out without a word."""
+"""The fault matrix, generated from the scripts: no step may be left out unnoticed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_every_script_that_tells_steps_is_in_the_matrix_or_said_to_be_elsewhere(
     known = {script for scripts in COMMANDS.values() for script in scripts}
 
     assert telling() - known == ELSEWHERE
-    # A name made up as a script runs could not be read from its text.
+    # Step names must be literal: the matrix reads them from the text of the scripts.
     assert [script for script in known if 'step "' in SCRIPTS[script].read_text()] == []
 
 

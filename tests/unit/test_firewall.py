@@ -1,4 +1,4 @@
-"""What the filter's text is, and what is said of a host's firewall."""
+"""The text of the filter, and messages about a host's firewall."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ EVERYTHING = Firewall(
 
 
 def inventory(firewall: Firewall = NOTHING, **more: Any) -> Inventory:
-    """An environment of one host."""
+    """Return an environment of one host."""
     return Inventory(org="acme", app="hello", hosts={"web1": HOST}, firewall=firewall, **more)
 
 
 def rules(firewall: Firewall, **more: Any) -> list[str]:
-    """The filter's lines, without comments."""
+    """Return the filter's lines, without comments."""
     lines = filter_rules(inventory(firewall, **more), HOST).splitlines()
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
@@ -98,7 +98,7 @@ def test_a_source_is_remembered_until_it_has_its_whole_burst_again() -> None:
 def test_the_kernel_takes_every_table(firewall: Firewall, ports: dict[str, PublicPort]) -> None:
     here = inventory(firewall, ports=ports)
     texts = [filter_rules(here, HOST), *(file.content for file in redirect_files(here))]
-    # Twice, because each takes the place of the one before.
+    # Twice, because loading a table again replaces the old one.
     for text in (*texts, *texts):
         done = subprocess.run(
             ["unshare", "-n", "nft", "-f", "-"], input=text, text=True, capture_output=True, check=False
@@ -209,7 +209,7 @@ def test_a_look_that_a_host_does_not_answer_is_refused_whoever_else_answers() ->
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a mount of its own")
 @pytest.mark.parametrize(("has", "then"), [(1_000, 500_000), (500_000, 500_000), (900_000, 900_000)])
 def test_the_helper_makes_room_for_connections_and_never_takes_it_away(has: int, then: int) -> None:
-    # Files in place of the kernel's, which has but one number for this whole machine.
+    # Plain files replace the kernel's: its limit is one number for the whole machine.
     helper = render("helper.sh.j2", inventory(Firewall(tracked=500_000)), service_properties=[], listeners="")
     function = helper[helper.index("make_room() {") :].partition("\n}\n")[0] + "\n}\n"
     script = f"""set -euo pipefail

@@ -1,4 +1,4 @@
-"""Whether a host has room for a second instance."""
+"""Memory of a host for a second instance."""
 
 from __future__ import annotations
 

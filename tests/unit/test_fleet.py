@@ -1,4 +1,4 @@
-"""Work on many hosts at once: how many, in what order, and what it holds in memory."""
+"""Work on many hosts at once: their number, their order, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from warpbeam.host.facts import about
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.shell import OnBytes, Shell
 
-# Longer than any of these takes on a busy machine; nobody waits for it where all is well.
+# Longer than any of these tests takes on a busy machine; a test that succeeds does not wait for it.
 LONG = 60.0
 MB = 1 << 20
 
@@ -44,7 +44,7 @@ def test_no_more_hosts_than_jobs_are_worked_on_at_once_and_no_fewer() -> None:
         with guard:
             now += 1
             most = max(most, now)
-        # Each waits until three are here: with fewer threads it would break.
+        # Each thread waits until three are here: with fewer threads the barrier would break.
         meeting.wait(LONG)
         with guard:
             now -= 1
@@ -93,7 +93,7 @@ def test_jobs_is_a_number(jobs: str) -> None:
 
 
 class Sink:
-    """A host that takes in an upload a little at a time, keeps nothing of it, and answers that it is complete."""
+    """A host that reads an upload piece by piece, discards it, and answers that it is complete."""
 
     def __init__(self, name: str, begun: threading.Barrier) -> None:
         self.name = name
@@ -103,14 +103,14 @@ class Sink:
         self._begun = begun
 
     def open(self) -> None:
-        """It is."""
+        """Do nothing: it is open."""
 
     def execute(self, command: str, chunks: Iterable[bytes], on_stdout: OnBytes, on_stderr: OnBytes) -> int:
         for number, chunk in enumerate(chunks):
             if number == 0:
                 continue  # the script
             if number == 1:
-                # All of them are in the middle of it at the same time.
+                # Wait until all hosts are in the middle of their uploads.
                 self._begun.wait(LONG)
             self.digest.update(chunk)
             self.size += len(chunk)
@@ -118,14 +118,14 @@ class Sink:
         return 0
 
     def interrupt(self) -> None:
-        """Nobody does."""
+        """Do nothing: no test interrupts it."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class Sinks(Fleet):
-    """A fleet of them."""
+    """A fleet whose hosts are Sinks."""
 
     def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
         super().__init__(inventory, sudo_password)
@@ -138,11 +138,11 @@ class Sinks(Fleet):
 
 
 def an_artifact(directory: Path, sizes: tuple[int, ...]) -> Artifact:
-    """An artifact whose files do not compress."""
+    """Return an artifact whose files do not compress."""
     tarball = directory / "artifact.tar.gz"
     chance = random.Random(1)
     items = []
-    # As a build makes it.
+    # In the format of a build.
     with tarfile.open(tarball, "w:gz", format=tarfile.GNU_FORMAT, compresslevel=1) as tar:
         for number, size in enumerate(sizes):
             file = directory / f"file{number}"
@@ -190,10 +190,10 @@ def test_memory_of_an_upload_grows_neither_with_the_artifact_nor_with_artifact_t
     finally:
         tracemalloc.stop()
 
-    # 20 hosts times 24 MB would be 480; one artifact alone 24. A piece in the hands of each host is 5.
+    # Copies of the artifact for 20 hosts would take 480 MB, one copy 24 MB. One piece for each host takes 5 MB.
     assert peak < 16 * MB, f"{peak / MB:.1f} MB"
     assert all(sink.size > 23 * MB for sink in fleet.sinks.values())
-    # Bit for bit the same stream: gzip writes the time it was made at, so two makings would differ, or be two files.
+    # All hosts got the same bytes. gzip writes its time, so streams that were compressed separately would differ.
     assert len({sink.digest.digest() for sink in fleet.sinks.values()}) == 1
 
 

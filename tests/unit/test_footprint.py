@@ -1,4 +1,4 @@
-"""What setup keeps on a host, and what it would change there."""
+"""The footprint of setup on a host, and the changes that setup would make."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ SECRET = "s3cret"
 
 
 def want(host: Host = APP, inventory: Inventory = INVENTORY) -> Footprint:
-    """The footprint of a host."""
+    """Return the footprint of a host."""
     return footprint(inventory, host, {"TOKEN": SECRET}, "C" * COOKIE_LENGTH, ("ssh-ed25519 AAAA me",))
 
 
 def as_found(footprint: Footprint) -> HostState:
-    """The facts of a host that is as `footprint` says."""
+    """Return the facts of a host that has exactly `footprint`."""
     paths = {item.path: PathState("directory", item.mode, item.owner, item.group, "") for item in footprint.directories}
     for file in footprint.files:
         digest = hashlib.sha256(file.content.encode()).hexdigest()
@@ -139,7 +139,7 @@ def test_the_app_must_be_restarted_for_what_it_reads_at_its_start_and_only_while
     assert after(variables) == ()
     assert after(variables, sha256="other") == (variables,)
     assert after(variables, mode="644") == ()
-    # Changed by a setup that did not restart it.
+    # A setup changed the file without restarting the instance.
     assert after(variables, changed=1001) == (variables,)
     assert after(variables, started=0, sha256="other") == ()
     assert after("/usr/lib/warpbeam/hello/warpbeam-helper", sha256="other") == ()
@@ -167,7 +167,7 @@ def test_keys_come_and_go_by_fingerprint_and_comment() -> None:
     assert "file /home/deploy/.ssh/authorized_keys2 removed" in said
     assert "deploy key removed: a line that is no key" in said
     assert re.search(r"deploy key removed: .*him", said)
-    # Nothing is said about keys: nothing is done about them.
+    # Without `deploy_keys` in the inventory, setup does not touch keys.
     assert footprint(INVENTORY, APP, {}, "C", None).keys == ""
 
 
@@ -251,7 +251,7 @@ def test_the_helper_is_bash(tmp_path: Path) -> None:
 
 
 def parsed(text: str) -> str:
-    """A double-quoted value as systemd reads it (env-file.c, DOUBLE_QUOTE_VALUE and its ESCAPE)."""
+    """Return a double-quoted value as systemd reads it (env-file.c, DOUBLE_QUOTE_VALUE and its ESCAPE)."""
     assert text[0] == '"'
     value, position = "", 1
     while text[position] != '"':
@@ -277,7 +277,7 @@ def test_systemd_reads_back_whatever_a_value_holds(value: str) -> None:
 
 
 def has(letter: str, *, shown: bool = False) -> HostState:
-    """A host whose cookie is that letter, many times."""
+    """Return a host whose cookie is that letter, repeated."""
     return msgspec.structs.replace(NOTHING, cookie=letter * COOKIE_LENGTH, cookie_shown=shown)
 
 
@@ -292,18 +292,18 @@ def test_a_new_host_takes_the_others_cookie_and_hosts_that_differ_are_told() -> 
 @pytest.mark.parametrize(
     ("hosts", "left_out", "expected"),
     [
-        # Nobody has one that nobody could read.
+        # No host has a cookie that was never readable for others.
         ((has("A", shown=True), has("A", shown=True)), "", "new"),
         ((has("A", shown=True), has("B", shown=True)), "", "new"),
         ((has("A", shown=True), NOTHING), "", "new"),
-        # A setup that ended half way, by whatever hosts it is taken up again.
+        # A setup that ended half way continues with the new cookie, whichever hosts are chosen.
         ((has("A", shown=True), has("B")), "", "B"),
         ((has("A", shown=True), has("B")), "web2", "B"),
         ((has("B"), has("A", shown=True)), "web2", "B"),
-        # A new one here would not be theirs.
+        # A new cookie here would differ from that of the hosts that are left out.
         ((has("A", shown=True), has("A", shown=True)), "web2", "A, shown"),
         ((NOTHING, has("A", shown=True)), "web2", "A, shown"),
-        # The same as one that could be read is no better.
+        # A cookie that was readable on another host is no better.
         ((has("A"), has("A", shown=True)), "", "new"),
         ((has("A"), has("A", shown=True)), "web2", "A, shown"),
         ((has("A", shown=True), has("B", shown=True)), "web2", "refused"),

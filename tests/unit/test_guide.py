@@ -1,4 +1,4 @@
-"""What `fab` says to those who do not know yet what to type: the real program, on this project's own fabfile."""
+"""Help of `fab` for new users: the real program, on this project's own fabfile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 def fab(*words: str, inventory: Path | None = None, columns: int = 80) -> tuple[int, str, str]:
-    """Run it; its exit status, standard output and standard error."""
+    """Run `fab`; return its exit status, standard output and standard error."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FABRIC_", "WARPBEAM_"))}
     more = {"WARPBEAM_INVENTORY": str(inventory)} if inventory else {}
     done = subprocess.run(

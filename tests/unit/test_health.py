@@ -1,4 +1,4 @@
-"""What an instance's answer to the question for health is taken for."""
+"""Verdicts on an instance's answer to the health check."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         (b"HTTP/1.1 200\n\n", "200"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", "204"),
         (b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://x/\r\n\r\n", "301"),
-        # What comes before the answer that counts.
+        # Interim responses come before the one that counts.
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, "200"),
         (b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nLink: </b.css>\r\n\r\n" + OK, "200"),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n", "no answer"),
         (b"HTTP/1.1 20", "no answer"),
         (b"", "no answer"),
-        # An alert of TLS, and another protocol's greeting.
+        # An alert of TLS, and the greeting of another protocol.
         (b"\x15\x03\x01\x00\x02\x02\x46", "no HTTP"),
         (b"220 mail.example ESMTP\r\n", "no HTTP"),
     ],

@@ -1,4 +1,4 @@
-"""Hooks, on this machine: what they are given, when they run, and what their failure means."""
+"""Hooks, on this machine: their input, when they run, and the effects of their failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ODD = "$(touch owned) `touch owned` ; 'one' \"two\" \\ *\nnext line \t €"
 
 
 def fleet(directory: Path, **hooks: tuple[Hook, ...]) -> LocalFleet:
-    """This machine as the only host, whose deploy user is whoever runs this, with hooks around a deploy."""
+    """Return this machine as the only host, with hooks around a deploy; its deploy user is the current user."""
     inventory = Inventory(
         org="acme",
         app="hello",
@@ -35,7 +35,7 @@ def fleet(directory: Path, **hooks: tuple[Hook, ...]) -> LocalFleet:
 
 
 def perform(made: LocalFleet, body: Any = lambda: None, **about: str) -> list[Event]:
-    """Do `body` as a deploy; what was told."""
+    """Run `body` as a deploy; return the events."""
     told: list[Event] = []
     with around(made, "deploy", list(made.inventory.hosts.values()), told.append, {HERE: about}):
         body()
@@ -61,7 +61,7 @@ def test_hooks_run_before_and_after_and_their_output_is_told_line_by_line(tmp_pa
         before=(shell("echo before >>order; echo one; echo two >&2"), shell("echo second >>order", on="hosts")),
         after=(shell("echo after >>order"),),
     )
-    # On a host a hook runs where the app is, or at home where that is not yet.
+    # A hook on a host runs in the app's directory, or in the home directory where that does not exist yet.
     told = perform(made, lambda: (tmp_path / "order").open("a").write("deploy\n"))
 
     assert (tmp_path / "order").read_text() == "before\ndeploy\nafter\n"
@@ -73,7 +73,7 @@ def test_a_hook_finds_values_in_its_environment_byte_for_byte_and_nothing_in_the
     tmp_path: Path, on: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("WARPBEAM_")]:
-        monkeypatch.delenv(name)  # those of whoever runs the tests
+        monkeypatch.delenv(name)  # from the tests' own environment
     look = f"env -0 | grep -z ^WARPBEAM_ | sort -z >{tmp_path}/found; pwd >{tmp_path}/where"
     made = fleet(tmp_path, before=(shell(look, on=on),))
 
@@ -114,7 +114,7 @@ def test_a_hook_before_that_fails_keeps_the_phase_from_beginning_and_shows_its_o
 
     how = "localhost: echo no room; exit 3 ended with status 3"
     assert caught.value.message == f"{how} (a hook before deploy); deploy was not begun"
-    # It was shown as it came.
+    # No details: the output was shown as it came.
     assert caught.value.details == ()
     assert caught.value.code == 4
     assert begun == []

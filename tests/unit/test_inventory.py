@@ -1,6 +1,6 @@
-"""Inventories: what is read, what is refused and in which words, and what is worked out from them.
+"""Inventories: which are read, which are refused and with which messages, and the values derived from them.
 
-Each file of `inventories/` is one that is refused; its last lines say the message and the hint.
+Each file of `inventories/` is refused; its last lines are the message and the hint.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ hosts:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, so that a file of it is shown by its name alone."""
+    """An empty working directory: messages then show a file in it by its name alone."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/hannah")
     return tmp_path
@@ -64,7 +64,7 @@ def complaint(text: str, *only: str) -> str:
     return caught.value.message
 
 
-# What is refused
+# Inventories that are refused
 
 
 @pytest.mark.parametrize("file", REFUSED, ids=lambda file: file.stem)
@@ -134,7 +134,7 @@ def test_a_directory_or_a_pipe_is_refused_without_waiting_for_it(here: Path, mak
 
 @contextmanager
 def without_rights() -> Iterator[None]:
-    """Root may read everything, so be nobody for a while."""
+    """Become the user nobody for a while: root may read everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -165,7 +165,7 @@ def test_a_file_elsewhere_is_shown_as_it_was_named(here: Path, tmp_path_factory:
             read_inventory(file)
 
 
-# What is read
+# Values that are read
 
 
 def test_the_smallest_inventory_has_every_default(here: Path) -> None:
@@ -272,7 +272,7 @@ def test_paths_are_from_the_inventory_file_on_or_from_the_home_directory(here: P
     )
 
 
-# Which hosts
+# Choosing hosts
 
 
 def test_without_names_every_host_is_chosen(here: Path) -> None:
@@ -310,7 +310,7 @@ def test_an_unknown_host_is_refused_with_the_nearest_one_and_all_there_are(here:
     assert caught.value.hint == "its hosts are web1, web2, web3, build1, build2"
 
 
-# Which environments
+# Finding environments
 
 
 def test_environments_are_the_yml_files_but_the_example(here: Path) -> None:
@@ -351,7 +351,7 @@ def test_a_directory_that_is_not_there_is_refused(here: Path) -> None:
 
 
 def walk(shape: Shape, node: Any, key: str = "") -> Iterator[str]:
-    """The keys that a Struct has and the example lacks, or the other way round."""
+    """Yield the keys that only one of the Struct and the example has."""
     if shape.kind == "dict" and shape.inner[1].kind == "struct":
         written = {name for entry in node.entries.values() for name in entry.entries}
         for name in written ^ set(fields(shape.inner[1].bare)):
@@ -388,7 +388,7 @@ def test_the_walk_notices_a_key_too_few_and_one_too_many() -> None:
 
 
 def stated_defaults(text: str) -> Iterator[tuple[str, ...]]:
-    """The keys whose line says that it shows the default."""
+    """Yield the keys whose line in the example is marked as showing the default."""
     section = ""
     for line in text.splitlines():
         code, _, comment = line.partition("#")
@@ -520,7 +520,7 @@ def test_arbitrary_values_under_any_key_are_read_or_refused(tmp_path_factory: An
 
 
 def quickest(work: Callable[[], object]) -> float:
-    """Seconds of processor time, in the best of ten runs."""
+    """Return the seconds of processor time of the best of ten runs."""
     spent = []
     for _ in range(10):
         began = time.process_time()
@@ -530,7 +530,7 @@ def quickest(work: Callable[[], object]) -> float:
 
 
 def test_two_hundred_hosts_are_read_in_little_more_than_libyaml_needs(here: Path) -> None:
-    """libyaml needs 2.6 ms, and all of it 5 ms, on an idle machine: the ratio holds on a busy one too."""
+    """libyaml takes 2.6 ms and all of reading 5 ms on an idle machine; on a busy machine the ratio is the same."""
     host = "  web{0}:\n    address: 10.0.0.{0}\n    roles: [app]\n"
     text = "org: acme\napp: hello\nhosts:\n" + "".join(host.format(n) for n in range(200))
     assert len(read(text).hosts) == 200

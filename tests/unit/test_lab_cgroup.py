@@ -1,4 +1,4 @@
-"""Which control groups a machine of the lab has, on the kinds of Linux there are."""
+"""The control groups of a lab's machine, on each kind of Linux."""
 
 from __future__ import annotations
 

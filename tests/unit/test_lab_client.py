@@ -1,4 +1,4 @@
-"""What a person's ssh is given, and how this machine is judged."""
+"""The files for a user's ssh, and the requirements of this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAB = Lab("demo", "bookworm", 7, 64, (WEB1, WEB2))
 
 
 def resolve(text: str, host: str, tmp_path: Path) -> dict[str, str]:
-    """What OpenSSH itself makes of an ssh_config."""
+    """Return the settings that OpenSSH itself reads from an ssh_config."""
     file = tmp_path / "config"
     file.write_text(text)
     printed = subprocess.run(("ssh", "-G", "-F", str(file), host), capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""Subnets of labs: which are free, and what the devices are called."""
+"""Subnets of labs: which are free, and the names of the devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where root file systems come from, and when one made earlier may be used."""
+"""The sources of root file systems, and when an existing one may be used."""
 
 from __future__ import annotations
 

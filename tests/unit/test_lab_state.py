@@ -1,4 +1,4 @@
-"""Names of labs and hosts, what is written down about them, and the lock around it."""
+"""Names of labs and hosts, the state that is written down, and its lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program that starts every VM of the app: no argument and no variable of what it becomes has the cookie."""
+"""The program that starts every VM of the app: the cookie is in no argument and no variable of the VM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warpbeam.provision.footprint import footprint
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
 COOKIE, OTHER = "C" * 43, "D" * 43
-# As Mix writes it, in what matters here.
+# The parts of Mix's start script that matter here.
 START = """#!/bin/sh -e
 RELEASE_COOKIE="${RELEASE_COOKIE:-"$(cat releases/COOKIE)"}"
 export RELEASE_COOKIE
@@ -42,7 +42,7 @@ INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": APP})
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    """What the launcher finds on a host, below a directory of the test's own."""
+    """A directory with the files that the launcher finds on a host."""
     files = footprint(INVENTORY, APP, {}, COOKIE, None).files
     text = next(file.content for file in files if file.path.endswith("/launch"))
     for place in ("var", "run/hello-a", "run/hello-b", "run/hello-rpc-1", "release/bin", "release/releases/0.1.0"):
@@ -57,7 +57,7 @@ def host(tmp_path: Path) -> Path:
 
 
 def launched(host: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """What becomes of it."""
+    """Run the launcher, and return the completed process."""
     kind, rest = words[:-1], words[-1]
     environ = {"PATH": os.environ["PATH"], "HOME": f"{host}/var", **variables}
     argv = ("bash", "-p", f"{host}/launcher", *kind, f"{host}/release/bin/hello", rest)
@@ -65,7 +65,7 @@ def launched(host: Path, *words: str, **variables: str) -> subprocess.CompletedP
 
 
 def kept(path: Path) -> tuple[str, str]:
-    """A file's mode and text."""
+    """Return a file's mode and text."""
     return f"{path.stat().st_mode & 0o7777:o}", path.read_text()
 
 
@@ -80,18 +80,18 @@ def test_an_instance_finds_its_cookie_at_home_and_nowhere_else(host: Path) -> No
 
 
 def link(path: Path) -> None:
-    """A link to somebody's file."""
+    """Make a link to a file of someone else."""
     (path.parent / "other").write_text("theirs")
     path.symlink_to(path.parent / "other")
 
 
 def open_to_all(path: Path) -> None:
-    """The right cookie, for everybody to read: the VM would not start."""
+    """Write the right cookie, readable for everybody: the VM would not start with it."""
     path.write_text(COOKIE)
     path.chmod(0o644)
 
 
-# What may lie where the cookie goes.
+# Files that may lie in the place of the cookie.
 BEFORE: Mapping[str, Callable[[Path], object]] = {
     "nothing": lambda path: None,
     "the same, for everybody": open_to_all,
@@ -191,7 +191,7 @@ def test_a_start_script_of_another_kind_runs_and_does_not_know_the_cookie(host: 
 
 
 def test_a_release_of_another_name_starts_by_its_own(host: Path) -> None:
-    """A host is set up for the inventory's release; the one that is live, or is gone back to, may have another name."""
+    """A host is set up for the inventory's release; the live or the previous release may have another name."""
     (host / "release/bin/hello").rename(host / "release/bin/worker")
     for name, text in (("server", "#!/bin/sh\nexec ./worker start\n"), ("worker.bat", START), ("data", "\0")):
         (host / "release/bin" / name).write_text(text)
@@ -202,7 +202,7 @@ def test_a_release_of_another_name_starts_by_its_own(host: Path) -> None:
     program, hidden, start, cookie, _ = done.stdout.splitlines()
     assert (program, hidden, start) == (f"{host}/release/bin/worker", "--hidden", "start")
     assert re.fullmatch(r"cookie=none-\d+", cookie)
-    # Which of two is meant, the launcher cannot know.
+    # With two start scripts, the launcher cannot know which one is meant.
     (host / "release/bin/worker.bat").chmod(0o755)
     refused = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
     assert (refused.returncode, refused.stdout) == (78, "")

@@ -1,4 +1,4 @@
-"""Journals of several hosts become one."""
+"""Merging the journals of several hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_lines_are_merged_by_time_and_a_message_stays_in_one_piece() -> None:
             b"                                      2026-11-23 is in its second line",
             b"2026-11-23T06:00:05+0000 web1 hello[1]: last",
         ],
-        # Two seconds later, on a clock an hour ahead.
+        # Two seconds after the first line, in a time zone one hour ahead.
         "web2": [b"-- Boot 1 --", b"2026-11-23T07:00:03+0100 web2 hello[1]: between"],
     }
 

@@ -1,4 +1,4 @@
-"""The text of a maintenance page, what is told of it, and what answers with it."""
+"""The text of a maintenance page, messages about it, and the program that serves it."""
 
 from __future__ import annotations
 

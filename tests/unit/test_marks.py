@@ -1,4 +1,4 @@
-"""YAML with positions: which text becomes which nodes, on which lines."""
+"""YAML with positions: the nodes and lines of a text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from warpbeam.inventory.tree import ConfigError, Mapping, Node, Scalar, Sequence
 
 
 def plain(node: Node) -> Any:
-    """A tree without its positions."""
+    """Return a tree without its positions."""
     if isinstance(node, Mapping):
         return {name: plain(each) for name, each in node.entries.items()}
     if isinstance(node, Sequence):

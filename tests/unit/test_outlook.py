@@ -1,4 +1,4 @@
-"""What `plan` says: which commits and migrations would go out, to whom, and what cannot be told."""
+"""The text of `plan`: commits and migrations for each host, and what it cannot know."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warpbeam.host.facts import About, HostFacts, Release
 
 
 def git(directory: Path, *words: str) -> str:
-    """Run git as somebody."""
+    """Run git with an identity."""
     identity = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
     done = subprocess.run(["git", "-C", directory, *identity, *words], capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -23,7 +23,7 @@ def git(directory: Path, *words: str) -> str:
 
 @pytest.fixture
 def way(tmp_path: Path) -> list[Source]:
-    """The source at three commits that followed each other; the last adds a migration."""
+    """The source at three commits in a row; the last adds a migration."""
     git(tmp_path, "init", "-q", "-b", "main")
     sources = []
     for name in ("mix.exs", "lib.ex", "priv/repo/migrations/1_users.exs"):
@@ -36,13 +36,13 @@ def way(tmp_path: Path) -> list[Source]:
 
 
 def running(source: Source, **changes: object) -> HostFacts:
-    """A host that runs that source."""
+    """Return a host that runs that source."""
     about = About(version="1.0", commit=source.commit, tree=source.tree)
     return facts(Release("20261120T000000Z", "healthy", msgspec.structs.replace(about, **changes)))
 
 
 def told(hosts: dict[str, HostFacts], source: Source) -> list[str]:
-    """The lines below the table."""
+    """Return the lines below the table."""
     return list(preview_lines(preview_rows(hosts, source)))
 
 

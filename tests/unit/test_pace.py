@@ -1,4 +1,4 @@
-"""The pace of a body, on a network and an sshd that are made of numbers; tests/hosts has real ones."""
+"""The pace of an upload, on a simulated network and sshd; tests/hosts has real ones."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ TICK = 0.001
 
 
 class Way:
-    """To a command and back.
+    """A simulated connection to a command.
 
-    `delay` seconds in each direction; it reads `rate` bytes a second, and tells of them once `tells` are read.
+    Each direction takes `delay` seconds. The command reads `rate` bytes a second, and reports them after every `tells`.
     """
 
     def __init__(self, *, delay: float, rate: float, tells: int = 3 * PACKET) -> None:
         self.delay, self.rate, self.tells = delay, rate, tells
         self.now = 0.0
-        # From when on, and how much, it is longer than that in each direction.
+        # The time from which on the delay is longer, and by how much.
         self.longer = (math.inf, 0.0)
         self.window = WINDOW
         self.unread = self.untold = self.most = self.read = 0
@@ -31,7 +31,7 @@ class Way:
         self.back: deque[tuple[float, int]] = deque()
 
     def rsync(self) -> None:
-        """What happens in one tick."""
+        """Advance by one tick."""
         now = self.now = self.now + TICK
         if now >= self.longer[0]:
             self.delay += self.longer[1]
@@ -51,7 +51,7 @@ class Way:
 
 
 def seconds(way: Way, size: int, pace: Pace | None) -> float:
-    """How long it takes until the command has read a body of that size."""
+    """Return how many seconds the command takes to read a body of that size."""
     began, goal, left = way.now, way.read + size, size
     told, window = way.now, way.window
     while way.read < goal:
@@ -88,7 +88,7 @@ def test_on_a_fast_network_little_piles_up_and_the_command_never_waits(rate: flo
 def test_on_a_long_network_it_soon_sends_as_fast_as_the_window_lets_it(delay: float, rate: float) -> None:
     took, floor = (seconds(Way(delay=delay, rate=rate), 30_000_000, pace) for pace in (Pace(), None))
 
-    # Some round trips go by until it is known how long the way is.
+    # The pace needs some round trips to measure the delay.
     assert took < 1.02 * floor + 8 * 2 * delay
 
 
@@ -110,7 +110,7 @@ def test_a_way_that_becomes_longer_is_filled_again(delay: float, longer: float, 
 
     took, floor = (seconds(way(), 750_000_000, pace) for pace in (Pace(), None))
 
-    # What was measured before is forgotten after twenty seconds at the latest.
+    # Old measurements are dropped after twenty seconds at the latest.
     assert took < floor + 20
 
 

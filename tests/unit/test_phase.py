@@ -24,14 +24,14 @@ from warpbeam.shell import OnBytes
 
 
 class Echo(msgspec.Struct, frozen=True):
-    """What the script below was given."""
+    """The parameters that the script of a phase got."""
 
     text: str
     items: tuple[str, ...]
 
 
 class Repeat(Phase[Echo], frozen=True):
-    """Says back what it is given."""
+    """A phase whose script answers with its parameters."""
 
     script: ClassVar[str] = "repeat"
     answer: ClassVar[type] = Echo
@@ -42,7 +42,7 @@ class Repeat(Phase[Echo], frozen=True):
 
 @pytest.fixture(autouse=True)
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory of scripts: the real common.sh, and one that a test may write."""
+    """A directory of scripts: the real common.sh, and a script that tests may replace."""
     (tmp_path / "host").mkdir()
     (tmp_path / "host" / "common.sh").write_text((phase.PACKAGE / "host" / "common.sh").read_text())
     monkeypatch.setattr(phase, "PACKAGE", tmp_path)
@@ -52,18 +52,18 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def repeat(scripts: Path, body: str) -> None:
-    """Let the script of `Repeat` be `body`."""
+    """Replace the script of `Repeat` by `body`."""
     (scripts / "repeat.sh").write_text(f"#!/bin/bash\n{body}\n")
     phase._source.cache_clear()
 
 
 def perform(asked: Repeat, body: list[bytes] | None = None) -> tuple[Echo, list[Event]]:
-    """Run it in a real bash; its answer and what it told."""
+    """Run the phase in a real bash; return its answer and its events."""
     told: list[Event] = []
     return run(local_shell(), asked, told.append, body or []), told
 
 
-# A value without control characters arrives as it is; JSON has those that matter, and blanks for the rest.
+# No control characters: JSON escapes a few of them, and the others arrive as blanks.
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=80)
 
 
@@ -159,7 +159,7 @@ def test_a_script_that_is_cut_in_the_middle_runs_none_of_it(tmp_path: Path) -> N
     assert not (tmp_path / "ran").exists()
 
 
-# What a login's startup files may do before the command, or in place of it.
+# Commands of a login's startup files that run before the command, or in place of it.
 STARTUP = ("read x", "read x; read y; read z", "head -c 1000 >/dev/null", "cat", "exit 0", "exec dash")
 
 
@@ -254,7 +254,7 @@ def test_what_a_script_leaves_of_its_body_is_never_run(scripts: Path, tmp_path: 
     assert not (tmp_path / "ran").exists()
 
 
-# Answers of types that nobody has used yet, each by four threads at once: msgspec works a type out at its first use.
+# Answers of new types, each by four threads at once: msgspec analyses a type at its first use.
 AT_ONCE = '''
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/phoenix.md shows is true of this project: its inventory is one, and health is asked as it says."""
+"""docs/phoenix.md: its inventory is valid, and the health check sends the request that it describes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_health_is_asked_of_localhost_which_force_ssl_lets_through() -> None:
         connection, _ = server.accept()
         with connection:
             asked = ""
-            # An answer to half a question, and a close, would reset the connection.
+            # Read the whole request: closing before would reset the connection.
             while "\r\n\r\n" not in asked:
                 asked += connection.recv(4096).decode()
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Which release goes where: plans as data, from facts alone."""
+"""Plans as data: which release goes to which host, from facts alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INVENTORY = Inventory(
 
 
 def artifact(version: str = "2.0", **changes: object) -> Artifact:
-    """An artifact whose digest and commit tell its version."""
+    """Return an artifact whose digest and commit contain its version."""
     manifest = Manifest(
         app="hello",
         release="hello",
@@ -53,12 +53,12 @@ def artifact(version: str = "2.0", **changes: object) -> Artifact:
 
 
 def release(name: str, version: str, mark: Mark = "healthy") -> Release:
-    """A release of that version on a host."""
+    """Return a release of that version on a host."""
     return Release(f"2026112{name}T000000Z", mark, about(artifact(version)))
 
 
 def facts(*releases: Release, live: int | None = -1, previous: str = "", **changes: object) -> HostFacts:
-    """A host with `releases`, of which the one at index `live` is live in slot a."""
+    """Return a host with `releases`; the one at index `live` is live in slot a."""
     there = live is not None and releases
     have = HostFacts(
         cpu="x86_64",
@@ -84,7 +84,7 @@ def facts(*releases: Release, live: int | None = -1, previous: str = "", **chang
 def deploy(
     hosts: dict[str, HostFacts], *, force: bool = False, migrate: bool = True
 ) -> dict[str, tuple[str, bool, bool]]:
-    """For each host: the release it gets, whether it is uploaded, whether it is made live."""
+    """Return for each host: the release, whether it is uploaded, whether it is activated."""
     plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=force, migrate=migrate)
     return {step.host.name: (step.release, step.upload, step.activate) for step in plan.hosts}
 
@@ -121,7 +121,7 @@ def test_a_host_that_joins_takes_the_name_that_hosts_have_which_are_not_asked() 
         return plan.hosts[0].release
 
     assert joins(facts()) == name
-    # It would not sort after all that it has.
+    # That name would not sort after the releases of the host.
     assert joins(facts(release("3", "1.0"))) == FRESH
 
 
@@ -189,7 +189,7 @@ def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: d
 
 
 def full(*releases: Release, previous: str = "") -> HostFacts:
-    """A host with an instance of 100 MiB, and no memory left."""
+    """Return a host with an instance of 100 MB and no memory left."""
     helper = f"helper {HELPER_VERSION}\nactivating no\nmemory 100000\n"
     return facts(*releases, previous=previous, memory=10, helper=helper)
 
@@ -214,7 +214,7 @@ def test_where_nothing_is_started_no_memory_is_asked_for() -> None:
     hosts = {name: full(release("0", "2.0")) for name in ("web1", "web2")}
 
     assert plan_deploy(side_by_side(), hosts, artifact("2.0"), NOW, force=False, migrate=False).idle
-    # One after the other, with the strategy `restart`.
+    # The strategy `restart` never runs two instances at once.
     assert not plan_restart(INVENTORY, hosts).idle
 
 
@@ -344,7 +344,7 @@ def test_a_rollback_with_only_withdrawn_releases_left_names_them_and_says_to_cho
 def test_a_release_may_be_named_by_name_version_or_commit(to: str) -> None:
     hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0"), release("2", "2.0", "failed"), live=0)}
 
-    # The second of version 2.0 never was live: the one that has been is meant.
+    # The second release of version 2.0 never was live, so the first one is meant.
     assert [step.release for step in plan_rollback(INVENTORY, hosts, to).hosts] == ["20261121T000000Z"]
 
 

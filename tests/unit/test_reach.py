@@ -1,4 +1,4 @@
-"""Whether clients reach what an instance listens at: `warpbeam/host/reach.sh`, in a real bash."""
+"""Reach: whether clients can reach an instance (`warpbeam/host/reach.sh`, in a real bash)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOUR, SIX = "203.0.113.5", "2001:db8:0:0::5"
 
 
 def judged(places: list[str], ports: str = "4001", four: str = FOUR, six: str = SIX) -> tuple[str, str, str]:
-    """What is said of a host that has the addresses `four` and `six`: unreached, narrow, asked_at."""
+    """Return unreached, narrow and asked_at for a host that has the addresses `four` and `six`."""
     script = f"""set -euo pipefail
         {(PACKAGE / "host/reach.sh").read_text()}
         outward4={four} outward6={six} places=({shlex.join(places)})

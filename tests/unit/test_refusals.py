@@ -1,4 +1,4 @@
-"""What is said where a command cannot begin: the real program, with hosts that are not there."""
+"""Messages of commands that cannot begin: the real program, with hosts that do not exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture
 def inventory(tmp_path: Path) -> Path:
-    """An environment `shop` of two hosts; nothing listens at the port of either."""
+    """An environment `shop` of two app hosts and a build host; nothing listens at their ports."""
     settings: dict[str, Any] = {
         "org": "acme",
         "app": "shop",
@@ -39,7 +39,7 @@ def inventory(tmp_path: Path) -> Path:
 
 
 def refused(inventory: Path, *words: str) -> tuple[str, str]:
-    """Run `fab shop WORDS…`, which must be refused: standard output and standard error."""
+    """Run `fab shop WORDS…`, which must be refused; return standard output and standard error."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FABRIC_", "WARPBEAM_"))}
     done = subprocess.run(
         [Path(sys.executable).parent / "fab", "shop", *words],

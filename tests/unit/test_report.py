@@ -1,4 +1,4 @@
-"""What a person and a program see."""
+"""Output for people and for programs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_hosts_output_is_whole_lines_each_with_its_host(capsysbinary: pytest.Cap
     show("web1", b"line\n\xff\n")
     report.close()
 
-    # A program gets every byte as it came.
+    # A program gets every byte unchanged.
     assert capsysbinary.readouterr().out.splitlines() == [
         b"build1 | one",
         b"web1   | a line",
@@ -105,7 +105,7 @@ def test_a_table_shows_every_column_within_the_screen(widths: list[int], room: i
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *events: Event) -> str:
-    """What a report of these events writes there."""
+    """Return the text that a report of these events writes to a terminal."""
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
@@ -115,7 +115,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *events: Event) -> str:
             report.emit(event)
         report.close()
     shown = ""
-    # Linux says EIO when the other end is closed and all is read.
+    # Linux raises EIO when the other end is closed and everything has been read.
     with contextlib.suppress(OSError):
         while piece := os.read(leader, 65536):
             shown += piece.decode()

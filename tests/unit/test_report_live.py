@@ -1,4 +1,4 @@
-"""The live display of a terminal, told from many threads at once."""
+"""The live display of a terminal, with events from many threads at once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_interrupt_that_comes_as_the_terminal_closes_is_not_taken_for_its_clo
             raise OSError(errno.EIO, "Input/output error")
 
     class Interrupted(Console):
-        """The signal comes while a line is made; rich writes what it has of it all the same, on the way out."""
+        """A console that a signal interrupts while it renders a line; rich still writes the part that it has."""
 
         def render(self, *args: Any, **kwargs: Any) -> Any:
             raise KeyboardInterrupt
@@ -59,7 +59,7 @@ def test_an_interrupt_that_comes_as_the_terminal_closes_is_not_taken_for_its_clo
 
     with pytest.raises(KeyboardInterrupt):
         report.emit(Note("web1", "something"))
-    # Nobody is there; that is no trouble of the work.
+    # The terminal is closed; the work must go on without an error.
     report.emit(Note("web1", "something else"))
 
 
@@ -94,7 +94,7 @@ def test_who_watches_a_question_to_the_hosts_soon_sees_whom_it_waits_for(monkeyp
     with report.asking():
         assert eventually(lambda: bool(re.search(r"web2 +status.*web3 +connect", screen.getvalue(), re.DOTALL)), 10)
         del waits_for["web2"]
-        # What was drawn last: a line of web3's alone.
+        # The last drawing has only a line of web3.
         assert eventually(lambda: "web3" in screen.getvalue()[-60:] and "web2" not in screen.getvalue()[-60:], 10)
     ended = len(screen.getvalue())
     time.sleep(0.3)

@@ -1,4 +1,4 @@
-"""What the deploy user may do beyond its part, and the ports that setup must not take."""
+"""Excess rights of the deploy user, and ports that setup must not take."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOD = HostState((), {"deploy": DEPLOY}, {}, (), "", rights=("(ALL : ALL) NOPASS
 
 def test_the_verbs_of_the_helper_are_all_that_is_expected() -> None:
     assert [*excess(INVENTORY, GOOD)] == []
-    # With a password is less.
+    # A right that needs a password is less, so it is accepted.
     assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, rights=(f"(root) {HELPER} status",)))] == []
     assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, users={}, rights=()))] == []
     check_rights(INVENTORY, {"web1": GOOD, "build1": GOOD})
@@ -73,6 +73,6 @@ def test_no_port_of_the_apps_may_be_the_one_that_ssh_comes_to(port: int) -> None
     assert port in taken_ports(INVENTORY)
     with pytest.raises(Refused, match=f"web1: ssh comes to port {port} of this host"):
         check_lockout(INVENTORY, {"web1": found})
-    # Where the app does not run, there are no tables of its.
+    # A host that does not run the app has no tables of the app.
     check_lockout(INVENTORY, {"build1": found})
     check_lockout(INVENTORY, {"web1": msgspec.structs.replace(GOOD, ssh=22)})

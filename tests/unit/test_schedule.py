@@ -1,4 +1,4 @@
-"""Which tests are run in one piece, and who takes which piece next."""
+"""The schedule of tests: which run in one piece, and which process takes the next piece."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_what_is_no_terminal_has_no_edge() -> None:
 
 
 def shown(*events: object, width: int = 80) -> str:
-    """What a terminal of that width was sent, without its controls."""
+    """Return what a report sends to a terminal of that width, without control sequences."""
     report = Report()
     written = io.StringIO()
     report.console = Console(file=written, force_terminal=True, width=width, no_color=True)

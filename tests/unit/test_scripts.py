@@ -34,7 +34,7 @@ def phases() -> list[type[Phase[Any]]]:
 
 
 def example(phase: type[Phase[Any]]) -> Phase[Any]:
-    """The phase with some value of the right type in each field."""
+    """Return the phase with some value of the right type in each field."""
     values = {}
     for name, hint in typing.get_type_hints(phase).items():
         if typing.get_origin(hint) is typing.ClassVar:
@@ -44,7 +44,7 @@ def example(phase: type[Phase[Any]]) -> Phase[Any]:
 
 
 def shellcheck(text: str) -> str:
-    """What it finds, but SC2034 and SC2317 (another part uses it) and SC2016 (an inner bash expands it)."""
+    """Return shellcheck's output, without SC2034 and SC2317 (another part uses it), SC2016 (an inner bash expands it)."""
     done = subprocess.run(
         ["shellcheck", "--shell=bash", "--exclude=SC2016,SC2034,SC2317", "-"],
         input=text,
@@ -61,7 +61,7 @@ def test_a_phase_as_it_is_sent_passes_shellcheck(phase: type[Phase[Any]]) -> Non
 
 
 def as_bash_reads(text: str) -> str:
-    """A phase as bash has understood it, less comments of awk's."""
+    """Return a phase as bash has parsed it, without the comments in awk programs."""
     asked = f"main() {text}\ndeclare -f main\n"
     said = subprocess.run(["bash"], input=asked, capture_output=True, text=True, check=True).stdout
     return COMMENT.sub("", said)
@@ -85,7 +85,7 @@ def test_a_script_names_every_parameter_that_it_is_given(phase: type[Phase[Any]]
 
 
 FUNCTION = re.compile(r"^([a-z_]+)\(\)", re.MULTILINE)
-# Where a command can stand: at the beginning of a line or of a substitution, or after a word of the shell's own.
+# The places of a command: at the beginning of a line or of a substitution, or after a keyword of the shell.
 CALL = re.compile(r"(?:^|[;&|(!]|\b(?:if|then|else|do|while|until)) *([a-z_]+)(?=[ ;)\n])", re.MULTILINE)
 
 
@@ -111,7 +111,7 @@ def test_the_root_helper_and_every_other_program_that_stays_on_hosts_pass_shellc
 
 
 def test_no_deadline_is_of_the_wall_clock_which_may_be_set_meanwhile() -> None:
-    """bash's SECONDS is of the time of day (variables.c, get_seconds)."""
+    """bash computes SECONDS from the time of day (variables.c, get_seconds)."""
     helper_text = (PROJECT / "templates" / "helper.sh.j2").read_text()
     for text in (*(text_of(example(phase)) for phase in phases()), helper_text):
         assert not re.search(r"\$\{?SECONDS\b|\(SECONDS\b|EPOCH", text)

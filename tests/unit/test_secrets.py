@@ -1,4 +1,4 @@
-"""Secrets: how references become values, what is refused, and how hosts are compared without values."""
+"""Secrets: from references to values, refusals, and comparing hosts without values."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PLANTED = "planted-4f1b"
 
 
 def inventory(directory: Path, **references: Secret) -> Inventory:
-    """An inventory of that directory, with these secrets."""
+    """Return an inventory in that directory, with these secrets."""
     return msgspec.structs.replace(APP, file=directory / "stage.yml", secrets=references)
 
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    """What was fetched in one test is not there in the next."""
+    """Clear the cache of fetched secrets before and after each test."""
     secrets._fetch.cache_clear()
     yield
     secrets._fetch.cache_clear()
@@ -75,7 +75,7 @@ def test_a_secret_is_fetched_once_whoever_asks_and_not_at_all_for_a_host_that_ru
     ],
 )
 def test_a_value_that_no_environment_can_hold_is_refused_and_not_shown(tmp_path: Path, command: str, said: str) -> None:
-    # In a file, because the reference itself may be shown.
+    # The command is in a file, because messages may show the reference itself.
     (tmp_path / "give").write_text(command)
 
     with pytest.raises(Misuse, match=r"stage\.yml: secrets\.KEY: ") as caught:
@@ -139,14 +139,14 @@ def test_hosts_mask_the_largest_values_as_we_do_and_in_no_time(tmp_path: Path, p
         f'export LC_ALL=C; source {PACKAGE}/provision/mask.sh; masked {tmp_path}/secrets.env key; printf %s "$REPLY"'
     )
 
-    # Idle, a fraction of a second; what looks at all for each line or backslash takes minutes.
+    # On an idle machine a fraction of a second; quadratic code would take minutes.
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
 
     assert done.stdout == masked(text, (), "key")
 
 
 def kept(**values: str) -> SecretsState:
-    """A host's answer."""
+    """Return a host's answer with these digests."""
     return SecretsState("".join(f"{name}=(hidden, {digest})\n" for name, digest in values.items()))
 
 

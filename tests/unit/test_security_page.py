@@ -1,4 +1,4 @@
-"""The table of docs/security.md names the attack tests that hold it, each by the name of its file."""
+"""The table of docs/security.md names the attack tests that prove it, each by the name of its file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACTORS = (
 
 
 def section() -> str:
-    """The table, and what is said of it."""
+    """Return the section with the table."""
     found = SECTION.search((PROJECT / "docs" / "security.md").read_text())
     assert found is not None
     return found[1]

@@ -1,4 +1,4 @@
-"""Who sees whom among the nodes, by the connections that the kernels of both hosts tell of."""
+"""Sight: which nodes see each other, by the connections in the kernels of both hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warpbeam.provision.sight import sight
 
 HOSTS = {f"web{number}": Host(f"web{number}", address=f"10.0.0.{number}") for number in (1, 2, 3)}
 INVENTORY = msgspec.structs.replace(Inventory(org="acme", app="hello", hosts=HOSTS, vm=Vm(peers=("web2",))), name="st")
-# web1's slot a has called web2's slot b.
+# The node in slot a of web1 has connected to the node in slot b of web2.
 CALLER = Link("a", "10.0.0.1:50000", "10.0.0.2:9002")
 CALLED = Link("b", "10.0.0.2:9002", "10.0.0.1:50000")
 
@@ -37,12 +37,12 @@ def test_hosts_may_see_each_other_where_either_lets_the_other_in() -> None:
     ("mine", "theirs", "sees"),
     [
         ((CALLER,), (CALLED,), True),
-        # Old kernels do not tell the slot.
+        # Old kernels do not report the slot.
         ((msgspec.structs.replace(CALLER, slot=""),), (msgspec.structs.replace(CALLED, slot=""),), True),
-        # An instance that is no longer live, or not yet.
+        # The connection is of an instance that is not live.
         ((msgspec.structs.replace(CALLER, slot="b"),), (CALLED,), False),
         ((CALLER,), (msgspec.structs.replace(CALLED, slot="a"),), False),
-        # One end knows nothing of it (any more).
+        # One end does not have the connection (any more).
         ((CALLER,), (), False),
         ((), (CALLED,), False),
         ((CALLER,), (msgspec.structs.replace(CALLED, there="10.0.0.1:50001"),), False),
@@ -54,7 +54,7 @@ def test_a_node_sees_another_where_both_live_ones_have_the_connection(
     told = {"web1": ("a", mine), "web2": ("b", theirs)}
 
     assert seen_hosts(INVENTORY, HOSTS["web1"], told) == {"web2": sees}
-    # web3 was asked, and runs nothing.
+    # web3 has no entry: it runs no instance.
     assert seen_hosts(INVENTORY, HOSTS["web2"], told) == {"web1": sees}
 
 
@@ -92,7 +92,7 @@ def test_doctor_says_who_is_seen() -> None:
     seen = {
         "web1": msgspec.structs.replace(WELL, runs=True, links=(CALLER,)),
         "web2": msgspec.structs.replace(WELL, runs=True, live="b", links=(CALLED,)),
-        # One that does not run has its own findings.
+        # A host whose instance does not run has findings of its own.
         "web3": msgspec.structs.replace(WELL, runs=False),
     }
 

@@ -1,4 +1,4 @@
-"""The app's source: which commit and tree are built, in a real git repository."""
+"""The app's source: the commit and tree of a build, in a real git repository."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIX = "defmodule Hello.MixProject do\nend\n"
 
 
 def git(directory: Path, *words: str) -> str:
-    """Run git as somebody."""
+    """Run git with an identity."""
     identity = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
     done = subprocess.run(["git", "-C", directory, *identity, *words], capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -35,7 +35,7 @@ def commit(app: Path, name: str, text: str) -> str:
 
 @pytest.fixture(params=["", "apps/hello"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """An app at the top of a repository, and one in a directory of it beside something else."""
+    """An app at the top of a repository, and an app in a directory beside other files."""
     directory: Path = tmp_path / "repository" / request.param
     directory.mkdir(parents=True)
     git(tmp_path / "repository", "init", "-q", "-b", "main")
@@ -46,7 +46,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def packed(app: Path, *, leave_dirty: bool = False) -> dict[str, str]:
-    """The files of the archive of HEAD, below the app's directory."""
+    """Return the files of the archive of HEAD, below the app's directory."""
     source = find_source(app, leave_dirty=leave_dirty)
     with tarfile.open(fileobj=io.BytesIO(b"".join(archive(source)))) as tar:
         files = [member for member in tar if member.isfile() and member.name.startswith(source.prefix)]
@@ -93,9 +93,9 @@ def test_a_dirty_tree_is_refused_unless_it_is_asked_for(app: Path) -> None:
     assert (dirty.dirty, dirty.commit, dirty.tree == clean.tree) == (True, clean.commit, False)
     assert read_file(dirty, "new.ex") == "x"
     assert ignored_files(dirty) == ["_build/"]
-    # The index is the person's own: nothing was staged.
+    # The user's index is untouched: nothing was staged.
     assert git(app, "diff", "--cached", "--name-only") == ""
-    # A named commit is built whatever the tree is like.
+    # A commit that is named is built, even from a dirty tree.
     assert find_source(app, clean.commit).tree == clean.tree
 
 
@@ -231,7 +231,7 @@ def test_nothing_in_the_environment_or_settings_changes_what_is_built(
     }
     for name, value in hostile.items():
         monkeypatch.setenv(name, str(value))
-    # The same words where git looks for them without a variable.
+    # The same settings where git finds them without a variable.
     monkeypatch.setenv("HOME", str(home))
     (home / ".gitconfig").write_bytes((home / "config.txt").read_bytes())
     (home / "hooks").mkdir()
@@ -269,7 +269,7 @@ def test_what_the_repository_itself_says_of_archives_stays_and_is_told_apart(app
 
     assert "secret" not in packed(app)
     assert packed(app)["version"] == f"{two.commit}\n"
-    # The same tree, and not the same files.
+    # The tree is the same, the archived files are not.
     assert (one.tree, one.sent != two.sent) == (two.tree, True)
 
 
@@ -284,7 +284,7 @@ def test_what_a_directory_above_says_of_archives_is_told_apart(tmp_path: Path, a
 
     assert (one.tree, packed_one != packed(app), one.sent != two.sent) == (two.tree, True, True)
 
-    # The same of a working tree: what is not archived does not go out.
+    # The same for a working tree: files that would not be archived are not sent.
     (app / "new").write_text("x")
     dirty = find_source(app, allow_dirty=True)
     (tmp_path / "repository" / ".gitattributes").write_text(line)
@@ -310,7 +310,7 @@ def test_a_sparse_working_tree_goes_out_only_where_it_lacks_nothing(tmp_path: Pa
     commit(app, "docs/page", "page")
     repository = tmp_path / "repository"
     git(repository, "sparse-checkout", "set", str((app / "lib").relative_to(repository)))
-    # A commit has all of it.
+    # A commit has all files.
     assert "docs/page" in packed(app)
     (app / "lib/new.ex").write_text("new")
 
@@ -375,7 +375,7 @@ def test_files_of_a_filter_that_git_does_not_know_here_are_refused(app: Path) ->
 
 
 def add_submodule(repository: Path, path: str) -> None:
-    """A submodule as a commit has it: an entry that names another repository's commit."""
+    """Commit a submodule: an entry that names a commit of another repository."""
     git(repository, "update-index", "--add", "--cacheinfo", f"160000,{git(repository, 'rev-parse', 'HEAD')},{path}")
     git(repository, "commit", "-q", "-m", f"submodule {path}")
 
@@ -421,7 +421,7 @@ def test_versions_behind_a_link_are_those_of_the_file_that_it_leads_to(tmp_path:
     commit(tmp_path / "repository", "tools/versions", "elixir 1.14\n")
     commit(tmp_path / "repository", ".tool-versions", "elixir 1.13\nerlang 24\n")
     link = app / ".tool-versions"
-    # It may lead to nothing that the repository has, too.
+    # The link may also lead to nothing in the repository.
     for target, wanted in {"../../tools/versions": "1.14", "../../nothing": "1.13", "/etc/x": "1.13"}.items():
         link.unlink(missing_ok=True)
         link.symlink_to(target)

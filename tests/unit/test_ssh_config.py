@@ -1,4 +1,4 @@
-"""What `ssh -G` says becomes settings: against the real ssh, with configuration files of the test's own."""
+"""Settings from `ssh -G`: with the real ssh, and configuration files of the test's own."""
 
 from __future__ import annotations
 

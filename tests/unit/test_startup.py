@@ -1,4 +1,4 @@
-"""What `fab` costs before it does anything."""
+"""The cost of starting `fab`."""
 
 from __future__ import annotations
 

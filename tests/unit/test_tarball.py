@@ -1,4 +1,4 @@
-"""A tarball against its manifest: what a build makes fits, and nothing else does."""
+"""A tarball against its manifest: the tarball of a build fits, and no other does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FILES = tuple(
 
 
 def members() -> Members:
-    """What FILES say, in their order."""
+    """Return the members for FILES, in the same order."""
     return [link(it.path, it.link) if it.link else member(it.path, CONTENTS[it.path]) for it in FILES]
 
 
@@ -84,7 +84,7 @@ def test_what_gnu_tar_makes_as_a_build_calls_it_has_no_difference(tmp_path: Path
 
 
 def _instead(name: str, *others: tuple[tarfile.TarInfo, bytes]) -> Callable[[Members], Members]:
-    """Those in the place of the member of that name."""
+    """Return a change that replaces the member of that name by `others`."""
 
     def change(whole: Members) -> Members:
         at = next(index for index, (info, _) in enumerate(whole) if info.name == name)
@@ -137,7 +137,7 @@ def test_a_part_of_a_tarball_is_what_the_manifest_says_of_it(tmp_path: Path) -> 
     assert difference(tmp_path / "part", [item for item in FILES if item.path in wanted]) == ""
 
 
-# What comes after the last file that is wanted is not read.
+# `pick` does not read past the last wanted file, so it cannot notice one more at the end.
 BEFORE = {what: case for what, case in DIFFERENT.items() if what != "one more at the end"}
 
 

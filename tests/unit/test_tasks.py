@@ -1,4 +1,4 @@
-"""What `fab --list` and `fab --help TASK` tell of every task."""
+"""The texts of `fab --list` and `fab --help TASK` for every task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks import assemble
 
 PROJECT = Path(__file__).parents[2]
 NAMESPACE: Collection = assemble(PROJECT, PROJECT / "inventory")
-# `fab --list` breaks lines beside a column of names; more than this fills a screen with one task.
+# `fab --list` wraps sentences beside a column of names; a longer one would take too many lines.
 LONGEST = 110
 
 

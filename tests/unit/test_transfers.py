@@ -1,4 +1,4 @@
-"""How far transfers have come."""
+"""The progress of transfers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_a_transfer_has_bytes_rate_and_time_left_once_it_has_gone_on_for_a_while
     transfers = Transfers()
 
     assert transfers.is_shown(Progress("web1", "upload", 0, WHOLE), 100.0)
-    # Nothing has gone yet: the host is still linking what it has.
+    # Nothing has been sent yet: the host is still linking the files that it has.
     assert transfers.of("web1", 103.0) == "upload 0 B of 30.0 MB"
     assert not transfers.is_shown(Progress("web1", "upload", 1_000_000, WHOLE), 103.0)
     assert transfers.of("web1", 103.1) == "upload 1.0 MB of 30.0 MB"
@@ -40,7 +40,7 @@ def test_what_begins_anew_does_not_count_what_is_over() -> None:
     for host in ("web1", "web2"):
         transfers.is_shown(Progress(host, "upload", WHOLE, WHOLE), 100.0)
 
-    # Its files were damaged, so everything is sent again.
+    # The host's files were damaged, so everything is sent again.
     assert transfers.is_shown(Progress("web2", "upload", 0, WHOLE), 110.0)
     assert transfers.together(110.0) == ""
     transfers.is_shown(Progress("web3", "upload", 0, WHOLE), 110.0)

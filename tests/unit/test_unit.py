@@ -1,4 +1,4 @@
-"""What an instance runs with, as the inventory wants it: overrides, the VM's settings, who reaches its nodes."""
+"""The settings of an instance, from the inventory: overrides, the VM's settings, access to its nodes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Errors=EPERM
 
 
 def files(**changes: object) -> dict[str, File]:
-    """The files of web1, with some of the inventory changed."""
+    """Return the files of web1, for an inventory with these changes."""
     made = footprint(msgspec.structs.replace(INVENTORY, **changes), HOSTS["web1"], {}, "C", ())
     return {file.path.rpartition("/")[2]: file for file in made.files}
 
@@ -41,7 +41,7 @@ def test_an_override_takes_the_place_of_every_line_of_its_directive() -> None:
     text = overridden(SERVICE, {"Filter": "three", "MemoryMax": "2G"})
     assert "Filter=one" not in text
     assert properties(text) == ["User=hello", "Errors=EPERM", "Filter=three", "MemoryMax=2G"]
-    # What was said about a directive that is gone stays where it is said about another one, too.
+    # A comment on two directives stays where an override removes only one of them.
     assert "# Both of these.\nErrors=EPERM" in text
     assert "# Who." not in overridden(SERVICE, {"User": "x"})
 
@@ -68,7 +68,7 @@ def test_nodes_are_on_loopback_unless_they_have_peers() -> None:
     closed = files()
     assert "RELEASE_NODE=hello-b@127.0.0.1\n" in closed["slot-b.env"].content
     assert "inet_dist_use_interface {127,0,0,1}" in closed["slot-b.env"].content
-    # Loaded, it removes what an inventory before had opened.
+    # Loading this file removes what an earlier inventory had opened.
     assert "addr" not in closed["nodes.nft"].content
     assert "        tcp dport { 9001, 9002 } drop\n" in closed["nodes.nft"].content
     assert "\ndelete table inet warpbeam_hello_nodes\n" in closed["nodes.nft"].content
@@ -79,7 +79,7 @@ def test_nodes_are_on_loopback_unless_they_have_peers() -> None:
     assert "RELEASE_NODE=hello-b@192.0.2.10\n" in opened["slot-b.env"].content
     assert "inet_dist_use_interface {192,0,2,10}" in opened["slot-b.env"].content
     assert "tcp dport { 9001, 9002 } ip saddr { 192.0.2.11, 10.0.0.0/8 } accept" in opened["nodes.nft"].content
-    # A peer lets this environment's hosts in, whether it is a peer of theirs or they of it.
+    # Connections to a peer are allowed both ways: only one of the two environments needs to name the other.
     theirs = "ip daddr { 192.0.2.11, 10.0.0.0/8, 192.0.2.10 }"
     assert f"{theirs} tcp dport {{ 9001, 9002 }} goto callers" in opened["nodes.nft"].content
 
@@ -121,7 +121,7 @@ def test_a_port_that_the_unit_does_not_allow_is_found_while_the_app_still_has_it
     set_jobs = ("tcp:4001", "tcp:9001", "tcp:9568", "udp:4001", "udp:5353")
 
     assert forbidden(inventory, set_jobs) == refused
-    # What the present unit allows is no news.
+    # Ports that the unit refuses already are not reported.
     assert forbidden(inventory, set_jobs, ["tcp:9000-9999", "udp:5353"]) == [it for it in refused if it == "udp:4001"]
     facts = {"web1": HostState((), {}, {}, (), "", bound=set_jobs)}
     if refused:
@@ -129,7 +129,7 @@ def test_a_port_that_the_unit_does_not_allow_is_found_while_the_app_still_has_it
             Refused, match=f"web1: hello listens at {', '.join(refused)}, which its unit will not allow"
         ):
             check_bindings(inventory, facts)
-        # Where systemd cannot enforce it, nothing would break.
+        # If systemd cannot enforce the rule, nothing would break.
         check_bindings(inventory, {"web1": msgspec.structs.replace(facts["web1"], binds=False)})
     else:
         check_bindings(inventory, facts)

@@ -1,4 +1,4 @@
-"""What is made of a host's comparison of a release with its manifest."""
+"""Verdicts on a host's comparison of a release with its manifest."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_links_count_in_what_a_release_is() -> None:
     other = Artifact(made.tarball, msgspec.structs.replace(made.manifest, files=linked))
 
     assert digests(made)[0] != digests(other)[0]
-    # Without the list of links both are the same files.
+    # Without links, both releases have the same files.
     assert digests(made)[1] == digests(other)[1]

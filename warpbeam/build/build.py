@@ -1,4 +1,4 @@
-"""Building: a source becomes an artifact, on the build host (or, for `deploy.local`, on this machine)."""
+"""Building: turn a source into an artifact, on the build host (or, for `deploy.local`, on this machine)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from warpbeam.limit import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complain
 from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
 
-# Bytes that an artifact leaves free on this machine's disk.
+# Bytes that must stay free on this machine's disk after a download.
 ROOM_LEFT = 256 * MEGABYTE
 MOST_STEPS = 20
 
 
 class AskToolchain(Phase[Toolchain], frozen=True):
-    """What the build host builds with; refuses a mismatch with .tool-versions."""
+    """Ask the build host for its toolchain; refuses a mismatch with .tool-versions."""
 
     script: ClassVar[str] = "build/toolchain"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools")
@@ -48,7 +48,7 @@ class AskToolchain(Phase[Toolchain], frozen=True):
 
 
 class Built(msgspec.Struct, frozen=True):
-    """What build.sh made."""
+    """The answer of build.sh."""
 
     version: Version
     erts: Version
@@ -62,12 +62,12 @@ class Built(msgspec.Struct, frozen=True):
 
 
 class MakeRelease(Phase[Built], frozen=True):
-    """Compile and assemble; fields as `warpbeam/build/build.sh` tells."""
+    """Compile the source and assemble a release; the head of `warpbeam/build/build.sh` explains its fields."""
 
     script: ClassVar[str] = "build/build"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools")
     answer: ClassVar[type] = Built
-    # A line for each of the release's files.
+    # The answer has an entry for each file of the release.
     longest: ClassVar[int] = 16 * LONGEST_RECORD
     root: str
     release: str
@@ -91,7 +91,7 @@ class MakeRelease(Phase[Built], frozen=True):
 
 
 class Download(Phase[None], frozen=True):
-    """The tarball's bytes on standard output; no records."""
+    """Send the tarball's bytes on standard output; there are no records."""
 
     script: ClassVar[str] = "build/download"
     parts: ClassVar[tuple[str, ...]] = ()
@@ -99,21 +99,21 @@ class Download(Phase[None], frozen=True):
 
 
 class Times:
-    """How long each step took that is told through it."""
+    """A stopwatch for the steps that are emitted through it."""
 
     def __init__(self, emit: Emit) -> None:
         self._tell = emit
         self._began: list[tuple[str, float]] = []
 
     def emit(self, event: Event) -> None:
-        """Pass `event` on; a step ends the one before."""
+        """Pass `event` on; a step ends the step before."""
         if isinstance(event, Step):
             self.begin(event.name)
         self._tell(event)
 
     def begin(self, name: str) -> None:
-        """Begin a step that is not told as one."""
-        # A build host may say more steps than there are.
+        """Begin a step that is not emitted as an event."""
+        # A build host may send any number of steps.
         if len(self._began) < MOST_STEPS:
             self._began.append((name[:40], monotonic()))
 
@@ -124,9 +124,10 @@ class Times:
 
 
 def asked_tools(source: Source) -> tuple[str, str]:
-    """The Elixir and Erlang versions that .tool-versions asks for, any of which will do; empty where it asks for none.
+    """Return the Elixir and Erlang versions that .tool-versions asks for; empty where it asks for none.
 
-    As asdf and mise look for them: in the source, and for a tool that is not there in the directories above it.
+    Each text holds versions with spaces between, any of which will do. As for asdf and mise, a tool that the source's
+    own file does not name is looked up in the directories above the source.
     """
     wanted = {"elixir": "", "erlang": ""}
     for text in read_above(source, ".tool-versions"):
@@ -152,14 +153,14 @@ def build(
     rsync: Callable[[Path, str, list[str]], None] | None = None,
     hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
 ) -> Artifact:
-    """The artifact of `source`: from the store, or built on the host of `shell` and brought home.
+    """Return the artifact of `source`: from the store, or built on the host of `shell` and downloaded.
 
     Parameters:
-        with_tests: run `mix test` before; builds even when the store has the artifact, so that they do run.
-        anew: build although the store has the artifact, which the new one replaces, and from nothing.
-        before: called when nothing kept will do, before anything is built.
-        carry: brings a dirty working tree to a directory of the build host, leaving out what the list names.
-        hooked: what is entered around the building itself; it is not where the artifact is kept already.
+        with_tests: run `mix test` first; to run them, build even when the store has the artifact.
+        anew: build from scratch even when the store has the artifact, and replace that.
+        before: called before a build, not when the artifact comes from the store.
+        rsync: copies a dirty working tree to a directory of the build host, except the paths of the list.
+        hooked: entered around the build, not when the artifact comes from the store.
 
     Raises:
         Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
@@ -178,7 +179,7 @@ def build(
         )
         kept = None
     if kept is not None and not with_tests and not anew:
-        # The same tree may have another commit by now; what goes out is told by the one asked for.
+        # Another commit may have the same tree: describe the artifact by the commit that was asked for.
         described = msgspec.structs.replace(
             kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
         )
@@ -199,7 +200,7 @@ def build(
 
 
 def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
-    """The key of the artifact: all that decides what a build makes, as far as it is known before."""
+    """Return the key of the artifact, from all that decides its content and is known before a build."""
     plan = inventory.build
     how = {
         "app": inventory.app,
@@ -214,7 +215,7 @@ def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
 
 
 def _emit_node(artifact: Artifact, emit: Emit) -> None:
-    """Two instances on one host need two names, which the slots' settings give them unless the release has its own."""
+    """Warn where the release sets its own node name: two instances on one host need two names."""
     if artifact.manifest.names_node:
         what = "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance"
         emit(Warn("", f"{what} will not start; leave it out, or write ${{RELEASE_NODE:-…}}"))
@@ -234,7 +235,7 @@ def _make(
     anew: bool,
     rsync: Callable[[Path, str, list[str]], None] | None,
 ) -> Artifact:
-    """Build it on the host of `shell`, and bring it home."""
+    """Build the artifact on the host of `shell`, and download it."""
     plan = inventory.build
     elixir, erlang = asked
     times = Times(emit)
@@ -295,7 +296,7 @@ def _make(
 
 
 def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, emit: Emit) -> Artifact:
-    # Whatever the build host is, it says no more than a release may hold, and sends no other than it says.
+    # Do not trust the build host: check its manifest against the rules, and the tarball against the manifest.
     where = f"{shell.name}: " if shell.name else ""
     hint = "nothing of it is kept; look at what the app builds, and at the build host"
     if wrong := flaw(built.files, built.directories):

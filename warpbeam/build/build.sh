@@ -1,9 +1,13 @@
 #!/bin/bash
-# Builds a release from the source on standard input (a tar stream), or from what rsync has put in place.
+# Builds a release from the source on standard input (a tar stream), or from the source that rsync has put into
+# ROOT/build/carried.
 #
-# Parameters: root, release, named (the inventory names the release), mix_env, strip (leading directories of the stream), carried
-# (true: no stream), anew (nothing of an earlier build is used), keep (patterns of paths), with_tests, variables (NAME=VALUE), commit,
-# tree, key, elixir, otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl).
+# Parameters: root (the app's directory on this host), release (its name in mix.exs), named (true: the inventory names
+# the release), mix_env, strip (how many leading directories the paths of the stream lose), carried (true: there is no
+# stream), anew (true: nothing of an earlier build is used), keep (patterns of paths that stay between builds),
+# with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the build), commit (its id, for
+# WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the tarball is KEY.tar.gz), elixir,
+# otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl).
 : "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}" "${with_tests?}" "${variables[@]-}"
 : "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}"
 
@@ -16,15 +20,16 @@ flock -n 8 || refuse 'another build is running on this host' 'wait for it, or en
 choose_tools
 export MIX_ENV=$mix_env WARPBEAM_COMMIT=$commit HEX_HTTP_TIMEOUT=60 LANG=C.UTF-8
 for variable in "${variables[@]}"; do export "${variable?}"; done
-# Names of files need not be ASCII, to Mix; to our own words bytes are bytes.
+# Mix needs UTF-8, since names of files need not be ASCII. This script's own commands compare and sort bytes.
 locale=C.UTF-8
 [[ $LC_ALL == C ]] || locale=$LC_ALL
 export LC_ALL=C
 
-# attempt COMMAND ...: run one of the build's programs, showing what it says.
+# attempt COMMAND ...: runs one of the build's programs and shows its output.
 attempt() { shown "$build/log" env LC_ALL="$locale" "$@" </dev/null; }
 
-# must WHAT COMMAND ...: what it said was shown as it came, so only its cause is told, as far as we know it.
+# must WHAT COMMAND ...: as attempt, but fails where COMMAND fails. The output was shown already, so the message adds
+# only a hint, where recognise knows one.
 must() {
   local what=$1
   shift
@@ -36,7 +41,7 @@ failed() {
   fail "$1 failed on the build host" "$REPLY"
 }
 
-# recognise TEXT: the hint for what a program said, in REPLY; empty where we do not know one.
+# recognise TEXT: puts the hint for a program's output into REPLY; empty where there is none.
 recognise() {
   case $1 in
     *'not a git repository'*)
@@ -67,20 +72,20 @@ recognise() {
   esac
 }
 
-# sums: `SHA256  PATH` of each of `same`, sorted, with the directory it is called in.
+# sums: prints `SHA256  PATH` of each path in `same`, below the working directory, sorted.
 sums() { printf '%s\0' "${same[@]}" | xargs -0r sha256sum -z -- | sort -z; }
 
-# linked: puts each of the paths on standard input into the new source as the file that the old one has.
+# linked: hard-links each of the paths on standard input from the old source into the new one.
 linked() { xargs -0r cp --link --parents --no-dereference --remove-destination -t "$new" --; }
 
-# renew: makes the source exactly what lies in $new. What did not change keeps its time, or Mix would compile again what depends
-# on it. What did is as new as this build: with the commit's time, a change that was committed before the last build and leaves
-# the file's size as it was would not be compiled.
+# renew: makes the source exactly what lies in $new. An unchanged file keeps its time, or Mix would compile again what
+# depends on the file. A changed file gets the time of this build: with the commit's time, Mix would not compile a
+# change that was committed before the last build and leaves the file's size as it was.
 renew() {
   local file path pattern text
   local -a same=() more=()
   (cd -- "$new" && find . ! -type d -printf '%P\0' | sort -z) >"$build/tracked.new"
-  # What git had at the last build and has no more: it may be among what stays.
+  # Files that git had at the last build and has no more: they may lie below a path that stays.
   if [[ -e $build/tracked ]]; then comm -z -23 -- "$build/tracked" "$build/tracked.new" | xargs -0r rm -rf --; fi
   mv -f -- "$build/tracked.new" "$build/tracked"
   while IFS= read -r -d '' file; do
@@ -91,7 +96,8 @@ renew() {
   if ((${#same[@]})); then comm -z -12 -- <(sums) <(cd -- "$new" && sums) | cut -z -c 67- | linked; fi
   if [[ $anew != true ]]; then
     stay _build
-    # Of deps what Mix fetched: a package has .hex, a repository .git. The rest of it is the commit's, or nobody's.
+    # In deps, only what Mix fetched stays: a package has .hex, a repository .git. Anything else there comes from the
+    # commit, or is a leftover.
     for path in deps/*; do
       if [[ -e $path/.hex || -e $path/.git ]]; then stay "$path"; fi
     done
@@ -100,7 +106,8 @@ renew() {
       for path in $pattern; do stay "$path"; done
     done
   fi
-  # mix.exs may read the version from anywhere; Mix writes the app's file anew when mix.exs has changed, or it is not there.
+  # mix.exs may read the version from another file. Mix writes APP.app again only when mix.exs has changed or APP.app is
+  # missing, so remove it: otherwise the app would keep its old version.
   text=$(cat -- "$new/mix.exs" "$new"/apps/*/mix.exs 2>/dev/null) || true
   for path in "$new/_build/$mix_env"/lib/*; do
     file=${path##*/}
@@ -111,13 +118,14 @@ renew() {
   mv -T -- "$src" "$src.old" && mv -T -- "$new" "$src"
   rm -rf -- "$src.old"
   cd -- "$src"
-  # With other tools or variables, what was compiled may be another: to Mix all of it is new then, and it compares digests.
+  # Other tools or variables may compile to another result. New times make Mix look at every file; Mix then compares
+  # digests.
   text="$mix_env $tools $elixir $otp ${variables[*]}"
   if [[ ! -e $build/how || $(<"$build/how") != "$text" ]]; then xargs -0r touch -h -- <"$build/tracked"; fi
   printf '%s\n' "$text" >"$build/how"
 }
 
-# stay PATH: brings it from the old source into the new one, but for what is in the commit.
+# stay PATH: takes PATH from the old source into the new one, except files that the commit has.
 stay() {
   local path=$1 file
   [[ -e $path && ! -L $path ]] || return 0
@@ -137,9 +145,9 @@ mkdir -p -- "$src" "$new"
 if [[ $carried != true ]]; then
   tar -x --touch --strip-components="$strip" --no-same-owner -C "$new"
 else
-  # A person's own times say as little as a commit's.
+  # The times of a working tree are not kept, as those of a commit are not (see renew).
   cp -r --no-dereference --preserve=mode -T -- "$build/carried" "$new"
-  # As a commit would have it: no pipe, no directory without a file, and of modes whether its owner can run a file.
+  # Keep what a commit would keep: no pipes, no empty directories, and of the modes only the owner's execute bit.
   find "$new" -mindepth 1 \( ! -type f ! -type l ! -type d -o -type d -empty \) -delete
   find "$new" \( -type d -o -type f -perm -u+x \) -exec chmod 750 -- {} + -o -type f -exec chmod 640 -- {} +
 fi
@@ -151,8 +159,9 @@ lock=$(sed -En 's/^[^#]*\blockfile:[[:space:]]*"([^"#]+)".*/\1/p' mix.exs | head
 lock=${lock:-mix.lock}
 cp -f -- "$lock" "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
 
-# has_hex: a look at the directory tells what `mix local.hex --if-missing` starts a VM for. asdf's and mise's shims may set a home
-# of Mix's own for each version.
+# has_hex: whether Hex and rebar3 are installed. Looking at their directories avoids the VM that `mix local.hex
+# --if-missing` starts. Not with asdf or mise, unless MIX_HOME is set: their shims may set another home of Mix for each
+# version.
 has_hex() {
   local home=${MIX_HOME:-$HOME/.mix} minor=${elixir#*.} found
   [[ ($tools == system || -n ${MIX_HOME-}) && -z ${MIX_XDG-} ]] || return 1
@@ -168,9 +177,9 @@ get_hex() {
 }
 
 if grep -qs '{:hex,' -- "$lock" && ! has_hex; then get_hex; fi
-# Not with --check-locked: Elixir before 1.15 passes over it, and a newer one does not say what the lock lacks.
+# Not with --check-locked: Elixir before 1.15 ignores it, and a newer one does not say what is missing in the lock file.
 if ! attempt mix deps.get --only "$mix_env"; then
-  # One that is there need not be one that this Erlang can load.
+  # An installed Hex may be one that this Erlang cannot load.
   [[ $(<"$build/log") == *'ould not find '[\"H]* ]] || failed 'mix deps.get'
   get_hex
   must 'mix deps.get' mix deps.get --only "$mix_env"
@@ -188,12 +197,13 @@ fi
 step compile
 must 'mix compile' mix compile
 
-# make_release: an app without `releases` in its mix.exs has Mix's default one, which has no name to ask for.
+# make_release: runs `mix release`. An app without `releases` in its mix.exs has Mix's default release, which `mix
+# release` accepts no name for.
 make_release() {
   local name=("$release")
   [[ $named == true ]] || grep -qs releases mix.exs || name=()
   attempt mix release "${name[@]}" --quiet --overwrite --path "$out" && return
-  # The word stood there, and meant something else; or Mix has several after all.
+  # The guess was wrong: the word `releases` stands there and means something else, or Mix has several releases.
   case ${#name[@]},$named,$(<"$build/log") in
     1,false,*'The available releases are: []'*) name=() ;;
     0,*'multiple releases'*) name=("$release") ;;
@@ -208,12 +218,13 @@ rm -rf -- "$out"
 make_release
 [[ -x $out/bin/$release && -f $out/releases/start_erl.data ]] ||
   fail "mix release made no bin/$release" 'is `release` in the inventory a release of mix.exs?'
-# The cookie is the host's, not the artifact's.
+# Each host has its own cookie; an artifact has none.
 rm -f -- "$out/releases/COOKIE"
-# What a `:tar` step made lies among the files; ours is made below, without the cookie.
+# A `:tar` step of the release leaves its tarball, which holds the cookie, among the files. Ours is made below.
 rm -f -- "$out/$release"-*.tar.gz
 read -r erts version <<<"$(<"$out/releases/start_erl.data")"
-# How its nodes find each other (erl_epmd.erl), compiled once for each OTP: a VM takes a second to say the same again.
+# The module by which the release's nodes find each other (erl_epmd.erl), compiled once for each ERTS: to compile it in
+# every build would take a second.
 [[ ! -e $out/warpbeam-nodes && ! -L $out/warpbeam-nodes ]] ||
   fail 'the release has warpbeam-nodes, where a build puts what is its own' 'take it out of the app, or out of rel/overlays'
 beam=$build/nodes/$erts-$(sha256sum <<<"$epmd" | head -c 16)/erl_epmd.beam
@@ -228,8 +239,9 @@ fi
 mkdir -- "$out/warpbeam-nodes"
 cp -- "$beam" "$out/warpbeam-nodes/"
 libcrypto=$(find "$out/lib" -path '*/crypto-*/priv/lib/crypto.so' -exec ldd {} + 2>/dev/null | awk '/libcrypto/ { print $1; exit }')
-# What no release may hold. The rules are those of warpbeam/build/content.py, which looks again where this arrives; here they
-# have the names of all of it at once. A name is told as bash quotes it: in plain ASCII, whatever it is.
+# Refuse what no release may hold. The rules are those of warpbeam/build/content.py, which checks the artifact again
+# where it arrives; the check here can name up to 20 faults at once. Names are quoted by bash, so they print as plain
+# ASCII.
 step check
 odd=()
 real=$(realpath -- "$out")
@@ -239,7 +251,8 @@ while IFS= read -r -d '' entry && IFS= read -r -d '' target; do
   if [[ ${path,,} == .warpbeam ]]; then odd+=("${path@Q} has a name that is Warpbeam's own"); fi
   case $kind in
     f) if (((8#$mode & 8#7000) != 0)); then odd+=("${path@Q} has mode $mode: no file of a release is run as another user"); fi ;;
-    # On a host every directory is its deploy user's, and the app reads it: a bit that says more would be lost.
+    # On a host every directory of a release belongs to the deploy user and is readable for the app: a set-user-ID or
+    # sticky bit would be lost.
     d) if (((8#$mode & 8#5000) != 0)); then odd+=("${path@Q} is a directory of mode $mode: a host has none such in a release"); fi ;;
     l)
       resolved=$(realpath -m -- "$out/$path")
@@ -257,13 +270,14 @@ if ((${#odd[@]})); then
   fail 'the release holds what no release may hold' 'the lines above name it: take it out of the app, or out of rel/overlays' "${odd[@]:0:20}"
 fi
 
-# The name that each slot has would be lost.
+# An env.sh that sets RELEASE_NODE unconditionally overrides the node name of the slot.
 names_node=false
 if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" | grep -Eqv 'RELEASE_NODE="?\$\{RELEASE_NODE:?[-=]'; then
   names_node=true
 fi
 
-# Whoever starts the VM takes Mix's own `--cookie` out of the start script's text, because every user of a host could read it there.
+# Hosts start the VM from the start script's text without Mix's own `--cookie`, because every user of a host can read
+# command lines. So the release must set no other cookie, and its script must contain that argument as Mix writes it.
 mapfile -t lines < <(cd -- "$out" && grep -EnsH '^[^#]*-(set|no)cookie' -- "releases/$version/"{env.sh,vm.args,remote.vm.args})
 ((${#lines[@]} == 0)) || fail 'the release sets a cookie of its own, which every user of a host could read' \
   'take it out of rel/: setup makes the cookie' "${lines[@]}"
@@ -274,14 +288,14 @@ if [[ $start != *"$argument"* || ${start//"$argument"/} =~ -(-|set|no)cookie ]];
 fi
 
 step package
-# Whatever the builder's umask was, the app's group can read all of it.
+# The app's group must be able to read every file, whatever umask the build had.
 chmod -R u+rwX,go+rX,go-w -- "$out"
 tarball=$build/$key.tar.gz
 cd -- "$out"
 mapfile -d '' -t directories < <(find . -mindepth 1 -type d -empty -printf '%P\0' | sort -z)
-# The same source gives the same bytes: sorted names, no owner. Another source gives another time, since a web server makes the ETag of
-# a file from its size and time: between 2000 and 2008. No directories: a host makes its own, and tar would take their set-group-ID
-# bit away again.
+# The same source gives the same bytes: names are sorted, there is no owner. Another source gives another time (between
+# 2000 and 2008), since a web server makes the ETag of a file from its size and time. The tarball has no directories: a
+# host makes its own, and tar would remove their set-group-ID bit.
 digest=$(printf '%s\0' "$tree" "${directories[@]}" | sha256sum)
 find . \( -type f -o -type l \) -printf '%P\0' | sort -z |
   tar -c --format=gnu --hard-dereference --null --verbatim-files-from --files-from=- --owner=0 --group=0 --numeric-owner \

@@ -1,4 +1,4 @@
-"""What a release may hold: the rules for the files, links and directories of a manifest, whoever told it."""
+"""Rules for what a release may hold: the files, links and directories of a manifest, whatever its origin."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from warpbeam.build.artifact import Item
 
-# Where a host keeps what it knows of a release: `RELEASE/.warpbeam`.
+# Hosts keep a release's metadata in `RELEASE/.warpbeam`.
 OURS = ".warpbeam"
-# Far more than any release has; so that nobody's answer makes us work for hours, or a host for as long.
+# Far more than any release has. Without a limit, a manifest could keep this machine or a host busy for hours.
 MOST_FILES = 200_000
 MOST_LINKS = 10_000
 MOST_EMPTY = 10_000
 MOST_BYTES = 16 * 1024**3
 # NAME_MAX and PATH_MAX of Linux, in bytes.
 LONGEST_NAME, LONGEST_PATH = 255, 4095
-# How many links Linux follows (path_resolution(7)), and how many names we do, for one link.
+# For one link: how many links Linux follows (path_resolution(7)), and how many names are looked at here.
 FOLLOWED, STEPS = 40, 500
 
 # C0, DEL and C1.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-# What was not UTF-8 has been replaced, or escaped, when it was read.
+# Reading replaces (U+FFFD) or escapes (surrogates) bytes that are not UTF-8.
 NOT_UTF8 = re.compile("[\ufffd\ud800-\udfff]")
 NO_NAME = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)")
 MODE = re.compile(r"[0-7]{3}")
@@ -31,21 +31,21 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def flaw(files: Sequence[Item], directories: Sequence[str] = ()) -> str:
-    """The first thing in a manifest that no release may hold, in a sentence with its name; empty: there is none.
+    """Return a sentence about the first thing in a manifest that no release may hold; empty where there is none.
 
     Parameters:
-        directories: those with nothing in them.
+        directories: the empty directories.
     """
     return _excess(files, directories) or next(_flaws(files, directories), "")
 
 
 def shown(name: str) -> str:
-    """A name as a message may hold it, whatever it is: quoted, without control characters, and not too long."""
+    """Return a name fit for a message: quoted, without control characters, and not too long."""
     return repr(name if len(name) <= 100 else f"{name[:99]}…")
 
 
 def _excess(files: Sequence[Item], directories: Sequence[str]) -> str:
-    """What there is more of than any release has."""
+    """Return what exceeds a limit, in a sentence; empty where nothing does."""
     links = sum(bool(item.link) for item in files)
     size = sum(item.size for item in files if item.size > 0)
     for count, what, most in (
@@ -121,7 +121,7 @@ def _wrong_link(item: Item) -> str:
 
 
 def _directories(paths: Sequence[str]) -> dict[str, str]:
-    """Every directory with something in it, each with the path of something below it."""
+    """Return every directory that is not empty, each with a path below it."""
     found: dict[str, str] = {}
     for path in paths:
         directory = path.rpartition("/")[0]
@@ -132,7 +132,7 @@ def _directories(paths: Sequence[str]) -> dict[str, str]:
 
 
 def _wrong_aim(path: str, links: Mapping[str, str]) -> str:
-    """Why a link must not lead where it does, as Linux would follow it: name after name, through other links."""
+    """Return why a link must not lead where it leads; follows it as Linux does: name by name, through other links."""
     if links[path].startswith("/"):
         return "is outside of the release"
     here = path.split("/")[:-1]

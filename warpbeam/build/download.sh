@@ -1,5 +1,7 @@
 #!/bin/bash
-# Sends an artifact's tarball as it is, on standard output, and forgets it: the other end keeps it.
+# Writes an artifact's tarball to standard output as it is, then removes it: the caller keeps it.
+#
+# Parameters: tarball (its path).
 : "${tarball?}"
 
 cat -- "$tarball" && rm -f -- "$tarball"

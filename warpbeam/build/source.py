@@ -16,17 +16,17 @@ from warpbeam.environ import for_git
 from warpbeam.error import Misuse, Refused
 
 PIECE = 256 * 1024
-# Bytes of a file of the source that is read here, such as .tool-versions.
+# The most bytes of a file of the source that is read here, such as .tool-versions.
 LONGEST_FILE = 64 * 1024
-# Characters of a commit's subject that are read, and that hosts keep.
+# The most characters of a commit's subject that are read, and that hosts keep.
 LONGEST_SUBJECT = 1000
-# Bytes that git may say of a repository, whose commits may be in the wrong hands.
+# The most bytes of git's output that are read: the commits of a repository may be made to do harm.
 MOST_SAID = 64 * 1024 * 1024
-# How many commits, or migrations, are told, and how many characters of each.
+# How many commits, or migrations, are shown, and how many characters of each.
 MOST_TOLD = 1000
 LONGEST_TOLD = 500
-# git-config(1): a person's own settings that would change what is read or archived. What the repository's own
-# .gitattributes say stays; `safe.directory`, and filters such as LFS's, are read from the person's files.
+# Overrides for a person's settings (git-config(1)) that would change what is read or archived. The repository's own
+# .gitattributes still count; `safe.directory`, and filters such as LFS's, are still read from the person's files.
 CONTENT = {"core.autocrlf": "false", "core.eol": "lf", "core.attributesFile": "/dev/null"}
 CHOSEN = {
     "core.hooksPath": "/dev/null",
@@ -37,13 +37,13 @@ CHOSEN = {
     "log.showSignature": "false",
     "tar.umask": "0002",
 }
-# Whether a working tree differs from HEAD is for the person's own settings to say: they checked it out.
+# The person's own settings decide whether a working tree differs from HEAD: they were in force at the checkout.
 GIT_AS_PERSON = ("git", *(word for name, value in CHOSEN.items() for word in ("-c", f"{name}={value}")))
 GIT = (*GIT_AS_PERSON, *(word for name, value in CONTENT.items() for word in ("-c", f"{name}={value}")))
-# What build.sh exports.
+# The name under which build.sh exports the commit.
 COMMIT_VARIABLE = "WARPBEAM_COMMIT"
-# Files that no build reads it in. git would unpack all of them before it sees that they are no text: of a source with
-# 30 MB of pictures, that is most of what a deploy of something built already takes here.
+# Files in which no build reads that variable. git would unpack all of them before it sees that they are no text: for a
+# source with 30 MB of pictures, that takes most of the time of a deploy of an artifact that is built already.
 BINARY = (
     *("avif", "bmp", "eot", "gif", "heic", "ico", "jpeg", "jpg", "mov", "mp3", "mp4", "ogg", "otf", "pdf", "png"),
     *("tiff", "ttf", "webm", "webp", "woff", "woff2"),
@@ -52,16 +52,16 @@ BINARY = (
 TEXTS = (":/", *(f":(exclude,top,icase)*.{ending}" for ending in BINARY))
 # The mode of a submodule in a tree (git-ls-tree(1)).
 SUBMODULE = "160000"
-# What gitattributes(5) lets a repository say of its archives: text that depends on the commit, and programs to run.
+# Attributes that change the content of an archive (gitattributes(5)): text that depends on the commit, and filters.
 SUBST = re.compile(r"\sexport-subst(\s|$)", re.MULTILINE)
 FILTER = re.compile(r"^[^#\n]*\sfilter=(\S+)", re.MULTILINE)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What is built: `tree` identifies its content, whatever commit it belongs to.
+    """A source at one commit or as a working tree; `tree` identifies its content, whatever commit it belongs to.
 
-    `prefix` is the directory's path below the top of its repository, empty or ending in a slash. `sent` holds what
-    besides the tree decides which bytes leave git. `whole` is the whole repository's tree, or the commit.
+    `prefix` is the directory's path below the top of its repository, empty or ending in a slash. `sent` identifies what
+    decides, together with the tree, which bytes leave git. `whole` is the whole repository's tree, or the commit.
     """
 
     directory: Path
@@ -76,16 +76,16 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False, leave_dirty: bool = False) -> Source:
-    """The source in `directory` at `ref`.
+    """Return the source in `directory` at `ref`.
 
     Parameters:
-        allow_dirty: take the working tree as it stands instead of a commit, when it differs from HEAD.
-        leave_dirty: otherwise, take HEAD although the working tree differs, instead of refusing.
+        allow_dirty: where the working tree differs from HEAD, take the working tree as it stands.
+        leave_dirty: where the working tree differs from HEAD, take HEAD instead of refusing.
 
     Raises:
         Misuse: no such directory, repository, commit, or no mix project there.
-        Refused: the working tree below `directory` is dirty (a deploy of HEAD would silently leave that out), or git
-            cannot give all of the commit's files.
+        Refused: the working tree below `directory` is dirty (a deploy of HEAD would silently leave the changes out), or
+            git cannot give all files of the commit.
     """
     if not directory.is_dir():
         raise Misuse(
@@ -96,7 +96,7 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
     try:
         where = _git(directory, *asked, expect=f"the source {directory} is in no git repository")
     except Misuse as misuse:
-        # The setting's name, which git says in every language.
+        # The setting's name, which git's message has in every language.
         if "safe.directory" not in misuse.hint:
             raise
         owned = f"the source {directory} is in a git repository of another user, which git does not read"
@@ -114,7 +114,7 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
         f"{ref}^{{commit}}",
         expect=f"there is no commit {ref!r} in {top}",
     )
-    # Another commit is named on purpose, whatever the tree has.
+    # A commit other than HEAD was named on purpose: changes in the working tree do not matter.
     changed = dirty_files(directory) if ref == "HEAD" else []
     dirty = False
     if changed:
@@ -144,7 +144,7 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
             "vendor it or use a Mix dependency",
         )
     sent = _sent_dirty(directory) if dirty else _sent(top, commit, prefix, tree, modes, directory / own_attributes)
-    # A build is told its commit: what reads that is another release of another commit, be the tree the same.
+    # A build that reads COMMIT_VARIABLE makes another release of another commit, even of the same tree.
     if _run(top, "grep", "--quiet", "-I", "--fixed-strings", "-e", COMMIT_VARIABLE, tree, "--", *TEXTS).returncode == 0:
         sent = f"{sent} {commit}".strip()
     subject = _git(top, "show", "--no-patch", f"--format=%<({LONGEST_SUBJECT},trunc)%s", commit).rstrip(" ")
@@ -152,22 +152,22 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
 
 
 def _modes(top: Path, tree: str) -> dict[str, str]:
-    """The mode of each file of a tree, as git-ls-tree(1) has it, by path."""
+    """Return the mode of each file of a tree (git-ls-tree(1)), by path."""
     text = _run(top, "ls-tree", "-r", "-z", "--full-tree", tree).stdout.decode("utf-8", "surrogateescape")
     entries = (entry.partition("\t") for entry in text.split("\0") if entry)
     return {name: about.partition(" ")[0] for about, _, name in entries}
 
 
 def _sent(top: Path, commit: str, prefix: str, tree: str, modes: dict[str, str], own: Path) -> str:
-    """What besides the tree decides the bytes of the archive.
+    """Return a digest of what decides, together with the tree, the bytes of the archive; empty for the tree alone.
 
     Parameters:
-        own: the attributes of this clone alone, which git lets nobody leave out.
+        own: the attributes file of this clone alone; git has no option to ignore it.
 
     Raises:
-        Refused: files are kept by a filter that this machine's git does not know: they would go out as its pointers.
+        Refused: files need a filter that this machine's git does not know: their pointers would be sent in their place.
     """
-    # What directories above the source say of it is not in its tree.
+    # The attributes in directories above the source apply to it and are not in its tree.
     outside = [f"{commit}:{path}.gitattributes" for path in _parents(prefix)]
     inside = [f"{tree}:{name}" for name in modes if name.rpartition("/")[2] == ".gitattributes"]
     found = [text or "" for text in _texts(top, [*outside, *inside])]
@@ -183,19 +183,19 @@ def _sent(top: Path, commit: str, prefix: str, tree: str, modes: dict[str, str],
                 f"git on this machine does not know the filter {name!r}, through which .gitattributes has files go",
                 "`git lfs install` once, after installing git-lfs" if name == "lfs" else "install and configure it",
             )
-    # A commit's archive can name its tags, which come and go (`$Format:%(describe)$`).
+    # An archive can name the commit's tags (`$Format:%(describe)$`), which can change although the commit does not.
     archived = _archive_digest(top, commit, prefix) if any(map(SUBST.search, texts)) else ""
     decisive = [with_own.hex(), known, *([archived] if archived else []), *filter(None, above)]
     return hashlib.sha256("\0".join(decisive).encode()).hexdigest() if any(decisive) else ""
 
 
 def _sent_dirty(directory: Path) -> str:
-    """What besides the tree decides which files of a working tree go out.
+    """Return what decides, together with the tree, which files of a working tree are sent.
 
     Raises:
-        Refused: it lacks files that a commit of it would have (git-sparse-checkout(1)): the tree has them.
+        Refused: files of the tree are missing in the working tree (git-sparse-checkout(1)).
     """
-    # `S NAME`: not looked at in the working tree (git-ls-files(1)).
+    # `S NAME`: git does not look at this file in the working tree (git-ls-files(1)).
     entries = _named(directory, "ls-files", "-z", "-t", "--cached")
     lacking = [entry[2:] for entry in entries if entry.startswith("S ") and not os.path.lexists(directory / entry[2:])]
     if lacking:
@@ -215,15 +215,15 @@ def _archive_digest(top: Path, commit: str, prefix: str) -> str:
 
 
 def _parents(prefix: str) -> list[str]:
-    """The directories above the source, from the nearest to the top of the repository: each empty or ending in `/`."""
+    """Return the directories above the source, the nearest first, the top of the repository last (as empty text)."""
     parts = prefix.split("/")[:-1]
     return ["".join(f"{part}/" for part in parts[:count]) for count in range(len(parts) - 1, -1, -1)]
 
 
 def dirty_files(directory: Path) -> list[str]:
-    """The files below `directory` that differ from HEAD or are neither tracked nor ignored, as git's short status.
+    """Return the files below `directory` that differ from HEAD or are neither tracked nor ignored.
 
-    Without the column that tells what is staged: all of it differs.
+    Each has git's short status before its name. Staged and unstaged changes look alike: both differ from HEAD.
     """
     done = _run(directory, "status", "--porcelain", "--untracked-files=all", "--", ".", git=GIT_AS_PERSON)
     lines = _lines(done.stdout)
@@ -231,9 +231,9 @@ def dirty_files(directory: Path) -> list[str]:
 
 
 def ignored_files(source: Source) -> list[str]:
-    """What of the working tree is not built: relative to the source, directories with a slash at the end.
+    """Return the paths of the working tree that are not built: relative to the source, directories ending in a slash.
 
-    What git ignores, and what the repository's own attributes leave out of archives (`export-ignore`).
+    These are what git ignores, and what the repository's attributes exclude from archives (`export-ignore`).
     """
     directory = source.directory
     ignored = _named(directory, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
@@ -255,25 +255,25 @@ def _named(directory: Path, *arguments: str, stdin: bytes = b"") -> list[str]:
 
 
 def read_file(source: Source, name: str) -> str | None:
-    """The text of a small file of the source, or None where there is none."""
+    """Return the text of a small file of the source, or None where it does not exist."""
     return _texts(source.top, [f"{source.tree}:{name}"])[0]
 
 
 def read_above(source: Source, name: str) -> list[str]:
-    """The texts of the files of that name: the source's own, then those of the directories above it, the top's last."""
+    """Return the texts of the files of that name: the source's own, then those in directories above, nearest first."""
     places = [source.prefix, *_parents(source.prefix)]
-    # A link leads where it leads in a working tree: to another directory of the repository, often.
+    # Follow links as in a working tree: they often lead to another directory of the repository.
     texts = _texts(source.top, [f"{source.whole}:{path}{name}" for path in places], "--follow-symlinks")
     return [text for text in texts if text is not None]
 
 
 def migrations_added(source: Source, since: str) -> list[str]:
-    """The migrations that came into the source since commit `since`: files below priv/…/migrations/, as Ecto does."""
+    """Return the migrations that the source has and commit `since` has not: files below priv/…/migrations/ (Ecto)."""
     return _migrations(source, since, "A")
 
 
 def migrations_lost(source: Source, since: str) -> list[str]:
-    """The migrations that commit `since` has and the source has not: where they were run they stay applied."""
+    """Return the migrations that commit `since` has and the source has not; databases that ran them keep them."""
     return _migrations(source, since, "D")
 
 
@@ -293,10 +293,10 @@ def _migrations(source: Source, since: str, change: str) -> list[str]:
 
 
 def commits_since(source: Source, since: str) -> list[str] | None:
-    """One line for each commit of the source since `since`, newest first; None when `since` is not in this repository.
+    """Return a line for each commit of the source since `since`, newest first; None where `since` is unknown here.
 
-    When `since` is no ancestor (a rollback, a rewritten history), lines that go out begin with `>`, lines that are
-    lost with `<`.
+    When `since` is no ancestor (a rollback, a rewritten history), lines of commits that are new begin with `>`, lines of
+    commits that are lost with `<`.
     """
     if _run(source.top, "cat-file", "-e", f"{since}^{{commit}}").returncode != 0:
         return None
@@ -309,10 +309,10 @@ def commits_since(source: Source, since: str) -> list[str] | None:
 
 
 def archive(source: Source) -> Iterator[bytes]:
-    """The commit's files as a tar stream, below `prefix`.
+    """Yield the files of the commit below `prefix`, as a tar stream.
 
     Raises:
-        Refused: git could not make it.
+        Refused: git archive failed.
     """
     yield from _archived(source.top, source.commit, source.prefix)
 
@@ -336,24 +336,24 @@ def _archived(top: Path, commit: str, prefix: str) -> Iterator[bytes]:
 
 
 def _lines(said: bytes) -> list[str]:
-    """The lines that git wrote. What else ends lines in Unicode may stand in a subject or a name."""
+    """Return the lines that git wrote. Only a line feed ends one: subjects may hold other separators of Unicode."""
     return said.decode("utf-8", "replace").split("\n")[:-1]
 
 
 def _told(said: bytes) -> list[str]:
-    """As `_lines`, but no longer than a person reads: a commit's author decides how long they are."""
+    """Return lines as `_lines` does, but limited in number and length, which the author of a commit decides."""
     lines = [line if len(line) <= LONGEST_TOLD else f"{line[:LONGEST_TOLD]}…" for line in _lines(said)]
     return lines if len(lines) <= MOST_TOLD else [*lines[:MOST_TOLD], "… and more"]
 
 
 def _texts(top: Path, objects: Sequence[str], *options: str) -> list[str | None]:
-    """The text of each of these small files of the repository (`COMMIT:PATH`), or None where there is no such file.
+    """Return the text of each of these small files (`COMMIT:PATH`), or None where there is no such file.
 
     Parameters:
-        options: of git-cat-file(1).
+        options: options of git-cat-file(1).
 
     Raises:
-        Refused: one has more than LONGEST_FILE bytes, which no file that is read here has a reason for.
+        Refused: a file has more than LONGEST_FILE bytes; no file that is read here has a reason for that.
     """
     asked = "".join(f"{name}\n" for name in objects).encode("utf-8", "surrogateescape")
     said = _run(top, "cat-file", "--batch", *options, stdin=asked).stdout
@@ -361,8 +361,8 @@ def _texts(top: Path, objects: Sequence[str], *options: str) -> list[str | None]
     for name in objects:
         head, _, said = said.partition(b"\n")
         words = head.split(b" ")
-        # `ID TYPE SIZE`, the object and a line end, or `NAME missing` (git-cat-file(1), BATCH OUTPUT); of a link that
-        # leads to nothing in the repository `dangling SIZE`, or such a word, and as much.
+        # `ID TYPE SIZE`, the object and a line end; or `NAME missing` (git-cat-file(1), BATCH OUTPUT). For a link that
+        # leads to nothing in the repository: `dangling SIZE` (or a similar word), and as many bytes.
         if words[-1] == b"missing" or not words[-1].isdigit():
             texts.append(None)
             continue
@@ -384,7 +384,10 @@ def _tree(commit: str, prefix: str) -> str:
 
 
 def _working_tree(top: Path, prefix: str) -> str:
-    """The repository's tree if the working tree below `prefix` were committed; the user's index is not touched."""
+    """Return the tree that the repository would have if the working tree below `prefix` were committed.
+
+    A temporary index is used: the user's own is not touched.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         index = Path(scratch, "index")
         _git(top, "read-tree", "HEAD", index=index)
@@ -414,7 +417,7 @@ def _run(
 def _bounded(
     command: Sequence[str], stdin: bytes, environment: dict[str, str], name: str, directory: Path
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run it, as `subprocess.run` does. Raises: Refused, when it says more than is taken."""
+    """Run a command, as `subprocess.run` does. Raises: Refused, where its output exceeds MOST_SAID bytes."""
     with (
         tempfile.TemporaryFile() as asked,
         tempfile.TemporaryFile() as complaints,

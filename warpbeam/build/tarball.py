@@ -1,7 +1,7 @@
-"""The tarball of an artifact, as build.sh makes it, against its manifest: every member, and nothing besides.
+"""The tarball of an artifact, checked against its manifest: it has every file of the manifest and nothing else.
 
-Not by the standard library's tarfile: that reads a member's extended headers into memory, however long they say they
-are, and takes forms that no build of ours makes. What is read here is bounded by the manifest, at every step.
+The standard library's tarfile does not read it: tarfile reads a member's extended headers into memory, whatever length
+they claim, and accepts formats that build.sh never makes. Here the manifest bounds every read.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ KINDS = {
     b"6": "pipe",
 }
 LONG_LINK, LONG_NAME = b"K", b"L"
-# What a file system keeps as a time: 32 bits of seconds.
+# The latest time that every file system can store: 31 bits of seconds.
 LATEST = (1 << 31) - 1
 
 
 class Unlike(Exception):
-    """Where a tarball is not what its manifest says, in a sentence."""
+    """A difference between a tarball and its manifest, in a sentence."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 def difference(tarball: Path, files: Sequence[Item]) -> str:
-    """The first thing in which a gzip'd tarball is not what `files` say, in a sentence; empty where there is none."""
+    """Return a sentence about the first difference between a gzip'd tarball and `files`; empty where there is none."""
     known = {item.path for item in files}
     try:
         with gzip.open(tarball) as unzipped, io.BufferedReader(unzipped, PIECE) as stream:
@@ -73,9 +73,9 @@ def difference(tarball: Path, files: Sequence[Item]) -> str:
 
 
 def pick(tarball: Path, files: Sequence[Item], wanted: Collection[str], target: Path) -> None:
-    """Write a gzip'd tarball of those of `files` that are `wanted`; each as `files` say, and read no further than that.
+    """Write a gzip'd tarball with the `wanted` ones of `files`, checked; read no further than the last of them.
 
-    Raises: Unlike, where the tarball is not what `files` say.
+    Raises: Unlike, where the tarball differs from `files`.
     """
     known = {item.path for item in files}
     left = len(wanted)
@@ -100,7 +100,7 @@ def pick(tarball: Path, files: Sequence[Item], wanted: Collection[str], target: 
 
 def _copy(stream: BinaryIO, item: Item, changed: int, packed: tarfile.TarFile) -> None:
     info = tarfile.TarInfo(item.path)
-    # A web server makes the ETag of a file from its size and time.
+    # Keep the time: a web server makes the ETag of a file from its size and time.
     info.mtime = min(changed, LATEST)
     info.mode = int(item.mode, 8)
     if item.link:
@@ -115,7 +115,7 @@ def _copy(stream: BinaryIO, item: Item, changed: int, packed: tarfile.TarFile) -
 
 
 class _Summed:
-    """A stream whose reader gets all that it asks for; `digest` is of what was read."""
+    """A stream that always reads as many bytes as asked for; `digest` covers what was read."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -162,7 +162,7 @@ def _check_header(stream: BinaryIO, item: Item, known: set[str]) -> Member:
 
 
 def _read_member(stream: BinaryIO) -> Member | None:
-    """The next header, with the names that go before it where they are long; None at the end of the members."""
+    """Return the next header, with the long names that precede it; None at the end of the members."""
     long: dict[bytes, str] = {}
     while True:
         block = _take(stream, BLOCK)
@@ -191,7 +191,7 @@ def _read_member(stream: BinaryIO) -> Member | None:
 
 
 def _check_end(stream: BinaryIO) -> None:
-    """After the last member come zeros, to the end of a record, and nothing else."""
+    """Refuse anything after the last member but zeros to the end of a record."""
     if (more := _read_member(stream)) is not None:
         raise Unlike(f"the tarball holds {shown(more.name)}, a {more.kind}, of which the manifest says nothing")
     rest = stream.read(RECORD + 1)
@@ -226,7 +226,7 @@ def _text(field: bytes) -> str:
 
 
 def _number(field: bytes) -> int:
-    """Octal text; GNU tar writes what has no room there as a number of 256s."""
+    """Read a number: octal text, or in base 256 where GNU tar has no room for that."""
     if field[:1] == b"\x80":
         return int.from_bytes(field[1:], "big")
     text = field.strip(b" \0")
@@ -236,5 +236,5 @@ def _number(field: bytes) -> int:
 
 
 def _sum(block: bytes) -> int:
-    """The checksum of a header: of its bytes, those of the checksum itself taken as spaces."""
+    """Return the checksum of a header: the sum of its bytes, with the checksum's own bytes taken as spaces."""
     return sum(block) - sum(block[148:156]) + 8 * 0x20

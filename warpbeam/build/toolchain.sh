@@ -1,9 +1,12 @@
 #!/bin/bash
-# What this build host builds with; refuses when that is not what the source asks for.
+# Answers with the versions that this build host builds with; refuses when .tool-versions asks for others.
+#
+# Parameters: those of tools.sh.
 choose_tools
 
-# told_by_files: `ELIXIR OTP` as an installation's own files tell it, in told; false where that is not plain (shims, several OTPs).
-# Every deploy asks, most of them of something that is built already: a VM would be a good part of their time.
+# told_by_files: puts `ELIXIR OTP` into told, as the files of the installation have it; false where they do not (shims,
+# several OTPs). Every deploy asks, most of them for an artifact that is built already: to start a VM would take a good
+# part of their time.
 told_by_files() {
   local elixir erl version otps
   elixir=$(readlink -f -- "$(command -v elixir)") && erl=$(readlink -f -- "$(command -v erl)") || return 1
@@ -13,7 +16,7 @@ told_by_files() {
   told="$version $(<"${otps[0]}")"
 }
 
-# One VM answers everything: the exact OTP version is in a file of it, where the packager kept that.
+# One VM answers both: the exact OTP version is in a file of the installation, unless the packager left it out.
 # shellcheck disable=SC2016 # Elixir
 told_by_files || told=$(elixir -e '
   major = List.to_string(:erlang.system_info(:otp_release))

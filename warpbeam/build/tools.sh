@@ -1,14 +1,17 @@
 #!/bin/bash
-# Elixir and Erlang for a build: asdf's, mise's or the system's, as the source's .tool-versions asks.
+# Chooses the Elixir and Erlang of a build: those of asdf, mise or the system, in the versions that .tool-versions
+# names.
 #
-# Parameters: tools (auto, asdf, mise, system), want_elixir, want_erlang (versions, any of which will do; empty: whatever there is).
+# Parameters: tools (auto, asdf, mise or system), want_elixir, want_erlang (versions, any of which will do; empty: any
+# version).
 : "${tools?}" "${want_elixir?}" "${want_erlang?}"
 
-# A login that is not interactive has none of these on its PATH.
+# A login that is not interactive does not have mise on its PATH.
 find_mise() { command -v mise || { [[ -x $HOME/.local/bin/mise ]] && echo "$HOME/.local/bin/mise"; }; }
 
-# forget_login: what a login's profile sets and would decide what is built, without whoever deploys knowing, is set no more.
-# What says how the network is reached, or where Mix keeps what it fetched, stays: docs/architecture.md has the table.
+# forget_login: unsets the variables of the login's profile that would change what is built without the person who
+# deploys knowing. Variables for reaching the network and for Mix's directories stay: see the table in
+# docs/architecture.md.
 forget_login() {
   local name
   for name in "${!MIX_@}" "${!ELIXIR_@}" "${!ERL_@}" "${!RELEASE_@}" "${!REBAR_@}" "${!GIT_@}" "${!LC_@}" NODE_ENV LANG LANGUAGE; do
@@ -20,7 +23,8 @@ forget_login() {
   done
 }
 
-# installed TOOL VERSION ...: the first of these versions that asdf has, in REPLY: as it is, or the newest that begins so.
+# installed TOOL VERSION ...: puts the first of these versions that asdf has into REPLY: the version itself, or the
+# newest that begins with it. Where asdf has none of them, REPLY is the first.
 installed() {
   local tool=$1 version found
   REPLY=''
@@ -41,7 +45,8 @@ installed() {
   REPLY=${1-}
 }
 
-# fits VERSION WANTED: whether one of the WANTED versions is VERSION or begins it; of some only asdf and mise know what they are.
+# fits VERSION WANTED: whether one of the WANTED versions is VERSION or begins it. Versions that only asdf and mise can
+# resolve (`latest`, `ref:` and such) always fit.
 fits() {
   local version
   [[ -n $2 ]] || return 0
@@ -69,7 +74,8 @@ choose_tools() {
       tools=system
     fi
   fi
-  # asdf's and mise's shims take a version from the environment before any file; so the working directory does not matter.
+  # The shims of asdf and mise prefer a version in the environment to any file, so the working directory does not
+  # matter.
   case $tools in
     asdf)
       # asdf >= 0.16 is one binary without asdf.sh; its shims are enough for both.

@@ -1,1 +1,1 @@
-"""Reading an inventory: YAML, types, and every message for what cannot be."""
+"""Reading an inventory: YAML, types, and every message for an inventory that is wrong."""

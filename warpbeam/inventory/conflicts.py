@@ -1,4 +1,4 @@
-"""What in an inventory cannot both be, though each value by itself is well-formed."""
+"""Conflicts in an inventory: values that are well-formed each by itself and wrong together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SSH_PORT = 22
 
 
 class Conflict(NamedTuple):
-    """What cannot be and what to do; `keys` are the places that may have caused it, the likeliest first."""
+    """A conflict: what is wrong, what to do, and the keys that may have caused it, the likeliest first."""
 
     message: str
     hint: str
@@ -26,7 +26,7 @@ class Conflict(NamedTuple):
 
 
 def conflicts(inventory: Inventory) -> Iterator[Conflict]:
-    """Every clash of `inventory`, as its file gave it, from the names to the variables."""
+    """Yield every conflict of `inventory`, as it was read from its file."""
     yield from _names(inventory)
     yield from _users(inventory)
     yield from _roles(inventory)

@@ -1,9 +1,9 @@
-"""Fits a tree of YAML nodes to msgspec Structs, and says where and how it does not fit.
+"""Decoding: fit a tree of YAML nodes to msgspec Structs, with an error that names the place that does not fit.
 
-msgspec's own path to a bad value loses the keys of mappings (`$.hosts[...].port`), so the walk is ours and
-knows the node; msgspec decides about single values. A `Meta` of a type can say in `extra` what msgspec has no
-word for: `derived`, `hidden`, `numeral` (text that may be written as a number is) and `hint` (what to do about a value
-that does not fit).
+msgspec's own path to a bad value loses the keys of mappings (`$.hosts[...].port`), so this module walks the nodes
+itself and leaves only single values to msgspec. The `extra` of a type's `Meta` holds what msgspec has no field for:
+`derived`, `hidden`, `numeral` (text that may be written as a number) and `hint` (what to do about a value that does not
+fit).
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from warpbeam.inventory.tree import ConfigError, Key, Mapping, Node, Scalar, Seq
 
 T = TypeVar("T")
 
-# A field that is not read from YAML but comes from where it was read.
+# A field that is not in the YAML: it comes from the file's name or place, or from a key.
 DERIVED = Meta(extra={"derived": True})
-# What is found there is never shown: it may be a secret that was put in the wrong place.
+# A value that is never shown: it may be a secret in the wrong place.
 HIDDEN = Meta(extra={"hidden": True})
 _EXPLAINED = "inventory/example.yml explains every key"
 _SIMPLE = {str: "text", int: "a whole number", float: "a number"}
 
 
 class Shape(NamedTuple):
-    """A type, taken apart once: its kind, the shapes in it, and what its notes say."""
+    """A type, taken apart once: its kind, the shapes of its parts, and its annotations."""
 
     hint: Any
     bare: Any
@@ -50,22 +50,22 @@ class Shape(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where the walk is: the keys that lead there, what paths are relative to, whether values are shown."""
+    """A place in the tree: the keys that lead to it, the base of relative paths, whether values are hidden."""
 
     key: Key
     base: Path
     hidden: bool = False
 
     def below(self, name: str) -> Place:
-        """The place of the entry `name`."""
+        """Return the place of the entry `name`."""
         return Place((*self.key, name), self.base, self.hidden)
 
 
 def decode(node: Node, type_: type[T], base: Path) -> T:
-    """`node` as a value of the Struct `type_`; a Path in it is absolute, from `base` or the home directory.
+    """Return `node` as a value of the Struct `type_`; a Path in it is absolute, from `base` or the home directory.
 
     Raises:
-        Flaw: a value does not fit its type, a key is unknown or missing.
+        ConfigError: a value does not fit its type, a key is unknown or missing.
     """
     struct: Any = type_
     fitted: T = _fit(node, shape_of(struct), Place((), base))
@@ -73,14 +73,14 @@ def decode(node: Node, type_: type[T], base: Path) -> T:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean "app"?` for the nearest of `known`, or nothing where none is near."""
+    """Return `; did you mean "app"?` for the nearest of `known`, or empty text where none is near."""
     folded = {name.lower().replace("-", "_"): name for name in known}
     near = difflib.get_close_matches(word.lower().replace("-", "_"), folded, 1)
     return f"; did you mean {quoted(folded[near[0]])}?" if near else ""
 
 
 def absolute(path: str, base: Path) -> Path:
-    """`path` from `base` or, where it begins with ~, from a home directory; without links and dots.
+    """Return `path` from `base` or, where it begins with ~, from a home directory; without links and dots.
 
     Raises:
         RuntimeError: there is no such home directory, or links lead in a circle.
@@ -90,7 +90,7 @@ def absolute(path: str, base: Path) -> Path:
 
 @cache
 def shape_of(hint: Any) -> Shape:
-    """The shape of a type with its notes."""
+    """Return the shape of a type with its annotations."""
     annotated = origin_of(hint) is Annotated
     notes = [note for note in args_of(hint)[1:] if isinstance(note, Meta)] if annotated else []
     bare = args_of(hint)[0] if annotated else hint
@@ -119,7 +119,7 @@ def shape_of(hint: Any) -> Shape:
 
 @cache
 def fields(struct: Any) -> dict[str, Shape]:
-    """The shape of each field of `struct` that YAML gives."""
+    """Return the shape of each field of `struct` that YAML may have."""
     shapes = {name: shape_of(hint) for name, hint in hints_of(struct, include_extras=True).items()}
     return {name: shape for name, shape in shapes.items() if not shape.derived}
 
@@ -286,7 +286,7 @@ def _found(node: Node, hidden: bool) -> str:
 
 
 def _elsewhere(name: str, known: dict[str, Shape]) -> str:
-    """`; did you mean "deploy.strategy"?` where a part of the Struct has a field of that name."""
+    """Return `; did you mean "deploy.strategy"?` where a part of the Struct has a field of that name."""
     for part, shape in known.items():
         if shape.kind == "struct" and name in fields(shape.bare):
             return f"; did you mean {quoted(f'{part}.{name}')}?"
@@ -294,6 +294,6 @@ def _elsewhere(name: str, known: dict[str, Shape]) -> str:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """`a, b or c`."""
+    """Return `a, b or c`."""
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last

@@ -1,4 +1,4 @@
-"""The files of `inventory/`: which environments there are, and the text of one."""
+"""The files of `inventory/`: the list of environments, and the text of one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from warpbeam.error import Misuse
 
-# An inventory of 200 hosts is 20 KB; what is longer is another file, or a device that never ends.
+# An inventory of 200 hosts has 20 KB; anything longer is some other file, or a device that never ends.
 _LARGEST = 1 << 20
 
 
 def environments(directory: Path) -> dict[str, Path]:
-    """The inventories of `directory` by name: each `NAME.yml` but example.yml, which only explains.
+    """Return the inventories of `directory` by name: each `NAME.yml` but example.yml, which only explains.
 
     Raises:
-        Misuse: the directory cannot be read, or a file's name is not what a command line can say.
+        Misuse: the directory cannot be read, or a file's name cannot be a word of the command line.
     """
     try:
         found = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
@@ -45,7 +45,7 @@ def environments(directory: Path) -> dict[str, Path]:
 
 
 def environment_text(file: Path) -> str:
-    """What `file` says.
+    """Return the text of `file`.
 
     Raises:
         Misuse: it is missing, unreadable, no file, too large or not UTF-8.
@@ -59,7 +59,7 @@ def environment_text(file: Path) -> str:
         others = sorted(other.name for other in file.parent.glob("*.yml"))
         known = f"there is: {', '.join(others)}" if others else "the head of inventory/example.yml shows how to begin"
         message = f"{seen(file)}: expected an inventory, found no such file"
-        # `fab --list` comes through this module, and never here.
+        # Imported late, to save time: `fab --list` uses this module but never gets here.
         from warpbeam.inventory.decode import nearest
 
         raise Misuse(message + nearest(file.name, others), known) from None
@@ -78,7 +78,7 @@ def environment_text(file: Path) -> str:
 
 
 def seen(file: Path) -> str:
-    """`file` as the person sees it: from the working directory if it lies below it, else as it was named."""
+    """Return `file` relative to the working directory where it lies below that, else as it was named."""
     try:
         return str(file.absolute().relative_to(Path.cwd()))
     except (OSError, ValueError):

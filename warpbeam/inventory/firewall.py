@@ -1,6 +1,6 @@
-"""What an inventory says of public ports and of the firewall: the types, and what their networks mean.
+"""The keys for public ports and the firewall: their types, and nftables' text for their networks.
 
-In these, an empty list never means "from anywhere": who wants that writes 0.0.0.0/0 and ::/0.
+An empty list of networks never means "from anywhere": that is written 0.0.0.0/0 and ::/0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from warpbeam.inventory.names import AppPort, Port
 
-# What it is beyond its characters is asked of `ipaddress` (warpbeam.inventory.conflicts).
+# The pattern checks only the characters; warpbeam.inventory.conflicts checks the rest with `ipaddress`.
 Network = Annotated[
     str,
     Meta(
@@ -43,18 +43,18 @@ _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 
 class PublicPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A further public port: `public` is what the world calls; each slot's instance listens on its own."""
+    """A further public port: clients connect to `public`; the instance of each slot listens on a port of its own."""
 
     public: Port
     slots: tuple[AppPort, AppPort]
 
 
 class Firewall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What may reach the hosts. Without `filter` and `limit`, Warpbeam only redirects.
+    """Rules for what may reach the hosts. Without `filter` and `limit`, Warpbeam only redirects ports.
 
-    `limit` and `burst` are for new connections of one source to the public ports; `exempt` networks have none.
-    `confirm` is how long new rules stay in force, in seconds, unless a new ssh connection comes through them.
-    `tracked` is how many connections the kernel can keep in mind at once.
+    `limit` and `burst` restrict new connections of one source to the public ports; `exempt` networks have no limit.
+    `confirm` is how many seconds new rules stay in force unless a new ssh connection comes through them.
+    `tracked` is how many connections the kernel can track at once.
     """
 
     filter: bool = False
@@ -70,7 +70,7 @@ class Firewall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def is_network(text: str) -> bool:
-    """Whether it is an IPv4 or IPv6 network, or an address, with no bit set beyond its prefix."""
+    """Whether `text` is an IPv4 or IPv6 network, or an address, with no bit set beyond its prefix."""
     try:
         ipaddress.ip_network(text)
     except ValueError:
@@ -79,7 +79,7 @@ def is_network(text: str) -> bool:
 
 
 def source_matches(networks: Iterable[str]) -> list[str]:
-    """What a rule for packets from `networks` begins with: one text a family, empty for all of both.
+    """Return the beginnings of nftables rules for packets from `networks`: one a family; one empty text for all.
 
     Networks that lie in another are left out, since a set of nftables may not hold both.
     """
@@ -95,7 +95,7 @@ def source_matches(networks: Iterable[str]) -> list[str]:
 
 
 def refill_seconds(firewall: Firewall) -> int:
-    """How long a source is remembered: until it could open `burst` connections again; at least a minute."""
+    """Return for how many seconds a source is remembered: until it may open `burst` connections again, at least 60."""
     if firewall.limit is None:
         return 60
     count, _, unit = firewall.limit.partition("/")

@@ -1,4 +1,4 @@
-"""What an inventory says of hooks: commands of the user's own around a phase."""
+"""The keys for hooks: commands of the user's own that run around a phase."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 
 from warpbeam.inventory.names import Seconds, ShellCommand
 
-# The phases that hooks can be around. `migrate` and `activate` are parts of the others; the last is one host's.
+# Phases that can have hooks. `migrate` and `activate` are parts of the others; `activate` is of one host.
 Hooked = Literal["setup", "build", "deploy", "rollback", "restart", "migrate", "activate"]
 
 
 class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A command or script, run here (on this machine) or on the hosts, at most `timeout` seconds.
+    """A command or script that runs here (on this machine) or on the hosts, for at most `timeout` seconds.
 
     `run` is a command for a shell; `script` is an executable of this machine, sent to where it runs.
     """
@@ -30,7 +30,7 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is run around one phase; `failed` when it, or a hook of it, has failed."""
+    """The hooks of one phase; `failed` ones run when the phase, or a hook of the phase, has failed."""
 
     before: tuple[Hook, ...] = ()
     after: tuple[Hook, ...] = ()

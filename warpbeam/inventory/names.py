@@ -1,7 +1,7 @@
-"""What the names, ports, paths and durations of an inventory look like.
+"""The forms of names, ports, paths and durations in an inventory.
 
-A description says what was expected, for the person whose value does not fit. Patterns end in `\\Z`: `$`
-would also match before a line end at the end of the text.
+A description completes the message "expected …" for a value that does not fit. Patterns end in `\\Z`: `$` would also
+match before a line end at the end of the text.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated
 from msgspec import Meta
 
 # A name that is at once a path component, a systemd unit name, a user name and a release name
-# (`systemd.unit(5)`, `useradd(8)`, Mix's rule for release names). No dash: an Elixir app and its release are
-# named like an atom.
+# (`systemd.unit(5)`, `useradd(8)`, Mix's rule for release names). No dash: the names of an Elixir app and its
+# release are atoms.
 AppName = Annotated[
     str,
     Meta(
@@ -44,7 +44,7 @@ UserName = Annotated[
         description="a user name of a-z, 0-9, _ and -, not beginning with a digit, of at most 31 characters",
     ),
 ]
-# A host's inventory name, also typed after -H, shown in tables and looked up in ~/.ssh/config.
+# A host's name in the inventory; also typed after -H, shown in tables and looked up in ~/.ssh/config.
 HostName = Annotated[
     str,
     Meta(
@@ -62,7 +62,7 @@ Address = Annotated[
 MixEnv = Annotated[
     str, Meta(pattern=r"^[a-z][a-z0-9_]*\Z", description="a Mix environment of a-z, 0-9 and _, such as prod")
 ]
-# A path below the source; `*` is any name there. No name begins with a dot: so none leads up, or to git's own.
+# A path below the source; `*` stands for any name. No name begins with a dot: no path leads up or into .git.
 KeptPath = Annotated[
     str,
     Meta(
@@ -72,11 +72,11 @@ KeptPath = Annotated[
     ),
 ]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
-# The app has no rights of root's, so it cannot listen below 1024 (`ip_unprivileged_port_start` in `ip(7)`).
+# The app does not run as root, so it cannot listen below 1024 (`ip_unprivileged_port_start` in `ip(7)`).
 AppPort = Annotated[
     int, Meta(ge=1024, le=65535, description="a port from 1024 to 65535 (the app does not run as root)")
 ]
-# What systemd accepts as the name of an environment variable (`systemd.exec(5)`, EnvironmentFile=).
+# A name that systemd accepts for an environment variable (`systemd.exec(5)`, EnvironmentFile=).
 VariableName = Annotated[
     str,
     Meta(
@@ -86,7 +86,6 @@ VariableName = Annotated[
 ]
 VariableValue = Annotated[str, Meta(pattern=r"^[^\0]*\Z", description="text (without NUL characters)")]
 Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds, more than 0 and at most 86400")]
-# systemd takes a TimeoutStopSec=0 for "for ever"; a deploy that waits longer than an hour is a mistake.
 Pause = Annotated[float, Meta(ge=0, le=86400, description="a number of seconds from 0 to 86400")]
 # How many hosts change at once; warpbeam.deploy.batch reads it.
 Batch = Annotated[
@@ -94,12 +93,13 @@ Batch = Annotated[
     Meta(
         pattern=r"^([1-9][0-9]{0,2}|([1-9][0-9]?|100)%)(,([1-9][0-9]{0,2}|([1-9][0-9]?|100)%))*\Z",
         description="numbers of hosts such as 1, 25% or 1,25%",
-        # YAML takes a plain 2 for a number.
+        # YAML reads a plain 2 as a number.
         extra={"numeral": True},
     ),
 ]
+# systemd takes TimeoutStopSec=0 for "no limit"; a deploy that waits longer than an hour is a mistake.
 DrainSeconds = Annotated[float, Meta(ge=1, le=3600, description="a number of seconds from 1 to 3600")]
-# What RFC 3986 allows in a path and a query, less what a shell would take for more than text.
+# The characters that RFC 3986 allows in a path and a query, except those with a meaning to a shell.
 UrlPath = Annotated[
     str,
     Meta(
@@ -114,7 +114,7 @@ PathText = Annotated[
         description="a path without quotes, backslashes, control characters and ` $ ; & | < >",
     ),
 ]
-# A key as OpenSSH writes it (its blob begins with a length below 2^24, hence AAAA), or the path of one.
+# A public key as OpenSSH writes it. Its blob begins with a length below 2^24, hence AAAA.
 _PUBLIC_KEY = r"(?:ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+ AAAA[A-Za-z0-9+/]+=*(?: [^\x00-\x1f\x7f]*)?"
 DeployKey = Annotated[
     str,
@@ -130,8 +130,8 @@ Expression = Annotated[
         description='an Elixir expression on one line, such as "Hello.Release.migrate()"',
     ),
 ]
-# What Debian (policy, 5.6.1) and RPM call packages; none that apt-get takes for a removal (`name-`), a version or an
-# option.
+# A package's name on Debian (policy, 5.6.1) or with RPM, but none that apt-get takes for a removal (`name-`), a version
+# or an option.
 PackageName = Annotated[
     str,
     Meta(
@@ -139,7 +139,7 @@ PackageName = Annotated[
         description="a package's name of letters, digits and + . _ -, not beginning or ending with a sign (but +)",
     ),
 ]
-# A directive of systemd's [Service] section, and a value of it that needs no quotes in a shell.
+# A directive of systemd's [Service] section, and a value that needs no quotes in a shell.
 DirectiveName = Annotated[
     str, Meta(pattern=r"^[A-Z][A-Za-z0-9]{1,60}\Z", description="a directive of systemd.exec(5), such as MemoryMax")
 ]
@@ -150,7 +150,7 @@ DirectiveValue = Annotated[
         description="text of letters, digits, spaces and @~:/.,_+=%[]-",
     ),
 ]
-# Who may reach Erlang nodes; clashes() tells which hosts' names there are.
+# A peer that may reach the Erlang nodes; conflicts() checks that it is a host of the inventory or an address.
 NodePeer = Annotated[
     str,
     Meta(
@@ -162,5 +162,5 @@ ShellCommand = Annotated[str, Meta(pattern=r"^[^\0]*[^\0\s][^\0]*\Z", descriptio
 
 
 def is_public_key(text: str) -> bool:
-    """Whether a deploy key is the key itself, not the path of one."""
+    """Whether a deploy key is the key itself and not the path of one."""
     return re.fullmatch(_PUBLIC_KEY, text) is not None

@@ -1,4 +1,4 @@
-"""From a file of `inventory/` to an environment, or to the one message that says why not."""
+"""Reading: turn a file of `inventory/` into an environment, or raise one error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from warpbeam.version import VERSION, is_accepted
 
 
 def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
-    """The environment that `file` describes, narrowed to the hosts that `only` names, if any.
+    """Return the environment that `file` describes, narrowed to the hosts that `only` names, if any.
 
     Raises:
-        Misuse: the file is unreadable, no inventory, contradicts itself, or lacks a host that `only` names.
+        Misuse: the file is unreadable, no inventory or contradicts itself, or a host that `only` names is not in it.
     """
     try:
         tree = parse(environment_text(file))
         _check_version(tree)
         inventory = decode(tree, Inventory, file.absolute().parent)
         if clash := next(conflicts(inventory), None):
-            # A default can clash with what was written; what was written is what can be shown.
+            # A written value can conflict with a default: the error shows the key that was written.
             lines = {key: line for key in clash.keys if (line := line_of(tree, key))}
             key, line = next(iter(lines.items()), (clash.keys[0], tree.line))
             raise ConfigError(line, key, clash.message, clash.hint)
@@ -43,14 +43,14 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
 
 
 def _check_version(tree: Node) -> None:
-    """Refuse an inventory that asks for another version, before it is decoded: it may have keys of that version."""
+    """Refuse an inventory for another version before decoding it: it may have keys that this version does not know."""
     asked = tree.entries.get("warpbeam") if isinstance(tree, Mapping) else None
     if not isinstance(asked, Scalar):
         return
     try:
         accepted = is_accepted(asked.text)
     except ValueError:
-        return  # `decode` says what was expected
+        return  # `decode` reports what was expected
     if not accepted:
         raise ConfigError(
             asked.line,
@@ -61,7 +61,7 @@ def _check_version(tree: Node) -> None:
 
 
 def _placed(inventory: Inventory, file: Path) -> Inventory:
-    """`inventory` with what comes from where it was read; a path among the deploy keys is absolute."""
+    """Return `inventory` with the names of itself and its hosts, and with absolute paths of deploy keys."""
     base = file.absolute().parent
     hosts = {name: msgspec.structs.replace(host, name=name) for name, host in inventory.hosts.items()}
     keys = inventory.deploy_keys

@@ -1,4 +1,4 @@
-"""Names that an inventory may not use, because something else on a host does."""
+"""Names that an inventory may not use, because something else on a host uses them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Users and groups that Debian makes (`base-passwd`), or that common services are known by. An app or deploy
-# user of that name would get their files, and `setup` would change their home and groups.
+# Users and groups of Debian (`base-passwd`) and of common services. An app user or deploy user of that name would
+# own the files of the other, and `setup` would change the home and groups of the other.
 USERS = _words(
     """
     root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup
@@ -18,7 +18,7 @@ USERS = _words(
     systemd-resolve systemd-timesync systemd-journal systemd-coredump
     """
 )
-# APP.service, APP@.service, /var/lib/APP and /run/APP-a must be the app's alone: these are the system's own.
+# APP.service, APP@.service, /var/lib/APP and /run/APP-a must be the app's alone: these names are the system's own.
 APPS = USERS | _words(
     """
     apt autovt chrony containerd cron dbus dpkg emergency exim4 getty git halt ifup kmod logrotate modprobe
@@ -26,7 +26,7 @@ APPS = USERS | _words(
     ucf udev ufw unattended_upgrades user vim
     """
 )
-# /etc/ORG is made by `setup` for root alone: these are there already, and others read them.
+# `setup` makes /etc/ORG for root alone. Directories or files of these names exist already, and others read them.
 ORGS = _words(
     """
     alternatives apparmor apt bash binfmt ca-certificates containerd cron dbus default depmod docker dpkg
@@ -37,7 +37,8 @@ ORGS = _words(
     update-motd vim xattr xdg
     """
 )
-# `systemd.exec(5)`, "Environment Variables in Spawned Processes": a value of one's own would break them.
+# Variables that systemd sets (`systemd.exec(5)`, "Environment Variables in Spawned Processes") and that must keep its
+# values.
 _SYSTEMD = _words(
     """
     RUNTIME_DIRECTORY STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY CONFIGURATION_DIRECTORY
@@ -45,8 +46,9 @@ _SYSTEMD = _words(
     MAINPID INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID
     """
 )
-# Mix's and OTP's start scripts have them for themselves (bin/RELEASE, elixir, erl). One that comes from outside is
-# exported, so the app would see the script's word in place of its own. (Letters, which they have too, nobody uses.)
+# Variables that the start scripts of Mix and OTP (bin/RELEASE, elixir, erl) assign. A variable that comes from outside
+# is exported already, so the app would see the script's value in place of its own. (The scripts also use single
+# letters; no app uses those.)
 _SCRIPTS = _words(
     """
     BINDIR DEFAULT_SYS_CONFIG EMU ERL ERL_EXEC ERTS_BIN LENGTH MODE PROGNAME REL_EXEC REL_VSN_DIR ROOTDIR
@@ -64,13 +66,14 @@ _OWNERS = {
 
 
 def variable_owner(name: str) -> str:
-    """What sets the variable `name`, so that an app's environment may not; empty where nothing does."""
-    # Consoles and migrations drop every RELEASE_ variable of the service, known to Mix or not.
+    """Return what sets the variable `name`, so that an inventory may not; empty where nothing does."""
+    # All of RELEASE_ is reserved: consoles and migrations drop every such variable, whether Mix knows it or not.
     release = "Warpbeam and the release's start script set RELEASE_ variables, for each slot and release anew"
     return _OWNERS.get(name, release if name.startswith("RELEASE_") else "")
 
 
-# What the users, the privileged helper, the slots and activations stand on: overriding it here would break them unseen.
+# Directives that the users, the privileged helper, the slots and activations depend on: an override would break them
+# without an error.
 _DIRECTIVES = {
     "User": "users.app says who runs the app",
     "Group": "users.app says who runs the app",
@@ -101,5 +104,5 @@ _DIRECTIVES = {
 
 
 def directive_owner(name: str) -> str:
-    """Why the inventory may not override the directive `name`; empty where it may."""
+    """Return why an inventory may not override the directive `name`; empty where it may."""
     return _DIRECTIVES.get(name, "what is run is the release" if name.startswith("Exec") else "")

@@ -1,6 +1,6 @@
-"""An environment: an app and the hosts that it runs on, as one YAML file of `inventory/` says.
+"""An environment: an app and the hosts that it runs on, from one YAML file of `inventory/`.
 
-`inventory/example.yml` explains every key; a test holds it against these types.
+`inventory/example.yml` explains every key; a test compares it with these types.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ Roles = Annotated[
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of an inventory: unknown keys are errors."""
+    """A part of an inventory, in which unknown keys are errors."""
 
 
 class Host(Value, frozen=True):
-    """One machine. `name` is its key under `hosts:`; without an `address` it is also what ssh looks up."""
+    """One machine. `name` is its key under `hosts:`; without an `address`, ssh looks up the name."""
 
     name: Annotated[HostName, DERIVED] = ""
     address: Address | None = None
@@ -65,7 +65,7 @@ class Host(Value, frozen=True):
 
 
 class Users(Value, frozen=True):
-    """The three identities of a host. `admin: null` is whoever ssh logs in as by its own configuration."""
+    """The three users of a host. With `admin: null`, ssh's own configuration decides who logs in."""
 
     admin: UserName | None = None
     deploy: UserName = "deploy"
@@ -73,7 +73,7 @@ class Users(Value, frozen=True):
 
 
 class Ssh(Value, frozen=True):
-    """How to reach the hosts, beyond what ~/.ssh/config says. Paths are absolute once read."""
+    """Settings for reaching the hosts, in addition to ~/.ssh/config. Paths are absolute after reading."""
 
     config: Path | None = None
     known_hosts: Path | None = None
@@ -83,7 +83,7 @@ class Ssh(Value, frozen=True):
 
 
 class Http(Value, frozen=True):
-    """Ports: `port` is what the world calls; each slot's instance listens on its own."""
+    """Ports: clients connect to `port`; the instance of each slot listens on a port of its own."""
 
     port: Port = 80
     slots: tuple[AppPort, AppPort] = (4001, 4002)
@@ -92,9 +92,9 @@ class Http(Value, frozen=True):
 
 
 class Health(Value, frozen=True):
-    """When an instance counts as healthy: `path` on the slot's port answers `status`, or `rpc` is true. In seconds.
+    """The check of an instance: it is healthy when `path` on the slot's port answers `status`, or `rpc` is true.
 
-    A new one must stay so for `settle`, before it is trusted with anything.
+    Times are in seconds. A new instance must stay healthy for `settle` before it becomes live.
     """
 
     path: UrlPath = "/health"
@@ -107,7 +107,7 @@ class Health(Value, frozen=True):
 
 
 class Deploy(Value, frozen=True):
-    """How releases replace each other.
+    """Settings for replacing one release by another.
 
     `drain` is how long the old instance may take to finish, `pause` how long to wait between two batches, in seconds.
     """
@@ -123,9 +123,9 @@ class Deploy(Value, frozen=True):
 
 
 class Build(Value, frozen=True):
-    """How the release is made on the build host.
+    """Settings for making the release on the build host.
 
-    `keep` are paths of the source where what git does not have stays from one build to the next.
+    `keep` are paths of the source where files that git does not have stay from one build to the next.
     """
 
     flavor: Literal["mix"] = "mix"
@@ -136,10 +136,10 @@ class Build(Value, frozen=True):
 
 
 class Vm(Value, frozen=True):
-    """Settings of the Erlang VM; None is what the VM, or the release's vm.args, has.
+    """Settings of the Erlang VM; with None, the VM's default or the release's vm.args apply.
 
-    `crash_dump` is how large a dump may be, in MiB. `peers` are who may reach the nodes: hosts of the inventory,
-    addresses or networks; with none, nodes listen on loopback only.
+    `crash_dump` is how large a dump may be, in MiB. `peers` may reach the nodes: hosts of the inventory, addresses or
+    networks; without any, nodes listen on loopback only.
     """
 
     ports: (
@@ -153,10 +153,10 @@ class Vm(Value, frozen=True):
 
 
 class Secret(Value, frozen=True):
-    """Where a secret's value is found, on this machine: exactly one of the three.
+    """The source of a secret's value on this machine: exactly one of the three.
 
-    `env` is a variable of this machine's environment; `command` is run and prints it (one line end at the
-    end is not part of the value); `file` holds it, byte for byte; its path is absolute once read.
+    `env` is a variable of this machine's environment; `command` prints the value (one line end at the end is not part
+    of the value); `file` holds the value, byte for byte; its path is absolute after reading.
     """
 
     env: VariableName | None = None
@@ -174,9 +174,9 @@ _WHERE = Meta(extra={"hint": "say where the value is: {env: NAME}, {command: ...
 
 
 class Inventory(Value, frozen=True):
-    """One environment. `name` and `file` come from where it was read.
+    """One environment. `file` is the file that it was read from, `name` the file's name without .yml.
 
-    `hosts` are those chosen with -H, or all; `all_hosts` are always all of the file.
+    `hosts` are those chosen with -H, or all; `all_hosts` are always all hosts of the file.
     """
 
     org: OrgName
@@ -210,17 +210,17 @@ class Inventory(Value, frozen=True):
 
     @property
     def app_user(self) -> str:
-        """Who runs the app."""
+        """The user that runs the app."""
         return self.users.app or self.app
 
     @property
     def release_name(self) -> str:
-        """What Mix calls the release: `bin/NAME` starts it."""
+        """The name of the release in Mix: `bin/NAME` starts it."""
         return self.release or self.app
 
     @property
     def root(self) -> PurePosixPath:
-        """Where the app is on its hosts."""
+        """The directory of the app on its hosts."""
         return PurePosixPath("/opt", self.org, self.app)
 
     @property
@@ -229,7 +229,7 @@ class Inventory(Value, frozen=True):
         return tuple(host for host in self.hosts.values() if "app" in host.roles)
 
     def some_app_hosts(self) -> list[Host]:
-        """The chosen hosts that run the app. Raises: Misuse, where there is none."""
+        """Return the chosen hosts that run the app. Raises: Misuse, where there is none."""
         if not self.app_hosts:
             raise Misuse(f"{self.file}: no chosen host has the role app", "see -H, and `roles` in the inventory")
         return list(self.app_hosts)
@@ -241,36 +241,36 @@ class Inventory(Value, frozen=True):
 
     @property
     def build_host(self) -> Host | None:
-        """The first host with role `build`: of those chosen, else of all, since -H says where to deploy."""
+        """The first host with role `build`: of the chosen hosts, else of all, since -H is about where to deploy."""
         both = (*self.hosts.values(), *self.all_hosts.values())
         return next((host for host in both if "build" in host.roles), None)
 
     @property
     def migrate_host(self) -> Host | None:
-        """The chosen host with role `migrate`, else the first chosen one that runs the app.
+        """The chosen host with role `migrate`, else the first chosen host that runs the app.
 
-        It is one of those chosen, because only they get the release that the migrations are part of.
+        It is a chosen host, because only those get the release that has the migrations.
         """
         named = (host for host in self.app_hosts if "migrate" in host.roles)
         return next(named, next(iter(self.app_hosts), None))
 
     def port(self, slot: Slot) -> int:
-        """Where the instance in `slot` serves HTTP."""
+        """Return the port where the instance in `slot` serves HTTP."""
         return self.http.slots[SLOTS.index(slot)]
 
     def leads(self, slot: Slot) -> dict[int, int]:
-        """Where each public port leads while `slot` is live; HTTP's first."""
+        """Return the target of each public port while `slot` is live; the HTTP port comes first."""
         index = SLOTS.index(slot)
         return {self.http.port: self.port(slot)} | {port.public: port.slots[index] for port in self.ports.values()}
 
     def slot_ports(self) -> tuple[int, ...]:
-        """Every port that an instance serves: HTTP's of slot a and b, then those of each further public port."""
+        """Return every port that an instance serves: for HTTP in slots a and b, then for the further public ports."""
         return (*self.http.slots, *(port for each in self.ports.values() for port in each.slots))
 
     def dist_port(self, slot: Slot) -> int:
-        """Where the node in `slot` takes Erlang distribution, on loopback."""
+        """Return the loopback port where the node in `slot` takes Erlang distribution."""
         return self.http.distribution[SLOTS.index(slot)]
 
     def unit(self, slot: Slot) -> str:
-        """The systemd unit of the instance in `slot`."""
+        """Return the systemd unit of the instance in `slot`."""
         return f"{self.app}@{slot}.service"

@@ -1,9 +1,8 @@
-"""A strict part of YAML 1.2, read into nodes that know their line.
+"""A strict subset of YAML 1.2, read into nodes that know their line.
 
-What is left out is what has surprised people: anchors, aliases, merge keys, tags, directives, several
-documents, duplicate keys, octal numbers, `22:22` as a number, `no` and `on` as booleans, text that runs
-over lines by mistake. It reads libyaml's events, because PyYAML's nodes no longer show anchors and put what
-an alias names in the alias's place.
+It leaves out what has surprised people: anchors, aliases, merge keys, tags, directives, several documents, duplicate
+keys, octal numbers, `22:22` as a number, `no` and `on` as booleans, text that runs over lines by mistake. It reads
+libyaml's events, because PyYAML's nodes no longer show anchors, and have the value in the place of an alias.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from yaml import events as event
 
 from warpbeam.inventory.tree import ConfigError, Key, Mapping, Node, Scalar, Sequence
 
-# An inventory is four deep. libyaml itself allows 1000 and more, which a recursive reader does not survive.
+# An inventory has four levels. libyaml allows 1000 and more, which would exceed the recursion limit of Python.
 _DEPTH = 12
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
-# 0644 is 420 to YAML 1.1 and 644 to YAML 1.2; 0x1f and 0o17 are numbers to one of them and text to the other.
+# 0644 is 420 in YAML 1.1 and 644 in YAML 1.2; 0x1f and 0o17 are numbers in one of them and text in the other.
 _ODD_NUMBER = re.compile(r"[-+]?0(?:[0-9]+|x[0-9a-fA-F]+|o[0-7]+|b[01]+)\Z")
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys(("null", "Null", "NULL", "~", ""), None),
 }
-# YAML 1.2, section 5.1: the printable characters; libyaml refuses others without saying on which line.
+# All but the printable characters of YAML 1.2, section 5.1; libyaml refuses these without naming the line.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# Where the fault began is a better place than where libyaml noticed it.
+# Errors for which the line where the fault began is more useful than the line where libyaml noticed it.
 _BEGAN = frozenset({"while scanning a quoted scalar", "while scanning a simple key"})
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse(text: str) -> Node:
-    """The one document of a YAML text.
+    """Return the one document of a YAML text.
 
     Raises:
-        Flaw: it is empty, no YAML, or uses what the module's first lines leave out.
+        ConfigError: the text is empty, no YAML, or uses what this module leaves out (see its docstring).
     """
     if odd := _UNPRINTABLE.search(text):
         line = text.count("\n", 0, odd.start()) + 1
@@ -71,7 +70,7 @@ def _document(events: Iterator[Any]) -> Node:
 
 
 def _node(found: Any, events: Iterator[Any], line: int | None, key: Key, depth: int) -> Node:
-    """The node that begins with the event `found`; `line` is its key's, or None where it has none."""
+    """Return the node that begins with the event `found`; `line` is the line of its key, or None without one."""
     if isinstance(found, event.AliasEvent):
         _leave_out(found, key, "an alias (*)", "write the value out; text that begins with * needs quotes")
     if found.anchor is not None:
@@ -100,7 +99,7 @@ def _node(found: Any, events: Iterator[Any], line: int | None, key: Key, depth: 
 
 
 def _key(found: Any, parent: Key) -> str:
-    """A key is its text, whatever YAML would take it for: a host may be called 1 or on."""
+    """Return a key as text, whatever YAML would make of it: a host may be called 1 or on."""
     line: int = found.start_mark.line + 1
     is_alias = isinstance(found, event.AliasEvent)
     if is_alias or isinstance(found, event.CollectionStartEvent):
@@ -142,7 +141,7 @@ def _leave_out(found: Any, key: Key, what: str, hint: str = "remove it") -> Neve
 
 
 def _unreadable(error: yaml.MarkedYAMLError, lines: list[str]) -> ConfigError:
-    """libyaml's complaint, at the line where the fault began. Its texts quote nothing of the file."""
+    """Return the error for a complaint of libyaml, whose texts quote nothing of the file."""
     mark = error.context_mark if error.context in _BEGAN else error.problem_mark
     line = mark.line + 1 if mark else 1
     written = lines[line - 1] if line <= len(lines) else ""

@@ -1,4 +1,4 @@
-"""Positions in a YAML text: nodes that know their line, and the flaw that names a place."""
+"""Positions in a YAML text: nodes that know their line, and the error that names a place."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class ConfigError(Exception):
-    """Something wrong at a place of a YAML text.
+    """An error at a place of a YAML text.
 
     Parameters:
         line: counted from 1.
-        key: the path of keys that leads there; empty where no key is at fault.
+        key: the path of keys that leads to the place; empty where no key is at fault.
         message: what was expected and what was found.
         hint: what to do.
     """
@@ -30,7 +30,7 @@ class ConfigError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """`12: hosts.web1.roles: expected ..., found ...`: what follows the file's name and a colon."""
+        """Return `12: hosts.web1.roles: expected ..., found ...`, to follow the file's name and a colon."""
         return ": ".join(filter(None, (str(self.line), dotted(self.key), self.message)))
 
 
@@ -51,7 +51,7 @@ class Sequence(msgspec.Struct, frozen=True):
 
 
 class Mapping(msgspec.Struct, frozen=True):
-    """Keys and values, in their order. A value's line is the line of its key."""
+    """Keys and values, in the order of the text. A value's line is the line of its key."""
 
     line: int
     entries: dict[str, Node]
@@ -61,19 +61,19 @@ Node = Scalar | Sequence | Mapping
 
 
 def dotted(key: Key) -> str:
-    """A path of keys as a person reads it; a key that holds a dot or worse is in quotes."""
+    """Return a path of keys for a message; a key that is more than letters, digits, - and _ is in quotes."""
     return ".".join(part if _PLAIN_KEY.match(part) else quoted(part) for part in key)
 
 
 def quoted(text: str) -> str:
-    """`text` in double quotes on one line, cut where it is long."""
+    """Return `text` in double quotes on one line, cut where it is long."""
     short = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
     # A file name that is not UTF-8 holds surrogates, which nothing can print.
     return msgspec.json.encode(short.encode(errors="backslashreplace").decode()).decode()
 
 
 def line_of(node: Node, key: Key) -> int | None:
-    """The line of the node that `key` leads to; None where it was not written."""
+    """Return the line of the node that `key` leads to, or None where the text has no such node."""
     for part in key:
         if not isinstance(node, Mapping) or part not in node.entries:
             return None

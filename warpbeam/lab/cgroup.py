@@ -1,8 +1,8 @@
-"""The control groups of a lab's machines: what runs in them is the machine, whoever started it and however.
+"""The control groups of a lab's machines: every process in the groups of a machine belongs to that machine.
 
-Each machine has one group of its own in every hierarchy that systemd uses (cgroup2, and the legacy
-`name=systemd` where there is one), because `systemd-nspawn --keep-unit` puts the machine below the group
-that it is started in: machines that shared one would share their units' groups too, and kill each other's.
+Each machine has one group of its own in every hierarchy that systemd uses (cgroup2, and the legacy `name=systemd` where
+there is one). `systemd-nspawn --keep-unit` puts a machine below the group that nspawn is started in: machines in one
+group would share the groups of their units too, and kill each other's processes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POLL = 0.01
 
 
 def hierarchies(mountinfo: str) -> tuple[Path, ...]:
-    """The hierarchies that systemd uses, from the text of /proc/self/mountinfo (proc(5)).
+    """Return the hierarchies that systemd uses, from the text of /proc/self/mountinfo (proc(5)).
 
     Raises:
         Refused: there is none.
@@ -38,23 +38,23 @@ def hierarchies(mountinfo: str) -> tuple[Path, ...]:
 
 
 def has_systemd() -> bool:
-    """Whether systemd runs this machine (sd_booted(3)); control groups are then its to give out."""
+    """Whether systemd runs this machine (sd_booted(3)), and so manages its control groups."""
     return Path("/run/systemd/system").is_dir()
 
 
 def unit_name(lab: str, host: str) -> str:
-    """The service that a machine is where systemd runs outside."""
+    """Return the service in which a machine runs where this machine has systemd."""
     return f"warpbeam-{lab}-{host}.service"
 
 
 def groups(lab: str, host: str) -> tuple[Path, ...]:
-    """The groups of one machine; they exist while it runs."""
+    """Return the groups of one machine; they exist while the machine runs."""
     below = Path("system.slice", unit_name(lab, host)) if has_systemd() else Path("warpbeam", lab, host)
     return tuple(top / below for top in _own_hierarchies())
 
 
 def hosts_of(lab: str) -> tuple[str, ...]:
-    """The hosts of a lab that have a group, whatever is written down about the lab."""
+    """Return the hosts of a lab that have a group, whether or not the lab's state names them."""
     names: set[str] = set()
     for top in _own_hierarchies():
         if has_systemd():
@@ -67,7 +67,7 @@ def hosts_of(lab: str) -> tuple[str, ...]:
 
 
 def processes(lab: str, host: str) -> frozenset[int]:
-    """The processes of one machine, systemd-nspawn and what watches it included."""
+    """Return the processes of one machine, including systemd-nspawn and boot.sh."""
     found: set[int] = set()
     for group in groups(lab, host):
         for directory, _, _ in os.walk(group):
@@ -77,19 +77,19 @@ def processes(lab: str, host: str) -> frozenset[int]:
 
 
 def leader(lab: str, host: str) -> int | None:
-    """The process that is PID 1 inside, or None while there is none."""
+    """Return the process that is PID 1 inside the machine, or None while there is none."""
     for pid in processes(lab, host):
         with suppress(OSError):
             status = Path(f"/proc/{pid}/status").read_text()
             inside = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
-            # Its number here, and the one inside; a deeper namespace (PrivatePIDs=) would show more.
+            # The PID here and the PID inside; a process in a deeper namespace (PrivatePIDs=) has more.
             if len(inside) == 1 + _depth() and inside[-1] == "1":
                 return pid
     return None
 
 
 def watchers(lab: str, host: str) -> frozenset[int]:
-    """The processes outside the machine that wait for its end: they have the mounts that it was made of."""
+    """Return the processes outside the machine that wait for its end; its disks are mounted in their namespace."""
     found: set[int] = set()
     for group in groups(lab, host):
         with suppress(OSError):
@@ -98,9 +98,9 @@ def watchers(lab: str, host: str) -> frozenset[int]:
 
 
 def freeze(lab: str, host: str) -> None:
-    """Stop all processes of one machine where they are, if this kernel can (cgroup2, Linux 5.2).
+    """Freeze all processes of one machine, if this kernel can (cgroup2, Linux 5.2).
 
-    `kill` works on them all the same.
+    `kill` ends frozen processes too.
     """
     for group in groups(lab, host):
         switch = group / "cgroup.freeze"
@@ -113,10 +113,10 @@ def freeze(lab: str, host: str) -> None:
 
 
 def kill(lab: str, host: str) -> None:
-    """End everything in one machine's groups at once, and remove the groups.
+    """Kill every process in one machine's groups at once, and remove the groups.
 
     Raises:
-        Failed: something did not end.
+        Failed: a process did not end.
     """
     deadline = time.monotonic() + GONE_WITHIN
     while pids := processes(lab, host):
@@ -131,7 +131,7 @@ def kill(lab: str, host: str) -> None:
 
 
 def remove(lab: str, host: str) -> None:
-    """Remove one machine's groups, and the lab's when it is the last; a group in use stays."""
+    """Remove one machine's groups, and the lab's group after its last machine; a group in use stays."""
     for group in groups(lab, host):
         for directory, _, _ in os.walk(group, topdown=False):
             _remove_group(Path(directory), patiently=True)
@@ -141,7 +141,7 @@ def remove(lab: str, host: str) -> None:
 
 
 def make(lab: str, host: str) -> tuple[Path, ...]:
-    """Make one machine's groups where systemd does not, with every controller there is; give their paths."""
+    """Return the paths of one machine's groups; make them, with every controller, where systemd does not."""
     made = groups(lab, host)
     if not has_systemd():
         for group in made:
@@ -152,7 +152,7 @@ def make(lab: str, host: str) -> tuple[Path, ...]:
 
 
 def _make_group(group: Path) -> None:
-    """Make a group and those above it, which may vanish meanwhile: another lab that ends removes what is empty."""
+    """Make a group and those above it; try again where another lab, at its end, removes an empty one meanwhile."""
     while not group.is_dir():
         with suppress(FileNotFoundError):
             group.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def _pass_controllers(group: Path) -> None:
 
 
 def _remove_group(group: Path, patiently: bool = False) -> None:
-    """Remove an empty group; the kernel may need a moment to see that its last process is gone."""
+    """Remove an empty group; the kernel may need a moment after the end of the last process."""
     for _ in range(100 if patiently else 1):
         try:
             group.rmdir()
@@ -183,7 +183,7 @@ def _own_hierarchies() -> tuple[Path, ...]:
 
 
 def _depth() -> int:
-    """How deep this process's own PID namespace is, counted as /proc/PID/status does from here: always 1."""
+    """Return how many PIDs the NSpid line of /proc/self/status has: 1, since /proc is of this process's namespace."""
     status = Path("/proc/self/status").read_text()
     return next(len(line.split()) - 1 for line in status.splitlines() if line.startswith("NSpid:"))
 

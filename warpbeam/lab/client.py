@@ -1,4 +1,4 @@
-"""What a person's ssh needs to reach a lab: a key, the hosts' keys, an ssh_config that names both."""
+"""Files for a user's ssh to reach a lab: a key, the hosts' keys, an ssh_config that names both."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ USER = "admin"
 
 
 def key_file(lab: str) -> Path:
-    """The private key that every host of the lab lets in; `.pub` beside it."""
+    """Return the private key that every host of the lab accepts; `.pub` is beside it."""
     return lab_directory(lab) / "id_ed25519"
 
 
 def config_file(lab: str) -> Path:
-    """The ssh_config of the lab."""
+    """Return the path of the lab's ssh_config."""
     return lab_directory(lab) / "ssh_config"
 
 
 def known_hosts_file(lab: str) -> Path:
-    """The host keys of the lab."""
+    """Return the path of the lab's known_hosts."""
     return lab_directory(lab) / "known_hosts"
 
 
 def make_key(file: Path, comment: str) -> str:
-    """Make an ed25519 key without a passphrase, unless it is there; give the public half.
+    """Make an ed25519 key without a passphrase, unless it exists; return the public half.
 
-    The private half comes into being last, so it is there only when both are.
+    The private half gets its name last, so where it exists, both do.
     """
     if not file.exists():
         draft = file.with_name(f".{file.name}.new")
@@ -44,7 +44,7 @@ def make_key(file: Path, comment: str) -> str:
 
 
 def write_client(lab: Lab, host_keys: dict[str, str]) -> None:
-    """Write ssh_config and known_hosts, readable by the person behind sudo only.
+    """Write ssh_config and known_hosts, readable only by the user who called sudo.
 
     Parameters:
         host_keys: the public key of each host, by name.
@@ -62,7 +62,7 @@ def write_client(lab: Lab, host_keys: dict[str, str]) -> None:
 
 
 def config(lab: Lab) -> str:
-    """The text of ssh_config: it needs nothing of the person's own, and trusts nothing unknown."""
+    """Return the text of ssh_config: it uses no keys and no known_hosts of the user's own, and refuses unknown keys."""
     hosts = (f"Host {member.name}\n    HostName {addresses(lab, member)[0]}\n" for member in lab.members)
     rest = f"""\
 Host *
@@ -78,7 +78,7 @@ Host *
 
 
 def known_hosts(lab: Lab, host_keys: dict[str, str]) -> str:
-    """The text of known_hosts: a line for each host, by its name and both its addresses."""
+    """Return the text of known_hosts: a line for each host, with its name and both addresses."""
     lines = []
     for member in lab.members:
         kind, key = host_keys[member.name].split()[:2]
@@ -87,12 +87,12 @@ def known_hosts(lab: Lab, host_keys: dict[str, str]) -> str:
 
 
 def ssh_argv(lab: str, host: str, command: Sequence[str] = ()) -> tuple[str, ...]:
-    """The command that logs in to a host of the lab, or runs `command` there (ssh joins it with spaces)."""
+    """Return the command that logs in to a host of the lab, or runs `command` there (ssh joins it with spaces)."""
     return ("ssh", "-F", str(config_file(lab)), host, *command)
 
 
 def host_names(lab: Lab, member: Member) -> str:
-    """The text of a host's /etc/hosts: itself first, then every host of the lab, IPv4 and IPv6."""
+    """Return the text of a host's /etc/hosts: the host itself, then every other host of the lab, IPv4 and IPv6."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
     for other in (member, *(other for other in lab.members if other != member)):
         lines += [f"{address} {other.name}" for address in addresses(lab, other)]

@@ -1,4 +1,4 @@
-"""A program of this machine, run to its end."""
+"""Running programs of this machine to their end."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterable
 
 from warpbeam.error import Failed
 
-# A person who is not root, and some `sudo` configurations, have no sbin in their PATH.
+# Users other than root, and some `sudo` configurations, have no sbin in PATH.
 PATH = os.pathsep.join(dict.fromkeys((*os.environ.get("PATH", "").split(os.pathsep), "/usr/sbin", "/sbin")))
-# How many of a failed program's last lines a person is shown.
+# How many of a failed program's last lines are shown.
 SHOWN = 15
 
 
 def environment() -> dict[str, str]:
-    """What programs see: this process's environment with sbin in PATH, and English messages."""
+    """Return the environment for programs: this process's own, with sbin in PATH and English messages."""
     return {**os.environ, "PATH": PATH, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
 
 def run(*argv: str, hint: str = "") -> str:
-    """Run `argv` and give its standard output.
+    """Run `argv` and return its standard output.
 
     Raises:
         Failed: it ended with another code than 0; the details are its last lines.
@@ -34,10 +34,10 @@ def run(*argv: str, hint: str = "") -> str:
 
 
 def follow(argv: Iterable[str], on_line: Callable[[str], None], *, stdin: str = "") -> None:
-    """Run `argv`, giving each line of its output to `heard`; it dies with this process, whatever ends that.
+    """Run `argv` and pass each line of its output to `on_line`; it dies with this process, whatever ends that.
 
-    A process and mount namespace of its own (`unshare(1)`) takes its children and its mounts along, so what
-    it wrote can be removed safely afterwards.
+    It runs in a PID namespace and a mount namespace of its own (`unshare(1)`), so its children and mounts end with it,
+    and the files that it wrote can be removed safely afterwards.
 
     Raises:
         Failed: it ended with another code than 0; the details are its last lines.
@@ -64,7 +64,7 @@ def follow(argv: Iterable[str], on_line: Callable[[str], None], *, stdin: str = 
                 on_line(line.rstrip())
         except BaseException:
             process.kill()
-            # Its children hold the other end: when the pipe ends they are gone, and what they wrote can be removed.
+            # Children hold the other end of the pipe: at its end they are gone, and their files can be removed.
             for _ in process.stdout or ():
                 pass
             raise

@@ -1,7 +1,7 @@
-"""The one kernel limit that a lab outgrows: how many inotify instances root may have.
+"""The one kernel limit that a lab exceeds: how many inotify instances root may have.
 
-Every systemd, journald and networkd has a few, and all of a lab's belong to this machine's root. With the
-usual 128 the ninth host or so does not boot (inotify(7), /proc/sys/fs/inotify/max_user_instances).
+Every systemd, journald and networkd has a few, and those of all hosts of a lab belong to this machine's root. With the
+usual limit of 128, about the ninth host does not boot (inotify(7), /proc/sys/fs/inotify/max_user_instances).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from warpbeam.event import Emit, Note
 from warpbeam.lab.state import LABS, known_labs, locked
 
 LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
-# What it was before we raised it; there only while we have.
+# A file with the limit before it was raised; it exists only while the limit is raised.
 BEFORE = LABS.parent / "inotify-before"
-# Two labs that are made or removed at once: one would lower what the other has just raised.
+# Held while the limit changes: otherwise a lab that is removed could lower what a new lab has just raised.
 LOCK = LABS / "inotify.lock"
-# Each host's share (8 were counted: `find /proc/*/fd -lname anon_inode:inotify`), and what is for all others.
+# Instances for each host (8 were counted: `find /proc/*/fd -lname anon_inode:inotify`), and for everything else.
 EACH = 16
 REST = 128
 
 
 def suffice(count_hosts: Callable[[], int], emit: Emit) -> None:
-    """Raise the limit, if it is too low for the hosts of all labs together."""
+    """Raise the limit where it is too low for the hosts of all labs together."""
     with locked(LOCK):
         now = int(LIMIT.read_text())
         wanted = REST + count_hosts() * EACH
@@ -36,7 +36,7 @@ def suffice(count_hosts: Callable[[], int], emit: Emit) -> None:
 
 
 def give_back() -> None:
-    """Set the limit to what it was, if we raised it and no lab is left that needs it."""
+    """Restore the limit where it was raised and no lab is left."""
     with locked(LOCK):
         if BEFORE.exists() and not known_labs():
             LIMIT.write_text(BEFORE.read_text())

@@ -1,4 +1,4 @@
-"""The life of a lab: up, down, and what befalls its hosts between."""
+"""The life of a lab: up, down, and the boots and crashes of its hosts in between."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ from warpbeam.lab.state import (
 )
 
 OPT_SIZE = 2048
-# The network of a lab that is not written down yet.
+# The network of a lab that has not been written down yet.
 UNDECIDED = -1
-# Hosts that are told new names at once.
+# How many hosts get new names in /etc/hosts at once.
 NAMED_AT_ONCE = 8
 
 Layers = Mapping[Kind, tuple[str, ...]]
 
 
 class HostStatus(msgspec.Struct, frozen=True):
-    """What a host of a lab is doing now; `pid` is that of its PID 1 on this machine, 0 when it is off."""
+    """The status of a host of a lab; `pid` is the PID of its PID 1 on this machine, 0 when the host is off."""
 
     name: str
     kind: str
@@ -60,16 +60,16 @@ class HostStatus(msgspec.Struct, frozen=True):
 
 
 def up(lab: str, hosts: Sequence[HostSpec], suite: Suite | None, emit: Emit, opt_size: int = OPT_SIZE) -> Lab:
-    """Make the lab, or what it lacks: afterwards `hosts` run, besides those it had already.
+    """Make the lab, or what is missing in it: afterwards `hosts` run in addition to the hosts that it had.
 
     Parameters:
-        suite: the Debian of a new lab; None means what the lab has, or the oldest there is.
+        suite: the Debian suite of a new lab; None means the suite of the lab, or the oldest for a new one.
         opt_size: the size of each new host's /opt, in MiB.
 
     Raises:
-        Misuse: a name that cannot be, or a lab of another suite.
+        Misuse: a name is not allowed, or the lab has another suite.
         Refused: this machine cannot have a lab.
-        Failed: a host did not boot; the same call again takes up where it stopped.
+        Failed: a host did not boot; the same call again continues where this one stopped.
     """
     check_names(lab, hosts)
     require_root("a lab")
@@ -90,14 +90,14 @@ def up(lab: str, hosts: Sequence[HostSpec], suite: Suite | None, emit: Emit, opt
 
 
 def down(lab: str, emit: Emit, purge: bool = False) -> None:
-    """Remove the lab with all that belongs to it, running or not, whole or half-made.
+    """Remove the lab with all that belongs to it, whether it runs or not, is complete or half-made.
 
     Parameters:
         purge: also remove the cached root file systems that no other lab uses.
 
     Raises:
         Refused: not root.
-        Failed: something of it could not be removed.
+        Failed: a part of the lab could not be removed.
     """
     check_names(lab)
     require_root("removing a lab")
@@ -116,7 +116,7 @@ def down(lab: str, emit: Emit, purge: bool = False) -> None:
 
 
 def status(lab: str) -> tuple[HostStatus, ...]:
-    """What each host of the lab is doing. Raises `Refused` where there is no such lab."""
+    """Return the status of each host of the lab. Raises `Refused` where there is no such lab."""
     found = read_lab(lab)
     return tuple(
         HostStatus(member.name, member.kind, cgroup.leader(lab, member.name) or 0, *addresses(found, member))
@@ -125,18 +125,18 @@ def status(lab: str) -> tuple[HostStatus, ...]:
 
 
 def boot(lab: str, host: str, emit: Emit) -> None:
-    """Boot a host that is off, and wait until one can log in; one that runs is left alone."""
+    """Boot a host that is off, and wait until users can log in; does nothing where the host runs."""
     _with_member(lab, host, lambda found, member: _raise_hosts(found, emit, (member,)))
 
 
 def crash(lab: str, host: str, emit: Emit) -> None:
-    """End a host as a kernel panic does: what it had written is still in this machine's page cache."""
+    """End a host as a kernel panic does: its writes stay in this machine's page cache and are not lost."""
     _with_member(lab, host, machine.crash)
     emit(Settled(host=host, text="crashed; it is off"))
 
 
 def power_loss(lab: str, host: str, emit: Emit) -> None:
-    """End a host as a power cut does: what it had not synced to /opt is lost."""
+    """End a host as a power cut does: writes to /opt that were not synced are lost."""
     _with_member(lab, host, machine.power_loss)
     emit(Settled(host=host, text="lost its power, and what it had not synced to /opt; it is off"))
 
@@ -150,10 +150,10 @@ def _with_member(lab: str, host: str, act: Callable[[Lab, Member], None]) -> Non
 
 
 def merge(before: Sequence[Member], hosts: Sequence[HostSpec], layers: Layers) -> tuple[Member, ...]:
-    """The hosts of a lab that had `before` and is to have `hosts` too: those it had stay as they are.
+    """Return the hosts of a lab that had `before` and gets `hosts` too; existing hosts stay as they are.
 
     Raises:
-        Misuse: there would be too many, or one would change its kind.
+        Misuse: there would be too many hosts, or one would change its kind.
     """
     members = {member.name: member for member in before}
     for spec in hosts:
@@ -169,10 +169,10 @@ def merge(before: Sequence[Member], hosts: Sequence[HostSpec], layers: Layers) -
 
 
 def _settle(lab: Lab, hosts: Sequence[HostSpec], emit: Emit) -> Lab:
-    """Decide what the lab shall be, and write it down before anything of it is made."""
+    """Decide the lab's network and hosts, and write them down before anything is made."""
     stale = [member for member in lab.members if not all(Path(layer).is_dir() for layer in member.layers)]
     for member in stale:
-        # The cache was removed by hand: what the host wrote over it fits nothing any more.
+        # The cached layers were removed by hand: the host's own layer does not fit any other.
         machine.crash(lab, member)
         remove_tree(lab.home(member))
     kept = [member for member in lab.members if member not in stale]
@@ -189,7 +189,7 @@ def _settle(lab: Lab, hosts: Sequence[HostSpec], emit: Emit) -> Lab:
 
 
 def _raise_hosts(lab: Lab, emit: Emit, only: Sequence[Member] | None = None) -> None:
-    """Make and boot those of `only` (default: all) that do not run."""
+    """Make all hosts, and boot those of `only` (default: all) that do not run."""
     enclose(lab.homes)
     enclose(rootfs.CACHE)
     raise_bridge(lab)
@@ -216,7 +216,7 @@ def _raise_hosts(lab: Lab, emit: Emit, only: Sequence[Member] | None = None) -> 
 
 
 def _clear(name: str) -> None:
-    """Remove whatever there is of the lab, going by what is there and not by what was written down."""
+    """Remove all that exists of the lab, whether or not its state names it."""
     directory = lab_directory(name)
     for host in cgroup.hosts_of(name):
         cgroup.kill(name, host)
@@ -225,7 +225,7 @@ def _clear(name: str) -> None:
     below = f"{directory}/"
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for mount in reversed(mounts):
-        # None of ours is in this namespace; a person may have looked into a disk image.
+        # The lab's own mounts are in other namespaces; a user may have mounted a disk image to look into it.
         if mount.startswith(below):
             run("umount", mount)
     if (lab := find_lab(name)) is not None:

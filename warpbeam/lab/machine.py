@@ -1,4 +1,4 @@
-"""One host of a lab: its files, its boot, its sudden ends."""
+"""One host of a lab: its files, its boot, its crash and its power loss."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from warpbeam.lab.state import Lab, Member, remove_tree
 HERE = Path(__file__).parent
 ADMIN = 1000
 SSH = 22
-# A boot takes a second or two; many at once on a small machine take longer.
+# A boot takes a second or two; many boots at once on a small machine take longer.
 READY_WITHIN = 120.0
 RELEASED_WITHIN = 20.0
-# How long a host may have no process at all, before it counts as ended.
+# How long a host may have no process at all before it counts as ended.
 BEGUN_WITHIN = 3.0
 POLL = 0.05
-# A host that does not take its names in that time goes without.
+# A host that does not update its /etc/hosts in that time keeps the old one.
 NAMED_WITHIN = 10.0
-# How much of a console is read at most.
+# The most bytes of a console's log that are read.
 CONSOLE = 64 * 1024
-# What is noted of a host beside its tree.
+# Files in a host's directory, outside its tree, with what this machine wrote into the tree.
 HOST_KEY = "host_key.pub"
 HOST_NAMES = "host_names"
-# What nspawn keeps for each machine besides, and cannot clear away when it is killed.
+# Directories where nspawn keeps files for each machine; they stay behind when nspawn is killed.
 NSPAWN = ("/run/systemd/nspawn/propagate", "/run/systemd/nspawn/unix-export")
-# linux/fs.h, fs/ext4/ext4.h: end a mounted file system at once; not even its journal is written any more.
+# linux/fs.h, fs/ext4/ext4.h: shut a mounted file system down at once, without writing its journal.
 FS_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
 
@@ -47,10 +47,10 @@ def is_running(lab: str, host: str) -> bool:
 
 
 def make_files(lab: Lab, member: Member) -> None:
-    """Make the directory of a host, whole or not at all: its layer of the file system, its disk for /opt.
+    """Make the directory of a host, as a whole or not at all: its layer of the file system, its disk for /opt.
 
-    Only here does this machine write into a host's tree, or read of it: as soon as the host has run, any name in there
-    may be a link that leads out of it, or a pipe. What we must know of it later is noted beside its tree.
+    This machine writes and reads a host's tree only here: once the host has run, any name in the tree may be a link
+    that leads out, or a pipe. What must be known later is noted beside the tree.
     """
     home = lab.home(member)
     if home.is_dir():
@@ -82,15 +82,15 @@ def make_files(lab: Lab, member: Member) -> None:
 
 
 def host_key(lab: Lab, member: Member) -> str:
-    """The public half of the host key that was made for that host.
+    """Return the public half of the host key that was made for that host.
 
     Raises:
-        Failed: nobody noted it; nothing that the host says of itself is taken for it.
+        Failed: it was not noted; a key that the host itself shows is not trusted.
     """
     noted = lab.home(member) / HOST_KEY
     if noted.exists():
         return noted.read_text()
-    # A lab of an earlier version: there the last `lab.up` noted it for ssh alone.
+    # A lab of an earlier version of Warpbeam: its `lab.up` noted the key only in known_hosts.
     known = known_hosts_file(lab.name)
     for line in known.read_text().splitlines() if known.exists() else ():
         names, _, key = line.partition(" ")
@@ -104,7 +104,7 @@ def host_key(lab: Lab, member: Member) -> str:
 
 
 def boot(lab: Lab, member: Member) -> None:
-    """Boot a host that does not run; returns once it has begun. What a crash left is cleared away first.
+    """Start booting a host that does not run, without waiting; first removes what a crash left behind.
 
     Raises:
         Failed: something still holds its disk.
@@ -134,7 +134,7 @@ def boot(lab: Lab, member: Member) -> None:
         )
         return
     with log.open("ab") as output:
-        # A session of its own and no pipe of ours: it outlives `fab`, and nobody waits for its output to end.
+        # A session of its own and no pipe: the machine outlives `fab`, and no reader waits for the end of its output.
         subprocess.Popen(  # noqa: S603 - our own script
             script,
             stdin=subprocess.DEVNULL,
@@ -147,10 +147,10 @@ def boot(lab: Lab, member: Member) -> None:
 
 
 def wait_ready(lab: Lab, member: Member) -> None:
-    """Wait until sshd of the host answers, which it does only once people may log in.
+    """Wait until the host's sshd answers, which it does only once users may log in.
 
     Raises:
-        Failed: the host ended, or did not get that far; the details are the end of its console.
+        Failed: the host ended, or did not answer in time; the details are the end of its console.
     """
     deadline = time.monotonic() + READY_WITHIN
     address = addresses(lab, member)[0]
@@ -173,24 +173,24 @@ def wait_ready(lab: Lab, member: Member) -> None:
 
 
 def crash(lab: Lab, member: Member) -> None:
-    """End the whole host at once, as a kernel panic does; this machine still has what it wrote, in memory."""
+    """End the whole host at once, as a kernel panic does; its writes stay in this machine's memory."""
     cgroup.kill(lab.name, member.name)
     wait_released(lab.home(member) / "opt.img")
 
 
 def forget(lab: Lab, member: Member) -> None:
-    """Remove what systemd-nspawn left behind of a host that was killed, outside of the host's directory."""
+    """Remove what systemd-nspawn left outside of the host's directory when the host was killed."""
     drop_link(host_link(lab, member))
     for directory in NSPAWN:
         remove_tree(Path(directory, machine_name(lab, member)))
 
 
 def power_loss(lab: Lab, member: Member) -> None:
-    """End the whole host as a power cut does: at its next boot /opt has what had reached the disk, no more.
+    """End the whole host as a power cut does: at its next boot /opt has only what had reached the disk.
 
-    Its processes are stopped where they are, and ext4 is told to shut down without writing anything back, as
-    xfstests do to test recovery (`src/godown.c`). A copy of the image would take longer, and not be of one
-    instant. Files outside /opt are as after a crash.
+    The processes are frozen, and ext4 shuts down without writing anything back, as xfstests do to test recovery
+    (`src/godown.c`). A copy of the image would take longer, and would not show one instant. Files outside /opt are as
+    after a crash.
 
     Raises:
         Failed: the host does not run.
@@ -208,9 +208,9 @@ def power_loss(lab: Lab, member: Member) -> None:
 
 
 def update_host_names(lab: Lab, member: Member) -> bool:
-    """Have a running host bring its /etc/hosts up to date, after hosts were added; whether it did.
+    """Update /etc/hosts of a running host after hosts were added; return whether that succeeded.
 
-    By its own hands, over ssh: in there this machine's root would follow whatever link the host has made.
+    The host does it itself, over ssh: in its tree this machine's root would follow any link that the host has made.
     """
     noted = lab.home(member) / HOST_NAMES
     text = host_names(lab, member)
@@ -221,7 +221,7 @@ def update_host_names(lab: Lab, member: Member) -> bool:
             ssh_argv(lab.name, member.name, ("sudo -n tee /etc/hosts",)),
             input=text,
             text=True,
-            # The host may say what it likes, without end.
+            # The host's output may be anything, without end.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment(),
@@ -236,14 +236,14 @@ def update_host_names(lab: Lab, member: Member) -> bool:
 
 
 def end_of(log: Path) -> str:
-    """The last lines of a host's console, which may be of any length."""
+    """Return the end of a host's console, whose log may have any length."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - CONSOLE))
         return file.read(CONSOLE).decode(errors="replace")
 
 
 def loops(image: Path) -> tuple[str, ...]:
-    """The loop devices that have `image` in them."""
+    """Return the loop devices that are backed by `image`."""
     found = []
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         try:
@@ -255,10 +255,10 @@ def loops(image: Path) -> tuple[str, ...]:
 
 
 def wait_released(image: Path) -> None:
-    """Wait until the kernel has unmounted a disk image: two mounts of it at once would destroy it.
+    """Wait until the kernel has unmounted a disk image: two mounts at once would destroy it.
 
     Raises:
-        Failed: something else holds it.
+        Failed: the image is still in use at the end of that time.
     """
     deadline = time.monotonic() + RELEASED_WITHIN
     while held := loops(image):
@@ -271,12 +271,12 @@ def wait_released(image: Path) -> None:
 
 
 def _open_disk(lab: Lab, member: Member) -> int:
-    """The file system of a running host's /opt, by the mount that it was booted with.
+    """Open the file system of a running host's /opt, at the mount that boot.sh made; return the descriptor.
 
-    Not by the host's own /opt, which may be a link to any file system of this machine.
+    The host's own /opt is not used: it may be a link to any file system of this machine.
 
     Raises:
-        Failed: it is not there.
+        Failed: the disk is not mounted there.
     """
     place = lab.home(member) / "opt"
     for watcher in cgroup.watchers(lab.name, member.name):
@@ -303,7 +303,7 @@ def _answers(address: str) -> bool:
 
 
 def _network(lab: Lab, member: Member) -> str:
-    """The host's own static addresses; no duplicate detection, which would hold IPv6 back for a second."""
+    """Return the text of the host's .network file: static addresses, without IPv6 duplicate detection (a second)."""
     four, six = addresses(lab, member)
     return f"""\
 [Match]

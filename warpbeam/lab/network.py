@@ -1,4 +1,4 @@
-"""A lab's network: a bridge with subnets of its own, IPv4 and IPv6, that nothing else here uses."""
+"""A lab's network: a bridge with an IPv4 and an IPv6 subnet that nothing else on this machine uses."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ NETWORKS = 200
 
 
 def subnet4(network: int) -> ipaddress.IPv4Network:
-    """The IPv4 subnet with that number, of the private 10/8 (RFC 1918)."""
+    """Return the IPv4 subnet with that number, of the private 10/8 (RFC 1918)."""
     return ipaddress.IPv4Network(f"10.83.{network}.0/24")
 
 
 def subnet6(network: int) -> ipaddress.IPv6Network:
-    """The IPv6 subnet with that number, of the unique local fd00::/8 (RFC 4193)."""
+    """Return the IPv6 subnet with that number, of the unique local fd00::/8 (RFC 4193)."""
     return ipaddress.IPv6Network(f"fd83:7761:7270:{network:x}::/64")
 
 
 def address4(network: int, number: int) -> str:
-    """The IPv4 address of host `number`; the bridge is 1."""
+    """Return the IPv4 address of host `number`; the bridge is number 1."""
     return str(subnet4(network)[number])
 
 
 def address6(network: int, number: int) -> str:
-    """The IPv6 address of host `number`; the bridge is 1."""
+    """Return the IPv6 address of host `number`; the bridge is number 1."""
     return str(subnet6(network)[number])
 
 
 def addresses(lab: Lab, member: Member) -> tuple[str, str]:
-    """Both addresses of a host."""
+    """Return both addresses of a host, IPv4 first."""
     return address4(lab.network, member.number), address6(lab.network, member.number)
 
 
 def free_network(taken: Iterable[str], reserved: Iterable[int]) -> int:
-    """The first network number that is not `reserved` and overlaps none of the `taken` prefixes.
+    """Return the first network number that is not `reserved` and whose subnets overlap none of the `taken` prefixes.
 
     Raises:
-        Refused: there is none.
+        Refused: no number is free.
     """
     used = [ipaddress.ip_network(prefix, strict=False) for prefix in taken]
     numbers = set(reserved)
@@ -57,7 +57,7 @@ def free_network(taken: Iterable[str], reserved: Iterable[int]) -> int:
 
 
 def choose_network() -> int:
-    """A network number that no lab and no route of this machine uses; call it holding `network_lock`."""
+    """Return a network number that no lab and no route of this machine uses; the caller holds `network_lock`."""
     taken: list[str] = []
     for family in ("-4", "-6"):
         routes = json.loads(run("ip", "-json", family, "route", "show", "table", "all") or "[]")
@@ -67,12 +67,12 @@ def choose_network() -> int:
 
 
 def network_lock() -> Path:
-    """The lock under which a network is chosen and written down."""
+    """Return the lock to hold while a network is chosen and written down."""
     return LABS / "network.lock"
 
 
 def raise_bridge(lab: Lab) -> None:
-    """Make the lab's bridge as it must be; one that is there is kept, with the hosts that are on it."""
+    """Make the lab's bridge, or set an existing one up again; the hosts on it stay connected."""
     name = lab.bridge
     if not Path("/sys/class/net", name).exists():
         run("ip", "link", "add", "name", name, "type", "bridge", "stp_state", "0", "forward_delay", "0")
@@ -83,29 +83,29 @@ def raise_bridge(lab: Lab) -> None:
 
 
 def plug_in(lab: Lab, member: Member) -> None:
-    """Connect the cable of a running host to the bridge again, where a vanished bridge had let go of it."""
+    """Connect the link of a running host to the bridge again, where the bridge had been removed."""
     link = host_link(lab, member)
     if not Path("/sys/class/net", link, "master").exists():
         _on_link(link, "set", link, "master", lab.bridge, "up")
 
 
 def drop_link(name: str) -> None:
-    """Remove a network device, where it exists."""
+    """Remove a network device where it exists."""
     _on_link(name, "delete", name)
 
 
 def machine_name(lab: Lab, member: Member) -> str:
-    """What systemd-nspawn calls a host: unique on this machine, and short enough for `host_link`."""
+    """Return the name of a host for systemd-nspawn: unique on this machine, and short enough for `host_link`."""
     return f"wb{lab.network}-{member.number}"
 
 
 def host_link(lab: Lab, member: Member) -> str:
-    """This machine's end of a host's cable, as systemd-nspawn names it (--network-bridge=)."""
+    """Return the name of this machine's end of a host's link, as systemd-nspawn makes it (--network-bridge=)."""
     return f"vb-{machine_name(lab, member)}"
 
 
 def _on_link(name: str, *verb: str) -> None:
-    """Run `ip link` on a device that need not exist: the kernel removes a killed host's end in its own time."""
+    """Run `ip link` on a device that may vanish meanwhile: the kernel removes a killed host's link some time later."""
     device = Path("/sys/class/net", name)
     if device.exists():
         try:
@@ -116,7 +116,7 @@ def _on_link(name: str, *verb: str) -> None:
 
 
 def _is_prefix(text: str) -> bool:
-    """Whether it is a network or an address: "default" is none, and 0.0.0.0/0 says nothing."""
+    """Whether `text` is a network or an address; not "default", and not 0.0.0.0/0, which overlaps everything."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What this machine must have before a lab can be made on it."""
+"""Requirements of a lab: what this machine must have before one can be made."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROGRAMS = {
 
 
 def require_root(doing: str) -> None:
-    """Raises `Refused` where this is no Linux, or the user is not root; `doing` begins the sentence."""
+    """Raise `Refused` where this is not Linux or the user is not root; `doing` begins the message."""
     if platform.system() != "Linux":
         raise Refused(
             f"{doing} needs Linux: its hosts run on this machine's kernel, and this is {platform.system()}",
@@ -44,7 +44,7 @@ def require_root(doing: str) -> None:
 
 
 def missing_packages() -> tuple[str, ...]:
-    """The Debian packages that this machine still lacks."""
+    """Return the Debian packages that are missing on this machine."""
     wanted = [package for program, package in PROGRAMS.items() if shutil.which(program, path=PATH) is None]
     if not KEYRING.exists():
         wanted.append("debian-archive-keyring")
@@ -52,9 +52,9 @@ def missing_packages() -> tuple[str, ...]:
 
 
 def require_identity(emit: Emit) -> None:
-    """Give this machine a machine-id where it has none, as fresh container images have not.
+    """Give this machine a machine-id where it has none, as in fresh container images.
 
-    systemd-nspawn makes the hosts' MAC addresses of it, and does not begin without.
+    systemd-nspawn derives the hosts' MAC addresses from the machine-id, and does not start without one.
     """
     if not MACHINE_ID.exists() or not MACHINE_ID.read_text().strip():
         emit(Note(host="", text=f"this machine has no identity yet: making {MACHINE_ID}"))
@@ -62,15 +62,15 @@ def require_identity(emit: Emit) -> None:
 
 
 def require_programs(emit: Emit) -> None:
-    """Install with apt what is missing.
+    """Install the missing packages with apt.
 
     Raises:
-        Refused: something is missing and there is no apt.
-        Failed: apt could not install it.
+        Refused: packages are missing and there is no apt.
+        Failed: apt could not install them.
     """
     if not missing_packages():
         return
-    # apt refuses to run twice at once; whoever waited may find everything there.
+    # apt refuses to run twice at once. After the wait for the lock, everything may be installed already.
     with locked(LOCK):
         missing = missing_packages()
         if not missing:

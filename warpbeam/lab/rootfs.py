@@ -1,7 +1,8 @@
 """Root file systems, made once for each recipe and kept in /var/cache/warpbeam.
 
-A build host's is a layer over a plain host's: only what Elixir and its like add. A recipe's digest is in
-the name of what it makes, so a changed recipe makes a new one, and a half-made one never has the name.
+The root file system of a build host is a layer over that of a plain host, with only what the build packages add. The
+name of a root file system has the digest of its recipe: a changed recipe makes a new one. It gets its name last, so a
+half-made one never has it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from warpbeam.lab.state import Kind, Suite, enclose, locked, remove_tree
 
 CACHE = Path("/var/cache/warpbeam")
 HERE = Path(__file__).parent
-# What a host needs to be a server that people log in to, and a release that brings its own ERTS to run.
+# Packages for a server that users log in to, and for running a release that brings its own ERTS.
 HOST_PACKAGES = (
     "ca-certificates",
     "curl",
@@ -60,10 +61,10 @@ BUILD_PACKAGES = (
     "git",
     "python3",
 )
-# What of the makers' output a person is shown.
+# Beginnings of the lines of mmdebstrap's and layer.sh's output that are shown.
 SHOWN = ("I: fetching", "I: downloading", "I: extracting", "I: installing")
-# Written after mmdebstrap has extracted the essential packages: given as an option (--dpkgopt) it would
-# filter each of their archives through a script, which takes 15 s instead of 6.
+# Configuration of dpkg, written after mmdebstrap has extracted the essential packages: with the option --dpkgopt,
+# mmdebstrap would filter each of their archives through a script, which takes 15 s instead of 6.
 DPKG = """\
 force-unsafe-io
 path-exclude=/usr/share/doc/*
@@ -74,7 +75,7 @@ path-exclude=/usr/share/man/*
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """What a root file system is made of. `script` is the text of what is run in it at the end."""
+    """A recipe for a root file system. `script` is the text of the script that makes or completes it."""
 
     suite: Suite
     kind: Kind
@@ -83,23 +84,23 @@ class Recipe(msgspec.Struct, frozen=True):
 
     @property
     def directory(self) -> Path:
-        """Where the finished root file system is, or will be."""
+        """The directory of the finished root file system, whether or not it exists yet."""
         digest = hashlib.sha256(msgspec.json.encode((self, DPKG))).hexdigest()[:12]
         return CACHE / f"{self.suite}-{self.kind}-{digest}"
 
 
 def recipes(suite: Suite, kind: Kind) -> tuple[Recipe, ...]:
-    """The recipes of one kind of host: the topmost layer first."""
+    """Return the recipes of one kind of host, the topmost layer first."""
     host = Recipe(suite, "host", HOST_PACKAGES, (HERE / "customize.sh").read_text())
     if kind == "host":
         return (host,)
-    # The layer holds differences to exactly that host, so its name depends on it.
+    # The layer holds the differences to exactly that host, so its name must depend on the host's.
     script = f"{(HERE / 'layer.sh').read_text()}\n# over {host.directory.name}\n"
     return (Recipe(suite, "build", BUILD_PACKAGES, script), host)
 
 
 def layers(suite: Suite, kind: Kind, emit: Emit) -> tuple[str, ...]:
-    """The directories of the root file system of that kind, topmost first; made where they are missing.
+    """Return the directories of the root file system of that kind, topmost first; make the missing ones.
 
     Raises:
         Refused: this machine's apt knows no Debian mirror.
@@ -121,13 +122,13 @@ def layers(suite: Suite, kind: Kind, emit: Emit) -> tuple[str, ...]:
 
 
 def sources(targets: str, suite: Suite) -> str:
-    """Lines of sources.list for `suite`, from this machine's own: what `targets` lists of Debian, main only.
+    """Return lines of sources.list for `suite`, from this machine's own sources of Debian; main only.
 
     Parameters:
         targets: a line `URI RELEASE COMPONENT ORIGIN` for each index that apt uses.
 
     Raises:
-        Refused: none is Debian's.
+        Refused: no index is Debian's.
     """
     lines: dict[str, None] = {}
     for target in targets.splitlines():
@@ -144,7 +145,7 @@ def sources(targets: str, suite: Suite) -> str:
 
 
 def purge(in_use: frozenset[str]) -> tuple[str, ...]:
-    """Remove every root file system that is not `in_use`; give the names of those removed."""
+    """Remove every root file system that is not `in_use`; return the names of those removed."""
     if not CACHE.is_dir():
         return ()
     with locked(CACHE / "lock"):
@@ -153,7 +154,7 @@ def purge(in_use: frozenset[str]) -> tuple[str, ...]:
             remove_tree(entry)
         (CACHE / "lock").unlink()
     with suppress(OSError):
-        # In use again, or a mount point.
+        # The directory may be in use again, or be a mount point.
         CACHE.rmdir()
     return tuple(entry.name for entry in gone)
 
@@ -161,14 +162,14 @@ def purge(in_use: frozenset[str]) -> tuple[str, ...]:
 def _make(recipe: Recipe, emit: Emit, maker: Callable[[Recipe, Path, Emit], Path]) -> None:
     with draft_in(CACHE) as draft:
         made = maker(recipe, draft, emit)
-        # The name must not outlive the content: a power loss after the rename could leave empty files.
+        # Sync before the rename: otherwise a power loss could leave the name with empty files.
         run("sync", "--file-system", str(made))
         made.rename(recipe.directory)
 
 
 @contextmanager
 def draft_in(cache: Path) -> Iterator[Path]:
-    """A directory for something half-made; those that a killed run left behind go first."""
+    """Yield a directory for a draft, removed at the end; first remove drafts that a killed run left behind."""
     for stale in cache.glob("new-*"):
         remove_tree(stale)
     draft = Path(tempfile.mkdtemp(prefix="new-", dir=cache))
@@ -228,19 +229,19 @@ def _own_sources(suite: Suite) -> str:
         return run("apt-get", "indextargets", "--format", form, "Created-By: Packages")
 
     if " Debian" not in indexes():
-        # The origin is known only from a fetched Release file; a fresh machine may have none.
+        # apt knows the origin only from a Release file that was fetched; a fresh machine may have none.
         run("apt-get", "update", "-q")
     return sources(indexes(), suite)
 
 
 def _proxies() -> tuple[str, ...]:
-    """This machine's apt proxies, as lines of apt.conf."""
+    """Return this machine's apt proxies, as lines of apt.conf."""
     settings = run("apt-config", "dump").splitlines()
     return tuple(line for line in settings if line.startswith(("Acquire::http::Proxy", "Acquire::https::Proxy")))
 
 
 def _emitter(emit: Emit) -> Callable[[str], None]:
-    """Passes on how far mmdebstrap and layer.sh are, not what dpkg says."""
+    """Return a function that emits the progress of mmdebstrap and layer.sh, not the output of dpkg."""
 
     def on_line(line: str) -> None:
         if line.startswith(SHOWN):

@@ -1,4 +1,4 @@
-"""What a lab is, and where it is written down: /var/lib/warpbeam/labs/NAME/lab.json."""
+"""The state of a lab, written down in /var/lib/warpbeam/labs/NAME/lab.json."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from warpbeam.lab.command import run
 LABS = Path("/var/lib/warpbeam/labs")
 LAB_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
-# Host numbers begin here; .1 is the bridge. 200 of them fit a /24 with room to spare.
+# Host numbers begin at FIRST; number 1 is the bridge. 200 hosts fit into a /24.
 FIRST = 10
 MOST = 200
 
@@ -28,7 +28,7 @@ Kind = Literal["host", "build"]
 
 
 class HostSpec(msgspec.Struct, frozen=True):
-    """A host that is wanted. A `build` host has Elixir, Erlang, git and Python besides."""
+    """A host that a caller wants. A `build` host also has Elixir, Erlang, git and Python."""
 
     name: str
     kind: Kind = "host"
@@ -37,7 +37,7 @@ class HostSpec(msgspec.Struct, frozen=True):
 class Member(HostSpec, frozen=True):
     """A host of a lab.
 
-    `number` is the last part of its addresses, `layers` are its root file systems, topmost first.
+    `number` is the last part of its addresses; `layers` are its root file systems, topmost first.
     """
 
     number: int = FIRST
@@ -46,7 +46,7 @@ class Member(HostSpec, frozen=True):
 
 
 class Lab(msgspec.Struct, frozen=True):
-    """A lab: `network` makes its subnets, `opt_size` is the size of each /opt in MiB."""
+    """A lab: `network` is the number of its subnets, `opt_size` the size of each /opt in MiB."""
 
     name: str
     suite: Suite
@@ -56,16 +56,16 @@ class Lab(msgspec.Struct, frozen=True):
 
     @property
     def directory(self) -> Path:
-        """Where everything of this lab is kept."""
+        """The directory with all files of this lab."""
         return lab_directory(self.name)
 
     @property
     def bridge(self) -> str:
-        """The network device that connects the hosts; it has all of the 15 characters Linux allows, at most."""
+        """The network device that connects the hosts; its name has at most the 15 characters that Linux allows."""
         return bridge_name(self.name)
 
     def member(self, host: str) -> Member:
-        """The host of that name. Raises `Misuse` when there is none."""
+        """Return the host of that name. Raises `Misuse` where there is none."""
         for member in self.members:
             if member.name == host:
                 return member
@@ -74,33 +74,33 @@ class Lab(msgspec.Struct, frozen=True):
 
     @property
     def homes(self) -> Path:
-        """Where the directories of its hosts are; nobody but root can enter it."""
+        """The directory with the directories of the hosts; only root can enter it."""
         return self.directory / "hosts"
 
     def home(self, member: Member) -> Path:
-        """The directory of one host."""
+        """Return the directory of one host."""
         return self.homes / member.name
 
 
 def lab_directory(name: str) -> Path:
-    """Where everything of the lab `name` is kept, whether or not it exists."""
+    """Return the directory with all files of the lab `name`, whether or not it exists."""
     return LABS / name
 
 
 def bridge_name(name: str) -> str:
-    """The bridge of the lab `name`, whether or not it exists."""
+    """Return the bridge of the lab `name`, whether or not it exists."""
     return f"wb-{name}"
 
 
 def default_hosts(count: int) -> tuple[HostSpec, ...]:
-    """`build1` and `web1` to `web(count-1)`. Raises `Misuse` for a count that no lab can have."""
+    """Return `build1` and `web1` to `web(count-1)`. Raises `Misuse` for a count that no lab can have."""
     if not 1 <= count <= MOST:
         raise Misuse(f"a lab has 1 to {MOST} hosts, not {count}", "they are build1, web1, web2 and so on")
     return (HostSpec("build1", "build"), *(HostSpec(f"web{number}") for number in range(1, count)))
 
 
 def check_names(lab: str, hosts: Sequence[HostSpec] = ()) -> None:
-    """Raises `Misuse` for a name that cannot be a network device's and a file's, or a host named twice."""
+    """Raise `Misuse` for a name that no network device and file can have, or for a host named twice."""
     if not LAB_NAME.fullmatch(lab):
         raise Misuse(f"{lab!r} cannot be the name of a lab", "use 1 to 12 of a-z and 0-9, a letter first")
     names = [host.name for host in hosts]
@@ -112,7 +112,7 @@ def check_names(lab: str, hosts: Sequence[HostSpec] = ()) -> None:
 
 
 def check_suite(suite: str) -> Suite:
-    """The suite of that name. Raises `Misuse` when there is none."""
+    """Return the suite of that name. Raises `Misuse` where there is none."""
     for known in SUITES:
         if suite == known:
             return known
@@ -120,7 +120,7 @@ def check_suite(suite: str) -> Suite:
 
 
 def known_labs() -> tuple[str, ...]:
-    """The names of the labs that have a directory."""
+    """Return the names of the labs that have a directory."""
     if not LABS.is_dir():
         return ()
     names = (entry.name for entry in LABS.iterdir() if entry.is_dir())
@@ -128,16 +128,16 @@ def known_labs() -> tuple[str, ...]:
 
 
 def find_lab(name: str) -> Lab | None:
-    """The lab as it was written down, or None where there is none."""
+    """Return the lab as it was written down, or None where there is none."""
     try:
         return msgspec.json.decode((lab_directory(name) / "lab.json").read_bytes(), type=Lab)
     except (FileNotFoundError, msgspec.DecodeError):
-        # What does not decode was written by another version: `up` and `down` both begin by clearing it away.
+        # Another version wrote a file that does not decode: `up` and `down` both begin by removing such a lab.
         return None
 
 
 def read_lab(name: str) -> Lab:
-    """The lab as it was written down. Raises `Refused` where there is none."""
+    """Return the lab as it was written down. Raises `Refused` where there is none."""
     check_names(name)
     found = find_lab(name)
     if found is None:
@@ -148,9 +148,9 @@ def read_lab(name: str) -> Lab:
 
 
 def write_lab(lab: Lab) -> None:
-    """Write the lab down; a reader sees the old or the new one, whole."""
+    """Write the lab down; a reader sees either the old state or the new one."""
     lab.directory.mkdir(parents=True, exist_ok=True)
-    # Whoever called sudo has the key and the ssh_config here, and may look; the hosts' own files are below `hosts`.
+    # The user who called sudo reads the key and the ssh_config here; the hosts' own files are below `hosts`.
     lab.directory.chmod(0o755)
     file = lab.directory / "lab.json"
     draft = file.with_suffix(".new")
@@ -159,9 +159,9 @@ def write_lab(lab: Lab) -> None:
 
 
 def enclose(directory: Path) -> None:
-    """Make a directory that nobody but root can enter, or close one that is there.
+    """Make a directory that only root can enter, or close an existing one.
 
-    What root on a lab's host makes, programs with the set-user-ID bit among it, is root's here too.
+    Files that root makes on a lab's host belong to root here too, even programs with the set-user-ID bit.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chown(directory, 0, 0)
@@ -169,16 +169,16 @@ def enclose(directory: Path) -> None:
 
 
 def client_owner() -> tuple[int, int]:
-    """User and group of the person at the keyboard: whoever called sudo, else this process's own."""
+    """Return user and group of the user who called sudo, else of this process."""
     return int(os.environ.get("SUDO_UID", os.geteuid())), int(os.environ.get("SUDO_GID", os.getegid()))
 
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Hold the lock `file`, waiting for it; the kernel lets go of it however this process ends.
+    """Wait for the lock `file` and hold it; the kernel releases it when this process ends.
 
-    Whoever holds it may remove the file: one who waited then finds that its own is no longer the one, and
-    takes the new one.
+    The holder may remove the file: a process that waited then sees that its file has no name any more, and locks the
+    new file.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -193,14 +193,13 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def lab_lock(name: str) -> Path:
-    """The lock of one lab: whoever changes the lab holds it."""
+    """Return the lock of one lab, to be held while the lab changes."""
     return LABS / f"{name}.lock"
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory with all it holds, where it exists; what is gone already is no error.
+    """Remove a directory with all that it holds; a missing one is no error.
 
-    A host nests directories as deep as it likes: deeper than `shutil.rmtree` can follow, and not than rm(1), which
-    follows no link either.
+    A host can nest directories deeper than `shutil.rmtree` can follow. rm(1) can, and follows no links.
     """
     run("rm", "-rf", "--one-file-system", "--", str(directory))

@@ -1,7 +1,7 @@
-# What is fixed when the app is built.
+# Settings that are fixed when the app is built.
 import Config
 
-# The journal has the time already.
+# No time in a line: the journal adds it.
 line = "[$level] $message\n"
 
 if Version.match?(System.version(), ">= 1.15.0") do
@@ -10,7 +10,7 @@ else
   config :logger, :console, format: line
 end
 
-# A build can be made bad on purpose, for drills: see Hello.Fault.
+# A build can be made faulty on purpose, for drills: see Hello.Fault.
 fault = Path.join(__DIR__, "fault")
 
 if File.exists?(fault) do
@@ -18,7 +18,7 @@ if File.exists?(fault) do
 end
 
 if config_env() == :test do
-  # Any free port: the tests start servers of their own beside this one.
+  # Any free port: tests start servers of their own next to this one.
   config :hello, port: 0
   config :logger, level: :warning
 end

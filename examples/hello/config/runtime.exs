@@ -1,4 +1,4 @@
-# What is known only where the app runs. The app reads the environment nowhere else but in Hello.describe/0.
+# Settings that are known only where the app runs. Apart from this file, only Hello.describe/0 reads the environment.
 import Config
 
 number = fn name, default, range, expected ->
@@ -19,7 +19,7 @@ if config_env() != :test do
     config :hello, more_port: number.("MORE_PORT", "", 1..65_535, "a port number from 1 to 65535")
   end
 
-  # One address of this host instead of all.
+  # Listen on one address of this host instead of all.
   if listen = System.get_env("LISTEN") do
     case :inet.parse_strict_address(String.to_charlist(listen)) do
       {:ok, address} -> config :hello, listen: address
@@ -40,7 +40,7 @@ if config_env() != :test do
         if(config_env() == :prod, do: "/var/lib/hello", else: "_build/state")
 end
 
-# Empty means none, whatever the build says.
+# An empty value means no fault, even where the build has one.
 if fault = System.get_env("HELLO_FAULT") do
   config :hello, fault: fault
 end

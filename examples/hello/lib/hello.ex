@@ -2,19 +2,19 @@ defmodule Hello do
   @moduledoc """
   A small web service that says which of its releases is answering.
 
-  It exists to be deployed: it listens on `PORT`, answers over HTTP/1.1, gives its connections back when it is
-  asked to drain, and finishes what runs before it stops.
+  It exists to be deployed: it listens on `PORT`, answers over HTTP/1.1, closes its connections when it must drain, and
+  finishes running requests before it stops.
   """
 
-  @doc "The version of the code that is running, which is not always the one on the disk."
+  @doc "The version of the running code, which is not always that of the code on the disk."
   @spec version() :: String.t()
   def version, do: to_string(Application.spec(:hello, :vsn))
 
   @doc """
-  Who is answering, in a fixed order of keys.
+  Describes the instance that answers, with its keys in a fixed order.
 
-  `release` is the release's directory with every symbolic link resolved (the release's start script does that
-  when it sets RELEASE_ROOT); it and `slot` are nil outside of a release.
+  `release` is the release's directory with every symbolic link resolved (by the release's start script, when it sets
+  RELEASE_ROOT). `release` and `slot` are nil outside of a release.
   """
   @spec describe() :: [{atom(), String.t() | integer() | nil}]
   def describe do
@@ -29,7 +29,7 @@ defmodule Hello do
   end
 
   @doc """
-  The slot that SLOT names or, without it, the one that a node name such as `hello-b@127.0.0.1` ends in.
+  The slot that SLOT names or, without SLOT, the last part of a node name such as `hello-b@127.0.0.1`.
 
       iex> Hello.slot("a", nil)
       "a"

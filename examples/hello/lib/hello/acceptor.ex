@@ -2,10 +2,10 @@ defmodule Hello.Acceptor do
   @moduledoc """
   Takes connections from the listening socket and gives each a process.
 
-  It looks up from waiting a few times a second to see whether it is to stop, and then still takes what the kernel
-  has queued: those clients believe that they are connected, and closing the socket would reset them.
+  It checks a few times a second whether it must stop. Before it stops it takes the connections that the kernel has
+  queued: their clients are connected already, and closing the socket would reset them.
 
-  There is one: accepting costs some tens of microseconds, and a pool would be stopped one after the other.
+  There is one acceptor: accepting takes some tens of microseconds, and a pool would stop one acceptor after the other.
   """
   use Task, restart: :permanent, shutdown: 5_000
   require Logger
@@ -17,7 +17,7 @@ defmodule Hello.Acceptor do
 
   @doc false
   def run(server) do
-    # An order to stop is then a message, which waits until a connection is safely handed over.
+    # The order to stop is then a message, which waits until a connection has been handed over.
     Process.flag(:trap_exit, true)
     accept(Hello.Listener.socket(server.listener), server, @look_up_ms)
   end
@@ -41,14 +41,14 @@ defmodule Hello.Acceptor do
         accept(listening, server, patience(patience))
 
       {:error, reason} ->
-        # Out of file descriptors, most likely: some will come back.
+        # Most likely there are no free file descriptors: other connections will end and free some.
         Logger.error("cannot accept connections: #{:inet.format_error(reason)}")
         Process.sleep(@look_up_ms)
         accept(listening, server, patience(patience))
     end
   end
 
-  # No patience is left once the supervisor, the only process we are linked to, wants us to end.
+  # The patience is 0 after the exit signal of the supervisor, the only process that the acceptor is linked to.
   defp patience(patience) do
     receive do
       {:EXIT, from, _} when is_pid(from) -> 0
@@ -63,7 +63,7 @@ defmodule Hello.Acceptor do
            shutdown: :brutal_kill
          ) do
       {:ok, pid} ->
-        # An error means that the client is gone already; the process finds that out by itself.
+        # An error means that the client is gone already; the connection's process notices that itself.
         _ = :gen_tcp.controlling_process(socket, pid)
         send(pid, :yours)
 

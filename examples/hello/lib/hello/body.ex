@@ -1,5 +1,5 @@
 defmodule Hello.Body do
-  @moduledoc "Reads a request's body and throws it away: no route here wants one, but the next request comes after it."
+  @moduledoc "Reads a request's body and discards it: no route needs a body, but the next request follows it."
 
   @max_bytes 1_048_576
   # A chunk's size with its extensions, or one trailer field.
@@ -9,8 +9,8 @@ defmodule Hello.Body do
   @type fetch :: fun()
 
   @doc """
-  Returns the bytes that follow the body, or an error: a status to refuse the request with (400 when its chunks make no
-  sense, 413 when it has more than one mebibyte), or what `fetch` returned.
+  Returns the bytes after the body, or an error: the status of a refusal (400 for malformed chunks, 413 for more than
+  one mebibyte), or the error that `fetch` returned.
   """
   @spec discard(non_neg_integer() | :chunked, binary(), fetch()) :: {:ok, binary()} | {:error, term()}
   def discard(length, _bytes, _fetch) when is_integer(length) and length > @max_bytes, do: {:error, 413}
@@ -55,7 +55,7 @@ defmodule Hello.Body do
     [digits | _extensions] = :binary.split(line, ";")
     digits = String.trim_trailing(digits)
 
-    # Integer.parse/2 would take a sign; a size of more than eight digits is beyond any budget anyway.
+    # Integer.parse/2 would accept a sign; a size of more than eight digits exceeds any budget.
     if digits =~ ~r/\A[0-9a-fA-F]{1,8}\z/, do: {:ok, String.to_integer(digits, 16)}, else: {:error, 400}
   end
 

@@ -1,8 +1,8 @@
 defmodule Hello.Cluster do
   @moduledoc """
-  Connects this node with those of its peers: of each address the nodes in slot a and slot b, whichever runs.
+  Connects this node to the nodes in slot a and slot b at each address of a peer, whichever run.
 
-  A node that is not there refuses the connection at once, so all of them are tried again and again. An app with
+  It tries the missing nodes once a second: where no node runs, the connection is refused at once. An app that uses
   packages has libcluster or DNSCluster for this.
   """
   use GenServer
@@ -28,7 +28,7 @@ defmodule Hello.Cluster do
   def handle_info(:connect, names), do: {:noreply, connect(names)}
 
   defp connect(names) do
-    # Each for itself: a host that does not answer must not hold up the others.
+    # Each in a process of its own: a host that does not answer must not delay the others.
     for name <- names -- Node.list(), do: spawn(fn -> Node.connect(name) end)
     Process.send_after(self(), :connect, @every_ms)
     names

@@ -2,14 +2,14 @@ defmodule Hello.Connection do
   @moduledoc """
   One client's connection, from its first request to its end.
 
-  While nothing is asked the process waits for bytes, for the end of its patience, and for `:closing` from
-  `Hello.Drain`, all at once. Requests that came together (pipelined) are answered one after the other.
+  Between requests the process waits for bytes, for its timeout and for `:closing` from `Hello.Drain`, all at once.
+  Pipelined requests are answered one after the other.
   """
 
   require Logger
   alias Hello.{Body, Drain, Request, Response, Router, Server}
 
-  # After our last byte, how long to wait for the client's: see close/1.
+  # How long to wait for the client's last byte after our own: see close/1.
   @farewell_ms 1_000
 
   @doc "Serves a socket, once its owner says that it is `:yours`."
@@ -66,7 +66,7 @@ defmodule Hello.Connection do
     case discard_body(socket, server, request, buffer) do
       {:ok, rest} ->
         response = answer(request, server)
-        # Asked after the answer was made, which may have taken long.
+        # Checked only now: making the response may have taken long.
         keep = request.keep_alive and not Drain.closing?(server.flags)
         framing = Response.framing(response, request.version)
         keep = keep and framing != :close
@@ -140,8 +140,8 @@ defmodule Hello.Connection do
     close(socket)
   end
 
-  # Closing a socket in whose buffer there are unread bytes resets the connection, and the reset may overtake the
-  # response on its way to the client (RFC 9112, section 9.6). So: say that we are done, read until the client is too.
+  # Closing a socket with unread bytes in its buffer resets the connection, and the client may lose the response (RFC
+  # 9112, section 9.6). So close only the sending side, then read until the client closes too.
   defp close(socket) do
     _ = :gen_tcp.shutdown(socket, :write)
     farewell(socket, now() + @farewell_ms)
@@ -154,7 +154,7 @@ defmodule Hello.Connection do
     end
   end
 
-  # Bytes, once. `:closing` is heeded only by those who wait for it, and otherwise left for later.
+  # Receives bytes once. `:closing` ends the wait only where the caller asks for that; else it stays in the mailbox.
   defp fetch(socket, deadline, wake \\ :sleep) do
     with :ok <- :inet.setopts(socket, active: :once) do
       receive do

@@ -1,13 +1,14 @@
 defmodule Hello.Drain do
   @moduledoc """
-  Knows whether the server wants to be rid of its connections, and waits for them when it stops.
+  Knows whether connections must end, and waits for their end when the server stops.
 
-  It does in two cases: the drain file exists (a deploy has moved the traffic to another instance and waits for this
-  one's connections to end), or the server is stopping. Then each response says `Connection: close`, which a client
-  understands without losing a request. A connection on which no response is due can only be closed, and if the client
-  sends a request at that very moment it sees that request fail; nothing in HTTP/1.1 prevents this (RFC 9112, section
-  9.5). So only those are closed that have been idle for `linger_ms`: a client that has been silent for seconds is
-  unlikely to speak in the one moment that matters, a busy one comes back before that and is told.
+  Connections must end in two cases: the drain file exists (a deploy has moved the traffic to another instance and
+  waits for the end of this instance's connections), or the server is stopping. Then each response says
+  `Connection: close`, so no client loses a request. A connection on which no response is due can only be closed. A
+  request that its client sends at that very moment fails; nothing in HTTP/1.1 prevents this (RFC 9112, section 9.5).
+  So only connections that have been idle for `linger_ms` are closed: a client that has been silent for seconds is
+  unlikely to send a request at that moment, and a busy client sends one before, whose response says
+  `Connection: close`.
 
   One process looks for the file; connections read a flag, which costs no system call.
   """
@@ -23,7 +24,7 @@ defmodule Hello.Drain do
   @spec flags() :: flags()
   def flags, do: :atomics.new(2, signed: false)
 
-  @doc "Whether connections are to end as soon as they decently can."
+  @doc "Whether connections must end as soon as no request is lost by it."
   @spec closing?(flags()) :: boolean()
   def closing?(flags), do: :atomics.get(flags, @draining) + :atomics.get(flags, @stopping) > 0
 
@@ -60,7 +61,7 @@ defmodule Hello.Drain do
 
   defp look(server) do
     was = :atomics.get(server.flags, @draining)
-    # Raw: the look goes to the kernel, not through the VM's one file server.
+    # Raw: this asks the kernel directly, not through the VM's one file server.
     is = if File.exists?(server.drain_file, [:raw]), do: 1, else: 0
 
     if is != was do

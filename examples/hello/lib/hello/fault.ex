@@ -1,15 +1,15 @@
 defmodule Hello.Fault do
   @moduledoc """
-  Ways for this app to be bad on purpose, so that one can watch a deploy fail (for drills, never in earnest).
+  Faults of this app that are made on purpose, for drills: they let a deploy fail. Never use them in production.
 
-  A fault comes from the variable `HELLO_FAULT` where the app runs or, so that a *release* can be bad wherever it
-  goes, from the file `config/fault` where it was built. The variable wins; empty, it means none.
+  A fault comes from the variable `HELLO_FAULT` where the app runs, or from the file `config/fault` where it is built:
+  then the *release* is faulty on every host. The variable wins; empty, it means no fault.
 
     * `crash-at-boot`: the application does not start
     * `crash-after-2s`: it starts and listens, and dies two seconds later
     * `hang`: it starts but never listens
     * `slow-boot`: it starts and listens only after five seconds
-    * `endless-boot`: its start never ends, and until then the VM heeds no SIGTERM
+    * `endless-boot`: its start never ends, and the VM ignores SIGTERM during the start
     * `wrong-port`: it listens a thousand ports above PORT
     * `unhealthy`: `/health` answers 500
     * `migrate-fails`: `Hello.Release.migrate/0` raises
@@ -17,7 +17,7 @@ defmodule Hello.Fault do
 
   @names ~w(crash-at-boot crash-after-2s hang slow-boot endless-boot wrong-port unhealthy migrate-fails)
 
-  @doc "The fault in force, or nil. Raises on a name that is none."
+  @doc "The fault in force, or nil. Raises for an unknown name."
   @spec active() :: String.t() | nil
   def active do
     case Application.get_env(:hello, :fault) do
@@ -32,7 +32,7 @@ defmodule Hello.Fault do
     end
   end
 
-  @doc "Holds up or ends the start of the application, if the fault is one of those."
+  @doc "Delays or ends the start of the application, where the fault says so."
   @spec at_boot!() :: :ok
   def at_boot! do
     case active() do
@@ -43,7 +43,7 @@ defmodule Hello.Fault do
     end
   end
 
-  @doc "The port to listen on instead of `port`, or nil for not listening at all."
+  @doc "The port to listen on instead of `port`, or nil to not listen at all."
   @spec port(:inet.port_number()) :: :inet.port_number() | nil
   def port(port) do
     case active() do
@@ -53,7 +53,7 @@ defmodule Hello.Fault do
     end
   end
 
-  @doc "Children for the application's supervisor: what will bring it down."
+  @doc "Children for the application's supervisor that will crash the application."
   @spec children() :: [Supervisor.child_spec()]
   def children do
     if active() == "crash-after-2s", do: [{Task, &crash/0}], else: []
@@ -61,7 +61,7 @@ defmodule Hello.Fault do
 
   defp crash do
     Process.sleep(2_000)
-    # The application is permanent in a release: without its supervisor the whole VM ends.
+    # The application is permanent in a release: when its supervisor ends, the whole VM ends.
     Process.exit(Process.whereis(Hello.Supervisor), :kill)
   end
 end

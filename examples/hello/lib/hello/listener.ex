@@ -1,5 +1,5 @@
 defmodule Hello.Listener do
-  @moduledoc "Owns the listening socket, which hears IPv4 and IPv6 on every address, or the one that LISTEN names."
+  @moduledoc "Owns the listening socket, which takes IPv4 and IPv6 on every address, or only the address in LISTEN."
   use GenServer
   require Logger
 
@@ -7,12 +7,12 @@ defmodule Hello.Listener do
     :binary,
     packet: :raw,
     active: false,
-    # The kernel takes the lesser of this and net.core.somaxconn (listen(2)).
+    # The kernel takes the smaller one of this and net.core.somaxconn (listen(2)).
     backlog: 1_024,
-    # A new instance may listen while connections of the one before it are in TIME_WAIT.
+    # A new instance can listen while connections of the previous one are in TIME_WAIT.
     reuseaddr: true,
     nodelay: true,
-    # A client that stops reading may not hold a process for ever.
+    # A client that stops reading must not hold a process for ever.
     send_timeout: 10_000,
     send_timeout_close: true
   ]
@@ -45,7 +45,7 @@ defmodule Hello.Listener do
   @impl true
   def handle_call(:socket, _from, socket), do: {:reply, socket, socket}
 
-  # One socket for both families, whatever net.ipv6.bindv6only says (ipv6(7)); a kernel without IPv6 gets IPv4 only.
+  # One socket serves both families, whatever net.ipv6.bindv6only is (ipv6(7)); without IPv6 in the kernel, IPv4 only.
   defp listen(port) do
     case Application.get_env(:hello, :listen) do
       nil ->

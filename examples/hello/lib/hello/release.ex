@@ -1,16 +1,16 @@
 defmodule Hello.Release do
   @moduledoc """
-  What a deploy asks of a release before it starts it: `bin/hello eval 'Hello.Release.migrate()'`.
+  Migrations, which a deploy runs before it starts a release: `bin/hello eval 'Hello.Release.migrate()'`.
 
-  This app has no database. Its state is one small file in the state directory, and a migration (a file of
-  `priv/migrations`, named NUMBER_WHAT.exs) is a function from the state before to the state after.
+  This app has no database. Its state is one small file in the state directory. A migration is a file of
+  `priv/migrations`, named NUMBER_WHAT.exs, with a function from the old state to the new one.
   """
 
   @doc """
-  Applies, in order, each migration that has not been applied, and tells what it did.
+  Applies, in order, each migration that has not been applied, and prints its name.
 
-  The file is replaced as a whole after each one, so that a migration is applied entirely or not at all. Raises when a
-  migration does; those before it stay applied. For one caller at a time.
+  The file is replaced as a whole after each one, so a migration is applied entirely or not at all. Raises when a
+  migration does; earlier migrations stay applied. Only one caller may run it at a time.
   """
   @spec migrate() :: :ok
   def migrate do
@@ -23,7 +23,7 @@ defmodule Hello.Release do
     end
   end
 
-  @doc "Every migration of this release, in order, with whether the state has it."
+  @doc "Every migration of this release, in order, and whether it has been applied."
   @spec migrations() :: [{pos_integer(), String.t(), :applied | :pending}]
   def migrations do
     load()
@@ -41,7 +41,7 @@ defmodule Hello.Release do
     IO.puts("applied #{name}")
   end
 
-  # `eval` starts a VM in which no application is loaded, so that none has its configuration yet.
+  # `eval` starts a VM in which no application is loaded, so this one does not have its configuration yet.
   defp load, do: Application.ensure_loaded(:hello)
 
   defp directory, do: Application.app_dir(:hello, "priv/migrations")
@@ -57,7 +57,7 @@ defmodule Hello.Release do
     :hello |> Application.fetch_env!(:state_directory) |> Path.join("hello.state")
   end
 
-  # The numbers of what was applied, and the state that came of it, as one Erlang term that a person can read.
+  # The file has the numbers of applied migrations and the state, as one Erlang term that a person can read.
   defp read do
     case :file.consult(file()) do
       {:ok, [{applied, state}]} when is_list(applied) and is_map(state) -> {applied, state}
@@ -67,7 +67,7 @@ defmodule Hello.Release do
     end
   end
 
-  # Written beside, on the disk before it is renamed: a power loss leaves the old file or the new one.
+  # Writes a new file and syncs it before the rename: a power loss leaves the old file or the new one.
   defp write(book) do
     new = file() <> ".new"
     File.mkdir_p!(Path.dirname(new))

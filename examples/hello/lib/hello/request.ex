@@ -1,13 +1,14 @@
 defmodule Hello.Request do
   @moduledoc """
-  The head of an HTTP/1 request, read strictly (RFC 9112): what two readers could understand differently is an error.
+  The head of an HTTP/1 request, read strictly (RFC 9112): anything that two readers could understand differently is an
+  error.
   """
 
   @enforce_keys [:method, :path, :query, :version]
   defstruct @enforce_keys ++ [keep_alive: true, body: 0, expects: false]
 
   @typedoc """
-  `body` is how the body is framed: its length in bytes, or `:chunked`. `expects` tells that the client waits for
+  `body` is the framing of the body: its length in bytes, or `:chunked`. With `expects`, the client waits for
   `100 Continue` before it sends the body.
   """
   @type t :: %__MODULE__{
@@ -27,7 +28,7 @@ defmodule Hello.Request do
   @doc """
   Reads a request's head from what has arrived so far.
 
-  Returns the request and the bytes after it, `:more` when it is not complete, or the status to refuse it with.
+  Returns the request and the bytes after it, `:more` when the head is not complete, or the status of the refusal.
   """
   @spec parse(binary()) :: {:ok, t(), binary()} | :more | {:error, 400 | 414 | 431 | 501 | 505}
   def parse(<<"\r\n", rest::binary>>), do: parse(rest)
@@ -42,7 +43,7 @@ defmodule Hello.Request do
     end
   end
 
-  # A first byte that begins no method is no HTTP (TLS, for one): say so at once instead of waiting for a line end.
+  # A first byte that begins no method is not HTTP (it may be TLS): refuse at once instead of waiting for a line end.
   defp take_line(<<first, _::binary>>) when first not in ?A..?Z and first not in ?a..?z, do: {:error, 400}
 
   defp take_line(bytes) do
@@ -89,7 +90,7 @@ defmodule Hello.Request do
 
   defp parse_version(_), do: {:error, 400}
 
-  # A server must understand the form that is meant for proxies, too (RFC 9112, section 3.2.2).
+  # A server must also accept the absolute form, which is meant for proxies (RFC 9112, section 3.2.2).
   defp parse_target("http://" <> absolute) do
     case :binary.split(absolute, "/") do
       [_authority, path] -> parse_target("/" <> path)
@@ -129,7 +130,7 @@ defmodule Hello.Request do
     if :error in headers, do: {:error, 400}, else: {:ok, headers, rest}
   end
 
-  # No blank before the colon and no continued lines: both have been used to smuggle requests past a proxy.
+  # No blank before the colon and no continued lines: both have been used to smuggle requests through proxies.
   defp parse_header(line) do
     with [name, value] <- :binary.split(line, ":"),
          true <- token?(name) and text?(value) do
@@ -166,7 +167,7 @@ defmodule Hello.Request do
     if tokens(codings) == ["chunked"], do: {:ok, :chunked}, else: {:error, 501}
   end
 
-  # Twenty digits are more than any body; an empty value is no number.
+  # Twenty digits are enough for any body; an empty value is not a number.
   defp framing(_, nil, [length]) when byte_size(length) in 1..20 do
     if digits?(length), do: {:ok, String.to_integer(length)}, else: {:error, 400}
   end

@@ -1,10 +1,10 @@
 defmodule Hello.Response do
-  @moduledoc "What goes back over a connection, as bytes (RFC 9112)."
+  @moduledoc "A response of HTTP/1, and its bytes (RFC 9112)."
 
   @enforce_keys [:status]
   defstruct @enforce_keys ++ [type: "text/plain; charset=utf-8", headers: [], body: ""]
 
-  @typedoc "`body` is bytes, whose length is told beforehand, or a stream of pieces, sent as they come."
+  @typedoc "`body` is bytes, sent with their length, or a stream of pieces, each sent as soon as it exists."
   @type t :: %__MODULE__{
           status: 200..599,
           type: String.t(),
@@ -27,20 +27,20 @@ defmodule Hello.Response do
     505 => "HTTP Version Not Supported"
   }
 
-  @doc "A response whose body is its own reason."
+  @doc "A response whose body is the reason phrase of its status."
   @spec plain(200..599, [{String.t(), String.t()}]) :: t()
   def plain(status, headers \\ []) do
     %__MODULE__{status: status, headers: headers, body: [Map.fetch!(@reasons, status), ?\n]}
   end
 
-  @doc "The whole of a response that ends its connection, for requests that could not be read."
+  @doc "A whole response, as bytes, to a request that cannot be read; it ends the connection."
   @spec refusal(400..599) :: iodata()
   def refusal(status) do
     response = plain(status)
     [head(response, framing(response, :"1.1"), "close"), response.body]
   end
 
-  @doc "How the end of the body is told: `:chunked`, its length in bytes, or `:close`, which is all that HTTP/1.0 has for a stream."
+  @doc "The framing of the body: its length in bytes; for a stream `:chunked`, or `:close` with HTTP/1.0."
   @spec framing(t(), :"1.0" | :"1.1") :: :chunked | :close | non_neg_integer()
   def framing(%{body: {:stream, _}}, :"1.1"), do: :chunked
   def framing(%{body: {:stream, _}}, :"1.0"), do: :close
@@ -60,7 +60,7 @@ defmodule Hello.Response do
     ]
   end
 
-  @doc "A piece of a stream in its framing; an empty one, which would end a chunked stream, is nothing."
+  @doc "A piece of a stream in its framing. An empty piece gives no bytes: they would end a chunked stream."
   @spec piece(iodata(), :chunked | :close) :: iodata()
   def piece(bytes, :close), do: bytes
 
@@ -71,7 +71,7 @@ defmodule Hello.Response do
     end
   end
 
-  @doc "What ends a stream."
+  @doc "The bytes that end a stream."
   @spec last_piece(:chunked | :close) :: iodata()
   def last_piece(:chunked), do: "0\r\n\r\n"
   def last_piece(:close), do: []

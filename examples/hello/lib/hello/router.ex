@@ -1,9 +1,9 @@
 defmodule Hello.Router do
   @moduledoc """
-  What this service answers to `GET` and `HEAD`:
+  The routes of this service, for `GET` and `HEAD`:
 
-    * `/` - who is answering, as one line of JSON
-    * `/health` - 200 and `ok`; 503 while the server wants to be rid of its connections, so that a load balancer sends none
+    * `/` - the instance that answers, as one line of JSON
+    * `/health` - 200 and `ok`; 503 while the server drains or stops, so that a load balancer sends no connections
     * `/slow?ms=N` - the same as `/`, after N milliseconds
     * `/stream?ms=N` - a stream that lasts N milliseconds
   """
@@ -13,7 +13,7 @@ defmodule Hello.Router do
   @max_ms 60_000
   @tick_ms 100
 
-  @doc "The response to a request; `closing?` is what `Hello.Drain.closing?/1` says."
+  @doc "The response to a request; `closing?` is the result of `Hello.Drain.closing?/1`."
   @spec answer(Request.t(), boolean()) :: Response.t()
   def answer(%Request{path: path} = request, closing?) when path in ["/", "/health", "/slow", "/stream"] do
     if request.method in ["GET", "HEAD"] do
@@ -71,7 +71,7 @@ defmodule Hello.Router do
     %Response{status: 200, type: "application/json", body: [?{, Enum.intersperse(pairs, ?,), "}\n"]}
   end
 
-  # Elixir has a JSON module of its own only from 1.18 on.
+  # Elixir has a JSON module only since 1.18.
   defp json(nil), do: "null"
   defp json(number) when is_integer(number), do: Integer.to_string(number)
   defp json(text), do: [?", for(<<char::utf8 <- text>>, do: escape(char)), ?"]

@@ -1,21 +1,21 @@
 defmodule Hello.Server do
   @moduledoc """
-  The HTTP server: a listening socket, an acceptor, one process for each connection, and the end of all these.
+  The HTTP server: a listening socket, an acceptor, one process for each connection, and the stop of all these.
 
-  The order of the children is the order of a stop, read backwards: the acceptor takes what the kernel has already
-  accepted for us and ends, the listening socket closes, `Hello.Drain` waits until the connections have finished what
-  runs (at most `stop_ms`), and what is left is cut with its supervisor.
+  A stop ends the children in the reverse order: the acceptor takes the connections that the kernel has already accepted
+  and ends, the listening socket closes, `Hello.Drain` waits until running requests have ended (at most `stop_ms`), and
+  the supervisor cuts the connections that are left.
 
   Options, all times in milliseconds:
 
-    * `:port` - 0 for any free one
-    * `:name` - of this server; children take theirs from it
+    * `:port` - 0 for any free port
+    * `:name` - the name of this server; the names of its children derive from it
     * `:drain_file` - while it exists, every response says `Connection: close`
-    * `:stop_ms` - how long a stop waits for what runs
-    * `:linger_ms` - how long a connection must have been idle to be closed when the server wants to be rid of it
-    * `:idle_ms` - the same when it does not
+    * `:stop_ms` - how long a stop waits for running requests
+    * `:linger_ms` - how long a connection must have been idle to be closed while the server drains or stops
+    * `:idle_ms` - the same at any other time
     * `:head_ms`, `:body_ms` - how long a client may take to send a request's head, and its body
-    * `:max_connections` - beyond these, a connection is answered 503
+    * `:max_connections` - beyond this number, a connection is answered 503
   """
   use Supervisor
 

@@ -1,5 +1,5 @@
 defmodule Hello.ConfigTest do
-  # The environment is the whole VM's.
+  # Not async: the whole VM has one environment.
   use ExUnit.Case
 
   @names ~w(PORT DRAIN_SECONDS RUNTIME_DIRECTORY STATE_DIRECTORY HELLO_FAULT)

@@ -6,7 +6,7 @@ defmodule Hello.DrainTest do
   describe "draining" do
     @describetag :tmp_dir
 
-    # Long enough for the server to have looked.
+    # Long enough for the server to look for the drain file.
     @looked 250
 
     defp drain(tmp_dir, options \\ []) do
@@ -80,7 +80,7 @@ defmodule Hello.DrainTest do
     test "loses no request of busy clients", %{tmp_dir: tmp_dir} do
       {server, file} = drain(tmp_dir)
 
-      # Each asks on one connection until it is told to close it, and sees whether all was answered until then.
+      # Each client sends requests on one connection until a response says close, and checks that all were answered.
       clients =
         for _ <- 1..20 do
           Task.async(fn -> ask_until_close(Client.connect(server.port), 0) end)

@@ -1,5 +1,5 @@
 defmodule Hello.ReleaseTest do
-  # The state directory is the whole application's.
+  # Not async: the whole application has one state directory.
   use ExUnit.Case
   import ExUnit.CaptureIO
   alias Hello.Release

@@ -91,7 +91,7 @@ defmodule Hello.ServerTest do
       server = serve()
       {:ok, interfaces} = :inet.getifaddrs()
 
-      # Link-local addresses need a scope, and say nothing more than the others.
+      # Link-local addresses need a scope, and would prove nothing more.
       for {_, properties} <- interfaces,
           {:addr, address} <- properties,
           elem(address, 0) not in [0xFE80, 169] do
@@ -161,7 +161,7 @@ defmodule Hello.ServerTest do
   end
 
   describe "a request's body" do
-    # The whole of a request with a body, which ask/3 cannot make.
+    # Sends a whole request with a body, which ask/3 cannot make.
     defp post(socket, headers, body) do
       Client.say(socket, "POST / HTTP/1.1\r\nhost: test\r\n#{headers}\r\n#{body}")
       Client.response(socket)

@@ -1,9 +1,9 @@
 defmodule Hello.Client do
-  @moduledoc "An HTTP client that shows what goes over the wire, for tests: nothing is retried, nothing is mended."
+  @moduledoc "An HTTP client for tests that shows what goes over the wire: it neither retries nor repairs anything."
 
   @patience 5_000
 
-  @doc "A server of the test's own, on a free port, that does not wait for the connections a test leaves behind."
+  @doc "Starts a server of the test's own, on a free port; it does not wait for connections that a test leaves open."
   def serve(options \\ []) do
     name = Module.concat(Hello.TestServer, to_string(System.unique_integer([:positive])))
     server = {Hello.Server, Keyword.merge([port: 0, name: name, linger_ms: 0], options)}
@@ -19,14 +19,14 @@ defmodule Hello.Client do
 
   def say(socket, bytes), do: :ok = :gen_tcp.send(socket, bytes)
 
-  @doc "A request of method and target on an open connection, and its response."
+  @doc "Sends a request of method and target on an open connection; returns the response."
   def ask(socket, line, headers \\ "") do
     say(socket, "#{line} HTTP/1.1\r\nhost: test\r\n#{headers}\r\n")
     [method, _] = String.split(line, " ")
     response(socket, body: method != "HEAD")
   end
 
-  @doc "One response: its status, its headers and its body (or why there was none)."
+  @doc "Reads one response: its status, its headers and its body (or why there was none)."
   def response(socket, options \\ []) do
     with {:ok, {:http_response, version, status, _}} <- read(socket, :http_bin) do
       headers = headers(socket, %{})
@@ -36,13 +36,13 @@ defmodule Hello.Client do
     end
   end
 
-  @doc "Whether the server ends the connection in time, in order (a reset is no order)."
+  @doc "Whether the server closes the connection in time and without a reset."
   def ended?(socket, patience \\ @patience) do
     :ok = :inet.setopts(socket, packet: :raw)
     :gen_tcp.recv(socket, 0, patience) == {:error, :closed}
   end
 
-  @doc "Whether the connection is still there after so many milliseconds."
+  @doc "Whether the connection is still open after so many milliseconds."
   def open?(socket, ms) do
     :ok = :inet.setopts(socket, packet: :raw)
     :gen_tcp.recv(socket, 0, ms) == {:error, :timeout}

@@ -1,8 +1,8 @@
 defmodule Hello.Vm do
-  @moduledoc "The application in a VM of its own, for tests of how it starts and ends."
+  @moduledoc "The application in a VM of its own, for tests of its start and its end."
   import ExUnit.Assertions
 
-  @doc "Starts a VM as a release does: with the application permanent, so that its end is the VM's."
+  @doc "Starts a VM as a release does: the application is permanent, so the VM ends with it."
   def boot(settings) do
     port = free_port()
     settings = [port: port] ++ settings
@@ -37,7 +37,7 @@ defmodule Hello.Vm do
     port
   end
 
-  @doc "What the VM has printed when it has printed `until`."
+  @doc "The output of the VM, as soon as it contains `until`."
   def output(vm, until, found \\ "") do
     if found =~ until do
       found
@@ -51,7 +51,7 @@ defmodule Hello.Vm do
     end
   end
 
-  @doc "The VM's exit status, and what it printed before."
+  @doc "The VM's exit status, and its output before."
   def ending(vm, found \\ "") do
     receive do
       {^vm, {:data, bytes}} -> ending(vm, found <> bytes)
