@@ -15,13 +15,12 @@ from typing import Any
 
 from tests.lab import KEPT, LabHandle
 from tests.patience import ANSWER, COMMAND, HEALTHY_WITHIN
+from tests.zygote import zygote
 from warpbeam.building.artifact import Store
 from warpbeam.lab.state import SUITES
 
 PROJECT = Path(__file__).parent.parent
 ENVIRONMENT = "stage"
-# uv, where script/bootstrap finds it.
-UV = shutil.which("uv") or str(PROJECT / ".cache/uv/bin/uv")
 
 
 class Stage:
@@ -104,16 +103,21 @@ class Stage:
         timeout: float = COMMAND,
     ) -> subprocess.CompletedProcess[str]:
         """Run `fab ENVIRONMENT WORDS…`; fails the test unless it ends with `expect` (None: anything)."""
-        done = subprocess.run(
-            self.argv(*words, environment=environment),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            cwd=PROJECT,
-            env={**self.environ, **(variables or {})},
-        )
+        argv = self.argv(*words, environment=environment)
+        environ = {**self.environ, **(variables or {})}
+        if zygote().fits(environ):
+            done = zygote().run(argv, stdin, timeout, PROJECT, environ)
+        else:
+            done = subprocess.run(
+                argv,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                cwd=PROJECT,
+                env=environ,
+            )
         said = f"fab {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         print(said, file=sys.stderr)
         assert expect is None or done.returncode == expect, said
