@@ -10,6 +10,7 @@ import pytest
 from tests import lab, schedule
 from tests.lab import lab_name, labs_of, own_name
 from tests.schedule import choose, unit_of
+from tests.stage import PROJECT
 from warpbeam.lab.state import check_names
 
 
@@ -75,3 +76,23 @@ def test_no_two_processes_have_a_lab_in_common(monkeypatch: pytest.MonkeyPatch) 
     assert len(set(names)) == len(names)
     assert {own_name("gw1"), lab_name("bookworm", "gw1"), lab_name("trixie", "gw1")} == set(labs_of("gw1"))
     check_names(lab_name("trixie", "gw10"))
+
+
+def test_the_files_that_are_named_for_a_debian_are_there() -> None:
+    found = {file.stem for file in (PROJECT / "tests" / "hosts").rglob("test_*.py")}
+
+    # One that was renamed would run on the other Debian, and nobody would see that.
+    assert found >= lab.ON_BOTH | lab.ON_TRIXIE
+    assert not lab.ON_BOTH & lab.ON_TRIXIE
+
+
+@pytest.mark.parametrize("directory", ["tests/hosts", "tests/hosts/attacks"])
+def test_a_file_keeps_its_debian_wherever_it_lies(monkeypatch: pytest.MonkeyPatch, directory: str) -> None:
+    monkeypatch.setenv("WARPBEAM_TEST_SUITE", lab.SHARED)
+    files = {name: Path(directory, f"{name}.py") for name in ("test_build", "test_hooks", "test_rollback")}
+
+    assert {name: lab.suites_of(file) for name, file in files.items()} == {
+        "test_build": ("bookworm", "trixie"),
+        "test_hooks": ("trixie",),
+        "test_rollback": ("bookworm",),
+    }
