@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import lab, schedule
+from tests import durations, lab, schedule
 from tests.lab import lab_name, labs_of, own_name
 from tests.schedule import choose, unit_of
 from tests.stage import PROJECT
@@ -29,7 +29,7 @@ def test_a_file_on_one_debian_is_one_piece(name: str, unit: str) -> None:
 
 
 def test_what_needs_no_host_comes_first_then_the_longest_of_the_own_debian(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "TOOK", {"tests/hosts/test_long.py": 1000})
+    monkeypatch.setattr(schedule, "TOOK", {"test_long": 1000})
     waiting = [
         ("tests/hosts/test_short.py[trixie]", 3),
         ("tests/hosts/test_long.py[bookworm]", 1),
@@ -96,3 +96,23 @@ def test_a_file_keeps_its_debian_wherever_it_lies(monkeypatch: pytest.MonkeyPatc
         "test_hooks": ("trixie",),
         "test_rollback": ("bookworm",),
     }
+
+
+def test_the_durations_of_a_run_replace_the_former_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(durations, "TABLE", tmp_path / "durations.json")
+    durations.TABLE.write_text('{"test_other": 200, "test_quick": 300}')
+    times = (
+        ("test_x[bookworm]", "test_slow", 70),
+        ("test_y[bookworm-a]", "test_slow", 80),
+        ("test_x[trixie]", "test_slow", 140),
+    )
+    cases = [
+        f'<testcase classname="tests.hosts.attacks.{file}" name="{name}" time="{time}"/>' for name, file, time in times
+    ]
+    cases.append('<testcase classname="tests.hosts.test_quick" name="test_x" time="3.2"/>')
+    cases.append('<testcase classname="tests.unit.test_x" name="test_x" time="500"/>')
+    (tmp_path / "run.xml").write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+
+    durations.write_table(tmp_path / "run.xml")
+
+    assert durations.read_table() == {"test_slow": 150, "test_other": 200}
