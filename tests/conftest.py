@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--only", type=int, action="append", help="try this case of the seed alone; may be repeated")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """What cannot be is told before anything is collected: a Debian that there is not, the labs of another run."""
     try:
         chosen_suites()
@@ -52,6 +53,12 @@ def pytest_configure() -> None:
         raise pytest.UsageError(
             f"another run of the tests has the labs {lab.base_name()}: set WARPBEAM_TEST_LAB to another name"
         )
+    # Where Python may not keep compiled modules beside the source, each of a thousand `fab` would compile them anew.
+    # The processes that share the tests inherit this too.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        compiled = tempfile.TemporaryDirectory(prefix="warpbeam-pycache-")
+        config.add_cleanup(compiled.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = compiled.name
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from threading import Lock
 
 from tests.patience import LONG
 from warpbeam.event import Event
-from warpbeam.lab import lifetime
+from warpbeam.lab import cgroup, lifetime
 from warpbeam.lab.client import config_file, key_file, ssh_argv
 from warpbeam.lab.state import SUITES, HostSpec, Suite, check_suite
 
-# By turns: what is about the system itself runs on both Debians, every other file on one of them.
+# What is about the system itself runs on both Debians, every other file on one: those of ON_TRIXIE on Debian 13,
+# the rest on Debian 12. A file keeps its Debian wherever it lies, and whatever files come and go beside it: some tests
+# hold on one Debian only.
 SHARED = "shared"
 ON_BOTH = frozenset(
     [
@@ -27,6 +32,40 @@ ON_BOTH = frozenset(
         "test_identities",
         "test_setup",
         "test_unit",
+    ]
+)
+ON_TRIXIE = frozenset(
+    [
+        "test_attacks_answers",
+        "test_attacks_bounds",
+        "test_attacks_cookie",
+        "test_attacks_journal",
+        "test_attacks_lab_power",
+        "test_attacks_lock",
+        "test_attacks_page",
+        "test_attacks_race",
+        "test_attacks_screen",
+        "test_balancer",
+        "test_belonging",
+        "test_build_content",
+        "test_build_surroundings",
+        "test_connection",
+        "test_crash",
+        "test_environment",
+        "test_faults",
+        "test_health",
+        "test_hooks",
+        "test_interrupt",
+        "test_lab",
+        "test_local",
+        "test_login",
+        "test_maintenance",
+        "test_reboot",
+        "test_requests",
+        "test_rolling",
+        "test_sandbox",
+        "test_trust",
+        "test_wheel",
     ]
 )
 KEPT = os.environ.get("WARPBEAM_KEEP_LAB") == "1"
@@ -66,11 +105,10 @@ def chosen_suites() -> tuple[Suite, ...]:
 
 
 def suites_of(file: Path) -> tuple[Suite, ...]:
-    """The Debians that the tests of a file run on; where they share the files, one for most."""
+    """The Debians that the tests of a file run on; where the Debians share the files, one for most."""
     if os.environ.get("WARPBEAM_TEST_SUITE") != SHARED or file.stem in ON_BOTH:
         return chosen_suites()
-    names = sorted(other.name for other in file.parent.glob("test_*.py"))
-    return (SUITES[names.index(file.name) % len(SUITES)],)
+    return (SUITES[1 if file.stem in ON_TRIXIE else 0],)
 
 
 def lab_name(suite: Suite, process: str = "") -> str:
@@ -97,12 +135,71 @@ def emit(event: Event) -> None:
     print(event, file=sys.stderr)
 
 
-class LabHandle:
-    """A lab that runs, as tests use it."""
+class Connections:
+    """One ssh connection to each host of a lab, for the commands of the tests' own (ssh_config(5), ControlMaster).
 
-    def __init__(self, name: str, suite: Suite) -> None:
+    A handshake and a login for each command take ten times the processor time of the command.
+    """
+
+    def __init__(self, lab: str) -> None:
+        self._lab = lab
+        self._directory = tempfile.mkdtemp(prefix="warpbeam-ssh-")
+        self._masters: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
+        self._guard = Lock()
+
+    def options(self, host: str) -> tuple[str, ...]:
+        """What makes ssh use the connection; nothing where there is none, so that ssh itself says why."""
+        path = Path(self._directory, host)
+        with self._guard:
+            leader = cgroup.leader(self._lab, host)
+            began, master = self._masters.get(host, (0, None))
+            # A host that was off since has forgotten the connection, and would not answer.
+            if master is None or began != leader or master.poll() is not None:
+                self._end(host)
+                if not leader or not self._begin(host, leader, path):
+                    return ()
+        return ("-S", str(path))
+
+    def close(self) -> None:
+        """End all of them."""
+        with self._guard:
+            for host in [*self._masters]:
+                self._end(host)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _begin(self, host: str, leader: int, path: Path) -> bool:
+        alive = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
+        words = ("-M", "-N", "-S", str(path), "-l", "admin", "-o", "BatchMode=yes", *alive, host)
+        null = subprocess.DEVNULL
+        master = subprocess.Popen((*ssh_argv(self._lab, host)[:-1], *words), stdin=null, stdout=null, stderr=null)
+        self._masters[host] = (leader, master)
+        end = time.monotonic() + LONG
+        while not path.exists():
+            if master.poll() is not None or time.monotonic() > end:
+                self._end(host)
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _end(self, host: str) -> None:
+        _, master = self._masters.pop(host, (0, None))
+        if master is not None:
+            master.kill()
+            master.wait()
+        Path(self._directory, host).unlink(missing_ok=True)
+
+
+class LabHandle:
+    """A lab that runs, as tests use it.
+
+    Parameters:
+        connections: what `ssh` shares between its commands as admin; None: each command logs in by itself.
+    """
+
+    def __init__(self, name: str, suite: Suite, connections: Connections | None = None) -> None:
         self.name = name
         self.suite = suite
+        self._connections = connections
         self.ssh_config = config_file(name)
         self.key = key_file(name)
 
@@ -112,7 +209,13 @@ class LabHandle:
 
     def down(self) -> None:
         """Remove the lab."""
+        self.disconnect()
         lifetime.down(self.name, emit)
+
+    def disconnect(self) -> None:
+        """End the connections of the tests' own."""
+        if self._connections:
+            self._connections.close()
 
     def status(self, host: str) -> lifetime.HostStatus:
         """What the host is doing."""
@@ -130,7 +233,8 @@ class LabHandle:
         self, host: str, command: str, user: str = "admin", *, check: bool = True, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell command on a host; fails the test when that fails, unless `check` is false."""
-        argv = (*ssh_argv(self.name, host)[:-1], "-l", user, "-o", "BatchMode=yes", host, command)
+        shared = self._connections.options(host) if self._connections and user == "admin" else ()
+        argv = (*ssh_argv(self.name, host)[:-1], *shared, "-l", user, "-o", "BatchMode=yes", host, command)
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=LONG, check=False)
         if check:
             assert done.returncode == 0, f"{command!r} on {host}: {done.returncode}\n{done.stdout}{done.stderr}"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from tests.durations import read_table
 from warpbeam.lab.state import SUITES
 
 # Marks of tests that have to be asked for, and are then alone on the machine: they measure, or count what gets in time.
@@ -24,20 +26,7 @@ PROCESSES_PER_CORE = 2
 MEMORY_PER_PROCESS = 2 * 1024**3
 # About how many seconds a file takes on one Debian, of those that take long, with four processes on two cores. A figure
 # that is wrong costs some time at the end of a run, nothing else.
-TOOK = {
-    "tests/hosts/test_build.py": 350,
-    "tests/hosts/test_doctor.py": 300,
-    "tests/hosts/test_faults.py": 400,
-    "tests/hosts/test_firewall.py": 240,
-    "tests/hosts/test_history.py": 240,
-    "tests/hosts/test_interrupt.py": 300,
-    "tests/hosts/test_invariants.py": 200,
-    "tests/hosts/test_load.py": 240,
-    "tests/hosts/test_node.py": 250,
-    "tests/hosts/test_reboot.py": 200,
-    "tests/hosts/test_rolling.py": 200,
-    "tests/hosts/test_secrets.py": 250,
-}
+TOOK = read_table()
 # What each test of the others takes, roughly.
 PER_TEST = 12
 
@@ -69,9 +58,14 @@ def unit_of(name: str) -> str:
     return name.partition("::")[0] + (f"[{suite}]" if suite else "")
 
 
+def is_of_hosts(unit: str) -> bool:
+    """Whether it is one of the tests on hosts."""
+    return unit.startswith("tests/hosts/")
+
+
 def expected(unit: str, tests: int) -> int:
     """How many seconds that takes, roughly."""
-    return TOOK.get(unit.partition("[")[0], PER_TEST * tests)
+    return TOOK.get(Path(unit.partition("[")[0]).stem, PER_TEST * tests) if is_of_hosts(unit) else tests
 
 
 def choose(waiting: Iterable[tuple[str, int]], home: str) -> str:
@@ -84,7 +78,7 @@ def choose(waiting: Iterable[tuple[str, int]], home: str) -> str:
 
     def rank(unit: tuple[str, int]) -> tuple[bool, bool, int]:
         name, tests = unit
-        return (not name.startswith("tests/hosts/"), suite_of(name) in ("", home), expected(name, tests))
+        return (not is_of_hosts(name), suite_of(name) in ("", home), expected(name, tests))
 
     return max(waiting, key=rank)[0]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import KEPT, LabHandle, chosen_suites, lab_name, suites_of
+from tests.lab import KEPT, Connections, LabHandle, chosen_suites, lab_name, suites_of
 from tests.neighbour import neighbour  # noqa: F401 (a fixture)
 from tests.schedule import LATE, is_asked_for
 from tests.stage import Stage
@@ -73,14 +73,19 @@ def labs() -> Iterator[dict[Suite, LabHandle]]:
     """The labs that this process has made, removed at its end unless WARPBEAM_KEEP_LAB=1."""
     made: dict[Suite, LabHandle] = {}
     yield made
-    if not KEPT:
-        for handle in made.values():
+    for handle in made.values():
+        if KEPT:
+            handle.disconnect()
+        else:
             handle.down()
 
 
 def raised(labs: dict[Suite, LabHandle], suite: Suite, *hosts: HostSpec) -> LabHandle:
     """This process's lab of that Debian, with those hosts at least."""
-    handle = labs.setdefault(suite, LabHandle(lab_name(suite, PROCESS), suite))
+    if suite not in labs:
+        name = lab_name(suite, PROCESS)
+        labs[suite] = LabHandle(name, suite, Connections(name))
+    handle = labs[suite]
     handle.up(*hosts)
     return handle
 

@@ -96,6 +96,9 @@ def test_a_bad_inventory_names_its_line_and_nothing_has_run(stage: Stage) -> Non
 
 
 def test_a_chain_opens_one_connection_a_host_and_identity(stage: Stage) -> None:
+    # Our own look below uses the connection that this one begins.
+    for host in ("web1", "web2", "build1"):
+        stage.lab.ssh(host, "true")
     since = int(time.time())
     time.sleep(1)
 
@@ -104,8 +107,7 @@ def test_a_chain_opens_one_connection_a_host_and_identity(stage: Stage) -> None:
     for host in ("web1", "web2", "build1"):
         log = stage.lab.ssh(host, f"sudo journalctl -q -u ssh --since @{since + 1} -o cat").stdout
         accepted = [line.split()[3] for line in log.splitlines() if line.startswith("Accepted publickey")]
-        # Our own look is one more of the admin's.
-        assert sorted(accepted) == ["admin", "admin", "deploy"], host
+        assert sorted(accepted) == ["admin", "deploy"], host
 
 
 def shell(stage: Stage, line: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,14 @@ import pytest
 
 from warpbeam.error import FAILED, REFUSED, Failed, Lost, Problem, Refused, Unreachable
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.inventory.firewall import ANYWHERE, Firewall, PublicPort, is_network, refill_seconds, source_matches
+from warpbeam.inventory.firewall import (
+    ANYWHERE,
+    Firewall,
+    PublicPort,
+    is_network,
+    refill_seconds,
+    source_matches,
+)
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.filter import filter_rules
 from warpbeam.network.firewall import Table, expected_leads, table_rows, table_sentence, together

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import lab, schedule
+from tests import durations, lab, schedule
 from tests.lab import lab_name, labs_of, own_name
 from tests.schedule import choose, unit_of
+from tests.stage import PROJECT
 from warpbeam.lab.state import check_names
 
 
@@ -28,7 +29,7 @@ def test_a_file_on_one_debian_is_one_piece(name: str, unit: str) -> None:
 
 
 def test_what_needs_no_host_comes_first_then_the_longest_of_the_own_debian(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "TOOK", {"tests/hosts/test_long.py": 1000})
+    monkeypatch.setattr(schedule, "TOOK", {"test_long": 1000})
     waiting = [
         ("tests/hosts/test_short.py[trixie]", 3),
         ("tests/hosts/test_long.py[bookworm]", 1),
@@ -75,3 +76,43 @@ def test_no_two_processes_have_a_lab_in_common(monkeypatch: pytest.MonkeyPatch) 
     assert len(set(names)) == len(names)
     assert {own_name("gw1"), lab_name("bookworm", "gw1"), lab_name("trixie", "gw1")} == set(labs_of("gw1"))
     check_names(lab_name("trixie", "gw10"))
+
+
+def test_the_files_that_are_named_for_a_debian_are_there() -> None:
+    found = {file.stem for file in (PROJECT / "tests" / "hosts").rglob("test_*.py")}
+
+    # One that was renamed would run on the other Debian, and nobody would see that.
+    assert found >= lab.ON_BOTH | lab.ON_TRIXIE
+    assert not lab.ON_BOTH & lab.ON_TRIXIE
+
+
+@pytest.mark.parametrize("directory", ["tests/hosts", "tests/hosts/attacks"])
+def test_a_file_keeps_its_debian_wherever_it_lies(monkeypatch: pytest.MonkeyPatch, directory: str) -> None:
+    monkeypatch.setenv("WARPBEAM_TEST_SUITE", lab.SHARED)
+    files = {name: Path(directory, f"{name}.py") for name in ("test_build", "test_hooks", "test_rollback")}
+
+    assert {name: lab.suites_of(file) for name, file in files.items()} == {
+        "test_build": ("bookworm", "trixie"),
+        "test_hooks": ("trixie",),
+        "test_rollback": ("bookworm",),
+    }
+
+
+def test_the_durations_of_a_run_replace_the_former_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(durations, "TABLE", tmp_path / "durations.json")
+    durations.TABLE.write_text('{"test_other": 200, "test_quick": 300}')
+    times = (
+        ("test_x[bookworm]", "test_slow", 70),
+        ("test_y[bookworm-a]", "test_slow", 80),
+        ("test_x[trixie]", "test_slow", 140),
+    )
+    cases = [
+        f'<testcase classname="tests.hosts.attacks.{file}" name="{name}" time="{time}"/>' for name, file, time in times
+    ]
+    cases.append('<testcase classname="tests.hosts.test_quick" name="test_x" time="3.2"/>')
+    cases.append('<testcase classname="tests.unit.test_x" name="test_x" time="500"/>')
+    (tmp_path / "run.xml").write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+
+    durations.write_table(tmp_path / "run.xml")
+
+    assert durations.read_table() == {"test_slow": 150, "test_other": 200}

@@ -44,7 +44,7 @@ def example(phase: type[Phase[Any]]) -> Phase[Any]:
 
 
 def shellcheck(text: str) -> str:
-    """Return shellcheck's output, without SC2034 and SC2317 (another part uses it), SC2016 (an inner bash expands it)."""
+    """Return shellcheck's output; without SC2034, SC2317 (used elsewhere) and SC2016 (an inner bash expands it)."""
     done = subprocess.run(
         ["shellcheck", "--shell=bash", "--exclude=SC2016,SC2034,SC2317", "-"],
         input=text,

@@ -295,8 +295,8 @@ def _migrations(source: Source, since: str, change: str) -> list[str]:
 def commits_since(source: Source, since: str) -> list[str] | None:
     """Return a line for each commit of the source since `since`, newest first; None where `since` is unknown here.
 
-    When `since` is no ancestor (a rollback, a rewritten history), lines of commits that are new begin with `>`, lines of
-    commits that are lost with `<`.
+    When `since` is no ancestor (a rollback, a rewritten history), lines of new commits begin with `>`, lines of lost
+    commits with `<`.
     """
     if _run(source.top, "cat-file", "-e", f"{since}^{{commit}}").returncode != 0:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from warpbeam.error import Refused
+from warpbeam.error import UNTOUCHED, Refused
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.difference import HostState
 
@@ -22,9 +22,9 @@ def check_belonging(inventory: Inventory, found: Mapping[str, HostState]) -> Non
     for name, facts in found.items():
         if name in inventory.hosts and facts.belongs not in ("", inventory.name):
             raise Refused(
-                f"{inventory.app} on this host belongs to the environment {facts.belongs!r}, "
-                f"not to {inventory.name!r}; nothing was changed on any host",
+                f"{inventory.app} on this host belongs to the environment {facts.belongs!r}, not to {inventory.name!r}",
                 f"two environments need hosts, or an `app`, of their own; to take it over: "
                 f"`fab {inventory.name} -H {name} setup --take-over`",
                 host=name,
+                ending=UNTOUCHED,
             )
