@@ -316,7 +316,18 @@ def answered(phase: Phase[Any], *records: object, raw: bytes = b"") -> tuple[Any
     return run(HostileShell(said), phase, told.append), told  # type: ignore[arg-type]
 
 
-CLAIM = Claim("/opt/acme/hello", "hello", "/helper", "", 90, "", "", take=False, weigh=False, environment="stage")
+CLAIM = Claim(
+    root="/opt/acme/hello",
+    app="hello",
+    helper="/helper",
+    token="",
+    lease=90,
+    text="",
+    words="",
+    take=False,
+    weigh=False,
+    environment="stage",
+)
 
 
 def test_every_answer_that_fits_is_taken() -> None:
@@ -665,7 +676,18 @@ def test_any_secret_can_stand_in_an_environment_file() -> None:
     ("release", "base"), [("../x", ""), ("", "../x"), ("a/b", ""), (f"{NAME}\n", ""), ("$(id)", "")]
 )
 def test_a_script_takes_nothing_for_a_release_that_is_none(release: str, base: str, tmp_path: Path) -> None:
-    phase = Upload(str(tmp_path), "hello", "token", 90, release, base, "{}", "root", (), ())
+    phase = Upload(
+        root=str(tmp_path),
+        app="hello",
+        token="token",
+        lease=90,
+        release=release,
+        base=base,
+        artifact="{}",
+        group="root",
+        links=(),
+        directories=(),
+    )
 
     done = subprocess.run(["bash", "-s"], input=render(phase), capture_output=True, check=False)
 

@@ -31,7 +31,7 @@ ROOM_LEFT = 256 * MEGABYTE
 MOST_STEPS = 20
 
 
-class AskToolchain(Phase[Toolchain], frozen=True):
+class AskToolchain(Phase[Toolchain], frozen=True, kw_only=True):
     """Ask the build host for its toolchain; refuses a mismatch with .tool-versions."""
 
     script: ClassVar[str] = "build/toolchain"
@@ -61,7 +61,7 @@ class Built(msgspec.Struct, frozen=True):
     names_node: bool
 
 
-class MakeRelease(Phase[Built], frozen=True):
+class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     """Compile the source and assemble a release; the head of `warpbeam/build/build.sh` explains its fields."""
 
     script: ClassVar[str] = "build/build"
@@ -90,7 +90,7 @@ class MakeRelease(Phase[Built], frozen=True):
     epmd: str
 
 
-class Download(Phase[None], frozen=True):
+class Download(Phase[None], frozen=True, kw_only=True):
     """Send the tarball's bytes on standard output; there are no records."""
 
     script: ClassVar[str] = "build/download"
@@ -168,7 +168,7 @@ def build(
     """
     asked = asked_tools(source)
     plan = inventory.build
-    toolchain = run(shell, AskToolchain(plan.tools, *asked), emit)
+    toolchain = run(shell, AskToolchain(tools=plan.tools, want_elixir=asked[0], want_erlang=asked[1]), emit)
     key = key_of(source, inventory, toolchain)
     kept = store.find(key)
     if kept is not None and not anew and not store.is_unchanged(kept):
@@ -317,7 +317,7 @@ def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key:
             emit(Progress(shell.name, "bring home", done, built.size))
 
         try:
-            status = shell.execute(READER, [render(Download(built.tarball))], Beginning(on_stdout), complaints)
+            status = shell.execute(READER, [render(Download(tarball=built.tarball))], Beginning(on_stdout), complaints)
         except Breach as breach:
             hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
             raise Failed(str(breach), hint, host=shell.name) from None

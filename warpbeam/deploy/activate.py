@@ -8,14 +8,15 @@ from typing import ClassVar
 import msgspec
 
 from warpbeam.deploy.history import PendingEntry
-from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, Lease
+from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
 from warpbeam.error import Lost, Refused
 from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import Count, ReleaseName, SlotName
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.health import HealthPhase, health_parameters
-from warpbeam.host.phase import Phase, text_of
+from warpbeam.host.phase import text_of
 from warpbeam.inventory.schema import Host
 
 
@@ -60,17 +61,13 @@ class Activated(msgspec.Struct, frozen=True):
     given_back: bool = False
 
 
-class Activate(Phase[Activated], frozen=True):
+class Activate(LockedPhase[Activated], frozen=True, kw_only=True):
     """Start the job in its own unit and follow it; the head of `warpbeam/deploy/activate.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/activate"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "deploy/prune")
     answer: ClassVar[type] = Activated
-    root: str
-    app: str
     helper: str
-    token: str
-    lease: int
     job_size: int
     remember: str
     job_id: str
@@ -81,14 +78,12 @@ class Activate(Phase[Activated], frozen=True):
     keep: int
 
 
-class Follow(Phase[Activated], frozen=True):
+class Follow(AppPhase[Activated], frozen=True, kw_only=True):
     """Read back how an activation ended, once it has; the head of `warpbeam/deploy/follow.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/follow"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
     answer: ClassVar[type] = Activated
-    root: str
-    app: str
     job_id: str
     patience: int
 
@@ -130,11 +125,8 @@ def activate(
     )
     text = text_of(job).encode()
     phase = Activate(
-        root=str(inventory.root),
-        app=inventory.app,
+        **locked_parameters(inventory, lease.token),
         helper=helper(inventory),
-        token=lease.token,
-        lease=LEASE_SECONDS,
         job_size=len(text),
         remember=f"{release} {digest}" if digest else "",
         job_id=entry_begun.job,
@@ -156,8 +148,9 @@ def activate(
 def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, emit: Emit) -> Activated:
     """Return the answer of a job whose connection broke. Raises: Failed, as the job did; Lost, where it is unknown."""
     patience = job.health_deadline + job.drain + job.balancer_drain + 30
+    phase = Follow(**app_parameters(fleet.inventory), job_id=job.job_id, patience=patience)
     try:
-        return fleet.run(host, Follow(job.root, job.app, job.job_id, patience), emit)
+        return fleet.run(host, phase, emit)
     except (Lost, Refused) as unknown:
         hint = f"`fab {fleet.inventory.name} status` shows what runs; the same command again goes on from there"
         raise Lost(f"{lost.message}; {unknown.message}", hint, lost.details) from None

@@ -10,7 +10,7 @@ from warpbeam.deploy.activate import Activated
 from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text
-from warpbeam.host.phase import Phase
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.inventory.schema import Host
 
 
@@ -27,14 +27,12 @@ class Ending(msgspec.Struct, frozen=True):
     answer: Activated | None = None
 
 
-class Cancel(Phase[Ending], frozen=True):
+class Cancel(AppPhase[Ending], frozen=True, kw_only=True):
     """Ask an activation to stop, and wait for its end; the head of `warpbeam/deploy/cancel.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/cancel"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
     answer: ClassVar[type] = Ending
-    root: str
-    app: str
     job_id: str
 
 
@@ -44,7 +42,7 @@ def cancel(fleet: Fleet, host: Host, job: str, emit: Emit) -> None:
     Raises: Refused, where the activation never began.
     """
     inventory = fleet.inventory
-    ending = fleet.run(host, Cancel(str(inventory.root), inventory.app, job), emit)
+    ending = fleet.run(host, Cancel(**app_parameters(inventory), job_id=job), emit)
     if ending.failed is not None:
         emit(Settled(host.name, ending.failed.message, good=False))
     elif ending.answer is not None:

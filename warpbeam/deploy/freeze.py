@@ -15,8 +15,8 @@ from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
 from warpbeam.host.answer import LARGEST
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.facts import Holder, sifted
-from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 
 # The most characters of a reason: everybody who is refused reads it.
@@ -32,14 +32,12 @@ class Locked(msgspec.Struct, frozen=True):
     left: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 
 
-class Freeze(Phase[Locked], frozen=True):
+class Freeze(AppPhase[Locked], frozen=True, kw_only=True):
     """Read, take or give back the lock; the head of `warpbeam/deploy/freeze.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/freeze"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS)
     answer: ClassVar[type] = Locked
-    root: str
-    app: str
     token: str
     verb: str
     text: str
@@ -137,8 +135,7 @@ def _phase(
     force: bool = False,
 ) -> Freeze:
     return Freeze(
-        root=str(fleet.inventory.root),
-        app=fleet.inventory.app,
+        **app_parameters(fleet.inventory),
         token=secrets.token_hex(16),
         verb=verb,
         text=msgspec.json.encode(holder).decode() if holder else "",

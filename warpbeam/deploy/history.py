@@ -31,8 +31,8 @@ from warpbeam.host.answer import (
     Version,
     explained,
 )
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.facts import About
-from warpbeam.host.phase import Phase
 from warpbeam.version import VERSION
 from warpbeam.visible import visible
 
@@ -132,22 +132,20 @@ def action_entry(what: str) -> str:
     return msgspec.json.encode(known).decode()
 
 
-class NoteFailure(Phase[Done], frozen=True):
+class NoteFailure(AppPhase[Done], frozen=True, kw_only=True):
     """Write the entry of a failure; the head of `warpbeam/deploy/note_failure.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/note_failure"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, HISTORY_PART)
     answer: ClassVar[type] = Done
-    root: str
-    app: str
     token: str
     entry: str
 
 
 def note(fleet: Fleet, writer: HistoryWriter, step: HostPlan, outcome: str, problem: str, emit: Emit) -> None:
     """Have the host of `step` keep the entry of a failure before its activation, if the host can be reached."""
-    inventory = fleet.inventory
-    phase = NoteFailure(str(inventory.root), inventory.app, writer.lease.token, writer.ending(step, outcome, problem))
+    entry = writer.ending(step, outcome, problem)
+    phase = NoteFailure(**app_parameters(fleet.inventory), token=writer.lease.token, entry=entry)
     with contextlib.suppress(Problem):
         fleet.run(step.host, phase, emit)
 
@@ -158,14 +156,12 @@ class Entries(msgspec.Struct, frozen=True):
     entries: Annotated[tuple[LongText, ...], MANY]
 
 
-class ReadHistory(Phase[Entries], frozen=True):
+class ReadHistory(AppPhase[Entries], frozen=True, kw_only=True):
     """Read the last entries; the head of `warpbeam/deploy/read_history.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/read_history"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, HISTORY_PART)
     answer: ClassVar[type] = Entries
-    root: str
-    app: str
     token: str
     count: int
 
@@ -177,7 +173,7 @@ class ReadHistory(Phase[Entries], frozen=True):
 
 def history_rows(fleet: Fleet, count: int, emit: Emit) -> list[dict[str, Any]]:
     """Return the last `count` entries of every app host, oldest first; for a host that cannot be asked, its problem."""
-    phase = ReadHistory(str(fleet.inventory.root), fleet.inventory.app, "", count)
+    phase = ReadHistory(**app_parameters(fleet.inventory), token="", count=count)
     results = fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, emit))
     rows: list[dict[str, Any]] = []
     problems: list[dict[str, Any]] = []

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -21,9 +21,10 @@ from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
 from warpbeam.helper.program import helper
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.facts import Holder, HostFacts, sifted
 from warpbeam.host.phase import Phase
-from warpbeam.inventory.schema import Host
+from warpbeam.inventory.schema import Host, Inventory
 
 # Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
 LEASE_SECONDS = 90
@@ -39,12 +40,26 @@ GUARDED = 30.0
 
 PARTS = ("host/common", "deploy/lock", "host/layout")
 
+A = TypeVar("A")
+
 
 def _silent(event: object) -> None:
     """Drop an event."""
 
 
-class Claim(Phase[HostFacts], frozen=True):
+class LockedPhase(AppPhase[A], frozen=True, kw_only=True):
+    """A phase that takes the deploy lock or needs it: the lease's `token`, and the seconds of the `lease`."""
+
+    token: str
+    lease: int
+
+
+def locked_parameters(inventory: Inventory, token: str) -> dict[str, Any]:
+    """Return the values of the fields of `LockedPhase`."""
+    return {**app_parameters(inventory), "token": token, "lease": LEASE_SECONDS}
+
+
+class Claim(LockedPhase[HostFacts], frozen=True, kw_only=True):
     """Take the lock (or, without `take`, only look) and gather facts.
 
     The head of `warpbeam/deploy/claim.sh` explains its fields.
@@ -53,11 +68,7 @@ class Claim(Phase[HostFacts], frozen=True):
     script: ClassVar[str] = "deploy/claim"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "provision/owner")
     answer: ClassVar[type] = HostFacts
-    root: str
-    app: str
     helper: str
-    token: str
-    lease: int
     text: str
     words: str
     take: bool
@@ -83,7 +94,7 @@ class Done(msgspec.Struct, frozen=True):
     done: bool
 
 
-class Unlock(Phase[Done], frozen=True):
+class Unlock(Phase[Done], frozen=True, kw_only=True):
     """Give the lock back if it is ours."""
 
     script: ClassVar[str] = "deploy/unlock"
@@ -98,7 +109,7 @@ class Unlock(Phase[Done], frozen=True):
         return GUARDED
 
 
-class Renew(Phase[Done], frozen=True):
+class Renew(Phase[Done], frozen=True, kw_only=True):
     """Make the lock last another `lease` seconds."""
 
     script: ClassVar[str] = "deploy/renew"
@@ -260,7 +271,8 @@ def check_lacks(host: str, facts: HostFacts, files: int) -> None:
 def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:
     """Give the locks back; on a host that does not receive this, the lease ends by itself."""
     with contextlib.suppress(Problem):
-        fleet.everywhere(hosts, lambda host: fleet.run(host, Unlock(str(fleet.inventory.root), token), _silent))
+        phase = Unlock(root=str(fleet.inventory.root), token=token)
+        fleet.everywhere(hosts, lambda host: fleet.run(host, phase, _silent))
 
 
 def this_user(why: str, version: str) -> Holder:
@@ -275,11 +287,8 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
     text = msgspec.json.encode(holder).decode() if holder else ""
     words = str(holder) if holder else ""
     return Claim(
-        root=str(inventory.root),
-        app=inventory.app,
+        **locked_parameters(inventory, token),
         helper=helper(inventory),
-        token=token,
-        lease=LEASE_SECONDS,
         text=text,
         words=words,
         take=holder is not None,
@@ -291,7 +300,7 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
 
 def _renew(fleet: Fleet, host: Host, token: str, ended: threading.Event) -> None:
     """Keep the lease from running out; the next phase notices a failure, because it checks whose lock it is."""
-    phase = Renew(str(fleet.inventory.root), token, LEASE_SECONDS)
+    phase = Renew(root=str(fleet.inventory.root), token=token, lease=LEASE_SECONDS)
     while not ended.wait(RENEW_EVERY):
         with contextlib.suppress(Problem):
             fleet.run(host, phase, _silent)

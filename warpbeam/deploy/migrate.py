@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from warpbeam.deploy.history import HistoryWriter, note
-from warpbeam.deploy.lock import LEASE_SECONDS, PARTS
+from warpbeam.deploy.lock import PARTS, LockedPhase, locked_parameters
 from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.error import Problem
 from warpbeam.event import Emit
@@ -16,7 +16,6 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import ExitStatus
-from warpbeam.host.phase import Phase
 
 
 class Migrated(msgspec.Struct, frozen=True):
@@ -25,17 +24,13 @@ class Migrated(msgspec.Struct, frozen=True):
     status: ExitStatus
 
 
-class Migrate(Phase[Migrated], frozen=True):
+class Migrate(LockedPhase[Migrated], frozen=True, kw_only=True):
     """Run the migrations of a release, before any switch."""
 
     script: ClassVar[str] = "deploy/migrate"
     parts: ClassVar[tuple[str, ...]] = PARTS
     answer: ClassVar[type] = Migrated
-    root: str
-    app: str
     helper: str
-    token: str
-    lease: int
     release: str
     expression: str
 
@@ -49,13 +44,10 @@ def migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], writer: His
     host, inventory = plan.migrate_on, fleet.inventory
     assert host is not None and inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)
     phase = Migrate(
-        str(inventory.root),
-        inventory.app,
-        helper(inventory),
-        writer.lease.token,
-        LEASE_SECONDS,
-        steps[host.name].release,
-        inventory.deploy.migrate,
+        **locked_parameters(inventory, writer.lease.token),
+        helper=helper(inventory),
+        release=steps[host.name].release,
+        expression=inventory.deploy.migrate,
     )
     try:
         with around(fleet, "migrate", [host], emit, plan.for_hooks):

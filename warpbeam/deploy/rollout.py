@@ -14,7 +14,7 @@ from warpbeam.deploy.activate import Activated, activate
 from warpbeam.deploy.batch import batches
 from warpbeam.deploy.cancel import cancel
 from warpbeam.deploy.history import HistoryWriter, note
-from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, Lease
+from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
 from warpbeam.deploy.migrate import migrate
 from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.deploy.upload import Uploader, digests
@@ -24,7 +24,6 @@ from warpbeam.event import SOCKETS, Emit, Note, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
 from warpbeam.host.answer import FEW, ReleaseName
-from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 from warpbeam.operate.node import read_status
 
@@ -35,16 +34,12 @@ class Finished(msgspec.Struct, frozen=True):
     pruned: Annotated[tuple[ReleaseName, ...], FEW]
 
 
-class Finish(Phase[Finished], frozen=True):
+class Finish(LockedPhase[Finished], frozen=True, kw_only=True):
     """Prune, write what the history lacks, give the lock back."""
 
     script: ClassVar[str] = "deploy/finish"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "deploy/prune")
     answer: ClassVar[type] = Finished
-    root: str
-    app: str
-    token: str
-    lease: int
     keep: int
     entry: str
     job_id: str
@@ -331,7 +326,7 @@ def _upload(
 
 def _finish(fleet: Fleet, lease: Lease, entry: str, job: str) -> Finish:
     inventory = fleet.inventory
-    return Finish(str(inventory.root), inventory.app, lease.token, LEASE_SECONDS, inventory.deploy.keep, entry, job)
+    return Finish(**locked_parameters(inventory, lease.token), keep=inventory.deploy.keep, entry=entry, job_id=job)
 
 
 def _stopped(plan: Plan, rolled: Rolled) -> Problem:

@@ -14,13 +14,12 @@ import msgspec
 
 from warpbeam.build.artifact import PIECE, Artifact
 from warpbeam.build.tarball import Unlike, pick
-from warpbeam.deploy.lock import LEASE_SECONDS, PARTS
+from warpbeam.deploy.lock import PARTS, LockedPhase, locked_parameters
 from warpbeam.error import Damaged, Failed
 from warpbeam.event import Emit, Progress, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Count
 from warpbeam.host.facts import About, HostFacts
-from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 
 
@@ -30,16 +29,12 @@ class Uploaded(msgspec.Struct, frozen=True):
     files: Count
 
 
-class Upload(Phase[Uploaded], frozen=True):
+class Upload(LockedPhase[Uploaded], frozen=True, kw_only=True):
     """Make a complete release; the head of `warpbeam/deploy/upload.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/upload"
     parts: ClassVar[tuple[str, ...]] = PARTS
     answer: ClassVar[type] = Uploaded
-    root: str
-    app: str
-    token: str
-    lease: int
     release: str
     base: str
     artifact: str
@@ -107,10 +102,7 @@ class Uploader:
         """
         inventory = fleet.inventory
         phase = Upload(
-            root=str(inventory.root),
-            app=inventory.app,
-            token=token,
-            lease=LEASE_SECONDS,
+            **locked_parameters(inventory, token),
             release=release,
             base=base,
             artifact=msgspec.json.encode(about).decode(),

@@ -12,7 +12,7 @@ from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import record_file
 from warpbeam.host.answer import FEW, Count, ReleaseName, Sha256, Text
-from warpbeam.host.phase import Phase
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.inventory.schema import Host
 
 # Seconds beyond `ssh: answer_timeout` in which a host reads all files of its releases.
@@ -46,14 +46,12 @@ class Verified(msgspec.Struct, frozen=True):
     releases: Annotated[tuple[Verdict, ...], FEW]
 
 
-class Verify(Phase[Verified], frozen=True):
+class Verify(AppPhase[Verified], frozen=True, kw_only=True):
     """Compare releases with their manifests; the head of `warpbeam/deploy/verify.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/verify"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
     answer: ClassVar[type] = Verified
-    root: str
-    app: str
     record: str
     chosen: tuple[str, ...]
 
@@ -71,7 +69,7 @@ class Verify(Phase[Verified], frozen=True):
 def verify(fleet: Fleet, host: Host, names: Sequence[str], emit: Emit) -> dict[str, Verdict]:
     """Return the state of the releases `names` on `host`, by name; all, where none is named. Raises as `fleet.run`."""
     inventory = fleet.inventory
-    phase = Verify(str(inventory.root), inventory.app, record_file(inventory), tuple(names))
+    phase = Verify(**app_parameters(inventory), record=record_file(inventory), chosen=tuple(names))
     return {verdict.name: verdict for verdict in fleet.run(host, phase, emit).releases}
 
 

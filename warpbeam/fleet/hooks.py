@@ -34,7 +34,7 @@ class Ran(msgspec.Struct, frozen=True):
     done: bool
 
 
-class RunHook(Phase[Ran], frozen=True):
+class RunHook(Phase[Ran], frozen=True, kw_only=True):
     """Run a program of the user's own; the head of `warpbeam/fleet/hook.sh` explains its fields."""
 
     script: ClassVar[str] = "fleet/hook"

@@ -48,7 +48,7 @@ def programs(inventory: Inventory) -> str:
 
 
 def former_programs(inventory: Inventory) -> tuple[str, ...]:
-    """Return the paths of the helper and the launcher in versions before 0.3, which setup takes away."""
+    """Return the paths of the helper and the launcher in earlier versions, which setup removes."""
     return tuple(f"{programs(inventory)}/{name}" for name in ("door", "dumps"))
 
 

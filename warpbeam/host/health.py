@@ -6,7 +6,7 @@ import math
 from typing import Any, TypeVar
 
 from warpbeam.helper.program import helper
-from warpbeam.host.phase import Phase
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.inventory.schema import Inventory
 
 A = TypeVar("A")
@@ -15,11 +15,9 @@ A = TypeVar("A")
 HEALTH_PARTS = ("host/health", "host/listeners", "host/reach")
 
 
-class HealthPhase(Phase[A], frozen=True, kw_only=True):
+class HealthPhase(AppPhase[A], frozen=True, kw_only=True):
     """A phase with the parameters of `warpbeam/host/health.sh`."""
 
-    root: str
-    app: str
     app_user: str
     helper: str
     ports: tuple[int, ...]
@@ -36,8 +34,7 @@ def health_parameters(inventory: Inventory) -> dict[str, Any]:
     """Return the values of the fields of `HealthPhase`."""
     health = inventory.health
     return {
-        "root": str(inventory.root),
-        "app": inventory.app,
+        **app_parameters(inventory),
         "app_user": inventory.app_user,
         "helper": helper(inventory),
         "ports": inventory.slot_ports(),

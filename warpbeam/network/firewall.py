@@ -44,7 +44,7 @@ class Table(msgspec.Struct, frozen=True):
     most: Count
 
 
-class Firewall(Phase[Table], frozen=True):
+class Firewall(Phase[Table], frozen=True, kw_only=True):
     """Load, confirm, remove or read tables, as root; the head of `warpbeam/network/firewall.sh` explains its fields."""
 
     script: ClassVar[str] = "network/firewall"

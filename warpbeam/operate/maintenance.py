@@ -14,7 +14,7 @@ from warpbeam.event import SOCKETS, Emit, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import Count, HttpStatus, OnOff, ReleaseName
-from warpbeam.host.phase import Phase
+from warpbeam.host.app import AppPhase, app_parameters
 
 DEFAULT_MESSAGE = "We are working on this site, and will be back in a few minutes."
 # Bytes of the longest message; the privileged helper checks the same limit.
@@ -34,14 +34,12 @@ class Shown(msgspec.Struct, frozen=True):
 LOCK_WAITED = 30
 
 
-class Maintain(Phase[Shown], frozen=True):
+class Maintain(AppPhase[Shown], frozen=True, kw_only=True):
     """Turn maintenance on or off; the head of `warpbeam/operate/maintenance.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/maintenance"
     parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/connections")
     answer: ClassVar[type] = Shown
-    root: str
-    app: str
     helper: str
     verb: str
     message: str
@@ -81,8 +79,7 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
     inventory = fleet.inventory
     hosts = inventory.some_app_hosts()
     phase = Maintain(
-        root=str(inventory.root),
-        app=inventory.app,
+        **app_parameters(inventory),
         helper=helper(inventory),
         verb=verb,
         message=check_message(message) if verb == "on" else "",

@@ -112,7 +112,7 @@ class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):
         return self.health_timeout
 
 
-class CallHelper(Phase[None], frozen=True):
+class CallHelper(Phase[None], frozen=True, kw_only=True):
     """Run a verb of the helper whose answer is text; the head of `warpbeam/operate/converse.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/converse"
@@ -271,7 +271,7 @@ def call_helper(
 
     Raises: Refused, where the login did not run the script.
     """
-    phase = CallHelper(helper(fleet.inventory), f"{verb}-follow" if follow else verb, text)
+    phase = CallHelper(helper=helper(fleet.inventory), verb=f"{verb}-follow" if follow else verb, input=text)
     shell, sent = fleet.shell(host), render(phase)
     # The login's own output is no part of the answer.
     beginning = Beginning(on_stdout)

@@ -18,6 +18,7 @@ from warpbeam.fleet.selection import HostSelection
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import BootId, Count, ReleaseName
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
@@ -33,7 +34,7 @@ class Booted(msgspec.Struct, frozen=True):
     left: Count
 
 
-class AskBoot(Phase[Booted], frozen=True):
+class AskBoot(Phase[Booted], frozen=True, kw_only=True):
     """Read the id of a host's present boot; change nothing."""
 
     script: ClassVar[str] = "operate/boot_id"
@@ -45,14 +46,12 @@ class AskBoot(Phase[Booted], frozen=True):
         return True
 
 
-class Reboot(Phase[Booted], frozen=True):
+class Reboot(AppPhase[Booted], frozen=True, kw_only=True):
     """Drain and stop the app, and reboot in a second; the head of `warpbeam/operate/reboot.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/reboot"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "host/connections")
     answer: ClassVar[type] = Booted
-    root: str
-    app: str
     helper: str
     ports: tuple[int, ...]
     drain: int
@@ -108,8 +107,7 @@ def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, e
     inventory = fleet.inventory
     runs_app = "app" in host.roles
     phase = Reboot(
-        root=str(inventory.root),
-        app=inventory.app,
+        **app_parameters(inventory),
         helper=helper(inventory) if runs_app else "",
         ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),

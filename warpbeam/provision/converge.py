@@ -18,7 +18,7 @@ from warpbeam.provision.footprint import COOKIE_MARK, Footprint, etc
 from warpbeam.provision.item import File
 
 
-class Inspect(Phase[HostState], frozen=True):
+class Inspect(Phase[HostState], frozen=True, kw_only=True):
     """Read what setup compares, and change nothing; the head of `warpbeam/provision/inspect.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/inspect"
@@ -52,7 +52,7 @@ class Changed(msgspec.Struct, frozen=True):
     changed: bool
 
 
-class Converge(Phase[Changed], frozen=True):
+class Converge(Phase[Changed], frozen=True, kw_only=True):
     """Apply a difference to a host; the head of `warpbeam/provision/converge.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/converge"

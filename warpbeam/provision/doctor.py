@@ -14,6 +14,7 @@ from warpbeam.error import Problem, Refused
 from warpbeam.event import Emit, Event, Step
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 from warpbeam.network.cluster import mates, node_ports
@@ -31,7 +32,7 @@ from warpbeam.version import VERSION
 T = TypeVar("T")
 
 
-class Examine(Phase[Examination], frozen=True):
+class Examine(AppPhase[Examination], frozen=True, kw_only=True):
     """Read, as root, what setup does not compare; the head of `warpbeam/provision/examine.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/examine"
@@ -44,9 +45,7 @@ class Examine(Phase[Examination], frozen=True):
         "network/links",
     )
     answer: ClassVar[type] = Examination
-    app: str
     app_user: str
-    root: str
     etc: str
     key: str
     node_ports: tuple[int, ...] = ()
@@ -64,7 +63,7 @@ class Greeting(msgspec.Struct, frozen=True):
     user: Text
 
 
-class Greet(Phase[Greeting], frozen=True):
+class Greet(Phase[Greeting], frozen=True, kw_only=True):
     """Run a script that only answers: this proves that a login runs scripts."""
 
     script: ClassVar[str] = "provision/greet"
@@ -149,13 +148,12 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
 
     def as_root() -> tuple[Examination, float]:
         phase = Examine(
-            inventory.app,
-            inventory.app_user if is_app else "",
-            str(inventory.root),
-            etc(inventory) if is_app else "",
-            key,
-            node_ports(inventory) if is_app else (),
-            tuple(mate.address or "" for mate in mates(inventory, host)) if is_app else (),
+            **app_parameters(inventory),
+            app_user=inventory.app_user if is_app else "",
+            etc=etc(inventory) if is_app else "",
+            key=key,
+            node_ports=node_ports(inventory) if is_app else (),
+            mates=tuple(mate.address or "" for mate in mates(inventory, host)) if is_app else (),
         )
         return fleet.run(host, phase, _silent, identity="admin"), time.time()
 

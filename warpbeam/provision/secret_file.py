@@ -39,7 +39,7 @@ class SecretsState(msgspec.Struct, frozen=True):
         return digests(self.text or "")
 
 
-class SecretFile(Phase[SecretsState], frozen=True):
+class SecretFile(Phase[SecretsState], frozen=True, kw_only=True):
     """Write or read the secrets file, as root; the head of `warpbeam/provision/secrets.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/secrets"
