@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from warpbeam.build import content
 from warpbeam.build.artifact import Item
-from warpbeam.build.content import flaw, shown
+from warpbeam.build.content import shown, violation
 
 DIGEST = "0" * 64
 
@@ -45,7 +45,7 @@ SOUND = {
 
 @pytest.mark.parametrize("files", SOUND.values(), ids=SOUND)
 def test_what_a_release_may_hold_has_no_flaw(files: tuple[Item, ...]) -> None:
-    assert flaw(files) == ""
+    assert violation(files) == ""
 
 
 EMPTY = {
@@ -69,7 +69,7 @@ EMPTY = {
 
 @pytest.mark.parametrize(("directories", "told"), EMPTY.values(), ids=EMPTY)
 def test_an_empty_directory_is_one_and_lies_below_nothing_else(directories: tuple[str, ...], told: str) -> None:
-    said = flaw((file("lib/a"), link("lib/link", "a")), directories)
+    said = violation((file("lib/a"), link("lib/link", "a")), directories)
 
     assert said == told if not told else told in said
 
@@ -131,7 +131,7 @@ FLAWED = {
 def test_what_no_release_may_hold_is_told_by_its_name(files: tuple[Item, ...], told: str) -> None:
     # The flaw is found alone, and after other files.
     for manifest in (files, (file("zz"), *files)):
-        said = flaw(manifest)
+        said = violation(manifest)
         assert told in said
         assert not re.search("[\x00-\x1f\x7f-\x9f\ud800-\udfff]", said)
         assert len(said) < 400
@@ -142,10 +142,10 @@ def test_more_than_any_release_has_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(content, "MOST_LINKS", 1)
     monkeypatch.setattr(content, "MOST_BYTES", 10)
 
-    assert "it has 4 files, more than 3" in flaw([file(str(number)) for number in range(4)])
-    assert "it has 2 links, more than 1" in flaw([link("a", "x"), link("b", "x")])
-    assert "its files have 11 bytes, more than 10" in flaw([file("a", size=6), file("b", size=5)])
-    assert flaw([file("a", size=5), file("b", size=5), link("c", "a")]) == ""
+    assert "it has 4 files, more than 3" in violation([file(str(number)) for number in range(4)])
+    assert "it has 2 links, more than 1" in violation([link("a", "x"), link("b", "x")])
+    assert "its files have 11 bytes, more than 10" in violation([file("a", size=6), file("b", size=5)])
+    assert violation([file("a", size=5), file("b", size=5), link("c", "a")]) == ""
 
 
 @given(st.text(max_size=300))
@@ -164,6 +164,6 @@ def test_a_link_is_outside_exactly_where_its_steps_go_above_the_release(steps: l
         depth += {"..": -1, ".": 0, "": 0}.get(step, 1)
         least = min(least, depth)
 
-    said = flaw([link(path, target)])
+    said = violation([link(path, target)])
 
     assert (OUTSIDE in said) == (least < 0) or "leads to no end" in said

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from warpbeam.build.content import flaw
+from warpbeam.build.content import violation
 from warpbeam.error import Failed
 from warpbeam.host.answer import Count, Label, Libc, Library, Machine, Sha256, Text, Version, Word
 
@@ -122,7 +122,7 @@ class Store:
         file = self.directory / f"{key}.json"
         try:
             manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-            if flaw(manifest.files, manifest.directories):
+            if violation(manifest.files, manifest.directories):
                 return None
             artifact = Artifact(self.directory / f"{key}.tar.gz", manifest)
             return artifact if artifact.tarball.stat().st_size == manifest.size else None

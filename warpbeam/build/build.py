@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from warpbeam.build.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, epmd_source
-from warpbeam.build.content import flaw
+from warpbeam.build.content import violation
 from warpbeam.build.source import Source, archive, ignored_files, read_above
 from warpbeam.build.tarball import difference
 from warpbeam.error import Failed, Misuse
@@ -102,14 +102,14 @@ class Times:
     """A stopwatch for the steps that are emitted through it."""
 
     def __init__(self, emit: Emit) -> None:
-        self._tell = emit
+        self._emit = emit
         self._began: list[tuple[str, float]] = []
 
     def emit(self, event: Event) -> None:
         """Pass `event` on; a step ends the step before."""
         if isinstance(event, Step):
             self.begin(event.name)
-        self._tell(event)
+        self._emit(event)
 
     def begin(self, name: str) -> None:
         """Begin a step that is not emitted as an event."""
@@ -299,7 +299,7 @@ def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key:
     # Do not trust the build host: check its manifest against the rules, and the tarball against the manifest.
     where = f"{shell.name}: " if shell.name else ""
     hint = "nothing of it is kept; look at what the app builds, and at the build host"
-    if wrong := flaw(built.files, built.directories):
+    if wrong := violation(built.files, built.directories):
         raise Failed(f"{where}the artifact holds what no release may hold: {wrong}", hint)
     digest = hashlib.sha256()
     done = 0

@@ -30,13 +30,13 @@ MODE = re.compile(r"[0-7]{3}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def flaw(files: Sequence[Item], directories: Sequence[str] = ()) -> str:
+def violation(files: Sequence[Item], directories: Sequence[str] = ()) -> str:
     """Return a sentence about the first thing in a manifest that no release may hold; empty where there is none.
 
     Parameters:
         directories: the empty directories.
     """
-    return _excess(files, directories) or next(_flaws(files, directories), "")
+    return _excess(files, directories) or next(_violations(files, directories), "")
 
 
 def shown(name: str) -> str:
@@ -58,7 +58,7 @@ def _excess(files: Sequence[Item], directories: Sequence[str]) -> str:
     return f"its files have {size} bytes, more than {MOST_BYTES}" if size > MOST_BYTES else ""
 
 
-def _flaws(files: Sequence[Item], directories: Sequence[str]) -> Iterator[str]:
+def _violations(files: Sequence[Item], directories: Sequence[str]) -> Iterator[str]:
     links = {item.path: item.link for item in files if item.link}
     kinds: dict[str, str] = {}
     for path, kind, wrong in (

@@ -245,8 +245,8 @@ def _export_ignored(directory: Path) -> list[str]:
     directories = {f"{parent}/" for name in files for parent in map(str, PurePosixPath(name).parents) if parent != "."}
     asked = "".join(f"{name}\0" for name in [*files, *sorted(directories)]).encode("utf-8", "surrogateescape")
     # `PATH NUL export-ignore NUL VALUE NUL` (git-check-attr(1)).
-    told = _named(directory, "check-attr", "-z", "--stdin", "export-ignore", stdin=asked)
-    return [path for path, value in zip(told[::3], told[2::3], strict=True) if value == "set"]
+    answers = _named(directory, "check-attr", "-z", "--stdin", "export-ignore", stdin=asked)
+    return [path for path, value in zip(answers[::3], answers[2::3], strict=True) if value == "set"]
 
 
 def _named(directory: Path, *arguments: str, stdin: bytes = b"") -> list[str]:
@@ -289,7 +289,7 @@ def _migrations(source: Source, since: str, change: str) -> list[str]:
         "--",
         f":(top,glob){source.prefix}**/priv/**/migrations/*",
     )
-    return _told(done.stdout) if done.returncode == 0 else []
+    return _split_nul(done.stdout) if done.returncode == 0 else []
 
 
 def commits_since(source: Source, since: str) -> list[str] | None:
@@ -305,7 +305,7 @@ def commits_since(source: Source, since: str) -> list[str] | None:
     dots = ".." if ancestor else "..."
     most = f"--max-count={MOST_TOLD + 1}"
     done = _run(source.top, "log", most, *style, f"{since}{dots}{source.commit}", "--", source.prefix or ".")
-    return _told(done.stdout)
+    return _split_nul(done.stdout)
 
 
 def archive(source: Source) -> Iterator[bytes]:
@@ -340,7 +340,7 @@ def _lines(said: bytes) -> list[str]:
     return said.decode("utf-8", "replace").split("\n")[:-1]
 
 
-def _told(said: bytes) -> list[str]:
+def _split_nul(said: bytes) -> list[str]:
     """Return lines as `_lines` does, but limited in number and length, which the author of a commit decides."""
     lines = [line if len(line) <= LONGEST_TOLD else f"{line[:LONGEST_TOLD]}…" for line in _lines(said)]
     return lines if len(lines) <= MOST_TOLD else [*lines[:MOST_TOLD], "… and more"]

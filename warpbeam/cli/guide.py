@@ -92,10 +92,10 @@ class Guide(Fab):
         text = inspect.getdoc(self.collection[name]) or ""
         # The lab takes no environment, and a word that is an environment takes no second one.
         where = "" if name in self._environments or name.startswith("lab.") else "ENVIRONMENT "
-        told = [f"Usage: fab {where}{name}{' [--options]' if options else ''} [TASK ...]", ""]
+        lines = [f"Usage: fab {where}{name}{' [--options]' if options else ''} [TASK ...]", ""]
         for line in text.splitlines():
-            told += folded(self.leading_indent + line, room_on(sys.stdout), self.leading_indent).split("\n")
-        print_lines(sys.stdout, *told, "", "Options:")
+            lines += folded(self.leading_indent + line, room_on(sys.stdout), self.leading_indent).split("\n")
+        print_lines(sys.stdout, *lines, "", "Options:")
         if options:
             self.print_columns(options)
         else:

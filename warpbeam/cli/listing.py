@@ -22,7 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Security": ("secrets.", "firewall."),
     "Lab (throwaway hosts on this machine)": ("lab.",),
 }
-# What an option's value is, in place of Invoke's STRING and INT.
+# Words for the values of options, in place of Invoke's STRING and INT.
 VALUES = {
     "batch": "SIZE",
     "expression": "EXPRESSION",

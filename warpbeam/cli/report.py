@@ -187,9 +187,9 @@ class Report:
 
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
         # A copy, not the guard: rich calls this with its own lock held, for which `emit` waits while it has the guard.
-        told = self._now.copy()
-        silent = {host: what or "connect" for host, what in self._waits_for().items() if host not in told}
-        for host, what in (told | silent).items():
+        shown = self._now.copy()
+        silent = {host: what or "connect" for host, what in self._waits_for().items() if host not in shown}
+        for host, what in (shown | silent).items():
             seconds = time.monotonic() - self._began.setdefault(host, self._asking or time.monotonic())
             table.add_row(self._spinner, host or "here", visible(what), f"{seconds:.0f} s" if seconds > 1 else "")
         if together := self._transfers.together(time.monotonic()):

@@ -43,17 +43,17 @@ class Transfers:
 
     def of(self, host: str, now: float) -> str:
         """Return the progress of a host's transfer, in words: bytes, rate, time left."""
-        return _told([self._of[host]], now)
+        return _sentence([self._of[host]], now)
 
     def together(self, now: float) -> str:
         """Return the progress of all transfers in sum; empty where there are fewer than two, or all are complete."""
         each = list(self._of.values())
         if len(each) < 2 or all(one.done == one.total for one in each):
             return ""
-        return _told(each, now)
+        return _sentence(each, now)
 
 
-def _told(each: Sequence[_Transfer], now: float) -> str:
+def _sentence(each: Sequence[_Transfer], now: float) -> str:
     done, total = sum(one.done for one in each), sum(one.total for one in each)
     seconds = now - min((one.began for one in each if one.began), default=now)
     rate = done / seconds if seconds > SOON else 0

@@ -146,14 +146,14 @@ def _agreed_live(others: Mapping[str, Release], ours: PutLive | None) -> PutLive
     digests = {release.artifact.sha256 for release in others.values()}
     if not digests:
         raise Refused("no host runs anything yet", "deploy without --release")
-    told = ", ".join(f"{name} {release.name} {release.label}" for name, release in others.items())
+    summary = ", ".join(f"{name} {release.name} {release.label}" for name, release in others.items())
     if len(digests) > 1:
-        raise Refused(f"hosts run different releases: {told}", "deploy a commit with --ref")
+        raise Refused(f"hosts run different releases: {summary}", "deploy a commit with --ref")
     if ours is None or digests != {ours.sha256}:
         was = f"it put {ours.release} ({ours.commit[:8]}) live last" if ours else "it put none live, as far as it knows"
         (release, *_) = others.values()
         raise Refused(
-            f"what the hosts say they run ({told}) is not known on this machine: {was}",
+            f"what the hosts say they run ({summary}) is not known on this machine: {was}",
             f"what to run is your word, not a host's: look at that commit, then `fab ENV deploy --ref "
             f"{release.artifact.commit or 'COMMIT'}`, with the same -H",
         )

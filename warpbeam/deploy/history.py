@@ -104,13 +104,13 @@ class HistoryWriter(msgspec.Struct, frozen=True):
 
     def ending(self, step: HostPlan, outcome: str, problem: str, job: str = "") -> str:
         """Return a whole entry; `job` is the id of an activation that failed or never began, or empty."""
-        told = {"outcome": outcome, "seconds": round(self._seconds(), 1), "problem": visible(problem)}
-        return self._text(step, **told, **({"job": job} if job else {}))
+        fields = {"outcome": outcome, "seconds": round(self._seconds(), 1), "problem": visible(problem)}
+        return self._text(step, **fields, **({"job": job} if job else {}))
 
     def _seconds(self) -> float:
         return max(0.0, (datetime.now(UTC) - self.began).total_seconds())
 
-    def _text(self, step: HostPlan, **told: object) -> str:
+    def _text(self, step: HostPlan, **fields: object) -> str:
         known = {
             "at": self.began.strftime(AT),
             "what": self.plan.why,
@@ -122,7 +122,7 @@ class HistoryWriter(msgspec.Struct, frozen=True):
             "who": self.lease.holder.who,
             "warpbeam": VERSION,
         }
-        return msgspec.json.encode({**known, **told}).decode()
+        return msgspec.json.encode({**known, **fields}).decode()
 
 
 def action_entry(what: str) -> str:

@@ -30,7 +30,7 @@ from warpbeam.inventory.schema import Host, Inventory
 LEASE_SECONDS = 90
 RENEW_EVERY = 25.0
 # Seconds between two notes to a user who waits for somebody else's lock.
-TELL_EVERY = 30.0
+NOTE_EVERY = 30.0
 
 # Seconds, beyond `ssh: answer_timeout`, in which a host takes a lock and answers with its facts: it may wait for
 # another command (`guard` in warpbeam/deploy/lock.sh), mend `current`, and receive the manifest over a slow line.
@@ -232,7 +232,7 @@ def _claim_all(
 
     files = sum(piece.count(b"\n") for piece in body)
     until = time.monotonic() + selection.wait
-    told, tell_again = "", 0.0
+    last_note, note_again = "", 0.0
     while True:
         results = fleet.everywhere(hosts, one)
         problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
@@ -248,9 +248,9 @@ def _claim_all(
         left = until - time.monotonic()
         if all(isinstance(problem, Held) for problem in problems.values()) and left > 0:
             first = next(iter(problems.values()))
-            if first.message != told or time.monotonic() >= tell_again:
-                told, tell_again = first.message, time.monotonic() + TELL_EVERY
-                emit(Note("", f"{told}; waiting for it, {left:.0f} s more at most"))
+            if first.message != last_note or time.monotonic() >= note_again:
+                last_note, note_again = first.message, time.monotonic() + NOTE_EVERY
+                emit(Note("", f"{last_note}; waiting for it, {left:.0f} s more at most"))
             time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
             hosts = [host for host in hosts if host.name not in away]
             continue

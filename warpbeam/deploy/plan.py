@@ -237,8 +237,8 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, HostFacts], to: str)
             raise _no_way_back(name, have)
         targets[name] = target
     if len(set(targets.values())) > 1:
-        told = ", ".join(f"{name} to {target}" for name, target in targets.items())
-        raise Refused(f"hosts would go back to different releases: {told}", _together(facts, set(targets.values())))
+        summary = ", ".join(f"{name} to {target}" for name, target in targets.items())
+        raise Refused(f"hosts would go back to different releases: {summary}", _together(facts, set(targets.values())))
     steps = []
     for host in inventory.app_hosts:
         if host.name not in targets:
@@ -284,7 +284,7 @@ def _no_way_back(name: str, have: HostFacts) -> Refused:
         why = "the others were rolled back from"
     else:
         why = "none before the live one has been live and was not rolled back from"
-    told = tuple(
+    summary = tuple(
         f"{name}: {release.name} {release.label}{', rolled back from' if release.mark == 'withdrawn' else ''}"
         for release in been_live
     )
@@ -294,7 +294,7 @@ def _no_way_back(name: str, have: HostFacts) -> Refused:
         hint = f"`fab ENV rollback --to {good.name}` goes to {good.label}, which is newer and was not rolled back from"
     else:
         hint = "`fab ENV deploy --ref COMMIT` puts out another; `fab ENV rollback --to RELEASE` goes to one of these"
-    return Refused(f"there is no release to go back to: {why}", hint, told, host=name)
+    return Refused(f"there is no release to go back to: {why}", hint, summary, host=name)
 
 
 def _named(have: HostFacts, to: str, host: str) -> str:

@@ -78,11 +78,11 @@ def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         back = [line.removeprefix("< ") for line in commits if line.startswith("< ")]
         out = [line.removeprefix("> ") for line in commits if not line.startswith("< ")]
         if out or not back:
-            yield f"{hosts}: {_told(out, 'goes out', 'go out')}"
+            yield f"{hosts}: {_counted(out, 'goes out', 'go out')}"
         yield from (f"  {line}" for line in out)
         yield from (f"  migration {name}" for name in migrations)
         if back:
-            yield f"{hosts}: this goes back: {_told(back, 'is taken out', 'are taken out')}"
+            yield f"{hosts}: this goes back: {_counted(back, 'is taken out', 'are taken out')}"
         yield from (f"  {line}" for line in back)
         yield from (f"  migration {name}: what it did stays, nothing undoes it" for name in lost)
     if locked := [row for row in rows if row["locked"]]:
@@ -90,7 +90,7 @@ def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield from (f"{row['host']}: locked by {row['locked']}" for row in locked)
 
 
-def _told(commits: Sequence[str], one: str, several: str) -> str:
+def _counted(commits: Sequence[str], one: str, several: str) -> str:
     """Return in words how many commits there are and what happens to them; a list of them follows."""
     if len(commits) > 1:
         return f"{len(commits)} commits {several}, newest first:"

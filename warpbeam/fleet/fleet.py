@@ -166,7 +166,7 @@ class Fleet:
 
         shell = self.shell(host)
         assert isinstance(shell, Connection)  # noqa: S101 (only a local fleet has others)
-        with self.doing(host, "carry"):
+        with self.doing(host, "rsync"):
             rsync(shell, directory, target, leave_out, emit)
 
     def interrupt(self) -> None:

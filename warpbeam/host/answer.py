@@ -53,7 +53,7 @@ Version = Annotated[
     ),
 ]
 # The version of the privileged helper.
-DoorVersion = Annotated[str, Meta(pattern=r"\A[0-9]{0,6}\Z", description="a number of at most 6 digits")]
+HelperVersion = Annotated[str, Meta(pattern=r"\A[0-9]{0,6}\Z", description="a number of at most 6 digits")]
 Machine = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,32}\Z", description="a machine such as x86_64")]
 # `glibc 2.36`, `musl libc (x86_64)`: Warpbeam compares the first word and the numbers in the last.
 Libc = Annotated[

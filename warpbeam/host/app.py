@@ -1,4 +1,4 @@
-"""What every script about an app is given: where the app is on the host, and what it is called."""
+"""The parameters that every script about an app has: where the app is on the host, and its name."""
 
 from __future__ import annotations
 

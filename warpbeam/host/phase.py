@@ -233,7 +233,7 @@ def run(
             count += 1
             if phase.looks and count > MOST_RECORDS:
                 raise Breach(f"sent more than {MOST_RECORDS} records")
-            if record != {"begun": True} and not _told(record, shell.name, emit):
+            if record != {"begun": True} and not _emit_progress(record, shell.name, emit):
                 ending.update(record)
 
     def chunks() -> Iterator[bytes]:
@@ -268,9 +268,12 @@ def _conclude(shell: Shell, phase: Phase[A], emit: Emit, ending: dict[str, Any],
     """Return the answer that a script ended with. Raises what `run` raises, where the script gave none."""
     for kind, error in (("refused", Refused), ("failed", Failed)):
         if kind in ending:
-            told = _read(ending[kind], Complaint, shell, phase)
-            raise KINDS.get(told.kind, error)(
-                _kept(told.message), _kept(told.hint), tuple(map(_kept, told.lines[-LINES:])), host=shell.name
+            complaint = _read(ending[kind], Complaint, shell, phase)
+            raise KINDS.get(complaint.kind, error)(
+                _kept(complaint.message),
+                _kept(complaint.hint),
+                tuple(map(_kept, complaint.lines[-LINES:])),
+                host=shell.name,
             )
     if "answer" in ending:
         with CONVERTING:
@@ -318,7 +321,7 @@ def _broken(phase: Phase[Any], shell: Shell, what: str, complaints: Complaints) 
     return Lost(f"{script_name(phase)} {what}", hint, details, host=shell.name)
 
 
-def _told(record: dict[str, Any], host: str, emit: Emit) -> bool:
+def _emit_progress(record: dict[str, Any], host: str, emit: Emit) -> bool:
     """Emit a progress record; return False when the record is the script's ending."""
     match record:
         case {"step": str(name)}:

@@ -27,14 +27,14 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
         tree = parse(environment_text(file))
         _check_version(tree)
         inventory = decode(tree, Inventory, file.absolute().parent)
-        if clash := next(conflicts(inventory), None):
+        if conflict := next(conflicts(inventory), None):
             # A written value can conflict with a default: the error shows the key that was written.
-            lines = {key: line for key in clash.keys if (line := line_of(tree, key))}
-            key, line = next(iter(lines.items()), (clash.keys[0], tree.line))
-            raise ConfigError(line, key, clash.message, clash.hint)
+            lines = {key: line for key in conflict.keys if (line := line_of(tree, key))}
+            key, line = next(iter(lines.items()), (conflict.keys[0], tree.line))
+            raise ConfigError(line, key, conflict.message, conflict.hint)
         placed = _placed(inventory, file)
-    except ConfigError as flaw:
-        raise Misuse(f"{seen(file)}:{flaw}", flaw.hint) from None
+    except ConfigError as error:
+        raise Misuse(f"{seen(file)}:{error}", error.hint) from None
     for name in sorted(only - placed.hosts.keys()):
         known = "its hosts are " + ", ".join(placed.hosts)
         raise Misuse(f"{seen(file)}: there is no host {quoted(name)}" + nearest(name, placed.hosts), known)

@@ -50,8 +50,8 @@ def free_network(taken: Iterable[str], reserved: Iterable[int]) -> int:
     numbers = set(reserved)
     for number in range(NETWORKS):
         ours = (subnet4(number), subnet6(number))
-        clash = any(own.version == other.version and own.overlaps(other) for own in ours for other in used)
-        if number not in numbers and not clash:
+        overlaps = any(own.version == other.version and own.overlaps(other) for own in ours for other in used)
+        if number not in numbers and not overlaps:
             return number
     raise Refused("no subnet of 10.83.0.0/16 is free on this machine", "take a lab down: `fab lab.down --name NAME`")
 

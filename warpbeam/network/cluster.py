@@ -59,18 +59,18 @@ def sees(live: str, links: Sequence[Link], other: Host, other_live: str, other_l
     return any((link.here, link.there) in theirs for link in mine)
 
 
-def seen_hosts(inventory: Inventory, host: Host, told: Mapping[str, tuple[str, Sequence[Link]]]) -> dict[str, bool]:
+def seen_hosts(inventory: Inventory, host: Host, answers: Mapping[str, tuple[str, Sequence[Link]]]) -> dict[str, bool]:
     """Return, for each other host with a live node, whether the live node of `host` is connected with it.
 
     Parameters:
-        told: the live slot and the connections of each host that answered and runs a node. A host that was asked and
+        answers: the live slot and the connections of each host that answered and runs a node. A host that was asked and
             did not answer is left out of the result.
     """
-    live, links = told[host.name]
+    live, links = answers[host.name]
     found: dict[str, bool] = {}
     for other in mates(inventory, host):
-        if other.name in told:
-            found[other.name] = sees(live, links, other, *told[other.name])
+        if other.name in answers:
+            found[other.name] = sees(live, links, other, *answers[other.name])
         elif other.name not in inventory.hosts:
             found[other.name] = sees(live, links, other, "", None)
     return found

@@ -21,9 +21,9 @@ def emit_aftermath(fleet: Fleet, emit: Emit) -> None:
     if not touched:
         emit(Note("", "nothing was switched on any host"))
         return
-    told = {name for (name, script), answered in fleet.phases.items() if script == "cancel" and answered}
+    ended = {name for (name, script), answered in fleet.phases.items() if script == "cancel" and answered}
     hosts = list(fleet.inventory.app_hosts)
-    asked = look(fleet, [host for host in hosts if host.name in touched - told], lambda event: None)
+    asked = look(fleet, [host for host in hosts if host.name in touched - ended], lambda event: None)
     for name, found in asked.items():
         emit(_aftermath(name, found))
     if others := [host.name for host in hosts if host.name not in touched]:

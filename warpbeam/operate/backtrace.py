@@ -26,17 +26,17 @@ class Backtrace:
     def __call__(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
-            self._tell(line + b"\n")
+            self._pass_on(line + b"\n")
         if len(self._rest) > LONGEST_LINE:
-            self._tell(self._rest)
+            self._pass_on(self._rest)
             self._rest = b""
 
     def end(self) -> None:
         """Show the last line if it has no line end."""
         if self._rest:
-            self._tell(self._rest)
+            self._pass_on(self._rest)
         self._rest = b""
 
-    def _tell(self, line: bytes) -> None:
+    def _pass_on(self, line: bytes) -> None:
         if not MACHINERY.match(line):
             self._show(line)

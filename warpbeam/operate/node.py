@@ -154,16 +154,16 @@ def status_rows(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) 
 
 def _add_sight(inventory: Inventory, found: Mapping[str, AppStatus | Problem], rows: list[dict[str, Any]]) -> None:
     """Add to each live row the other hosts that its node sees, if it may see any."""
-    told = {
+    answers = {
         host: (state.live, state.links)
         for host, state in found.items()
         if isinstance(state, AppStatus) and state.running.get(state.live, {}).get("pid", "0") != "0"
     }
     for row in rows:
         host = row["host"]
-        if not row.get("live") or host not in told or not mates(inventory, inventory.hosts[host]):
+        if not row.get("live") or host not in answers or not mates(inventory, inventory.hosts[host]):
             continue
-        sight = seen_hosts(inventory, inventory.hosts[host], told)
+        sight = seen_hosts(inventory, inventory.hosts[host], answers)
         row["sees"] = [name for name, sees in sight.items() if sees]
         if (unseen := [name for name, sees in sight.items() if not sees]) and "problem" not in row:
             row["problem"] = f"its node does not see that of {', '.join(unseen)}: `doctor` says why"
@@ -186,8 +186,8 @@ def judged(found: Mapping[str, AppStatus | Problem]) -> int:
     AMISS if something is known to be wrong (nothing live, not running, unhealthy). It precedes the code of a host that
     is unreachable or not set up. Maintenance and a second instance are no faults: a person or a deploy wants them.
     """
-    told = [state for state in found.values() if isinstance(state, AppStatus)]
-    if any(state.verdict != "healthy" for state in told):
+    answers = [state for state in found.values() if isinstance(state, AppStatus)]
+    if any(state.verdict != "healthy" for state in answers):
         return AMISS
     return max((state.code for state in found.values() if isinstance(state, Problem)), default=DONE)
 

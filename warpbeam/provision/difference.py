@@ -18,10 +18,10 @@ from warpbeam.host.answer import (
     BoundPort,
     Cookie,
     Count,
-    DoorVersion,
     FileMode,
     FileText,
     FoundSha256,
+    HelperVersion,
     Label,
     Port,
     Sha256,
@@ -91,7 +91,7 @@ class HostState(msgspec.Struct, frozen=True):
     lacking: Annotated[tuple[Word, ...], FEW] = ()
     installer: Literal["", "apt", "dnf"] = ""
     started: Count = 0
-    helper: DoorVersion = ""
+    helper: HelperVersion = ""
     belongs: Label = ""
     rights: Annotated[tuple[Text, ...], FEW] = ()
     shared: Annotated[tuple[AbsolutePath, ...], FEW] = ()

@@ -159,8 +159,8 @@ def rows(
         elif lacking:
             problems.append(f"{', '.join(lacking)} {'lacks' if len(lacking) == 1 else 'lack'} it: `secrets.push`")
         if len(groups) > 1:
-            told = " | ".join(", ".join(hosts) for hosts in groups.values())
-            problems.append(f"hosts have different values ({told}): `secrets.push`")
+            summary = " | ".join(", ".join(hosts) for hosts in groups.values())
+            problems.append(f"hosts have different values ({summary}): `secrets.push`")
         elif wanted is not None and name in wanted and any(digest != wanted[name] for digest in groups):
             problems.append("hosts have another value than the inventory: `secrets.push`")
         row: dict[str, Any] = {

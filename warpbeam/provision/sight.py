@@ -14,12 +14,12 @@ PAGE = "docs/clusters.md"
 
 def sight(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator[Finding]:
     """Yield a finding for each host with a live node that may see others; none without `vm.peers`."""
-    told = {host: (each.live, each.links) for host, each in seen.items() if each.live and each.runs}
-    for name in told:
+    answers = {host: (each.live, each.links) for host, each in seen.items() if each.live and each.runs}
+    for name in answers:
         host = inventory.hosts[name]
         if not mates(inventory, host):
             continue
-        found = seen_hosts(inventory, host, told)
+        found = seen_hosts(inventory, host, answers)
         unseen = [other for other, sees in found.items() if not sees]
         if not unseen:
             others = ", ".join(found)

@@ -178,10 +178,10 @@ def unknown(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Probl
 def changed(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Problem:
     """Return the refusal of a host whose key is not the known one."""
     former = [entry for entry in known if not entry.marker and not entry.portless]
-    told = [f"known: {e.key.type} {e.key.fingerprint} ({e.file}:{e.line})" for e in former]
+    details = [f"known: {e.key.type} {e.key.fingerprint} ({e.file}:{e.line})" for e in former]
     place = former[0]
     return Refused(
-        f"THE HOST KEY HAS CHANGED. Shown: {shown.type} {shown.fingerprint}; {'; '.join(told)}",
+        f"THE HOST KEY HAS CHANGED. Shown: {shown.type} {shown.fingerprint}; {'; '.join(details)}",
         "either the host was installed anew, or somebody else answers in its place. Ask whoever runs it; only "
         f"then: ssh-keygen -R '{settings.known_name}' -f '{place.file}', and {trusting(settings)}",
         host=settings.name,

@@ -72,14 +72,14 @@ def rsync(
             for rsync in runner:
                 rsync.end()
 
-        class Told(Rsync):
+        class EmittingRunner(Rsync):
             begun = staticmethod(started)
 
         config_values = fabric.Config(
             lazy=True,
             ssh_config=paramiko.SSHConfig(),
             overrides={
-                "runners": {"local": Told},
+                "runners": {"local": EmittingRunner},
                 "run": {"hide": True, "warn": True, "echo": False, "in_stream": False, "pty": False},
             },
         )
