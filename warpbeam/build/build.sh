@@ -8,13 +8,14 @@
 # with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the build), commit (its id, for
 # WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the tarball is KEY.tar.gz), elixir,
 # otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl).
-: "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}" "${with_tests?}" "${variables[@]-}"
-: "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}"
+: "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}"
+: "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}"
 
 build=$root/build
 src=$build/src
 new=$build/src.new
-[[ -d $build && -w $build ]] || refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+[[ -d $build && -w $build ]] ||
+  refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
 exec 8>"$build/lock"
 flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
 choose_tools
@@ -45,26 +46,34 @@ failed() {
 recognise() {
   case $1 in
     *'not a git repository'*)
-      REPLY='the source comes here without its .git: WARPBEAM_COMMIT has the commit, and a version can be read from a file' ;;
+      REPLY='the source comes here without its .git: WARPBEAM_COMMIT has the commit, and a version can be read from'
+      REPLY+=' a file'
+      ;;
     *'could not copy '*': no such file or directory'*)
-      REPLY='does a link there lead to nothing, or outside of `source`? Only what is below `source` comes to the build host' ;;
-    *'Unknown release '* | *'multiple releases'*) REPLY='`release` in the inventory must be one of the releases of mix.exs' ;;
+      REPLY='does a link there lead to nothing, or outside of `source`? Only what is below `source` comes to the'
+      REPLY+=' build host'
+      ;;
+    *'Unknown release '* | *'multiple releases'*)
+      REPLY='`release` in the inventory must be one of the releases of mix.exs' ;;
     *'has declared in its mix.exs file it supports only Elixir'*)
       REPLY='install such an Elixir on the build host, or see build.tools in the inventory' ;;
     *'the dependency is not available'* | *'could not find an app file'* | *'Could not start or find the dependency'*)
-      REPLY='is it a path outside of `source`? Only what is below `source` comes to the build host: move it there, or fetch it by git or Hex' ;;
+      REPLY='is it a path outside of `source`? Only what is below `source` comes to the build host: move it there, or'
+      REPLY+=' fetch it by git or Hex'
+      ;;
     *'Permission denied (publickey'* | *'could not read Username'* | *'Host key verification failed'*)
       REPLY="on the build host $(id -un) must be able to fetch this: a key in ~/.ssh, the host in known_hosts" ;;
     *'could not verify the signature'* | *'Could not verify'* | *'ublic key'*'repo'* | *'ublic key'*'registry'*)
       REPLY="the build host does not trust the registry: see mix hex.repo there, as $(id -un)" ;;
     *'No authenticated organization'* | *'authenticat'*'hex.'* | *'(401)'* | *'(403)'*)
       REPLY="on the build host $(id -un) must be let in: HEX_API_KEY, mix hex.organization or mix hex.repo there" ;;
-    *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | *'Could not install Hex'* | \
-      *'Failed to fetch record'* | *'httpc request failed'*)
+    *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | \
+      *'Could not install Hex'* | *'Failed to fetch record'* | *'httpc request failed'*)
       REPLY='can the build host reach what mix.exs and mix.lock name?' ;;
-    *'fatal error: '*.h*': No such file'*) REPLY='is the package of that header (its name ends in -dev) missing on the build host?' ;;
-    *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | *':enoent'* | \
-      *'not found in the path'* | *'executable not found'* | *'make: '*': No such file or directory'*)
+    *'fatal error: '*.h*': No such file'*)
+      REPLY='is the package of that header (its name ends in -dev) missing on the build host?' ;;
+    *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | \
+      *':enoent'* | *'not found in the path'* | *'executable not found'* | *'make: '*': No such file or directory'*)
       REPLY='is a program missing on the build host that this needs?' ;;
     *'could not compile dependency'*) REPLY='' ;;
     *'== Compilation error'* | *'errors on'*) REPLY='it does not compile at this commit' ;;
@@ -186,12 +195,14 @@ if ! attempt mix deps.get --only "$mix_env"; then
 fi
 if [[ -e $lock ]] && ! cmp -s -- "$lock" "$build/mix.lock.before"; then
   mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" "$lock" | tail -n +3)
-  fail "$lock is out of date: mix.exs asks for what it does not lock" "run \`mix deps.get\`, commit $lock, and build again" "${lines[@]}"
+  fail "$lock is out of date: mix.exs asks for what it does not lock" \
+    "run \`mix deps.get\`, commit $lock, and build again" "${lines[@]}"
 fi
 
 if [[ $with_tests == true ]]; then
   step test
-  attempt env MIX_ENV=test mix 'do' deps.get --check-locked + test || fail 'mix test failed on the build host' 'nothing was built'
+  attempt env MIX_ENV=test mix 'do' deps.get --check-locked + test ||
+    fail 'mix test failed on the build host' 'nothing was built'
 fi
 
 step compile
@@ -226,7 +237,8 @@ read -r erts version <<<"$(<"$out/releases/start_erl.data")"
 # The module by which the release's nodes find each other (erl_epmd.erl), compiled once for each ERTS: to compile it in
 # every build would take a second.
 [[ ! -e $out/warpbeam-nodes && ! -L $out/warpbeam-nodes ]] ||
-  fail 'the release has warpbeam-nodes, where a build puts what is its own' 'take it out of the app, or out of rel/overlays'
+  fail 'the release has warpbeam-nodes, where a build puts what is its own' \
+    'take it out of the app, or out of rel/overlays'
 beam=$build/nodes/$erts-$(sha256sum <<<"$epmd" | head -c 16)/erl_epmd.beam
 if [[ ! -s $beam ]]; then
   rm -rf -- "$build/nodes"
@@ -238,7 +250,8 @@ if [[ ! -s $beam ]]; then
 fi
 mkdir -- "$out/warpbeam-nodes"
 cp -- "$beam" "$out/warpbeam-nodes/"
-libcrypto=$(find "$out/lib" -path '*/crypto-*/priv/lib/crypto.so' -exec ldd {} + 2>/dev/null | awk '/libcrypto/ { print $1; exit }')
+libcrypto=$(find "$out/lib" -path '*/crypto-*/priv/lib/crypto.so' -exec ldd {} + 2>/dev/null |
+  awk '/libcrypto/ { print $1; exit }')
 # Refuse what no release may hold. The rules are those of warpbeam/build/content.py, which checks the artifact again
 # where it arrives; the check here can name up to 20 faults at once. Names are quoted by bash, so they print as plain
 # ASCII.
@@ -250,10 +263,18 @@ while IFS= read -r -d '' entry && IFS= read -r -d '' target; do
   path=${mode#*/} mode=${mode%%/*}
   if [[ ${path,,} == .warpbeam ]]; then odd+=("${path@Q} has a name that is Warpbeam's own"); fi
   case $kind in
-    f) if (((8#$mode & 8#7000) != 0)); then odd+=("${path@Q} has mode $mode: no file of a release is run as another user"); fi ;;
+    f)
+      if (((8#$mode & 8#7000) != 0)); then
+        odd+=("${path@Q} has mode $mode: no file of a release is run as another user")
+      fi
+      ;;
     # On a host every directory of a release belongs to the deploy user and is readable for the app: a set-user-ID or
     # sticky bit would be lost.
-    d) if (((8#$mode & 8#5000) != 0)); then odd+=("${path@Q} is a directory of mode $mode: a host has none such in a release"); fi ;;
+    d)
+      if (((8#$mode & 8#5000) != 0)); then
+        odd+=("${path@Q} is a directory of mode $mode: a host has none such in a release")
+      fi
+      ;;
     l)
       resolved=$(realpath -m -- "$out/$path")
       if [[ $target == /* || $resolved/ != "$real"/* ]]; then
@@ -267,18 +288,22 @@ while IFS= read -r -d '' path; do
   odd+=("${path@Q} has a control character in its name, or is not UTF-8")
 done < <(find "$out" -mindepth 1 -printf '%P\0' | LC_ALL=C.UTF-8 grep -zavx '[^[:cntrl:]]*' || true)
 if ((${#odd[@]})); then
-  fail 'the release holds what no release may hold' 'the lines above name it: take it out of the app, or out of rel/overlays' "${odd[@]:0:20}"
+  fail 'the release holds what no release may hold' \
+    'the lines above name it: take it out of the app, or out of rel/overlays' "${odd[@]:0:20}"
 fi
 
 # An env.sh that sets RELEASE_NODE unconditionally overrides the node name of the slot.
 names_node=false
-if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" | grep -Eqv 'RELEASE_NODE="?\$\{RELEASE_NODE:?[-=]'; then
+if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" |
+  grep -Eqv 'RELEASE_NODE="?\$\{RELEASE_NODE:?[-=]'; then
   names_node=true
 fi
 
 # Hosts start the VM from the start script's text without Mix's own `--cookie`, because every user of a host can read
 # command lines. So the release must set no other cookie, and its script must contain that argument as Mix writes it.
-mapfile -t lines < <(cd -- "$out" && grep -EnsH '^[^#]*-(set|no)cookie' -- "releases/$version/"{env.sh,vm.args,remote.vm.args})
+mapfile -t lines < <(
+  cd -- "$out" && grep -EnsH '^[^#]*-(set|no)cookie' -- "releases/$version/"{env.sh,vm.args,remote.vm.args}
+)
 ((${#lines[@]} == 0)) || fail 'the release sets a cookie of its own, which every user of a host could read' \
   'take it out of rel/: setup makes the cookie' "${lines[@]}"
 argument=' --cookie "$RELEASE_COOKIE"'
@@ -298,11 +323,13 @@ mapfile -d '' -t directories < <(find . -mindepth 1 -type d -empty -printf '%P\0
 # host makes its own, and tar would remove their set-group-ID bit.
 digest=$(printf '%s\0' "$tree" "${directories[@]}" | sha256sum)
 find . \( -type f -o -type l \) -printf '%P\0' | sort -z |
-  tar -c --format=gnu --hard-dereference --null --verbatim-files-from --files-from=- --owner=0 --group=0 --numeric-owner \
-    --mtime="@$((946684800 + 16#${digest:0:7}))" | gzip -n >"$tarball.new"
+  tar -c --format=gnu --hard-dereference --null --verbatim-files-from --files-from=- \
+    --owner=0 --group=0 --numeric-owner --mtime="@$((946684800 + 16#${digest:0:7}))" | gzip -n >"$tarball.new"
 mv -f -- "$tarball.new" "$tarball"
 declare -A sums=()
-while IFS= read -r -d '' entry; do sums[${entry#*  ./}]=${entry%% *}; done < <(find . -type f -print0 | xargs -0 sha256sum -z --)
+while IFS= read -r -d '' entry; do
+  sums[${entry#*  ./}]=${entry%% *}
+done < <(find . -type f -print0 | xargs -0 sha256sum -z --)
 files=''
 while IFS= read -r -d '' entry; do
   IFS=/ read -r mode size path <<<"$entry"

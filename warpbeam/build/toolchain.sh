@@ -10,7 +10,8 @@ choose_tools
 told_by_files() {
   local elixir erl version otps
   elixir=$(readlink -f -- "$(command -v elixir)") && erl=$(readlink -f -- "$(command -v erl)") || return 1
-  version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' -- "${elixir%/bin/elixir}/lib/elixir/ebin/elixir.app" 2>/dev/null) || return 1
+  version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' -- \
+    "${elixir%/bin/elixir}/lib/elixir/ebin/elixir.app" 2>/dev/null) || return 1
   otps=("${erl%/bin/erl}"/releases/*/OTP_VERSION)
   [[ -n $version && ${#otps[@]} == 1 && -r ${otps[0]} ]] || return 1
   told="$version $(<"${otps[0]}")"
@@ -23,12 +24,15 @@ told_by_files || told=$(elixir -e '
   exact = Path.join([:code.root_dir(), "releases", major, "OTP_VERSION"])
   otp = case File.read(exact) do {:ok, text} -> String.trim(text); _ -> major end
   IO.puts("#{System.version()} #{otp}")' </dev/null 2>&1) ||
-  refuse "elixir does not run here (tools: $tools): ${told:0:300}" 'install what .tool-versions asks for on the build host'
+  refuse "elixir does not run here (tools: $tools): ${told:0:300}" \
+    'install what .tool-versions asks for on the build host'
 read -r elixir otp <<<"$(tail -n 1 <<<"$told")"
 
 hint='install that version on the build host, or change .tool-versions'
-fits "$elixir" "$want_elixir" || refuse ".tool-versions asks for Elixir $want_elixir; this build host has $elixir (tools: $tools)" "$hint"
-fits "$otp" "$want_erlang" || refuse ".tool-versions asks for Erlang $want_erlang; this build host has $otp (tools: $tools)" "$hint"
+fits "$elixir" "$want_elixir" ||
+  refuse ".tool-versions asks for Elixir $want_elixir; this build host has $elixir (tools: $tools)" "$hint"
+fits "$otp" "$want_erlang" ||
+  refuse ".tool-versions asks for Erlang $want_erlang; this build host has $otp (tools: $tools)" "$hint"
 
 . /etc/os-release
 libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc=$(ldd --version 2>&1 | head -n 1)

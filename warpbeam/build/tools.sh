@@ -14,9 +14,11 @@ find_mise() { command -v mise || { [[ -x $HOME/.local/bin/mise ]] && echo "$HOME
 # docs/architecture.md.
 forget_login() {
   local name
-  for name in "${!MIX_@}" "${!ELIXIR_@}" "${!ERL_@}" "${!RELEASE_@}" "${!REBAR_@}" "${!GIT_@}" "${!LC_@}" NODE_ENV LANG LANGUAGE; do
+  for name in "${!MIX_@}" "${!ELIXIR_@}" "${!ERL_@}" "${!RELEASE_@}" "${!REBAR_@}" "${!GIT_@}" "${!LC_@}" \
+    NODE_ENV LANG LANGUAGE; do
     case $name in
-      MIX_HOME | MIX_ARCHIVES | MIX_XDG | MIX_REBAR3 | GIT_SSH* | GIT_ASKPASS | GIT_TERMINAL_PROMPT | GIT_SSL_* | GIT_EXEC_PATH) ;;
+      MIX_HOME | MIX_ARCHIVES | MIX_XDG | MIX_REBAR3 | GIT_SSH* | GIT_ASKPASS | GIT_TERMINAL_PROMPT | \
+        GIT_SSL_* | GIT_EXEC_PATH) ;;
       LC_ALL) ;;
       *) unset -v "$name" ;;
     esac
@@ -79,7 +81,8 @@ choose_tools() {
   case $tools in
     asdf)
       # asdf >= 0.16 is one binary without asdf.sh; its shims are enough for both.
-      [[ -d $asdf/shims ]] || refuse "asdf is not installed for $(id -un): there is no $asdf/shims" 'see build.tools in the inventory'
+      [[ -d $asdf/shims ]] ||
+        refuse "asdf is not installed for $(id -un): there is no $asdf/shims" 'see build.tools in the inventory'
       PATH=$asdf/shims:$asdf/bin:$HOME/.local/bin:$HOME/go/bin:$PATH
       # shellcheck disable=SC2086 # words
       [[ -z $want_elixir ]] || { installed elixir $want_elixir; export ASDF_ELIXIR_VERSION=$REPLY; }
@@ -94,5 +97,7 @@ choose_tools() {
       [[ -z $want_erlang ]] || export MISE_ERLANG_VERSION=${want_erlang%% *}
       ;;
   esac
-  command -v mix >/dev/null || refuse "there is no mix for $(id -un) (tools: $tools)" 'install Elixir on the build host, or see build.tools in the inventory'
+  command -v mix >/dev/null ||
+    refuse "there is no mix for $(id -un) (tools: $tools)" \
+      'install Elixir on the build host, or see build.tools in the inventory'
 }

@@ -8,8 +8,8 @@
 # goes live, for the privileged helper to keep; or empty), job_id, spent, success, entry (the pending history entry: see
 # history.sh), ends (true: this is the command's last phase on this host; where the activation succeeds, this script
 # also does the work of finish.sh, and its answer has `given_back`).
-: "${ends?}"
-: "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${job_size?}" "${remember?}" "${job_id?}" "${spent?}" "${success?}" "${entry?}"
+: "${ends?}" "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${job_size?}" "${remember?}" "${job_id?}"
+: "${spent?}" "${success?}" "${entry?}"
 
 IFS= read -rN "$job_size" job || refuse 'the job did not arrive whole' 'nothing was begun; run the same command again'
 still_ours "$lease"
@@ -61,5 +61,6 @@ else
   read_links
   serving='nothing is live'
   if [[ -n $live ]]; then serving="\`current\` leads to $live_release"; fi
-  fail "the activation ended without a result; $serving" "see journalctl -u $app-activate.service on the host" "${lines[@]}"
+  fail "the activation ended without a result; $serving" "see journalctl -u $app-activate.service on the host" \
+    "${lines[@]}"
 fi

@@ -8,7 +8,8 @@
 if activating; then
   step undo
   # A full disk has no inode for the file but those of the spare space.
-  touch -- "$root/activation/cancel" 2>/dev/null || { rm -rf -- "$root/activation/spare"; touch -- "$root/activation/cancel"; }
+  touch -- "$root/activation/cancel" 2>/dev/null ||
+    { rm -rf -- "$root/activation/spare"; touch -- "$root/activation/cancel"; }
   while activating; do sleep 0.1; done
 fi
 # The result of a job stays until the next job begins.

@@ -5,7 +5,8 @@
 # Parameters: root (the app's directory), app (its name), helper (path of the privileged helper), token (of this
 # command), lease (seconds), text (JSON: who, why, since, version), words (the same for people), take (false: only
 # look), weigh (true: report the memory of the live instance), environment (that this host must belong to).
-: "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${weigh?}" "${environment?}"
+: "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${weigh?}"
+: "${environment?}"
 
 # room: the bytes and inodes that are free for releases, in `free` and `inodes`; -1 inodes where the file system counts
 # none.
@@ -22,8 +23,12 @@ ask_helper() {
   if [[ $weigh == true ]]; then read_links; fi
   helper_says=$(exec sudo -n -- "$helper" ready <<<"$live" 2>/dev/null) ||
     # A helper of another version of Warpbeam may not know `ready`, but each knows `version`.
-    { helper_says=$(exec sudo -n -- "$helper" version </dev/null 2>/dev/null) && helper_says="helper $helper_says"; } || helper_says=''
-  if [[ $helper_says == *$'\nactivating yes'* ]] || { [[ $helper_says != *$'\nactivating '* ]] && activating; }; then active=true; fi
+    { helper_says=$(exec sudo -n -- "$helper" version </dev/null 2>/dev/null) && helper_says="helper $helper_says"; } ||
+    helper_says=''
+  if [[ $helper_says == *$'\nactivating yes'* ]] ||
+    { [[ $helper_says != *$'\nactivating '* ]] && activating; }; then
+    active=true
+  fi
 }
 
 step claim
@@ -40,12 +45,14 @@ if [[ $take == true ]]; then
       hint='it is a freeze: `fab ENV lock.release` ends it once its reason is gone; `fab ENV lock.status` shows it'
     else
       uptime_seconds
-      hint="--wait SECONDS waits for it; \`fab ENV lock.status\` shows it; were its command killed, it would end in $((held_ends - REPLY)) s"
+      hint='--wait SECONDS waits for it; `fab ENV lock.status` shows it; were its command killed, it would end in'
+      hint+=" $((held_ends - REPLY)) s"
     fi
     refuse "the deploy lock is held by $held_words" "$hint" held
   fi
   if [[ $active == true ]]; then
-    refuse 'an activation is running on this host; it outlives the connection that began it' 'wait for it; `fab ENV status` shows how it ends'
+    refuse 'an activation is running on this host; it outlives the connection that began it' \
+      'wait for it; `fab ENV status` shows how it ends'
   fi
   # Remove half-made releases, which belong to no command now that the lock is ours; and a lock needs room too.
   litter=("$releases"/*.partial)
@@ -61,7 +68,8 @@ if [[ $take == true ]]; then
   room
   ((free >= 1024 * 1024)) || refuse "$root is on a full disk: $((free / 1024)) kB are free" 'make room there'
   # One activation takes some twenty inodes.
-  ((inodes < 0 || inodes >= 64)) || refuse "$root is on a disk without a free inode to spare ($inodes are left)" 'remove files there'
+  ((inodes < 0 || inodes >= 64)) ||
+    refuse "$root is on a disk without a free inode to spare ($inodes are left)" 'remove files there'
   write_lease "$lease" "$text" "$words"
   unguard
 fi
@@ -92,17 +100,22 @@ if [[ $take == true ]]; then
     { print >kept }
     $3 ~ /^erts-/ { erts = 1 }
     !($0 in there) { printf "%s%d", sep, NR - 1; sep = "," }
-    END { if (NR && !erts) print "\nno erts"; exit close(kept) != 0 }') || refuse "$root is on a disk that is full by now, or $have is no manifest" 'make room there, or remove that file'
+    END { if (NR && !erts) print "\nno erts"; exit close(kept) != 0 }') ||
+    refuse "$root is on a disk that is full by now, or $have is no manifest" 'make room there, or remove that file'
 fi
 
 # A release without a VM of its own runs on the host's. Only starting that VM shows its version, so do it only then.
 erts=''
 if [[ $lacks == *'no erts' ]]; then
   lacks=${lacks%%$'\n'*}
-  erts=$(timeout 20 erl -noinput -boot start_clean -eval 'io:put_chars(erlang:system_info(version)), halt().' 2>/dev/null) || erts=none
+  erts=$(timeout 20 erl -noinput -boot start_clean \
+    -eval 'io:put_chars(erlang:system_info(version)), halt().' 2>/dev/null) || erts=none
 fi
 
-{ read -r libc && read -r cpu; } < <(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || true; exec uname -m)
+{ read -r libc && read -r cpu; } < <(
+  getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || true
+  exec uname -m
+)
 . /etc/os-release
 # Not read line by line: bash reads from a pipe a byte at a time, and this is 10 kB.
 libraries=$(exec ldconfig -p 2>/dev/null) || true
@@ -124,6 +137,6 @@ if [[ -n $live && -e /run/$app-$live ]]; then serving=true; fi
 previous_of "${live_release:-$release_a}"; previous=$REPLY
 held || held_text=''
 answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
-  memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" helper "$helper_says" \
-  previous "$previous" lock "$held_text" activating: "$active" serving: "$serving" \
+  memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" \
+  helper "$helper_says" previous "$previous" lock "$held_text" activating: "$active" serving: "$serving" \
   erts "$erts"

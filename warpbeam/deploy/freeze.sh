@@ -11,7 +11,10 @@ case $verb in
   status) if held; then before=$held_text; fi ;;
   acquire)
     guard
-    if held; then refuse "the deploy lock is held already by $held_words" '`fab ENV lock.status` shows it; `fab ENV lock.release` ends it'; fi
+    if held; then
+      refuse "the deploy lock is held already by $held_words" \
+        '`fab ENV lock.status` shows it; `fab ENV lock.release` ends it'
+    fi
     write_freeze "$text" "$words"
     ;;
   release)
@@ -19,7 +22,8 @@ case $verb in
     if held; then
       before=$held_text
       if [[ $held_boot != "$FROZEN" && $force != true ]]; then
-        refuse "the deploy lock is no freeze, but that of a running command: $held_words" 'wait for it to end; --force takes it away all the same'
+        refuse "the deploy lock is no freeze, but that of a running command: $held_words" \
+          'wait for it to end; --force takes it away all the same'
       fi
       rm -f -- "$lock"
     fi

@@ -47,7 +47,9 @@ append() {
   whole_lines
   { printf '%s\n' "$1" >>"$chronicle" && sync -- "$chronicle"; } 2>/dev/null && return 0
   # Take back a line that may not be on the disk.
-  if [[ $(tail -c "$newest" -- "$chronicle" 2>/dev/null | tail -n 1) == "$1" ]]; then truncate -s "-$((${#1} + 1))" -- "$chronicle"; fi
+  if [[ $(tail -c "$newest" -- "$chronicle" 2>/dev/null | tail -n 1) == "$1" ]]; then
+    truncate -s "-$((${#1} + 1))" -- "$chronicle"
+  fi
   whole_lines
   return 1
 }
@@ -55,7 +57,9 @@ append() {
 # write_out OUTCOME TENTHS PROBLEM: completes the pending entry and appends it. PROBLEM is a JSON string. False: there
 # is no room for the entry.
 write_out() {
-  append "${pending_entry%\}},\"job\":\"$pending_job\",\"outcome\":\"$1\",\"seconds\":$(($2 / 10)).$(($2 % 10)),\"problem\":$3}" || return 1
+  local seconds_json="$(($2 / 10)).$(($2 % 10))"
+  append "${pending_entry%\}},\"job\":\"$pending_job\",\"outcome\":\"$1\",\"seconds\":$seconds_json,\"problem\":$3}" ||
+    return 1
   # A pending file that stays does no harm: `settle` sees that its entry was written.
   rm -f -- "$pending" || true
 }

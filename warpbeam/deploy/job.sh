@@ -33,7 +33,9 @@ surely() {
 # and PROBLEM (a JSON string) are for the entry. Where the disk has no room for it, finish.sh writes it after pruning.
 end_with() {
   hundredths
-  if [[ $opened == true ]]; then surely write_out "$3" "$(((REPLY - began_hundredths) / 10 + pending_spent))" "${4-\"\"}" || true; fi
+  if [[ $opened == true ]]; then
+    surely write_out "$3" "$(((REPLY - began_hundredths) / 10 + pending_spent))" "${4-\"\"}" || true
+  fi
   surely write_result "$1" "$2" "$3"
   mv -f -- result.new result
   # Sync the rename too: otherwise a power loss soon after takes the result back, though not the release.
@@ -101,7 +103,8 @@ await() {
         if owned "$slot"; then
           # Not when undoing: an earlier version of Warpbeam may have started the old instance.
           if [[ ${2-} != undoing ]] && shows_cookie "$pid"; then
-            reason='it has a cookie of its own in its arguments (-setcookie), which every user of the host can read: take it out of rel/'
+            reason='it has a cookie of its own in its arguments (-setcookie), which every user of the host can read:'
+            reason+=' take it out of rel/'
             return 1
           fi
           return 0
@@ -164,7 +167,8 @@ finish_with() {
 give_up() {
   trap - ERR
   set +e
-  local why=$1 lines=() message outcome=failed serving='nothing was live before' again=again hint='`fab ENV logs` shows what the app says of itself'
+  local why=$1 lines=() message outcome=failed serving='nothing was live before' again=again \
+    hint='`fab ENV logs` shows what the app says of itself'
   step undo
   # First of all, new connections go to the old instance, which is still running (with `restart` it is not yet).
   if [[ -n $live && $strategy == blue-green ]]; then
@@ -220,8 +224,8 @@ conclude() {
   trap - ERR
   set +e
   hundredths
-  object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$(((REPLY - began_hundredths) / 100))" cut: "$cut" \
-    maintenance: "$maintenance"
+  object slot "$idle" release "$release" left "$left" pid: "$pid" seconds: "$(((REPLY - began_hundredths) / 100))" \
+    cut: "$cut" maintenance: "$maintenance"
   end_with answer "$REPLY" "${pending_success:-done}"
   [[ $tidy == true ]]
   exit
@@ -239,7 +243,8 @@ unforeseen() {
     tidy=false
     conclude
   fi
-  give_up "\`$2\` failed with status $status ($(df --output=avail -h -- "$root" | tail -n 1 | tr -d ' ') of disk are free)"
+  give_up \
+    "\`$2\` failed with status $status ($(df --output=avail -h -- "$root" | tail -n 1 | tr -d ' ') of disk are free)"
 }
 trap 'unforeseen "$LINENO" "$BASH_COMMAND"' ERR
 

@@ -33,7 +33,8 @@ FROZEN=frozen
 held() {
   held_token='' held_boot='' held_ends=0 held_text='' held_words=''
   text_of "$lock" 131072 || return 1
-  { read -r held_token && read -r held_boot && read -r held_ends && read -r held_text && read -r held_words; } <<<"$REPLY" || return 1
+  { read -r held_token && read -r held_boot && read -r held_ends && read -r held_text &&
+    read -r held_words; } <<<"$REPLY" || return 1
   is_count "$held_ends" || return 1
   [[ $held_boot != "$FROZEN" ]] || return 0
   boot_id

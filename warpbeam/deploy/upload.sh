@@ -4,7 +4,8 @@
 # Parameters: root (the app's directory), app (its name), token (ours, of the lock), lease (seconds), release (to make),
 # base (release to link from, or empty), artifact (JSON about it), group (the app's, which must be able to read the
 # release), links (for each symbolic link its path, then its target), directories (those with nothing in them).
-: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}" "${links[@]-}" "${directories[@]-}"
+: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}"
+: "${links[@]-}" "${directories[@]-}"
 
 still_ours "$lease"
 partial=$releases/$release.partial
@@ -24,8 +25,8 @@ mkdir -p -- "$lists" "$partial" "$metadata"
 linked=/dev/null
 if [[ -n $base ]] && plain "$releases/$base/.warpbeam/manifest"; then linked=$releases/$base/.warpbeam/manifest; fi
 # awk prints the number of files, and of those that can be run; or a path that no release may have.
-expected=$(ulimit -v 2000000 -t 20; exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$lists/linked" -v directories="$lists/directories" \
-  -v kept="$metadata/manifest" '
+expected=$(ulimit -v 2000000 -t 20; exec awk -v files="$lists/files" -v sums="$lists/sums" -v linked="$lists/linked" \
+  -v directories="$lists/directories" -v kept="$metadata/manifest" '
   BEGIN { printf "" >files; printf "" >sums; printf "" >linked; printf "" >directories; printf "" >kept }
   there { has[$0]; next }
   {
@@ -45,7 +46,8 @@ expected=$(ulimit -v 2000000 -t 20; exec awk -v files="$lists/files" -v sums="$l
     else if (close(kept) != 0) exit 1
     else print FNR, runnable + 0
   }' there=1 "$linked" there=0 "$manifest")
-[[ $expected != odd* ]] || fail "the manifest of the new release has ${expected#odd }, which no release may have" 'build it again'
+[[ $expected != odd* ]] ||
+  fail "the manifest of the new release has ${expected#odd }, which no release may have" 'build it again'
 # mkdir makes the directories: tar and cp would take away the set-group-ID bit, by which the app's group reads all this.
 cd -- "$partial"
 for path in "${directories[@]}"; do
@@ -55,9 +57,13 @@ for path in "${directories[@]}"; do
 done
 xargs -r -d '\n' -a "$lists/directories" mkdir -p --
 if [[ -n $base ]]; then
-  (cd -- "$releases/$base" && exec xargs -r -d '\n' -a "$lists/linked" cp --link --parents --target-directory="$partial" --) 2>"$lists/missing" || {
+  (
+    cd -- "$releases/$base" &&
+      exec xargs -r -d '\n' -a "$lists/linked" cp --link --parents --target-directory="$partial" --
+  ) 2>"$lists/missing" || {
     mapfile -t missing < <(head -n 10 -- "$lists/missing")
-    fail_kind=damaged fail "not all files of $base could be linked" 'is there room, and an inode, on the disk?' "${missing[@]}"
+    fail_kind=damaged fail "not all files of $base could be linked" \
+      'is there room, and an inode, on the disk?' "${missing[@]}"
   }
 fi
 
@@ -79,7 +85,8 @@ verified() {
 verified || {
   cut -d ' ' -f 2- -- "$manifest" | sha256sum --check --quiet --strict >"$root/activation/damaged" 2>&1 || {
     mapfile -t damaged < <(head -n 10 -- "$root/activation/damaged")
-    fail_kind=damaged fail 'files of the new release are damaged or missing' 'nothing was switched; run the same command again' "${damaged[@]}"
+    fail_kind=damaged fail 'files of the new release are damaged or missing' \
+      'nothing was switched; run the same command again' "${damaged[@]}"
   }
 }
 # One look at all that lies here prints an `x` for each file that can be run, an `f` for each other file, an `l` for
@@ -98,11 +105,13 @@ looked=$(exec find . -mindepth 1 \( \
 case $looked in
   *$'\n'odd\ *)
     odd=${looked#*$'\n'odd }
-    fail_kind=damaged fail "the new release holds ${odd@Q}, which is not in its manifest, or not as a release may hold it" \
+    fail_kind=damaged fail \
+      "the new release holds ${odd@Q}, which is not in its manifest, or not as a release may hold it" \
       'nothing was switched; build it again if it stays'
     ;;
   *$'\n'closed\ *)
-    fail_kind=damaged fail "the app user could not read ${looked#*$'\n'closed } of the new release" 'run setup, then the same command again'
+    fail_kind=damaged fail "the app user could not read ${looked#*$'\n'closed } of the new release" \
+      'run setup, then the same command again'
     ;;
 esac
 of_links=${looked//[!l]} of_runnable=${looked//[!x]} of_empty=${looked//[!e]}
@@ -128,14 +137,16 @@ done
 if [[ "$((${#looked} - ${#of_links} - ${#of_empty})) ${#of_runnable}" != "$expected" ]] ||
   ((${#of_links} * 2 != ${#links[@]} || ${#of_empty} != ${#directories[@]} || others)); then
   mapfile -t odd < <(unexpected | sort | head -n 10)
-  fail_kind=damaged fail 'the new release is not what its manifest says' 'nothing was switched; build it again if it stays' "${odd[@]}"
+  fail_kind=damaged fail 'the new release is not what its manifest says' \
+    'nothing was switched; build it again if it stays' "${odd[@]}"
 fi
 if ((${#links[@]})); then
   declare -A leads=()
   for ((index = 0; index < ${#links[@]}; index += 2)); do leads[${links[index]}]=${links[index + 1]}; done
   while IFS= read -r -d '' path && IFS= read -r -d '' target; do
     [[ ${leads[$path]-} == "$target" ]] ||
-      fail_kind=damaged fail "the new release holds ${path@Q}, a link to ${target@Q}, which is not in its manifest" 'nothing was switched'
+      fail_kind=damaged fail "the new release holds ${path@Q}, a link to ${target@Q}, which is not in its manifest" \
+        'nothing was switched'
   done < <(exec find . -type l -printf '%P\0%l\0')
 fi
 printf '%s\n' "$artifact" >"$metadata/artifact.json"

@@ -50,7 +50,8 @@ compare_kind() {
 # compare RELEASE: sets `odd` (the first differences from what was deployed), `count` (the number of all differences)
 # and `digest` (the sha256 of the manifest and the list of links, which it compares with).
 compare() {
-  local home=$releases/$1 ours=$releases/$1/.warpbeam line mode sum path entry target kind uid rest sums='' paths=() lines=() has_links=true
+  local home=$releases/$1 ours=$releases/$1/.warpbeam line mode sum path entry target kind uid rest sums='' \
+    paths=() lines=() has_links=true
   local -A wanted=() leads=()
   odd=() count=0 digest=''
   if [[ -L $home || ! -d $home || -L $ours ]] || ! plain "$ours/manifest"; then
@@ -58,7 +59,8 @@ compare() {
     return 0
   fi
   # Somebody may have made these files endless.
-  if [[ -n $(exec find "$ours" -mindepth 1 -maxdepth 1 \( -name manifest -o -name links \) -size +65536k -print -quit) ]]; then
+  if [[ -n $(exec find "$ours" -mindepth 1 -maxdepth 1 \( -name manifest -o -name links \) \
+    -size +65536k -print -quit) ]]; then
     differs 'changed: its manifest has more than 64 MB'
     return 0
   fi
@@ -96,7 +98,8 @@ compare() {
   # Like upload.sh: openssl is five times as fast, and sha256sum names the files that differ.
   cd -- "$home"
   if ! command -v openssl >/dev/null ||
-    ! cmp -s -- <(printf '%s' "$sums") <(printf '%s\0' "${paths[@]}" | xargs -0 openssl dgst -sha256 -r 2>/dev/null); then
+    ! cmp -s -- <(printf '%s' "$sums") \
+      <(printf '%s\0' "${paths[@]}" | xargs -0 openssl dgst -sha256 -r 2>/dev/null); then
     while IFS= read -r line; do
       path=${line#./}
       path=${path%: *}

@@ -10,7 +10,8 @@
 # hook too, even before the hook has started.
 job='' ended=false
 trap 'ended=true; [[ -z $job ]] || kill "$job" 2>/dev/null || true' TERM INT HUP
-work=$(mktemp -d -- "${HOME:-/tmp}/.warpbeam-hook.XXXXXXXX") || refuse 'a hook needs room in the home directory' 'make some there'
+work=$(mktemp -d -- "${HOME:-/tmp}/.warpbeam-hook.XXXXXXXX") ||
+  refuse 'a hook needs room in the home directory' 'make some there'
 trap 'rm -rf -- "$work"' EXIT
 : >"$work/out"
 if [[ -z $program ]]; then
@@ -35,7 +36,8 @@ hook </dev/null >"$work/out" 2>&1 &
 job=$!
 ! $ended || kill "$job" 2>/dev/null || true
 # Not a pipe from the hook: a process that it leaves in the background would keep the pipe open.
-tail --pid="$job" --sleep-interval=0.05 --lines=+1 --follow -- "$work/out" | while IFS= read -r said || [[ -n $said ]]; do line "$said"; done &
+tail --pid="$job" --sleep-interval=0.05 --lines=+1 --follow -- "$work/out" |
+  while IFS= read -r said || [[ -n $said ]]; do line "$said"; done &
 teller=$!
 while true; do
   status=0

@@ -63,13 +63,16 @@ about() {
   IFS=\" read -r -a parts <<<"$bare"
   # Descriptions of an older Warpbeam (23 parts) do not have the release's name.
   ((${#parts[@]} == 23 || ${#parts[@]} == 27)) || return 1
-  [[ ${parts[3]} == [0-9A-Za-z]* && ${parts[3]} != *[!0-9A-Za-z.+_~-]* && "${parts[7]}${parts[15]}${parts[19]}" != *[!0-9a-f]* ]] || return 1
+  [[ ${parts[3]} == [0-9A-Za-z]* && ${parts[3]} != *[!0-9A-Za-z.+_~-]* &&
+    "${parts[7]}${parts[15]}${parts[19]}" != *[!0-9a-f]* ]] || return 1
   [[ ${parts[25]-} != *[!a-z0-9_]* ]] || return 1
   # Compare the rest, without the values, with each quote in its place.
   parts[3]='' parts[7]='' parts[11]='' parts[15]='' parts[19]='' parts[25]=''
   local IFS=\"
   bare="${parts[*]}"
-  [[ $bare == '{"version":"","commit":"","subject":"","tree":"","sha256":"","dirty":'@(true|false)@('}"'|',"release":""}') ]] || return 1
+  [[ $bare == \
+    '{"version":"","commit":"","subject":"","tree":"","sha256":"","dirty":'@(true|false)@('}"'|',"release":""}') ]] ||
+    return 1
   REPLY=$text
 }
 

@@ -66,8 +66,9 @@ judge_reach() {
     # Judge IPv4 and IPv6 only where the host has an address of that kind.
     if [[ ($any4$at4 == false || -z $outward4) && ($any6$at6 == false || -z $outward6) ]]; then
       if [[ $any4 == true ]]; then where='IPv4 only'; elif [[ $any6 == true ]]; then where='IPv6 only'; fi
-      unreached="it listens at port $port on ${where% }, which no client outside this host reaches: have it listen on all"
-      unreached+=' addresses (in Phoenix `http: [ip: {0, 0, 0, 0, 0, 0, 0, 0}, …]` of the endpoint; elsewhere `ip: {0, 0, 0, 0}`)'
+      unreached="it listens at port $port on ${where% }, which no client outside this host reaches: have it listen on"
+      unreached+=' all addresses (in Phoenix `http: [ip: {0, 0, 0, 0, 0, 0, 0, 0}, …]` of the endpoint;'
+      unreached+=' elsewhere `ip: {0, 0, 0, 0}`)'
       return 0
     fi
     if [[ $any4 == false && -n $outward4 ]]; then

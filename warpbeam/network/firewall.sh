@@ -9,7 +9,8 @@
 # redirect for each slot and for maintenance), filter (its table's text; empty: none), ports (that instances and the
 # maintenance page serve), seconds (of a trial), token (of the trial), taken (every port that the tables redirect or
 # close), environment (to which this host must belong).
-: "${environment?}" "${taken?}" "${app?}" "${root?}" "${helper?}" "${verb?}" "${files?}" "${filter?}" "${ports?}" "${seconds?}" "${token?}"
+: "${environment?}" "${taken?}" "${app?}" "${root?}" "${helper?}" "${verb?}" "${files?}" "${filter?}" "${ports?}"
+: "${seconds?}" "${token?}"
 
 ((EUID == 0)) || refuse 'the firewall needs root here' 'give the admin sudo, or see users.admin in the inventory'
 if ! command -v nft >/dev/null; then
@@ -23,8 +24,9 @@ fi
 
 ssh_port
 for port in "${taken[@]}"; do
-  [[ $verb != apply || $port != "$REPLY" ]] || refuse "ssh comes to port $REPLY of this host, which is one of the app's" \
-    'this would lock you out, without a way back: choose another one under `http` or `ports` in the inventory'
+  [[ $verb != apply || $port != "$REPLY" ]] ||
+    refuse "ssh comes to port $REPLY of this host, which is one of the app's" \
+      'this would lock you out, without a way back: choose another one under `http` or `ports` in the inventory'
 done
 
 redirect_table=warpbeam_$app
@@ -125,8 +127,9 @@ case $verb in
     step confirm
     [[ -e $trial/token && $(<"$trial/token") == "$token" ]] || fail 'the new filter is not on trial any more' \
       'it has reverted: a new ssh connection took too long; raise firewall.confirm'
-    [[ $(number) == "$(<"$trial/number")" ]] || fail 'the rules of this host were loaded again while the new filter was on trial' \
-      'what was before comes back in seconds; then try again'
+    [[ $(number) == "$(<"$trial/number")" ]] ||
+      fail 'the rules of this host were loaded again while the new filter was on trial' \
+        'what was before comes back in seconds; then try again'
     keep "$filter_file" "$filter"
     # Without this file the timer reverts nothing, should it elapse now.
     rm -f -- "$trial/before.nft"

@@ -22,6 +22,7 @@ fi
 step reboot
 boot=$(</proc/sys/kernel/random/boot_id)
 # Reboot a second later, so that this answer arrives.
-systemd-run --quiet --collect --on-active=1s systemctl reboot || fail 'systemd does not take the reboot' 'see journalctl on the host'
+systemd-run --quiet --collect --on-active=1s systemctl reboot ||
+  fail 'systemd does not take the reboot' 'see journalctl on the host'
 trap - EXIT
 answer boot "$boot" left: "$left"

@@ -21,4 +21,5 @@ object a "$release_a" b "$release_b"; slots=$REPLY
 held || held_text=''
 connected='[]'
 if ((${#node_ports[@]})); then links "$app" "$app_user" "${node_ports[@]}"; connected=$REPLY; fi
-answer links: "$connected" helper "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" lock "$held_text"
+answer links: "$connected" helper "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" \
+  lock "$held_text"

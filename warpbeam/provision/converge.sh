@@ -9,8 +9,9 @@
 # each), absent (files to remove), units (to enable and start), overrides (unit directives that the inventory sets),
 # ledger (the file that records the checksums of what setup wrote; empty: none), reconcile (the helper, if it must
 # reconcile; or empty).
-: "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}" "${reconcile?}" "${packages[@]-}" "${installer?}"
-: "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}" "${evicted[@]-}" "${build?}" "${activation?}"
+: "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}"
+: "${reconcile?}" "${packages[@]-}" "${installer?}" "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}"
+: "${evicted[@]-}" "${build?}" "${activation?}"
 
 work=''
 trap 'let_in; [[ -z $work ]] || rm -rf -- "$work"' EXIT
@@ -30,7 +31,8 @@ if ((${#packages[@]})); then
       shown "$log" "${apt[@]}" update || warn 'apt-get update failed; going on with the lists that are here'
       for package in "${packages[@]}"; do
         # apt-get takes an unknown name with a dot for a pattern, and installs every package that matches it.
-        apt-cache pkgnames -- "$package" | grep -Fx -- "$package" >/dev/null || fail "there is no package $package" "$how"
+        apt-cache pkgnames -- "$package" | grep -Fx -- "$package" >/dev/null ||
+          fail "there is no package $package" "$how"
       done
       shown "$log" "${apt[@]}" install -- "${packages[@]}" || fail 'apt-get could not install the packages' "$how"
       ;;
@@ -99,7 +101,8 @@ as() {
     timeout --signal=KILL 30 setpriv --reuid="$owner" --regid="$group" --clear-groups --no-new-privs \
       --inh-caps=+net_bind_service --ambient-caps=+net_bind_service -- env -i PATH="$PATH" LC_ALL=C "$@" || status=$?
     ((status != 137)) ||
-      printf '%s\n' "what is done as $owner was stopped or ended, or took longer than 30 s: look at the processes of $owner" >&2
+      printf '%s\n' \
+        "what is done as $owner was stopped or ended, or took longer than 30 s: look at the processes of $owner" >&2
     return "$status"
   fi
 }
@@ -155,7 +158,9 @@ put() {
   }
   # A file of the same content keeps its time, so that the app need not be restarted. `nonblock`: a pipe must not block
   # dd.
-  if [[ -f $path ]] && dd if="$path" iflag=nonblock,nofollow status=none | cmp -s -- "$new" -; then touch --reference="$path" -- "$new"; fi
+  if [[ -f $path ]] && dd if="$path" iflag=nonblock,nofollow status=none | cmp -s -- "$new" -; then
+    touch --reference="$path" -- "$new"
+  fi
   sync -- "$new"
   mv -fT -- "$new" "$path"
 }

@@ -56,7 +56,8 @@ shut_out() {
 }
 nothing_left() {
   end_processes "$1" ||
-    fail "processes of $1 could not be ended: ${processes[*]}" 'look at them on the host, then run the same command again'
+    fail "processes of $1 could not be ended: ${processes[*]}" \
+      'look at them on the host, then run the same command again'
 }
 
 # let_in: restore the expiry date that the account had before `shut_out`.
@@ -113,7 +114,8 @@ is_harmless() {
   case $name in
     .ssh | .netrc | .bash_history | .sudo_as_admin_successful | .lesshst) return 0 ;;
     .tool-versions)
-      [[ -f $1 && ! -L $1 ]] && ! head -c 65536 -- "$1" | grep -Evxq '[a-z][a-z0-9_-]*([[:space:]]+[0-9][A-Za-z0-9.+_-]*)+[[:space:]]*|(#.*)?'
+      [[ -f $1 && ! -L $1 ]] &&
+        ! head -c 65536 -- "$1" | grep -Evxq '[a-z][a-z0-9_-]*([[:space:]]+[0-9][A-Za-z0-9.+_-]*)+[[:space:]]*|(#.*)?'
       ;;
     *) [[ -f $1 && ! -L $1 && -f /etc/skel/$name ]] && cmp -s -- "$1" "/etc/skel/$name" ;;
   esac
@@ -125,7 +127,9 @@ is_harmless() {
 # meanwhile.
 put_away() {
   local user=$1 home=$2 build=$3 path name kept moved=() tools=()
-  if [[ -d $build && ! -L $build ]]; then find "$build" -xdev -mindepth 1 -delete || rm -rf -- "${build:?}"/* || true; fi
+  if [[ -d $build && ! -L $build ]]; then
+    find "$build" -xdev -mindepth 1 -delete || rm -rf -- "${build:?}"/* || true
+  fi
   [[ -d $home && ! -L $home ]] || return 0
   kept_for "$user"
   kept=$REPLY
@@ -139,9 +143,13 @@ put_away() {
       mv -T -- "$path" "$kept/home/$name" || rm -rf -- "$path"
       moved+=("${name@Q}")
     fi
-  done < <(find "$home" -mindepth 1 -maxdepth 1 -print0; exec find "$home/.ssh" -mindepth 1 -maxdepth 1 -name 'config*' -print0 2>/dev/null)
+  done < <(
+    find "$home" -mindepth 1 -maxdepth 1 -print0
+    exec find "$home/.ssh" -mindepth 1 -maxdepth 1 -name 'config*' -print0 2>/dev/null
+  )
   ((${#moved[@]} == 0)) ||
     warn "$home: the next build would have gone by ${moved[*]}, which $user could write: that is in $kept/home now"
+  local advice='if the key was in wrong hands, install them anew, or give the build host another `users.deploy`'
   ((${#tools[@]} == 0)) ||
-    warn "$home: builds run programs in ${tools[*]}, which $user could change: if the key was in wrong hands, install them anew, or give the build host another \`users.deploy\`"
+    warn "$home: builds run programs in ${tools[*]}, which $user could change: $advice"
 }

@@ -24,7 +24,8 @@ fi
 step disk
 disks=()
 while read -r blocks free inodes inodes_free where; do
-  object mount "$where" size: "$((blocks * 1024))" free: "$((free * 1024))" inodes: "$inodes" inodes_free: "$inodes_free"
+  object mount "$where" size: "$((blocks * 1024))" free: "$((free * 1024))" \
+    inodes: "$inodes" inodes_free: "$inodes_free"
   disks+=("$REPLY")
 done < <(
   for path in / "$root" /var/lib /var/log /tmp; do
@@ -102,7 +103,8 @@ if ((pid > 0 && ${#node_ports[@]})); then
   links_json=$REPLY
   # The launcher adds this argument (templates/launch.sh.j2); an instance that an older version started does not have
   # it. Both limits are needed because a process can make its own arguments long, and slow to read.
-  [[ $(timeout --signal=KILL 2 head -c 65536 "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ') == *' -pa /'*'/warpbeam-nodes '* ]] || finds=false
+  [[ $(timeout --signal=KILL 2 head -c 65536 "/proc/$pid/cmdline" 2>/dev/null |
+    tr '\0' ' ') == *' -pa /'*'/warpbeam-nodes '* ]] || finds=false
   mapfile -t calls < <(
     for mate in "${mates[@]}"; do
       for port in "${node_ports[@]}"; do reached "$mate" "$port" & done
@@ -134,7 +136,8 @@ if [[ -n $etc ]] && command -v nft unshare >/dev/null; then
     wanted=$(unshare --net -- bash -c 'nft -f "$1" && nft --stateless list ruleset' nft "$file" 2>/dev/null |
       without_elements) || wanted=''
     while read -r _ family table _; do
-      wants=$(awk -v head="table $family $table {" '$0 == head { on = 1 } on { print } $0 == "}" { on = 0 }' <<<"$wanted")
+      wants=$(awk -v head="table $family $table {" \
+        '$0 == head { on = 1 } on { print } $0 == "}" { on = 0 }' <<<"$wanted")
       has=$(stateless "$family" "$table") || has=''
       object table "$family $table" file "$file" wants "$wants" has "$has"
       tables+=("$REPLY")
@@ -152,7 +155,8 @@ if command -v needrestart >/dev/null && [[ -r /etc/needrestart/needrestart.conf 
     our %nrconf; do "/etc/needrestart/needrestart.conf";
     my $unit = shift; my $yes = 1;
     while (my ($re, $value) = each %{$nrconf{override_rc} // {}}) { $yes = $value if $unit =~ /$re/ }
-    print(($nrconf{restart} // "i") ne "l" && $yes ? "yes" : "no")' "$app@a.service" 2>/dev/null) && [[ $verdict == yes ]]; then
+    print(($nrconf{restart} // "i") ne "l" && $yes ? "yes" : "no")' "$app@a.service" 2>/dev/null) &&
+    [[ $verdict == yes ]]; then
     restarts+=("needrestart may restart $app@a.service whenever a library was upgraded")
   fi
 fi
@@ -205,7 +209,8 @@ fi
 array "${reload[@]}"; reload_json=$REPLY
 
 # The clock is read last, so that little time passes until it is compared.
-answer disks: "$disks_json" writable "$writable" limits: "$limits_json" listeners: "$listeners_json" tables: "$tables_json" \
-  restarts: "$restarts_json" logins: "$logins_json" proc "$proc" me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" \
-  uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" shown: "$shown" reload: "$reload_json" live "$live" runs: "$runs" \
-  links: "$links_json" finds: "$finds" calls: "$calls_json" clock "$(date +%s.%N)"
+answer disks: "$disks_json" writable "$writable" limits: "$limits_json" listeners: "$listeners_json" \
+  tables: "$tables_json" restarts: "$restarts_json" logins: "$logins_json" proc "$proc" \
+  me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" \
+  shown: "$shown" reload: "$reload_json" live "$live" runs: "$runs" links: "$links_json" finds: "$finds" \
+  calls: "$calls_json" clock "$(date +%s.%N)"

@@ -8,8 +8,8 @@
 # cookie_mark (a text in that file, unless other users could read the cookie), ledger (the checksums of what setup last
 # wrote), programs (that setup needs), packages, app, app_user, root, helper, deploy (the user that may call the
 # helper). A value that a host does not have is empty.
-: "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}" "${cookie_mark?}"
-: "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${helper?}" "${deploy?}"
+: "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}"
+: "${cookie_mark?}" "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${helper?}" "${deploy?}"
 
 [[ -d /run/systemd/system ]] || refuse 'this host does not run systemd' 'Warpbeam runs apps as systemd units'
 ((EUID == 0)) || refuse 'setup must be root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -84,8 +84,9 @@ found() {
     # reader, so it has a time limit. A capability that the reader does not need keeps them from tracing it (ptrace(2)),
     # and so from answering in its place.
     parent=$(stat -c %U -- "${path%/*}")
-    [[ $parent == root ]] || reader=(timeout --signal=KILL 10 setpriv --reuid="$parent" --regid="$(id -g -- "$parent")" --clear-groups
-      --no-new-privs --inh-caps=+net_bind_service --ambient-caps=+net_bind_service --)
+    [[ $parent == root ]] ||
+      reader=(timeout --signal=KILL 10 setpriv --reuid="$parent" --regid="$(id -g -- "$parent")" --clear-groups
+        --no-new-privs --inh-caps=+net_bind_service --ambient-caps=+net_bind_service --)
     sum=$(content "$path" | sha256sum) || sum=unreadable
     sum=${sum%% *}
     if [[ -n $3 && $sum != "$2" && $sum != unreadable ]] && (($(stat -c %s -- "$path") <= limit)); then
@@ -146,7 +147,8 @@ fi
 # Ask the helper's version as the deploy user does: this proves the sudo rule and the helper at once.
 version=''
 if [[ -n $helper && -x $helper ]] && id -u -- "$deploy" >/dev/null 2>&1; then
-  version=$(cd / && timeout --signal=KILL 10 setpriv --reuid="$deploy" --regid="$deploy" --init-groups -- sudo -n -- "$helper" version </dev/null 2>/dev/null) ||
+  version=$(cd / && timeout --signal=KILL 10 setpriv --reuid="$deploy" --regid="$deploy" --init-groups -- \
+    sudo -n -- "$helper" version </dev/null 2>/dev/null) ||
     version=''
 fi
 
@@ -189,7 +191,7 @@ array "${shared[@]}"; shared_json=$REPLY
 array "${missing[@]}"; missing_json=$REPLY
 array "${lacking[@]}"; lacking_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
-answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" cookie "$cookie" \
-  lacking: "$lacking_json" installer "$installer" started: "$started" helper "$version" belongs "$belongs" \
-  rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" allowed: "$allowed_json" binds: "$binds" \
-  cookie_shown: "$cookie_shown"
+answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" \
+  cookie "$cookie" lacking: "$lacking_json" installer "$installer" started: "$started" helper "$version" \
+  belongs "$belongs" rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" \
+  allowed: "$allowed_json" binds: "$binds" cookie_shown: "$cookie_shown"

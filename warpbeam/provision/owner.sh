@@ -9,6 +9,7 @@
 belongs_here() {
   local other=$environment
   if [[ -r ${helper%/*}/environment ]]; then read -r other <"${helper%/*}/environment" || true; fi
-  [[ $other == "$environment" ]] || refuse "$app on this host belongs to the environment '$other', not to '$environment'" \
+  [[ $other == "$environment" ]] || refuse \
+    "$app on this host belongs to the environment '$other', not to '$environment'" \
     "two environments need hosts, or an \`app\`, of their own; to take it over: \`fab $environment setup --take-over\`"
 }
