@@ -162,7 +162,8 @@ def measure_site(site: Site, peers: list[Peer], releases: Releases, options: Opt
         rows: list[Row] = []
         for case in options.cases:
             say(f"{site.name}: {case}, {app}")
-            with closing(ways[case](site, peers, releases, app, options.repetitions)) as measured:  # type: ignore[type-var]
+            rounds = ways[case](site, peers, releases, app, options.repetitions)
+            with closing(rounds) as measured:  # type: ignore[type-var]
                 for row in measured:
                     say(f"  {row.peer:10} {row.seconds:6.2f} s  {row.peak / 1e6:4.0f} MB  load {row.load:.1f}")
                     rows.append(row)

@@ -133,7 +133,8 @@ def _held(pid: int) -> int:
 def _carried(links: Sequence[str]) -> tuple[int, int]:
     """Return bytes to and from the hosts so far: our end of a cable sends what its host receives."""
     statistics = [Path("/sys/class/net", link, "statistics") for link in links]
-    return tuple(sum(int((there / kind).read_text()) for there in statistics) for kind in ("tx_bytes", "rx_bytes"))  # type: ignore[return-value]
+    sums = (sum(int((there / kind).read_text()) for there in statistics) for kind in ("tx_bytes", "rx_bytes"))
+    return tuple(sums)  # type: ignore[return-value]
 
 
 def _used(gauges: Sequence[Path]) -> float:

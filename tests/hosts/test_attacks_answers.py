@@ -84,7 +84,8 @@ LOOKING = {
     "a history whose release is a path": (
         "history",
         whole(
-            r'{"answer":{"entries":["{\"at\":\"2026-11-23T12:00:00Z\",\"what\":\"x\",\"outcome\":\"done\",\"release\":\"../x\"}"]}}'
+            r'{"answer":{"entries":["{\"at\":\"2026-11-23T12:00:00Z\",\"what\":\"x\",'
+            r'\"outcome\":\"done\",\"release\":\"../x\"}"]}}'
         ),
         "release",
     ),

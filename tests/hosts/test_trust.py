@@ -87,7 +87,13 @@ def test_a_jump_host_is_met_first_and_its_host_through_it(sshd: Sshd, tmp_path: 
         )
         sshd.knows()
         questions: list[str] = []
-        trust([Host(name="inner")], sshd.ssh(), "demo", lambda q: not questions.append(q), lambda _: None)  # type: ignore[func-returns-value]
+        trust(
+            [Host(name="inner")],
+            sshd.ssh(),
+            "demo",
+            lambda q: not questions.append(q),  # type: ignore[func-returns-value]
+            lambda _: None,
+        )
         assert ["bastion" in question for question in questions] == [True, False]
         connection = connect(Host(name="inner"), None, sshd.ssh())
         assert connection.execute("true", [], print, print) == 0

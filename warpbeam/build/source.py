@@ -424,7 +424,9 @@ def _bounded(
     ):
         asked.write(stdin)
         asked.seek(0)
-        with subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE, stderr=complaints, env=environment) as git:  # noqa: S603
+        with subprocess.Popen(  # noqa: S603
+            command, stdin=asked, stdout=subprocess.PIPE, stderr=complaints, env=environment
+        ) as git:
             assert git.stdout is not None  # noqa: S101 (a pipe was asked for)
             said = git.stdout.read(MOST_SAID + 1)
             if len(said) > MOST_SAID:

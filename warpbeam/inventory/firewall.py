@@ -86,7 +86,8 @@ def source_matches(networks: Iterable[str]) -> list[str]:
     matches = []
     every = [ipaddress.ip_network(network) for network in networks]
     for version, family, word in ((4, "ipv4", "ip"), (6, "ipv6", "ip6")):
-        nets = [str(net) for net in ipaddress.collapse_addresses(net for net in every if net.version == version)]  # type: ignore[type-var]
+        same = [net for net in every if net.version == version]
+        nets = [str(net) for net in ipaddress.collapse_addresses(same)]  # type: ignore[type-var]
         if nets and nets[0].endswith("/0"):
             matches.append(f"meta nfproto {family} ")
         elif nets:
