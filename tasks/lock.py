@@ -21,7 +21,7 @@ def status(c: Any, json: bool = False) -> None:
     rows.show(here, found, as_json=json)
 
 
-@task(auto_shortflags=False, help={"reason": "why nobody may deploy; shown to whoever tries"})
+@task(auto_shortflags=False, help={"reason": "why nobody may deploy; shown to everyone who tries"})
 def acquire(c: Any, reason: str = "") -> None:
     """Freeze: keep everybody from deploying until lock.release."""
     from warpbeam.cli.session import session
@@ -30,7 +30,7 @@ def acquire(c: Any, reason: str = "") -> None:
 
     here = session(c)
     if not reason.strip():
-        raise Misuse("a freeze needs a reason, for whoever runs into it", 'lock.acquire --reason "…"')
+        raise Misuse("a freeze needs a reason, for everyone whom it stops", 'lock.acquire --reason "…"')
     freeze(here.fleet, reason, here.emit)
 
 

@@ -89,7 +89,7 @@ def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_
     # (What was tampered with there is new again; a newer Elixir compares its digest and leaves it at that.)
     assert re.search(r"Compiling (2 files|1 file) \(\.ex\)", second.stderr)
     for done in (first, second):
-        took = r"build1: took source N s, dependencies N, compile N, release N, check N, package N, bring home N\n"
+        took = r"build1: took source N s, dependencies N, compile N, release N, check N, package N, download N\n"
         assert re.search(took.replace("N", "[0-9.]+"), done.stderr)
 
     # A file of a kept directory that git had goes with it, and a change below deps goes out with --dirty.

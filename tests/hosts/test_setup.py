@@ -304,7 +304,7 @@ rm -rf /etc/apt/sources.list.d /srv/repository; mv /root/kept/* /etc/apt/; rmdir
 """
 
 
-def test_packages_that_are_lacking_are_installed_and_no_others(stage: Stage) -> None:
+def test_packages_that_are_not_there_are_installed_and_no_others(stage: Stage) -> None:
     for host in ("web1", "web2"):
         root(stage, PACKAGE, host)
     try:
@@ -358,7 +358,7 @@ touch /root/rpms/sudo
 NO_DNF = "mv /root/apt/apt-get /usr/bin/; rm -rf /root/apt /root/rpms /root/asked /usr/local/bin/rpm /usr/local/bin/dnf"
 
 
-def test_where_there_is_dnf_it_is_asked_for_what_is_lacking(stage: Stage) -> None:
+def test_where_there_is_dnf_it_is_asked_for_what_is_not_there(stage: Stage) -> None:
     # The lab has no Fedora: this shows what dnf and rpm are asked, and what is made of their answers; not what they do.
     root(stage, DNF)
     try:

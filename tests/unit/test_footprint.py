@@ -182,9 +182,9 @@ def test_a_fingerprint_is_the_one_that_ssh_shows(tmp_path: Path) -> None:
     assert described(ME) == f"{fingerprint} {comment}"
 
 
-def test_packages_that_are_lacking_are_planned_and_refused_where_nothing_can_install_them() -> None:
+def test_packages_that_are_not_there_are_planned_and_refused_where_nothing_can_install_them() -> None:
     wanted = want(inventory=msgspec.structs.replace(INVENTORY, packages=("libvips42", "curl")))
-    found = msgspec.structs.replace(as_found(wanted), lacking=("libvips42",), installer="apt")
+    found = msgspec.structs.replace(as_found(wanted), uninstalled=("libvips42",), installer="apt")
 
     assert difference(wanted, found, "web1").sentences() == ["package libvips42 installed"]
     with pytest.raises(Refused, match="neither apt nor dnf: libvips42"):

@@ -75,14 +75,14 @@ def test_a_transfer_that_has_ended_has_no_time_left() -> None:
     report = Report()
     report.console = Console(file=io.StringIO(), force_terminal=True, width=80)
     report.emit(Step("build1", "mix release"))
-    report.emit(Progress("build1", "bring home", 1, 2_000_000))
+    report.emit(Progress("build1", "download", 1, 2_000_000))
     report._transfers._of["build1"].began -= 2
     report._last.clear()
-    report.emit(Progress("build1", "bring home", 1_000_000, 2_000_000))
+    report.emit(Progress("build1", "download", 1_000_000, 2_000_000))
     assert "s left" in report._now["build1"]
 
-    report.emit(Progress("build1", "bring home", 2_000_000, 2_000_000))
+    report.emit(Progress("build1", "download", 2_000_000, 2_000_000))
 
-    assert report._now["build1"].startswith("bring home 2.0 MB of 2.0 MB at ")
+    assert report._now["build1"].startswith("download 2.0 MB of 2.0 MB at ")
     assert "left" not in report._now["build1"]
     report.close()

@@ -242,7 +242,7 @@ def _make(
     if source.dirty:
         if rsync is None:
             raise Misuse("a dirty tree cannot be built here", "commit it")
-        times.emit(Step(shell.name, "carry the working tree"))
+        times.emit(Step(shell.name, "rsync the working tree"))
         rsync(
             source.directory,
             f"{inventory.root}/build/carried",
@@ -289,7 +289,7 @@ def _make(
         directories=built.directories,
         names_node=built.names_node,
     )
-    times.begin("bring home")
+    times.begin("download")
     artifact = _download(shell, built, manifest, store, key, emit)
     emit(Note(shell.name, f"took {times}"))
     return artifact
@@ -314,7 +314,7 @@ def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key:
             file.write(piece)
             digest.update(piece)
             done += len(piece)
-            emit(Progress(shell.name, "bring home", done, built.size))
+            emit(Progress(shell.name, "download", done, built.size))
 
         try:
             status = shell.execute(READER, [render(Download(tarball=built.tarball))], Beginning(on_stdout), complaints)
@@ -323,7 +323,7 @@ def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key:
             raise Failed(str(breach), hint, host=shell.name) from None
         if status != 0:
             said = tuple(complaints.text.splitlines())
-            raise Failed(f"the artifact could not be brought home (status {status})", "", said, host=shell.name)
+            raise Failed(f"the artifact could not be downloaded (status {status})", "", said, host=shell.name)
         file.flush()
         if digest.hexdigest() == built.sha256 and (wrong := difference(Path(file.name), built.files)):
             raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)

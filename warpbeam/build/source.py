@@ -197,10 +197,10 @@ def _sent_dirty(directory: Path) -> str:
     """
     # `S NAME`: git does not look at this file in the working tree (git-ls-files(1)).
     entries = _named(directory, "ls-files", "-z", "-t", "--cached")
-    lacking = [entry[2:] for entry in entries if entry.startswith("S ") and not os.path.lexists(directory / entry[2:])]
-    if lacking:
+    absent = [entry[2:] for entry in entries if entry.startswith("S ") and not os.path.lexists(directory / entry[2:])]
+    if absent:
         raise Refused(
-            f"the working tree of {directory} lacks {len(lacking)} files, which would not be built: {lacking[0]}",
+            f"the working tree of {directory} lacks {len(absent)} files, which would not be built: {absent[0]}",
             "`git sparse-checkout add` their directory, or deploy a commit: that has all of them",
         )
     left_out = "\0".join(sorted(_export_ignored(directory))).encode("utf-8", "surrogateescape")

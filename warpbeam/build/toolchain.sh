@@ -4,29 +4,28 @@
 # Parameters: those of tools.sh.
 choose_tools
 
-# told_by_files: puts `ELIXIR OTP` into told, as the files of the installation have it; false where they do not (shims,
-# several OTPs). Every deploy asks, most of them for an artifact that is built already: to start a VM would take a good
-# part of their time.
-told_by_files() {
+# versions_of_files: puts `ELIXIR OTP` into versions, as the files of the installation have it; false where they do not
+# (shims, several OTPs). Every deploy asks, and most need no build: starting a VM would take a good part of their time.
+versions_of_files() {
   local elixir erl version otps
   elixir=$(readlink -f -- "$(command -v elixir)") && erl=$(readlink -f -- "$(command -v erl)") || return 1
   version=$(sed -n 's/.*{vsn, *"\([^"]*\)"}.*/\1/p' -- \
     "${elixir%/bin/elixir}/lib/elixir/ebin/elixir.app" 2>/dev/null) || return 1
   otps=("${erl%/bin/erl}"/releases/*/OTP_VERSION)
   [[ -n $version && ${#otps[@]} == 1 && -r ${otps[0]} ]] || return 1
-  told="$version $(<"${otps[0]}")"
+  versions="$version $(<"${otps[0]}")"
 }
 
 # One VM answers both: the exact OTP version is in a file of the installation, unless the packager left it out.
 # shellcheck disable=SC2016 # Elixir
-told_by_files || told=$(elixir -e '
+versions_of_files || versions=$(elixir -e '
   major = List.to_string(:erlang.system_info(:otp_release))
   exact = Path.join([:code.root_dir(), "releases", major, "OTP_VERSION"])
   otp = case File.read(exact) do {:ok, text} -> String.trim(text); _ -> major end
   IO.puts("#{System.version()} #{otp}")' </dev/null 2>&1) ||
-  refuse "elixir does not run here (tools: $tools): ${told:0:300}" \
+  refuse "elixir does not run here (tools: $tools): ${versions:0:300}" \
     'install what .tool-versions asks for on the build host'
-read -r elixir otp <<<"$(tail -n 1 <<<"$told")"
+read -r elixir otp <<<"$(tail -n 1 <<<"$versions")"
 
 hint='install that version on the build host, or change .tool-versions'
 fits "$elixir" "$want_elixir" ||

@@ -42,6 +42,6 @@ held || held_text=''
 if [[ $verb == acquire || ($verb == release && -n $before) ]]; then
   unguard
   read_links
-  noted 'done'
+  note_action 'done'
 fi
 answer before "$before" holder "$held_text" frozen: "$frozen" left: "$left"

@@ -10,7 +10,7 @@
 # Parameters: root (the app's directory).
 : "${root?}"
 
-chronicle=$root/history.jsonl
+history_file=$root/history.jsonl
 pending=$root/activation/pending
 # The most bytes that are read at its end, some 8000 lines: somebody may have made the history endless.
 newest=4194304
@@ -28,27 +28,31 @@ read_pending() {
 }
 
 # written JOB: true when the history has the entry of that activation.
-written() { plain "$chronicle" && tail -c "$newest" -- "$chronicle" | grep -F "\"job\":\"$1\"" >/dev/null; }
+written() { plain "$history_file" && tail -c "$newest" -- "$history_file" | grep -F "\"job\":\"$1\"" >/dev/null; }
 
 # whole_lines: removes a last line that a crash or a full disk cut short, whose writer still has it pending, and a
 # history that is empty or no plain file. A history whose last line has no beginning is moved to history.jsonl.damaged.
 whole_lines() {
   local cut
-  if [[ -L $chronicle || (-e $chronicle && ! -f $chronicle) ]]; then rm -rf -- "$chronicle"; fi
-  if [[ -s $chronicle && -n $(exec tail -c 1 -- "$chronicle") ]]; then
-    cut=$(tail -c "$newest" -- "$chronicle" | tail -n 1 | wc -c)
-    if ((cut < newest)); then truncate -s "-$cut" -- "$chronicle"; else mv -fT -- "$chronicle" "$chronicle.damaged"; fi
+  if [[ -L $history_file || (-e $history_file && ! -f $history_file) ]]; then rm -rf -- "$history_file"; fi
+  if [[ -s $history_file && -n $(exec tail -c 1 -- "$history_file") ]]; then
+    cut=$(tail -c "$newest" -- "$history_file" | tail -n 1 | wc -c)
+    if ((cut < newest)); then
+      truncate -s "-$cut" -- "$history_file"
+    else
+      mv -fT -- "$history_file" "$history_file.damaged"
+    fi
   fi
-  if [[ -e $chronicle && ! -s $chronicle ]]; then rm -f -- "$chronicle"; fi
+  if [[ -e $history_file && ! -s $history_file ]]; then rm -f -- "$history_file"; fi
 }
 
 # append LINE: adds LINE to the history, on the disk. False: nothing was added.
 append() {
   whole_lines
-  { printf '%s\n' "$1" >>"$chronicle" && sync -- "$chronicle"; } 2>/dev/null && return 0
+  { printf '%s\n' "$1" >>"$history_file" && sync -- "$history_file"; } 2>/dev/null && return 0
   # Take back a line that may not be on the disk.
-  if [[ $(tail -c "$newest" -- "$chronicle" 2>/dev/null | tail -n 1) == "$1" ]]; then
-    truncate -s "-$((${#1} + 1))" -- "$chronicle"
+  if [[ $(tail -c "$newest" -- "$history_file" 2>/dev/null | tail -n 1) == "$1" ]]; then
+    truncate -s "-$((${#1} + 1))" -- "$history_file"
   fi
   whole_lines
   return 1

@@ -6,7 +6,7 @@
 # Parameters: root (the app's directory), app (its name), helper (path of the privileged helper), release (to make
 # live), those of health.sh, strategy (restart: the old instance stops first; blue-green: it drains when the new one has
 # the traffic), drain (seconds), withdraw (true: the release that was live is marked as rolled back from), job_id (its
-# result and its history entry carry it), publics (for each pair of `ports`, the public port that leads there),
+# result and its history entry have it), publics (for each pair of `ports`, the public port that leads there),
 # balancer_drain (seconds that the live instance answers 503 at its health path before anything is switched).
 : "${strategy?}" "${drain?}" "${balancer_drain?}" "${publics?}"
 : "${root?}" "${app?}" "${helper?}" "${release?}" "${withdraw?}" "${job_id?}"
@@ -19,9 +19,9 @@ cancelled=false
 # A log line that a full disk does not take must not end the job.
 record() { printf '\036%s\n' "$1" 2>/dev/null || true; }
 
-# surely COMMAND ...: runs COMMAND; where it fails (the disk may be full by now), frees the spare space (activate.sh)
-# and runs it again.
-surely() {
+# with_spare_space COMMAND ...: runs COMMAND; where it fails (the disk may be full by now), frees the spare space that
+# activate.sh reserved, and runs it again.
+with_spare_space() {
   "$@" 2>/dev/null || {
     rm -rf -- spare
     "$@"
@@ -34,9 +34,9 @@ surely() {
 end_with() {
   hundredths
   if [[ $opened == true ]]; then
-    surely write_out "$3" "$(((REPLY - began_hundredths) / 10 + pending_spent))" "${4-\"\"}" || true
+    with_spare_space write_out "$3" "$(((REPLY - began_hundredths) / 10 + pending_spent))" "${4-\"\"}" || true
   fi
-  surely write_result "$1" "$2" "$3"
+  with_spare_space write_result "$1" "$2" "$3"
   mv -f -- result.new result
   # Sync the rename too: otherwise a power loss soon after takes the result back, though not the release.
   sync -- . || true
@@ -45,7 +45,7 @@ write_result() {
   printf '\036{"job":"%s","outcome":"%s","%s":%s}\n' "$job_id" "$3" "$1" "$2" >result.new && sync -- result.new
 }
 
-mark() { surely make "$releases/$1/.warpbeam/$2"; }
+mark() { with_spare_space make "$releases/$1/.warpbeam/$2"; }
 make() {
   # A mark must be a plain file: a link in its place would lead the write anywhere.
   if [[ -e $1 || -L $1 ]] && ! plain "$1"; then rm -rf -- "$1"; fi
@@ -60,14 +60,14 @@ coproc { exec sudo -n -- "$helper" serve; }
 exec 8>&"${COPROC[1]}" 9<&"${COPROC[0]}"
 trap '' PIPE
 
-# knock VERB [INPUT]: has the helper run VERB; its output is in `knocked`. Returns the verb's status.
-knock() {
+# call_helper VERB [INPUT]: has the helper run VERB; its output is in `helper_said`. Returns the verb's status.
+call_helper() {
   local said
-  knocked=''
+  helper_said=''
   { printf '%s\n' "$@" >&8; } 2>/dev/null || return 1
   while IFS= read -r said <&9; do
     if [[ $said == '= '* ]]; then return "${said#= }"; fi
-    knocked+=$said
+    helper_said+=$said
   done
   return 1
 }
@@ -85,20 +85,20 @@ read_pending || opened=false
 # await SLOT [undoing]: waits until the slot's instance is healthy and (unless undoing) has stayed healthy for
 # `health_settle` hundredths of a second. False: it did not become healthy; `reason` says why.
 await() {
-  local slot=$1 began waited well_since='' next=0 tell_after=5 look_after=1
+  local slot=$1 began waited healthy_since='' next=0 note_after=5 look_after=1
   uptime_seconds
   began=$REPLY
-  meet "$slot"
+  remember_instance "$slot"
   while true; do
-    if ! lives "$slot"; then
+    if ! is_running "$slot"; then
       reason='it ended by itself'
       owned "$slot" || reason+="; $stranger"
       return 1
     fi
     if answers "$slot"; then
       hundredths
-      well_since=${well_since:-$REPLY}
-      if [[ ${2-} == undoing ]] || ((REPLY - well_since >= health_settle)); then
+      healthy_since=${healthy_since:-$REPLY}
+      if [[ ${2-} == undoing ]] || ((REPLY - healthy_since >= health_settle)); then
         # Check who listens only now that the answer would count: the check starts a process.
         if owned "$slot"; then
           # Not when undoing: an earlier version of Warpbeam may have started the old instance.
@@ -109,14 +109,14 @@ await() {
           fi
           return 0
         fi
-        well_since=''
+        healthy_since=''
       fi
     else
-      well_since=''
+      healthy_since=''
     fi
     since "$began"
     waited=$REPLY
-    if [[ -z $well_since ]] && ((waited >= health_deadline)); then
+    if [[ -z $healthy_since ]] && ((waited >= health_deadline)); then
       reason="it was not healthy within $health_deadline s: $(health_asked "$slot")"
       return 1
     fi
@@ -126,7 +126,7 @@ await() {
     fi
     # Seldom, because the check starts a process. Waiting does not help an instance that listens where no client comes;
     # see that twice before giving up, because an instance may open its sockets one after the other.
-    if [[ -z $well_since ]] && ((waited >= look_after)); then
+    if [[ -z $healthy_since ]] && ((waited >= look_after)); then
       look_after=$((waited * 2))
       if [[ -n $unreached ]] && ! owned "$slot" && [[ -n $unreached ]]; then
         reason=$unreached
@@ -134,7 +134,7 @@ await() {
       fi
       elsewhere "$slot" || true
     fi
-    if [[ -z $well_since ]]; then tell_unwell "$slot" "$waited"; fi
+    if [[ -z $healthy_since ]]; then note_unhealthy "$slot" "$waited"; fi
     pause "${health_pauses[next]}"
     if ((next + 1 < ${#health_pauses[@]})); then next=$((next + 1)); fi
   done
@@ -145,7 +145,7 @@ left=$live_release
 if [[ $live == a ]]; then idle=b; else idle=a; fi
 printf -v began_at '%(%s)T'
 
-if [[ $strategy == blue-green ]]; then unheard_before=$(unheard); fi
+if [[ $strategy == blue-green ]]; then listen_drops_before=$(listen_drops); fi
 
 switched=false
 # finish_with SLOT [LEAST NEW]: drains the instance in SLOT until no client is connected to it, LEAST seconds at least
@@ -154,13 +154,13 @@ finish_with() {
   local began
   uptime_seconds
   began=$REPLY
-  knock drain "$1" || true
+  call_helper drain "$1" || true
   # `<=`, because these are whole seconds: a drain is never shorter than promised.
   while connections "$1" && cut=$REPLY && since "$began" && (((cut > 0 || REPLY < ${2-0}) && REPLY <= drain)); do
-    if [[ -n ${3-} ]] && ! lives "$3"; then return 1; fi
+    if [[ -n ${3-} ]] && ! is_running "$3"; then return 1; fi
     pause 0.2
   done
-  [[ -z ${3-} ]] || lives "$3"
+  [[ -z ${3-} ]] || is_running "$3"
 }
 
 # give_up REASON: restores what was live before, writes a result with the app's own last lines, and ends the job.
@@ -172,15 +172,15 @@ give_up() {
   step undo
   # First of all, new connections go to the old instance, which is still running (with `restart` it is not yet).
   if [[ -n $live && $strategy == blue-green ]]; then
-    knock switch "$live" || true
+    call_helper switch "$live" || true
     if [[ $switched == false ]]; then
       again='as before'
-    elif lives "$idle"; then
+    elif is_running "$idle"; then
       # Clients that were led to the new instance by then get their answers.
       finish_with "$idle"
     fi
   fi
-  knock abandon "$idle" || knock stop "$idle" || true
+  call_helper abandon "$idle" || call_helper stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
     mark "$release" failed || true
     # Lines of the slot's unit since the job began, with the two lines that systemd writes about each start.
@@ -189,14 +189,14 @@ give_up() {
   fi
   rm -f -- "$root/slots/$idle" || true
   if [[ -n $live ]]; then
-    knock undrain "$live" || true
-    knock start "$live" || true
+    call_helper undrain "$live" || true
+    call_helper start "$live" || true
     if await "$live" undoing; then
       serving="the old release $left is serving $again, healthy"
     else
       serving="the old release $left was started again but is NOT healthy: $reason"
     fi
-    knock reconcile || true
+    call_helper reconcile || true
   fi
   if [[ $why == "$stopped" ]]; then outcome=interrupted; fi
   quoted "$release did not become live: $why; $serving"
@@ -250,10 +250,12 @@ trap 'unforeseen "$LINENO" "$BASH_COMMAND"' ERR
 
 # An instance that is left in the idle slot (started by hand, or still ending) would answer in the new one's place.
 # systemd keeps this directory as long as the instance is there (RuntimeDirectory=, systemd.exec(5)).
-if [[ -e /run/$app-$idle ]]; then knock stop "$idle" || give_up "what was left in slot $idle could not be stopped"; fi
+if [[ -e /run/$app-$idle ]]; then
+  call_helper stop "$idle" || give_up "what was left in slot $idle could not be stopped"
+fi
 
 step link
-surely point "$root/slots/$idle" "../releases/$release"
+with_spare_space point "$root/slots/$idle" "../releases/$release"
 
 if asked_to_stop; then give_up "$stopped"; fi
 # leave_balancer: has load balancers that ask for health take this host out; `give_up` puts it back in.
@@ -261,13 +263,13 @@ leave_balancer() {
   local began
   if [[ -z $live ]] || ((balancer_drain == 0)); then return 0; fi
   step balancer
-  knock drain "$live" || true
+  call_helper drain "$live" || true
   uptime_seconds
   began=$REPLY
   # `<=`, because these are whole seconds: never less than `balancer_drain`.
   while since "$began" && ((REPLY <= balancer_drain)); do
     if asked_to_stop; then give_up "$stopped"; fi
-    if [[ $strategy == blue-green ]] && ! lives "$idle"; then give_up 'it ended by itself'; fi
+    if [[ $strategy == blue-green ]] && ! is_running "$idle"; then give_up 'it ended by itself'; fi
     pause 0.2
   done
 }
@@ -275,11 +277,11 @@ leave_balancer() {
 if [[ -n $live && $strategy == restart ]]; then
   leave_balancer
   step stop-old
-  knock stop "$live" || give_up "the old instance could not be stopped"
+  call_helper stop "$live" || give_up "the old instance could not be stopped"
 fi
 
 step start
-knock start "$idle" || give_up 'its unit could not be started'
+call_helper start "$idle" || give_up 'its unit could not be started'
 
 step health
 await "$idle" || give_up "$reason"
@@ -305,7 +307,7 @@ through_public() {
     if ((i == 0)) && [[ -z $health_rpc ]]; then path=$health_path status=$health_status; fi
     # Three times: an instance may be too busy to answer once.
     for tries in 1 2 3; do
-      if healthy "${publics[i]}" "$path" "$status" "$health_timeout" "$address"; then continue 2; fi
+      if http_answers "${publics[i]}" "$path" "$status" "$health_timeout" "$address"; then continue 2; fi
       pause 0.2
     done
     reason="the public port ${publics[i]}, asked at $address${path:+ for $path}, said $health_said; expected $status"
@@ -316,13 +318,13 @@ through_public() {
 if [[ $strategy == blue-green ]]; then leave_balancer; fi
 step switch
 switched=true
-knock switch "$idle" || {
+call_helper switch "$idle" || {
   owned "$idle" || true
   give_up "the firewall redirect could not be moved${stranger:+: $stranger}"
 }
 maintenance=false
-if [[ $knocked == 'maintenance on' ]]; then maintenance=true; fi
-if [[ $knocked == 'maintenance off' ]]; then through_public "$idle" || give_up "$reason"; fi
+if [[ $helper_said == 'maintenance on' ]]; then maintenance=true; fi
+if [[ $helper_said == 'maintenance off' ]]; then through_public "$idle" || give_up "$reason"; fi
 
 step current
 was_healthy=false
@@ -333,16 +335,16 @@ unmark "$release" withdrawn
 if [[ $withdraw == true && -n $left && $left != "$release" ]]; then mark "$left" withdrawn; fi
 # The release itself was synced at its upload; this syncs the slot's link and the marks.
 sync -f -- "$releases"
-surely point "$root/current" "slots/$idle"
+with_spare_space point "$root/current" "slots/$idle"
 renamed=true
 sync -f -- "$root"
 
 # go_back: gives all traffic back to the old instance, because the new one ended while the old one was draining.
 go_back() {
   step back
-  knock undrain "$live" || true
-  knock switch "$live" || true
-  surely point "$root/current" "slots/$live"
+  call_helper undrain "$live" || true
+  call_helper switch "$live" || true
+  with_spare_space point "$root/current" "slots/$live"
   renamed=false
   sync -f -- "$root"
   # Remove the mark only now: `current` never leads to a release without it. A release that was live before keeps it,
@@ -353,14 +355,14 @@ go_back() {
 }
 
 # Switch again: a reload of the firewall's rules since the first switch has followed the old link.
-knock switch "$idle" || tidy=false
+call_helper switch "$idle" || tidy=false
 if [[ -n $live && $strategy == blue-green ]]; then
   step drain
   least=0
-  if (($(unheard) != unheard_before)); then least=5; fi
+  if (($(listen_drops) != listen_drops_before)); then least=5; fi
   finish_with "$live" "$least" "$idle" || go_back
   step stop-old
-  knock stop "$live" || tidy=false
+  call_helper stop "$live" || tidy=false
 fi
 
 conclude

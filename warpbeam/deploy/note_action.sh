@@ -4,16 +4,16 @@
 # Parameters: entry (JSON: at, what, who, warpbeam).
 : "${entry?}"
 uptime_seconds
-noted_since=$REPLY
+action_began=$REPLY
 
-# noted OUTCOME [PROBLEM]: appends the entry, with what is live (call read_links before) and the seconds since this
-# script began. Do not call it under `guard`, which locks the same file. Without room for the entry, it only warns: the
+# note_action OUTCOME [PROBLEM]: appends the entry, with what is live (call read_links before) and the seconds since
+# this script began. Do not call it under `guard`, which locks the same file. Without room for the entry, it only warns: the
 # action was done.
-noted() {
+note_action() {
   local line
   quoted "${2-}"
   line="${entry%\}},\"outcome\":\"$1\",\"release\":\"$live_release\",\"problem\":$REPLY"
-  since "$noted_since"
+  since "$action_began"
   line+=",\"seconds\":$REPLY}"
   clear_guard
   { flock -w 5 7 && append "$line"; } 7>"$lock.guard" || warn 'the history could not be written'

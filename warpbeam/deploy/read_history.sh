@@ -14,6 +14,6 @@ if [[ -e $pending ]]; then
 fi
 entries=()
 # A line that never ends is no reason to read all of the file: 2 MiB are some 4000 lines.
-if [[ -f $chronicle ]]; then mapfile -t entries < <(tail -c 2097152 -- "$chronicle" | tail -n "$count"); fi
+if [[ -f $history_file ]]; then mapfile -t entries < <(tail -c 2097152 -- "$history_file" | tail -n "$count"); fi
 array "${entries[@]}"
 answer entries: "$REPLY"

@@ -136,11 +136,11 @@ def _perform(
 ) -> None:
     writer = HistoryWriter(plan, lease, datetime.now(UTC))
     steps = {step.host.name: step for step in plan.hosts}
-    lacking = [step.host for step in plan.hosts if step.upload]
+    receivers = [step.host for step in plan.hosts if step.upload]
     try:
-        if lacking:
+        if receivers:
             assert uploader is not None  # noqa: S101 (only a deploy uploads)
-            _upload(fleet, lacking, steps, writer, uploader, emit)
+            _upload(fleet, receivers, steps, writer, uploader, emit)
         if plan.migrate_on is not None:
             migrate(fleet, plan, steps, writer, emit)
     except Problem:

@@ -30,9 +30,9 @@ owned() {
   [[ -z $stranger ]]
 }
 
-# well SLOT: whether the slot's instance is healthy now. The owner of its sockets is checked only after a good answer,
-# because that check costs a process.
-well() {
+# is_healthy SLOT: whether the slot's instance is healthy now. The owner of its sockets is checked only after a good
+# answer, because that check costs a process.
+is_healthy() {
   answers "$1" || { elsewhere "$1" && answers "$1"; } || return 1
   owned "$1"
 }
@@ -53,7 +53,7 @@ answers() {
       asked_at=${outward4:-${outward6:-127.0.0.1}}
     fi
     port_of "$1"
-    healthy "$REPLY" "$health_path" "$health_status" "$health_timeout" "$asked_at"
+    http_answers "$REPLY" "$health_path" "$health_status" "$health_timeout" "$asked_at"
   elif health_said=$(printf '%s\n%s' "$1" "$health_rpc" |
     timeout "$health_timeout" sudo -n -- "$helper" well 2>&1 | tail -c 4096); then
     health_said=true
@@ -77,28 +77,28 @@ health_asked() {
   fi
 }
 
-# tell_unwell SLOT SECONDS: emit the answer of an instance that is not healthy after SECONDS, at `tell_after` seconds
+# note_unhealthy SLOT SECONDS: emit the answer of an instance that is not healthy after SECONDS, at `note_after` seconds
 # and then each time at twice as many.
-tell_unwell() {
-  if (($2 >= tell_after)); then
-    note "not healthy after $tell_after s, of at most $health_deadline: $(health_asked "$1")"
-    tell_after=$((tell_after * 2))
+note_unhealthy() {
+  if (($2 >= note_after)); then
+    note "not healthy after $note_after s, of at most $health_deadline: $(health_asked "$1")"
+    note_after=$((note_after * 2))
   fi
 }
 
 # restarts_of SLOT: print how often systemd has restarted the slot's instance.
 restarts_of() { systemctl show --property=NRestarts --value -- "$app@$1.service"; }
 
-# until_well SLOT RESTARTS EVENT: wait until the slot's instance is healthy. Fail, with its last log lines, when it is
-# not healthy by the deadline, or when systemd has restarted it more than RESTARTS times. EVENT begins the message: what
+# until_healthy SLOT RESTARTS EVENT: wait until the slot's instance is healthy. Fail, with its last log lines, when it
+# is not healthy by the deadline, or when systemd has restarted it more than RESTARTS times. EVENT begins the message: what
 # came before the wait.
-until_well() {
-  local slot=$1 began waited lines why good again tell_after=5
+until_healthy() {
+  local slot=$1 began waited lines why good again note_after=5
   uptime_seconds
   began=$REPLY
   while true; do
     good=false
-    if well "$slot"; then good=true; fi
+    if is_healthy "$slot"; then good=true; fi
     # An instance that crashes is not healthy, even when it answers well between two crashes.
     again=$(restarts_of "$slot")
     if [[ $good == true ]] && ((again <= $2)); then return 0; fi
@@ -111,7 +111,7 @@ until_well() {
       mapfile -t lines < <(printf '%s\n' 30 '10 min ago' '' "$slot" '' | sudo -n -- "$helper" logs)
       fail "$3, but is not healthy: $why" 'the lines above are its own' "${lines[@]}"
     fi
-    tell_unwell "$slot" "$waited"
+    note_unhealthy "$slot" "$waited"
     pause "${health_pauses[-1]}"
   done
 }

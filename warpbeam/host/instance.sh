@@ -7,9 +7,9 @@
 # Parameters: app.
 : "${app?}"
 
-# meet SLOT: remember the slot's instance: set pid and birth (its start time, in the kernel's ticks; empty where that is
-# hidden). If the instance ends between the two reads, `lives` is false.
-meet() {
+# remember_instance SLOT: remember the slot's instance: set pid and birth (its start time, in the kernel's ticks; empty
+# where that is hidden). If the instance ends between the two reads, `is_running` is false.
+remember_instance() {
   main_process "$1" || pid=$(exec systemctl show --property=MainPID --value -- "$app@$1.service")
   birth_of "$pid"
   birth=$REPLY
@@ -36,8 +36,8 @@ birth_of() {
   stat_of "$1" || true
   REPLY=${fields[19]-}
 }
-# lives SLOT: whether the slot still has the instance that `meet` remembered.
-lives() {
+# is_running SLOT: whether the slot still has the instance that `remember_instance` remembered.
+is_running() {
   if [[ -n $birth ]]; then
     birth_of "$pid"
     [[ $REPLY == "$birth" ]]

@@ -118,9 +118,9 @@ described() {
   REPLY="[$body]"
 }
 
-# healthy PORT PATH STATUS SECONDS [ADDRESS]: ask this host's own port once, at an address of its own: whether it
+# http_answers PORT PATH STATUS SECONDS [ADDRESS]: ask this host's own port once, at an address of its own: whether it
 # answers STATUS within SECONDS. An empty PATH asks only for a connection; its STATUS is `connected`.
-healthy() {
+http_answers() {
   local status=''
   # bash cannot limit the time of its own connect(2), so a subshell connects. No program is started: this runs several
   # times a second.

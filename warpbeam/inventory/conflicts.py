@@ -71,7 +71,7 @@ def _users(inventory: Inventory) -> Iterator[Conflict]:
         yield _clash(message, "the app could otherwise become root: set users.app to another name", app)
     if users.deploy == users.admin:
         message = f'expected a user other than users.admin, found "{users.admin}" for both'
-        hint = "whoever deploys could otherwise become root: `setup` makes the deploy user, so name a new one"
+        hint = "anyone who deploys could otherwise become root: `setup` makes the deploy user, so name a new one"
         yield _clash(message, hint, deploy, admin)
 
 

@@ -10,8 +10,8 @@ read_links
 slot=$live
 if [[ -n $slot ]]; then
   step health
-  (until_well "$slot" 0 'it booted') || {
-    noted failed 'it booted, but is not healthy'
+  (until_healthy "$slot" 0 'it booted') || {
+    note_action failed 'it booted, but is not healthy'
     exit 4
   }
   uptime_seconds
@@ -19,11 +19,11 @@ if [[ -n $slot ]]; then
   until [[ $(sudo -n -- "$helper" status </dev/null) != *$'\nredirect \n'* ]]; do
     since "$began"
     ((REPLY < health_deadline)) || {
-      noted failed 'it booted and is healthy, but no public port leads there'
+      note_action failed 'it booted and is healthy, but no public port leads there'
       fail 'it booted and is healthy, but no public port leads there' "see journalctl -u $app-firewall on the host"
     }
     pause "${health_pauses[-1]}"
   done
 fi
-noted 'done'
+note_action 'done'
 answer release "$live_release"

@@ -19,11 +19,11 @@ read_links
 step "$verb"
 mapfile -t lines < <(printf '%s\n%s' "$verb" "$message" | sudo -n -- "$helper" maintenance 2>&1 || echo 'it failed')
 ((${#lines[@]} == 0)) || {
-  noted failed "${lines[-1]}"
+  note_action failed "${lines[-1]}"
   fail "maintenance could not be turned $verb" 'see the lines above, and journalctl on the host' "${lines[@]}"
 }
 # `on` is noted even if maintenance was on already: the page may be another one.
-if [[ $verb == on || $already == false ]]; then noted 'done'; fi
+if [[ $verb == on || $already == false ]]; then note_action 'done'; fi
 
 left=0
 if [[ $verb == on && -n $live ]] && ! activating; then
@@ -40,5 +40,5 @@ fi
 
 step look
 # Ask at the public port from this host itself.
-healthy "$public" / 503 5 || true
+http_answers "$public" / 503 5 || true
 answer verb "$verb" said "$health_said" left: "$left" release "$live_release"

@@ -11,7 +11,7 @@ slot=$live
 [[ -n $slot ]] || refuse 'nothing is live' 'deploy first'
 step "$verb"
 sudo -n -- "$helper" "$verb" <<<"$slot" || {
-  noted failed "its unit did not $verb"
+  note_action failed "its unit did not $verb"
   fail "$app@$slot.service did not $verb" "see journalctl -u $app@$slot on the host"
 }
 if [[ $verb == start ]]; then
@@ -19,10 +19,10 @@ if [[ $verb == start ]]; then
   before=$(restarts_of "$slot")
   sudo -n -- "$helper" reconcile </dev/null
   step health
-  (until_well "$slot" "$before" 'it was started') || {
-    noted failed 'it was started, but is not healthy'
+  (until_healthy "$slot" "$before" 'it was started') || {
+    note_action failed 'it was started, but is not healthy'
     exit 4
   }
 fi
-noted 'done'
+note_action 'done'
 answer release "$live_release" state "$(systemctl show --property=ActiveState --value -- "$app@$slot.service")"

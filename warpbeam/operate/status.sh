@@ -9,7 +9,7 @@ says=$(sudo -n -- "$helper" status </dev/null) || refuse 'the privileged helper 
 read_links
 health='' health_said=''
 if [[ -n $live ]]; then
-  if well "$live"; then
+  if is_healthy "$live"; then
     health=healthy
   else
     if [[ -z $stranger ]]; then owned "$live" || true; fi

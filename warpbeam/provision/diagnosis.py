@@ -292,8 +292,8 @@ def agreement(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator
             ),
         )
         wrong = []
-        if lacking := [secret for secret in inventory.secrets if secret not in secrets[name]]:
-            wrong.append(f"missing: {', '.join(lacking)}")
+        if absent := [secret for secret in inventory.secrets if secret not in secrets[name]]:
+            wrong.append(f"missing: {', '.join(absent)}")
         if extra := [secret for secret in secrets[name] if secret not in inventory.secrets]:
             wrong.append(f"not in the inventory: {', '.join(extra)}")
         for secret, digest in secrets[name].items():

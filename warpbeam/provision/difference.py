@@ -88,7 +88,7 @@ class HostState(msgspec.Struct, frozen=True):
     enabled: Annotated[tuple[Word, ...], FEW]
     cookie: Cookie
     # OS packages that are not installed.
-    lacking: Annotated[tuple[Word, ...], FEW] = ()
+    uninstalled: Annotated[tuple[Word, ...], FEW] = ()
     installer: Literal["", "apt", "dnf"] = ""
     started: Count = 0
     helper: HelperVersion = ""
@@ -158,10 +158,10 @@ def difference(want: Footprint, found: HostState, name: str) -> Difference:
             raise Refused(
                 f"{directory.path} is a {there.kind}; expected a directory", "move it out of the way", host=name
             )
-    lacking = tuple(package for package in want.packages if package in found.lacking)
-    if lacking and not found.installer:
+    uninstalled = tuple(package for package in want.packages if package in found.uninstalled)
+    if uninstalled and not found.installer:
         raise Refused(
-            f"packages are lacking, and there is neither apt nor dnf: {', '.join(lacking)}",
+            f"packages are not installed, and there is neither apt nor dnf: {', '.join(uninstalled)}",
             "install them by hand, or take them out of `packages`",
             host=name,
         )
@@ -172,7 +172,7 @@ def difference(want: Footprint, found: HostState, name: str) -> Difference:
     if keys is not None and suspect:
         reasons[keys.path] = reasons[keys.path] or "it was changed by hand"
     return Difference(
-        packages=lacking,
+        packages=uninstalled,
         users=tuple(user for user in want.users if user.name not in found.users),
         closed=tuple(user.name for user in want.users if not user.login and _open(found.users.get(user.name))),
         opened=tuple(user.name for user in want.users if user.login and _shut(found.users.get(user.name))),

@@ -27,13 +27,13 @@ if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
 elif command -v dnf >/dev/null && command -v rpm >/dev/null; then
   installer=dnf
 fi
-lacking=()
+uninstalled=()
 for package in "${packages[@]}"; do
   case $installer in
     apt) [[ $(dpkg-query --show --showformat='${db:Status-Status}' -- "$package" 2>/dev/null) == installed ]] ;;
     dnf) rpm --query --quiet --whatprovides -- "$package" >/dev/null 2>&1 ;;
     *) false ;;
-  esac || lacking+=("$package")
+  esac || uninstalled+=("$package")
 done
 
 printf -v today '%(%s)T' -1
@@ -189,9 +189,9 @@ array "${allowed[@]}"; allowed_json=$REPLY
 array "${rights[@]}"; rights_json=$REPLY
 array "${shared[@]}"; shared_json=$REPLY
 array "${missing[@]}"; missing_json=$REPLY
-array "${lacking[@]}"; lacking_json=$REPLY
+array "${uninstalled[@]}"; uninstalled_json=$REPLY
 array "${enabled[@]}"; enabled_json=$REPLY
 answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" \
-  cookie "$cookie" lacking: "$lacking_json" installer "$installer" started: "$started" helper "$version" \
+  cookie "$cookie" uninstalled: "$uninstalled_json" installer "$installer" started: "$started" helper "$version" \
   belongs "$belongs" rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" \
   allowed: "$allowed_json" binds: "$binds" cookie_shown: "$cookie_shown"

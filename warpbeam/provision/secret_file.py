@@ -149,15 +149,15 @@ def rows(
     listed: list[dict[str, Any]] = []
     for name in known:
         having = {host: have[name] for host, have in there.items() if name in have}
-        lacking = [host for host in there if host not in having]
+        without = [host for host in there if host not in having]
         groups: dict[str, list[str]] = {}
         for host, digest in having.items():
             groups.setdefault(digest, []).append(host)
         problems = []
         if name not in names:
             problems.append("it is not in the inventory: `setup` or `secrets.push` removes it")
-        elif lacking:
-            problems.append(f"{', '.join(lacking)} {'lacks' if len(lacking) == 1 else 'lack'} it: `secrets.push`")
+        elif without:
+            problems.append(f"{', '.join(without)} {'lacks' if len(without) == 1 else 'lack'} it: `secrets.push`")
         if len(groups) > 1:
             summary = " | ".join(", ".join(hosts) for hosts in groups.values())
             problems.append(f"hosts have different values ({summary}): `secrets.push`")
@@ -166,7 +166,7 @@ def rows(
         row: dict[str, Any] = {
             "secret": name,
             "hosts": ", ".join(having) or "none",
-            "agree": len(groups) == 1 and not lacking,
+            "agree": len(groups) == 1 and not without,
         }
         if wanted is not None:
             row["as here"] = name in wanted and set(groups) == {wanted[name]}

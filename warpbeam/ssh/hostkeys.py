@@ -151,7 +151,7 @@ def check(settings: Settings, shown: HostKey, known: Sequence[Known]) -> None:
     if state == "revoked" or revoked_by_file(settings, shown):
         raise Refused(
             f"shows a host key that has been REVOKED: {shown.type} {shown.fingerprint}",
-            "somebody may hold a copy of it: do not connect before whoever runs the host has explained this",
+            "somebody may hold a copy of it: do not connect before the host's operator has explained this",
             host=settings.name,
             place=settings.label,
         )
@@ -182,7 +182,7 @@ def changed(settings: Settings, shown: HostKey, known: Sequence[Known]) -> Probl
     place = former[0]
     return Refused(
         f"THE HOST KEY HAS CHANGED. Shown: {shown.type} {shown.fingerprint}; {'; '.join(details)}",
-        "either the host was installed anew, or somebody else answers in its place. Ask whoever runs it; only "
+        "either the host was installed anew, or somebody else answers in its place. Ask its operator; only "
         f"then: ssh-keygen -R '{settings.known_name}' -f '{place.file}', and {trusting(settings)}",
         host=settings.name,
         place=settings.label,
