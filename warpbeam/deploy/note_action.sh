@@ -7,8 +7,8 @@ uptime_seconds
 action_began=$REPLY
 
 # note_action OUTCOME [PROBLEM]: appends the entry, with what is live (call read_links before) and the seconds since
-# this script began. Do not call it under `guard`, which locks the same file. Without room for the entry, it only warns: the
-# action was done.
+# this script began. Do not call it under `guard`, which locks the same file. Without room for the entry, it only
+# warns: the action was done.
 note_action() {
   local line
   quoted "${2-}"

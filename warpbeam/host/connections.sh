@@ -25,8 +25,8 @@ drained() {
 }
 
 # listen_drops: print how many clients' first packets the kernel has dropped so far because a queue was full. Such a
-# client sends again after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot of its first
-# packet. `ss` does not show it meanwhile. If the old instance were gone by then, the client would be refused.
+# client sends again after one, two and four seconds more (RFC 6298), and connection tracking leads it to the slot of
+# its first packet. `ss` does not show it meanwhile. If the old instance were gone by then, the client would be refused.
 listen_drops() {
   awk '$1 != "TcpExt:" { next }
     !names { names = split($0, name); next }

@@ -90,8 +90,8 @@ note_unhealthy() {
 restarts_of() { systemctl show --property=NRestarts --value -- "$app@$1.service"; }
 
 # until_healthy SLOT RESTARTS EVENT: wait until the slot's instance is healthy. Fail, with its last log lines, when it
-# is not healthy by the deadline, or when systemd has restarted it more than RESTARTS times. EVENT begins the message: what
-# came before the wait.
+# is not healthy by the deadline, or when systemd has restarted it more than RESTARTS times. EVENT begins the message:
+# what came before the wait.
 until_healthy() {
   local slot=$1 began waited lines why good again note_after=5
   uptime_seconds
