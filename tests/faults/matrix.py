@@ -1,7 +1,7 @@
 """The fault matrix: every step that the scripts of a command tell, times every fault, for both strategies.
 
-It is generated: the steps are read from the shell files of `warpbeam/`, so that a new step is a new row. A cell whose moment never
-comes is untried, and a full run fails on it.
+It is generated: the steps are read from the shell files of `warpbeam/`, so that a new step is a new row. A cell whose
+moment never comes is untried, and a full run fails on it.
 """
 
 from __future__ import annotations
