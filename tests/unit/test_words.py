@@ -39,7 +39,11 @@ WIDTHS = {".py": 120, ".sh": 120, ".j2": 120, "": 120, ".yml": 100, ".yaml": 100
 def tracked(*patterns: str) -> tuple[Path, ...]:
     """The files of the repository with these names, without tests and what other programs wrote."""
     said = subprocess.run(
-        ["git", "ls-files", *patterns], cwd=PROJECT, capture_output=True, text=True, check=True
+        ["git", "-c", "safe.directory=*", "ls-files", *patterns],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     skipped = ("tests/", "bench/", "CHANGELOG.md")
     return tuple(PROJECT / name for name in said.split() if not name.startswith(skipped))
