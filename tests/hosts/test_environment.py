@@ -132,7 +132,7 @@ def test_the_stock_programs_help_explains_a_task(stage: Stage) -> None:
     done = stage.fab("--help", "logs", environment="")
 
     assert "-f, --follow" in done.stdout
-    assert "-n STRING, --lines=STRING" in done.stdout
+    assert "-n N, --lines=N" in done.stdout
 
 
 def test_output_that_nobody_reads_is_no_error(stage: Stage) -> None:
