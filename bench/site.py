@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from warpbeam.event import Event
+from warpbeam.event import silent
 from warpbeam.lab import lifetime
 from warpbeam.lab.cgroup import groups
 from warpbeam.lab.client import config_file, key_file
@@ -53,7 +53,7 @@ def boot(lab: str, count: int, opt_size: int) -> Lab:
     Each is of the kind that has Python, because Ansible's modules need Python on their hosts.
     """
     specs = (HostSpec(name, "build") for name in (BUILD_HOST, *host_names(count)))
-    return lifetime.up(lab, tuple(specs), "bookworm", _silent, opt_size)
+    return lifetime.up(lab, tuple(specs), "bookworm", silent, opt_size)
 
 
 def host_names(count: int) -> tuple[str, ...]:
@@ -100,7 +100,3 @@ def as_root(site: Site, script: str) -> None:
 def lab_key(lab: str) -> Path:
     """Return the key that may log in to every host."""
     return key_file(lab)
-
-
-def _silent(event: Event) -> None:
-    """Ignore the lab's events."""

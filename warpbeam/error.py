@@ -34,6 +34,10 @@ def addressed(text: str, environment: str) -> str:
     return text.replace("fab ENV ", f"fab {environment} ") if environment else text
 
 
+# Suffix of a refusal when no host was changed.
+UNTOUCHED = "; nothing was changed on any host"
+
+
 class Problem(Exception):
     """A problem that a user can understand and mend.
 
@@ -44,6 +48,7 @@ class Problem(Exception):
         host: the inventory name of the host that has the problem; empty where no single host has it.
         place: the host as the message names it, where that says more than its name (`web1 (10.0.0.1)`).
         ending: what the message adds about other hosts or about the state left behind.
+        nothing_changed: no host was changed, and the message says so.
     """
 
     code = FAULT
@@ -57,6 +62,7 @@ class Problem(Exception):
         host: str = "",
         place: str = "",
         ending: str = "",
+        nothing_changed: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -65,6 +71,7 @@ class Problem(Exception):
         self.host = host
         self.place = place or host
         self.ending = ending
+        self.nothing_changed = nothing_changed
 
     def __str__(self) -> str:
         return self.message
@@ -72,6 +79,11 @@ class Problem(Exception):
     @property
     def message(self) -> str:
         """The whole sentence: where, what, and what was left behind."""
+        return self.sentence + (UNTOUCHED if self.nothing_changed else "")
+
+    @property
+    def sentence(self) -> str:
+        """The message without what it says about hosts that were not changed: for a command that has changed some."""
         return f"{self.place}: {self.reason}{self.ending}" if self.place else f"{self.reason}{self.ending}"
 
     def hinted(self, hint: str) -> Self:
@@ -136,11 +148,8 @@ def restated(
         host=problem.host,
         place=problem.place,
         ending=problem.ending + ending,
+        nothing_changed=problem.nothing_changed,
     )
-
-
-# Suffix of a refusal when no host was changed.
-UNTOUCHED = "; nothing was changed on any host"
 
 
 def untouched(problems: Mapping[str, Problem]) -> Refused:
@@ -150,4 +159,6 @@ def untouched(problems: Mapping[str, Problem]) -> Refused:
     # A message that several hosts share appears once.
     different = [problem.message for problem in others if problem.reason != first.reason]
     kind = type(first) if isinstance(first, Refused) else Refused
-    return restated(first, kind, more + UNTOUCHED, details=(*different, *first.details))
+    refused = restated(first, kind, more, details=(*different, *first.details))
+    refused.nothing_changed = True
+    return refused

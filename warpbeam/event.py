@@ -57,3 +57,7 @@ class Settled(Event, frozen=True):
 
 
 Emit = Callable[[Event], None]
+
+
+def silent(event: object) -> None:
+    """Drop an event: an `Emit` for work of which a user needs to see nothing."""

@@ -103,6 +103,9 @@ def test_what_is_the_same_of_every_host_is_said_once() -> None:
 
     assert same.message == "web1: it is held by ann (and 1 more: web2); nothing was changed on any host"
     assert (same.details, other.details) == ((), ("web2: its disk is full",))
+    # A command that has changed hosts before it says so itself, and still names the others.
+    assert same.sentence == "web1: it is held by ann (and 1 more: web2)"
+    assert untouched({"": Refused("no host is chosen")}).sentence == "no host is chosen"
 
 
 def test_who_asks_a_node_whose_host_is_away_is_told_how_to_ask_another(inventory: Path) -> None:

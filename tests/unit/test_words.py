@@ -49,13 +49,19 @@ def tracked(*patterns: str) -> tuple[Path, ...]:
     return tuple(PROJECT / name for name in said.split() if not name.startswith(skipped))
 
 
+@cache
+def lines_of(file: Path) -> tuple[str, ...]:
+    """The lines of a file, read once for all words."""
+    return tuple(file.read_text().splitlines())
+
+
 def found(pattern: str) -> Iterator[str]:
     """Each place of the repository that has a word, as FILE:LINE: TEXT."""
     # Names of classes are told from other words by their case.
     flags = 0 if pattern[0].isupper() else re.IGNORECASE
     word = re.compile(rf"\b(?:{pattern})\b", flags)
     for file in tracked(*PROSE):
-        for number, line in enumerate(file.read_text().splitlines(), 1):
+        for number, line in enumerate(lines_of(file), 1):
             if word.search(ALLOWED.sub("", line)):
                 yield f"{file.relative_to(PROJECT)}:{number}: {line.strip()[:100]}"
 
@@ -103,7 +109,7 @@ def test_lines_are_as_wide_as_the_style_says() -> None:
     wide = [
         f"{file.relative_to(PROJECT)}:{number}: {len(line)} columns"
         for file in tracked("*.py", "*.sh", "*.j2", "*.yml", "*.yaml", "script/*", ".ci/run")
-        for number, line in enumerate(file.read_text().splitlines(), 1)
+        for number, line in enumerate(lines_of(file), 1)
         if len(line) > WIDTHS[file.suffix]
     ]
 

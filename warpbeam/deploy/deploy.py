@@ -20,7 +20,7 @@ from warpbeam.deploy.preview import preview_rows
 from warpbeam.deploy.rollout import Policy, roll_out
 from warpbeam.deploy.upload import Uploader, digests, manifest
 from warpbeam.error import Failed, Misuse, Problem, Refused
-from warpbeam.event import Emit, Note, Settled, Warn
+from warpbeam.event import Emit, Note, Settled, Warn, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
 from warpbeam.fleet.selection import HostSelection, connecting
@@ -315,10 +315,10 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
         restart(fleet, HostSelection(skip=others), policy, emit)
     except Refused as refused:
         message = f"{what}, but the app still runs without that on {', '.join(sorted(names))}"
-        raise Failed(f"{message}: {refused.place}: {refused.reason}", refused.hint, refused.details) from refused
+        raise Failed(f"{message}: {refused.sentence}", refused.hint, refused.details) from refused
 
 
 def preview_deploy(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
     """Return what a deploy of `source` would do to each app host; see `preview.preview_rows`."""
-    facts = look(fleet, HostSelection().hosts(fleet.inventory), lambda event: None)
+    facts = look(fleet, HostSelection().hosts(fleet.inventory), silent)
     return preview_rows(facts, source, fleet.inventory.release_name)

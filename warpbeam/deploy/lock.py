@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from warpbeam.error import Failed, Held, Problem, Unreachable, untouched
-from warpbeam.event import Emit, Note, Warn
+from warpbeam.event import Emit, Note, Warn, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
 from warpbeam.helper.program import helper
@@ -41,10 +41,6 @@ GUARDED = 30.0
 PARTS = ("host/common", "deploy/lock", "host/layout")
 
 A = TypeVar("A")
-
-
-def _silent(event: object) -> None:
-    """Drop an event."""
 
 
 class LockedPhase(AppPhase[A], frozen=True, kw_only=True):
@@ -147,13 +143,13 @@ def check_reachable(fleet: Fleet, selection: HostSelection) -> None:
 
     Raises: Refused, where a host cannot be reached or is not set up.
     """
-    selection.check(look(fleet, selection.hosts(fleet.inventory), _silent))
+    selection.check(look(fleet, selection.hosts(fleet.inventory), silent))
 
 
 def check_free(fleet: Fleet) -> None:
     """Check that the lock of every chosen app host is free, before work that needs it later. Raises: Held, Refused."""
     selection = HostSelection()
-    found = look(fleet, selection.hosts(fleet.inventory), _silent)
+    found = look(fleet, selection.hosts(fleet.inventory), silent)
     held = {
         name: Held(f"the deploy lock is held by {facts.lock}", "`fab ENV lock.status` shows it", host=name)
         for name, facts in found.items()
@@ -171,7 +167,7 @@ def holding(
     *,
     version: str = "",
     manifest: bytes = b"",
-    on_facts: Callable[[HostFacts], object] = _silent,
+    on_facts: Callable[[HostFacts], object] = silent,
 ) -> Iterator[Lease]:
     """Hold the lock on all app hosts of `selection`, or raise and hold none; give it back at the end.
 
@@ -272,7 +268,7 @@ def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:
     """Give the locks back; on a host that does not receive this, the lease ends by itself."""
     with contextlib.suppress(Problem):
         phase = Unlock(root=str(fleet.inventory.root), token=token)
-        fleet.everywhere(hosts, lambda host: fleet.run(host, phase, _silent))
+        fleet.everywhere(hosts, lambda host: fleet.run(host, phase, silent))
 
 
 def this_user(why: str, version: str) -> Holder:
@@ -303,4 +299,4 @@ def _renew(fleet: Fleet, host: Host, token: str, ended: threading.Event) -> None
     phase = Renew(root=str(fleet.inventory.root), token=token, lease=LEASE_SECONDS)
     while not ended.wait(RENEW_EVERY):
         with contextlib.suppress(Problem):
-            fleet.run(host, phase, _silent)
+            fleet.run(host, phase, silent)

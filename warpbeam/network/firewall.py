@@ -10,11 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 
 from warpbeam.error import Failed, Lost, Problem, Refused, restated, untouched
-from warpbeam.event import Emit, Settled, Step, Warn
+from warpbeam.event import Emit, Settled, Step, Warn, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import FEW, Count, LiveSlot, LongText, PortText, Text
-from warpbeam.host.phase import Phase
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.inventory.schema import SLOTS, Host, Inventory
 from warpbeam.network.filter import filter_rules
 from warpbeam.provision.footprint import redirect_files
@@ -44,14 +44,12 @@ class Table(msgspec.Struct, frozen=True):
     most: Count
 
 
-class Firewall(Phase[Table], frozen=True, kw_only=True):
+class Firewall(AppPhase[Table], frozen=True, kw_only=True):
     """Load, confirm, remove or read tables, as root; the head of `warpbeam/network/firewall.sh` explains its fields."""
 
     script: ClassVar[str] = "network/firewall"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "host/login", "provision/owner")
     answer: ClassVar[type] = Table
-    app: str
-    root: str
     helper: str
     verb: str
     files: tuple[str, ...]
@@ -139,8 +137,7 @@ def together(results: Mapping[str, Table | Problem], spared: Sequence[str], *, c
 
 def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Firewall:
     return Firewall(
-        app=inventory.app,
-        root=str(inventory.root),
+        **app_parameters(inventory),
         helper=helper(inventory),
         verb=verb,
         files=tuple(part for file in redirect_files(inventory) for part in (file.path, file.content)),
@@ -186,7 +183,7 @@ def _reverted(fleet: Fleet, host: Host, cut: Problem, emit: Emit) -> Problem:
     deadline = time.monotonic() + seconds + REVERT_GRACE
     while time.monotonic() < deadline:
         try:
-            table = fleet.run_anew(host, _phase(fleet.inventory, host, "status"), lambda event: None, identity="admin")
+            table = fleet.run_anew(host, _phase(fleet.inventory, host, "status"), silent, identity="admin")
         except Problem:
             table = None
         if table is not None and table.filter != "trial":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from warpbeam.deploy.lock import look
 from warpbeam.error import Problem
-from warpbeam.event import Emit, Event, Note, Settled, Warn
+from warpbeam.event import Emit, Event, Note, Settled, Warn, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.facts import HostFacts
 
@@ -23,7 +23,7 @@ def emit_aftermath(fleet: Fleet, emit: Emit) -> None:
         return
     ended = {name for (name, script), answered in fleet.phases.items() if script == "cancel" and answered}
     hosts = list(fleet.inventory.app_hosts)
-    asked = look(fleet, [host for host in hosts if host.name in touched - ended], lambda event: None)
+    asked = look(fleet, [host for host in hosts if host.name in touched - ended], silent)
     for name, found in asked.items():
         emit(_aftermath(name, found))
     if others := [host.name for host in hosts if host.name not in touched]:

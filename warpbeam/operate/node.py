@@ -11,7 +11,7 @@ import msgspec
 
 from warpbeam.deploy.lock import PARTS
 from warpbeam.error import AMISS, DONE, Failed, Misuse, Problem, Refused, addressed
-from warpbeam.event import Emit
+from warpbeam.event import Emit, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.helper.program import MOST_EXPRESSION, helper
@@ -229,7 +229,7 @@ def _row(host: str, state: AppStatus, slot: str, what: Mapping[str, str]) -> dic
 def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
     """Return one row for each release of each host, newest first."""
     rows: list[dict[str, Any]] = []
-    for host, state in states(fleet, _silent).items():
+    for host, state in states(fleet, silent).items():
         if isinstance(state, Problem):
             rows.append({"host": host, "problem": state.reason})
             continue
@@ -375,7 +375,3 @@ def evaluate(
         others = (result for result in results.values() if isinstance(result, Problem) and result is not gravest)
         gravest.details = (*gravest.details, *(other.message for other in others))
         raise gravest
-
-
-def _silent(event: object) -> None:
-    """Discard the event."""

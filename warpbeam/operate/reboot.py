@@ -12,7 +12,7 @@ import msgspec
 from warpbeam.deploy.history import ACTION_PARTS, action_entry
 from warpbeam.deploy.lock import LEASE_SECONDS, PARTS, Lease, holding
 from warpbeam.error import Failed, Lost, Problem, Refused, restated
-from warpbeam.event import SOCKETS, Emit, Settled, Step, Warn
+from warpbeam.event import SOCKETS, Emit, Settled, Step, Warn, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
 from warpbeam.fleet.work import gravest_problem
@@ -136,7 +136,7 @@ def _await_boot(fleet: Fleet, host: Host, before: str, timeout: float) -> None:
         for identity in ("deploy", "admin"):
             fleet.shell(host, identity).close()
         try:
-            if fleet.run(host, AskBoot(), _silent).boot != before:
+            if fleet.run(host, AskBoot(), silent).boot != before:
                 return
         except (Refused, Lost) as away:
             why = away.message
@@ -157,7 +157,3 @@ def _stopped(problem: Problem, done: list[Host], rest: list[Host]) -> Failed:
         states.append(f"{', '.join(host.name for host in rest)} {'was' if len(rest) == 1 else 'were'} not touched")
     kind = Lost if isinstance(problem, Lost) else Failed
     return restated(problem, kind, "".join(f"; {state}" for state in states))
-
-
-def _silent(event: object) -> None:
-    """Discard the event."""

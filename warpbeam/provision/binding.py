@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from warpbeam.error import UNTOUCHED, Refused
+from warpbeam.error import Refused
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.difference import HostState
 from warpbeam.provision.unit import bindings
@@ -45,7 +45,7 @@ def check_bindings(inventory: Inventory, found: Mapping[str, HostState]) -> None
     for name, facts in found.items():
         wrong, hint = unnamed(inventory, facts)
         if wrong and facts.binds and name in inventory.hosts:
-            raise Refused(wrong, hint, host=name, ending=UNTOUCHED)
+            raise Refused(wrong, hint, host=name, nothing_changed=True)
 
 
 def _allows(rule: str, bound: str) -> bool:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from warpbeam.error import Failed, Refused
-from warpbeam.event import Emit, Step
+from warpbeam.event import Emit, Step, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import HELPER_VERSION, helper
 from warpbeam.host.phase import Phase
@@ -161,7 +161,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
         )
         fleet.run(host, phase, emit, identity="admin")
         emit(Step(host.name, "check"))
-        found = inspect(fleet, host, want, lambda event: None)
+        found = inspect(fleet, host, want, silent)
     problems = [*difference(want, found, host.name).sentences(), *_helper_problem(fleet, host, found)]
     if problems:
         raise Failed(f"not as it should be after setup: {'; '.join(problems)}", host=host.name)

@@ -11,7 +11,7 @@ import msgspec
 
 from warpbeam.deploy.verify import Verdict, verify
 from warpbeam.error import Problem, Refused
-from warpbeam.event import Emit, Event, Step
+from warpbeam.event import Emit, Step, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text
 from warpbeam.host.app import AppPhase, app_parameters
@@ -144,7 +144,7 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
 
     def deploy() -> None:
         # Log in and run a script, as every command does: sshd may accept a login that then runs nothing.
-        fleet.run(host, Greet(), _silent)
+        fleet.run(host, Greet(), silent)
 
     def as_root() -> tuple[Examination, float]:
         phase = Examine(
@@ -155,15 +155,15 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
             node_ports=node_ports(inventory) if is_app else (),
             mates=tuple(mate.address or "" for mate in mates(inventory, host)) if is_app else (),
         )
-        return fleet.run(host, phase, _silent, identity="admin"), time.time()
+        return fleet.run(host, phase, silent, identity="admin"), time.time()
 
     deployed = _tried(deploy)
     asked = time.time()
     seen = _tried(as_root)
     # `inspect` needs root as well: if `examine.sh` could not become root, `inspect` would fail alike.
-    found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, _silent))
+    found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, silent))
     # If the deploy user cannot log in, that finding is enough: releases are not verified.
-    verdicts = _tried(lambda: verify(fleet, host, (), _silent)) if is_app and deployed is None else {}
+    verdicts = _tried(lambda: verify(fleet, host, (), silent)) if is_app and deployed is None else {}
     # `examine.sh` reads the host's clock last, so `as_root` takes our time right after it.
     if isinstance(seen, Problem):
         return Checkup(deployed, found, seen, asked, asked, verdicts)
@@ -231,7 +231,3 @@ def without_secrets(want: Footprint, found: HostState, path: str) -> tuple[Footp
         return want, found
     same = msgspec.structs.replace(there, sha256=file.sha256)
     return want, msgspec.structs.replace(found, paths={**found.paths, path: same})
-
-
-def _silent(event: Event) -> None:
-    """Discard the event."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from warpbeam.error import UNTOUCHED, Refused
+from warpbeam.error import Refused
 from warpbeam.inventory.schema import SLOTS, Inventory
 from warpbeam.provision.difference import HostState
 
@@ -34,5 +34,5 @@ def check_lockout(inventory: Inventory, found: Mapping[str, HostState]) -> None:
                 f"ssh comes to port {facts.ssh} of this host, which is one of the app's",
                 "the firewall would lock you out: choose another port under `http` or `ports` in the inventory",
                 host=name,
-                ending=UNTOUCHED,
+                nothing_changed=True,
             )

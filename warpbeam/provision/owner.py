@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from warpbeam.error import UNTOUCHED, Refused
+from warpbeam.error import Refused
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.difference import HostState
 
@@ -26,5 +26,5 @@ def check_belonging(inventory: Inventory, found: Mapping[str, HostState]) -> Non
                 f"two environments need hosts, or an `app`, of their own; to take it over: "
                 f"`fab {inventory.name} -H {name} setup --take-over`",
                 host=name,
-                ending=UNTOUCHED,
+                nothing_changed=True,
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from warpbeam.error import UNTOUCHED, Refused
+from warpbeam.error import Refused
 from warpbeam.helper.program import former_programs, helper
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.difference import HostState
@@ -74,5 +74,5 @@ def check_rights(inventory: Inventory, found: Mapping[str, HostState]) -> None:
                 f"a deploy user asks the privileged helper of one app, and nothing else: take that from {deploy}, "
                 "or name another `users.deploy`, which setup makes",
                 host=name,
-                ending=UNTOUCHED,
+                nothing_changed=True,
             )

@@ -14,7 +14,7 @@ from warpbeam.event import Emit, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import LongText
-from warpbeam.host.phase import Phase
+from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.provision.footprint import etc, secrets_text
 from warpbeam.provision.secrets import fetch_secrets
 
@@ -39,7 +39,7 @@ class SecretsState(msgspec.Struct, frozen=True):
         return digests(self.text or "")
 
 
-class SecretFile(Phase[SecretsState], frozen=True, kw_only=True):
+class SecretFile(AppPhase[SecretsState], frozen=True, kw_only=True):
     """Write or read the secrets file, as root; the head of `warpbeam/provision/secrets.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/secrets"
@@ -50,8 +50,6 @@ class SecretFile(Phase[SecretsState], frozen=True, kw_only=True):
     ledger: str
     content: str
     key: str
-    app: str
-    root: str
     helper: str
     environment: str
 
@@ -191,8 +189,7 @@ def _phase(fleet: Fleet, verb: Literal["push", "list"], content: str, key: str =
         ledger=ledger,
         content=content,
         key=key or entropy.token_hex(32),
-        app=inventory.app,
-        root=str(inventory.root),
+        **app_parameters(inventory),
         helper=helper(inventory),
         environment=inventory.name,
     )
