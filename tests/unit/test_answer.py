@@ -36,9 +36,9 @@ from warpbeam.host.login_output import BEGUN
 from warpbeam.host.phase import Phase, render, run
 from warpbeam.network.firewall import Table
 from warpbeam.operate.maintenance import Shown
-from warpbeam.operate.node import AppStatus, ReadStatus
 from warpbeam.operate.power import Powered
 from warpbeam.operate.reboot import Booted, Serving
+from warpbeam.operate.status import AppStatus, ReadStatus
 from warpbeam.provision.difference import HostState, PathState, UserState
 from warpbeam.provision.examine import Disk, Examination, Listener, Login
 from warpbeam.provision.footprint import _variables, secrets_text

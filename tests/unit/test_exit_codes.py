@@ -11,7 +11,7 @@ import pytest
 from warpbeam import error
 from warpbeam.error import AMISS, DONE, EXIT_CODES, FAILED, REFUSED, Lost, Problem, Unreachable
 from warpbeam.host.facts import About, Release
-from warpbeam.operate.node import AppStatus, differing, judged
+from warpbeam.operate.status import AppStatus, differing, judged
 
 PROJECT = Path(__file__).parents[2]
 WELL = AppStatus("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None)

@@ -25,7 +25,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
 from warpbeam.host.answer import FEW, ReleaseName
 from warpbeam.inventory.schema import Host
-from warpbeam.operate.node import read_status
+from warpbeam.operate.status import read_status
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -44,6 +44,15 @@ class HostSelection(msgspec.Struct, frozen=True):
             raise untouched(problems)
 
 
+def one_host(inventory: Inventory, name: str) -> Host:
+    """Return the app host of that name, or the first for an empty one. Raises: Misuse, where no app host has it."""
+    hosts = inventory.some_app_hosts()
+    for host in hosts:
+        if not name or host.name == name:
+            return host
+    raise Misuse(f"--host {name}: there is no such app host", f"there is: {', '.join(host.name for host in hosts)}")
+
+
 @contextlib.contextmanager
 def connecting(fleet: Fleet, selection: HostSelection) -> Iterator[None]:
     """Open the connections to the app hosts of `selection` while the context's body runs; at its end all are open.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
@@ -123,7 +123,14 @@ def _gather(done: SimpleQueue[tuple[str, T]], count: int, seconds: float) -> Non
             done.get(timeout=max(end - monotonic(), 0))
 
 
-def gravest_problem(results: dict[str, T | Problem]) -> Problem | None:
+def gravest_problem(results: Mapping[str, object]) -> Problem | None:
     """Return the problem with the highest exit code, the first host's of several; None where no host has one."""
     problems = [result for result in results.values() if isinstance(result, Problem)]
     return max(problems, key=lambda problem: problem.code, default=None)
+
+
+def raise_gravest(results: Mapping[str, object]) -> None:
+    """Raise the gravest problem of any host, if there is one."""
+    problem = gravest_problem(results)
+    if problem is not None:
+        raise problem
