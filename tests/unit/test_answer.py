@@ -33,7 +33,9 @@ from warpbeam.event import Event, Progress, Warn
 from warpbeam.host.answer import MESSAGE, explained
 from warpbeam.host.facts import About, Holder, HostFacts, Release
 from warpbeam.host.login_output import BEGUN
-from warpbeam.host.phase import Phase, render, run
+from warpbeam.host.phase import Phase
+from warpbeam.host.run import run
+from warpbeam.host.script import render
 from warpbeam.network.firewall import Table
 from warpbeam.operate.maintenance import Shown
 from warpbeam.operate.power import Powered

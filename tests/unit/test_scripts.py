@@ -14,7 +14,8 @@ import pytest
 
 import warpbeam
 from warpbeam.helper.program import helper
-from warpbeam.host.phase import COMMENT, PACKAGE, Phase, text_of
+from warpbeam.host.phase import Phase
+from warpbeam.host.script import COMMENT, PACKAGE, text_of
 from warpbeam.inventory.read import read_inventory
 from warpbeam.provision.footprint import footprint
 

@@ -20,7 +20,9 @@ from warpbeam.error import Failed, Misuse
 from warpbeam.event import Emit, Event, Note, Progress, Settled, Step, Warn
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
 from warpbeam.host.login_output import Beginning
-from warpbeam.host.phase import READER, Phase, render, run
+from warpbeam.host.phase import Phase
+from warpbeam.host.run import run
+from warpbeam.host.script import READER, render
 from warpbeam.inventory.schema import Inventory
 from warpbeam.limit import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
 from warpbeam.shell import Shell

@@ -16,7 +16,8 @@ import msgspec
 from warpbeam.error import Misuse, Problem
 from warpbeam.event import Emit
 from warpbeam.fleet.work import everywhere, interruption
-from warpbeam.host.phase import Phase, run, script_name
+from warpbeam.host.phase import Phase, script_name
+from warpbeam.host.run import run
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.shell import GRACE, Shell
 

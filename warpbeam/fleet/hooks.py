@@ -17,7 +17,8 @@ from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Emit, Step, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import after_all, gravest_problem
-from warpbeam.host.phase import Phase, run
+from warpbeam.host.phase import Phase
+from warpbeam.host.run import run
 from warpbeam.inventory.hooks import Hook, Hooked
 from warpbeam.inventory.schema import Host
 from warpbeam.visible import visible

@@ -9,7 +9,8 @@ from warpbeam.error import Refused
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.login_output import Beginning, not_begun
-from warpbeam.host.phase import READER, Phase, render
+from warpbeam.host.phase import Phase
+from warpbeam.host.script import READER, render
 from warpbeam.inventory.schema import Host
 from warpbeam.limit import Breach
 
