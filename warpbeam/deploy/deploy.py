@@ -21,9 +21,10 @@ from warpbeam.deploy.rollout import Policy, roll_out
 from warpbeam.deploy.upload import Uploader, digests, manifest
 from warpbeam.error import Failed, Misuse, Problem, Refused
 from warpbeam.event import Emit, Note, Settled, Warn, silent
+from warpbeam.fleet.connecting import connecting
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
-from warpbeam.fleet.selection import HostSelection, connecting
+from warpbeam.fleet.selection import HostSelection
 from warpbeam.host.facts import Release
 from warpbeam.provision import secret_file
 
