@@ -9,11 +9,14 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.footprint import footprint
+from warpbeam.runtime import kinds
 from warpbeam.runtime.kinds import described
+from warpbeam.runtime.mix import MIX
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
@@ -42,19 +45,23 @@ APP = Host(name="web1", roles=("app",))
 INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": APP})
 
 
+def program(directory: Path) -> str:
+    """Return the launcher, with its files below `directory`."""
+    files = footprint(INVENTORY, APP, {}, COOKIE, None).files
+    text = next(file.content for file in files if file.path.endswith("/launch"))
+    text = text.replace("/var/lib/hello", f"{directory}/var").replace("/run/hello-", f"{directory}/run/hello-")
+    return text.replace("/opt/acme/hello/", f"{directory}/")
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
     """A directory with the files that the launcher finds on a host."""
-    files = footprint(INVENTORY, APP, {}, COOKIE, None).files
-    text = next(file.content for file in files if file.path.endswith("/launch"))
     for place in ("var", "run/hello-a", "run/hello-b", "run/hello-rpc-1", "release/bin", "release/releases/0.1.0"):
         (tmp_path / place).mkdir(parents=True)
     for link in ("slots/a", "slots/b", f"releases/{RELEASE}"):
         (tmp_path / link).parent.mkdir(exist_ok=True)
         (tmp_path / link).symlink_to("../release")
-    text = text.replace("/var/lib/hello", f"{tmp_path}/var").replace("/run/hello-", f"{tmp_path}/run/hello-")
-    text = text.replace("/opt/acme/hello/", f"{tmp_path}/")
-    for name, content in (("launcher", text), ("release/bin/hello", START)):
+    for name, content in (("launcher", program(tmp_path)), ("release/bin/hello", START)):
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o755)
     (tmp_path / "release/releases/start_erl.data").write_text("13.1.5 0.1.0\n")
@@ -302,3 +309,42 @@ def test_the_launcher_takes_no_other_words(host: Path, words: tuple[str, ...]) -
 
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.endswith(": run setup to its end\n")
+
+
+# A second kind of release, whose program is elsewhere, says other words and takes the cookie by another name.
+OTHER_KIND = """#!/bin/bash
+other_find_program() { program=$root/run; }
+other_hide_cookie() { export OTHER_COOKIE=none; }
+other_refuse_cookie() { :; }
+other_start() { exec "$program" foreground "$OTHER_COOKIE"; }
+other_remote() { exec "$program" attach; }
+other_rpc() { exec "$program" ask "$1"; }
+other_eval() { exec "$program" evaluate "$1"; }
+"""
+
+
+def test_releases_of_two_kinds_lie_on_one_host_and_each_starts_as_what_it_is(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (host / "other.sh").write_text(OTHER_KIND)
+    monkeypatch.setitem(kinds.RUNTIMES, "other", msgspec.structs.replace(MIX, name="other", launched=f"{host}/other"))
+    (host / "launcher").write_text(program(host))
+    second, name = host / "second", "20261124T120000Z"
+    (second / ".warpbeam").mkdir(parents=True)
+    (second / ".warpbeam/runtime").write_text(described("other", "hello"))
+    (second / "run").write_text('#!/bin/sh\nprintf "%s " "$@" "${RELEASE_COOKIE-unset}"\n')
+    (second / "run").chmod(0o755)
+    for link in ("slots/b", f"releases/{name}"):
+        (host / link).unlink(missing_ok=True)
+        (host / link).symlink_to("../second")
+    own = str(host / "run/hello-rpc-1")
+
+    assert launched(host, "a", RELEASE_COOKIE=COOKIE).stdout.splitlines()[0] == f"{host}/slots/a/bin/hello"
+    assert launched(host, "b", RELEASE_COOKIE=COOKIE).stdout == "foreground none unset "
+    asked = launched(host, "beside", "b", name, "rpc", "1 + 1", RUNTIME_DIRECTORY=own)
+    assert asked.stdout == "ask 1 + 1 unset ", asked.stderr
+    assert launched(host, "alone", name, "eval", "2", RUNTIME_DIRECTORY=own).stdout == "evaluate 2 unset "
+    # A rollback across kinds: the slot leads to the first release again.
+    (host / "slots/b").unlink()
+    (host / "slots/b").symlink_to("../release")
+    assert launched(host, "b", RELEASE_COOKIE=COOKIE).stdout.splitlines()[0] == f"{host}/slots/b/bin/hello"
