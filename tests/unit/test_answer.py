@@ -685,6 +685,7 @@ def test_a_script_takes_nothing_for_a_release_that_is_none(release: str, base: s
         base=base,
         artifact="{}",
         group="root",
+        runtime="mix\nhello\n",
         links=(),
         directories=(),
     )

@@ -49,6 +49,7 @@ class Manifest(msgspec.Struct, frozen=True):
     subject: Text
     tree: Word
     dirty: bool
+    # Its kind, of warpbeam/runtime/kinds.py.
     flavor: str
     mix_env: str
     toolchain: Toolchain
@@ -59,7 +60,7 @@ class Manifest(msgspec.Struct, frozen=True):
     files: tuple[Item, ...]
     # Only empty directories: hosts make the others for the files in them.
     directories: tuple[str, ...] = ()
-    # Its rel/env.sh.eex sets RELEASE_NODE, which overrides the node name of the slot.
+    # It sets the name of its node itself, which overrides the node name of the slot.
     names_node: bool = False
 
 

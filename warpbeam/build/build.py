@@ -23,12 +23,15 @@ from warpbeam.host.login_output import Beginning
 from warpbeam.host.phase import READER, Phase, render, run
 from warpbeam.inventory.schema import Inventory
 from warpbeam.limit import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
+from warpbeam.runtime.kinds import RUNTIMES
 from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
 
 # Bytes that must stay free on this machine's disk after a download.
 ROOM_LEFT = 256 * MEGABYTE
 MOST_STEPS = 20
+# The checks of a release of each kind, once it is made.
+BUILD_PARTS = tuple(part for runtime in RUNTIMES.values() for part in (runtime.launched, runtime.built))
 
 
 class AskToolchain(Phase[Toolchain], frozen=True, kw_only=True):
@@ -65,7 +68,7 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     """Compile the source and assemble a release; the head of `warpbeam/build/build.sh` explains its fields."""
 
     script: ClassVar[str] = "build/build"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools")
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools", *BUILD_PARTS)
     answer: ClassVar[type] = Built
     # The answer has an entry for each file of the release.
     longest: ClassVar[int] = 16 * LONGEST_RECORD
@@ -88,6 +91,7 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     elixir: str
     otp: str
     epmd: str
+    runtime: str
 
 
 class Download(Phase[None], frozen=True, kw_only=True):
@@ -217,8 +221,7 @@ def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
 def _emit_node(artifact: Artifact, emit: Emit) -> None:
     """Warn where the release sets its own node name: two instances on one host need two names."""
     if artifact.manifest.names_node:
-        what = "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance"
-        emit(Warn("", f"{what} will not start; leave it out, or write ${{RELEASE_NODE:-…}}"))
+        emit(Warn("", RUNTIMES[artifact.manifest.flavor].fixed_node))
 
 
 def _make(
@@ -268,6 +271,7 @@ def _make(
         elixir=toolchain.elixir,
         otp=toolchain.otp,
         epmd=epmd_source(),
+        runtime=plan.flavor,
     )
     built = run(shell, phase, times.emit, () if source.dirty else archive(source))
     manifest = Manifest(

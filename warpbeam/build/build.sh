@@ -7,9 +7,9 @@
 # stream), anew (true: nothing of an earlier build is used), keep (patterns of paths that stay between builds),
 # with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the build), commit (its id, for
 # WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the tarball is KEY.tar.gz), elixir,
-# otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl).
+# otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl), runtime (the kind of the release).
 : "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}"
-: "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}"
+: "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}" "${runtime?}"
 
 build=$root/build
 src=$build/src
@@ -227,13 +227,7 @@ step release
 out=$build/out
 rm -rf -- "$out"
 make_release
-[[ -x $out/bin/$release && -f $out/releases/start_erl.data ]] ||
-  fail "mix release made no bin/$release" 'is `release` in the inventory a release of mix.exs?'
-# Each host has its own cookie; an artifact has none.
-rm -f -- "$out/releases/COOKIE"
-# A `:tar` step of the release leaves its tarball, which holds the cookie, among the files. Ours is made below.
-rm -f -- "$out/$release"-*.tar.gz
-read -r erts version <<<"$(<"$out/releases/start_erl.data")"
+"${runtime}_tidy"
 # The module by which the release's nodes find each other (erl_epmd.erl), compiled once for each ERTS: to compile it in
 # every build would take a second.
 [[ ! -e $out/warpbeam-nodes && ! -L $out/warpbeam-nodes ]] ||
@@ -292,25 +286,9 @@ if ((${#odd[@]})); then
     'the lines above name it: take it out of the app, or out of rel/overlays' "${odd[@]:0:20}"
 fi
 
-# An env.sh that sets RELEASE_NODE unconditionally overrides the node name of the slot.
+"${runtime}_check"
 names_node=false
-if grep -Es '^[^#]*RELEASE_NODE=' -- "$out/releases/$version/env.sh" |
-  grep -Eqv 'RELEASE_NODE="?\$\{RELEASE_NODE:?[-=]'; then
-  names_node=true
-fi
-
-# Hosts start the VM from the start script's text without Mix's own `--cookie`, because every user of a host can read
-# command lines. So the release must set no other cookie, and its script must contain that argument as Mix writes it.
-mapfile -t lines < <(
-  cd -- "$out" && grep -EnsH '^[^#]*-(set|no)cookie' -- "releases/$version/"{env.sh,vm.args,remote.vm.args}
-)
-((${#lines[@]} == 0)) || fail 'the release sets a cookie of its own, which every user of a host could read' \
-  'take it out of rel/: setup makes the cookie' "${lines[@]}"
-argument=' --cookie "$RELEASE_COOKIE"'
-start=$(<"$out/bin/$release")
-if [[ $start != *"$argument"* || ${start//"$argument"/} =~ -(-|set|no)cookie ]]; then
-  fail "bin/$release does not hand over the cookie as Mix's own start script does" 'take it out of rel/overlays'
-fi
+if "${runtime}_names_node"; then names_node=true; fi
 
 step package
 # The app's group must be able to read every file, whatever umask the build had.

@@ -237,7 +237,7 @@ def _note_live(store: Store, environment: str, plan: Plan, artifact: Artifact) -
     store.note_live(environment, live)
 
 
-def _known_digests(store: Store | None, plan: Plan) -> dict[str, tuple[str, str]]:
+def _known_digests(store: Store | None, plan: Plan) -> dict[str, tuple[str, ...]]:
     """Return the digests that the releases of `plan` may have, by the host's name, where this machine has the artifact.
 
     A host's answer about its release decides only with which artifact the release is compared.

@@ -21,6 +21,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Count
 from warpbeam.host.facts import About, HostFacts
 from warpbeam.inventory.schema import Host
+from warpbeam.runtime.kinds import described
 
 
 class Uploaded(msgspec.Struct, frozen=True):
@@ -39,6 +40,7 @@ class Upload(LockedPhase[Uploaded], frozen=True, kw_only=True):
     base: str
     artifact: str
     group: str
+    runtime: str
     links: tuple[str, ...]
     directories: tuple[str, ...]
 
@@ -53,14 +55,20 @@ def _links(artifact: Artifact) -> tuple[str, ...]:
     return tuple(text for item in artifact.manifest.files if item.link for text in (item.path, item.link))
 
 
-def digests(artifact: Artifact) -> tuple[str, str]:
-    """Return the sha256 of a release's manifest and links, as a host keeps them, and that of the manifest alone.
+def _runtime(artifact: Artifact) -> str:
+    """Return the text that says beside the release of which kind it is, and its name."""
+    return described(artifact.manifest.flavor, artifact.manifest.release)
 
-    The second is for hosts where an earlier version of Warpbeam kept no list of the links.
+
+def digests(artifact: Artifact) -> tuple[str, ...]:
+    """Return the sha256 of all that a host keeps about a release's content: manifest, links, kind; then those of less.
+
+    The others are for hosts where an earlier version of Warpbeam kept no kind, or no list of the links either.
     """
     links = "".join(f"{text}\n" for text in _links(artifact)).encode()
     files = manifest(artifact)
-    return hashlib.sha256(files + links).hexdigest(), hashlib.sha256(files).hexdigest()
+    kept = (files + links + _runtime(artifact).encode(), files + links, files)
+    return tuple(hashlib.sha256(text).hexdigest() for text in kept)
 
 
 class Uploader:
@@ -107,6 +115,7 @@ class Uploader:
             base=base,
             artifact=msgspec.json.encode(about).decode(),
             group=inventory.app_user,
+            runtime=_runtime(self.artifact),
             links=_links(self.artifact),
             directories=self.artifact.manifest.directories,
         )

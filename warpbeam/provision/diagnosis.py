@@ -16,6 +16,7 @@ from warpbeam.provision.examine import Examination
 from warpbeam.provision.footprint import Footprint
 from warpbeam.provision.rights import excess, has_password
 from warpbeam.provision.secret_file import digests
+from warpbeam.runtime.kinds import COOKIE
 
 # Seconds that a host's clock may differ from ours: certificates tolerate as much, and releases are named by time.
 SKEW = 2.0
@@ -269,7 +270,7 @@ def logins(host: Host, inventory: Inventory, seen: Examination) -> Finding:
 def agreement(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator[Finding]:
     """Yield the findings on cookie and secrets: all app hosts must have the same ones."""
     env = inventory.name
-    cookies = {name: digests(each.cookie or "").get("RELEASE_COOKIE", "") for name, each in seen.items()}
+    cookies = {name: digests(each.cookie or "").get(COOKIE, "") for name, each in seen.items()}
     secrets = {name: digests(each.secrets or "") for name, each in seen.items()}
     for name in seen:
         wrong = []

@@ -5,11 +5,12 @@
 # Parameters: users, paths (directories, and files that must be absent), files (PATH SUM SHOW, three items each: the
 # text is answered if its sha256 is not SUM and SHOW is `text`, or `masked NAME ...` for an environment file of which
 # only the values of NAMEs may be seen), key (of the digests that replace hidden values), units, cookie_file,
-# cookie_mark (a text in that file, unless other users could read the cookie), ledger (the checksums of what setup last
-# wrote), programs (that setup needs), packages, app, app_user, root, helper, deploy (the user that may call the
-# helper). A value that a host does not have is empty.
+# cookie_variable (the cookie's name in that file), cookie_mark (a text in that file, unless other users could read the
+# cookie), ledger (the checksums of what setup last wrote), programs (that setup needs), packages, app, app_user, root,
+# helper, deploy (the user that may call the helper). A value that a host does not have is empty.
 : "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}"
-: "${cookie_mark?}" "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${helper?}" "${deploy?}"
+: "${cookie_variable?}" "${cookie_mark?}" "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${helper?}"
+: "${deploy?}"
 
 [[ -d /run/systemd/system ]] || refuse 'this host does not run systemd' 'Warpbeam runs apps as systemd units'
 ((EUID == 0)) || refuse 'setup must be root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -120,7 +121,7 @@ done
 
 cookie='' cookie_shown=false
 if [[ -n $cookie_file && -r $cookie_file ]]; then
-  cookie=$(sed -n 's/^RELEASE_COOKIE=//p' -- "$cookie_file")
+  cookie=$(sed -n "s/^$cookie_variable=//p" -- "$cookie_file")
   [[ $cookie =~ ^[A-Za-z0-9_@.-]{0,255}$ ]] || refuse "what $cookie_file says is no cookie" \
     "remove that file on the host: the next setup gives it the others' cookie, or a new one"
   [[ -z $cookie || $(<"$cookie_file") == *"$cookie_mark"* ]] || cookie_shown=true
