@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from warpbeam.build.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, epmd_source
+from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain, artifact_key, epmd_source
 from warpbeam.build.content import violation
 from warpbeam.build.source import Source, archive, ignored_files, read_above
 from warpbeam.build.tarball import difference
@@ -22,12 +21,11 @@ from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Te
 from warpbeam.host.login_output import Beginning
 from warpbeam.host.phase import READER, Phase, render, run
 from warpbeam.inventory.schema import Inventory
-from warpbeam.limit import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
+from warpbeam.limit import LONGEST_RECORD, Allowance, Breach, Complaints
 from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
+from warpbeam.store.store import Store
 
-# Bytes that must stay free on this machine's disk after a download.
-ROOM_LEFT = 256 * MEGABYTE
 MOST_STEPS = 20
 
 
@@ -171,7 +169,7 @@ def build(
     toolchain = run(shell, AskToolchain(tools=plan.tools, want_elixir=asked[0], want_erlang=asked[1]), emit)
     key = key_of(source, inventory, toolchain)
     kept = store.find(key)
-    if kept is not None and not anew and not store.is_unchanged(kept):
+    if kept is not None and not anew and not kept.is_unchanged():
         emit(
             Warn(
                 "", f"the artifact {key} that is kept on this machine was changed since it was built: building it again"
@@ -305,7 +303,7 @@ def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key:
     done = 0
     complaints = Complaints()
     announced = Allowance(built.size, "of an artifact that was announced to be no longer")
-    _refuse_without_room(shell, built.size, store)
+    store.check_room(built.size, shell.name)
     with store.incoming(key) as file:
 
         def on_stdout(piece: bytes) -> None:
@@ -328,15 +326,3 @@ def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key:
         if digest.hexdigest() == built.sha256 and (wrong := difference(Path(file.name), built.files)):
             raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)
         return store.keep(key, manifest, digest.hexdigest())
-
-
-def _refuse_without_room(shell: Shell, size: int, store: Store) -> None:
-    """Refuse an artifact for which this machine's disk has no room. Raises: Failed."""
-    store.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    free = shutil.disk_usage(store.directory).free
-    if not 0 <= size <= free - ROOM_LEFT:
-        raise Failed(
-            f"the artifact has {size / 1e6:.1f} MB, and this machine's disk {free / 1e6:.1f} MB free",
-            f"make room in {store.directory}, or see what the release holds",
-            host=shell.name,
-        )
