@@ -11,10 +11,12 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from warpbeam.build.archive import archive
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain, artifact_key, epmd_source
 from warpbeam.build.content import violation
-from warpbeam.build.source import Source, archive, ignored_files, read_above
+from warpbeam.build.source import Source, read_above
 from warpbeam.build.tarball import difference
+from warpbeam.build.working_tree import ignored_files
 from warpbeam.error import Failed, Misuse
 from warpbeam.event import Emit, Event, Note, Progress, Settled, Step, Warn
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
@@ -244,7 +246,7 @@ def _make(
         rsync(
             source.directory,
             f"{inventory.root}/build/carried",
-            ["/.git", "/_build", *map(this_path, ignored_files(source))],
+            ["/.git", "/_build", *map(this_path, ignored_files(source.directory))],
         )
     phase = MakeRelease(
         root=str(inventory.root),
@@ -267,7 +269,7 @@ def _make(
         otp=toolchain.otp,
         epmd=epmd_source(),
     )
-    built = run(shell, phase, times.emit, () if source.dirty else archive(source))
+    built = run(shell, phase, times.emit, () if source.dirty else archive(source.top, source.commit, source.prefix))
     manifest = Manifest(
         app=inventory.app,
         release=inventory.release_name,

@@ -12,7 +12,8 @@ import msgspec
 
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.build import build
-from warpbeam.build.source import Source, dirty_files, find_source
+from warpbeam.build.source import Source, find_source
+from warpbeam.build.working_tree import dirty_files
 from warpbeam.deploy.batch import check_batch
 from warpbeam.deploy.lock import check_free, check_reachable, holding, look
 from warpbeam.deploy.plan import Plan, emit_plan, plan_deploy, plan_restart, plan_rollback
