@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -45,6 +46,17 @@ class Source(msgspec.Struct, frozen=True):
     whole: str = ""
 
 
+class Repository(msgspec.Struct, frozen=True):
+    """The git repository of a source's directory, and the directory's path below its top.
+
+    `attributes` is the attributes file of this clone alone.
+    """
+
+    top: Path
+    prefix: str
+    attributes: Path
+
+
 def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False, leave_dirty: bool = False) -> Source:
     """Return the source in `directory` at `ref`.
 
@@ -57,82 +69,26 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
         Refused: the working tree below `directory` is dirty (a deploy of HEAD would silently leave the changes out), or
             git cannot give all files of the commit.
     """
-    if not directory.is_dir():
-        raise Misuse(
-            f"the source {directory} is not a directory",
-            "see `source` in the inventory: a relative path is seen from there",
-        )
-    asked = ("rev-parse", "--show-toplevel", "--show-prefix", "--git-path", "info/attributes")
-    try:
-        where = git(directory, *asked, expect=f"the source {directory} is in no git repository")
-    except Misuse as misuse:
-        # The setting's name, which git's message has in every language.
-        if "safe.directory" not in misuse.hint:
-            raise
-        owned = f"the source {directory} is in a git repository of another user, which git does not read"
-        raise Misuse(owned, misuse.hint) from None
-    top_text, prefix, own_attributes = where.rsplit("\n", 2)
-    top = Path(top_text)
-    if ref.startswith("-"):
-        raise Misuse(f"{ref!r} is no commit", "give a branch, a tag or a commit id")
-    commit = git(
-        directory,
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        "--end-of-options",
-        f"{ref}^{{commit}}",
-        expect=f"there is no commit {ref!r} in {top}",
-    )
+    repository = _find_repository(directory)
+    top, prefix = repository.top, repository.prefix
+    commit = _find_commit(directory, top, ref)
     # A commit other than HEAD was named on purpose: changes in the working tree do not matter.
     changed = dirty_files(directory) if ref == "HEAD" else []
-    dirty = False
-    if changed:
-        if not allow_dirty and not leave_dirty:
-            shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())
-            files, pronoun = (f"{len(changed)} files", "they") if len(changed) > 1 else ("1 file", "it")
-            raise Refused(
-                f"the working tree of {directory} differs from HEAD in {files}: {pronoun} would not be built",
-                "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
-                shown,
-            )
-        dirty = allow_dirty
+    if not allow_dirty and not leave_dirty:
+        _check_clean(directory, changed)
+    dirty = allow_dirty and bool(changed)
     whole = tree_of_working_tree(top, prefix) if dirty else commit
-    tree = git(
-        top,
-        "rev-parse",
-        "--verify",
-        _tree(whole, prefix),
-        expect=f"{prefix or '.'} does not exist in commit {ref!r}",
-    )
+    tree = _narrow(top, whole, prefix, ref)
     modes = _modes(top, tree)
-    if "mix.exs" not in modes:
-        raise Misuse(f"{directory} holds no mix.exs at {ref!r}", "see `source` in the inventory")
-    if submodules := [prefix + name for name, mode in modes.items() if mode == SUBMODULE]:
-        raise Misuse(
-            f"{directory} holds a git submodule, whose files are not carried to the build host: {submodules[0]}",
-            "vendor it or use a Mix dependency",
-        )
-    sent = (
-        sent_dirty(directory)
-        if dirty
-        else sent_with_commit(top, commit, prefix, tree, modes, directory / own_attributes)
-    )
+    _check_project(directory, prefix, modes, ref)
+    if dirty:
+        sent = sent_dirty(directory)
+    else:
+        sent = sent_with_commit(top, commit, prefix, tree, modes, repository.attributes)
     # A build that reads COMMIT_VARIABLE makes another release of another commit, even of the same tree.
-    if (
-        run_git(top, "grep", "--quiet", "-I", "--fixed-strings", "-e", COMMIT_VARIABLE, tree, "--", *TEXTS).returncode
-        == 0
-    ):
+    if _reads_commit(top, tree):
         sent = f"{sent} {commit}".strip()
-    subject = git(top, "show", "--no-patch", f"--format=%<({LONGEST_SUBJECT},trunc)%s", commit).rstrip(" ")
-    return Source(directory, top, prefix, commit, tree, subject, dirty, sent, whole)
-
-
-def _modes(top: Path, tree: str) -> dict[str, str]:
-    """Return the mode of each file of a tree (git-ls-tree(1)), by path."""
-    text = run_git(top, "ls-tree", "-r", "-z", "--full-tree", tree).stdout.decode("utf-8", "surrogateescape")
-    entries = (entry.partition("\t") for entry in text.split("\0") if entry)
-    return {name: about.partition(" ")[0] for about, _, name in entries}
+    return Source(directory, top, prefix, commit, tree, _subject(top, commit), dirty, sent, whole)
 
 
 def read_file(source: Source, name: str) -> str | None:
@@ -148,5 +104,77 @@ def read_above(source: Source, name: str) -> list[str]:
     return [text for text in texts if text is not None]
 
 
-def _tree(commit: str, prefix: str) -> str:
-    return f"{commit}:{prefix.rstrip('/')}" if prefix else f"{commit}^{{tree}}"
+def _find_repository(directory: Path) -> Repository:
+    """Return the repository of a source's directory. Raises: Misuse, where there is none that git reads."""
+    if not directory.is_dir():
+        raise Misuse(
+            f"the source {directory} is not a directory",
+            "see `source` in the inventory: a relative path is seen from there",
+        )
+    asked = ("rev-parse", "--show-toplevel", "--show-prefix", "--git-path", "info/attributes")
+    try:
+        where = git(directory, *asked, expect=f"the source {directory} is in no git repository")
+    except Misuse as misuse:
+        # The setting's name, which git's message has in every language.
+        if "safe.directory" not in misuse.hint:
+            raise
+        owned = f"the source {directory} is in a git repository of another user, which git does not read"
+        raise Misuse(owned, misuse.hint) from None
+    top, prefix, attributes = where.rsplit("\n", 2)
+    return Repository(Path(top), prefix, directory / attributes)
+
+
+def _find_commit(directory: Path, top: Path, ref: str) -> str:
+    """Return the id of the commit that `ref` names. Raises: Misuse, where there is none."""
+    if ref.startswith("-"):
+        raise Misuse(f"{ref!r} is no commit", "give a branch, a tag or a commit id")
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    return git(directory, *asked, expect=f"there is no commit {ref!r} in {top}")
+
+
+def _check_clean(directory: Path, changed: Sequence[str]) -> None:
+    """Check that no file was changed. Raises: Refused, which names the first ten of them."""
+    if not changed:
+        return
+    shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())
+    files, pronoun = (f"{len(changed)} files", "they") if len(changed) > 1 else ("1 file", "it")
+    raise Refused(
+        f"the working tree of {directory} differs from HEAD in {files}: {pronoun} would not be built",
+        "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
+        shown,
+    )
+
+
+def _narrow(top: Path, whole: str, prefix: str, ref: str) -> str:
+    """Return the id of the tree at `prefix` in the tree or commit `whole`. Raises: Misuse, where there is none."""
+    name = f"{whole}:{prefix.rstrip('/')}" if prefix else f"{whole}^{{tree}}"
+    return git(top, "rev-parse", "--verify", name, expect=f"{prefix or '.'} does not exist in commit {ref!r}")
+
+
+def _modes(top: Path, tree: str) -> dict[str, str]:
+    """Return the mode of each file of a tree (git-ls-tree(1)), by path."""
+    text = run_git(top, "ls-tree", "-r", "-z", "--full-tree", tree).stdout.decode("utf-8", "surrogateescape")
+    entries = (entry.partition("\t") for entry in text.split("\0") if entry)
+    return {name: about.partition(" ")[0] for about, _, name in entries}
+
+
+def _check_project(directory: Path, prefix: str, modes: Mapping[str, str], ref: str) -> None:
+    """Check that the files are a mix project, all of which git archive sends. Raises: Misuse."""
+    if "mix.exs" not in modes:
+        raise Misuse(f"{directory} holds no mix.exs at {ref!r}", "see `source` in the inventory")
+    submodules = [prefix + name for name, mode in modes.items() if mode == SUBMODULE]
+    if submodules:
+        raise Misuse(
+            f"{directory} holds a git submodule, whose files are not carried to the build host: {submodules[0]}",
+            "vendor it or use a Mix dependency",
+        )
+
+
+def _reads_commit(top: Path, tree: str) -> bool:
+    """Whether a file of the tree contains the name of the variable that holds the commit."""
+    asked = ("grep", "--quiet", "-I", "--fixed-strings", "-e", COMMIT_VARIABLE, tree, "--", *TEXTS)
+    return run_git(top, *asked).returncode == 0
+
+
+def _subject(top: Path, commit: str) -> str:
+    return git(top, "show", "--no-patch", f"--format=%<({LONGEST_SUBJECT},trunc)%s", commit).rstrip(" ")
