@@ -17,7 +17,7 @@ from msgspec import inspect
 import warpbeam
 from tests.unit.test_plan import INVENTORY, NOW, artifact, facts
 from warpbeam.build.artifact import Item, Toolchain
-from warpbeam.build.build import Built
+from warpbeam.build.release import Built
 from warpbeam.deploy.activate import Activated
 from warpbeam.deploy.cancel import Ending
 from warpbeam.deploy.deploy import _agreed_live

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
-from warpbeam.build.build import key_of
+from warpbeam.build.key import key_of
 from warpbeam.build.source import Source
 from warpbeam.error import Failed
 from warpbeam.inventory.schema import Build, Host, Inventory

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from warpbeam.build.archive import archive
-from warpbeam.build.build import asked_tools
 from warpbeam.build.revisions import commits_since, migrations_added
 from warpbeam.build.source import find_source, read_file
+from warpbeam.build.toolchain import asked_tools
 from warpbeam.build.working_tree import ignored_files
 from warpbeam.error import Misuse, Refused
 

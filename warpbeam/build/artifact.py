@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -78,21 +77,3 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
         """Whether the tarball still has the digest of its manifest."""
         with self.tarball.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == self.manifest.sha256
-
-
-@cache
-def epmd_source() -> str:
-    """The source of the Erlang module by which nodes find each other; every build adds it, compiled, to the release."""
-    return (Path(__file__).parents[1] / "network" / "erl_epmd.erl").read_text("utf-8")
-
-
-def artifact_key(source: Sequence[str], build: Mapping[str, object], toolchain: Toolchain) -> str:
-    """Return the key of an artifact, from all that decides its content. The same key is not built twice.
-
-    Parameters:
-        source: the tree, and what else decides which bytes are sent.
-        build: all settings of the inventory that affect the build.
-        toolchain: the tools and the platform of the build host.
-    """
-    parts = [list(source), build, msgspec.to_builtins(toolchain), epmd_source()]
-    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]

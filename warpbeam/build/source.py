@@ -81,10 +81,7 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
     tree = _narrow(top, whole, prefix, ref)
     modes = _modes(top, tree)
     _check_project(directory, prefix, modes, ref)
-    if dirty:
-        sent = sent_dirty(directory)
-    else:
-        sent = sent_with_commit(top, commit, prefix, tree, modes, repository.attributes)
+    sent = sent_dirty(directory) if dirty else sent_with_commit(top, commit, prefix, tree, modes, repository.attributes)
     # A build that reads COMMIT_VARIABLE makes another release of another commit, even of the same tree.
     if _reads_commit(top, tree):
         sent = f"{sent} {commit}".strip()
@@ -136,12 +133,12 @@ def _check_clean(directory: Path, changed: Sequence[str]) -> None:
     """Check that no file was changed. Raises: Refused, which names the first ten of them."""
     if not changed:
         return
-    shown = tuple(changed[:10]) + ((f"… and {len(changed) - 10} more",) if len(changed) > 10 else ())
+    more = [f"… and {len(changed) - 10} more"] if len(changed) > 10 else []
     files, pronoun = (f"{len(changed)} files", "they") if len(changed) > 1 else ("1 file", "it")
     raise Refused(
         f"the working tree of {directory} differs from HEAD in {files}: {pronoun} would not be built",
         "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
-        shown,
+        (*changed[:10], *more),
     )
 
 
