@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import msgspec
 
 from warpbeam.build.artifact import Artifact, Item
-from warpbeam.build.key import key_of
+from warpbeam.build.recipe import key_of
 from warpbeam.build.source import find_source
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.store.directory import DirectoryStore

@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
-from warpbeam.build.key import key_of
+from warpbeam.build.build import find_kept
+from warpbeam.build.recipe import Recipe, key_of
 from warpbeam.build.source import Source
 from warpbeam.error import Failed
+from warpbeam.event import Event, Warn
 from warpbeam.inventory.schema import Build, Host, Inventory
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.store import Store
@@ -133,6 +135,36 @@ def test_a_tarball_that_was_changed_is_seen_though_its_size_is_the_same(tmp_path
 
     assert store.find("one") == kept
     assert not kept.is_unchanged()
+
+
+def recipe(commit: str) -> Recipe:
+    """The recipe of the artifact `one`, whose source is that commit."""
+    source = Source(Path(), Path(), "", commit, MANIFEST.tree, "another subject")
+    return Recipe(source, Inventory(org="acme", app="hello", hosts={}), TOOLS, "", "", "one")
+
+
+def test_a_kept_artifact_is_described_by_the_commit_that_was_asked_for(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    emitted: list[Event] = []
+    assert find_kept(recipe("d" * 40), store, emitted.append) is None
+    keep(store, "one")
+
+    found = find_kept(recipe("d" * 40), store, emitted.append)
+
+    assert found is not None and found.label == "1.0 (dddddddd)"
+    assert (found.manifest.subject, found.manifest.sha256) == ("another subject", MANIFEST.sha256)
+    assert emitted == []
+
+
+def test_a_kept_artifact_that_was_changed_is_not_taken_and_a_warning_says_so(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    keep(store, "one").tarball.write_bytes(CONTENT[::-1])
+    emitted: list[Event] = []
+
+    assert find_kept(recipe("c" * 40), store, emitted.append) is None
+
+    (warning,) = emitted
+    assert isinstance(warning, Warn) and "was changed since it was built" in warning.text
 
 
 def test_links_are_no_regular_files() -> None:

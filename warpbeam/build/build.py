@@ -8,22 +8,22 @@ from pathlib import Path
 
 import msgspec
 
-from warpbeam.build.archive import archive
-from warpbeam.build.artifact import Artifact, Manifest, Toolchain
+from warpbeam.build.artifact import Artifact
 from warpbeam.build.download import download
-from warpbeam.build.key import epmd_source, key_of
-from warpbeam.build.release import MakeRelease
+from warpbeam.build.recipe import Recipe, ask_recipe
+from warpbeam.build.release import describe, make_release
 from warpbeam.build.source import Source
 from warpbeam.build.stopwatch import Stopwatch
-from warpbeam.build.toolchain import AskToolchain, asked_tools
 from warpbeam.build.working_tree import ignored_files
 from warpbeam.error import Misuse
 from warpbeam.event import Emit, Note, Settled, Step, Warn
-from warpbeam.host.phase import run
 from warpbeam.inventory.schema import Inventory
 from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
 from warpbeam.store.store import Store
+
+# Makes a directory of the build host like one of this machine, except for the paths of the list.
+Rsync = Callable[[Path, str, list[str]], None]
 
 
 def build(
@@ -36,7 +36,7 @@ def build(
     with_tests: bool = False,
     anew: bool = False,
     before: Callable[[], None] | None = None,
-    rsync: Callable[[Path, str, list[str]], None] | None = None,
+    rsync: Rsync | None = None,
     hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
 ) -> Artifact:
     """Return the artifact of `source`: from the store, or built on the host of `shell` and downloaded.
@@ -52,37 +52,66 @@ def build(
         Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
         Failed: the build failed; its last lines are in the details.
     """
-    asked = asked_tools(source)
-    plan = inventory.build
-    toolchain = run(shell, AskToolchain(tools=plan.tools, want_elixir=asked[0], want_erlang=asked[1]), emit)
-    key = key_of(source, inventory, toolchain)
-    kept = store.find(key)
-    if kept is not None and not anew and not kept.is_unchanged():
-        emit(
-            Warn(
-                "", f"the artifact {key} that is kept on this machine was changed since it was built: building it again"
-            )
-        )
-        kept = None
-    if kept is not None and not with_tests and not anew:
-        # Another commit may have the same tree: describe the artifact by the commit that was asked for.
-        described = msgspec.structs.replace(
-            kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
-        )
-        artifact = Artifact(kept.tarball, described)
-        emit(Note("", f"built already: {inventory.app} {artifact.label}"))
-        _emit_node(artifact, emit)
-        return artifact
+    recipe = ask_recipe(shell, inventory, source, emit)
+    kept = None if anew else find_kept(recipe, store, emit)
+    if kept is not None and not with_tests:
+        emit(Note("", f"built already: {inventory.app} {kept.label}"))
+        _emit_node(kept, emit)
+        return kept
     if before is not None:
         before()
     with hooked({"COMMIT": source.commit}) as about:
-        artifact = _make(
-            shell, inventory, source, store, emit, toolchain, key, asked, with_tests=with_tests, anew=anew, rsync=rsync
-        )
+        artifact = make(shell, recipe, store, emit, with_tests=with_tests, anew=anew, rsync=rsync)
         about["VERSION"] = artifact.manifest.version
     emit(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
     _emit_node(artifact, emit)
     return artifact
+
+
+def find_kept(recipe: Recipe, store: Store, emit: Emit) -> Artifact | None:
+    """Return the store's artifact of that recipe; None where there is none, or, with a warning, it was changed."""
+    kept = store.find(recipe.key)
+    if kept is None:
+        return None
+    if not kept.is_unchanged():
+        what = f"the artifact {recipe.key} that is kept on this machine was changed since it was built"
+        emit(Warn("", f"{what}: building it again"))
+        return None
+    # Another commit may have the same tree: describe the artifact by the commit that was asked for.
+    source = recipe.source
+    described = msgspec.structs.replace(kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty)
+    return Artifact(kept.tarball, described)
+
+
+def make(
+    shell: Shell,
+    recipe: Recipe,
+    store: Store,
+    emit: Emit,
+    *,
+    with_tests: bool = False,
+    anew: bool = False,
+    rsync: Rsync | None = None,
+) -> Artifact:
+    """Build the artifact of `recipe` on the host of `shell`, and download it into the store."""
+    watch = Stopwatch(emit)
+    if recipe.source.dirty:
+        _send_working_tree(shell, recipe, rsync, watch.emit)
+    built = make_release(shell, recipe, watch.emit, with_tests=with_tests, anew=anew)
+    watch.begin("download")
+    artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
+    emit(Note(shell.name, f"took {watch}"))
+    return artifact
+
+
+def _send_working_tree(shell: Shell, recipe: Recipe, rsync: Rsync | None, emit: Emit) -> None:
+    """Copy a dirty working tree to the build host. Raises: Misuse, where nothing can copy it."""
+    if rsync is None:
+        raise Misuse("a dirty tree cannot be built here", "commit it")
+    emit(Step(shell.name, "rsync the working tree"))
+    directory = recipe.source.directory
+    left_out = ["/.git", "/_build", *map(this_path, ignored_files(directory))]
+    rsync(directory, f"{recipe.inventory.root}/build/carried", left_out)
 
 
 def _emit_node(artifact: Artifact, emit: Emit) -> None:
@@ -90,77 +119,3 @@ def _emit_node(artifact: Artifact, emit: Emit) -> None:
     if artifact.manifest.names_node:
         what = "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance"
         emit(Warn("", f"{what} will not start; leave it out, or write ${{RELEASE_NODE:-…}}"))
-
-
-def _make(
-    shell: Shell,
-    inventory: Inventory,
-    source: Source,
-    store: Store,
-    emit: Emit,
-    toolchain: Toolchain,
-    key: str,
-    asked: tuple[str, str],
-    *,
-    with_tests: bool,
-    anew: bool,
-    rsync: Callable[[Path, str, list[str]], None] | None,
-) -> Artifact:
-    """Build the artifact on the host of `shell`, and download it."""
-    plan = inventory.build
-    elixir, erlang = asked
-    times = Stopwatch(emit)
-    if source.dirty:
-        if rsync is None:
-            raise Misuse("a dirty tree cannot be built here", "commit it")
-        times.emit(Step(shell.name, "rsync the working tree"))
-        rsync(
-            source.directory,
-            f"{inventory.root}/build/carried",
-            ["/.git", "/_build", *map(this_path, ignored_files(source.directory))],
-        )
-    phase = MakeRelease(
-        root=str(inventory.root),
-        release=inventory.release_name,
-        named=inventory.release is not None,
-        mix_env=plan.mix_env,
-        strip=source.prefix.count("/"),
-        carried=source.dirty,
-        anew=anew,
-        keep=plan.keep,
-        with_tests=with_tests,
-        variables=tuple(f"{name}={value}" for name, value in plan.env.items()),
-        commit=source.commit,
-        tree=source.tree,
-        key=key,
-        tools=plan.tools,
-        want_elixir=elixir,
-        want_erlang=erlang,
-        elixir=toolchain.elixir,
-        otp=toolchain.otp,
-        epmd=epmd_source(),
-    )
-    built = run(shell, phase, times.emit, () if source.dirty else archive(source.top, source.commit, source.prefix))
-    manifest = Manifest(
-        app=inventory.app,
-        release=inventory.release_name,
-        version=built.version,
-        commit=source.commit,
-        subject=source.subject,
-        tree=source.tree,
-        dirty=source.dirty,
-        flavor=plan.flavor,
-        mix_env=plan.mix_env,
-        toolchain=toolchain,
-        erts=built.erts,
-        libcrypto=built.libcrypto,
-        sha256=built.sha256,
-        size=built.size,
-        files=built.files,
-        directories=built.directories,
-        names_node=built.names_node,
-    )
-    times.begin("download")
-    artifact = download(shell, built, manifest, store, key, emit)
-    emit(Note(shell.name, f"took {times}"))
-    return artifact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.content import violation
@@ -28,35 +28,48 @@ class Download(Phase[None], frozen=True, kw_only=True):
 
 
 def download(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, emit: Emit) -> Artifact:
-    # Do not trust the build host: check its manifest against the rules, and the tarball against the manifest.
+    """Download what was built into the store, check it, and return it.
+
+    The build host is not trusted: its manifest is checked against the rules, and the tarball against the manifest.
+
+    Raises:
+        Failed: the artifact is not what it may be or what was announced, or could not be downloaded; none is kept.
+    """
     where = f"{shell.name}: " if shell.name else ""
     hint = "nothing of it is kept; look at what the app builds, and at the build host"
     if wrong := violation(built.files, built.directories):
         raise Failed(f"{where}the artifact holds what no release may hold: {wrong}", hint)
+    store.check_room(built.size, shell.name)
+    with store.incoming(key) as file:
+        sha256 = _receive(shell, built, file, emit)
+        # `keep` refuses another digest.
+        if sha256 == built.sha256 and (wrong := difference(Path(file.name), built.files)):
+            raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)
+        return store.keep(key, manifest, sha256)
+
+
+def _receive(shell: Shell, built: Built, file: BinaryIO, emit: Emit) -> str:
+    """Write the tarball's bytes into `file`, no more than were announced; return their digest. Raises: Failed."""
     digest = hashlib.sha256()
     done = 0
     complaints = Complaints()
     announced = Allowance(built.size, "of an artifact that was announced to be no longer")
-    store.check_room(built.size, shell.name)
-    with store.incoming(key) as file:
 
-        def on_stdout(piece: bytes) -> None:
-            nonlocal done
-            announced.take(len(piece))
-            file.write(piece)
-            digest.update(piece)
-            done += len(piece)
-            emit(Progress(shell.name, "download", done, built.size))
+    def on_stdout(piece: bytes) -> None:
+        nonlocal done
+        announced.take(len(piece))
+        file.write(piece)
+        digest.update(piece)
+        done += len(piece)
+        emit(Progress(shell.name, "download", done, built.size))
 
-        try:
-            status = shell.execute(READER, [render(Download(tarball=built.tarball))], Beginning(on_stdout), complaints)
-        except Breach as breach:
-            hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
-            raise Failed(str(breach), hint, host=shell.name) from None
-        if status != 0:
-            said = tuple(complaints.text.splitlines())
-            raise Failed(f"the artifact could not be downloaded (status {status})", "", said, host=shell.name)
-        file.flush()
-        if digest.hexdigest() == built.sha256 and (wrong := difference(Path(file.name), built.files)):
-            raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)
-        return store.keep(key, manifest, digest.hexdigest())
+    try:
+        status = shell.execute(READER, [render(Download(tarball=built.tarball))], Beginning(on_stdout), complaints)
+    except Breach as breach:
+        hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
+        raise Failed(str(breach), hint, host=shell.name) from None
+    if status != 0:
+        said = tuple(complaints.text.splitlines())
+        raise Failed(f"the artifact could not be downloaded (status {status})", "", said, host=shell.name)
+    file.flush()
+    return digest.hexdigest()
