@@ -34,7 +34,14 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     """Compile the source and assemble a release; the head of `warpbeam/build/build.sh` explains its fields."""
 
     script: ClassVar[str] = "build/build"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools")
+    parts: ClassVar[tuple[str, ...]] = (
+        "host/common",
+        "build/tools",
+        "build/program",
+        "build/source",
+        "build/content",
+        "build/tarball",
+    )
     answer: ClassVar[type] = Built
     # The answer has an entry for each file of the release.
     longest: ClassVar[int] = 16 * LONGEST_RECORD
