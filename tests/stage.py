@@ -16,8 +16,8 @@ from typing import Any
 from tests.lab import KEPT, LabHandle
 from tests.patience import ANSWER, COMMAND, HEALTHY_WITHIN
 from tests.zygote import zygote
-from warpbeam.build.artifact import Store
 from warpbeam.lab.state import SUITES
+from warpbeam.store.directory import DirectoryStore
 
 PROJECT = Path(__file__).parent.parent
 ENVIRONMENT = "stage"
@@ -145,9 +145,9 @@ class Stage:
         return {"WARPBEAM_INVENTORY": str(self.inventories), "FABRIC_WARPBEAM_PROJECT": str(self.project)}
 
     @property
-    def store(self) -> Store:
+    def store(self) -> DirectoryStore:
         """The artifacts that this stage has built."""
-        return Store(self.project / ".warpbeam" / "artifacts" / "acme-hello")
+        return DirectoryStore(self.project / ".warpbeam" / "artifacts" / "acme-hello")
 
     @property
     def environ(self) -> dict[str, str]:

@@ -16,8 +16,8 @@ from msgspec import inspect
 
 import warpbeam
 from tests.unit.test_plan import INVENTORY, NOW, artifact, facts
-from warpbeam.build.artifact import Item, PutLive, Store, Toolchain
-from warpbeam.build.build import Built
+from warpbeam.build.artifact import Item, Toolchain
+from warpbeam.build.release import Built
 from warpbeam.deploy.activate import Activated
 from warpbeam.deploy.cancel import Ending
 from warpbeam.deploy.deploy import _agreed_live
@@ -44,6 +44,8 @@ from warpbeam.provision.examine import Disk, Examination, Listener, Login
 from warpbeam.provision.footprint import _variables, secrets_text
 from warpbeam.provision.secret_file import SecretsState
 from warpbeam.ssh.channel import Process
+from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.store import PutLive
 
 # The rules for an artifact's files go beyond types; they are checked where an artifact is downloaded and unpacked.
 ELSEWHERE = (Item,)
@@ -632,7 +634,7 @@ def test_what_hosts_say_they_run_is_put_on_no_other_by_their_word(
 
 
 def test_what_this_machine_put_live_last_is_what_a_host_that_joins_gets(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
+    store = DirectoryStore(tmp_path / "store")
     assert store.last_live("production") is None
 
     store.note_live("production", OURS)

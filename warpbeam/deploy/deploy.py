@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from warpbeam.build.artifact import Artifact, PutLive, Store
+from warpbeam.build.artifact import Artifact
 from warpbeam.build.build import build
-from warpbeam.build.source import Source, dirty_files, find_source
+from warpbeam.build.source import Source, find_source
+from warpbeam.build.working_tree import dirty_files
 from warpbeam.deploy.batch import check_batch
 from warpbeam.deploy.lock import check_free, check_reachable, holding, look
 from warpbeam.deploy.plan import Plan, emit_plan, plan_deploy, plan_restart, plan_rollback
@@ -26,6 +27,8 @@ from warpbeam.fleet.hooks import around
 from warpbeam.fleet.selection import HostSelection, connecting
 from warpbeam.host.facts import Release
 from warpbeam.provision import secret_file
+from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.store import PutLive, Store
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -42,7 +45,7 @@ class Target(msgspec.Struct, frozen=True):
 def store_of(fleet: Fleet, project: Path) -> Store:
     """Return the store that keeps the artifacts of the fleet's app on this machine."""
     inventory = fleet.inventory
-    return Store(project / ".warpbeam" / "artifacts" / f"{inventory.org}-{inventory.app}")
+    return DirectoryStore(project / ".warpbeam" / "artifacts" / f"{inventory.org}-{inventory.app}")
 
 
 def source_of(fleet: Fleet, project: Path, ref: str, *, dirty: bool = False) -> Source:
@@ -104,7 +107,7 @@ def build_on_host(
 def kept_artifact(fleet: Fleet, project: Path, sha256: str) -> Artifact | None:
     """Return the store's artifact with that digest; None where there is none, or it was changed."""
     artifact = store_of(fleet, project).with_sha256(sha256)
-    return artifact if artifact is not None and Store.is_unchanged(artifact) else None
+    return artifact if artifact is not None and artifact.is_unchanged() else None
 
 
 def live_artifact(fleet: Fleet, project: Path, emit: Emit) -> Target:

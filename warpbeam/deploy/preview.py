@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from warpbeam.build.source import Source, commits_since, migrations_added, migrations_lost
+from warpbeam.build.revisions import commits_since, migrations_added, migrations_lost
+from warpbeam.build.source import Source
 from warpbeam.deploy.plan import same_source
 from warpbeam.error import Problem
 from warpbeam.host.facts import About, HostFacts
