@@ -16,7 +16,6 @@ from warpbeam.limit import LONGEST_RECORD
 from warpbeam.runtime.kinds import RUNTIMES
 from warpbeam.shell import Shell
 
-
 # The checks of a release of each kind, once it is made.
 CHECKS = tuple(part for runtime in RUNTIMES.values() for part in (runtime.launched, runtime.built))
 
