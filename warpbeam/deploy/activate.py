@@ -15,7 +15,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import Count, ReleaseName, SlotName
 from warpbeam.host.app import AppPhase, app_parameters
-from warpbeam.host.health import HealthPhase, health_parameters
+from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.host.phase import text_of
 from warpbeam.inventory.schema import Host
 
@@ -28,9 +28,7 @@ class Job(HealthPhase[None], frozen=True, kw_only=True):
         "host/common",
         "host/layout",
         "deploy/history",
-        "host/health",
-        "host/listeners",
-        "host/reach",
+        *HEALTH_PARTS,
         "host/instance",
         "host/connections",
     )
