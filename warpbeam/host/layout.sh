@@ -93,9 +93,6 @@ previous_of() {
   REPLY=$previous
 }
 
-# result_of JOB: the result that the activation JOB left, in REPLY; false where it left none.
-result_of() { text_of "$root/activation/result" 8388608 && [[ $REPLY == *"\"job\":\"$1\""* ]]; }
-
 # described: a JSON array of the releases in `complete`, in REPLY. A release without a valid description counts as
 # failed, and a warning names it.
 described() {

@@ -46,7 +46,7 @@ class Maintain(AppPhase[Shown], frozen=True, kw_only=True):
     public: int
     ports: tuple[int, ...]
     drain: int
-    entry: str
+    entry: tuple[str, ...]
     # Empty, because maintenance takes no deploy lock.
     token: str = ""
 
