@@ -26,9 +26,10 @@ begin_entry() {
 read_pending() {
   local line
   [[ -e $pending || -L $pending ]] || return 1
+  # Read it whole first, which bounds it. From the file, a `read` fails on a last line that was cut short.
   text_of "$pending" 131072 && {
     read -r pending_job && read -r pending_spent && read -r pending_success && read -r line
-  } <<<"$REPLY" && [[ $pending_job != *[!0-9a-f]* && $pending_success != *[!a-z\ ]* ]] && is_count "$pending_spent" &&
+  } <"$pending" && [[ $pending_job != *[!0-9a-f]* && $pending_success != *[!a-z\ ]* ]] && is_count "$pending_spent" &&
     read_fields "$line" && return 0
   # A crash cut it short, or it is not ours: nothing can complete it.
   rm -rf -- "$pending"
