@@ -68,8 +68,7 @@ class Activated(msgspec.Struct, frozen=True):
     """The answer of an activation that made a release live.
 
     `left` was live before (or is empty). `cut` connections were still open when the old instance was stopped.
-    `maintenance`: the public port still answers with the maintenance page. `given_back` (see `Ended`) is not the
-    job's to say.
+    `maintenance`: the public port still answers with the maintenance page. `given_back` is added from `Ended`.
     """
 
     slot: SlotName

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Writes that succeed on a full disk: activate.sh reserves bytes and inodes in activation/spare, the working directory's
-# `spare`, which the job frees when a write fails.
+# Writes that succeed on a full disk. activate.sh reserves bytes and inodes in activation/spare (`spare` here: the job
+# runs in activation/), which the job frees when a write fails.
 
 # with_spare_space COMMAND ...: runs COMMAND; where it fails (the disk may be full by now), frees the spare space, and
 # runs it again.
