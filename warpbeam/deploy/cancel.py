@@ -31,7 +31,7 @@ class Cancel(AppPhase[Ending], frozen=True, kw_only=True):
     """Ask an activation to stop, and wait for its end; the head of `warpbeam/deploy/cancel.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/cancel"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "deploy/result")
     answer: ClassVar[type] = Ending
     job_id: str
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from warpbeam.deploy.strategy import STRATEGIES
 from warpbeam.error import Failed, Held, Problem, Unreachable, untouched
 from warpbeam.event import Emit, Note, Warn, silent
 from warpbeam.fleet.fleet import Fleet
@@ -62,7 +63,7 @@ class Claim(LockedPhase[HostFacts], frozen=True, kw_only=True):
     """
 
     script: ClassVar[str] = "deploy/claim"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "provision/owner")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/result", "deploy/history", "provision/owner")
     answer: ClassVar[type] = HostFacts
     helper: str
     text: str
@@ -289,7 +290,7 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
         words=words,
         take=holder is not None,
         # Only two instances that run side by side have to share the memory.
-        weigh=inventory.deploy.strategy == "blue-green",
+        weigh=STRATEGIES[inventory.deploy.strategy].second_instance,
         environment=inventory.name,
     )
 

@@ -13,7 +13,7 @@ import msgspec
 from warpbeam.deploy.activate import Activated, activate
 from warpbeam.deploy.batch import batches
 from warpbeam.deploy.cancel import cancel
-from warpbeam.deploy.history import HistoryWriter, note
+from warpbeam.deploy.history import HISTORY_PARTS, HistoryWriter, note
 from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
 from warpbeam.deploy.migrate import migrate
 from warpbeam.deploy.plan import HostPlan, Plan
@@ -38,7 +38,7 @@ class Finish(LockedPhase[Finished], frozen=True, kw_only=True):
     """Prune, write what the history lacks, give the lock back."""
 
     script: ClassVar[str] = "deploy/finish"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "deploy/prune")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *HISTORY_PARTS, "deploy/prune")
     answer: ClassVar[type] = Finished
     keep: int
     entry: str
