@@ -29,7 +29,7 @@ from warpbeam.cli.findings import lines
 from warpbeam.cli.report import Report
 from warpbeam.cli.screen import cut, folded, print_lines, unpadded, width
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
-from warpbeam.provision.diagnosis import Finding
+from warpbeam.provision.finding import Finding
 from warpbeam.visible import visible, visible_json
 
 PROJECT = Path(__file__).parents[2]

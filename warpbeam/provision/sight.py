@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.cluster import mates, seen_hosts
-from warpbeam.provision.diagnosis import Finding
 from warpbeam.provision.examine import Examination
+from warpbeam.provision.finding import Finding
 from warpbeam.runtime.kinds import RUNTIMES
 
 PAGE = "docs/clusters.md"
