@@ -190,19 +190,19 @@ def holding(
     token = secrets.token_hex(16)
     holder = this_user(why, version)
     hosts = selection.hosts(fleet.inventory)
-    try:
-        facts = _claim_all(fleet, selection, hosts, _claim(fleet, token, holder), claim, emit)
-    except Problem:
-        # `_claim_all` has given every lock back.
-        raise
-    except BaseException:
-        # After an interrupt any host may hold a lock for us.
-        _let_go(fleet, hosts, token)
-        raise
-    held = [host for host in hosts if host.name in facts]
-    lease = Lease(token, holder, facts)
+    lease = Lease(token, holder, {})
     ended = threading.Event()
+    # The hosts that may hold a lock for us: after an interrupt in the middle of the claims, any of them.
+    held = hosts
     try:
+        try:
+            facts = _claim_all(fleet, selection, hosts, _claim(fleet, token, holder), claim, emit)
+        except Problem:
+            # `_claim_all` has given every lock back.
+            held = []
+            raise
+        lease = msgspec.structs.replace(lease, facts=facts)
+        held = [host for host in hosts if host.name in facts]
         for host in held:
             # A thread for each: a host that has stopped answering must not delay the renewal on the others.
             threading.Thread(target=_renew, args=(fleet, host, token, ended), name="renew", daemon=True).start()
@@ -210,7 +210,8 @@ def holding(
     finally:
         ended.set()
         _let_go(fleet, [host for host in held if host.name not in lease.given_back], token)
-        if left_out := [host.name for host in fleet.inventory.app_hosts if host.name not in facts]:
+        left_out = [host.name for host in fleet.inventory.app_hosts if host.name not in lease.facts]
+        if lease.facts and left_out:
             emit(Warn("", f"left as they are: {', '.join(left_out)}"))
 
 
