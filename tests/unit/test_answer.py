@@ -20,14 +20,14 @@ from warpbeam.build.artifact import Item, Toolchain
 from warpbeam.build.release import Built
 from warpbeam.deploy.activate import Activated
 from warpbeam.deploy.cancel import Ending
-from warpbeam.deploy.deploy import _agreed_live
+from warpbeam.deploy.finish import Finished
 from warpbeam.deploy.freeze import Locked
 from warpbeam.deploy.history import Entry
-from warpbeam.deploy.lock import Claim, check_lacks
+from warpbeam.deploy.lock import Claim
 from warpbeam.deploy.migrate import Migrated
 from warpbeam.deploy.plan import plan_deploy, plan_rollback
-from warpbeam.deploy.rollout import Finished
-from warpbeam.deploy.upload import Upload, Uploaded
+from warpbeam.deploy.target import _agreed_live
+from warpbeam.deploy.upload import Upload, Uploaded, check_lacks
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
 from warpbeam.event import Event, Progress, Warn
 from warpbeam.host.answer import MESSAGE, explained

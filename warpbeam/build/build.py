@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-
 import msgspec
 
 from warpbeam.build.artifact import Artifact
@@ -17,56 +13,44 @@ from warpbeam.build.stopwatch import Stopwatch
 from warpbeam.build.working_tree import ignored_files
 from warpbeam.error import Misuse
 from warpbeam.event import Emit, Note, Settled, Step, Warn
-from warpbeam.inventory.schema import Inventory
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.hooks import around
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.runtime.kinds import RUNTIMES
-from warpbeam.shell import Shell
 from warpbeam.ssh.rsync import this_path
 from warpbeam.store.store import Store
 
-# Makes a directory of the build host like one of this machine, except for the paths of the list.
-Rsync = Callable[[Path, str, list[str]], None]
-
 
 def build(
-    shell: Shell,
-    inventory: Inventory,
-    source: Source,
-    store: Store,
-    emit: Emit,
-    *,
-    with_tests: bool = False,
-    anew: bool = False,
-    before: Callable[[], None] | None = None,
-    rsync: Rsync | None = None,
-    hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
+    fleet: Fleet, source: Source, store: Store, emit: Emit, *, with_tests: bool = False, anew: bool = False
 ) -> Artifact:
-    """Return the artifact of `source`: from the store, or built on the host of `shell` and downloaded.
+    """Return the artifact of `source`: from the store, or built on the environment's build host and downloaded.
 
     Parameters:
         with_tests: run `mix test` first; to run them, build even when the store has the artifact.
         anew: build from scratch even when the store has the artifact, and replace that.
-        before: called before a build, not when the artifact comes from the store.
-        rsync: copies a dirty working tree to a directory of the build host, except the paths of the list.
-        hooked: entered around the build, not when the artifact comes from the store.
 
     Raises:
+        Misuse: no host has the role build.
         Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
         Failed: the build failed; its last lines are in the details.
     """
-    recipe = ask_recipe(shell, inventory, source, emit)
+    recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
     kept = None if anew else find_kept(recipe, store, emit)
     if kept is not None and not with_tests:
-        emit(Note("", f"built already: {inventory.app} {kept.label}"))
-        _emit_node(kept, emit)
+        emit_kept(kept, emit)
         return kept
-    if before is not None:
-        before()
-    with hooked({"COMMIT": source.commit}) as about:
-        artifact = make(shell, recipe, store, emit, with_tests=with_tests, anew=anew, rsync=rsync)
-        about["VERSION"] = artifact.manifest.version
-    emit(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
-    _emit_node(artifact, emit)
-    return artifact
+    return build_recipe(fleet, recipe, store, emit, with_tests=with_tests, anew=anew)
+
+
+def build_host(inventory: Inventory) -> Host:
+    """Return the environment's build host. Raises: Misuse, where no host has the role build."""
+    if inventory.build_host is None:
+        raise Misuse(
+            f"{inventory.file}: no host has the role build",
+            "give one `roles: [build]`, and leave it in when you narrow with -H",
+        )
+    return inventory.build_host
 
 
 def find_kept(recipe: Recipe, store: Store, emit: Emit) -> Artifact | None:
@@ -84,35 +68,45 @@ def find_kept(recipe: Recipe, store: Store, emit: Emit) -> Artifact | None:
     return Artifact(kept.tarball, described)
 
 
-def make(
-    shell: Shell,
-    recipe: Recipe,
-    store: Store,
-    emit: Emit,
-    *,
-    with_tests: bool = False,
-    anew: bool = False,
-    rsync: Rsync | None = None,
+def emit_kept(artifact: Artifact, emit: Emit) -> None:
+    """Emit that an artifact of the store is used."""
+    emit(Note("", f"built already: {artifact.manifest.app} {artifact.label}"))
+    _emit_node(artifact, emit)
+
+
+def build_recipe(
+    fleet: Fleet, recipe: Recipe, store: Store, emit: Emit, *, with_tests: bool = False, anew: bool = False
 ) -> Artifact:
-    """Build the artifact of `recipe` on the host of `shell`, and download it into the store."""
-    watch = Stopwatch(emit)
-    if recipe.source.dirty:
-        _send_working_tree(shell, recipe, rsync, watch.emit)
-    built = make_release(shell, recipe, watch.emit, with_tests=with_tests, anew=anew)
-    watch.begin("download")
-    artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
-    emit(Note(shell.name, f"took {watch}"))
+    """Build the artifact of `recipe` on the build host, with the hooks of a build. Parameters and errors as `build`."""
+    host = build_host(fleet.inventory)
+    with around(fleet, "build", [host], emit, {host.name: {"COMMIT": recipe.source.commit}}) as about:
+        artifact = _make(fleet, host, recipe, store, emit, with_tests=with_tests, anew=anew)
+        about["VERSION"] = artifact.manifest.version
+    emit(Settled(host.name, f"built {recipe.inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
+    _emit_node(artifact, emit)
     return artifact
 
 
-def _send_working_tree(shell: Shell, recipe: Recipe, rsync: Rsync | None, emit: Emit) -> None:
-    """Copy a dirty working tree to the build host. Raises: Misuse, where nothing can copy it."""
-    if rsync is None:
-        raise Misuse("a dirty tree cannot be built here", "commit it")
-    emit(Step(shell.name, "rsync the working tree"))
+def _make(
+    fleet: Fleet, host: Host, recipe: Recipe, store: Store, emit: Emit, *, with_tests: bool, anew: bool
+) -> Artifact:
+    """Build the artifact of `recipe` on `host`, and download it into the store."""
+    watch, shell = Stopwatch(emit), fleet.shell(host)
+    if recipe.source.dirty:
+        _send_working_tree(fleet, host, recipe, watch.emit)
+    built = make_release(shell, recipe, watch.emit, with_tests=with_tests, anew=anew)
+    watch.begin("download")
+    artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
+    emit(Note(host.name, f"took {watch}"))
+    return artifact
+
+
+def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> None:
+    """Copy a dirty working tree to the build host."""
+    emit(Step(host.name, "rsync the working tree"))
     directory = recipe.source.directory
     left_out = ["/.git", "/_build", *map(this_path, ignored_files(directory))]
-    rsync(directory, f"{recipe.inventory.root}/build/carried", left_out)
+    fleet.rsync(host, directory, f"{recipe.inventory.root}/build/carried", left_out, emit)
 
 
 def _emit_node(artifact: Artifact, emit: Emit) -> None:

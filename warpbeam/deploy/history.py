@@ -81,6 +81,11 @@ class PendingEntry(msgspec.Struct, frozen=True):
     entry: tuple[str, ...]
 
 
+def new_job() -> str:
+    """Return an id for an activation, which no other has."""
+    return secrets.token_hex(8)
+
+
 class HistoryWriter(msgspec.Struct, frozen=True):
     """The writer of all history entries of one command; `began` is in UTC."""
 
@@ -88,12 +93,12 @@ class HistoryWriter(msgspec.Struct, frozen=True):
     lease: Lease
     began: datetime
 
-    def entry_begun(self, step: HostPlan) -> PendingEntry:
-        """Return the pending entry of this command's activation on the host of `step`."""
-        return PendingEntry(secrets.token_hex(8), round(self._seconds() * 10), "done", fields_of(self._known(step)))
+    def entry_begun(self, step: HostPlan, job: str) -> PendingEntry:
+        """Return the pending entry of this command's activation `job` on the host of `step`."""
+        return PendingEntry(job, round(self._seconds() * 10), "done", fields_of(self._known(step)))
 
-    def return_opening(self, step: HostPlan) -> PendingEntry:
-        """Return the pending entry of the activation that rolls the host back to what was live before this command."""
+    def entry_of_return(self, step: HostPlan, job: str) -> PendingEntry:
+        """Return the pending entry of the activation `job` that rolls a host back to what was live before."""
         before = self.lease.facts[step.host.name].live_release
         back = msgspec.structs.replace(
             step,
@@ -101,9 +106,7 @@ class HistoryWriter(msgspec.Struct, frozen=True):
             before_release=step.release,
             about=before.artifact if before else About(),
         )
-        return PendingEntry(
-            secrets.token_hex(8), round(self._seconds() * 10), "brought back", fields_of(self._known(back))
-        )
+        return PendingEntry(job, round(self._seconds() * 10), "brought back", fields_of(self._known(back)))
 
     def ending(self, step: HostPlan, outcome: str, problem: str, job: str = "") -> str:
         """Return a whole entry; `job` is the id of an activation that failed or never began, or empty."""
