@@ -18,10 +18,11 @@ from typing import Literal, get_args
 
 import msgspec
 
-from warpbeam.build.artifact import Artifact, Item, Store
-from warpbeam.build.build import key_of
+from warpbeam.build.artifact import Artifact, Item
+from warpbeam.build.recipe import key_of
 from warpbeam.build.source import find_source
 from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.store.directory import DirectoryStore
 
 App = Literal["instant", "hello"]
 Letter = Literal["a", "b"]
@@ -84,7 +85,7 @@ def ref(app: App, letter: Letter) -> str:
 
 
 def make_releases(
-    source: Path, store: Store, scratch: Path, build: Callable[[str], None]
+    source: Path, store: DirectoryStore, scratch: Path, build: Callable[[str], None]
 ) -> dict[tuple[App, Letter], Release]:
     """Make every release, and keep it in `store`, so that this project deploys the same bytes as the others.
 
@@ -106,7 +107,7 @@ def make_releases(
     return made
 
 
-def find_artifact(store: Store, tree: str) -> Artifact | None:
+def find_artifact(store: DirectoryStore, tree: str) -> Artifact | None:
     """Return the artifact of the store that was built from that tree, or None."""
     for file in store.directory.glob("*.json"):
         artifact = store.find(file.stem)
@@ -115,7 +116,7 @@ def find_artifact(store: Store, tree: str) -> Artifact | None:
     return None
 
 
-def make_instant(artifact: Artifact, store: Store, source: Path, letter: Letter, scratch: Path) -> Artifact:
+def make_instant(artifact: Artifact, store: DirectoryStore, source: Path, letter: Letter, scratch: Path) -> Artifact:
     """Return the artifact with the start script that needs no VM, kept in `store` as the build of its branch."""
     branch = ref("instant", letter)
     draft = scratch / f"{branch}.tar.gz"

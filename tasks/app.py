@@ -28,7 +28,8 @@ def restart(
 ) -> None:
     """Restart the live release as a new instance on every host, host after host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy import deploy as delivery
+    from warpbeam.deploy.rollback import restart as restart_everywhere
+    from warpbeam.deploy.target import store_of
 
     here = session(c)
     here.fleet.set_jobs(jobs)
@@ -36,9 +37,9 @@ def restart(
     with rolling.explained(here, here.fleet):
         selection, store = (
             rolling.selection_of(skip, skip_unreachable, wait),
-            delivery.store_of(here.fleet, here.project),
+            store_of(here.fleet, here.project),
         )
-        delivery.restart(here.fleet, selection, policy, here.emit, store=store, force=force)
+        restart_everywhere(here.fleet, selection, policy, here.emit, store=store, force=force)
 
 
 @task(auto_shortflags=False)

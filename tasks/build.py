@@ -18,12 +18,13 @@ from invoke import task
 )
 def build_on_host(c: Any, ref: str = "HEAD", dirty: bool = False, rebuild: bool = False, test: bool = False) -> None:
     """Build the release of a commit on the build host, and keep it here."""
+    from warpbeam.build.build import build
     from warpbeam.cli.session import session
-    from warpbeam.deploy.deploy import build_on_host, source_of
+    from warpbeam.deploy.target import source_of, store_of
 
     here = session(c)
     source = source_of(here.fleet, here.project, ref, dirty=dirty)
-    build_on_host(here.fleet, here.project, source, here.emit, with_tests=test, anew=rebuild)
+    build(here.fleet, source, store_of(here.fleet, here.project), here.emit, with_tests=test, anew=rebuild)
 
 
 TASKS = (build_on_host,)

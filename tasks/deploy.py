@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from invoke import Collection, task
@@ -46,7 +45,8 @@ def deploy(
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy import deploy as delivery
+    from warpbeam.deploy.deploy import deploy as put_live
+    from warpbeam.deploy.target import TargetRequest
     from warpbeam.error import Misuse
 
     here = session(c)
@@ -56,40 +56,25 @@ def deploy(
         raise Misuse("--release live and --ref, --dirty or --rebuild say two different things", "give one of them")
     here.fleet.set_jobs(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
-
-    def target(before: Callable[[], None]) -> delivery.Target:
-        if release:
-            return delivery.live_artifact(here.fleet, here.project, here.emit)
-        source = delivery.source_of(here.fleet, here.project, ref or "HEAD", dirty=dirty)
-        artifact = delivery.build_on_host(here.fleet, here.project, source, here.emit, anew=rebuild, before=before)
-        return delivery.Target(artifact, store=delivery.store_of(here.fleet, here.project))
-
     selection = rolling.selection_of(skip, skip_unreachable, wait)
+    asked = TargetRequest(here.project, ref or "HEAD", live=bool(release), dirty=dirty, anew=rebuild)
     with rolling.explained(here, here.fleet):
-        delivery.deploy(here.fleet, target, selection, policy, here.emit, force=force, migrate=not no_migrate)
+        put_live(here.fleet, asked, selection, policy, here.emit, force=force, migrate=not no_migrate)
 
 
 @task(default=True, auto_shortflags=False, help=HELP)
 def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False, no_migrate: bool = False) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy import deploy as delivery
+    from warpbeam.deploy.deploy import deploy as put_live
+    from warpbeam.deploy.target import TargetRequest
 
     here = session(c)
     fleet = here.local_fleet
-    source = delivery.source_of(fleet, here.project, ref)
+    policy = rolling.policy_of(fleet, "", "", "")
+    asked = TargetRequest(here.project, ref, anew=rebuild, noted=False)
     with rolling.explained(here, fleet):
-        delivery.deploy(
-            fleet,
-            lambda before: delivery.Target(
-                delivery.build_on_host(fleet, here.project, source, here.emit, anew=rebuild, before=before)
-            ),
-            rolling.selection_of(),
-            rolling.policy_of(fleet, "", "", ""),
-            here.emit,
-            force=force,
-            migrate=not no_migrate,
-        )
+        put_live(fleet, asked, rolling.selection_of(), policy, here.emit, force=force, migrate=not no_migrate)
 
 
 @task(
@@ -99,7 +84,7 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False,
 def rollback(c: Any, to: str = "") -> None:
     """Roll this machine back to its previous release, without ssh."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.deploy import roll_back
+    from warpbeam.deploy.rollback import roll_back
 
     here = session(c)
     fleet = here.local_fleet

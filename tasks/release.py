@@ -32,7 +32,8 @@ def rollback(
 ) -> None:
     """Roll every host back to its previous release."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.deploy import roll_back, store_of
+    from warpbeam.deploy.rollback import roll_back
+    from warpbeam.deploy.target import store_of
 
     here = session(c)
     here.fleet.set_jobs(jobs)
@@ -53,7 +54,8 @@ def rollback(
 def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.deploy import preview_deploy, source_to_plan
+    from warpbeam.deploy.preview import preview_deploy
+    from warpbeam.deploy.target import source_to_plan
 
     here = session(c)
     source = source_to_plan(here.fleet, here.project, ref, here.emit, dirty=dirty)

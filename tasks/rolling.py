@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warpbeam.cli.session import Session
-    from warpbeam.deploy.rollout import Policy
+    from warpbeam.deploy.policy import Policy
     from warpbeam.fleet.fleet import Fleet
     from warpbeam.fleet.selection import HostSelection
 
@@ -56,6 +56,6 @@ def explained(here: Session, fleet: Fleet) -> Iterator[None]:
 
 def policy_of(fleet: Fleet, batch: str, pause: str, on_failure: str) -> Policy:
     """Return the rollout policy of the command line and the inventory."""
-    from warpbeam.deploy import deploy as delivery
+    from warpbeam.deploy.policy import policy_of as policy_asked_for
 
-    return delivery.policy_of(fleet, batch=batch, pause=pause, on_failure=on_failure)
+    return policy_asked_for(fleet.inventory, batch=batch, pause=pause, on_failure=on_failure)

@@ -16,14 +16,20 @@ from . import rolling
 def push(c: Any, restart: bool = False) -> None:
     """Fetch the secrets of the inventory and write them on every app host (as admin)."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.deploy import renew_secrets
+    from warpbeam.deploy.lock import check_free
+    from warpbeam.deploy.rollback import restart_changed
     from warpbeam.provision.secret_file import push, warn_stale
 
     here = session(c)
     if restart:
-        renew_secrets(here.fleet, rolling.policy_of(here.fleet, "", "", ""), here.emit)
-    else:
-        warn_stale(here.fleet, push(here.fleet, here.emit), here.emit)
+        # Before secrets are written that a restart could not follow.
+        check_free(here.fleet)
+    stale = push(here.fleet, here.emit)
+    if not restart:
+        warn_stale(here.fleet, stale, here.emit)
+    elif stale:
+        policy = rolling.policy_of(here.fleet, "", "", "")
+        restart_changed(here.fleet, stale, "the new secrets are written", policy, here.emit)
 
 
 @task(

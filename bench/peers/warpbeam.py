@@ -13,7 +13,7 @@ from bench.measurement import Command
 from bench.peer import Peer
 from bench.release import PROJECT, Release
 from bench.site import BUILD_HOST, Site, as_root
-from warpbeam.build.artifact import Store
+from warpbeam.store.directory import DirectoryStore
 
 ORG, APP, PORT = "bench", "hello", 80
 FAB = str(Path(sys.executable).parent / "fab")
@@ -22,9 +22,9 @@ FAB = str(Path(sys.executable).parent / "fab")
 AT_ONCE: dict[str, Any] = {"deploy": {"batch": "100%", "drain": 5, "keep": 3}, "health": {"settle": 0}}
 
 
-def store() -> Store:
+def store() -> DirectoryStore:
     """Return the store of its artifacts."""
-    return Store(PROJECT / ".warpbeam" / "artifacts" / f"{ORG}-{APP}")
+    return DirectoryStore(PROJECT / ".warpbeam" / "artifacts" / f"{ORG}-{APP}")
 
 
 def source(scratch: Path) -> Path:

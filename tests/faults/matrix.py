@@ -11,16 +11,25 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 
-from warpbeam.inventory.schema import Deploy
+from warpbeam.deploy.activate import JOBS
+from warpbeam.deploy.strategy import STRATEGIES as KNOWN
 
 # The scripts that run on hosts, by name; those of the lab run on this machine.
 PACKAGE = Path(__file__).parents[2] / "warpbeam"
-SCRIPTS = {file.stem: file for file in PACKAGE.rglob("*.sh") if file.parent.name != "lab"}
-STRATEGIES: tuple[str, ...] = get_args(Deploy.__annotations__["strategy"]) or ("restart", "blue-green")
+SCRIPTS = {file.stem: file for file in PACKAGE.rglob("*.sh") if file.parent.name not in {"job", "strategy", "lab"}}
+# The job's own parts, and those of its strategies, in the order in which they tell their steps.
+OF_THE_JOB = tuple(
+    dict.fromkeys(
+        PACKAGE / f"{part}.sh"
+        for job in JOBS.values()
+        for part in job.parts
+        if part.startswith(("deploy/job/", "deploy/strategy/"))
+    )
+)
+STRATEGIES = tuple(KNOWN)
 
 # The scripts that run on an app host, in this order, for each command.
 COMMANDS = {
@@ -115,12 +124,16 @@ class Case(msgspec.Struct, frozen=True):
         return f"seed {self.seed} case {self.number}: {self.command}, {self.cell}, {where}"
 
 
+def text_of(script: str) -> str:
+    """The text of a script; that of the job has the texts of its parts after it."""
+    files = (SCRIPTS[script], *(OF_THE_JOB if script == "job" else ()))
+    return "".join(file.read_text() for file in files)
+
+
 def steps_of(script: str) -> tuple[str, ...]:
     """The steps that a script tells, in the order of its text, each once."""
-    text = SCRIPTS[script].read_text()
-    return tuple(
-        dict.fromkeys(re.findall(r"(?:^|[;&|{(]|then|do|else)[ \t]*step ([a-z][a-z0-9-]*)", text, re.MULTILINE))
-    )
+    told = re.findall(r"(?:^|[;&|{(]|then|do|else)[ \t]*step ([a-z][a-z0-9-]*)", text_of(script), re.MULTILINE)
+    return tuple(dict.fromkeys(told))
 
 
 def telling() -> frozenset[str]:

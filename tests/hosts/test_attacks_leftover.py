@@ -19,7 +19,7 @@ MANIFEST = "current/.warpbeam/manifest"
 # What lies there when the next command comes; as bash, in the app's directory.
 NUMBERS = {
     "the end of a lease": rf"""printf '%s\n' aa "{BOOT}" '{WORD}+9999999' '{{"who":"x"}}' words >lock""",
-    "the time of an activation": rf"""printf '%s\n' aa '{WORD}' 'done' '{{"at":"x"}}' >activation/pending""",
+    "the time of an activation": rf"""printf 'aa\n%s\ndone\nat:\t"x"\n' '{WORD}' >activation/pending""",
     "a mode in a manifest": f"""sed -i '1s/^[0-7]*/7,{WORD.replace("/", "[/]")}/' {MANIFEST}""".replace("[/]", r"\/"),
 }
 PIPES = (
@@ -95,7 +95,7 @@ def test_a_link_in_the_place_of_a_file_of_ours_is_not_written_through(stage: Sta
 
 @pytest.mark.parametrize("file", ["lock", "history.jsonl", "activation/result", MANIFEST])
 def test_no_file_of_ours_that_never_ends_is_read_to_its_end(stage: Stage, left: None, file: str) -> None:
-    pending = r"""printf '%s\n' aa 1 'done' '{"at":"x"}' >activation/pending"""
+    pending = r"""printf 'aa\n1\ndone\nat:\t"x"\n' >activation/pending"""
     plant = f"{pending}; truncate -s {ENDLESS} {file}"
     stage.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
     began = time.monotonic()

@@ -13,8 +13,8 @@ from tests.stage import Stage
 from tests.witness import another
 
 RECORD = "/var/lib/warpbeam/hello/releases"
-# The sha256 of a manifest and its links, as verify.sh and the privileged helper have it.
-DIGEST = "cat .warpbeam/manifest .warpbeam/links | sha256sum | cut -d ' ' -f 1"
+# The sha256 of a manifest, its links and its kind, as verify.sh and the privileged helper have it.
+DIGEST = "cat .warpbeam/manifest .warpbeam/links .warpbeam/runtime | sha256sum | cut -d ' ' -f 1"
 # What is tried in the directory of a release, how that is undone, what is told. Files are written in their place:
 # releases share files (hard links), so all that have one are changed. (`env` and the others are files of it.)
 TAMPERED = {
@@ -52,6 +52,16 @@ TO_FIT = {
         r"ln -s hello bin/planted; printf '%s\n' bin/planted hello >>.warpbeam/links",
         "rm bin/planted; : >.warpbeam/links",
         "its manifest is not that with which it was put live",
+    ),
+    "another name to start by": (
+        r"cp -p .warpbeam/runtime $kept.6; printf 'mix\nplanted\n' >.warpbeam/runtime",
+        "cat $kept.6 >.warpbeam/runtime; rm $kept.6",
+        "its manifest is not that with which it was put live",
+    ),
+    "a link for its kind": (
+        "mv .warpbeam/runtime $kept.6; ln -s ../$kept.6 .warpbeam/runtime",
+        "rm .warpbeam/runtime; mv $kept.6 .warpbeam/runtime",
+        "the word about its kind is no plain file",
     ),
     "no manifest": ("mv .warpbeam/manifest $kept.1", "mv $kept.1 .warpbeam/manifest", "gone: its manifest"),
 }
@@ -171,13 +181,13 @@ def test_the_deploy_user_cannot_change_what_root_keeps_of_a_release(stage: Stage
 
 def test_a_release_of_an_earlier_warpbeam_is_put_live_again_and_known_from_then(stage: Stage, live: str) -> None:
     stage.lab.ssh(HOST, f"sudo mv {RECORD} {RECORD}.kept")
-    in_release(stage, live, "mv .warpbeam/links .warpbeam/kept")
+    in_release(stage, live, "mv .warpbeam/links $kept.1; mv .warpbeam/runtime $kept.2")
     try:
         stage.fab("restart")
         recorded = stage.lab.ssh(HOST, f"cat {RECORD}").stdout
     finally:
         stage.lab.ssh(HOST, f"sudo mv {RECORD}.kept {RECORD}")
-        in_release(stage, live, "mv .warpbeam/kept .warpbeam/links")
+        in_release(stage, live, "mv $kept.1 .warpbeam/links; mv $kept.2 .warpbeam/runtime")
 
     assert recorded.split()[0] == live
 

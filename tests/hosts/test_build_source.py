@@ -214,6 +214,8 @@ def test_a_release_of_another_name_is_built_and_every_release_starts_by_its_own(
         deployed = source.fab("deploy")
         assert "live on every host already" not in deployed.stderr
         assert runs() == {"hello_worker"}
+        beside = "cat /opt/acme/hello/current/.warpbeam/runtime"
+        assert source.lab.ssh("web1", beside, "deploy").stdout == "mix\nhello_worker\n"
         again = source.fab("deploy")
         assert "live on every host already" in again.stderr
         source.fab("rollback")

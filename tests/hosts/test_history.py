@@ -17,6 +17,7 @@ from tests.faults.ground import Ground
 from tests.stage import Stage
 from tests.underway import activates, answers, begun, ended, eventually
 from tests.witness import ROOT, another, serve
+from warpbeam.deploy.history import fields_of
 from warpbeam.version import VERSION
 
 US = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -260,7 +261,7 @@ def test_a_line_that_a_power_loss_cut_short_is_written_anew_and_leaves_no_damage
     # No other test makes a release with this time.
     release = f"20260101T{secrets.randbelow(24):02}{secrets.randbelow(60):02}{secrets.randbelow(60):02}Z"
     begin = {"at": "2026-01-01T00:00:00Z", "what": "deploy", "release": release, "who": US}
-    pending = f"{job}\n12\ndone\n{json.dumps(begin, separators=(',', ':'))}"
+    pending = f"{job}\n12\ndone\n" + "\t".join(fields_of(begin))
     stage.lab.ssh(
         "web1",
         f'sudo -u deploy bash -c \'cat >{ROOT}/activation/pending && printf %s "{{\\"at\\":" >>{ROOT}/history.jsonl\'',

@@ -25,7 +25,7 @@ ME = f"{getpass.getuser()}@{socket.gethostname()}"
 SHORT = """
 import sys
 from warpbeam.deploy import lock as lease
-lease.LEASE, lease.RENEW_EVERY = 6, 1.0
+lease.LEASE_SECONDS, lease.RENEW_EVERY = 6, 1.0
 from fabric.main import program
 sys.exit(program.run())
 """

@@ -69,6 +69,8 @@ def test_setup_of_this_version_converges_hosts_of_the_version_before(stage: Stag
         assert programs(stage, host) == {"environment", "launch", "maintenance", "warpbeam-helper"}
     assert "changing" not in stage.fab("setup", "--check").stderr
 
+    # It says neither its kind nor its name.
+    assert stage.lab.ssh("web1", "ls /opt/acme/hello/current/.warpbeam/runtime", "deploy", check=False).returncode != 0
     # Everything that a release of the version before is asked for works: a console, a deploy, and the way back to it.
     assert stage.fab("rpc", "1 + 1").stdout.strip() == "2"
     stage.version("6.2.0")

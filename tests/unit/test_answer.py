@@ -16,18 +16,18 @@ from msgspec import inspect
 
 import warpbeam
 from tests.unit.test_plan import INVENTORY, NOW, artifact, facts
-from warpbeam.build.artifact import Item, PutLive, Store, Toolchain
-from warpbeam.build.build import Built
+from warpbeam.build.artifact import Item, Toolchain
+from warpbeam.build.release import Built
 from warpbeam.deploy.activate import Activated
 from warpbeam.deploy.cancel import Ending
-from warpbeam.deploy.deploy import _agreed_live
+from warpbeam.deploy.finish import Finished
 from warpbeam.deploy.freeze import Locked
 from warpbeam.deploy.history import Entry
-from warpbeam.deploy.lock import Claim, check_lacks
+from warpbeam.deploy.lock import Claim
 from warpbeam.deploy.migrate import Migrated
 from warpbeam.deploy.plan import plan_deploy, plan_rollback
-from warpbeam.deploy.rollout import Finished
-from warpbeam.deploy.upload import Upload, Uploaded
+from warpbeam.deploy.target import _agreed_live
+from warpbeam.deploy.upload import Upload, Uploaded, check_lacks
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
 from warpbeam.event import Event, Progress, Warn
 from warpbeam.host.answer import MESSAGE, explained
@@ -46,6 +46,8 @@ from warpbeam.provision.examine import Disk, Examination, Listener, Login
 from warpbeam.provision.footprint import _variables, secrets_text
 from warpbeam.provision.secret_file import SecretsState
 from warpbeam.ssh.channel import Process
+from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.store import PutLive
 
 # The rules for an artifact's files go beyond types; they are checked where an artifact is downloaded and unpacked.
 ELSEWHERE = (Item,)
@@ -634,7 +636,7 @@ def test_what_hosts_say_they_run_is_put_on_no_other_by_their_word(
 
 
 def test_what_this_machine_put_live_last_is_what_a_host_that_joins_gets(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
+    store = DirectoryStore(tmp_path / "store")
     assert store.last_live("production") is None
 
     store.note_live("production", OURS)
@@ -687,6 +689,7 @@ def test_a_script_takes_nothing_for_a_release_that_is_none(release: str, base: s
         base=base,
         artifact="{}",
         group="root",
+        runtime="mix\nhello\n",
         links=(),
         directories=(),
     )

@@ -9,11 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from warpbeam.build.artifact import Artifact, Item, Manifest, Store, Toolchain
-from warpbeam.build.build import key_of
+from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
+from warpbeam.build.build import find_kept
+from warpbeam.build.recipe import Recipe, key_of
 from warpbeam.build.source import Source
 from warpbeam.error import Failed
+from warpbeam.event import Event, Warn
 from warpbeam.inventory.schema import Build, Host, Inventory
+from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.store import Store
 
 TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")
 CONTENT = b"a tarball"
@@ -71,7 +75,7 @@ def test_whatever_changes_what_is_built_changes_the_key() -> None:
 
 
 def test_what_is_kept_is_found_whole(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
+    store = DirectoryStore(tmp_path / "store")
 
     kept = keep(store, "one")
 
@@ -83,7 +87,7 @@ def test_what_is_kept_is_found_whole(tmp_path: Path) -> None:
 
 
 def test_a_damaged_transfer_is_not_kept_and_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = DirectoryStore(tmp_path)
 
     with pytest.raises(Failed, match="arrived damaged"):
         keep(store, "one", b"another tarball")
@@ -92,7 +96,7 @@ def test_a_damaged_transfer_is_not_kept_and_leaves_nothing(tmp_path: Path) -> No
 
 
 def test_an_interrupted_transfer_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = DirectoryStore(tmp_path)
 
     with pytest.raises(KeyboardInterrupt), store.incoming("one") as file:
         file.write(b"half")
@@ -103,7 +107,7 @@ def test_an_interrupted_transfer_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"app": "hello"}'])
 def test_what_cannot_be_read_is_built_again(tmp_path: Path, text: bytes) -> None:
-    store = Store(tmp_path)
+    store = DirectoryStore(tmp_path)
     kept = keep(store, "one")
 
     (tmp_path / "one.json").write_bytes(text)
@@ -114,7 +118,7 @@ def test_what_cannot_be_read_is_built_again(tmp_path: Path, text: bytes) -> None
 
 
 def test_a_manifest_that_no_release_may_have_is_built_again(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = DirectoryStore(tmp_path)
     kept = keep(store, "one")
     changed = msgspec.structs.replace(kept.manifest, files=(Item(".warpbeam/healthy", "644", 1, "0" * 64),))
     (tmp_path / "one.json").write_bytes(msgspec.json.encode(changed))
@@ -123,14 +127,44 @@ def test_a_manifest_that_no_release_may_have_is_built_again(tmp_path: Path) -> N
 
 
 def test_a_tarball_that_was_changed_is_seen_though_its_size_is_the_same(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = DirectoryStore(tmp_path)
     kept = keep(store, "one")
-    assert store.is_unchanged(kept)
+    assert kept.is_unchanged()
 
     kept.tarball.write_bytes(CONTENT[::-1])
 
     assert store.find("one") == kept
-    assert not store.is_unchanged(kept)
+    assert not kept.is_unchanged()
+
+
+def recipe(commit: str) -> Recipe:
+    """The recipe of the artifact `one`, whose source is that commit."""
+    source = Source(Path(), Path(), "", commit, MANIFEST.tree, "another subject")
+    return Recipe(source, Inventory(org="acme", app="hello", hosts={}), TOOLS, "", "", "one")
+
+
+def test_a_kept_artifact_is_described_by_the_commit_that_was_asked_for(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    emitted: list[Event] = []
+    assert find_kept(recipe("d" * 40), store, emitted.append) is None
+    keep(store, "one")
+
+    found = find_kept(recipe("d" * 40), store, emitted.append)
+
+    assert found is not None and found.label == "1.0 (dddddddd)"
+    assert (found.manifest.subject, found.manifest.sha256) == ("another subject", MANIFEST.sha256)
+    assert emitted == []
+
+
+def test_a_kept_artifact_that_was_changed_is_not_taken_and_a_warning_says_so(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    keep(store, "one").tarball.write_bytes(CONTENT[::-1])
+    emitted: list[Event] = []
+
+    assert find_kept(recipe("c" * 40), store, emitted.append) is None
+
+    (warning,) = emitted
+    assert isinstance(warning, Warn) and "was changed since it was built" in warning.text
 
 
 def test_links_are_no_regular_files() -> None:

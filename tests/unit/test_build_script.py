@@ -1,4 +1,4 @@
-"""build.sh and tools.sh: hints for the output of other programs, versions, and a login's variables."""
+"""program.sh and tools.sh of a build: hints for the output of other programs, versions, and a login's variables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from warpbeam.host.script import PACKAGE
 
-BUILD = (PACKAGE / "build/build.sh").read_text()
+PROGRAM = (PACKAGE / "build/program.sh").read_text()
 TOOLS = f"tools=system want_elixir= want_erlang=\n{(PACKAGE / 'build/tools.sh').read_text()}"
 
 
@@ -52,7 +52,7 @@ HINTS = [
 
 @pytest.mark.parametrize(("text", "hint"), HINTS)
 def test_a_hint_is_about_what_a_tool_said(text: str, hint: str) -> None:
-    found = re.search(r"^recognise\(\) \{\n.*?^\}\n", BUILD, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^recognise\(\) \{\n.*?^\}\n", PROGRAM, re.MULTILINE | re.DOTALL)
     assert found
 
     told = said(f'{found[0]}recognise "$1"; printf %s "$REPLY"', text)

@@ -10,9 +10,10 @@ import pytest
 from warpbeam.cli.findings import lines
 from warpbeam.inventory.schema import Host, Inventory, Secret, Users
 from warpbeam.provision import diagnosis
-from warpbeam.provision.diagnosis import Finding
 from warpbeam.provision.doctor import rows
 from warpbeam.provision.examine import Disk, Examination, Limits, Listener, Login, Table
+from warpbeam.provision.finding import Finding
+from warpbeam.provision.instance import instance
 from warpbeam.version import VERSION
 
 INVENTORY = msgspec.structs.replace(
@@ -53,7 +54,7 @@ def look(received: float = 1000.0, **changes: Any) -> dict[str, Finding]:
     seen = msgspec.structs.replace(WELL, **changes)
     found = [
         *diagnosis.machine("web1", seen, received - 30, received),
-        *diagnosis.instance("web1", INVENTORY, seen),
+        *instance("web1", INVENTORY, seen),
         diagnosis.logins(INVENTORY.hosts["web1"], INVENTORY, seen),
         *diagnosis.agreement(INVENTORY, {"web1": seen}),
     ]

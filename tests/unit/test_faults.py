@@ -9,7 +9,6 @@ from tests.faults.matrix import (
     LASTING,
     MOMENTARY,
     ONLY,
-    SCRIPTS,
     STRATEGIES,
     Case,
     Cell,
@@ -18,6 +17,7 @@ from tests.faults.matrix import (
     occurrence,
     steps,
     telling,
+    text_of,
 )
 from tests.faults.tally import Tally
 
@@ -27,7 +27,7 @@ def test_every_script_that_tells_steps_is_in_the_matrix_or_said_to_be_elsewhere(
 
     assert telling() - known == ELSEWHERE
     # Step names must be literal: the matrix reads them from the text of the scripts.
-    assert [script for script in known if 'step "' in SCRIPTS[script].read_text()] == []
+    assert [script for script in known if 'step "' in text_of(script)] == []
 
 
 def test_every_step_of_a_deploy_meets_every_fault_under_both_strategies() -> None:

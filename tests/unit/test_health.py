@@ -46,7 +46,7 @@ def test_the_answer_that_counts_is_told_and_what_is_none(answer: bytes, said: st
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        parts = f". {PACKAGE}/host/common.sh; root=/ app=x; . {PACKAGE}/host/layout.sh"
+        parts = f". {PACKAGE}/host/common.sh; . {PACKAGE}/host/http.sh"
         ask = (
             f"{parts}; http_answers {server.getsockname()[1]} /health 200 {ANSWER} 127.0.0.1 || true; echo $health_said"
         )

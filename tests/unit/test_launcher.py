@@ -9,14 +9,19 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.footprint import footprint
+from warpbeam.runtime import kinds
+from warpbeam.runtime.kinds import described
+from warpbeam.runtime.mix import MIX
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
 COOKIE, OTHER = "C" * 43, "D" * 43
+RELEASE = "20261123T120000Z"
 # The parts of Mix's start script that matter here.
 START = """#!/bin/sh -e
 RELEASE_COOKIE="${RELEASE_COOKIE:-"$(cat releases/COOKIE)"}"
@@ -40,15 +45,23 @@ APP = Host(name="web1", roles=("app",))
 INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": APP})
 
 
+def program(directory: Path) -> str:
+    """Return the launcher, with its files below `directory`."""
+    files = footprint(INVENTORY, APP, {}, COOKIE, None).files
+    text = next(file.content for file in files if file.path.endswith("/launch"))
+    text = text.replace("/var/lib/hello", f"{directory}/var").replace("/run/hello-", f"{directory}/run/hello-")
+    return text.replace("/opt/acme/hello/", f"{directory}/")
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
     """A directory with the files that the launcher finds on a host."""
-    files = footprint(INVENTORY, APP, {}, COOKIE, None).files
-    text = next(file.content for file in files if file.path.endswith("/launch"))
     for place in ("var", "run/hello-a", "run/hello-b", "run/hello-rpc-1", "release/bin", "release/releases/0.1.0"):
         (tmp_path / place).mkdir(parents=True)
-    text = text.replace("/var/lib/hello", f"{tmp_path}/var").replace("/run/hello-", f"{tmp_path}/run/hello-")
-    for name, content in (("launcher", text), ("release/bin/hello", START)):
+    for link in ("slots/a", "slots/b", f"releases/{RELEASE}"):
+        (tmp_path / link).parent.mkdir(exist_ok=True)
+        (tmp_path / link).symlink_to("../release")
+    for name, content in (("launcher", program(tmp_path)), ("release/bin/hello", START)):
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o755)
     (tmp_path / "release/releases/start_erl.data").write_text("13.1.5 0.1.0\n")
@@ -58,9 +71,8 @@ def host(tmp_path: Path) -> Path:
 
 def launched(host: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the launcher, and return the completed process."""
-    kind, rest = words[:-1], words[-1]
     environ = {"PATH": os.environ["PATH"], "HOME": f"{host}/var", **variables}
-    argv = ("bash", "-p", f"{host}/launcher", *kind, f"{host}/release/bin/hello", rest)
+    argv = ("bash", "-p", f"{host}/launcher", *words)
     return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -70,11 +82,11 @@ def kept(path: Path) -> tuple[str, str]:
 
 
 def test_an_instance_finds_its_cookie_at_home_and_nowhere_else(host: Path) -> None:
-    done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
+    done = launched(host, "a", RELEASE_COOKIE=COOKIE)
 
     assert done.returncode == 0, done.stderr
     program, hidden, start, cookie, home = done.stdout.splitlines()
-    assert (program, hidden, start, home) == (f"{host}/release/bin/hello", "--hidden", "start", f"home={host}/var")
+    assert (program, hidden, start, home) == (f"{host}/slots/a/bin/hello", "--hidden", "start", f"home={host}/var")
     assert re.fullmatch(r"cookie=none-\d+", cookie)
     assert kept(host / "var/.erlang.cookie") == kept(host / "run/hello-a/cookie") == ("400", COOKIE)
 
@@ -108,7 +120,7 @@ BEFORE: Mapping[str, Callable[[Path], object]] = {
 def test_whatever_lies_where_the_cookie_goes_gives_way_to_it(host: Path, what: str) -> None:
     BEFORE[what](host / "var/.erlang.cookie")
 
-    assert launched(host, "a", "start", RELEASE_COOKIE=COOKIE).returncode == 0
+    assert launched(host, "a", RELEASE_COOKIE=COOKIE).returncode == 0
 
     assert kept(host / "var/.erlang.cookie") == ("400", COOKIE)
     assert not (host / "var/.erlang.cookie").is_symlink()
@@ -118,11 +130,11 @@ def test_whatever_lies_where_the_cookie_goes_gives_way_to_it(host: Path, what: s
 
 
 def test_what_talks_with_an_instance_has_the_cookie_that_one_was_started_with(host: Path) -> None:
-    launched(host, "a", "start", RELEASE_COOKIE=OTHER)
-    launched(host, "b", "start", RELEASE_COOKIE=COOKIE)
+    launched(host, "a", RELEASE_COOKIE=OTHER)
+    launched(host, "b", RELEASE_COOKIE=COOKIE)
     own = host / "run/hello-rpc-1"
 
-    done = launched(host, "beside", "a", "rpc", RUNTIME_DIRECTORY=str(own))
+    done = launched(host, "beside", "a", RELEASE, "rpc", "1 + 1", RUNTIME_DIRECTORY=str(own))
 
     assert done.returncode == 0, done.stderr
     assert kept(own / ".erlang.cookie") == ("400", OTHER)
@@ -134,15 +146,15 @@ def test_what_talks_with_an_instance_has_the_cookie_that_one_was_started_with(ho
 def test_an_instance_of_the_version_before_is_reached_by_what_the_root_helper_says(host: Path) -> None:
     own = host / "run/hello-rpc-1"
 
-    done = launched(host, "beside", "a", "rpc", RUNTIME_DIRECTORY=str(own), RELEASE_COOKIE=OTHER)
+    done = launched(host, "beside", "a", RELEASE, "rpc", "1 + 1", RUNTIME_DIRECTORY=str(own), RELEASE_COOKIE=OTHER)
 
     assert kept(own / ".erlang.cookie") == ("400", OTHER)
     assert OTHER not in done.stdout
-    assert launched(host, "beside", "b", "rpc", RUNTIME_DIRECTORY=str(own)).returncode == 78
+    assert launched(host, "beside", "b", RELEASE, "rpc", "1 + 1", RUNTIME_DIRECTORY=str(own)).returncode == 78
 
 
 def test_an_evaluation_gets_no_cookie(host: Path) -> None:
-    done = launched(host, "alone", "eval")
+    done = launched(host, "alone", RELEASE, "eval", "IO.read()", RUNTIME_DIRECTORY=str(host / "run/hello-rpc-1"))
 
     assert done.returncode == 0, done.stderr
     assert re.search(r"^cookie=none-\d+$", done.stdout, re.MULTILINE)
@@ -151,7 +163,7 @@ def test_an_evaluation_gets_no_cookie(host: Path) -> None:
 
 def test_a_home_that_is_not_there_is_replaced_by_the_apps_own(host: Path) -> None:
     for home in ("/nonexistent", ""):
-        done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE, HOME=home)
+        done = launched(host, "a", RELEASE_COOKIE=COOKIE, HOME=home)
         assert f"home={host}/var" in done.stdout
 
 
@@ -173,7 +185,7 @@ def test_a_cookie_of_the_releases_own_is_refused(
 ) -> None:
     (host / "release/releases/0.1.0" / file).write_text(text)
 
-    done = launched(host, "a", "start", **{"RELEASE_COOKIE": COOKIE, **variables})
+    done = launched(host, "a", **{"RELEASE_COOKIE": COOKIE, **variables})
 
     assert (done.returncode, done.stdout) == (78, "")
     assert said.replace("None", INVENTORY.name) in done.stderr
@@ -185,7 +197,7 @@ def test_a_start_script_of_another_kind_runs_and_does_not_know_the_cookie(host: 
     script = host / "release/bin/hello"
     script.write_text("#!/usr/bin/env perl\nprint join(' ', @ARGV, $ENV{RELEASE_COOKIE}), qq(\\n);\n")
 
-    done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
+    done = launched(host, "a", RELEASE_COOKIE=COOKIE)
 
     assert re.fullmatch(r"start none-\d+\n", done.stdout), done.stderr
 
@@ -197,13 +209,142 @@ def test_a_release_of_another_name_starts_by_its_own(host: Path) -> None:
         (host / "release/bin" / name).write_text(text)
     (host / "release/bin/server").chmod(0o755)
 
-    done = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
+    done = launched(host, "a", RELEASE_COOKIE=COOKIE)
 
     program, hidden, start, cookie, _ = done.stdout.splitlines()
-    assert (program, hidden, start) == (f"{host}/release/bin/worker", "--hidden", "start")
+    assert (program, hidden, start) == (f"{host}/slots/a/bin/worker", "--hidden", "start")
     assert re.fullmatch(r"cookie=none-\d+", cookie)
     # With two start scripts, the launcher cannot know which one is meant.
     (host / "release/bin/worker.bat").chmod(0o755)
-    refused = launched(host, "a", "start", RELEASE_COOKIE=COOKIE)
+    refused = launched(host, "a", RELEASE_COOKIE=COOKIE)
     assert (refused.returncode, refused.stdout) == (78, "")
-    assert "release/bin/hello: it cannot be read" in refused.stderr
+    assert "slots/a/bin/hello: it cannot be read" in refused.stderr
+
+
+def say(host: Path, text: str) -> Path:
+    """Write what the upload says beside the release; return the file."""
+    file = host / "release/.warpbeam/runtime"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def test_a_release_starts_by_the_kind_and_the_name_that_the_upload_wrote(host: Path) -> None:
+    (host / "release/bin/hello").rename(host / "release/bin/worker")
+    # Without the name, two start scripts are one too many.
+    (host / "release/bin/other").write_text(START)
+    for name in ("worker", "other"):
+        (host / "release/bin" / name).chmod(0o755)
+    say(host, described("mix", "worker"))
+
+    done = launched(host, "a", RELEASE_COOKIE=COOKIE)
+
+    assert done.stdout.splitlines()[0] == f"{host}/slots/a/bin/worker", done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "mix",
+        "mix\n",
+        "mix\nhello",
+        "distillery\nhello\n",
+        "mixed\nhello\n",
+        "mix\n../hello\n",
+        "mix\nhello\nmore\n",
+        "mix\nhello $(id)\n",
+        " mix\nhello\n",
+        "mix\n" + "h" * 300 + "\n",
+    ],
+)
+def test_a_release_of_an_unknown_kind_is_refused_and_changes_nothing(host: Path, text: str) -> None:
+    say(host, text)
+
+    for words in (("a",), ("beside", "a", RELEASE, "remote"), ("alone", RELEASE, "eval", "1 + 1")):
+        done = launched(host, *words, RELEASE_COOKIE=COOKIE, RUNTIME_DIRECTORY=str(host / "run/hello-rpc-1"))
+
+        assert (done.returncode, done.stdout) == (78, "")
+        assert "names no kind of release that this host can start (mix)" in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert list((host / "var").iterdir()) == list((host / "run/hello-rpc-1").iterdir()) == []
+
+
+def test_only_a_plain_file_says_of_which_kind_a_release_is(host: Path) -> None:
+    file = say(host, described("mix", "hello"))
+    file.rename(host / "aside")
+    puts: tuple[Callable[[], object], ...] = (lambda: file.symlink_to(host / "aside"), lambda: os.mkfifo(file))
+    for put in puts:
+        put()
+        done = launched(host, "a", RELEASE_COOKIE=COOKIE)
+        file.unlink()
+
+        assert (done.returncode, done.stdout) == (78, "")
+        assert "names no kind of release" in done.stderr
+
+
+def test_the_unit_of_an_earlier_version_starts_the_release_still(host: Path) -> None:
+    """A setup that stops half way, or before systemd has read the new unit, must not keep an app from starting."""
+    done = launched(host, "a", f"{host}/slots/a/bin/hello", "start", RELEASE_COOKIE=COOKIE)
+
+    assert done.stdout.splitlines()[:3] == [f"{host}/slots/a/bin/hello", "--hidden", "start"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("c",),
+        ("start",),
+        ("beside", "a", RELEASE, "start"),
+        ("beside", "a", "../../etc", "remote"),
+        ("beside", "c", RELEASE, "remote"),
+        ("beside", "a", f"/opt/acme/hello/releases/{RELEASE}/bin/hello", "remote"),
+        ("alone", RELEASE, "rpc", "1 + 1"),
+        ("alone", f"../{RELEASE}", "eval", "1 + 1"),
+    ],
+)
+def test_the_launcher_takes_no_other_words(host: Path, words: tuple[str, ...]) -> None:
+    done = launched(host, *words, RELEASE_COOKIE=COOKIE)
+
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.endswith(": run setup to its end\n")
+
+
+# A second kind of release, whose program is elsewhere, says other words and takes the cookie by another name.
+OTHER_KIND = """#!/bin/bash
+other_find_program() { program=$root/run; }
+other_hide_cookie() { export OTHER_COOKIE=none; }
+other_refuse_cookie() { :; }
+other_start() { exec "$program" foreground "$OTHER_COOKIE"; }
+other_remote() { exec "$program" attach; }
+other_rpc() { exec "$program" ask "$1"; }
+other_eval() { exec "$program" evaluate "$1"; }
+"""
+
+
+def test_releases_of_two_kinds_lie_on_one_host_and_each_starts_as_what_it_is(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (host / "other.sh").write_text(OTHER_KIND)
+    monkeypatch.setitem(kinds.RUNTIMES, "other", msgspec.structs.replace(MIX, name="other", launched=f"{host}/other"))
+    (host / "launcher").write_text(program(host))
+    second, name = host / "second", "20261124T120000Z"
+    (second / ".warpbeam").mkdir(parents=True)
+    (second / ".warpbeam/runtime").write_text(described("other", "hello"))
+    (second / "run").write_text('#!/bin/sh\nprintf "%s " "$@" "${RELEASE_COOKIE-unset}"\n')
+    (second / "run").chmod(0o755)
+    for link in ("slots/b", f"releases/{name}"):
+        (host / link).unlink(missing_ok=True)
+        (host / link).symlink_to("../second")
+    own = str(host / "run/hello-rpc-1")
+
+    assert launched(host, "a", RELEASE_COOKIE=COOKIE).stdout.splitlines()[0] == f"{host}/slots/a/bin/hello"
+    assert launched(host, "b", RELEASE_COOKIE=COOKIE).stdout == "foreground none unset "
+    asked = launched(host, "beside", "b", name, "rpc", "1 + 1", RUNTIME_DIRECTORY=own)
+    assert asked.stdout == "ask 1 + 1 unset ", asked.stderr
+    assert launched(host, "alone", name, "eval", "2", RUNTIME_DIRECTORY=own).stdout == "evaluate 2 unset "
+    # A rollback across kinds: the slot leads to the first release again.
+    (host / "slots/b").unlink()
+    (host / "slots/b").symlink_to("../release")
+    assert launched(host, "b", RELEASE_COOKIE=COOKIE).stdout.splitlines()[0] == f"{host}/slots/b/bin/hello"

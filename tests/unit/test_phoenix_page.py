@@ -28,7 +28,7 @@ def test_the_inventory_of_the_page_is_one_that_can_be_read(tmp_path: Path) -> No
 def test_health_is_asked_of_localhost_which_force_ssl_lets_through() -> None:
     host = PROJECT / "warpbeam" / "host"
     with socket.create_server(("127.0.0.1", 0)) as server:
-        parts = f". {host}/common.sh; root=/ app=shop; . {host}/layout.sh"
+        parts = f". {host}/common.sh; . {host}/http.sh"
         script = f"{parts}; http_answers {server.getsockname()[1]} /health 200 30; echo $?"
         asking = subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, text=True)
         server.settimeout(30)

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.build.build import asked_tools
-from warpbeam.build.source import archive, commits_since, find_source, ignored_files, migrations_added, read_file
+from warpbeam.build.archive import archive
+from warpbeam.build.revisions import commits_since, migrations_added
+from warpbeam.build.source import find_source, read_file
+from warpbeam.build.toolchain import asked_tools
+from warpbeam.build.working_tree import ignored_files
 from warpbeam.error import Misuse, Refused
 
 MIX = "defmodule Hello.MixProject do\nend\n"
@@ -48,7 +51,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def packed(app: Path, *, leave_dirty: bool = False) -> dict[str, str]:
     """Return the files of the archive of HEAD, below the app's directory."""
     source = find_source(app, leave_dirty=leave_dirty)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(archive(source)))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(archive(source.top, source.commit, source.prefix)))) as tar:
         files = [member for member in tar if member.isfile() and member.name.startswith(source.prefix)]
         return {
             member.name.removeprefix(source.prefix): (tar.extractfile(member) or io.BytesIO()).read().decode()
@@ -92,7 +95,7 @@ def test_a_dirty_tree_is_refused_unless_it_is_asked_for(app: Path) -> None:
     dirty = find_source(app, allow_dirty=True)
     assert (dirty.dirty, dirty.commit, dirty.tree == clean.tree) == (True, clean.commit, False)
     assert read_file(dirty, "new.ex") == "x"
-    assert ignored_files(dirty) == ["_build/"]
+    assert ignored_files(dirty.directory) == ["_build/"]
     # The user's index is untouched: nothing was staged.
     assert git(app, "diff", "--cached", "--name-only") == ""
     # A commit that is named is built, even from a dirty tree.
@@ -129,7 +132,7 @@ def test_what_a_commit_says_of_itself_is_told_as_far_as_a_person_reads(
     app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = git(app, "rev-parse", "HEAD")
-    monkeypatch.setattr("warpbeam.build.source.MOST_TOLD", 3)
+    monkeypatch.setattr("warpbeam.build.revisions.MOST_TOLD", 3)
     for number in range(4):
         (app / "lib").mkdir(exist_ok=True)
         (app / "lib" / f"{number}.ex").write_text("x")
@@ -150,7 +153,7 @@ def test_what_a_commit_says_of_itself_is_told_as_far_as_a_person_reads(
 def test_what_git_says_without_end_is_not_taken(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(app, "config/big", "x" * 60_000)
     source = find_source(app)
-    monkeypatch.setattr("warpbeam.build.source.MOST_SAID", 50_000)
+    monkeypatch.setattr("warpbeam.build.git.MOST_SAID", 50_000)
 
     with pytest.raises(Refused, match="git cat-file said more than"):
         read_file(source, "config/big")
@@ -241,7 +244,7 @@ def test_nothing_in_the_environment_or_settings_changes_what_is_built(
     found = find_source(app)
 
     assert found == expected
-    with tarfile.open(fileobj=io.BytesIO(b"".join(archive(found)))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(archive(found.top, found.commit, found.prefix)))) as tar:
         members = {member.name.removeprefix(found.prefix): member for member in tar if member.isfile()}
         assert {
             name: (tar.extractfile(member) or io.BytesIO()).read().decode() for name, member in members.items()
@@ -346,7 +349,7 @@ def test_a_working_tree_leaves_out_what_an_archive_leaves_out(app: Path) -> None
     (app / "_build").mkdir()
     (app / "_build/x").write_text("x")
 
-    left_out = ignored_files(find_source(app, allow_dirty=True))
+    left_out = ignored_files(find_source(app, allow_dirty=True).directory)
 
     assert sorted(left_out) == ["_build/", "docs/", "lib/a.md", "lib/new.md", "secret"]
     assert {"docs/\u00e4 b/page", "secret", "lib/a.md"} & {*packed(app, leave_dirty=True)} == set()

@@ -37,4 +37,13 @@ def test_links_count_in_what_a_release_is() -> None:
 
     assert digests(made)[0] != digests(other)[0]
     # Without links, both releases have the same files.
-    assert digests(made)[1] == digests(other)[1]
+    assert digests(made)[2] == digests(other)[2]
+
+
+def test_the_name_by_which_a_release_is_started_counts_in_what_it_is() -> None:
+    made = artifact()
+    other = Artifact(made.tarball, msgspec.structs.replace(made.manifest, release="worker"))
+
+    assert digests(made)[0] != digests(other)[0]
+    # A release of an earlier Warpbeam says neither its kind nor its name.
+    assert digests(made)[1:] == digests(other)[1:]

@@ -29,7 +29,7 @@ from warpbeam.cli.findings import lines
 from warpbeam.cli.report import Report
 from warpbeam.cli.screen import cut, folded, print_lines, unpadded, width
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
-from warpbeam.provision.diagnosis import Finding
+from warpbeam.provision.finding import Finding
 from warpbeam.visible import visible, visible_json
 
 PROJECT = Path(__file__).parents[2]
@@ -228,8 +228,8 @@ def test_wide_letters_count_as_two_columns() -> None:
 
 # Modules that may write to a stream, or let another program write, and why.
 EXITS = {
-    "warpbeam/build/build.py: .write": "a file",
-    "warpbeam/build/source.py: .write": "git's input",
+    "warpbeam/build/download.py: .write": "a file",
+    "warpbeam/build/git.py: .write": "git's input",
     "warpbeam/cli/executor.py: logging": "lines of libraries, with a bar before each",
     "warpbeam/cli/interruption.py: os.write": "a text of our own, in a signal's handler",
     "warpbeam/cli/output.py: .write": "the bytes of `rpc`, `eval` and `--`, to a program",

@@ -2,343 +2,114 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from time import monotonic
-from typing import Annotated, ClassVar
-
 import msgspec
 
-from warpbeam.build.artifact import Artifact, Item, Manifest, Store, Toolchain, artifact_key, epmd_source
-from warpbeam.build.content import violation
-from warpbeam.build.source import Source, archive, ignored_files, read_above
-from warpbeam.build.tarball import difference
-from warpbeam.error import Failed, Misuse
-from warpbeam.event import Emit, Event, Note, Progress, Settled, Step, Warn
-from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
-from warpbeam.host.login_output import Beginning
-from warpbeam.host.phase import Phase
-from warpbeam.host.run import run
-from warpbeam.host.script import READER, render
-from warpbeam.inventory.schema import Inventory
-from warpbeam.limit import LONGEST_RECORD, MEGABYTE, Allowance, Breach, Complaints
-from warpbeam.shell import Shell
+from warpbeam.build.artifact import Artifact
+from warpbeam.build.download import download
+from warpbeam.build.recipe import Recipe, ask_recipe
+from warpbeam.build.release import describe, make_release
+from warpbeam.build.source import Source
+from warpbeam.build.stopwatch import Stopwatch
+from warpbeam.build.working_tree import ignored_files
+from warpbeam.error import Misuse
+from warpbeam.event import Emit, Note, Settled, Step, Warn
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.hooks import around
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.runtime.kinds import RUNTIMES
 from warpbeam.ssh.rsync import this_path
-
-# Bytes that must stay free on this machine's disk after a download.
-ROOM_LEFT = 256 * MEGABYTE
-MOST_STEPS = 20
-
-
-class AskToolchain(Phase[Toolchain], frozen=True, kw_only=True):
-    """Ask the build host for its toolchain; refuses a mismatch with .tool-versions."""
-
-    script: ClassVar[str] = "build/toolchain"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools")
-    answer: ClassVar[type] = Toolchain
-    tools: str
-    want_elixir: str
-    want_erlang: str
-
-    @property
-    def looks(self) -> bool:
-        """See `Phase.looks`."""
-        return True
-
-
-class Built(msgspec.Struct, frozen=True):
-    """The answer of build.sh."""
-
-    version: Version
-    erts: Version
-    libcrypto: Library
-    tarball: AbsolutePath
-    sha256: Sha256
-    size: Count
-    files: Annotated[tuple[Item, ...], FILES]
-    directories: Annotated[tuple[Text, ...], FILES]
-    names_node: bool
-
-
-class MakeRelease(Phase[Built], frozen=True, kw_only=True):
-    """Compile the source and assemble a release; the head of `warpbeam/build/build.sh` explains its fields."""
-
-    script: ClassVar[str] = "build/build"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "build/tools")
-    answer: ClassVar[type] = Built
-    # The answer has an entry for each file of the release.
-    longest: ClassVar[int] = 16 * LONGEST_RECORD
-    root: str
-    release: str
-    named: bool
-    mix_env: str
-    strip: int
-    carried: bool
-    anew: bool
-    keep: tuple[str, ...]
-    with_tests: bool
-    variables: tuple[str, ...]
-    commit: str
-    tree: str
-    key: str
-    tools: str
-    want_elixir: str
-    want_erlang: str
-    elixir: str
-    otp: str
-    epmd: str
-
-
-class Download(Phase[None], frozen=True, kw_only=True):
-    """Send the tarball's bytes on standard output; there are no records."""
-
-    script: ClassVar[str] = "build/download"
-    parts: ClassVar[tuple[str, ...]] = ()
-    tarball: str
-
-
-class Times:
-    """A stopwatch for the steps that are emitted through it."""
-
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
-        self._began: list[tuple[str, float]] = []
-
-    def emit(self, event: Event) -> None:
-        """Pass `event` on; a step ends the step before."""
-        if isinstance(event, Step):
-            self.begin(event.name)
-        self._emit(event)
-
-    def begin(self, name: str) -> None:
-        """Begin a step that is not emitted as an event."""
-        # A build host may send any number of steps.
-        if len(self._began) < MOST_STEPS:
-            self._began.append((name[:40], monotonic()))
-
-    def __str__(self) -> str:
-        ends = [*(began for _, began in self._began[1:]), monotonic()]
-        parts = [f"{name} {end - began:.1f}" for (name, began), end in zip(self._began, ends, strict=True)]
-        return ", ".join([f"{part} s" if part is parts[0] else part for part in parts])
-
-
-def asked_tools(source: Source) -> tuple[str, str]:
-    """Return the Elixir and Erlang versions that .tool-versions asks for; empty where it asks for none.
-
-    Each text holds versions with spaces between, any of which will do. As for asdf and mise, a tool that the source's
-    own file does not name is looked up in the directories above the source.
-    """
-    wanted = {"elixir": "", "erlang": ""}
-    for text in read_above(source, ".tool-versions"):
-        here: dict[str, str] = {}
-        for line in text.splitlines():
-            tool, *versions = line.partition("#")[0].split() or [""]
-            if versions and tool in wanted:
-                here[tool] = " ".join(versions)
-        wanted = {tool: wanted[tool] or here.get(tool, "") for tool in wanted}
-    return wanted["elixir"], wanted["erlang"]
+from warpbeam.store.store import Store
 
 
 def build(
-    shell: Shell,
-    inventory: Inventory,
-    source: Source,
-    store: Store,
-    emit: Emit,
-    *,
-    with_tests: bool = False,
-    anew: bool = False,
-    before: Callable[[], None] | None = None,
-    rsync: Callable[[Path, str, list[str]], None] | None = None,
-    hooked: Callable[[dict[str, str]], AbstractContextManager[dict[str, str]]] = nullcontext,
+    fleet: Fleet, source: Source, store: Store, emit: Emit, *, with_tests: bool = False, anew: bool = False
 ) -> Artifact:
-    """Return the artifact of `source`: from the store, or built on the host of `shell` and downloaded.
+    """Return the artifact of `source`: from the store, or built on the environment's build host and downloaded.
 
     Parameters:
         with_tests: run `mix test` first; to run them, build even when the store has the artifact.
         anew: build from scratch even when the store has the artifact, and replace that.
-        before: called before a build, not when the artifact comes from the store.
-        rsync: copies a dirty working tree to a directory of the build host, except the paths of the list.
-        hooked: entered around the build, not when the artifact comes from the store.
 
     Raises:
+        Misuse: no host has the role build.
         Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
         Failed: the build failed; its last lines are in the details.
     """
-    asked = asked_tools(source)
-    plan = inventory.build
-    toolchain = run(shell, AskToolchain(tools=plan.tools, want_elixir=asked[0], want_erlang=asked[1]), emit)
-    key = key_of(source, inventory, toolchain)
-    kept = store.find(key)
-    if kept is not None and not anew and not store.is_unchanged(kept):
-        emit(
-            Warn(
-                "", f"the artifact {key} that is kept on this machine was changed since it was built: building it again"
-            )
+    recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
+    kept = None if anew else find_kept(recipe, store, emit)
+    if kept is not None and not with_tests:
+        emit_kept(kept, emit)
+        return kept
+    return build_recipe(fleet, recipe, store, emit, with_tests=with_tests, anew=anew)
+
+
+def build_host(inventory: Inventory) -> Host:
+    """Return the environment's build host. Raises: Misuse, where no host has the role build."""
+    if inventory.build_host is None:
+        raise Misuse(
+            f"{inventory.file}: no host has the role build",
+            "give one `roles: [build]`, and leave it in when you narrow with -H",
         )
-        kept = None
-    if kept is not None and not with_tests and not anew:
-        # Another commit may have the same tree: describe the artifact by the commit that was asked for.
-        described = msgspec.structs.replace(
-            kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
-        )
-        artifact = Artifact(kept.tarball, described)
-        emit(Note("", f"built already: {inventory.app} {artifact.label}"))
-        _emit_node(artifact, emit)
-        return artifact
-    if before is not None:
-        before()
-    with hooked({"COMMIT": source.commit}) as about:
-        artifact = _make(
-            shell, inventory, source, store, emit, toolchain, key, asked, with_tests=with_tests, anew=anew, rsync=rsync
-        )
+    return inventory.build_host
+
+
+def find_kept(recipe: Recipe, store: Store, emit: Emit) -> Artifact | None:
+    """Return the store's artifact of that recipe; None where there is none, or, with a warning, it was changed."""
+    kept = store.find(recipe.key)
+    if kept is None:
+        return None
+    if not kept.is_unchanged():
+        what = f"the artifact {recipe.key} that is kept on this machine was changed since it was built"
+        emit(Warn("", f"{what}: building it again"))
+        return None
+    # Another commit may have the same tree: describe the artifact by the commit that was asked for.
+    source = recipe.source
+    described = msgspec.structs.replace(kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty)
+    return Artifact(kept.tarball, described)
+
+
+def emit_kept(artifact: Artifact, emit: Emit) -> None:
+    """Emit that an artifact of the store is used."""
+    emit(Note("", f"built already: {artifact.manifest.app} {artifact.label}"))
+    _emit_node(artifact, emit)
+
+
+def build_recipe(
+    fleet: Fleet, recipe: Recipe, store: Store, emit: Emit, *, with_tests: bool = False, anew: bool = False
+) -> Artifact:
+    """Build the artifact of `recipe` on the build host, with the hooks of a build. Parameters and errors as `build`."""
+    host = build_host(fleet.inventory)
+    with around(fleet, "build", [host], emit, {host.name: {"COMMIT": recipe.source.commit}}) as about:
+        artifact = _make(fleet, host, recipe, store, emit, with_tests=with_tests, anew=anew)
         about["VERSION"] = artifact.manifest.version
-    emit(Settled(shell.name, f"built {inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
+    emit(Settled(host.name, f"built {recipe.inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
     _emit_node(artifact, emit)
     return artifact
 
 
-def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
-    """Return the key of the artifact, from all that decides its content and is known before a build."""
-    plan = inventory.build
-    how = {
-        "app": inventory.app,
-        "release": inventory.release_name,
-        "named": inventory.release is not None,
-        "flavor": plan.flavor,
-        "mix_env": plan.mix_env,
-        "tools": plan.tools,
-        "env": plan.env,
-    }
-    return artifact_key((source.tree, source.prefix, source.sent), how, toolchain)
+def _make(
+    fleet: Fleet, host: Host, recipe: Recipe, store: Store, emit: Emit, *, with_tests: bool, anew: bool
+) -> Artifact:
+    """Build the artifact of `recipe` on `host`, and download it into the store."""
+    watch, shell = Stopwatch(emit), fleet.shell(host)
+    if recipe.source.dirty:
+        _send_working_tree(fleet, host, recipe, watch.emit)
+    built = make_release(shell, recipe, watch.emit, with_tests=with_tests, anew=anew)
+    watch.begin("download")
+    artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
+    emit(Note(host.name, f"took {watch}"))
+    return artifact
+
+
+def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> None:
+    """Copy a dirty working tree to the build host."""
+    emit(Step(host.name, "rsync the working tree"))
+    directory = recipe.source.directory
+    left_out = ["/.git", "/_build", *map(this_path, ignored_files(directory))]
+    fleet.rsync(host, directory, f"{recipe.inventory.root}/build/carried", left_out, emit)
 
 
 def _emit_node(artifact: Artifact, emit: Emit) -> None:
     """Warn where the release sets its own node name: two instances on one host need two names."""
     if artifact.manifest.names_node:
-        what = "rel/env.sh.eex sets RELEASE_NODE, over the name that each slot has: with blue-green the second instance"
-        emit(Warn("", f"{what} will not start; leave it out, or write ${{RELEASE_NODE:-…}}"))
-
-
-def _make(
-    shell: Shell,
-    inventory: Inventory,
-    source: Source,
-    store: Store,
-    emit: Emit,
-    toolchain: Toolchain,
-    key: str,
-    asked: tuple[str, str],
-    *,
-    with_tests: bool,
-    anew: bool,
-    rsync: Callable[[Path, str, list[str]], None] | None,
-) -> Artifact:
-    """Build the artifact on the host of `shell`, and download it."""
-    plan = inventory.build
-    elixir, erlang = asked
-    times = Times(emit)
-    if source.dirty:
-        if rsync is None:
-            raise Misuse("a dirty tree cannot be built here", "commit it")
-        times.emit(Step(shell.name, "rsync the working tree"))
-        rsync(
-            source.directory,
-            f"{inventory.root}/build/carried",
-            ["/.git", "/_build", *map(this_path, ignored_files(source))],
-        )
-    phase = MakeRelease(
-        root=str(inventory.root),
-        release=inventory.release_name,
-        named=inventory.release is not None,
-        mix_env=plan.mix_env,
-        strip=source.prefix.count("/"),
-        carried=source.dirty,
-        anew=anew,
-        keep=plan.keep,
-        with_tests=with_tests,
-        variables=tuple(f"{name}={value}" for name, value in plan.env.items()),
-        commit=source.commit,
-        tree=source.tree,
-        key=key,
-        tools=plan.tools,
-        want_elixir=elixir,
-        want_erlang=erlang,
-        elixir=toolchain.elixir,
-        otp=toolchain.otp,
-        epmd=epmd_source(),
-    )
-    built = run(shell, phase, times.emit, () if source.dirty else archive(source))
-    manifest = Manifest(
-        app=inventory.app,
-        release=inventory.release_name,
-        version=built.version,
-        commit=source.commit,
-        subject=source.subject,
-        tree=source.tree,
-        dirty=source.dirty,
-        flavor=plan.flavor,
-        mix_env=plan.mix_env,
-        toolchain=toolchain,
-        erts=built.erts,
-        libcrypto=built.libcrypto,
-        sha256=built.sha256,
-        size=built.size,
-        files=built.files,
-        directories=built.directories,
-        names_node=built.names_node,
-    )
-    times.begin("download")
-    artifact = _download(shell, built, manifest, store, key, emit)
-    emit(Note(shell.name, f"took {times}"))
-    return artifact
-
-
-def _download(shell: Shell, built: Built, manifest: Manifest, store: Store, key: str, emit: Emit) -> Artifact:
-    # Do not trust the build host: check its manifest against the rules, and the tarball against the manifest.
-    where = f"{shell.name}: " if shell.name else ""
-    hint = "nothing of it is kept; look at what the app builds, and at the build host"
-    if wrong := violation(built.files, built.directories):
-        raise Failed(f"{where}the artifact holds what no release may hold: {wrong}", hint)
-    digest = hashlib.sha256()
-    done = 0
-    complaints = Complaints()
-    announced = Allowance(built.size, "of an artifact that was announced to be no longer")
-    _refuse_without_room(shell, built.size, store)
-    with store.incoming(key) as file:
-
-        def on_stdout(piece: bytes) -> None:
-            nonlocal done
-            announced.take(len(piece))
-            file.write(piece)
-            digest.update(piece)
-            done += len(piece)
-            emit(Progress(shell.name, "download", done, built.size))
-
-        try:
-            status = shell.execute(READER, [render(Download(tarball=built.tarball))], Beginning(on_stdout), complaints)
-        except Breach as breach:
-            hint = "nothing of it was kept; look at the build host, which is not to be trusted as it is"
-            raise Failed(str(breach), hint, host=shell.name) from None
-        if status != 0:
-            said = tuple(complaints.text.splitlines())
-            raise Failed(f"the artifact could not be downloaded (status {status})", "", said, host=shell.name)
-        file.flush()
-        if digest.hexdigest() == built.sha256 and (wrong := difference(Path(file.name), built.files)):
-            raise Failed(f"{where}the artifact is not what its manifest says: {wrong}", hint)
-        return store.keep(key, manifest, digest.hexdigest())
-
-
-def _refuse_without_room(shell: Shell, size: int, store: Store) -> None:
-    """Refuse an artifact for which this machine's disk has no room. Raises: Failed."""
-    store.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    free = shutil.disk_usage(store.directory).free
-    if not 0 <= size <= free - ROOM_LEFT:
-        raise Failed(
-            f"the artifact has {size / 1e6:.1f} MB, and this machine's disk {free / 1e6:.1f} MB free",
-            f"make room in {store.directory}, or see what the release holds",
-            host=shell.name,
-        )
+        emit(Warn("", RUNTIMES[artifact.manifest.flavor].fixed_node))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from warpbeam.cli.screen import folded
-from warpbeam.provision.diagnosis import Finding
+from warpbeam.provision.finding import Finding
 
 # Indent of a finding's further lines, where the columns before it fill more than half of the screen.
 LITTLE = 6

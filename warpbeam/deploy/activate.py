@@ -7,35 +7,39 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploy.history import PendingEntry
+from warpbeam.deploy.history import HISTORY_PARTS, PendingEntry
 from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
+from warpbeam.deploy.strategy import BLUE_GREEN, RESTART
 from warpbeam.error import Lost, Refused
 from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import Count, ReleaseName, SlotName
 from warpbeam.host.app import AppPhase, app_parameters
-from warpbeam.host.health import HealthPhase, health_parameters
+from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.host.script import text_of
 from warpbeam.inventory.schema import Host
+
+# The shared parts of a job, before those of its strategy.
+JOB_PARTS = (
+    "host/common",
+    "host/layout",
+    "deploy/result",
+    "deploy/history",
+    *HEALTH_PARTS,
+    "host/instance",
+    "deploy/job/reserve",
+    "deploy/job/await",
+    "deploy/job/slot",
+    "deploy/job/traffic",
+    "deploy/job/current",
+)
 
 
 class Job(HealthPhase[None], frozen=True, kw_only=True):
     """The activation's job, which runs on the host; the head of `warpbeam/deploy/job.sh` explains its fields."""
 
-    script: ClassVar[str] = "deploy/job"
-    parts: ClassVar[tuple[str, ...]] = (
-        "host/common",
-        "host/layout",
-        "deploy/history",
-        "host/health",
-        "host/listeners",
-        "host/reach",
-        "host/instance",
-        "host/connections",
-    )
     release: str
-    strategy: str
     drain: int
     balancer_drain: int
     withdraw: bool
@@ -43,12 +47,28 @@ class Job(HealthPhase[None], frozen=True, kw_only=True):
     publics: tuple[int, ...]
 
 
+class RestartJob(Job, frozen=True, kw_only=True):
+    """The job of the strategy `restart`."""
+
+    script: ClassVar[str] = "deploy/job"
+    parts: ClassVar[tuple[str, ...]] = (*JOB_PARTS, "deploy/strategy/restart")
+
+
+class BlueGreenJob(Job, frozen=True, kw_only=True):
+    """The job of the strategy `blue-green`."""
+
+    script: ClassVar[str] = "deploy/job"
+    parts: ClassVar[tuple[str, ...]] = (*JOB_PARTS, "host/connections", "deploy/strategy/blue_green")
+
+
+JOBS: dict[str, type[Job]] = {RESTART.name: RestartJob, BLUE_GREEN.name: BlueGreenJob}
+
+
 class Activated(msgspec.Struct, frozen=True):
     """The answer of an activation that made a release live.
 
     `left` was live before (or is empty). `cut` connections were still open when the old instance was stopped.
-    `maintenance`: the public port still answers with the maintenance page. `given_back`: the host has pruned and taken
-    its lock back.
+    `maintenance`: the public port still answers with the maintenance page. `given_back` is added from `Ended`.
     """
 
     slot: SlotName
@@ -61,19 +81,29 @@ class Activated(msgspec.Struct, frozen=True):
     given_back: bool = False
 
 
-class Activate(LockedPhase[Activated], frozen=True, kw_only=True):
+class Ended(msgspec.Struct, frozen=True):
+    """The answer of a phase that followed a successful activation to its end.
+
+    `given_back`: the host has pruned and taken its lock back.
+    """
+
+    activated: Activated
+    given_back: bool
+
+
+class Activate(LockedPhase[Ended], frozen=True, kw_only=True):
     """Start the job in its own unit and follow it; the head of `warpbeam/deploy/activate.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/activate"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "deploy/prune")
-    answer: ClassVar[type] = Activated
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *HISTORY_PARTS, "deploy/prune")
+    answer: ClassVar[type] = Ended
     helper: str
     job_size: int
     remember: str
     job_id: str
     spent: int
     success: str
-    entry: str
+    entry: tuple[str, ...]
     ends: bool
     keep: int
 
@@ -82,7 +112,7 @@ class Follow(AppPhase[Activated], frozen=True, kw_only=True):
     """Read back how an activation ended, once it has; the head of `warpbeam/deploy/follow.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/follow"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "deploy/result")
     answer: ClassVar[type] = Activated
     job_id: str
     patience: int
@@ -113,10 +143,9 @@ def activate(
         Lost: the host stopped answering, and the outcome could not be read back: the job goes on there.
     """
     inventory = fleet.inventory
-    job = Job(
+    job = JOBS[inventory.deploy.strategy](
         **health_parameters(inventory),
         release=release,
-        strategy=inventory.deploy.strategy,
         drain=math.ceil(inventory.deploy.drain),
         balancer_drain=math.ceil(inventory.deploy.balancer_drain),
         withdraw=withdraw,
@@ -137,12 +166,13 @@ def activate(
         keep=inventory.deploy.keep,
     )
     try:
-        return fleet.run(host, phase, emit, (text,))
+        ended = fleet.run(host, phase, emit, (text,))
     except Lost as lost:
         if fleet.interrupted:
             raise
         emit(Warn(host.name, f"{lost.message}; asking how it ended"))
         return _read_back(fleet, host, job, lost, emit)
+    return msgspec.structs.replace(ended.activated, given_back=ended.given_back)
 
 
 def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, emit: Emit) -> Activated:

@@ -5,9 +5,9 @@
 #
 # Parameters: root (the app's directory), app (its name), helper (path of the privileged helper), token (ours, of the
 # lock), lease (seconds), those of prune.sh, job_size (bytes of the job), remember (`RELEASE SHA256`: the content that
-# goes live, for the privileged helper to keep; or empty), job_id, spent, success, entry (the pending history entry: see
-# history.sh), ends (true: this is the command's last phase on this host; where the activation succeeds, this script
-# also does the work of finish.sh, and its answer has `given_back`).
+# goes live, for the privileged helper to keep; or empty), job_id, spent, success, entry (the pending history entry: the
+# arguments of begin_entry), ends (true: this is the command's last phase on this host; where the activation succeeds,
+# this script also does the work of finish.sh, and answers that it has `given_back` the lock).
 : "${ends?}" "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${job_size?}" "${remember?}" "${job_id?}"
 : "${spent?}" "${success?}" "${entry?}"
 
@@ -25,7 +25,7 @@ rm -rf -- cancel result result.new spare
 {
   : >log
   printf '%s' "$job" >job
-  printf '%s\n' "$job_id" "$spent" "$success" "$entry" >pending
+  begin_entry "$job_id" "$spent" "$success" "${entry[@]}"
   mkdir -- spare
   for file in spare/{1..8}; do printf '%8192s' '' >"$file"; done
 } 2>/dev/null || {
@@ -49,13 +49,17 @@ while kill -0 "$starter" 2>/dev/null; do wait "$starter" || true; done
 # Asked to stop, `sudo` ends before the job does: the job still has its entry and its result to write.
 settled=false
 if [[ $asked == false ]] && settle; then settled=true; fi
-if [[ -e result ]]; then
-  IFS= read -r -d '' ending <result || true
-  if [[ $ends == true && $settled == true && $ending == *'"answer":{'* ]] && held && [[ $held_token == "$token" ]]; then
+if result_of "$job_id"; then
+  given_back=false
+  if [[ $ends == true && $settled == true && $result_kind == answer ]] && held && [[ $held_token == "$token" ]]; then
     # A refusal of `let_go` is no refusal of the activation: the lock is then left to finish.sh.
-    if prune && (let_go) >/dev/null; then ending=${ending%$'}}\n'}',"given_back":true}}'$'\n'; fi
+    if prune && (let_go) >/dev/null; then given_back=true; fi
   fi
-  printf '%s' "$ending"
+  if [[ $result_kind == answer ]]; then
+    answer activated: "$result_ending" given_back: "$given_back"
+  else
+    record_result
+  fi
 else
   mapfile -t lines < <(tail -n 20 -- helper.out)
   read_links

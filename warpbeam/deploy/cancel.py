@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploy.activate import Activated
+from warpbeam.deploy.activate import Activate, Activated
 from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text
 from warpbeam.host.app import AppPhase, app_parameters
+from warpbeam.host.phase import script_name
 from warpbeam.inventory.schema import Host
 
 
@@ -31,7 +33,7 @@ class Cancel(AppPhase[Ending], frozen=True, kw_only=True):
     """Ask an activation to stop, and wait for its end; the head of `warpbeam/deploy/cancel.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/cancel"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "deploy/result")
     answer: ClassVar[type] = Ending
     job_id: str
 
@@ -47,3 +49,12 @@ def cancel(fleet: Fleet, host: Host, job: str, emit: Emit) -> None:
         emit(Settled(host.name, ending.failed.message, good=False))
     elif ending.answer is not None:
         emit(Settled(host.name, f"runs {ending.answer.release}: it was too late to stop"))
+
+
+def cancel_begun(fleet: Fleet, hosts: Sequence[Host], jobs: Mapping[str, str], emit: Emit) -> None:
+    """Stop the activations `jobs`, by the host's name, on those of `hosts` where they began and have not answered.
+
+    A host that was not asked to begin, or has answered, is not asked again.
+    """
+    begun = [host for host in hosts if fleet.activity.phases.get((host.name, script_name(Activate))) is False]
+    fleet.everywhere(begun, lambda host: cancel(fleet, host, jobs[host.name], emit))

@@ -14,5 +14,4 @@ if activating; then
 fi
 # The result of a job stays until the next job begins.
 result_of "$job_id" || refuse 'that activation did not begin' 'nothing was changed by it'
-REPLY=${REPLY//$'\036'/}
-record "{\"answer\":${REPLY%$'\n'}}"
+answer "$result_kind:" "$result_ending"

@@ -13,7 +13,7 @@ while activating; do
   sleep 0.2
 done
 if result_of "$job_id"; then
-  printf '%s' "$REPLY"
+  record_result
 else
   refuse 'the activation left no result: it never began, or the host was restarted' '`fab ENV status` shows what runs'
 fi

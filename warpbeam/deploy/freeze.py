@@ -43,7 +43,7 @@ class Freeze(AppPhase[Locked], frozen=True, kw_only=True):
     text: str
     words: str
     force: bool
-    entry: str
+    entry: tuple[str, ...]
 
     sift = staticmethod(sifted)
 
@@ -145,7 +145,7 @@ def _phase(
     )
 
 
-def _entry(verb: str, remark: str = "") -> str:
+def _entry(verb: str, remark: str = "") -> tuple[str, ...]:
     return action_entry(f"lock.{verb}{remark}")
 
 

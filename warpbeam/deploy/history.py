@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
@@ -39,9 +40,9 @@ from warpbeam.visible import visible
 # The format of an entry's time: UTC.
 AT = "%Y-%m-%dT%H:%M:%SZ"
 
-# The shared part that writes the history, and the parts of a script that acts on the app and notes that there.
-HISTORY_PART = "deploy/history"
-ACTION_PARTS = (HISTORY_PART, "deploy/note_action")
+# The shared parts that write the history, and the parts of a script that acts on the app and notes that there.
+HISTORY_PARTS = ("deploy/result", "deploy/history")
+ACTION_PARTS = (*HISTORY_PARTS, "deploy/note_action")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class PendingEntry(msgspec.Struct, frozen=True):
-    """The beginning of an activation's history entry; `entry` is JSON.
+    """The beginning of an activation's history entry; `entry` are its fields so far, as `fields_of` returns them.
 
     `spent` are the tenths of a second since the command began; `success` is the outcome if the release becomes live.
     """
@@ -77,7 +78,12 @@ class PendingEntry(msgspec.Struct, frozen=True):
     job: str
     spent: int
     success: str
-    entry: str
+    entry: tuple[str, ...]
+
+
+def new_job() -> str:
+    """Return an id for an activation, which no other has."""
+    return secrets.token_hex(8)
 
 
 class HistoryWriter(msgspec.Struct, frozen=True):
@@ -87,12 +93,12 @@ class HistoryWriter(msgspec.Struct, frozen=True):
     lease: Lease
     began: datetime
 
-    def entry_begun(self, step: HostPlan) -> PendingEntry:
-        """Return the pending entry of this command's activation on the host of `step`."""
-        return PendingEntry(secrets.token_hex(8), round(self._seconds() * 10), "done", self._text(step))
+    def entry_begun(self, step: HostPlan, job: str) -> PendingEntry:
+        """Return the pending entry of this command's activation `job` on the host of `step`."""
+        return PendingEntry(job, round(self._seconds() * 10), "done", fields_of(self._known(step)))
 
-    def return_opening(self, step: HostPlan) -> PendingEntry:
-        """Return the pending entry of the activation that rolls the host back to what was live before this command."""
+    def entry_of_return(self, step: HostPlan, job: str) -> PendingEntry:
+        """Return the pending entry of the activation `job` that rolls a host back to what was live before."""
         before = self.lease.facts[step.host.name].live_release
         back = msgspec.structs.replace(
             step,
@@ -100,18 +106,19 @@ class HistoryWriter(msgspec.Struct, frozen=True):
             before_release=step.release,
             about=before.artifact if before else About(),
         )
-        return PendingEntry(secrets.token_hex(8), round(self._seconds() * 10), "brought back", self._text(back))
+        return PendingEntry(job, round(self._seconds() * 10), "brought back", fields_of(self._known(back)))
 
     def ending(self, step: HostPlan, outcome: str, problem: str, job: str = "") -> str:
         """Return a whole entry; `job` is the id of an activation that failed or never began, or empty."""
         fields = {"outcome": outcome, "seconds": round(self._seconds(), 1), "problem": visible(problem)}
-        return self._text(step, **fields, **({"job": job} if job else {}))
+        whole = {**self._known(step), **fields, **({"job": job} if job else {})}
+        return msgspec.json.encode(whole).decode()
 
     def _seconds(self) -> float:
         return max(0.0, (datetime.now(UTC) - self.began).total_seconds())
 
-    def _text(self, step: HostPlan, **fields: object) -> str:
-        known = {
+    def _known(self, step: HostPlan) -> dict[str, object]:
+        return {
             "at": self.began.strftime(AT),
             "what": self.plan.why,
             "release": step.release,
@@ -122,21 +129,24 @@ class HistoryWriter(msgspec.Struct, frozen=True):
             "who": self.lease.holder.who,
             "warpbeam": VERSION,
         }
-        return msgspec.json.encode({**known, **fields}).decode()
 
 
-def action_entry(what: str) -> str:
+def fields_of(known: Mapping[str, object]) -> tuple[str, ...]:
+    """Return these fields as the arguments of a script's `object` (`warpbeam/host/common.sh`)."""
+    return tuple(text for name, value in known.items() for text in (f"{name}:", msgspec.json.encode(value).decode()))
+
+
+def action_entry(what: str) -> tuple[str, ...]:
     """Return the beginning of the entry of an action that is no activation (`warpbeam/deploy/note_action.sh`)."""
     at = datetime.now(UTC).strftime(AT)
-    known = {"at": at, "what": what, "who": this_user(what, "").who, "warpbeam": VERSION}
-    return msgspec.json.encode(known).decode()
+    return fields_of({"at": at, "what": what, "who": this_user(what, "").who, "warpbeam": VERSION})
 
 
 class NoteFailure(AppPhase[Done], frozen=True, kw_only=True):
     """Write the entry of a failure; the head of `warpbeam/deploy/note_failure.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/note_failure"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, HISTORY_PART)
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *HISTORY_PARTS)
     answer: ClassVar[type] = Done
     token: str
     entry: str
@@ -160,7 +170,7 @@ class ReadHistory(AppPhase[Entries], frozen=True, kw_only=True):
     """Read the last entries; the head of `warpbeam/deploy/read_history.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/read_history"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, HISTORY_PART)
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *HISTORY_PARTS)
     answer: ClassVar[type] = Entries
     token: str
     count: int

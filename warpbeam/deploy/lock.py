@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from warpbeam.error import Failed, Held, Problem, Unreachable, untouched
+from warpbeam.deploy.strategy import STRATEGIES
+from warpbeam.error import Held, Problem, Unreachable, untouched
 from warpbeam.event import Emit, Note, Warn, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
@@ -62,7 +62,7 @@ class Claim(LockedPhase[HostFacts], frozen=True, kw_only=True):
     """
 
     script: ClassVar[str] = "deploy/claim"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "provision/owner")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/result", "deploy/history", "provision/owner")
     answer: ClassVar[type] = HostFacts
     helper: str
     text: str
@@ -124,7 +124,8 @@ class Renew(Phase[Done], frozen=True, kw_only=True):
 class Lease(msgspec.Struct, frozen=True):
     """A lease of the deploy lock on several hosts, and the facts that each host answered with.
 
-    `given_back` are the hosts that have taken the lock back already, with the last phase of a rollout.
+    `given_back` are the hosts that have taken the lock back already, with the last phase of a rollout
+    (`warpbeam.deploy.finish` fills it).
     """
 
     token: str
@@ -133,9 +134,18 @@ class Lease(msgspec.Struct, frozen=True):
     given_back: set[str] = msgspec.field(default_factory=set)
 
 
+# Runs a claim on one host; returns its facts.
+RunClaim = Callable[[Fleet, Host, Claim, Emit], HostFacts]
+
+
+def run_claim(fleet: Fleet, host: Host, phase: Claim, emit: Emit) -> HostFacts:
+    """Run `phase` on `host` and return its facts. Raises what `fleet.run` raises."""
+    return fleet.run(host, phase, emit)
+
+
 def look(fleet: Fleet, hosts: Sequence[Host], emit: Emit) -> dict[str, HostFacts | Problem]:
     """Return every host's facts, or its problem, without taking a lock."""
-    return fleet.everywhere(hosts, lambda host: fleet.run(host, _claim(fleet, "", None), emit))
+    return fleet.everywhere(hosts, lambda host: run_claim(fleet, host, _claim(fleet, "", None), emit))
 
 
 def check_reachable(fleet: Fleet, selection: HostSelection) -> None:
@@ -166,16 +176,14 @@ def holding(
     emit: Emit,
     *,
     version: str = "",
-    manifest: bytes = b"",
-    on_facts: Callable[[HostFacts], object] = silent,
+    claim: RunClaim = run_claim,
 ) -> Iterator[Lease]:
     """Hold the lock on all app hosts of `selection`, or raise and hold none; give it back at the end.
 
     Parameters:
         why: what the lock is for, in a word.
         version: the version or release that goes live, for people.
-        manifest: the artifact's, as `upload.manifest` writes it; each host answers which of its files it lacks.
-        on_facts: called with a host's facts as soon as the host has answered, while others are still asked.
+        claim: runs the claim on one host, in a thread of that host; may send a body and use the answer at once.
 
     Raises:
         Refused: a host cannot be reached, is not set up, or somebody else holds its lock; nothing was changed.
@@ -183,54 +191,47 @@ def holding(
     token = secrets.token_hex(16)
     holder = this_user(why, version)
     hosts = selection.hosts(fleet.inventory)
+    lease = Lease(token, holder, {})
     ended = threading.Event()
-    given_back: set[str] = set()
-    facts: dict[str, HostFacts] = {}
+    # The hosts that may hold a lock for us: after an interrupt in the middle of the claims, any of them.
+    held = hosts
     try:
         try:
-            facts = _claim_all(fleet, selection, hosts, _claim(fleet, token, holder), [manifest], on_facts, emit)
+            facts = _claim_all(fleet, selection, hosts, _claim(fleet, token, holder), claim, emit)
         except Problem:
-            # `_claim_all` has given every lock back. (After an interrupt it has not, and any host may hold one for us.)
-            hosts = []
+            # `_claim_all` has given every lock back.
+            held = []
             raise
-        hosts = [host for host in hosts if host.name in facts]
-        for host in hosts:
+        lease = msgspec.structs.replace(lease, facts=facts)
+        held = [host for host in hosts if host.name in facts]
+        for host in held:
             # A thread for each: a host that has stopped answering must not delay the renewal on the others.
             threading.Thread(target=_renew, args=(fleet, host, token, ended), name="renew", daemon=True).start()
-        yield Lease(token, holder, facts, given_back)
+        yield lease
     finally:
         ended.set()
-        _let_go(fleet, [host for host in hosts if host.name not in given_back], token)
-        left_out = [host.name for host in fleet.inventory.app_hosts if host.name not in facts]
-        if facts and left_out:
+        _let_go(fleet, [host for host in held if host.name not in lease.given_back], token)
+        left_out = [host.name for host in fleet.inventory.app_hosts if host.name not in lease.facts]
+        if lease.facts and left_out:
             emit(Warn("", f"left as they are: {', '.join(left_out)}"))
 
 
 def _claim_all(
     fleet: Fleet,
     selection: HostSelection,
-    hosts: list[Host],
+    hosts: Sequence[Host],
     phase: Claim,
-    body: list[bytes],
-    on_facts: Callable[[HostFacts], object],
+    claim: RunClaim,
     emit: Emit,
 ) -> dict[str, HostFacts]:
     """Take the lock on every host and return their facts; `selection` says how long to wait, and what to leave out.
 
     Raises: Refused, and then no lock is held.
     """
-
-    def one(host: Host) -> HostFacts:
-        facts = fleet.run(host, phase, emit, body)
-        check_lacks(host.name, facts, files)
-        on_facts(facts)
-        return facts
-
-    files = sum(piece.count(b"\n") for piece in body)
     until = time.monotonic() + selection.wait
     last_note, note_again = "", 0.0
     while True:
-        results = fleet.everywhere(hosts, one)
+        results = fleet.everywhere(hosts, lambda host: claim(fleet, host, phase, emit))
         problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
         away = {name for name, problem in problems.items() if isinstance(problem, Unreachable)}
         if selection.skip_unreachable and len(away) < len(hosts):
@@ -238,30 +239,18 @@ def _claim_all(
                 emit(Warn("", f"{problems.pop(name).message}: left out"))
         if not problems:
             return {name: result for name, result in results.items() if isinstance(result, HostFacts)}
-        # Hold no lock while waiting, so that two commands never wait for each other. Wait a random time, so that they
-        # do not collide at every try.
-        _let_go(fleet, [host for host in hosts if host.name not in away], phase.token)
+        # Hold no lock while waiting, so that two commands never wait for each other.
+        hosts = [host for host in hosts if host.name not in away]
+        _let_go(fleet, hosts, phase.token)
         left = until - time.monotonic()
-        if all(isinstance(problem, Held) for problem in problems.values()) and left > 0:
-            first = next(iter(problems.values()))
-            if first.message != last_note or time.monotonic() >= note_again:
-                last_note, note_again = first.message, time.monotonic() + NOTE_EVERY
-                emit(Note("", f"{last_note}; waiting for it, {left:.0f} s more at most"))
-            time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
-            hosts = [host for host in hosts if host.name not in away]
-            continue
-        raise untouched(problems)
-
-
-def check_lacks(host: str, facts: HostFacts, files: int) -> None:
-    """Check that what a host lacks are ascending numbers below `files`. Raises: Failed, where they are not."""
-    if any(index >= after for index, after in pairwise((*facts.lacks, files))):
-        raise Failed(
-            f"claim answered what this Warpbeam does not understand: $.lacks: expected numbers below {files}, "
-            "each greater than the one before",
-            "nothing of it was used; look at what lies on that host, and who may write it",
-            host=host,
-        )
+        if left <= 0 or not all(isinstance(problem, Held) for problem in problems.values()):
+            raise untouched(problems)
+        first = next(iter(problems.values()))
+        if first.message != last_note or time.monotonic() >= note_again:
+            last_note, note_again = first.message, time.monotonic() + NOTE_EVERY
+            emit(Note("", f"{last_note}; waiting for it, {left:.0f} s more at most"))
+        # Wait a random time, so that two commands do not collide at every try.
+        time.sleep(min(left, random.uniform(1, 3)))  # noqa: S311 (no secret)
 
 
 def _let_go(fleet: Fleet, hosts: Sequence[Host], token: str) -> None:
@@ -289,7 +278,7 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
         words=words,
         take=holder is not None,
         # Only two instances that run side by side have to share the memory.
-        weigh=inventory.deploy.strategy == "blue-green",
+        weigh=STRATEGIES[inventory.deploy.strategy].second_instance,
         environment=inventory.name,
     )
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
 
 from warpbeam.deploy.history import HistoryWriter, note
 from warpbeam.deploy.lock import PARTS, LockedPhase, locked_parameters
-from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.error import Problem
 from warpbeam.event import Emit
 from warpbeam.fleet.fleet import Fleet
@@ -35,26 +33,28 @@ class Migrate(LockedPhase[Migrated], frozen=True, kw_only=True):
     expression: str
 
 
-def migrate(fleet: Fleet, plan: Plan, steps: Mapping[str, HostPlan], writer: HistoryWriter, emit: Emit) -> None:
-    """Run the migrations where the plan says, from the new release; note a failure in that host's history.
+def migrate(fleet: Fleet, writer: HistoryWriter, emit: Emit) -> None:
+    """Run the migrations where the writer's plan says, from the new release; note a failure in that host's history.
 
     Raises:
         Failed: the migrations failed, or a hook of theirs; nothing was switched.
     """
-    host, inventory = plan.migrate_on, fleet.inventory
+    plan, inventory = writer.plan, fleet.inventory
+    host = plan.migrate_on
     assert host is not None and inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)
+    step = next(step for step in plan.hosts if step.host == host)
     phase = Migrate(
         **locked_parameters(inventory, writer.lease.token),
         helper=helper(inventory),
-        release=steps[host.name].release,
+        release=step.release,
         expression=inventory.deploy.migrate,
     )
     try:
         with around(fleet, "migrate", [host], emit, plan.for_hooks):
             fleet.run(host, phase, emit)
     except Problem as problem:
-        note(fleet, writer, steps[host.name], "failed", problem.message, emit)
+        note(fleet, writer, step, "failed", problem.message, emit)
         raise
     except KeyboardInterrupt:
-        note(fleet, writer, steps[host.name], "interrupted", "its migrations were stopped", emit)
+        note(fleet, writer, step, "interrupted", "its migrations were stopped", emit)
         raise

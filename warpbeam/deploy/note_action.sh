@@ -1,7 +1,7 @@
 #!/bin/bash
 # The history entry of a script that acts on the app at a person's request and is no activation.
 #
-# Parameters: entry (JSON: at, what, who, warpbeam).
+# Parameters: entry (its first fields, as arguments of `object`: at, what, who, warpbeam).
 : "${entry?}"
 uptime_seconds
 action_began=$REPLY
@@ -10,11 +10,8 @@ action_began=$REPLY
 # this script began. Do not call it under `guard`, which locks the same file. Without room for the entry, it only
 # warns: the action was done.
 note_action() {
-  local line
-  quoted "${2-}"
-  line="${entry%\}},\"outcome\":\"$1\",\"release\":\"$live_release\",\"problem\":$REPLY"
   since "$action_began"
-  line+=",\"seconds\":$REPLY}"
+  object "${entry[@]}" outcome "$1" release "$live_release" problem "${2-}" seconds: "$REPLY"
   clear_guard
-  { flock -w 5 7 && append "$line"; } 7>"$lock.guard" || warn 'the history could not be written'
+  { flock -w 5 7 && append "$REPLY"; } 7>"$lock.guard" || warn 'the history could not be written'
 }

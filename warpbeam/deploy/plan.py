@@ -10,6 +10,7 @@ import msgspec
 
 from warpbeam.build.artifact import Artifact
 from warpbeam.deploy.preflight import check_compatibility, check_memory
+from warpbeam.deploy.strategy import STRATEGIES
 from warpbeam.error import Refused
 from warpbeam.event import Emit, Note
 from warpbeam.host.facts import About, HostFacts, Release, about
@@ -131,7 +132,7 @@ def plan_deploy(
 
 def _check_memory(inventory: Inventory, facts: Mapping[str, HostFacts], steps: Sequence[HostPlan]) -> None:
     """Check that hosts have memory for two instances, if these run side by side. Raises: Refused, where one has not."""
-    if inventory.deploy.strategy == "blue-green":
+    if STRATEGIES[inventory.deploy.strategy].second_instance:
         for step in steps:
             if step.activate:
                 check_memory(step.host.name, facts[step.host.name])

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from warpbeam.build.source import Source, commits_since, migrations_added, migrations_lost
+from warpbeam.build.revisions import commits_since, migrations_added, migrations_lost
+from warpbeam.build.source import Source
+from warpbeam.deploy.lock import look
 from warpbeam.deploy.plan import same_source
 from warpbeam.error import Problem
+from warpbeam.event import silent
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.selection import HostSelection
 from warpbeam.host.facts import About, HostFacts
+
+
+def preview_deploy(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
+    """Return what a deploy of `source` would do to each app host, as `preview_rows`, which the hosts are asked for."""
+    facts = look(fleet, HostSelection().hosts(fleet.inventory), silent)
+    return preview_rows(facts, source, fleet.inventory.release_name)
 
 
 def preview_rows(facts: Mapping[str, HostFacts | Problem], source: Source, release: str = "") -> list[dict[str, Any]]:

@@ -3,73 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from functools import partial
-from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from warpbeam.deploy.activate import Activated, activate
 from warpbeam.deploy.batch import batches
-from warpbeam.deploy.cancel import cancel
-from warpbeam.deploy.history import HistoryWriter, note
-from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
+from warpbeam.deploy.cancel import cancel_begun
+from warpbeam.deploy.finish import finish_hosts
+from warpbeam.deploy.history import HistoryWriter, new_job, note
+from warpbeam.deploy.lock import Lease
 from warpbeam.deploy.migrate import migrate
+from warpbeam.deploy.outcome import (
+    CheckFailure,
+    HostOutcome,
+    Rollout,
+    emit_activated,
+    hosts_to_bring_back,
+    maintained,
+    rollout_problem,
+)
 from warpbeam.deploy.plan import HostPlan, Plan
-from warpbeam.deploy.upload import Uploader, digests
-from warpbeam.deploy.verify import check_release, check_releases
-from warpbeam.error import Failed, Lost, Problem, restated
-from warpbeam.event import SOCKETS, Emit, Note, Settled, Step, Warn
+from warpbeam.deploy.policy import Policy
+from warpbeam.deploy.upload import Uploader, upload_releases
+from warpbeam.deploy.verify import check_release, verify_releases
+from warpbeam.error import Failed, Problem, restated
+from warpbeam.event import Emit, Note, Settled, Step
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
-from warpbeam.host.answer import FEW, ReleaseName
-from warpbeam.inventory.schema import Host
 from warpbeam.operate.status import read_status
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """The answer of a finished host: the releases that it removed."""
-
-    pruned: Annotated[tuple[ReleaseName, ...], FEW]
-
-
-class Finish(LockedPhase[Finished], frozen=True, kw_only=True):
-    """Prune, write what the history lacks, give the lock back."""
-
-    script: ClassVar[str] = "deploy/finish"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/history", "deploy/prune")
-    answer: ClassVar[type] = Finished
-    keep: int
-    entry: str
-    job_id: str
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """The rules by which a rollout goes from host to host.
-
-    `batch` says how many hosts change at once (see `warpbeam.deploy.batch`). `pause` is the seconds between two
-    batches, after which a changed host that is no longer healthy is rolled back. `on_failure` says whether the other
-    changed hosts stay (`stop`) or go back too (`rollback`).
-    """
-
-    batch: str
-    pause: float = 0
-    on_failure: Literal["stop", "rollback"] = "stop"
-
-
-class Rolled(msgspec.Struct):
-    """The progress of a roll: hosts by what they run now.
-
-    `sick` are hosts of `done` that were healthy at first and are no longer. `jobs` are the ids of the activations that
-    failed or never began, by host.
-    """
-
-    done: list[str] = []
-    sick: list[str] = []
-    failed: dict[str, Problem] = {}
-    brought_back: list[str] = []
-    jobs: dict[str, str] = {}
 
 
 def roll_out(
@@ -80,12 +44,13 @@ def roll_out(
     uploader: Uploader | None,
     emit: Emit,
     *,
-    known: Mapping[str, Sequence[str]] | None = None,
+    known: Mapping[str, Sequence[str]],
     force: bool = False,
 ) -> None:
     """Perform `plan` under `lease`: upload everywhere, migrate once, activate batch by batch, finish everywhere.
 
     Parameters:
+        uploader: uploads the release to the hosts that lack it; None: every host has it.
         known: the digests that each host's release may have, by the host's name, where this machine has its artifact.
         force: put a release live although it is not as it was deployed, with a warning.
 
@@ -94,258 +59,195 @@ def roll_out(
         Failed: a host or a hook failed; the message says what each host runs now.
         Lost: a host stopped answering in the middle of its activation.
     """
-    if plan.idle:
-        _perform(fleet, plan, policy, lease, uploader, {}, emit)
-        return
-    sums = _verify(fleet, plan, uploader, known or {}, emit, force=force)
-    with around(fleet, plan.why, [step.host for step in plan.hosts], emit, plan.for_hooks):
-        _perform(fleet, plan, policy, lease, uploader, sums, emit)
+    digests = {} if plan.idle else verify_releases(fleet, plan, known, emit, force=force)
+    with _hooks(fleet, plan, emit):
+        writer = HistoryWriter(plan, lease, datetime.now(UTC))
+        with _nothing_switched(plan, emit):
+            if uploader is not None:
+                upload_releases(fleet, uploader, writer, emit)
+            if plan.migrate_on is not None:
+                migrate(fleet, writer, emit)
+        _emit_unchanged(fleet, plan, lease, emit)
+        rollout = activate_in_batches(fleet, policy, writer, digests, emit)
+        rollout = bring_back(fleet, policy, rollout, writer, emit)
+        unfinished = finish_hosts(fleet, rollout, writer, emit)
+        if rollout.problems:
+            raise rollout_problem(plan, rollout)
+        if unfinished:
+            raise restated(unfinished[0], Failed, "; the new release serves on every host, only the clean-up failed")
 
 
-def _verify(
+def activate_in_batches(
+    fleet: Fleet, policy: Policy, writer: HistoryWriter, digests: Mapping[str, str], emit: Emit
+) -> Rollout:
+    """Activate batch by batch, until a host fails; between two batches, pause and check the hosts that changed."""
+    groups = list(batches([step for step in writer.plan.hosts if step.activate], policy.batch))
+    for step in (step for batch in groups[1:] for step in batch):
+        emit(Step(step.host.name, "waits for its turn"))
+    rollout = Rollout()
+    for batch in groups:
+        if batch is not groups[0] and policy.pause:
+            _pause(policy.pause, emit)
+            rollout = msgspec.structs.replace(rollout, failures=check_changed(fleet, rollout, policy.pause, emit))
+            if rollout.problems:
+                return rollout
+        # Nothing can follow on the last hosts: no other host's failure rolls them back, no hook can fail.
+        ends = batch is groups[-1] and policy.on_failure == "stop" and "activate" not in fleet.inventory.hooks
+        outcomes = activate_batch(fleet, batch, writer, digests, emit, ends=ends)
+        rollout = msgspec.structs.replace(rollout, outcomes=(*rollout.outcomes, *outcomes))
+        if rollout.problems:
+            return rollout
+    return rollout
+
+
+def activate_batch(
     fleet: Fleet,
-    plan: Plan,
-    uploader: Uploader | None,
-    known: Mapping[str, Sequence[str]],
+    batch: Sequence[HostPlan],
+    writer: HistoryWriter,
+    digests: Mapping[str, str],
     emit: Emit,
     *,
-    force: bool,
-) -> dict[str, str]:
-    """Verify the releases that hosts have already; return the digests of all that go live, by the host's name.
-
-    An upload is verified as it arrives.
-    """
-    there = [step for step in plan.hosts if step.activate and not step.upload]
-    releases = {step.host.name: step.release for step in there}
-    sums: dict[str, str] = {}
-    if uploader is not None:
-        both = digests(uploader.artifact)
-        known = dict.fromkeys(releases, both)
-        sums = {step.host.name: both[0] for step in plan.hosts if step.upload}
-    return sums | check_releases(fleet, [step.host for step in there], releases, known, emit, force=force)
-
-
-def _perform(
-    fleet: Fleet,
-    plan: Plan,
-    policy: Policy,
-    lease: Lease,
-    uploader: Uploader | None,
-    sums: Mapping[str, str],
-    emit: Emit,
-) -> None:
-    writer = HistoryWriter(plan, lease, datetime.now(UTC))
-    steps = {step.host.name: step for step in plan.hosts}
-    receivers = [step.host for step in plan.hosts if step.upload]
+    ends: bool,
+) -> tuple[HostOutcome, ...]:
+    """Activate on the hosts of `batch` at once; an interrupt cancels the activations that have begun."""
+    steps = {step.host.name: step for step in batch}
+    hosts = [step.host for step in batch]
+    # Made here, so that an interrupt finds them whatever the threads of the hosts have come to.
+    jobs = {name: new_job() for name in steps}
     try:
-        if receivers:
-            assert uploader is not None  # noqa: S101 (only a deploy uploads)
-            _upload(fleet, receivers, steps, writer, uploader, emit)
-        if plan.migrate_on is not None:
-            migrate(fleet, plan, steps, writer, emit)
-    except Problem:
-        emit(Note("", plan.unchanged))
+        results = fleet.everywhere(
+            hosts,
+            lambda host: activate_host(
+                fleet, steps[host.name], jobs[host.name], writer, digests.get(host.name, ""), emit, ends=ends
+            ),
+        )
+    except KeyboardInterrupt:
+        emit(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
+        cancel_begun(fleet, hosts, jobs, emit)
         raise
-    for step in plan.hosts:
-        if not step.activate:
-            text = f"runs already {step.release} {step.label}"
-            emit(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
-    rolled = _roll(fleet, plan, policy, writer, sums, emit)
-    # A failed activation undoes itself. A host that became unhealthy goes back; the others only by `on_failure`.
-    if back := rolled.done.copy() if rolled.failed and policy.on_failure == "rollback" else rolled.sick:
-        _bring_back(fleet, steps, back, rolled, writer, emit)
-
-    def finish(host: Host) -> Finished:
-        problem, job = rolled.failed.get(host.name), rolled.jobs.get(host.name, "")
-        if host.name in rolled.brought_back:
-            problem = None
-        entry = writer.ending(steps[host.name], "failed", problem.message, job) if problem else ""
-        finished = fleet.run(host, _finish(fleet, lease, entry, job), emit)
-        lease.given_back.add(host.name)
-        return finished
-
-    left = [step.host for step in plan.hosts if step.host.name not in lease.given_back]
-    finished = fleet.everywhere(left, finish)
-    if rolled.failed:
-        raise _stopped(plan, rolled) from None
-    for ending in finished.values():
-        if isinstance(ending, Problem):
-            raise restated(ending, Failed, "; the new release serves on every host, only the clean-up failed")
+    return _outcomes(results)
 
 
-def _roll(
-    fleet: Fleet, plan: Plan, policy: Policy, writer: HistoryWriter, sums: Mapping[str, str], emit: Emit
-) -> Rolled:
-    """Activate batch by batch, until a host fails."""
-    rolled = Rolled()
-    steps = {step.host.name: step for step in plan.hosts}
-    changed: set[str] = set()
-
-    def one(host: Host, *, ends: bool) -> None:
-        step = steps[host.name]
-        with around(fleet, "activate", [host], emit, plan.for_hooks):
-            entry_begun = writer.entry_begun(step)
-            rolled.jobs[host.name] = entry_begun.job
-            result = activate(
+def activate_host(
+    fleet: Fleet,
+    step: HostPlan,
+    job: str,
+    writer: HistoryWriter,
+    digest: str,
+    emit: Emit,
+    *,
+    ends: bool,
+) -> HostOutcome:
+    """Activate the release of `step` as `job`, with the hooks of an activation; return how that ended."""
+    host = step.host
+    outcome = HostOutcome(host.name)
+    try:
+        with around(fleet, "activate", [host], emit, writer.plan.for_hooks):
+            outcome = msgspec.structs.replace(outcome, job=job)
+            entry = writer.entry_begun(step, job)
+            activated = activate(
                 fleet,
                 host,
                 step.release,
                 writer.lease,
-                entry_begun,
+                entry,
                 emit,
-                withdraw=plan.withdraw,
+                withdraw=writer.plan.withdraw,
                 ends=ends,
-                digest=sums.get(host.name, ""),
+                digest=digest,
             )
-            if result.given_back:
-                writer.lease.given_back.add(host.name)
-            # A hook that fails after the activation does not undo it: this host has changed.
-            changed.add(host.name)
-            del rolled.jobs[host.name]
-            _emit_activated(fleet, step, result, emit)
-
-    todo = [step.host for step in plan.hosts if step.activate]
-    groups = list(batches(todo, policy.batch))
-    for host in (host for batch in groups[1:] for host in batch):
-        emit(Step(host.name, "waits for its turn"))
-    for index, batch in enumerate(groups):
-        if index and policy.pause:
-            _pause(fleet, [steps[name].host for name in rolled.done], policy.pause, rolled, emit)
-            if rolled.failed:
-                break
-        # Nothing can follow on the last hosts: no other host's failure rolls them back, no hook can fail.
-        ends = batch is groups[-1] and policy.on_failure == "stop" and "activate" not in fleet.inventory.hooks
-        try:
-            results = fleet.everywhere(batch, partial(one, ends=ends))
-        except KeyboardInterrupt:
-            emit(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
-            begun = [host for host in batch if host.name in rolled.jobs]
-            fleet.everywhere(begun, lambda host: cancel(fleet, host, rolled.jobs[host.name], emit))
-            raise
-        for name, result in results.items():
-            if isinstance(result, Problem):
-                rolled.failed[name] = result
-            if name in changed:
-                rolled.done.append(name)
-        if rolled.failed:
-            break
-    return rolled
+            outcome = msgspec.structs.replace(outcome, activated=activated)
+            emit_activated(fleet.inventory, step, activated, emit)
+    except Problem as problem:
+        return msgspec.structs.replace(outcome, problem=problem)
+    return outcome
 
 
-def _emit_activated(fleet: Fleet, step: HostPlan, result: Activated, emit: Emit) -> None:
-    if step.release == step.before_release:
-        done = "started" if step.stopped else "restarted"
-        ending = f"{done} {step.release} {step.label}, slot {step.slot} to {result.slot}"
-    else:
-        was = f"was {step.before}" if step.before_release else "the first here"
-        ending = f"runs {step.release} {step.label} ({was}), slot {result.slot}"
-    emit(Settled(step.host.name, ending + _maintained(fleet, result.maintenance)))
-    if result.cut:
-        what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
-        # Not "cut": an app that stops in good order may still have finished the work on them. The kernel does not know
-        # which of them are WebSockets.
-        drained = f"after {fleet.inventory.deploy.drain:g} s of draining, when the old instance was stopped"
-        emit(Warn(step.host.name, f"{what} still open {drained} ({SOCKETS})"))
+def check_changed(fleet: Fleet, rollout: Rollout, seconds: float, emit: Emit) -> tuple[CheckFailure, ...]:
+    """Return which of the hosts that have changed are no longer healthy, or cannot be asked, `seconds` later."""
+    hosts = [host for host in fleet.inventory.app_hosts if host.name in rollout.changed]
+    found = fleet.everywhere(hosts, lambda host: fleet.run(host, read_status(fleet), emit))
+    failures = []
+    for name, state in found.items():
+        if isinstance(state, Problem):
+            failures.append(CheckFailure(name, state, sick=False))
+        elif state.trouble:
+            text = f"after {seconds:g} s it is no longer healthy: {state.trouble}"
+            hint = f"`fab {fleet.inventory.name} logs -H {name}` shows what it says"
+            failures.append(CheckFailure(name, Failed(text, hint, host=name), sick=True))
+    return tuple(failures)
 
 
-def _maintained(fleet: Fleet, on: bool) -> str:
-    port = fleet.inventory.http.port
-    return f"; maintenance is on: port {port} answers 503 until `maintenance.off`" if on else ""
+def bring_back(fleet: Fleet, policy: Policy, rollout: Rollout, writer: HistoryWriter, emit: Emit) -> Rollout:
+    """Roll hosts that have changed back to what was live before, where `policy` or their health asks for that."""
+    names = hosts_to_bring_back(rollout, policy)
+    steps = {step.host.name: step for step in writer.plan.hosts if step.host.name in names and step.before_release}
+    results = fleet.everywhere(
+        [step.host for step in steps.values()],
+        lambda host: bring_host_back(fleet, steps[host.name], rollout.problems.get(host.name), writer, emit),
+    )
+    returns = _outcomes(results)
+    for outcome in returns:
+        if outcome.activated is not None:
+            emit(Settled(outcome.host, f"runs {steps[outcome.host].before} again", good=False))
+    return msgspec.structs.replace(rollout, returns=returns)
 
 
-def _pause(fleet: Fleet, hosts: Sequence[Host], seconds: float, rolled: Rolled, emit: Emit) -> None:
-    """Wait, then check whether the hosts that have changed are still healthy."""
+def bring_host_back(
+    fleet: Fleet, step: HostPlan, problem: Problem | None, writer: HistoryWriter, emit: Emit
+) -> HostOutcome:
+    """Roll one host back; `problem` is its own, or None where another host failed."""
+    if problem is not None:
+        # The history gives the reason first, then the roll back.
+        note(fleet, writer, step, "failed", problem.message, emit)
+    job = new_job()
+    try:
+        check_release(fleet, step.host, step.before_release, emit)
+        activated = _activate_before(fleet, step, job, writer, emit)
+    except Problem as failed:
+        return HostOutcome(step.host.name, job, problem=failed)
+    return HostOutcome(step.host.name, job, activated)
+
+
+def _activate_before(fleet: Fleet, step: HostPlan, job: str, writer: HistoryWriter, emit: Emit) -> Activated:
+    entry = writer.entry_of_return(step, job)
+    return activate(fleet, step.host, step.before_release, writer.lease, entry, emit, withdraw=True)
+
+
+def _outcomes(results: Mapping[str, HostOutcome | Problem]) -> tuple[HostOutcome, ...]:
+    return tuple(
+        HostOutcome(name, problem=result) if isinstance(result, Problem) else result for name, result in results.items()
+    )
+
+
+def _hooks(fleet: Fleet, plan: Plan, emit: Emit) -> AbstractContextManager[object]:
+    """Return the context that runs the hooks of the command, or none where the plan changes no host."""
+    hosts = [step.host for step in plan.hosts]
+    return nullcontext() if plan.idle else around(fleet, plan.why, hosts, emit, plan.for_hooks)
+
+
+@contextmanager
+def _nothing_switched(plan: Plan, emit: Emit) -> Iterator[None]:
+    """Emit what every host runs, where a problem ends the context's body, which switches nothing."""
+    try:
+        yield
+    except Problem:
+        emit(Note("", plan.unchanged))
+        raise
+
+
+def _emit_unchanged(fleet: Fleet, plan: Plan, lease: Lease, emit: Emit) -> None:
+    """Emit which hosts run their release already."""
+    for step in plan.hosts:
+        if not step.activate:
+            more = maintained(fleet.inventory, on=lease.facts[step.host.name].maintenance)
+            emit(Settled(step.host.name, f"runs already {step.release} {step.label}{more}"))
+
+
+def _pause(seconds: float, emit: Emit) -> None:
+    """Wait before the next hosts."""
     emit(Note("", f"waiting {seconds:g} s before the next hosts"))
     end = time.monotonic() + seconds
     # Sleep in pieces: Python handles a signal that arrives just before a sleep only after that sleep.
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.5))
-    for name, state in fleet.everywhere(hosts, lambda host: fleet.run(host, read_status(fleet), emit)).items():
-        if isinstance(state, Problem):
-            rolled.failed[name] = state
-        elif state.trouble:
-            text = f"after {seconds:g} s it is no longer healthy: {state.trouble}"
-            hint = f"`fab {fleet.inventory.name} logs -H {name}` shows what it says"
-            rolled.sick.append(name)
-            rolled.failed[name] = Failed(text, hint, host=name)
-
-
-def _bring_back(
-    fleet: Fleet, steps: Mapping[str, HostPlan], names: Sequence[str], rolled: Rolled, writer: HistoryWriter, emit: Emit
-) -> None:
-    """Roll the hosts of `names`, which have changed, back to what was live before."""
-    back = [steps[name].host for name in names if steps[name].before_release]
-
-    def one(host: Host) -> Activated:
-        if host.name in rolled.failed:
-            # The history gives the reason first, then the roll back.
-            note(fleet, writer, steps[host.name], "failed", rolled.failed[host.name].message, emit)
-        entry_begun = writer.return_opening(steps[host.name])
-        rolled.jobs[host.name] = entry_begun.job
-        before = steps[host.name].before_release
-        check_release(fleet, host, before, emit)
-        result = activate(fleet, host, before, writer.lease, entry_begun, emit, withdraw=True)
-        del rolled.jobs[host.name]
-        return result
-
-    for name, result in fleet.everywhere(back, one).items():
-        rolled.done.remove(name)
-        if isinstance(result, Problem):
-            rolled.failed[name] = result
-        else:
-            rolled.brought_back.append(name)
-            emit(Settled(name, f"runs {steps[name].before} again", good=False))
-
-
-def _upload(
-    fleet: Fleet,
-    hosts: Sequence[Host],
-    steps: Mapping[str, HostPlan],
-    writer: HistoryWriter,
-    uploader: Uploader,
-    emit: Emit,
-) -> None:
-    lease = writer.lease
-
-    def one(host: Host) -> object:
-        facts = lease.facts[host.name]
-        step = steps[host.name]
-        return uploader.upload(fleet, host, lease.token, step.release, step.about, facts.base, facts.lacks, emit)
-
-    results = fleet.everywhere(hosts, one)
-    problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
-    if problems:
-        failing = [host for host in hosts if host.name in problems]
-        fleet.everywhere(
-            failing,
-            lambda host: note(fleet, writer, steps[host.name], "failed", problems[host.name].message, emit),
-        )
-        first = next(iter(problems.values()))
-        raise restated(first, Failed, "; nothing was switched on any host")
-
-
-def _finish(fleet: Fleet, lease: Lease, entry: str, job: str) -> Finish:
-    inventory = fleet.inventory
-    return Finish(**locked_parameters(inventory, lease.token), keep=inventory.deploy.keep, entry=entry, job_id=job)
-
-
-def _stopped(plan: Plan, rolled: Rolled) -> Problem:
-    """Return one problem for all that failed, which says what every host runs now."""
-    touched = {*rolled.done, *rolled.failed, *rolled.brought_back}
-    untouched = [step.host.name for step in plan.hosts if step.activate and step.host.name not in touched]
-    problems = list(rolled.failed.values())
-    states = [problem.message for problem in problems]
-    if rolled.done:
-        states.append(f"{_names(rolled.done)} {'runs' if len(rolled.done) == 1 else 'run'} {plan.label} already")
-    if rolled.brought_back:
-        verb = "was" if len(rolled.brought_back) == 1 else "were"
-        states.append(f"{_names(rolled.brought_back)} {verb} brought back to what ran before")
-    if untouched:
-        states.append(f"{_names(untouched)} {'was' if len(untouched) == 1 else 'were'} not touched")
-    kind = Lost if all(isinstance(problem, Lost) for problem in problems) else Failed
-    details = tuple(line for problem in problems for line in problem.details)
-    return kind("; ".join(states), problems[0].hint, details)
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(names)

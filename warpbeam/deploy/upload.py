@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import ClassVar
@@ -14,13 +15,16 @@ import msgspec
 
 from warpbeam.build.artifact import PIECE, Artifact
 from warpbeam.build.tarball import Unlike, pick
-from warpbeam.deploy.lock import PARTS, LockedPhase, locked_parameters
-from warpbeam.error import Damaged, Failed
+from warpbeam.deploy.history import HistoryWriter, note
+from warpbeam.deploy.lock import PARTS, Claim, LockedPhase, locked_parameters
+from warpbeam.deploy.plan import HostPlan
+from warpbeam.error import Damaged, Failed, Problem, restated
 from warpbeam.event import Emit, Progress, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Count
 from warpbeam.host.facts import About, HostFacts
 from warpbeam.inventory.schema import Host
+from warpbeam.runtime.kinds import described
 
 
 class Uploaded(msgspec.Struct, frozen=True):
@@ -39,6 +43,7 @@ class Upload(LockedPhase[Uploaded], frozen=True, kw_only=True):
     base: str
     artifact: str
     group: str
+    runtime: str
     links: tuple[str, ...]
     directories: tuple[str, ...]
 
@@ -53,14 +58,31 @@ def _links(artifact: Artifact) -> tuple[str, ...]:
     return tuple(text for item in artifact.manifest.files if item.link for text in (item.path, item.link))
 
 
-def digests(artifact: Artifact) -> tuple[str, str]:
-    """Return the sha256 of a release's manifest and links, as a host keeps them, and that of the manifest alone.
+def _runtime(artifact: Artifact) -> str:
+    """Return the text that says beside the release of which kind it is, and its name."""
+    return described(artifact.manifest.flavor, artifact.manifest.release)
 
-    The second is for hosts where an earlier version of Warpbeam kept no list of the links.
+
+def digests(artifact: Artifact) -> tuple[str, ...]:
+    """Return the sha256 of all that a host keeps about a release's content: manifest, links, kind; then those of less.
+
+    The others are for hosts where an earlier version of Warpbeam kept no kind, or no list of the links either.
     """
     links = "".join(f"{text}\n" for text in _links(artifact)).encode()
     files = manifest(artifact)
-    return hashlib.sha256(files + links).hexdigest(), hashlib.sha256(files).hexdigest()
+    kept = (files + links + _runtime(artifact).encode(), files + links, files)
+    return tuple(hashlib.sha256(text).hexdigest() for text in kept)
+
+
+def check_lacks(host: str, facts: HostFacts, files: int) -> None:
+    """Check that what a host lacks are ascending numbers below `files`. Raises: Failed, where they are not."""
+    if any(index >= after for index, after in pairwise((*facts.lacks, files))):
+        raise Failed(
+            f"claim answered what this Warpbeam does not understand: $.lacks: expected numbers below {files}, "
+            "each greater than the one before",
+            "nothing of it was used; look at what lies on that host, and who may write it",
+            host=host,
+        )
 
 
 class Uploader:
@@ -68,6 +90,7 @@ class Uploader:
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
+        self._manifest = manifest(artifact)
         self._streams: dict[tuple[int, ...], Path] = {}
         self._guard = Lock()
         self._scratch = ExitStack()
@@ -78,10 +101,16 @@ class Uploader:
     def __exit__(self, *exc: object) -> None:
         self._scratch.close()
 
-    def prepare(self, facts: HostFacts) -> None:
-        """Compress what a host lacks as soon as the host has answered, while others are still asked."""
+    def claim(self, fleet: Fleet, host: Host, phase: Claim, emit: Emit) -> HostFacts:
+        """Run `phase` with the artifact's manifest; compress what the host lacks while others are still asked.
+
+        Raises: Failed, where the host lacks files that there are not; what `fleet.run` raises.
+        """
+        facts = fleet.run(host, phase, emit, (self._manifest,))
+        check_lacks(host.name, facts, len(self.artifact.files))
         if facts.lacks:
             self._stream(facts.lacks)
+        return facts
 
     def upload(
         self,
@@ -107,6 +136,7 @@ class Uploader:
             base=base,
             artifact=msgspec.json.encode(about).decode(),
             group=inventory.app_user,
+            runtime=_runtime(self.artifact),
             links=_links(self.artifact),
             directories=self.artifact.manifest.directories,
         )
@@ -156,3 +186,27 @@ def _pieces(file: Path, host: str, emit: Emit) -> Iterator[bytes]:
             yield piece
             done += len(piece)
             emit(Progress(host, "upload", done, total))
+
+
+def upload_releases(fleet: Fleet, uploader: Uploader, writer: HistoryWriter, emit: Emit) -> None:
+    """Upload the release to every host of the plan that lacks it; note a failure in that host's history.
+
+    Raises: Failed; nothing was switched on any host.
+    """
+    steps = {step.host.name: step for step in writer.plan.hosts if step.upload}
+    hosts = [step.host for step in steps.values()]
+    results = fleet.everywhere(hosts, lambda host: _upload_release(fleet, uploader, steps[host.name], writer, emit))
+    problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
+    if not problems:
+        return
+    failing = [host for host in hosts if host.name in problems]
+    fleet.everywhere(
+        failing, lambda host: note(fleet, writer, steps[host.name], "failed", problems[host.name].message, emit)
+    )
+    raise restated(next(iter(problems.values())), Failed, "; nothing was switched on any host")
+
+
+def _upload_release(fleet: Fleet, uploader: Uploader, step: HostPlan, writer: HistoryWriter, emit: Emit) -> Uploaded:
+    facts = writer.lease.facts[step.host.name]
+    token = writer.lease.token
+    return uploader.upload(fleet, step.host, token, step.release, step.about, facts.base, facts.lacks, emit)

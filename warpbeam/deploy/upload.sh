@@ -3,8 +3,9 @@
 #
 # Parameters: root (the app's directory), app (its name), token (ours, of the lock), lease (seconds), release (to make),
 # base (release to link from, or empty), artifact (JSON about it), group (the app's, which must be able to read the
-# release), links (for each symbolic link its path, then its target), directories (those with nothing in them).
-: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}"
+# release), runtime (the kind of the release and its own name, a line each), links (for each symbolic link its path,
+# then its target), directories (those with nothing in them).
+: "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}" "${runtime?}"
 : "${links[@]-}" "${directories[@]-}"
 
 still_ours "$lease"
@@ -22,6 +23,8 @@ step link
 lists=$root/activation/lists
 if [[ -e $partial || -e $metadata ]]; then remove "$partial" "$metadata"; fi
 mkdir -p -- "$lists" "$partial" "$metadata"
+# The launcher reads this as the app: so it is written while its directory gives on the app's group.
+printf '%s' "$runtime" >"$metadata/runtime"
 linked=/dev/null
 if [[ -n $base ]] && plain "$releases/$base/.warpbeam/manifest"; then linked=$releases/$base/.warpbeam/manifest; fi
 # awk prints the number of files, and of those that can be run; or a path that no release may have.

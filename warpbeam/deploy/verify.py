@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from warpbeam.deploy.plan import Plan
 from warpbeam.error import Failed, Problem, untouched
 from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
@@ -115,12 +116,30 @@ def check_releases(
 
     Raises: Refused; nothing was changed.
     """
-
-    def one(host: Host) -> str:
-        return check_release(fleet, host, releases[host.name], emit, known=known.get(host.name, ()), force=force)
-
-    results = fleet.everywhere(hosts, one)
+    results = fleet.everywhere(
+        hosts,
+        lambda host: check_release(fleet, host, releases[host.name], emit, known=known.get(host.name, ()), force=force),
+    )
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     if problems:
         raise untouched(problems)
     return {name: result for name, result in results.items() if isinstance(result, str)}
+
+
+def verify_releases(
+    fleet: Fleet, plan: Plan, known: Mapping[str, Sequence[str]], emit: Emit, *, force: bool
+) -> dict[str, str]:
+    """Verify the releases of `plan` that hosts have already; return the digests of all that go live, by host name.
+
+    An upload is verified as it arrives. The digest of a release is empty where it differs (`force`).
+
+    Parameters:
+        known: the digests that each host's release may have, where this machine has its artifact; for an upload the
+            first is what it will have.
+
+    Raises: Refused; nothing was changed.
+    """
+    there = [step for step in plan.hosts if step.activate and not step.upload]
+    uploads = {step.host.name: known[step.host.name][0] for step in plan.hosts if step.upload}
+    releases = {step.host.name: step.release for step in there}
+    return uploads | check_releases(fleet, [step.host for step in there], releases, known, emit, force=force)

@@ -48,7 +48,7 @@ compare_kind() {
 }
 
 # compare RELEASE: sets `odd` (the first differences from what was deployed), `count` (the number of all differences)
-# and `digest` (the sha256 of the manifest and the list of links, which it compares with).
+# and `digest` (the sha256 of the manifest, the list of links and the kind, which it compares with).
 compare() {
   local home=$releases/$1 ours=$releases/$1/.warpbeam line mode sum path entry target kind uid rest sums='' \
     paths=() lines=() has_links=true
@@ -59,13 +59,19 @@ compare() {
     return 0
   fi
   # Somebody may have made these files endless.
-  if [[ -n $(exec find "$ours" -mindepth 1 -maxdepth 1 \( -name manifest -o -name links \) \
+  if [[ -n $(exec find "$ours" -mindepth 1 -maxdepth 1 \( -name manifest -o -name links -o -name runtime \) \
     -size +65536k -print -quit) ]]; then
     differs 'changed: its manifest has more than 64 MB'
     return 0
   fi
   lines=("$ours/manifest")
   if plain "$ours/links"; then lines+=("$ours/links"); else has_links=false; fi
+  # A release of an earlier Warpbeam has no word about its kind.
+  if plain "$ours/runtime"; then
+    lines+=("$ours/runtime")
+  elif [[ -e $ours/runtime || -L $ours/runtime ]]; then
+    differs 'changed: the word about its kind is no plain file'
+  fi
   digest=$(cat -- "${lines[@]}" | sha256sum)
   digest=${digest%% *}
   while IFS= read -r line; do

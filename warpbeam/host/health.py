@@ -12,7 +12,7 @@ from warpbeam.inventory.schema import Inventory
 A = TypeVar("A")
 
 # The shared parts of a script that checks an instance's health.
-HEALTH_PARTS = ("host/health", "host/listeners", "host/reach")
+HEALTH_PARTS = ("host/http", "host/health", "host/listeners", "host/reach")
 
 
 class HealthPhase(AppPhase[A], frozen=True, kw_only=True):

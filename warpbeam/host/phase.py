@@ -46,6 +46,6 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
         return None
 
 
-def script_name(phase: Phase[Any]) -> str:
+def script_name(phase: Phase[Any] | type[Phase[Any]]) -> str:
     """Return what messages call the phase: the name of its script, such as `claim`."""
     return phase.script.rpartition("/")[2].replace("_", " ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from warpbeam.runtime.kinds import COOKIE, variable_user
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -46,30 +48,18 @@ _SYSTEMD = _words(
     MAINPID INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID
     """
 )
-# Variables that the start scripts of Mix and OTP (bin/RELEASE, elixir, erl) assign. A variable that comes from outside
-# is exported already, so the app would see the script's value in place of its own. (The scripts also use single
-# letters; no app uses those.)
-_SCRIPTS = _words(
-    """
-    BINDIR DEFAULT_SYS_CONFIG EMU ERL ERL_EXEC ERTS_BIN LENGTH MODE PROGNAME REL_EXEC REL_VSN_DIR ROOTDIR
-    SCRIPT_PATH SELF
-    """
-)
 _OWNERS = {
     "PORT": "each slot listens on a port of its own (http.slots)",
     "SLOT": "Warpbeam sets it for each slot",
     "ERL_AFLAGS": "Warpbeam sets it for each slot; use ERL_ZFLAGS or the release's vm.args",
-    "RELEASE_COOKIE": "`setup` makes the cookie on each host",
+    COOKIE: "`setup` makes the cookie on each host",
     **dict.fromkeys(_SYSTEMD, "systemd sets it for each instance"),
-    **dict.fromkeys(_SCRIPTS, "the release's start script has it for itself, and the app would see that"),
 }
 
 
 def variable_owner(name: str) -> str:
     """Return what sets the variable `name`, so that an inventory may not; empty where nothing does."""
-    # All of RELEASE_ is reserved: consoles and migrations drop every such variable, whether Mix knows it or not.
-    release = "Warpbeam and the release's start script set RELEASE_ variables, for each slot and release anew"
-    return _OWNERS.get(name, release if name.startswith("RELEASE_") else "")
+    return _OWNERS.get(name) or variable_user(name)
 
 
 # Directives that the users, the privileged helper, the slots and activations depend on: an override would break them

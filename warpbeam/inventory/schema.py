@@ -215,7 +215,7 @@ class Inventory(Value, frozen=True):
 
     @property
     def release_name(self) -> str:
-        """The name of the release in Mix: `bin/NAME` starts it."""
+        """The name of the release in Mix."""
         return self.release or self.app
 
     @property

@@ -38,7 +38,7 @@ class Maintain(AppPhase[Shown], frozen=True, kw_only=True):
     """Turn maintenance on or off; the head of `warpbeam/operate/maintenance.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/maintenance"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/connections")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/http", "host/connections")
     answer: ClassVar[type] = Shown
     helper: str
     verb: str
@@ -46,7 +46,7 @@ class Maintain(AppPhase[Shown], frozen=True, kw_only=True):
     public: int
     ports: tuple[int, ...]
     drain: int
-    entry: str
+    entry: tuple[str, ...]
     # Empty, because maintenance takes no deploy lock.
     token: str = ""
 

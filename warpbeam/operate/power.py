@@ -33,7 +33,7 @@ class Power(HealthPhase[Powered], frozen=True, kw_only=True):
     token: str
     lease: int
     verb: str
-    entry: str
+    entry: tuple[str, ...]
 
 
 def stop_app(fleet: Fleet, emit: Emit) -> None:

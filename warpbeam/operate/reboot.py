@@ -72,7 +72,7 @@ class Back(HealthPhase[Serving], frozen=True, kw_only=True):
     answer: ClassVar[type] = Serving
     token: str
     lease: int
-    entry: str
+    entry: tuple[str, ...]
 
 
 def reboot(fleet: Fleet, emit: Emit, *, timeout: float = 300) -> None:

@@ -16,6 +16,7 @@ from warpbeam.inventory.schema import Host
 from warpbeam.provision.difference import Difference, HostState, difference
 from warpbeam.provision.footprint import COOKIE_MARK, Footprint, etc
 from warpbeam.provision.item import File
+from warpbeam.runtime.kinds import COOKIE
 
 
 class Inspect(Phase[HostState], frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class Inspect(Phase[HostState], frozen=True, kw_only=True):
     packages: tuple[str, ...]
     programs: tuple[str, ...]
     cookie_file: str
+    cookie_variable: str
     cookie_mark: str
     ledger: str
     app: str
@@ -98,6 +100,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str =
         packages=want.packages,
         programs=("nft", "sudo", "visudo", "setpriv", "ss", "flock") if is_app else ("tar",),
         cookie_file=f"{etc(inventory)}/cookie.env" if is_app else "",
+        cookie_variable=COOKIE,
         cookie_mark=COOKIE_MARK,
         ledger=want.ledger,
         app=inventory.app if is_app else "",

@@ -13,13 +13,13 @@
 : "${reconcile?}" "${packages[@]-}" "${installer?}" "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}"
 : "${evicted[@]-}" "${build?}" "${activation?}"
 
-work=''
+work='' reload=false
 trap 'let_in; [[ -z $work ]] || rm -rf -- "$work"' EXIT
 
-# Packages come first: this step is the likeliest to fail, and packages create users and directories.
-# NEEDRESTART_SUSPEND keeps needrestart from restarting the app meanwhile (needrestart(1)).
-if ((${#packages[@]})); then
-  step packages
+# install_packages: NEEDRESTART_SUSPEND keeps needrestart from restarting the app meanwhile (needrestart(1)).
+install_packages() {
+  local log how package
+  local -a apt
   export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
   # The log is in a directory that only root can write: any user can put a link with a predictable name into /tmp.
   work=$(mktemp -d)
@@ -41,51 +41,62 @@ if ((${#packages[@]})); then
         fail 'dnf could not install the packages' "$how"
       ;;
   esac
-fi
+}
 
-step users
-for ((i = 0; i < ${#users[@]}; i += 3)); do
-  name=${users[i]} home=${users[i + 1]} login=${users[i + 2]}
-  if [[ $login == true ]]; then
-    useradd --user-group --create-home --home-dir "$home" --shell /bin/bash -- "$name"
-    # No password, but not locked either: sshd without PAM refuses keys for a locked account (sshd(8)).
-    usermod --password '*' -- "$name"
-  else
-    useradd --system --user-group --no-create-home --home-dir "$home" --shell /usr/sbin/nologin -- "$name"
-    # Debian 13's useradd ignores --expiredate for a system user.
-    closed+=("$name")
-  fi
-done
+make_users() {
+  local i name home login
+  for ((i = 0; i < ${#users[@]}; i += 3)); do
+    name=${users[i]} home=${users[i + 1]} login=${users[i + 2]}
+    if [[ $login == true ]]; then
+      useradd --user-group --create-home --home-dir "$home" --shell /bin/bash -- "$name"
+      # No password, but not locked either: sshd without PAM refuses keys for a locked account (sshd(8)).
+      usermod --password '*' -- "$name"
+    else
+      useradd --system --user-group --no-create-home --home-dir "$home" --shell /usr/sbin/nologin -- "$name"
+      # Debian 13's useradd ignores --expiredate for a system user.
+      closed+=("$name")
+    fi
+  done
+}
 
-for name in "${closed[@]}"; do
-  usermod --expiredate "$long_ago" -- "$name"
-  # End the user's sessions. Its units are in another slice, and go on.
-  systemctl kill --signal=KILL -- "user-$(id -u -- "$name").slice" 2>/dev/null || true
-done
-for name in "${opened[@]}"; do usermod --expiredate '' -- "$name"; done
+close_and_open_users() {
+  local name
+  for name in "${closed[@]}"; do
+    usermod --expiredate "$long_ago" -- "$name"
+    # End the user's sessions. Its units are in another slice, and go on.
+    systemctl kill --signal=KILL -- "user-$(id -u -- "$name").slice" 2>/dev/null || true
+  done
+  for name in "${opened[@]}"; do usermod --expiredate '' -- "$name"; done
+}
 
-for ((i = 0; i < ${#evicted[@]}; i += 2)); do
-  step "end what ${evicted[i]} runs"
-  if [[ -n $activation ]]; then
-    # A stopped activation undoes or completes its work. After 120 s it is killed, and the helper reconciles
-    # (ExecStopPost=).
-    timeout 120 systemctl stop -- "$activation" || systemctl kill --signal=KILL -- "$activation" || true
-  fi
-  shut_out "${evicted[i]}"
-  jobs_of "${evicted[i]}"
-  if [[ -n $build ]]; then put_away "${evicted[i]}" "${evicted[i + 1]}" "$build"; fi
-done
+# evict_users: ends what users run whose keys change, and keeps them out until `let_in`.
+evict_users() {
+  local i
+  for ((i = 0; i < ${#evicted[@]}; i += 2)); do
+    step "end what ${evicted[i]} runs"
+    if [[ -n $activation ]]; then
+      # A stopped activation undoes or completes its work. After 120 s it is killed, and the helper reconciles
+      # (ExecStopPost=).
+      timeout 120 systemctl stop -- "$activation" || systemctl kill --signal=KILL -- "$activation" || true
+    fi
+    shut_out "${evicted[i]}"
+    jobs_of "${evicted[i]}"
+    if [[ -n $build ]]; then put_away "${evicted[i]}" "${evicted[i + 1]}" "$build"; fi
+  done
+}
 
-# At a login systemd would start a manager for the user. It costs 50 ms of processor time for each deploy, and timers
-# and services of the user's could hide in it. A mask is a link to /dev/null (systemctl(1)); `stop` ends a running
-# manager.
-reload=false
-for name in "${unmanaged[@]}"; do
-  unit=user@$(id -u -- "$name").service
-  ln -sfn -- /dev/null "/etc/systemd/system/$unit"
-  systemctl stop -- "$unit"
-  reload=true
-done
+# mask_managers: at a login systemd would start a manager for the user. It costs 50 ms of processor time for each
+# deploy, and timers and services of the user's could hide in it. A mask is a link to /dev/null (systemctl(1)); `stop`
+# ends a running manager.
+mask_managers() {
+  local name unit
+  for name in "${unmanaged[@]}"; do
+    unit=user@$(id -u -- "$name").service
+    ln -sfn -- /dev/null "/etc/systemd/system/$unit"
+    systemctl stop -- "$unit"
+    reload=true
+  done
+}
 
 # as OWNER GROUP COMMAND ...: run COMMAND as OWNER. Paths below another user's directory are touched as that user only:
 # as root, a link that the user puts there at the right moment would lead anywhere. COMMAND runs in GROUP, because
@@ -107,22 +118,25 @@ as() {
   fi
 }
 
-step directories
-for ((i = 0; i < ${#directories[@]}; i += 4)); do
-  path=${directories[i]} mode=${directories[i + 1]} owner=${directories[i + 2]} group=${directories[i + 3]}
-  [[ ! -L $path ]] || fail "$path is a symbolic link; expected a directory" 'remove it on the host and run setup again'
-  parent=$(stat -c %U -- "${path%/*}")
-  as "$parent" "$group" mkdir -p -- "$path"
-  if [[ $parent == root ]]; then
-    chown --no-dereference "$owner:$group" -- "$path"
-    chmod "$mode" -- "$path"
-  elif [[ $(stat -c %U -- "$path") == "$owner" ]]; then
-    as "$owner" "$group" chgrp --no-dereference "$group" -- "$path"
-    as "$owner" "$group" chmod "$mode" -- "$path"
-  else
-    fail "$path belongs to $(stat -c %U -- "$path"); expected $owner" 'chown it on the host and run setup again'
-  fi
-done
+make_directories() {
+  local i path mode owner group parent
+  for ((i = 0; i < ${#directories[@]}; i += 4)); do
+    path=${directories[i]} mode=${directories[i + 1]} owner=${directories[i + 2]} group=${directories[i + 3]}
+    [[ ! -L $path ]] ||
+      fail "$path is a symbolic link; expected a directory" 'remove it on the host and run setup again'
+    parent=$(stat -c %U -- "${path%/*}")
+    as "$parent" "$group" mkdir -p -- "$path"
+    if [[ $parent == root ]]; then
+      chown --no-dereference "$owner:$group" -- "$path"
+      chmod "$mode" -- "$path"
+    elif [[ $(stat -c %U -- "$path") == "$owner" ]]; then
+      as "$owner" "$group" chgrp --no-dereference "$group" -- "$path"
+      as "$owner" "$group" chmod "$mode" -- "$path"
+    else
+      fail "$path belongs to $(stat -c %U -- "$path"); expected $owner" 'chown it on the host and run setup again'
+    fi
+  done
+}
 
 # verified FILE PATH: print systemd's complaints about FILE as the unit at PATH; fail if one names a directive that the
 # inventory sets. A missing program is no complaint: setup may write it later.
@@ -164,36 +178,43 @@ put() {
   sync -- "$new"
   mv -fT -- "$new" "$path"
 }
-# Functions for the bash that runs as another user: it gets an empty environment.
-parts=$(declare -f verified put)
 
-step files
-for ((i = 0; i < ${#files[@]}; i += 6)); do
-  path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
-  # The content goes through a pipe: bash would put a large here-string into a file in /tmp for a moment.
-  # shellcheck disable=SC2016 # expanded by the inner bash
-  words=$(as "$owner" "$owner" bash -euo pipefail -c "$parts
-    overrides=(${overrides[*]@Q})
-    "'put "$@"' put "$path" "$mode" "$needs" 2>&1 \
-    < <(printf '%s' "${files[i + 5]}")) || {
-    mapfile -t said <<<"$words"
-    fail "$path could not be written, or its check failed" \
-      'nothing after it was changed; the same command goes on from here' "${said[@]}"
-  }
-  # Show complaints that did not fail the check, such as one about Warpbeam's own directive that an older systemd
-  # ignores.
-  while IFS= read -r text; do [[ -z $text ]] || warn "$text"; done <<<"$words"
-  [[ $needs != *daemon-reload* ]] || reload=true
-done
-# Remove files as the owner of their directory.
-for path in "${absent[@]}"; do
-  owner=$(stat -c %U -- "${path%/*}")
-  as "$owner" "$owner" rm -f -- "$path"
-done
+write_files() {
+  local i path mode owner needs words text said parts
+  # Functions for the bash that runs as another user: it gets an empty environment.
+  parts=$(declare -f verified put)
+  for ((i = 0; i < ${#files[@]}; i += 6)); do
+    path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
+    # The content goes through a pipe: bash would put a large here-string into a file in /tmp for a moment.
+    # shellcheck disable=SC2016 # expanded by the inner bash
+    words=$(as "$owner" "$owner" bash -euo pipefail -c "$parts
+      overrides=(${overrides[*]@Q})
+      "'put "$@"' put "$path" "$mode" "$needs" 2>&1 \
+      < <(printf '%s' "${files[i + 5]}")) || {
+      mapfile -t said <<<"$words"
+      fail "$path could not be written, or its check failed" \
+        'nothing after it was changed; the same command goes on from here' "${said[@]}"
+    }
+    # Show complaints that did not fail the check, such as one about Warpbeam's own directive that an older systemd
+    # ignores.
+    while IFS= read -r text; do [[ -z $text ]] || warn "$text"; done <<<"$words"
+    [[ $needs != *daemon-reload* ]] || reload=true
+  done
+}
 
-# Record the checksums of the written files, so that the next setup recognizes later changes by hand.
-if [[ -n $ledger ]]; then
-  declare -A sums=()
+# remove_files: removes files as the owner of their directory.
+remove_files() {
+  local path owner
+  for path in "${absent[@]}"; do
+    owner=$(stat -c %U -- "${path%/*}")
+    as "$owner" "$owner" rm -f -- "$path"
+  done
+}
+
+# record_sums: records the checksums of the written files, so that the next setup recognizes later changes by hand.
+record_sums() {
+  local i sum path
+  local -A sums=()
   if [[ -f $ledger ]]; then
     while read -r sum path; do
       if [[ -f $path ]]; then sums[$path]=$sum; fi
@@ -205,20 +226,50 @@ if [[ -n $ledger ]]; then
     sums[${files[i]}]=${sum%% *}
   done
   for path in "${!sums[@]}"; do printf '%s %s\n' "${sums[$path]}" "$path"; done | sort -k 2 | put "$ledger" 600 ''
-fi
+}
 
-# A login that began just before `shut_out` may have started processes since. They must not undo the change either.
-for ((i = 0; i < ${#evicted[@]}; i += 2)); do
-  nothing_left "${evicted[i]}"
-  login_files "${evicted[i + 1]}"
-done
-let_in
+# check_evicted: a login that began just before `shut_out` may have started processes since. They must not undo the
+# change either.
+check_evicted() {
+  local i
+  for ((i = 0; i < ${#evicted[@]}; i += 2)); do
+    nothing_left "${evicted[i]}"
+    login_files "${evicted[i + 1]}"
+  done
+}
 
-step units
-if $reload; then systemctl daemon-reload; fi
-for unit in "${units[@]}"; do
-  systemctl enable --quiet -- "$unit"
-  systemctl start -- "$unit"
-done
-if [[ -n $reconcile ]]; then "$reconcile" reconcile; fi
-answer changed: true
+start_units() {
+  local unit
+  if $reload; then systemctl daemon-reload; fi
+  for unit in "${units[@]}"; do
+    systemctl enable --quiet -- "$unit"
+    systemctl start -- "$unit"
+  done
+}
+
+main() {
+  # Packages come first: this step is the likeliest to fail, and packages create users and directories.
+  if ((${#packages[@]})); then
+    step packages
+    install_packages
+  fi
+  step users
+  make_users
+  close_and_open_users
+  evict_users
+  mask_managers
+  step directories
+  make_directories
+  step files
+  write_files
+  remove_files
+  if [[ -n $ledger ]]; then record_sums; fi
+  check_evicted
+  let_in
+  step units
+  start_units
+  if [[ -n $reconcile ]]; then "$reconcile" reconcile; fi
+  answer changed: true
+}
+
+main

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-
-import msgspec
+from collections.abc import Iterator, Mapping
 
 from warpbeam.deploy.verify import Verdict
 from warpbeam.error import Problem
 from warpbeam.helper.program import HELPER_VERSION, helper
-from warpbeam.inventory.schema import SLOTS, Host, Inventory
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.difference import Difference, HostState, outdated
 from warpbeam.provision.examine import Examination
+from warpbeam.provision.finding import Finding, finding
 from warpbeam.provision.footprint import Footprint
 from warpbeam.provision.rights import excess, has_password
 from warpbeam.provision.secret_file import digests
+from warpbeam.runtime.kinds import COOKIE
 
 # Seconds that a host's clock may differ from ours: certificates tolerate as much, and releases are named by time.
 SKEW = 2.0
@@ -24,18 +23,6 @@ ROOM = 0.1
 # Bytes that must be free: the unpacked release of a large app.
 LEAST = 200_000_000
 UNITS = "/lib/systemd/system/"
-# An address that only the host itself can reach, as `ss` prints it.
-LOOPBACK = re.compile(r"127\.|\[::1\]|\[::ffff:127\.|.*%lo$")
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """The result of one check on a host; `mend` says what to do when it is not `good`."""
-
-    host: str
-    check: str
-    good: bool
-    found: str
-    mend: str = ""
 
 
 def converged(
@@ -55,11 +42,11 @@ def converged(
     ]
     if keys:
         users.append(f"deploy keys: {' and '.join(keys)}")
-    yield _finding(host, "users", users, f"{len(want.users)} as they should be", mend)
+    yield finding(host, "users", users, f"{len(want.users)} as they should be", mend)
     wrong = {**plan.reasons, **dict.fromkeys(plan.absent, "it should not be there")}
     files = [f"{path}: {reason}" for path, reason in wrong.items() if not path.startswith(UNITS)]
     packages = [f"the package {name} is not installed" for name in plan.packages]
-    yield _finding(
+    yield finding(
         host, "files", [*files, *packages], f"{len(want.files) + len(want.directories)} as they should be", mend
     )
     if not want.units:
@@ -69,10 +56,10 @@ def converged(
     if seen.reload:
         units.append(f"systemd has not read what changed in {', '.join(seen.reload)}")
         mend = f"{mend}; `systemctl daemon-reload` on the host has it read again"
-    yield _finding(host, "units", units, "as their templates say", mend)
+    yield finding(host, "units", units, "as their templates say", mend)
     late = [path.rsplit("/", 1)[1] for path in outdated(want, found)]
     text = [f"the running app was started before {', '.join(late)} changed"] if late else []
-    yield _finding(host, "settings", text, "the app runs with what is there", f"`fab {env} restart`")
+    yield finding(host, "settings", text, "the app runs with what is there", f"`fab {env} restart`")
 
 
 def helpers(inventory: Inventory, found: HostState) -> Iterator[str]:
@@ -90,7 +77,7 @@ def rights(host: str, inventory: Inventory, found: HostState) -> Finding:
     more = list(excess(inventory, found))
     if has_password(inventory, found):
         more.append("has a password")
-    return _finding(
+    return finding(
         host,
         "rights",
         [f"{deploy} {', '.join(more)}"] if more else [],
@@ -110,7 +97,7 @@ def machine(host: str, seen: Examination, asked: float, received: float) -> Iter
     clock = float(seen.clock)
     skew = clock - received if clock > received else min(clock - asked, 0)
     way = "ahead of" if skew > 0 else "behind"
-    yield _finding(
+    yield finding(
         host,
         "time",
         [f"its clock is {abs(skew):.0f} s {way} this machine's"] if abs(skew) > SKEW else [],
@@ -124,82 +111,13 @@ def machine(host: str, seen: Examination, asked: float, received: float) -> Iter
         if disk.inodes and disk.inodes_free < ROOM * disk.inodes:
             full.append(f"{disk.mount} has {disk.inodes_free} of {disk.inodes} inodes free")
     rooms = ", ".join(f"{disk.mount} {disk.free / 1e9:.1f} GB" for disk in seen.disks)
-    yield _finding(host, "disk", full, f"free: {rooms}", "make room; `deploy.keep` says how many releases stay")
-    yield _finding(
+    yield finding(host, "disk", full, f"free: {rooms}", "make room; `deploy.keep` says how many releases stay")
+    yield finding(
         host,
         "upgrades",
         seen.restarts,
         "none that restarts the app or the host by itself",
         "leave restarts to `restart` and reboots to `hosts.reboot`: docs/doctor.md says how to tell them",
-    )
-
-
-def instance(host: str, inventory: Inventory, seen: Examination) -> Iterator[Finding]:
-    """Yield the findings on what the app needs of its host: releases, limits, firewall, ports."""
-    deploy, releases = inventory.users.deploy, inventory.root / "releases"
-    yield _finding(
-        host,
-        "releases",
-        [f"{seen.writable}; nobody but {deploy} should write there"] if seen.writable else [],
-        f"nobody but {deploy} may write them",
-        f"`sudo -u {deploy} chmod -R go-w {releases}` on the host; the next deploy finds what was altered meanwhile",
-    )
-    limits, short, mend = seen.limits, [], []
-    if limits.may_open and limits.opened > (1 - ROOM) * limits.may_open:
-        short.append(f"the app has {limits.opened} files open of {limits.may_open}")
-        mend.append("`service: {LimitNOFILE: ...}` in the inventory allows it more")
-    # The limit from the inventory or from `sandbox.conf.j2`. A container may be allowed less than that.
-    asked = inventory.service.get("LimitNOFILE", "65536").partition(":")[0]
-    if limits.may_open and asked.isdigit() and limits.may_open < int(asked):
-        short.append(f"the app may open {limits.may_open} files; expected {asked} or more")
-        mend.append("restart it, if LimitNOFILE was raised since; else the host allows no more (is it a container?)")
-    if limits.may_track and limits.tracked > (1 - ROOM) * limits.may_track:
-        short.append(f"the kernel tracks {limits.tracked} connections of {limits.may_track}; more are dropped")
-        mend.append("`firewall: {tracked: ...}` in the inventory lets it track more")
-    well = f"{limits.opened} files of {limits.may_open}, {limits.tracked} connections of {limits.may_track}"
-    yield _finding(host, "limits", short, well, "; ".join(mend))
-    rules = []
-    for table in seen.tables:
-        if not table.has:
-            rules.append(f"the table {table.table} is not loaded")
-        elif table.has != table.wants:
-            rules.append(f"the table {table.table} is not what {table.file} says")
-    filters = bool(inventory.firewall.filter or inventory.firewall.limit)
-    if filters != any(table.table == f"inet warpbeam_{inventory.app}-filter" for table in seen.tables):
-        rules.append("there is no filter yet" if filters else "there is a filter that the inventory does not ask for")
-    if seen.live and not seen.tables:
-        rules.append(f"port {inventory.http.port} leads nowhere: there is no file to load")
-    yield _finding(
-        host,
-        "firewall",
-        rules,
-        "1 table as loaded" if len(seen.tables) == 1 else f"{len(seen.tables)} tables as loaded",
-        f"`fab {inventory.name} firewall.apply` loads them",
-    )
-    others = []
-    for listener in seen.listeners:
-        expected = _expected(inventory, listener.port, seen.uid)
-        # Compare the unit and the user: a user's own systemd may have a unit of any name.
-        if expected is not None and (listener.unit, listener.uid) not in expected:
-            who = listener.program or "somebody"
-            where = listener.unit or "no unit"
-            if listener.unit in (unit for unit, _ in expected):
-                where += f" of uid {listener.uid}"
-            others.append(f"{who} ({where}) has port {listener.port}")
-    cure = "stop it, or choose other ports under `http` and `ports` in the inventory"
-    if not others:
-        others = list(_unreached(inventory, seen))
-        cure = (
-            "have the app listen on all addresses: in Phoenix `http: [ip: {0, 0, 0, 0, 0, 0, 0, 0}, ...]` of the "
-            "endpoint, elsewhere `ip: {0, 0, 0, 0}`"
-        )
-    yield _finding(
-        host,
-        "ports",
-        others,
-        "nobody else has the app's"
-        + ("" if seen.binds else "; that it listens at no others cannot be enforced (systemd has no BPF here)"),
-        cure,
     )
 
 
@@ -209,7 +127,7 @@ def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
         return Finding(host, "content", False, verdicts.reason, verdicts.hint)
     wrong = [f"{name}: {', '.join(flaws[:3])}" for name, it in verdicts.items() if (flaws := it.flaws())]
     unknown = sum(not it.recorded for it in verdicts.values())
-    return _finding(
+    return finding(
         host,
         "content",
         wrong,
@@ -218,27 +136,6 @@ def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
         "somebody changed it on the host: `fab ENV deploy --force` sends the release anew; `restart`, `rollback` and "
         "`start` refuse one that differs",
     )
-
-
-def _unreached(inventory: Inventory, seen: Examination) -> Iterator[str]:
-    """Yield a sentence for each port at which the live instance listens on loopback only, as `host/reach.sh` judges."""
-    if not seen.live:
-        return
-    for port in inventory.slot_ports()[SLOTS.index(seen.live) :: 2]:
-        at = [listener.address for listener in seen.listeners if listener.port == port]
-        if at and all(LOOPBACK.match(address) for address in at):
-            yield f"the app listens at port {port} on {' and '.join(at)}, which no client outside this host reaches"
-
-
-def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int], ...] | None:
-    """Return the units, each with its user's number, that may listen at a port of the app; None for another port."""
-    for slot in SLOTS:
-        if port in (*inventory.slot_ports()[SLOTS.index(slot) :: 2], inventory.dist_port(slot)):
-            return ((inventory.unit(slot), uid),)
-    if port == inventory.http.maintenance:
-        # systemd itself listens for the socket unit.
-        return (("init.scope", 0),)
-    return () if port in inventory.leads("a") else None
 
 
 def logins(host: Host, inventory: Inventory, seen: Examination) -> Finding:
@@ -269,7 +166,7 @@ def logins(host: Host, inventory: Inventory, seen: Examination) -> Finding:
 def agreement(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator[Finding]:
     """Yield the findings on cookie and secrets: all app hosts must have the same ones."""
     env = inventory.name
-    cookies = {name: digests(each.cookie or "").get("RELEASE_COOKIE", "") for name, each in seen.items()}
+    cookies = {name: digests(each.cookie or "").get(COOKIE, "") for name, each in seen.items()}
     secrets = {name: digests(each.secrets or "") for name, each in seen.items()}
     for name in seen:
         wrong = []
@@ -279,7 +176,7 @@ def agreement(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator
             wrong.append(f"it is not that of {', '.join(differ)}")
         if seen[name].shown:
             wrong.append("the arguments of the running app show one to every user of the host (-setcookie)")
-        yield _finding(
+        yield finding(
             name,
             "cookie",
             wrong,
@@ -301,8 +198,4 @@ def agreement(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator
             if differ:
                 wrong.append(f"{secret} is not that of {', '.join(differ)}")
         well = f"{len(inventory.secrets)} there, the same on all hosts" if inventory.secrets else "none asked for"
-        yield _finding(name, "secrets", wrong, well, f"`fab {env} secrets.push --restart`")
-
-
-def _finding(host: str, check: str, wrong: Sequence[str], well: str, mend: str) -> Finding:
-    return Finding(host, check, False, "; ".join(wrong), mend) if wrong else Finding(host, check, True, well)
+        yield finding(name, "secrets", wrong, well, f"`fab {env} secrets.push --restart`")

@@ -20,10 +20,11 @@ from warpbeam.inventory.schema import Host
 from warpbeam.network.cluster import mates, node_ports
 from warpbeam.provision import diagnosis
 from warpbeam.provision.converge import inspect
-from warpbeam.provision.diagnosis import Finding
 from warpbeam.provision.difference import HostState, difference
 from warpbeam.provision.examine import Examination
+from warpbeam.provision.finding import Finding
 from warpbeam.provision.footprint import Footprint, etc, footprint
+from warpbeam.provision.instance import instance
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.owner import check_belonging
 from warpbeam.provision.sight import sight
@@ -193,7 +194,7 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Itera
     yield from _converged(fleet, host, want, look.found, look.seen)
     yield from diagnosis.machine(name, look.seen, look.asked, look.received)
     if "app" in host.roles:
-        yield from diagnosis.instance(name, inventory, look.seen)
+        yield from instance(name, inventory, look.seen)
         yield diagnosis.contents(name, look.verdicts)
     yield diagnosis.logins(host, inventory, look.seen)
 

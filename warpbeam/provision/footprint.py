@@ -28,6 +28,7 @@ from warpbeam.inventory.schema import SLOTS, Host, Inventory
 from warpbeam.network.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provision import unit
 from warpbeam.provision.item import Directory, File, User
+from warpbeam.runtime.kinds import COOKIE, RUNTIMES, UNNAMED, alone_settings
 
 # A plain word, or a text in double quotes with every quote in it escaped (`template.systemd_quoted`).
 _VALUE = re.compile(r'[A-Za-z0-9_@.-]*|"(?:[^\\"`$\0]|\\[\\"`$])*"')
@@ -147,9 +148,9 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         setting("app.env", _variables(inventory, f"Variables of {app}.", _quoted(own)), clear=tuple(own)),
         setting("secrets.env", secrets_text(inventory, secrets)),
         setting("cookie.env", cookie),
-        File(f"{where}/eval.env", render("eval.env.j2", inventory), "600"),
+        File(f"{where}/eval.env", render("eval.env.j2", inventory, alone_settings=alone_settings()), "600"),
         # The launcher comes before the helper, which runs it.
-        File(f"{programs(inventory)}/launch", render("launch.sh.j2", inventory, dumps_kept=unit.DUMPS_KEPT), "755"),
+        File(f"{programs(inventory)}/launch", _launcher(inventory), "755"),
         File(
             helper(inventory),
             render(
@@ -214,6 +215,18 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
     return files
 
 
+def _launcher(inventory: Inventory) -> str:
+    """Return the program that starts every VM of the app; it has the functions of every kind of release."""
+    return render(
+        "launch.sh.j2",
+        inventory,
+        dumps_kept=unit.DUMPS_KEPT,
+        cookie_variable=COOKIE,
+        unnamed_runtime=UNNAMED.name,
+        runtime_parts=[shared(runtime.launched) for runtime in RUNTIMES.values()],
+    )
+
+
 def _guard(inventory: Inventory) -> str:
     """Return the nftables table that decides which users may answer at the app's ports."""
     owners = [(f"slot_{slot}", [*inventory.leads(slot).values()], f'"{inventory.app_user}"') for slot in SLOTS]
@@ -227,7 +240,7 @@ def _guard(inventory: Inventory) -> str:
 def _cookie_text(inventory: Inventory, cookie: str, *, shown: bool) -> str:
     title = f"The cookie of {inventory.app}'s nodes{'' if shown else f', {COOKIE_MARK}'}."
     # The cookie has no quotes: it is alphanumeric, and `warpbeam/provision/inspect.sh` reads it as it is.
-    return _variables(inventory, title, {"RELEASE_COOKIE": cookie})
+    return _variables(inventory, title, {COOKIE: cookie})
 
 
 def _nodes_rules(inventory: Inventory) -> str:
@@ -287,6 +300,10 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         record=record_file(inventory),
         helper_version=HELPER_VERSION,
         helper_verbs=SUDO_VERBS,
+        runtimes=RUNTIMES,
+        tmp_variables=[runtime.tmp for runtime in RUNTIMES.values()],
+        version_variables=[runtime.version for runtime in RUNTIMES.values()],
+        shared_variables=[name for runtime in RUNTIMES.values() for name in runtime.shared],
         most_expression=MOST_EXPRESSION,
         read_and_evaluate=READ_AND_EVALUATE,
         find_and_evaluate=FIND_AND_EVALUATE,

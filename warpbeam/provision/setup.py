@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import secrets as entropy
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from warpbeam.error import Failed, Misuse, Problem, Refused, restated
-from warpbeam.event import Emit, Line, Note, Settled, Warn
+from warpbeam.event import Emit, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.inventory.schema import Host, Inventory
-from warpbeam.provision.binding import check_bindings, unnamed
-from warpbeam.provision.comparison import compared
+from warpbeam.provision.binding import check_bindings
 from warpbeam.provision.converge import converge, inspect
 from warpbeam.provision.cookie import Cookie, agreed_cookie, mint_cookie
 from warpbeam.provision.difference import Difference, HostState, difference, outdated
-from warpbeam.provision.footprint import footprint
+from warpbeam.provision.footprint import Footprint, footprint
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.lockout import check_lockout
 from warpbeam.provision.owner import check_belonging
-from warpbeam.provision.rights import check_rights, has_password
+from warpbeam.provision.preview import emit_cookie, emit_difference, emit_owner, emit_risks
+from warpbeam.provision.rights import check_rights
 from warpbeam.provision.secrets import fetch_secrets
-
-T = TypeVar("T")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -36,6 +32,33 @@ class Outcome(msgspec.Struct, frozen=True):
 
     changed: bool
     restart: tuple[str, ...]
+
+
+class Material(msgspec.Struct, frozen=True):
+    """The parts of footprints that come from outside of the inventory: secrets and deploy keys."""
+
+    secrets: dict[str, str]
+    keys: tuple[str, ...] | None
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """The facts of one host, and the seconds that it took to connect and ask for them."""
+
+    facts: HostState
+    seconds: float
+
+
+class HostPlan(msgspec.Struct, frozen=True):
+    """The facts of one host, the footprint that it should have, and the change from one to the other.
+
+    `late` are the files for which the running app needs a restart.
+    """
+
+    host: Host
+    inspection: Inspection
+    want: Footprint
+    change: Difference
+    late: tuple[str, ...]
 
 
 def set_up(
@@ -65,146 +88,164 @@ def set_up(
         Failed: a host could not be set up; events report the others.
     """
     inventory = fleet.inventory
-    secrets = fetch_secrets(inventory)
-    keys = read_deploy_keys(inventory)
-    chosen = list(inventory.hosts.values())
-    others = [host.name for host in inventory.all_app_hosts if host.name not in inventory.hosts]
-    if rotate_cookie and others:
-        text = f"--rotate-cookie is for every app host, and -H leaves out {', '.join(others)}"
-        raise Misuse(text, "leave out -H: nodes with another cookie could not talk to each other")
-    asked = {host.name: host for host in inventory.all_app_hosts} | inventory.hosts
+    material = Material(fetch_secrets(inventory), read_deploy_keys(inventory))
+    left_out = [host.name for host in inventory.all_app_hosts if host.name not in inventory.hosts]
+    if rotate_cookie:
+        _check_whole(left_out)
     # The key is new in each run: a digest shows whether a value differs, and nothing else.
     key = entropy.token_hex(16) if show else ""
 
-    took: defaultdict[str, float] = defaultdict(float)
-    found = fleet.everywhere(
-        list(asked.values()),
-        _timed(took, lambda host: inspect(fleet, host, footprint(inventory, host, secrets, "", keys), emit, key=key)),
-    )
-    found = _answered(found, inventory.hosts.keys(), emit)
-    problem = gravest_problem(found)
-    if problem is not None:
-        raise _together(found, "nothing was changed on any host", _meanwhile(found, inventory, dry=dry)) from problem
-    facts = {name: result for name, result in found.items() if isinstance(result, HostState)}
-    if not take_over:
-        check_belonging(inventory, facts)
-    check_rights(inventory, facts)
-    check_lockout(inventory, facts)
-    check_bindings(inventory, facts)
-    cookie = Cookie(mint_cookie()) if rotate_cookie else agreed_cookie(facts, left_out=others)
-    wants = {
-        host.name: footprint(inventory, host, secrets, cookie.value, keys, cookie_shown=cookie.shown) for host in chosen
-    }
-    _emit_owner(facts, inventory, cookie.value, emit)
-    plans = {host.name: difference(wants[host.name], facts[host.name], host.name) for host in chosen}
-    for name, plan in plans.items():
-        if facts[name].cookie_shown:
-            _emit_cookie(name, cookie, others, emit, dry=dry)
-        _emit_plan(name, plan, facts[name], key, emit, dry=dry)
-        _emit_risks(name, inventory, facts[name], emit)
-    late = {name: files for name, want in wants.items() if (files := outdated(want, facts[name]))}
-    changed = any(plans.values())
+    found = _inspect_hosts(fleet, material, key, emit)
+    inspections = _check_answers(inventory, found, emit, dry=dry)
+    facts = {name: each.facts for name, each in inspections.items()}
+    _check_facts(inventory, facts, take_over=take_over)
+    cookie = Cookie(mint_cookie()) if rotate_cookie else agreed_cookie(facts, left_out=left_out)
+    emit_owner(facts, inventory, cookie.value, emit)
+    plans = [_plan_host(inventory, host, inspections[host.name], material, cookie) for host in inventory.hosts.values()]
+    _emit_plans(inventory, plans, cookie, left_out, key, emit, dry=dry)
+    outcome = Outcome(any(plan.change for plan in plans), tuple(plan.host.name for plan in plans if plan.late))
     if dry:
-        for name, files in late.items():
-            emit(Note(name, f"would need a restart of the app, for {', '.join(files)}"))
-        return Outcome(changed, tuple(late))
+        _emit_late(plans, emit)
+        return outcome
 
-    with around(fleet, "setup", chosen, emit):
-        results = fleet.everywhere(
-            chosen,
-            _timed(
-                took, lambda host: converge(fleet, host, plans[host.name], facts[host.name], wants[host.name], emit)
-            ),
-        )
-        for name, result in results.items():
-            if not isinstance(result, Problem):
-                count = len(plans[name].sentences())
-                ending = f"set up, {_counted(count)}" if count else "set up already, nothing to change"
-                emit(Settled(name, f"{ending} ({took[name]:.1f} s)"))
-                if name in late and not restart:
-                    what = f"the app still runs with its old settings ({', '.join(late[name])})"
-                    emit(Warn(name, f"{what}: `fab {inventory.name} setup --restart` restarts it, host after host"))
+    with around(fleet, "setup", list(inventory.hosts.values()), emit):
+        results = _converge_hosts(fleet, plans, emit)
+        _emit_results(inventory, plans, results, emit, restart=restart)
         if gravest_problem(results) is not None:
             raise _together(results, "run setup again when it is mended: it goes on from here")
-    return Outcome(changed, tuple(late))
+    return outcome
 
 
-def _timed(took: defaultdict[str, float], work: Callable[[Host], T]) -> Callable[[Host], T]:
-    """Return `work` with a clock: it adds its seconds, connecting included, to those of its host in `took`."""
+def _check_whole(left_out: Sequence[str]) -> None:
+    """Check that -H leaves out no app host. Raises: Misuse."""
+    if left_out:
+        text = f"--rotate-cookie is for every app host, and -H leaves out {', '.join(left_out)}"
+        raise Misuse(text, "leave out -H: nodes with another cookie could not talk to each other")
 
-    def timed(host: Host) -> T:
+
+def _inspect_hosts(fleet: Fleet, material: Material, key: str, emit: Emit) -> dict[str, Inspection | Problem]:
+    """Return the facts of the chosen hosts and of all app hosts."""
+    inventory = fleet.inventory
+    asked = {host.name: host for host in inventory.all_app_hosts} | inventory.hosts
+
+    def inspect_host(host: Host) -> Inspection:
         began = time.monotonic()
-        try:
-            return work(host)
-        finally:
-            took[host.name] += time.monotonic() - began
+        want = footprint(inventory, host, material.secrets, "", material.keys)
+        facts = inspect(fleet, host, want, emit, key=key)
+        return Inspection(facts, time.monotonic() - began)
 
-    return timed
+    return fleet.everywhere(list(asked.values()), inspect_host)
+
+
+def _check_answers(
+    inventory: Inventory, found: Mapping[str, Inspection | Problem], emit: Emit, *, dry: bool
+) -> dict[str, Inspection]:
+    """Return the facts of the hosts that answered. Raises: Problem, where a host that setup needs did not."""
+    needed = _answered(found, inventory.hosts.keys(), emit)
+    problem = gravest_problem(needed)
+    if problem is not None:
+        raise _together(needed, "nothing was changed on any host", _meanwhile(needed, inventory, dry=dry)) from problem
+    return {name: result for name, result in needed.items() if isinstance(result, Inspection)}
 
 
 def _answered(
-    found: Mapping[str, HostState | Problem], chosen: Collection[str], emit: Emit
-) -> dict[str, HostState | Problem]:
+    found: Mapping[str, Inspection | Problem], chosen: Collection[str], emit: Emit
+) -> dict[str, Inspection | Problem]:
     """Return `found` without left-out hosts that did not answer, if another host answered a cookie."""
-    if not any(isinstance(facts, HostState) and facts.cookie for facts in found.values()):
+    if not any(isinstance(each, Inspection) and each.facts.cookie for each in found.values()):
         return dict(found)
     for name, problem in found.items():
         if isinstance(problem, Problem) and name not in chosen:
             what = problem.reason
             emit(Warn(name, f"left out, and its cookie not compared with the others': {what}"))
-    return {name: facts for name, facts in found.items() if name in chosen or not isinstance(facts, Problem)}
+    return {name: each for name, each in found.items() if name in chosen or not isinstance(each, Problem)}
 
 
-def _emit_owner(facts: Mapping[str, HostState], inventory: Inventory, cookie: str, emit: Emit) -> None:
-    """Note whose cookie a host without one takes: with it, its nodes and theirs may run code on each other's hosts."""
-    having = [name for name, found in facts.items() if found.cookie == cookie]
-    for host in inventory.app_hosts:
-        if having and not facts[host.name].cookie:
-            emit(Note(host.name, f"takes the cookie of {', '.join(having)}"))
-
-
-def _meanwhile(found: Mapping[str, HostState | Problem], inventory: Inventory, *, dry: bool) -> str:
+def _meanwhile(found: Mapping[str, Inspection | Problem], inventory: Inventory, *, dry: bool) -> str:
     """Return a hint how to go on without the hosts that have a problem; empty where none can."""
-    known = any(isinstance(facts, HostState) and facts.cookie for facts in found.values())
-    rest = [name for name in inventory.hosts if isinstance(found[name], HostState)]
+    known = any(isinstance(each, Inspection) and each.facts.cookie for each in found.values())
+    rest = [name for name in inventory.hosts if isinstance(found[name], Inspection)]
     if not known or not rest:
         return ""
     command = f"fab {inventory.name} -H {','.join(rest)} setup{' --check' if dry else ''}"
     return f"meanwhile `{command}` {'asks' if dry else 'does'} the others"
 
 
-def _counted(changes: int) -> str:
-    return "1 change" if changes == 1 else f"{changes} changes"
+def _check_facts(inventory: Inventory, facts: Mapping[str, HostState], *, take_over: bool) -> None:
+    """Check that nothing on the hosts stands against their setup. Raises: Refused."""
+    if not take_over:
+        check_belonging(inventory, facts)
+    check_rights(inventory, facts)
+    check_lockout(inventory, facts)
+    check_bindings(inventory, facts)
 
 
-def _emit_cookie(name: str, cookie: Cookie, left_out: Sequence[str], emit: Emit, *, dry: bool) -> None:
-    """Report what happens to a cookie that stood in every instance's arguments, as earlier versions started them."""
-    what = "the cookie, which every local user could read until now,"
-    if cookie.shown:
-        emit(
-            Warn(name, f"{what} stays: -H leaves out {', '.join(left_out)}; `setup` of all hosts gives them a new one")
-        )
-        return
-    by = "that of the other hosts" if cookie.joined else "a new one on all hosts"
-    emit(Note(name, f"{'would change' if dry else 'changing'}: {what} replaced by {by}"))
+def _plan_host(
+    inventory: Inventory, host: Host, inspection: Inspection, material: Material, cookie: Cookie
+) -> HostPlan:
+    """Return what setup does on `host`. Pure. Raises: Refused, as `difference`."""
+    want = footprint(inventory, host, material.secrets, cookie.value, material.keys, cookie_shown=cookie.shown)
+    change = difference(want, inspection.facts, host.name)
+    return HostPlan(host, inspection, want, change, outdated(want, inspection.facts))
 
 
-def _emit_risks(name: str, inventory: Inventory, found: HostState, emit: Emit) -> None:
-    """Warn about what setup leaves as it is on a host, and a person should mend."""
-    if any(wrong := unnamed(inventory, found)):
-        emit(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
-    if has_password(inventory, found):
-        deploy = inventory.users.deploy
-        emit(Warn(name, f"{deploy} has a password: `usermod --password '*' {deploy}` there leaves keys alone"))
+def _emit_plans(
+    inventory: Inventory,
+    plans: Sequence[HostPlan],
+    cookie: Cookie,
+    left_out: Sequence[str],
+    key: str,
+    emit: Emit,
+    *,
+    dry: bool,
+) -> None:
+    for plan in plans:
+        name, facts = plan.host.name, plan.inspection.facts
+        if facts.cookie_shown:
+            emit_cookie(name, cookie, left_out, emit, dry=dry)
+        emit_difference(name, plan.change, facts, key, emit, dry=dry)
+        emit_risks(name, inventory, facts, emit)
 
 
-def _emit_plan(name: str, plan: Difference, found: HostState, key: str, emit: Emit, *, dry: bool) -> None:
-    for sentence in plan.sentences():
-        emit(Note(name, ("would change: " if dry else "changing: ") + sentence))
-    if key:
-        for file in plan.files:
-            for line in compared(file, found, key):
-                emit(Line(name, line))
+def _emit_late(plans: Sequence[HostPlan], emit: Emit) -> None:
+    for plan in plans:
+        if plan.late:
+            emit(Note(plan.host.name, f"would need a restart of the app, for {', '.join(plan.late)}"))
+
+
+def _converge_hosts(fleet: Fleet, plans: Sequence[HostPlan], emit: Emit) -> dict[str, float | Problem]:
+    """Apply each host's plan; return the seconds that its setup took, its inspection included, or its problem."""
+    by_name = {plan.host.name: plan for plan in plans}
+
+    def converge_host(host: Host) -> float:
+        began = time.monotonic()
+        plan = by_name[host.name]
+        converge(fleet, host, plan.change, plan.inspection.facts, plan.want, emit)
+        return plan.inspection.seconds + time.monotonic() - began
+
+    return fleet.everywhere([plan.host for plan in plans], converge_host)
+
+
+def _emit_results(
+    inventory: Inventory,
+    plans: Sequence[HostPlan],
+    results: Mapping[str, float | Problem],
+    emit: Emit,
+    *,
+    restart: bool,
+) -> None:
+    """Report the hosts that are set up, and, unless the caller restarts the app, those where it needs that."""
+    for plan in plans:
+        name, seconds = plan.host.name, results[plan.host.name]
+        if isinstance(seconds, Problem):
+            continue
+        count = len(plan.change.sentences())
+        changes = "1 change" if count == 1 else f"{count} changes"
+        ending = f"set up, {changes}" if count else "set up already, nothing to change"
+        emit(Settled(name, f"{ending} ({seconds:.1f} s)"))
+        if plan.late and not restart:
+            what = f"the app still runs with its old settings ({', '.join(plan.late)})"
+            emit(Warn(name, f"{what}: `fab {inventory.name} setup --restart` restarts it, host after host"))
 
 
 def _together(results: Mapping[str, object], ending: str, more: str = "") -> Problem:

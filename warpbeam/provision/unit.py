@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from warpbeam.inventory.schema import SLOTS, Host, Inventory, Slot
+from warpbeam.runtime.kinds import slot_settings
 
 # Number of crash dumps that are kept, of both slots together.
 DUMPS_KEPT = 3
@@ -93,7 +94,7 @@ def callees(inventory: Inventory) -> tuple[str, ...]:
 def settings(inventory: Inventory, host: Host, slot: Slot) -> dict[str, object]:
     """Return the settings of an instance's VM, under the names that `slot.env.j2` uses."""
     return {
-        "node": node(inventory, host, slot),
+        "release_settings": slot_settings(node(inventory, host, slot), f"/run/{inventory.app}-{slot}"),
         "interface": interface(inventory, host),
         "vm_flags": vm_flags(inventory),
         "fullsweep_after": inventory.vm.fullsweep_after,

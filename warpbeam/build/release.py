@@ -1,0 +1,131 @@
+"""The release that a build host makes of a source."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from warpbeam.build.archive import archive
+from warpbeam.build.artifact import Item, Manifest
+from warpbeam.build.recipe import Recipe, epmd_source
+from warpbeam.event import Emit
+from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
+from warpbeam.host.phase import Phase
+from warpbeam.host.run import run
+from warpbeam.limit import LONGEST_RECORD
+from warpbeam.runtime.kinds import RUNTIMES
+from warpbeam.shell import Shell
+
+# The checks of a release of each kind, once it is made.
+CHECKS = tuple(part for runtime in RUNTIMES.values() for part in (runtime.launched, runtime.built))
+
+
+class Built(msgspec.Struct, frozen=True):
+    """The answer of build.sh."""
+
+    version: Version
+    erts: Version
+    libcrypto: Library
+    tarball: AbsolutePath
+    sha256: Sha256
+    size: Count
+    files: Annotated[tuple[Item, ...], FILES]
+    directories: Annotated[tuple[Text, ...], FILES]
+    names_node: bool
+
+
+class MakeRelease(Phase[Built], frozen=True, kw_only=True):
+    """Compile the source and assemble a release; the head of `warpbeam/build/build.sh` explains its fields."""
+
+    script: ClassVar[str] = "build/build"
+    parts: ClassVar[tuple[str, ...]] = (
+        "host/common",
+        "build/tools",
+        "build/program",
+        "build/source",
+        "build/content",
+        "build/tarball",
+        *CHECKS,
+    )
+    answer: ClassVar[type] = Built
+    # The answer has an entry for each file of the release.
+    longest: ClassVar[int] = 16 * LONGEST_RECORD
+    root: str
+    release: str
+    named: bool
+    mix_env: str
+    strip: int
+    carried: bool
+    anew: bool
+    keep: tuple[str, ...]
+    with_tests: bool
+    variables: tuple[str, ...]
+    commit: str
+    tree: str
+    key: str
+    tools: str
+    want_elixir: str
+    want_erlang: str
+    elixir: str
+    otp: str
+    epmd: str
+    runtime: str
+
+
+def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, anew: bool) -> Built:
+    """Compile the source of `recipe` on the host of `shell` and assemble a release there; a clean source is sent along.
+
+    Raises:
+        Refused: another build runs there.
+        Failed: the build failed; its last lines are in the details.
+    """
+    inventory, source = recipe.inventory, recipe.source
+    plan = inventory.build
+    phase = MakeRelease(
+        root=str(inventory.root),
+        release=inventory.release_name,
+        named=inventory.release is not None,
+        mix_env=plan.mix_env,
+        strip=source.prefix.count("/"),
+        carried=source.dirty,
+        anew=anew,
+        keep=plan.keep,
+        with_tests=with_tests,
+        variables=tuple(f"{name}={value}" for name, value in plan.env.items()),
+        commit=source.commit,
+        tree=source.tree,
+        key=recipe.key,
+        tools=plan.tools,
+        want_elixir=recipe.want_elixir,
+        want_erlang=recipe.want_erlang,
+        elixir=recipe.toolchain.elixir,
+        otp=recipe.toolchain.otp,
+        epmd=epmd_source(),
+        runtime=plan.flavor,
+    )
+    return run(shell, phase, emit, () if source.dirty else archive(source.top, source.commit, source.prefix))
+
+
+def describe(recipe: Recipe, built: Built) -> Manifest:
+    """Return the manifest of the artifact that was built by `recipe`."""
+    inventory, source = recipe.inventory, recipe.source
+    return Manifest(
+        app=inventory.app,
+        release=inventory.release_name,
+        version=built.version,
+        commit=source.commit,
+        subject=source.subject,
+        tree=source.tree,
+        dirty=source.dirty,
+        flavor=inventory.build.flavor,
+        mix_env=inventory.build.mix_env,
+        toolchain=recipe.toolchain,
+        erts=built.erts,
+        libcrypto=built.libcrypto,
+        sha256=built.sha256,
+        size=built.size,
+        files=built.files,
+        directories=built.directories,
+        names_node=built.names_node,
+    )

@@ -1,0 +1,86 @@
+#!/bin/bash
+# The steps of a job that start and stop instances, and their undo. `idle` is the slot of the new instance, `live` that
+# of the old one (empty: nothing was live before) and `left` the release of the old one.
+#
+# Parameters: app, root, helper, release (to make live), balancer_drain (seconds that the live instance answers 503 at
+# its health path before anything is switched).
+: "${app?}" "${root?}" "${helper?}" "${release?}" "${balancer_drain?}"
+
+# take_slot: empties the idle slot and links it to the release. Undo: leave_slot.
+take_slot() {
+  # An instance that is left in the idle slot (started by hand, or still ending) would answer in the new one's place.
+  # systemd keeps this directory as long as the instance is there (RuntimeDirectory=, systemd.exec(5)).
+  if [[ -e /run/$app-$idle ]]; then
+    call_helper stop "$idle" || give_up "what was left in slot $idle could not be stopped"
+  fi
+  step link
+  with_spare_space point "$root/slots/$idle" "../releases/$release"
+  if asked_to_stop; then give_up "$stopped"; fi
+}
+
+# leave_slot: ends what runs in the idle slot and unlinks it. Unless the job was asked to stop, the release is marked as
+# failed, and its last lines are kept for the message.
+leave_slot() {
+  call_helper abandon "$idle" || call_helper stop "$idle" || true
+  if [[ $why != "$stopped" ]]; then
+    mark "$release" failed || true
+    read_app_logs "$idle" "$began_at"
+  fi
+  rm -f -- "$root/slots/$idle" || true
+}
+
+# read_app_logs SLOT EPOCH: the last lines of the slot's unit since EPOCH, in `app_lines`, with the two lines that
+# systemd writes about each start.
+read_app_logs() {
+  mapfile -t app_lines < <(printf '%s\n' 40 "@$2" '' "$1" '' | print_app_logs)
+}
+print_app_logs() { sudo -n -- "$helper" logs | tail -n 25; }
+
+# leave_balancer: has load balancers that ask for health take this host out. Gives up when the new instance, where it
+# runs already (`pid`), ends meanwhile. Undo: restore_old puts the host back in.
+leave_balancer() {
+  local began
+  if [[ -z $live ]] || ((balancer_drain == 0)); then return 0; fi
+  step balancer
+  call_helper drain "$live" || true
+  uptime_seconds
+  began=$REPLY
+  # `<=`, because these are whole seconds: never less than `balancer_drain`.
+  while since "$began" && ((REPLY <= balancer_drain)); do
+    if asked_to_stop; then give_up "$stopped"; fi
+    if [[ -n ${pid-} ]] && ! is_running "$idle"; then give_up 'it ended by itself'; fi
+    pause 0.2
+  done
+}
+
+# stop_old: stops the old instance. Undo: restore_old.
+stop_old() {
+  step stop-old
+  call_helper stop "$live"
+}
+
+# start_new: starts the release in the idle slot. Undo: leave_slot.
+start_new() {
+  step start
+  call_helper start "$idle" || give_up 'its unit could not be started'
+}
+
+# await_new: waits until the new instance is healthy, and stays so.
+await_new() {
+  step health
+  await "$idle" || give_up "$reason"
+  if [[ -n $narrow ]]; then warn "$narrow"; fi
+}
+
+# restore_old: has the old instance run and take clients, and reconciles; `serving` says what serves now.
+restore_old() {
+  if [[ -z $live ]]; then return 0; fi
+  call_helper undrain "$live" || true
+  call_helper start "$live" || true
+  if await "$live" undoing; then
+    serving="the old release $left is serving $again, healthy"
+  else
+    serving="the old release $left was started again but is NOT healthy: $reason"
+  fi
+  call_helper reconcile || true
+}

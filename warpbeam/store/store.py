@@ -1,0 +1,49 @@
+"""A store: the place where the artifacts of one app are, as the other packages see it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol
+
+import msgspec
+
+from warpbeam.build.artifact import Artifact, Manifest
+
+
+class PutLive(msgspec.Struct, frozen=True):
+    """The artifact that this machine deployed last in an environment, as recorded here and not as a host answers."""
+
+    sha256: str
+    commit: str
+    subject: str
+    dirty: bool
+    release: str
+
+
+class Store(Protocol):
+    """The artifacts of one app, by key, and for each environment what this machine put live there last."""
+
+    def find(self, key: str) -> Artifact | None:
+        """Return the artifact of that key; None where it is missing, its manifest is flawed or its size is wrong."""
+
+    def with_sha256(self, sha256: str) -> Artifact | None:
+        """Return the artifact whose tarball has that digest, or None where the store does not have it."""
+
+    def check_room(self, size: int, origin: str) -> None:
+        """Check that the store has room for an artifact of `size` bytes from the host `origin`. Raises: Failed."""
+
+    def incoming(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """Yield a file to write a tarball into; it is removed at the end unless `keep` was called."""
+
+    def keep(self, key: str, manifest: Manifest, digest: str) -> Artifact:
+        """Keep the tarball that was written, with its manifest; to be called inside `incoming`.
+
+        Raises:
+            Failed: the digest of what arrived is not that of the manifest.
+        """
+
+    def last_live(self, environment: str) -> PutLive | None:
+        """Return what this machine put live last in that environment, or None where that is not recorded."""
+
+    def note_live(self, environment: str, what: PutLive | None) -> None:
+        """Record what was put live last in that environment; None removes the record."""
