@@ -16,9 +16,10 @@ JOBS = "how many hosts at most are worked on at once (default: 16 for each core 
 FORCE = "also where the files of the release are not as they were deployed"
 HELP = {
     "jobs": JOBS,
-    "batch": "how many hosts at once: `1,25%` is first one, then a quarter of them at a time (default: inventory)",
-    "pause": "seconds between two batches; hosts that have changed must still be healthy after it",
-    "on-failure": "when a host fails, those that have changed `stop` as they are, or `rollback` too",
+    # `fab --help` puts the text of the inventory's schema in place of these (warpbeam/inventory/option.py).
+    "batch": "in place of `deploy: batch` of the inventory",
+    "pause": "in place of `deploy: pause` of the inventory",
+    "on-failure": "in place of `deploy: on_failure` of the inventory",
     "skip": "leave this host as it is; may be given more than once",
     "wait": "seconds to wait for somebody else's deploy lock (default: refuse at once)",
     "skip-unreachable": "leave out hosts that do not answer, and name them at the end",

@@ -9,6 +9,8 @@ import pytest
 from invoke import Collection, Exit
 
 from tasks import assemble
+from warpbeam.cli.listing import OVERRIDING, VALUES
+from warpbeam.inventory.option import option_of
 
 PROJECT = Path(__file__).parents[2]
 NAMESPACE: Collection = assemble(PROJECT, PROJECT / "inventory")
@@ -26,12 +28,18 @@ def test_every_task_says_in_one_sentence_what_it_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAMESPACE.task_names))
-def test_every_option_of_every_task_is_explained(name: str) -> None:
+def test_every_option_is_explained_and_says_which_value_it_takes(name: str) -> None:
     task: Any = NAMESPACE[name]
 
     for argument in task.get_arguments():
         assert argument.help, f"fab --help {name}: --{argument.name} has no help"
         assert not argument.help.endswith(".")
+        overriding = OVERRIDING.fullmatch(argument.help)
+        if overriding is not None:
+            option = option_of(overriding["section"], overriding["key"])
+            assert option.flag == f"--{argument.name.replace('_', '-')}"
+        elif argument.takes_value:
+            assert argument.name.replace("_", "-") in VALUES, f"fab --help {name}: --{argument.name}"
 
 
 def test_no_option_has_a_short_flag_but_those_that_were_given_one() -> None:

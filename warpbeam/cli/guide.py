@@ -20,7 +20,7 @@ from invoke import Exit
 from invoke.exceptions import ParseError
 
 from warpbeam.cli.interruption import hush_when_unread
-from warpbeam.cli.listing import grouped, with_value
+from warpbeam.cli.listing import grouped, option_line
 from warpbeam.cli.screen import error_text, folded, print_lines, room_on
 from warpbeam.cli.welcome import welcome
 from warpbeam.error import MISUSE
@@ -89,7 +89,7 @@ class Guide(Fab):
     def print_task_help(self, name: str) -> None:
         """Print a task's description, folded to the screen (invoke itself does not fold it), and its options."""
         context = self.parser.contexts[name]
-        options = [(with_value(flags, flags[2:] in LISTED), text) for flags, text in context.help_tuples()]
+        options = [option_line(flags, text or "", flags[2:] in LISTED) for flags, text in context.help_tuples()]
         text = inspect.getdoc(self.collection[name]) or ""
         # The lab takes no environment, and a word that is an environment takes no second one.
         where = "" if name in self._environments or name.startswith("lab.") else "ENVIRONMENT "

@@ -22,9 +22,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Security": ("secrets.", "firewall."),
     "Lab (throwaway hosts on this machine)": ("lab.",),
 }
-# Words for the values of options, in place of Invoke's STRING and INT.
+# The help of an option that overrides a key of the inventory: the schema explains it.
+OVERRIDING = re.compile(r"in place of `(?P<section>\w+): (?P<key>\w+)` of the inventory")
+# Words for the values of other options, in place of Invoke's STRING and INT.
 VALUES = {
-    "batch": "SIZE",
     "expression": "EXPRESSION",
     "grep": "PATTERN",
     "host": "HOST",
@@ -33,9 +34,7 @@ VALUES = {
     "lines": "N",
     "message": "TEXT",
     "name": "LAB",
-    "on-failure": "stop|rollback",
     "opt-size": "MIB",
-    "pause": "SECONDS",
     "reason": "TEXT",
     "ref": "COMMIT",
     "release": "live",
@@ -72,12 +71,29 @@ def grouped(pairs: Sequence[tuple[str, str | None]]) -> dict[str, list[tuple[str
     return {title: lines for title, lines in groups.items() if lines}
 
 
-def with_value(flags: str, takes_list: bool = False) -> str:
-    """Return the flags of an option, such as `-n STRING, --lines=STRING`, with the word for its own value."""
-    name = flags.rsplit("--", 1)[-1].partition("=")[0].partition("[")[0]
-    value = VALUES.get(name, "")
+def option_line(flags: str, text: str, takes_list: bool = False) -> tuple[str, str]:
+    """Return the flags of an option with the word for its value, and its help.
+
+    Parameters:
+        flags: as Invoke writes them, such as `-n STRING, --lines=STRING`.
+        text: the option's help in its task.
+    """
+    overriding = OVERRIDING.fullmatch(text)
+    if overriding is None:
+        return _with_value(flags, VALUES.get(_name(flags), ""), takes_list), text
+    # Imported only here: `fab --list` needs no schema.
+    from warpbeam.inventory.option import option_of
+
+    option = option_of(overriding["section"], overriding["key"])
+    return _with_value(flags, option.value, takes_list), option.help
+
+
+def _name(flags: str) -> str:
+    """Return the long name of an option, without dashes."""
+    return flags.rsplit("--", 1)[-1].partition("=")[0].partition("[")[0]
+
+
+def _with_value(flags: str, value: str, takes_list: bool) -> str:
     if not value:
         return flags
-    if takes_list:
-        return f"{flags}={value}"
-    return re.sub(r"\b(?:STRING|INT)\b", value, flags)
+    return f"{flags}={value}" if takes_list else re.sub(r"\b(?:STRING|INT)\b", value, flags)

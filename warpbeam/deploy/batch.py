@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from warpbeam.error import Misuse
-
 T = TypeVar("T")
-
-# The spelling that `warpbeam.inventory.names.Batch` takes in the inventory.
-SPELLING = r"([1-9][0-9]{0,2}|([1-9][0-9]?|100)%)(,([1-9][0-9]{0,2}|([1-9][0-9]?|100)%))*"
-
-
-def check_batch(text: str, where: str) -> str:
-    """Return `text` when it is a batch size. Raises: Misuse, which names `where` the user wrote it."""
-    if not re.fullmatch(SPELLING, text):
-        raise Misuse(f"{where}: {text!r} is no batch size", "expected such as 1, 3, 25% or 1,25%: the last one repeats")
-    return text
 
 
 def batches(items: Sequence[T], text: str) -> Iterator[Sequence[T]]:

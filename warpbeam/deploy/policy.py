@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 import msgspec
 
-from warpbeam.deploy.batch import check_batch
-from warpbeam.error import Misuse
+from warpbeam.inventory.option import overridden
 from warpbeam.inventory.schema import Inventory
 
 
@@ -27,13 +25,8 @@ class Policy(msgspec.Struct, frozen=True):
 
 def policy_of(inventory: Inventory, *, batch: str = "", pause: str = "", on_failure: str = "") -> Policy:
     """Return the policy that the command line asks for, else the inventory. Raises: Misuse, where a word is wrong."""
-    plan = inventory.deploy
-    if pause and not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", pause):
-        raise Misuse(f"--pause: {pause!r} is no number of seconds")
-    if on_failure not in ("", "stop", "rollback"):
-        raise Misuse(f"--on-failure: expected stop or rollback, found {on_failure!r}")
     return Policy(
-        batch=check_batch(batch, "--batch") if batch else plan.batch,
-        pause=float(pause) if pause else plan.pause,
-        on_failure="rollback" if (on_failure or plan.on_failure) == "rollback" else "stop",
+        batch=overridden(inventory, "deploy", "batch", batch),
+        pause=overridden(inventory, "deploy", "pause", pause),
+        on_failure=overridden(inventory, "deploy", "on_failure", on_failure),
     )

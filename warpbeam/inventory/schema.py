@@ -106,6 +106,19 @@ class Health(Value, frozen=True):
     settle: Pause = 3
 
 
+def overridden_by(option: str, value: str = "") -> Meta:
+    """Return the note on a field that an option overrides: the option's text, and the word for its value.
+
+    `warpbeam/inventory/option.py` makes the option of it.
+    """
+    return Meta(extra={"option": option, "value": value})
+
+
+_BATCH = overridden_by("how many hosts at once: `1,25%` is first one, then a quarter of them at a time", "SIZE")
+_PAUSE = overridden_by("the wait between two batches; changed hosts must still be healthy after it", "SECONDS")
+_ON_FAILURE = overridden_by("when a host fails, those that have changed `stop` as they are, or `rollback` too")
+
+
 class Deploy(Value, frozen=True):
     """Settings for replacing one release by another.
 
@@ -116,9 +129,9 @@ class Deploy(Value, frozen=True):
     keep: Annotated[int, Meta(ge=2, le=100, description="a number of releases from 2 to 100")] = 5
     drain: DrainSeconds = 30
     balancer_drain: Pause = 0
-    batch: Batch = "1,25%"
-    pause: Pause = 0
-    on_failure: Literal["stop", "rollback"] = "stop"
+    batch: Annotated[Batch, _BATCH] = "1,25%"
+    pause: Annotated[Pause, _PAUSE] = 0
+    on_failure: Annotated[Literal["stop", "rollback"], _ON_FAILURE] = "stop"
     migrate: Expression | None = None
 
 
