@@ -19,12 +19,12 @@ def files_of_a_deploy() -> list[Path]:
 
 def names_of(file: Path) -> tuple[str, ...]:
     """The words by which another file uses `file`: its module or its script."""
+    if file.parent.name == "helper":
+        # The job asks the helper for a verb.
+        return (f"call_helper {file.stem} ",)
     if file.suffix == ".sh":
         relative = file.relative_to(PROJECT / "warpbeam").with_suffix("")
         return (f'"{relative}"',)
-    if file.suffix == ".j2":
-        # A script calls the helper by the path in its parameter.
-        return ('-- "$helper" serve',)
     return (
         ".".join(file.relative_to(PROJECT).with_suffix("").parts),
         f"from warpbeam.{file.parent.name} import {file.stem}",

@@ -1,0 +1,86 @@
+"""The privileged helper as it is put together: each verb has its parts, and runs as soon as they are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from warpbeam.helper.program import SUDO_VERBS, VERB_PARTS, program
+from warpbeam.host.template import TEMPLATES, shared
+
+PROJECT = Path(__file__).parents[2]
+HEAD = (TEMPLATES / "helper.sh.j2").read_text()
+FUNCTION = re.compile(r"^([a-z_]+)\(\)", re.MULTILINE)
+COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+KEYWORD = r"(?:if|then|else|elif|do|while|until|exec|local|trap)\b"
+# The places of a command: at the beginning of a line or of a substitution, or after an operator or a keyword.
+CALL = re.compile(rf"(?:^|[;&|({{!]|\b{KEYWORD}) *\"?(?!{KEYWORD})([a-z_]+)(?=[ ;)\n])", re.MULTILINE)
+ALL_PARTS = {part for parts in VERB_PARTS.values() for part in parts}
+ALL_FUNCTIONS = {name for text in (HEAD, *map(shared, ALL_PARTS)) for name in FUNCTION.findall(text)}
+# Verbs that `serve` runs by name.
+SERVED = ("start", "stop", "abandon", "switch", "drain", "undrain", "reconcile")
+
+
+def missing(text: str) -> set[str]:
+    """Return the functions of the helper that `text` calls and does not define."""
+    return {*CALL.findall(COMMENT.sub("", text))} & ALL_FUNCTIONS - {*FUNCTION.findall(text)}
+
+
+def test_every_verb_that_sudo_allows_has_parts() -> None:
+    assert sorted(VERB_PARTS) == sorted(SUDO_VERBS)
+
+
+@pytest.mark.parametrize("verb", VERB_PARTS)
+def test_the_parts_of_a_verb_define_each_function_that_they_call(verb: str) -> None:
+    text = HEAD + "".join(map(shared, VERB_PARTS[verb]))
+
+    assert f"\nverb_{verb}() {{" in text
+    assert missing(text) == set()
+
+
+@pytest.mark.parametrize("verb", VERB_PARTS)
+def test_a_verb_has_no_part_that_defines_nothing_for_it(verb: str) -> None:
+    for part in VERB_PARTS[verb]:
+        others = HEAD + "".join(shared(other) for other in VERB_PARTS[verb] if other != part)
+        called = {*CALL.findall(COMMENT.sub("", others)), f"verb_{verb}", *(f"verb_{one}" for one in SERVED)}
+        assert called & {*FUNCTION.findall(shared(part))}, part
+
+
+@pytest.mark.parametrize("verb", VERB_PARTS)
+def test_all_that_a_verb_calls_is_read_before_it_runs(verb: str) -> None:
+    before, dispatched, _ = program(HEAD).partition(f"\nif [[ $verb == {verb} ]]; then verb_{verb}; exit; fi\n")
+
+    assert dispatched
+    assert f"\nverb_{verb}() {{" in before
+    assert missing(before) == set()
+
+
+def test_serve_has_every_verb_that_it_runs() -> None:
+    text = "".join(map(shared, VERB_PARTS["serve"]))
+
+    assert f"      {' | '.join(SERVED)}) ;;\n" in text
+    assert [verb for verb in SERVED if f"\nverb_{verb}() {{" not in text] == []
+
+
+def test_each_part_is_in_the_program_once_and_each_file_of_the_helper_is_a_part() -> None:
+    text = program(HEAD)
+    files = {f"helper/{file.stem}" for file in (PROJECT / "warpbeam" / "helper").glob("*.sh")}
+
+    assert [part for part in ALL_PARTS if text.count(shared(part)) != 1] == []
+    assert files == {part for part in ALL_PARTS if part.startswith("helper/")}
+    assert sorted(FUNCTION.findall(text)) == sorted({*FUNCTION.findall(text)})
+
+
+def test_the_head_is_all_that_a_verb_of_a_deploy_waits_for() -> None:
+    """bash parses a script as it runs it: what stands before `ready` costs each deploy its time."""
+    before, _, _ = program(HEAD).partition("\nif [[ $verb == serve ]]")
+
+    assert list(VERB_PARTS)[:4] == ["ready", "activate", "version", "serve"]
+    for part in ("helper/status", "helper/logs", "helper/beside", "helper/maintenance"):
+        assert shared(part) not in before
+
+
+def test_the_parts_of_the_helper_are_bash_without_jinja() -> None:
+    assert [part for part in ALL_PARTS if re.search(r"\{\{|\{%", shared(part))] == []
