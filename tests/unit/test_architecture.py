@@ -40,7 +40,7 @@ def test_a_deploy_is_followed_in_few_files_each_of_which_leads_to_the_next() -> 
         # The deploy and the rollout each lead to several of the files after them.
         before = [earlier.read_text() for earlier in files[:number]]
         assert any(name in text for name in names_of(file) for text in before), file
-    assert 'systemctl start -- "$APP@$slot.service"' in files[-1].read_text()
+    assert 'systemctl start -- "$app@$slot.service"' in files[-1].read_text()
 
 
 def test_every_file_that_the_page_names_is_there() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import warpbeam
 from warpbeam.helper.program import helper, program
-from warpbeam.host.phase import COMMENT, PACKAGE, Phase, text_of
+from warpbeam.host.phase import COMMENT, PACKAGE, Phase, sources, text_of, with_contained
 from warpbeam.inventory.read import read_inventory
 from warpbeam.provision.footprint import footprint
 
@@ -77,9 +77,9 @@ def test_scripts_are_sent_without_comments_and_are_the_same_to_bash() -> None:
 
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_script_names_every_parameter_that_it_is_given(phase: type[Phase[Any]]) -> None:
-    sources = "".join((PACKAGE / f"{name}.sh").read_text() for name in (*phase.parts, phase.script))
+    text = "".join((PACKAGE / f"{name}.sh").read_text() for name in sources(phase))
 
-    unread = [name for name in phase.__struct_fields__ if f"${{{name}" not in sources and f"${name}" not in sources]
+    unread = [name for name in phase.__struct_fields__ if f"${{{name}" not in text and f"${name}" not in text]
 
     assert unread == []
 
@@ -92,8 +92,8 @@ CALL = re.compile(r"(?:^|[;&|(!]|\b(?:if|then|else|do|while|until)) *([a-z_]+)(?
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_phase_is_sent_with_the_parts_whose_functions_its_script_calls(phase: type[Phase[Any]]) -> None:
     texts = {str(file.relative_to(PACKAGE).with_suffix("")): file.read_text() for file in PACKAGE.rglob("*.sh")}
-    sent = "".join(texts[name] for name in (*phase.parts, phase.script))
-    shared = "".join(texts[part] for part in {part for other in phases() for part in other.parts})
+    sent = "".join(texts[name] for name in sources(phase))
+    shared = "".join(texts[part] for part in {part for other in phases() for part in with_contained(other.parts)})
 
     lacking = {*CALL.findall(sent)} & {*FUNCTION.findall(shared)} - {*FUNCTION.findall(sent)}
 

@@ -45,13 +45,8 @@ write_result() {
   printf '\036{"job":"%s","outcome":"%s","%s":%s}\n' "$job_id" "$3" "$1" "$2" >result.new && sync -- result.new
 }
 
-mark() { with_spare_space make "$releases/$1/.warpbeam/$2"; }
-make() {
-  # A mark must be a plain file: a link in its place would lead the write anywhere.
-  if [[ -e $1 || -L $1 ]] && ! plain "$1"; then rm -rf -- "$1"; fi
-  : >"$1"
-}
-unmark() { if marked "$1" "$2"; then rm -f -- "$releases/$1/.warpbeam/$2"; fi; }
+mark() { with_spare_space add_mark "$1" "$2"; }
+unmark() { remove_mark "$1" "$2"; }
 
 # The privileged helper stays open as long as the job runs, which calls it a dozen times.
 coproc { exec sudo -n -- "$helper" serve; }
@@ -182,7 +177,8 @@ give_up() {
   fi
   call_helper abandon "$idle" || call_helper stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
-    mark "$release" failed || true
+    # A restart that failed says nothing against the release that was live, and serves again.
+    [[ $release == "$left" ]] || mark "$release" failed || true
     # Lines of the slot's unit since the job began, with the two lines that systemd writes about each start.
     mapfile -t lines < <(printf '%s\n' 40 "@$began_at" '' "$idle" '' | knock_logs)
     if ((${#lines[@]})); then hint="the lines above are the app's own; \`fab ENV logs\` shows more"; fi
@@ -328,8 +324,8 @@ if [[ $helper_said == 'maintenance off' ]]; then through_public "$idle" || give_
 
 step current
 was_healthy=false
-if marked "$release" healthy; then was_healthy=true; fi
-mark "$release" healthy
+if was_live "$release"; then was_healthy=true; fi
+with_spare_space mark_live "$release"
 unmark "$release" failed
 unmark "$release" withdrawn
 if [[ $withdraw == true && -n $left && $left != "$release" ]]; then mark "$left" withdrawn; fi
@@ -349,7 +345,7 @@ go_back() {
   sync -f -- "$root"
   # Remove the mark only now: `current` never leads to a release without it. A release that was live before keeps it,
   # so that a rollback or a restart that fails does not have an old release pruned.
-  if [[ $was_healthy == false ]]; then unmark "$release" healthy; fi
+  if [[ $was_healthy == false ]]; then unmark_live "$release"; fi
   if [[ $withdraw == true ]]; then unmark "$left" withdrawn; fi
   give_up 'it ended by itself soon after it had become live'
 }

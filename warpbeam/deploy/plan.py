@@ -16,7 +16,7 @@ from warpbeam.host.facts import About, HostFacts, Release, about
 from warpbeam.inventory.schema import Host, Inventory
 
 NAME = "%Y%m%dT%H%M%SZ"
-# Marks of a release that was live.
+# Marks of a release that was live, and whose last activation did not fail.
 BEEN_LIVE = ("healthy", "withdrawn")
 
 
@@ -283,13 +283,13 @@ def _no_way_back(name: str, have: HostFacts) -> Refused:
     if all(release.mark == "withdrawn" for release in been_live):
         why = "the others were rolled back from"
     else:
-        why = "none before the live one has been live and was not rolled back from"
+        why = "none before the live one has been live without being rolled back from or failing since"
     summary = tuple(
         f"{name}: {release.name} {release.label}{', rolled back from' if release.mark == 'withdrawn' else ''}"
         for release in been_live
     )
     # Do not propose the newest release that was rolled back from: somebody has just left it.
-    good = next((release for release in been_live if release.mark == "healthy"), None)
+    good = next((release for release in been_live if release.is_good), None)
     if good is not None:
         hint = f"`fab ENV rollback --to {good.name}` goes to {good.label}, which is newer and was not rolled back from"
     else:

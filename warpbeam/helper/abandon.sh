@@ -8,7 +8,7 @@ verb_abandon() {
   input_slot
   read_links
   [[ $slot != "$live" ]] || die "slot $slot is live: stop it"
-  unit=$APP@$slot.service
+  unit=$app@$slot.service
   systemctl stop --no-block -- "$unit"
   while state=$(property "$unit" ActiveState) && [[ $state != inactive && $state != failed ]]; do
     # Another command may start the unit again meanwhile.

@@ -11,5 +11,5 @@ verb_activate() {
     remember "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
   fi
   # The job runs as the deploy user. This call waits for its end; killing this call does not end the job.
-  systemctl start -- "$APP-activate.service"
+  systemctl start -- "$app-activate.service"
 }

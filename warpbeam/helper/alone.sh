@@ -5,7 +5,7 @@
 # The expression follows a line with its size in bytes, so that standard input can stay open while the caller waits for
 # a value.
 alone() {
-  local expression unit=$APP-eval-$$ home=$ROOT/releases/$1
+  local expression unit=$app-eval-$$ home=$root/releases/$1
   as_deploy test -d "$home" -a ! -L "$home" || die "the release $1 is not on this host"
   input 'the size of an expression, in bytes'
   [[ $REPLY =~ ^[0-9]{1,7}$ ]] || die 'expected the size of an expression, in bytes, on standard input'

@@ -8,15 +8,15 @@
 # there too; the launcher finds the cookie of others.
 # It runs in the sandbox, because a node that it connects to may run anything on this side too.
 beside() {
-  local unit=$APP-rpc-$$ how=$1 release pair settings='' status=0 job
+  local unit=$app-rpc-$$ how=$1 release pair settings='' status=0 job
   shift
   started_in "$pid"
   release=$REPLY
-  [[ -n $release ]] || die "$APP@$slot.service does not run from $ROOT/releases"
+  [[ -n $release ]] || die "$app@$slot.service does not run from $root/releases"
   exec 3<"/proc/$pid/environ"
   # The open file belongs to one process: check that this is still the process whose directory was read.
   started_in "$pid"
-  [[ $REPLY == "$release" ]] || cannot "$APP@$slot.service has just ended"
+  [[ $REPLY == "$release" ]] || cannot "$app@$slot.service has just ended"
   while IFS= read -r -d '' -t 3 pair; do settings+=$pair$'\n'; done < <(environment_of 'NODE|COOKIE|DISTRIBUTION' <&3)
   # A crash dump of this VM would overwrite that of the instance.
   settings+="RELEASE_TMP=/run/$unit
@@ -31,7 +31,7 @@ ERL_AFLAGS=\"-start_epmd false -erl_epmd_port ${DIST_PORT[$slot]} -dist_listen f
   sandboxed "$unit" "$release" "$how" --property=LogLevelMax=warning \
     --property=EnvironmentFile="$ETC/slot-$slot.env" --property=EnvironmentFile="/proc/$$/fd/3" \
     --setenv=TERM="${TERM//[^A-Za-z0-9.+_-]/}" -- \
-    "$LAUNCH" beside "$slot" "$ROOT/releases/$release/bin/$RELEASE" "$@" <&0 &
+    "$LAUNCH" beside "$slot" "$root/releases/$release/bin/$RELEASE" "$@" <&0 &
   job=$!
   trap 'kill "$job" 2>/dev/null || true; systemctl stop --quiet -- "$unit.service" 2>/dev/null || true; exit 143' \
     TERM INT HUP PIPE
@@ -43,9 +43,9 @@ ERL_AFLAGS=\"-start_epmd false -erl_epmd_port ${DIST_PORT[$slot]} -dist_listen f
 # explain_no_node: prints why the instance in `slot`, which runs `release`, cannot be asked, where it is no node.
 explain_no_node() {
   local files why='is it still starting, or does it name another port?'
-  strangers "$APP_USER" "$APP@$slot.service" "${DIST_PORT[$slot]}"
+  strangers "$APP_USER" "$app@$slot.service" "${DIST_PORT[$slot]}"
   ((listening == 0)) || return 0
-  files=("$ROOT/releases/$release/releases"/*/env.sh "$ETC/app.env")
+  files=("$root/releases/$release/releases"/*/env.sh "$ETC/app.env")
   if as_deploy grep -Eqs '^[^#]*RELEASE_DISTRIBUTION="?none' -- "${files[0]}" ||
     grep -Eqs '^[^#]*RELEASE_DISTRIBUTION="?none' -- "${files[1]}"; then
     why='RELEASE_DISTRIBUTION=none, in rel/env.sh.eex or the inventory, makes it none: take that out'

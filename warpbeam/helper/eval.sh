@@ -2,7 +2,7 @@
 # The verbs `eval` and `migrate`: evaluate an expression from the live release, or from a named one.
 
 verb_eval() {
-  live_release
+  find_live_release
   alone "$release"
 }
 

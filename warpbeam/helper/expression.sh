@@ -4,7 +4,7 @@
 # take_expression: reads the rest of standard input, an expression, and makes it the new standard input. An endless one
 # must neither fill a node nor be evaluated in part. A file without a name holds it: a variable of bash takes no NUL.
 take_expression() {
-  local file=/run/$APP-rest-$$
+  local file=/run/$app-rest-$$
   exec 5>"$file"
   exec 6<"$file"
   rm -f -- "$file"

@@ -4,15 +4,15 @@
 # Sets `slot` to the live slot.
 live_slot() {
   read_links
-  [[ -n $live ]] || cannot "nothing is live: $ROOT/current does not lead to a slot"
+  [[ -n $live ]] || cannot "nothing is live: $root/current does not lead to a slot"
   slot=$live
 }
 
 # Sets `release` to the release that `current` leads to, by the text of the links alone.
-live_release() {
+find_live_release() {
   live_slot
-  release=${linked[$slot]}
-  [[ -n $release ]] || die "$ROOT/slots/$slot does not lead to a release"
+  release=$live_release
+  [[ -n $release ]] || die "$root/slots/$slot does not lead to a release"
 }
 
 # Sets `pid` to the main process of the live slot.
@@ -23,6 +23,6 @@ live_process() {
 
 # Sets `pid` to the main process of `slot`.
 main_process() {
-  pid=$(property "$APP@$slot.service" MainPID)
-  ((pid > 0)) || cannot "$APP@$slot.service is not running: \`fab $ENVIRONMENT start\` starts it"
+  pid=$(property "$app@$slot.service" MainPID)
+  ((pid > 0)) || cannot "$app@$slot.service is not running: \`fab $ENVIRONMENT start\` starts it"
 }

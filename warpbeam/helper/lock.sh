@@ -3,7 +3,7 @@
 
 # One at a time: an activation, a boot and a reload of the firewall may meet here. A verb takes the lock after it has
 # read its input: a caller that types slowly must not hold it.
-readonly LOCK=/run/warpbeam-$APP.lock
+readonly LOCK=/run/warpbeam-$app.lock
 lock() {
   exec 9>>"$LOCK"
   flock -w 30 9 || cannot 'another reconcile has not ended within 30 s'

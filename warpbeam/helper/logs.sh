@@ -12,8 +12,8 @@ verb_logs() {
   [[ $count =~ ^[0-9]{0,6}$ ]] || die 'the count must be a number'
   [[ $since =~ ^[A-Za-z0-9\ :.@+-]*$ ]] || die 'the time holds a character that no time has'
   case $which in
-    a | b) arguments+=("--unit=$APP@$which.service") ;;
-    '') arguments+=("--unit=$APP@a.service" "--unit=$APP@b.service") ;;
+    a | b) arguments+=("--unit=$app@$which.service") ;;
+    '') arguments+=("--unit=$app@a.service" "--unit=$app@b.service") ;;
     *) die 'the slot must be a or b' ;;
   esac
   [[ -z $count ]] || arguments+=("--lines=$count")

@@ -47,7 +47,7 @@ verb_maintenance() {
         [[ -n $(ss -Htn state established state syn-recv "( sport = :$PAGE_PORT )") ]] || break
         sleep 0.1
       done
-      systemctl stop -- "$APP-maintenance.socket"
+      systemctl stop -- "$app-maintenance.socket"
       rm -f -- "$ETC/maintenance.http"
       ;;
     *) die 'expected on or off on standard input' ;;

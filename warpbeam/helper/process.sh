@@ -6,12 +6,12 @@
 # where neither is in a release: a process may go anywhere, even into a directory whose name is a forged text.
 started_in() {
   REPLY=$(readlink -- "/proc/$1/cwd") || REPLY=''
-  if [[ $REPLY =~ ^"$ROOT"/releases/([0-9]{8}T[0-9]{6}Z)(\ \(deleted\))?$ ]]; then
+  if [[ $REPLY =~ ^"$root"/releases/([0-9]{8}T[0-9]{6}Z)(\ \(deleted\))?$ ]]; then
     REPLY=${BASH_REMATCH[1]}
     return
   fi
   REPLY=$(readlink -- "/proc/$1/exe") || REPLY=''
-  [[ $REPLY =~ ^"$ROOT"/releases/([0-9]{8}T[0-9]{6}Z)/erts-[^/]+/bin/[^/]+$ ]] || BASH_REMATCH=()
+  [[ $REPLY =~ ^"$root"/releases/([0-9]{8}T[0-9]{6}Z)/erts-[^/]+/bin/[^/]+$ ]] || BASH_REMATCH=()
   REPLY=${BASH_REMATCH[1]-}
 }
 

@@ -32,18 +32,11 @@ SUDO_VERBS = (
 )
 # Parts that several verbs need.
 _TABLES = ("helper/state", "host/listeners", "helper/tables")
-_RECONCILE = (
-    *_TABLES,
-    *("helper/lock", "helper/links", "helper/user", "helper/process", "helper/mend", "helper/reconcile"),
-)
-_BESIDE = (
-    *("helper/state", "helper/links", "helper/live", "helper/process", "host/listeners", "helper/user"),
-    *("helper/sandboxed", "helper/beside"),
-)
-_ALONE = (
-    *("helper/input", "helper/state", "helper/links", "helper/live", "helper/user", "helper/wait", "helper/sandboxed"),
-    *("helper/alone", "helper/eval"),
-)
+_RELEASES = ("helper/user", "host/releases", "helper/releases")
+_LIVE = ("helper/state", *_RELEASES, "helper/live")
+_RECONCILE = (*_TABLES, *_RELEASES, "helper/lock", "helper/process", "helper/mend", "helper/reconcile")
+_BESIDE = (*_LIVE, "helper/process", "host/listeners", "helper/sandboxed", "helper/beside")
+_ALONE = (*_LIVE, "helper/input", "helper/wait", "helper/sandboxed", "helper/alone", "helper/eval")
 # The shell files of each verb, beside the head (templates/helper.sh.j2). All are one file on a host, so that an update
 # is atomic. The order counts: bash parses a script as it runs it, and each deploy calls the helper three times, so the
 # verbs of a deploy come first. A verb runs as soon as its parts are read (`program`).
@@ -59,11 +52,11 @@ VERB_PARTS: Mapping[str, tuple[str, ...]] = {
     "reconcile": _RECONCILE,
     "start": ("helper/input", *_TABLES, "helper/start"),
     "stop": ("helper/input", "helper/lock", "helper/stop"),
-    "abandon": ("helper/input", "helper/state", "helper/links", "helper/abandon"),
+    "abandon": ("helper/input", "helper/state", *_RELEASES, "helper/abandon"),
     "switch": ("helper/input", *_TABLES, "helper/lock", "helper/switch"),
     "drain": ("helper/input", "helper/user", "helper/drain"),
     "undrain": ("helper/input", "helper/user", "helper/drain"),
-    "maintenance": ("helper/input", *_TABLES, "helper/lock", "helper/links", "helper/maintenance"),
+    "maintenance": ("helper/input", *_TABLES, *_RELEASES, "helper/lock", "helper/maintenance"),
     "status": ("helper/state", "helper/process", "helper/status"),
     "logs": ("helper/input", "helper/wait", "helper/logs"),
     "console": (*_BESIDE, "helper/console"),

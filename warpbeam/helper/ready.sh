@@ -8,9 +8,9 @@ verb_ready() {
   slot=$REPLY
   printf 'helper %s\n' "$VERSION"
   # systemd keeps that directory as long as the unit runs (RuntimeDirectory=, systemd.exec(5)).
-  if [[ -e /run/$APP-activate ]]; then echo 'activating yes'; else echo 'activating no'; fi
+  if [[ -e /run/$app-activate ]]; then echo 'activating yes'; else echo 'activating no'; fi
   if [[ -n $slot ]]; then
-    memory_of "$(property "$APP@$slot.service" MainPID)"
+    memory_of "$(property "$app@$slot.service" MainPID)"
     printf 'memory %s\n' "$REPLY"
   fi
   told_maintenance

@@ -23,7 +23,7 @@ reconcile() {
   filter || printf 'warpbeam-helper: the filter could not be loaded\n' >&2
   guard_nodes
   guard_ports || printf 'warpbeam-helper: the guard of the ports could not be loaded\n' >&2
-  mapfile -t states < <(systemctl is-active -- "$APP-activate.service" "$APP@a.service" "$APP@b.service")
+  mapfile -t states < <(systemctl is-active -- "$app-activate.service" "$app@a.service" "$app@b.service")
   if [[ ${states[0]-} == activating ]]; then busy=yes; fi
   # While an activation runs, `current` and the slots belong to it; it reconciles when it ends.
   if [[ $busy == yes ]]; then
@@ -35,11 +35,11 @@ reconcile() {
   make_room
   if [[ -z $live || $busy == yes ]]; then return 0; fi
   # A killed activation may have left the live instance draining.
-  if [[ -e /run/$APP-$live/drain ]]; then as_app rm -f -- "/run/$APP-$live/drain" || true; fi
+  if [[ -e /run/$app-$live/drain ]]; then as_app rm -f -- "/run/$app-$live/drain" || true; fi
   for slot in a b; do
     state=${states[1]-}
     if [[ $slot == b ]]; then state=${states[2]-}; fi
-    if [[ $slot == "$live" && $state != active ]]; then systemctl start --no-block -- "$APP@$slot.service"; fi
-    if [[ $slot != "$live" && $state != inactive ]]; then systemctl stop --no-block -- "$APP@$slot.service"; fi
+    if [[ $slot == "$live" && $state != active ]]; then systemctl start --no-block -- "$app@$slot.service"; fi
+    if [[ $slot != "$live" && $state != inactive ]]; then systemctl stop --no-block -- "$app@$slot.service"; fi
   done
 }

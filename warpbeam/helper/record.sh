@@ -1,8 +1,8 @@
 #!/bin/bash
-# The record of releases.
+# The record of releases, in $RECORD: the content that each release had when it was put live.
 #
-# $RECORD has the content that each release had when it was put live: lines `RELEASE SHA256`, for everybody to read. Only root can
-# write them, and the first line about a release counts: later changes of a release and its manifest cannot change it.
+# It has lines `RELEASE SHA256`, for everybody to read. Only root can write them, and the first line about a release
+# counts: later changes of a release and its manifest cannot change it.
 #
 # The deploy user chooses the names of releases, and can move releases away. So when there are too many lines, the lines
 # left out are replaced by one line `forgotten RELEASE`: a release of that name or an older one is then not trusted
@@ -34,7 +34,7 @@ shorten() {
   while read -r name sum; do
     if [[ -z $name || $name == forgotten ]]; then
       continue
-    elif [[ -d $ROOT/releases/$name || ($name > $now && $name < $tomorrow) ]]; then
+    elif [[ -d $root/releases/$name || ($name > $now && $name < $tomorrow) ]]; then
       total=$((total + 1)) lines+="$name $sum"$'\n'
     elif [[ $name < $tomorrow && $name > $forgotten ]]; then
       forgotten=$name
@@ -57,7 +57,7 @@ remember() {
       if [[ -n $forgotten && ! $1 > $forgotten ]]; then
         why="does not say any more which content $1 had when it was put live"
       elif ((total >= MOST_LINES)); then
-        why="has $total releases that are all in $ROOT/releases: remove old ones"
+        why="has $total releases that are all in $root/releases: remove old ones"
       else
         (umask 022 && printf '\n%s %s\n' "$1" "$2" >>"$RECORD") 2>/dev/null || true
         REPLY=$2

@@ -6,7 +6,7 @@
 verb_serve() {
   local status
   # sudo's own line in the journal says only `serve`; these lines name the verbs.
-  exec 7> >(exec logger -p auth.info -t "warpbeam-$APP")
+  exec 7> >(exec logger -p auth.info -t "warpbeam-$app")
   trap '' PIPE
   while IFS= read -r -n 256 verb; do
     case $verb in

@@ -4,5 +4,5 @@
 verb_start() {
   input_slot
   if has_peers; then guard_nodes; fi
-  systemctl start -- "$APP@$slot.service"
+  systemctl start -- "$app@$slot.service"
 }

@@ -9,7 +9,7 @@ verb_status() {
     if [[ -z $key ]]; then number=$((number + 1)); else is[${slots[number]} $key]=$value; fi
   done < <(systemctl show --property=ActiveState,SubState,MainPID,NRestarts,ExecMainStartTimestamp \
     --property=ExecMainStartTimestampMonotonic,ActiveExitTimestampMonotonic \
-    -- "$APP@a.service" "$APP@b.service" "$APP-activate.service")
+    -- "$app@a.service" "$app@b.service" "$app-activate.service")
   printf 'helper %s\n' "$VERSION"
   # The time now, in microseconds of the clock that systemd calls monotonic.
   read -r now _ </proc/uptime
@@ -44,7 +44,7 @@ verb_status() {
     if [[ $key =~ redirect\ to\ :([0-9]+) && " $value" != *" ${BASH_REMATCH[1]} "* ]]; then
       value+="${BASH_REMATCH[1]} "
     fi
-  done < <(nft list table inet "warpbeam_$APP" 2>/dev/null)
+  done < <(nft list table inet "warpbeam_$app" 2>/dev/null)
   printf 'redirect %s\n' "$value"
   told_maintenance
 }

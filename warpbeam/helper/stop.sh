@@ -7,7 +7,7 @@ verb_stop() {
   input_slot
   last_switch
   if [[ -z $REPLY || ${REPLY%% *} == "$slot" ]]; then
-    nft "add element inet warpbeam_${APP}_guard stopping { ${PORTS[$slot]// /, } }" || true
+    nft "add element inet warpbeam_${app}_guard stopping { ${PORTS[$slot]// /, } }" || true
   fi
-  systemctl stop -- "$APP@$slot.service"
+  systemctl stop -- "$app@$slot.service"
 }

@@ -9,7 +9,7 @@ verb_switch() {
   if [[ $REPLY != "$slot $$" ]]; then
     # An instance need not listen at any port; but no client is led to a port that another user holds.
     # shellcheck disable=SC2086 # ports, in words
-    strangers "$APP_USER" "$APP@$slot.service" ${PORTS[$slot]}
+    strangers "$APP_USER" "$app@$slot.service" ${PORTS[$slot]}
     [[ -z $REPLY ]] || cannot "$REPLY: nothing was led there"
     lock
     redirect "$slot"

@@ -28,10 +28,10 @@ redirect() {
     file=$ETC/redirect-maintenance.nft
     # Ask the kernel, because setup may have moved the port. A missing page is no reason to serve the app during
     # maintenance, and the guard lets no stranger answer in its place.
-    page_is_served || { systemctl restart -- "$APP-maintenance.socket" && page_is_served; } ||
+    page_is_served || { systemctl restart -- "$app-maintenance.socket" && page_is_served; } ||
       printf 'warpbeam-helper: the maintenance page is not served: %s\n' "$REPLY" >&2
   elif [[ -z $1 ]]; then
-    nft -f - <<<"table inet warpbeam_$APP {}; delete table inet warpbeam_$APP"
+    nft -f - <<<"table inet warpbeam_$app {}; delete table inet warpbeam_$app"
     return 0
   fi
   [[ -e $file ]] || return 0
@@ -60,7 +60,7 @@ has_peers() { [[ -e $ETC/nodes.nft && $(<"$ETC/nodes.nft") == *'chain forward '*
 # loaded stays: it may be on trial, and loading it again would forget which sources are over the limit.
 filter() {
   [[ -e $ETC/filter.nft ]] || return 0
-  nft list table inet "warpbeam_$APP-filter" >/dev/null 2>&1 || nft -f "$ETC/filter.nft"
+  nft list table inet "warpbeam_$app-filter" >/dev/null 2>&1 || nft -f "$ETC/filter.nft"
 }
 
 # The kernel tracks each connection for two minutes after its end (TIME_WAIT); when its table is full, it drops new

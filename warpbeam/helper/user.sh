@@ -22,7 +22,7 @@ as_user() {
   return "$status"
 }
 
-# The deploy user owns $ROOT: as root, a link put there would lead anywhere.
+# The deploy user owns $root: as root, a link put there would lead anywhere.
 as_deploy() { as_user "$DEPLOY_USER" "$@"; }
 
 # Touch the app's own directories only as the app: as root, a link put there would lead anywhere.

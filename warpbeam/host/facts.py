@@ -69,11 +69,20 @@ def about(artifact: Artifact) -> About:
 
 
 class Release(msgspec.Struct, frozen=True):
-    """An artifact unpacked on a host. `name` is a UTC time, so names sort by time."""
+    """An artifact unpacked on a host. `name` is a UTC time, so names sort by time.
+
+    `mark`: `withdrawn` was rolled back from, the last activation of `failed` failed, `healthy` was live, `new` is none
+    of these; the first that fits counts.
+    """
 
     name: ReleaseName
     mark: Mark
     artifact: About
+
+    @property
+    def is_good(self) -> bool:
+        """Whether a rollback may go there by itself: `is_good` of `warpbeam/host/releases.sh`, by the answer's mark."""
+        return self.mark == "healthy"
 
     @property
     def label(self) -> str:
