@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from warpbeam.helper.program import SUDO_VERBS, VERB_PARTS, program
+from warpbeam.host.facts import HelperAnswer, Instance
 from warpbeam.host.template import TEMPLATES, shared
 
 PROJECT = Path(__file__).parents[2]
@@ -84,3 +88,79 @@ def test_the_head_is_all_that_a_verb_of_a_deploy_waits_for() -> None:
 
 def test_the_parts_of_the_helper_are_bash_without_jinja() -> None:
     assert [part for part in ALL_PARTS if re.search(r"\{\{|\{%", shared(part))] == []
+
+
+def answer(verb: str, script: str, line: str = "") -> HelperAnswer:
+    """Return the answer of a verb whose programs are replaced by functions in `script`."""
+    texts = "".join(map(shared, VERB_PARTS[verb]))
+    settings = "set -euo pipefail; export LC_ALL=C; VERSION=10 app=hello root=/opt/acme/hello ETC=/nowhere"
+    done = subprocess.run(
+        ["bash", "-c", f"{settings}\n{texts}\n{script}\nverb_{verb}"],
+        input=f"{line}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return msgspec.json.decode(done.stdout, type=HelperAnswer)
+
+
+@pytest.mark.parametrize(("line", "some"), [("", False), ("a", True)])
+def test_ready_answers_json_with_the_memory_of_the_slot_that_is_asked_for(line: str, some: bool) -> None:
+    said = answer("ready", "property() { echo $$; }", line)
+
+    assert (said.version, said.activating, said.maintenance) == ("10", False, False)
+    # The memory of this very bash.
+    assert (said.memory > 500_000) is some
+
+
+# What systemd answers about a slot that runs, one that was never used, and the activation.
+SHOWN = """ActiveState=active
+SubState=running
+MainPID=$pid
+NRestarts=2
+ExecMainStartTimestamp=@1795770000
+ExecMainStartTimestampMonotonic=1000000
+ActiveExitTimestampMonotonic=2000000
+
+ActiveState=inactive
+SubState=dead
+MainPID=0
+NRestarts=0
+ExecMainStartTimestamp=
+ExecMainStartTimestampMonotonic=0
+ActiveExitTimestampMonotonic=0
+
+ActiveState=activating"""
+
+
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [
+        ("1.0.0-rc.1+b_2", "1.0.0-rc.1+b_2"),
+        ("1@2", "12"),
+        ("-" * 255, "-" * 100),
+        ('1","pid":5,"x":"', ""),
+        ("1 2", ""),
+        ("x" * 256, ""),
+        ("", ""),
+    ],
+    ids=["plain", "odd sign", "long", "JSON", "two words", "too long", "empty"],
+)
+def test_status_answers_json_whatever_the_app_says_of_itself(version: str, shown: str) -> None:
+    table = "tcp dport 80 redirect to :4001\ntcp dport 80 redirect to :4001\nudp dport 53 redirect to :4002"
+    with subprocess.Popen(["sleep", "60"], env={"RELEASE_VSN": version, "PATH": os.environ["PATH"]}) as process:
+        script = f"pid={process.pid}; nft() {{ printf '{table}\\n'; }}; systemctl() {{ printf '%s\\n' \"{SHOWN}\"; }}"
+        try:
+            said = answer("status", script)
+        finally:
+            process.kill()
+
+    assert (said.version, said.activating, said.redirect) == ("10", True, (4001, 4002))
+    assert said.slots["b"] == Instance(state="inactive", substate="dead")
+    runs = said.slots["a"]
+    assert (runs.state, runs.substate, runs.pid, runs.restarts) == ("active", "running", process.pid, 2)
+    assert (runs.started, runs.version, runs.release) == (1_795_770_000, shown, "")
+    assert runs.memory > 100_000
+    assert runs.age is not None
+    assert runs.ended_ago in (runs.age - 1, runs.age - 2)

@@ -149,7 +149,7 @@ def _perform(
     for step in plan.hosts:
         if not step.activate:
             text = f"runs already {step.release} {step.label}"
-            emit(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].maintenance)))
+            emit(Settled(step.host.name, text + _maintained(fleet, lease.facts[step.host.name].helper.maintenance)))
     rolled = _roll(fleet, plan, policy, writer, sums, emit)
     # A failed activation undoes itself. A host that became unhealthy goes back; the others only by `on_failure`.
     if back := rolled.done.copy() if rolled.failed and policy.on_failure == "rollback" else rolled.sick:

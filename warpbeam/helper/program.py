@@ -8,7 +8,7 @@ from warpbeam.host.template import shared
 from warpbeam.inventory.schema import Inventory
 
 # A deploy that needs another version of the helper asks for `setup`. Raise the version when the verbs change.
-HELPER_VERSION = "9"
+HELPER_VERSION = "10"
 SUDO_VERBS = (
     "version",
     "ready",
@@ -41,7 +41,7 @@ _ALONE = (*_LIVE, "helper/input", "helper/wait", "helper/sandboxed", "helper/alo
 # is atomic. The order counts: bash parses a script as it runs it, and each deploy calls the helper three times, so the
 # verbs of a deploy come first. A verb runs as soon as its parts are read (`program`).
 VERB_PARTS: Mapping[str, tuple[str, ...]] = {
-    "ready": ("helper/input", "helper/state", "helper/ready"),
+    "ready": ("host/json", "helper/input", "helper/state", "helper/ready"),
     "activate": ("helper/record", "helper/activate"),
     "version": ("helper/version",),
     # The job's own verbs, which `serve` runs.
@@ -57,7 +57,7 @@ VERB_PARTS: Mapping[str, tuple[str, ...]] = {
     "drain": ("helper/input", "helper/user", "helper/drain"),
     "undrain": ("helper/input", "helper/user", "helper/drain"),
     "maintenance": ("helper/input", *_TABLES, *_RELEASES, "helper/lock", "helper/maintenance"),
-    "status": ("helper/state", "helper/process", "helper/status"),
+    "status": ("host/json", "helper/state", "helper/process", "helper/status"),
     "logs": ("helper/input", "helper/wait", "helper/logs"),
     "console": (*_BESIDE, "helper/console"),
     "rpc": (*_BESIDE, "helper/expression", "helper/rpc"),

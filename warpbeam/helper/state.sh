@@ -8,11 +8,11 @@ in_maintenance() { [[ -e $ETC/maintenance ]]; }
 
 told_maintenance() { if in_maintenance; then echo 'maintenance on'; else echo 'maintenance off'; fi; }
 
-# memory_of PID: puts its resident memory in REPLY, in KiB; 0 where that is unknown.
+# memory_of PID: puts its resident memory in REPLY, in bytes; 0 where that is unknown.
 memory_of() {
   local key value
   REPLY=0
   while read -r key value _; do
-    if [[ $key == VmRSS: ]]; then REPLY=$value; fi
+    if [[ $key == VmRSS: && $value == [0-9]* && $value != *[!0-9]* ]]; then REPLY=$((value * 1024)); fi
   done 2>/dev/null <"/proc/$1/status" || true
 }
