@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -164,3 +165,97 @@ def test_status_answers_json_whatever_the_app_says_of_itself(version: str, shown
     assert runs.memory > 100_000
     assert runs.age is not None
     assert runs.ended_ago in (runs.age - 1, runs.age - 2)
+
+
+class Running:
+    """A process in a slot, and the functions of the helper that record and read what it runs."""
+
+    def __init__(self, place: Path, within: str) -> None:
+        self.root = place / "app"
+        for directory in (f"releases/{RELEASE}", f"releases/{OTHER}", "slots", "elsewhere"):
+            (self.root / directory).mkdir(parents=True)
+        (self.root / "slots" / "a").symlink_to(f"../releases/{RELEASE}")
+        parts = ("host/releases", "host/instance", "helper/process", "helper/instance")
+        text = "".join(map(shared, parts)).replace("/run/warpbeam-$app", f"{place}/run")
+        self.settings = f"set -euo pipefail; export LC_ALL=C; app=x root={self.root}\n{text}\n"
+        self.file = place / "run" / "slot-a"
+        self.process = subprocess.Popen(["sleep", "60"], cwd=self.root / within)
+
+    def ask(self, script: str) -> tuple[str, str]:
+        """Run a script; return what it printed on standard output and on standard error."""
+        # There is no control group of the slot, and so systemd is asked for its main process.
+        stub = f"systemctl() {{ echo {self.process.pid}; }}\nmain_process() {{ return 1; }}\n"
+        text = (self.settings + stub + script).replace("exec systemctl", "systemctl")
+        done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
+        return done.stdout.strip(), done.stderr
+
+    def record(self) -> None:
+        """Record the process as `start` does."""
+        assert self.ask("read_links; record_instance a") == ("", "")
+
+    def release(self) -> tuple[str, str]:
+        """Return the release that the process was started in, and what is printed beside it."""
+        return self.ask(f'release_of a {self.process.pid}; echo "$REPLY"')
+
+
+RELEASE, OTHER = "20260101T000000Z", "20260102T000000Z"
+
+
+@pytest.fixture
+def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A process of slot a, in the directory that the test names."""
+    found = Running(tmp_path, request.param)
+    try:
+        yield found
+    finally:
+        found.process.kill()
+        found.process.wait()
+
+
+@pytest.mark.parametrize("running", ["elsewhere"], indirect=True)
+def test_the_record_says_what_runs_where_the_process_has_left_its_release(running: Running) -> None:
+    assert running.release() == ("", "")
+
+    running.record()
+
+    pid, birth, release = running.file.read_text().split()
+    assert (int(pid), release) == (running.process.pid, RELEASE)
+    assert birth.isdigit()
+    assert running.release() == (RELEASE, "")
+    # What links say later changes nothing.
+    (running.root / "slots" / "a").unlink()
+    (running.root / "slots" / "a").symlink_to(f"../releases/{OTHER}")
+    assert running.release() == (RELEASE, "")
+
+
+@pytest.mark.parametrize("running", ["elsewhere"], indirect=True)
+def test_a_record_of_another_process_or_of_no_release_counts_for_nothing(running: Running) -> None:
+    running.record()
+    pid, birth, _ = running.file.read_text().split()
+
+    for record in (
+        f"{pid} {int(birth) + 1} {RELEASE}\n",
+        f"1 {birth} {RELEASE}\n",
+        f"{pid} {birth} ../../etc\n",
+        f"{pid} {birth}\n",
+        "\n",
+        "",
+    ):
+        running.file.write_text(record)
+        assert running.release() == ("", ""), record
+
+
+@pytest.mark.parametrize("running", [f"releases/{OTHER}"], indirect=True)
+def test_where_the_kernel_says_another_release_its_word_counts_and_that_is_printed(running: Running) -> None:
+    # The kernel's word counts from the beginning: the link may have been changed during the start.
+    running.record()
+    assert running.release() == (OTHER, "")
+    pid, birth, _ = running.file.read_text().split()
+    running.file.write_text(f"{pid} {birth} {RELEASE}\n")
+
+    release, printed = running.release()
+
+    assert release == OTHER
+    assert printed == (
+        f"warpbeam-helper: slot a was started in {RELEASE}, but its main process {pid} is in {OTHER} now\n"
+    )

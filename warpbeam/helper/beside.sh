@@ -10,12 +10,12 @@
 beside() {
   local unit=$app-rpc-$$ how=$1 release pair settings='' status=0 job
   shift
-  started_in "$pid"
+  release_of "$slot" "$pid"
   release=$REPLY
   [[ -n $release ]] || die "$app@$slot.service does not run from $root/releases"
   exec 3<"/proc/$pid/environ"
   # The open file belongs to one process: check that this is still the process whose directory was read.
-  started_in "$pid"
+  release_of "$slot" "$pid"
   [[ $REPLY == "$release" ]] || cannot "$app@$slot.service has just ended"
   while IFS= read -r -d '' -t 3 pair; do settings+=$pair$'\n'; done < <(environment_of 'NODE|COOKIE|DISTRIBUTION' <&3)
   # A crash dump of this VM would overwrite that of the instance.

@@ -18,11 +18,11 @@ find_live_release() {
 # Sets `pid` to the main process of the live slot.
 live_process() {
   live_slot
-  main_process
+  find_main_process
 }
 
 # Sets `pid` to the main process of `slot`.
-main_process() {
+find_main_process() {
   pid=$(property "$app@$slot.service" MainPID)
   ((pid > 0)) || cannot "$app@$slot.service is not running: \`fab $ENVIRONMENT start\` starts it"
 }

@@ -17,12 +17,13 @@ mend_current() {
   for slot in a b; do
     # A failed check does not mean that a release is gone.
     [[ $hindered == no ]] || return 1
-    if [[ $slot == a ]]; then release=$release_a; else release=$release_b; fi
+    linked_release "$slot"
+    release=$REPLY
     pid=$(property "$app@$slot.service" MainPID)
     if ((pid > 0)); then
       runs=yes
       if ! is_usable "$release"; then
-        started_in "$pid"
+        release_of "$slot" "$pid"
         release=$REPLY
         is_usable "$release" || continue
         mend_link "slots/$slot" "../releases/$release" || return 1

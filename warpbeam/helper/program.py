@@ -34,8 +34,9 @@ SUDO_VERBS = (
 _TABLES = ("helper/state", "host/listeners", "helper/tables")
 _RELEASES = ("helper/user", "host/releases", "helper/releases")
 _LIVE = ("helper/state", *_RELEASES, "helper/live")
-_RECONCILE = (*_TABLES, *_RELEASES, "helper/lock", "helper/process", "helper/mend", "helper/reconcile")
-_BESIDE = (*_LIVE, "helper/process", "host/listeners", "helper/sandboxed", "helper/beside")
+_INSTANCE = (*_RELEASES, "host/instance", "helper/process", "helper/instance")
+_RECONCILE = (*_TABLES, *_INSTANCE, "helper/lock", "helper/mend", "helper/reconcile")
+_BESIDE = (*_LIVE, *_INSTANCE, "host/listeners", "helper/sandboxed", "helper/beside")
 _ALONE = (*_LIVE, "helper/input", "helper/wait", "helper/sandboxed", "helper/alone", "helper/eval")
 # The shell files of each verb, beside the head (templates/helper.sh.j2). All are one file on a host, so that an update
 # is atomic. The order counts: bash parses a script as it runs it, and each deploy calls the helper three times, so the
@@ -50,14 +51,14 @@ VERB_PARTS: Mapping[str, tuple[str, ...]] = {
         *("helper/start", "helper/stop", "helper/abandon", "helper/switch", "helper/drain", "helper/serve"),
     ),
     "reconcile": _RECONCILE,
-    "start": ("helper/input", *_TABLES, "helper/start"),
+    "start": ("helper/input", *_TABLES, *_INSTANCE, "helper/start"),
     "stop": ("helper/input", "helper/lock", "helper/stop"),
     "abandon": ("helper/input", "helper/state", *_RELEASES, "helper/abandon"),
     "switch": ("helper/input", *_TABLES, "helper/lock", "helper/switch"),
     "drain": ("helper/input", "helper/user", "helper/drain"),
     "undrain": ("helper/input", "helper/user", "helper/drain"),
     "maintenance": ("helper/input", *_TABLES, *_RELEASES, "helper/lock", "helper/maintenance"),
-    "status": ("host/json", "helper/state", "helper/process", "helper/status"),
+    "status": ("host/json", "helper/state", *_INSTANCE, "helper/status"),
     "logs": ("helper/input", "helper/wait", "helper/logs"),
     "console": (*_BESIDE, "helper/console"),
     "rpc": (*_BESIDE, "helper/expression", "helper/rpc"),

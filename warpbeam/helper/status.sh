@@ -35,7 +35,7 @@ verb_status() {
 instance() {
   local slot=$1 pid=${is[$1 MainPID]} release='' version='' memory=0 started=0 age='' ended_ago=''
   if ((pid > 0)); then
-    started_in "$pid"
+    release_of "$slot" "$pid"
     release=$REPLY
     { IFS= read -r -d '' -t 3 version < <(environment_of VSN <"/proc/$pid/environ"); } 2>/dev/null || true
     version=${version#*=}

@@ -4,7 +4,7 @@
 # Input: the slot, then an expression. Succeeds if the slot's node finds the expression true.
 verb_well() {
   input_slot
-  main_process
+  find_main_process
   take_expression
   beside --pipe rpc "$READ_AND_REQUIRE"
 }

@@ -31,6 +31,9 @@ read_links() {
   if [[ $live == a ]]; then live_release=$release_a; elif [[ $live == b ]]; then live_release=$release_b; fi
 }
 
+# linked_release SLOT: the release to which the link of SLOT leads, in REPLY; call read_links before.
+linked_release() { if [[ $1 == a ]]; then REPLY=$release_a; else REPLY=$release_b; fi; }
+
 # point LINK TARGET: make LINK lead to TARGET, atomically (rename(2)). False where that is impossible (a full disk).
 point() { as_deploy ln -sfn -- "$2" "$1.new" && as_deploy mv -fT -- "$1.new" "$1"; }
 
