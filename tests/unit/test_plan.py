@@ -193,6 +193,17 @@ def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: d
         deploy({"web1": facts(**changes), "web2": facts()})  # type: ignore[arg-type]
 
 
+def test_a_rollback_and_a_restart_need_the_helper_of_this_version_too() -> None:
+    old, new = release("0", "1.0"), release("1", "2.0")
+    hosts = {"web1": facts(old, new, previous=old.name, helper=answer(version="9"))}
+
+    message = f"web1: the privileged helper has version 9; expected version {HELPER_VERSION}"
+    with pytest.raises(Refused, match=message):
+        plan_rollback(INVENTORY, hosts, "")
+    with pytest.raises(Refused, match=message):
+        plan_restart(INVENTORY, hosts)
+
+
 def full(*releases: Release, previous: str = "") -> HostFacts:
     """Return a host with an instance of 100 MB and no memory left."""
     return facts(*releases, previous=previous, memory=10, helper=answer(memory=102_400_000))

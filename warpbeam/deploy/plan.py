@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from warpbeam.build.artifact import Artifact
-from warpbeam.deploy.preflight import check_compatibility, check_memory
+from warpbeam.deploy.preflight import check_compatibility, check_helper, check_memory
 from warpbeam.error import Refused
 from warpbeam.event import Emit, Note
 from warpbeam.host.facts import About, HostFacts, Release, about
@@ -228,10 +228,11 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, HostFacts], to: str)
     """Return the plan that rolls every host back to its previous release, or to `to` (a name, version or commit). Pure.
 
     Raises:
-        Refused: a host has no such release, or hosts would go to different ones.
+        Refused: a host has no such release or another privileged helper, or hosts would go to different releases.
     """
     targets: dict[str, str] = {}
     for name, have in facts.items():
+        check_helper(name, have)
         target = _named(have, to, name) if to else have.previous
         if not target:
             raise _no_way_back(name, have)
@@ -311,9 +312,14 @@ def _named(have: HostFacts, to: str, host: str) -> str:
 
 
 def plan_restart(inventory: Inventory, facts: Mapping[str, HostFacts]) -> Plan:
-    """Return the plan that restarts what is live on every host. Pure. Raises: Refused, where nothing is live."""
+    """Return the plan that restarts what is live on every host. Pure.
+
+    Raises:
+        Refused: nothing is live on a host, or it has another privileged helper.
+    """
     steps = []
     for host in (host for host in inventory.app_hosts if host.name in facts):
+        check_helper(host.name, facts[host.name])
         live = facts[host.name].live_release
         if live is None:
             raise Refused("nothing is live", "deploy first", host=host.name)

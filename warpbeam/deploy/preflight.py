@@ -23,11 +23,10 @@ def check_memory(name: str, have: HostFacts) -> None:
         )
 
 
-def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
-    """Check that a host can run the artifact. Pure.
+def check_helper(name: str, have: HostFacts) -> None:
+    """Check that a host's privileged helper is of this version of Warpbeam. Pure. Raises: Refused, where it is not.
 
-    Raises:
-        Refused: another CPU, an older C library, no libcrypto of the right version, no room, another privileged helper.
+    A rollout could not see otherwise whether the hosts that have changed stay healthy.
     """
     if have.helper.version != HELPER_VERSION:
         raise Refused(
@@ -36,6 +35,15 @@ def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
             + f"; expected version {HELPER_VERSION}",
             "run `fab ENV setup`",
         )
+
+
+def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
+    """Check that a host can run the artifact. Pure.
+
+    Raises:
+        Refused: another CPU, an older C library, no libcrypto of the right version, no room, another privileged helper.
+    """
+    check_helper(name, have)
     manifest = artifact.manifest
     made = manifest.toolchain
     if have.cpu != made.cpu:

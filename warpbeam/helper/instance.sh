@@ -15,9 +15,9 @@ record_instance() {
   printf '%s %s %s\n' "$pid" "$birth" "$REPLY" >"$file.new" && mv -fT -- "$file.new" "$file"
 }
 
-# release_of SLOT PID: puts the release that PID, the main process of SLOT, was started in, in REPLY; empty where that is
-# unknown. The record says it even where the process has left its release, or runs a VM of the host's own. /proc is the
-# cross-check: where it says another release, its word counts.
+# release_of SLOT PID: puts the release that PID, the main process of SLOT, was started in, in REPLY; empty where that
+# is unknown. The record says it even where the process has left its release, or runs a VM of the host's own. /proc is
+# the cross-check: where it says another release, its word counts.
 release_of() {
   local recorded='' number birth release
   if { read -r number birth release <"/run/warpbeam-$app/slot-$1"; } 2>/dev/null && [[ $number == "$2" ]]; then
