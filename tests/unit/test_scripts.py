@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import warpbeam
-from warpbeam.helper.program import helper
-from warpbeam.host.phase import COMMENT, PACKAGE, Phase, text_of
+from warpbeam.helper.program import helper, program
+from warpbeam.host.phase import COMMENT, PACKAGE, Phase, sources, text_of, with_contained
 from warpbeam.inventory.read import read_inventory
 from warpbeam.provision.footprint import footprint
 
@@ -77,9 +77,9 @@ def test_scripts_are_sent_without_comments_and_are_the_same_to_bash() -> None:
 
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_script_names_every_parameter_that_it_is_given(phase: type[Phase[Any]]) -> None:
-    sources = "".join((PACKAGE / f"{name}.sh").read_text() for name in (*phase.parts, phase.script))
+    text = "".join((PACKAGE / f"{name}.sh").read_text() for name in sources(phase))
 
-    unread = [name for name in phase.__struct_fields__ if f"${{{name}" not in sources and f"${name}" not in sources]
+    unread = [name for name in phase.__struct_fields__ if f"${{{name}" not in text and f"${name}" not in text]
 
     assert unread == []
 
@@ -92,8 +92,8 @@ CALL = re.compile(r"(?:^|[;&|(!]|\b(?:if|then|else|do|while|until)) *([a-z_]+)(?
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_phase_is_sent_with_the_parts_whose_functions_its_script_calls(phase: type[Phase[Any]]) -> None:
     texts = {str(file.relative_to(PACKAGE).with_suffix("")): file.read_text() for file in PACKAGE.rglob("*.sh")}
-    sent = "".join(texts[name] for name in (*phase.parts, phase.script))
-    shared = "".join(texts[part] for part in {part for other in phases() for part in other.parts})
+    sent = "".join(texts[name] for name in sources(phase))
+    shared = "".join(texts[part] for part in {part for other in phases() for part in with_contained(other.parts)})
 
     lacking = {*CALL.findall(sent)} & {*FUNCTION.findall(shared)} - {*FUNCTION.findall(sent)}
 
@@ -112,6 +112,5 @@ def test_the_root_helper_and_every_other_program_that_stays_on_hosts_pass_shellc
 
 def test_no_deadline_is_of_the_wall_clock_which_may_be_set_meanwhile() -> None:
     """bash computes SECONDS from the time of day (variables.c, get_seconds)."""
-    helper_text = (PROJECT / "templates" / "helper.sh.j2").read_text()
-    for text in (*(text_of(example(phase)) for phase in phases()), helper_text):
+    for text in (*(text_of(example(phase)) for phase in phases()), program("")):
         assert not re.search(r"\$\{?SECONDS\b|\(SECONDS\b|EPOCH", text)

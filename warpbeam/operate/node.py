@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, ClassVar
 
 import msgspec
@@ -15,8 +16,8 @@ from warpbeam.event import Emit, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.helper.program import MOST_EXPRESSION, helper
-from warpbeam.host.answer import FEW, MANY, HelperText, LiveSlot, ReleaseName, SlotName, Text
-from warpbeam.host.facts import Holder, Release, named, sifted
+from warpbeam.host.answer import FEW, MANY, LiveSlot, ReleaseName, SlotName, Text
+from warpbeam.host.facts import HelperAnswer, Holder, Instance, Release, named, sifted
 from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.host.login_output import Beginning, not_begun
 from warpbeam.host.phase import READER, Phase, render
@@ -30,9 +31,9 @@ CALM = 60
 
 
 class AppStatus(msgspec.Struct, frozen=True):
-    """The answer of `ReadStatus`: what a host runs; `helper` is the privileged helper's own text."""
+    """The answer of `ReadStatus`: what a host runs; `helper` is the privileged helper's own answer."""
 
-    helper: HelperText
+    helper: HelperAnswer
     live: LiveSlot
     slots: Annotated[dict[SlotName, ReleaseName], FEW]
     health: Text
@@ -41,14 +42,10 @@ class AppStatus(msgspec.Struct, frozen=True):
     links: Links = ()
 
     @property
-    def running(self) -> dict[str, dict[str, str]]:
-        """The privileged helper's facts about each slot's process, by slot."""
-        found: dict[str, dict[str, str]] = {}
-        for line in self.helper.splitlines():
-            kind, *words = line.split()
-            if kind == "slot":
-                found[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
-        return found
+    def running(self) -> Instance | None:
+        """The live instance; None where nothing is live, or where the live slot has no process."""
+        instance = self.helper.slots.get(self.live)
+        return instance if instance is not None and instance.pid else None
 
     @property
     def live_release(self) -> Release | None:
@@ -60,20 +57,22 @@ class AppStatus(msgspec.Struct, frozen=True):
         """The problem of the live instance; empty if it runs, is healthy, and was not restarted by systemd."""
         if self.verdict != "healthy":
             return self.verdict or "nothing is live"
-        restarts = self.running.get(self.live, {}).get("restarts")
-        return "" if restarts == "0" else "it ended by itself, and systemd started it again"
+        instance = self.helper.slots.get(self.live)
+        if instance is not None and instance.restarts == 0:
+            return ""
+        return "it ended by itself, and systemd started it again"
 
     @property
     def crashing(self) -> str:
         """A sentence on recent crashes of the live instance; empty if it had none, or has run for a minute since."""
-        what = self.running.get(self.live, {})
-        waits = what.get("substate") == "auto-restart"
+        instance = self.helper.slots.get(self.live, Instance())
+        waits = instance.substate == "auto-restart"
         # systemd counts a restart only when it begins, so add the one that it waits for.
-        times = int(what.get("restarts") or 0) + waits
-        if times == 0 or (not waits and int(what.get("age") or CALM) >= CALM):
+        times = instance.restarts + waits
+        if times == 0 or (not waits and (instance.age is None or instance.age >= CALM)):
             return ""
-        ago = what.get("ended")
-        return f"it ended by itself {'once' if times == 1 else f'{times} times'}{f', last {ago} s ago' if ago else ''}"
+        last = "" if instance.ended_ago is None else f", last {instance.ended_ago} s ago"
+        return f"it ended by itself {'once' if times == 1 else f'{times} times'}{last}"
 
     @property
     def verdict(self) -> str:
@@ -81,13 +80,6 @@ class AppStatus(msgspec.Struct, frozen=True):
         if not self.crashing:
             return self.health
         return self.crashing if self.health == "healthy" else f"{self.crashing}; {self.health}"
-
-    def fact(self, name: str) -> str:
-        """Return one of the helper's other lines, such as `redirect`; empty if it is not there."""
-        for line in self.helper.splitlines():
-            if line.startswith(name + " "):
-                return line.removeprefix(name).strip()
-        return ""
 
 
 class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):
@@ -143,11 +135,11 @@ def status_rows(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) 
         if isinstance(state, Problem):
             rows.append({"host": host, "problem": state.reason})
             continue
-        running = state.running
-        shown = [slot for slot, what in running.items() if slot == state.live or what.get("pid", "0") != "0"]
+        slots = state.helper.slots
+        shown = [slot for slot, instance in slots.items() if slot == state.live or instance.pid]
         if not shown:
             rows.append({"host": host, "problem": "nothing is live: deploy first"})
-        rows += [_row(host, state, slot, running[slot]) for slot in shown]
+        rows += [_row(host, state, slot, slots[slot]) for slot in shown]
     _add_sight(inventory, found, rows)
     return rows
 
@@ -157,7 +149,7 @@ def _add_sight(inventory: Inventory, found: Mapping[str, AppStatus | Problem], r
     answers = {
         host: (state.live, state.links)
         for host, state in found.items()
-        if isinstance(state, AppStatus) and state.running.get(state.live, {}).get("pid", "0") != "0"
+        if isinstance(state, AppStatus) and state.running is not None
     }
     for row in rows:
         host = row["host"]
@@ -192,29 +184,27 @@ def judged(found: Mapping[str, AppStatus | Problem]) -> int:
     return max((state.code for state in found.values() if isinstance(state, Problem)), default=DONE)
 
 
-def _row(host: str, state: AppStatus, slot: str, what: Mapping[str, str]) -> dict[str, Any]:
-    pid = int(what.get("pid") or 0)
+def _row(host: str, state: AppStatus, slot: str, instance: Instance) -> dict[str, Any]:
     live = slot == state.live
-    release = what.get("release", "")
+    pid, release = instance.pid, instance.release
     linked = state.slots.get(slot, "")
     found = named(state.releases, release or linked)
     about = found.artifact if found else None
-    day = what.get("started", "").split("_")
     row: dict[str, Any] = {
         "host": host,
         "release": release or linked,
-        "version": what.get("version") or (about.version if about else ""),
+        "version": instance.version or (about.version if about else ""),
         "commit": about.short_commit if about else "",
         "slot": slot,
         "live": live,
-        "state": f"{what.get('state', '')} ({what.get('substate', '')})",
+        "state": f"{instance.state} ({instance.substate})",
         "pid": pid,
-        "since": " ".join(day[1:4]) if pid else "",
-        "memory": int(what.get("rss_kib") or 0) * 1024,
-        "restarts": int(what.get("restarts") or 0),
+        "since": shown_time(instance.started) if instance.started else "",
+        "memory": instance.memory,
+        "restarts": instance.restarts,
         "health": state.verdict if live else "",
     }
-    if live and state.fact("maintenance") == "on":
+    if live and state.helper.maintenance:
         row["maintenance"] = True
         row["problem"] = "maintenance is on: the public port answers 503 until `maintenance.off`"
     if live and not pid:
@@ -224,6 +214,11 @@ def _row(host: str, state: AppStatus, slot: str, what: Mapping[str, str]) -> dic
     if not live:
         row["problem"] = "runs, but is not live"
     return row
+
+
+def shown_time(seconds: int) -> str:
+    """Return a time for people, in UTC: 2026-11-23 12:00:00 UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def release_rows(fleet: Fleet) -> list[dict[str, Any]]:
