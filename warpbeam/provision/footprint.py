@@ -24,7 +24,7 @@ from warpbeam.helper.program import (
     programs,
     record_file,
 )
-from warpbeam.host.template import filled, systemd_quoted
+from warpbeam.host.template import filled, shared, systemd_quoted
 from warpbeam.inventory.schema import SLOTS, Host, Inventory
 from warpbeam.network.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provision import unit
