@@ -67,7 +67,8 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
     """Show what is running: release, slot, pid, since when, memory, restarts, health."""
     from warpbeam.cli.session import session
     from warpbeam.event import Warn
-    from warpbeam.operate.node import differing, judged, states, status_rows
+    from warpbeam.operate.instances import status_rows
+    from warpbeam.operate.status import differing, judged, states
 
     here = session(c)
     here.fleet.set_jobs(jobs)
@@ -90,10 +91,11 @@ def remote_console(c: Any, host: str = "") -> None:
     import sys
 
     from warpbeam.cli.session import session
-    from warpbeam.operate.node import console_argv, one_host
+    from warpbeam.fleet.selection import one_host
+    from warpbeam.operate.console import console_argv
 
     here = session(c)
-    there = one_host(here.fleet, host)
+    there = one_host(here.inventory, host)
     argv = console_argv(here.fleet, there)
     _say_where(here, there)
     here.close()
@@ -135,25 +137,22 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     import sys
 
     from warpbeam.cli.session import session
-    from warpbeam.error import Misuse, Unreachable
-    from warpbeam.operate.node import evaluate as ask
-    from warpbeam.operate.node import one_host, read_expression
+    from warpbeam.error import Unreachable
+    from warpbeam.operate import expression as asking
 
     here = session(c)
-    if everyone and host:
-        raise Misuse("--host and --all say two different things", "give one of them")
-    hosts = here.fleet.inventory.some_app_hosts() if everyone else [one_host(here.fleet, host)]
+    hosts = asking.hosts_to_ask(here.inventory, host, everyone=everyone)
     if not everyone:
         _say_where(here, *hosts)
-    text, shown = read_expression(expression, sys.stdin.buffer), here.report.output(prefixed=everyone)
+    text = asking.read_expression(expression, sys.stdin.buffer)
+    on_stdout = here.report.output(prefixed=everyone)
     on_stderr = here.report.output(prefixed=everyone, error=True)
     try:
-        ask(here.fleet, hosts, verb, text, shown, on_stderr)
+        asking.evaluate(here.fleet, hosts, verb, text, on_stdout, on_stderr)
     except Unreachable as away:
-        others = [other.name for other in here.fleet.inventory.some_app_hosts() if other not in hosts]
-        if host or not others or away.host not in {asked.name for asked in hosts}:
+        if host:
             raise
-        raise away.hinted(f"`--host {others[0]}` asks another host") from away
+        raise asking.with_other_host(away, here.inventory, hosts) from None
 
 
 def _say_where(here: Session, host: Host) -> None:
@@ -181,21 +180,13 @@ def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: s
     """Show the app's journal of every host, each line with its host."""
     from warpbeam.cli.session import session
     from warpbeam.error import INTERRUPTED
-    from warpbeam.operate.logs import show_logs
+    from warpbeam.operate.logs import parse_query, show_logs
 
     here = session(c)
-    width = max((len(host.name) for host in here.fleet.inventory.app_hosts), default=0)
+    query = parse_query(lines=lines, since=since, grep=grep, slot=slot, follow=follow)
+    width = max((len(host.name) for host in here.inventory.app_hosts), default=0)
     try:
-        show_logs(
-            here.fleet,
-            here.report.output(prefixed=True, width=width, exact=False),
-            here.emit,
-            follow=follow,
-            lines=lines,
-            since=since,
-            grep=grep,
-            slot=slot,
-        )
+        show_logs(here.fleet, query, here.report.output(prefixed=True, width=width, exact=False), here.emit)
     except KeyboardInterrupt:
         if not follow:
             raise

@@ -66,7 +66,7 @@ def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> 
 def releases(c: Any, json: bool = False) -> None:
     """List the releases that every host has, and which is live."""
     from warpbeam.cli.session import session
-    from warpbeam.operate.node import release_rows
+    from warpbeam.operate.releases import release_rows
 
     here = session(c)
     with here.report.asking():

@@ -8,7 +8,8 @@ from threading import Lock
 from typing import Any
 
 from warpbeam.event import Emit
-from warpbeam.fleet.fleet import Fleet, Identity
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.shells import Identity
 from warpbeam.host.phase import Phase, script_name
 from warpbeam.inventory.schema import Deploy, Host, Inventory
 
@@ -47,10 +48,8 @@ class TableFleet(Fleet):
         script = script_name(phase)
         with self._recording:
             self.asked.append((host.name, script))
-        self.phases[host.name, script] = False
-        answer = self._answer(host.name, phase)
-        self.phases[host.name, script] = True
-        return answer
+        with self.activity.phase(host, script):
+            return self._answer(host.name, phase)
 
     def hosts_asked(self, script: str) -> list[str]:
         """Return the hosts that were asked to run a script, once for each time, in the order of their names."""

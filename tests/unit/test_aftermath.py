@@ -34,7 +34,7 @@ def fleet() -> Fleet:
 
 
 def test_where_nothing_had_begun_nobody_is_asked(fleet: Fleet) -> None:
-    fleet.phases = {("web1", "claim"): True, ("web1", "upload"): False}
+    fleet.activity.phases = {("web1", "claim"): True, ("web1", "upload"): False}
     told: list[Event] = []
 
     emit_aftermath(fleet, told.append)
@@ -48,7 +48,7 @@ def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
     answers: dict[str, HostFacts | Problem] = {"web1": CALM, "web2": BUSY, "web3": AWAY}
     # Only the hosts' answers are faked: the test is about which hosts are asked, and the messages that follow.
     monkeypatch.setattr(aftermath, "look", lambda fleet, hosts, emit: {host.name: answers[host.name] for host in hosts})
-    fleet.phases = {
+    fleet.activity.phases = {
         ("web1", "activate"): True,
         ("web2", "activate"): False,
         ("web3", "migrate"): False,
@@ -70,7 +70,7 @@ def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
         Note("", "next: `fab ENV status` shows what runs; the same command again goes on from there"),
     ]
 
-    fleet.phases["web2", "cancel"] = True
+    fleet.activity.phases["web2", "cancel"] = True
     told.clear()
     emit_aftermath(fleet, told.append)
     assert [event.host for event in told] == ["web1", "web3", "", ""]

@@ -33,12 +33,14 @@ from warpbeam.event import Event, Progress, Warn
 from warpbeam.host.answer import MESSAGE, explained
 from warpbeam.host.facts import About, HelperAnswer, Holder, HostFacts, Instance, Release
 from warpbeam.host.login_output import BEGUN
-from warpbeam.host.phase import Phase, render, run
+from warpbeam.host.phase import Phase
+from warpbeam.host.run import run
+from warpbeam.host.script import render
 from warpbeam.network.firewall import Table
 from warpbeam.operate.maintenance import Shown
-from warpbeam.operate.node import AppStatus, ReadStatus
 from warpbeam.operate.power import Powered
 from warpbeam.operate.reboot import Booted, Serving
+from warpbeam.operate.status import AppStatus, ReadStatus
 from warpbeam.provision.difference import HostState, PathState, UserState
 from warpbeam.provision.examine import Disk, Examination, Listener, Login
 from warpbeam.provision.footprint import _variables, secrets_text

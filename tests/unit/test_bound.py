@@ -14,7 +14,9 @@ import pytest
 
 from warpbeam.cli.output import LONGEST_LINE, Output
 from warpbeam.error import Lost, Refused
-from warpbeam.host.phase import Phase, Records, run
+from warpbeam.host.phase import Phase
+from warpbeam.host.record import Records
+from warpbeam.host.run import run
 from warpbeam.host.sudo import RootShell
 from warpbeam.limit import Allowance, Breach, Complaints, Deadline
 from warpbeam.operate.backtrace import Backtrace

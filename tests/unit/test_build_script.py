@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.host.phase import PACKAGE
+from warpbeam.host.script import PACKAGE
 
 PROGRAM = (PACKAGE / "build/program.sh").read_text()
 TOOLS = f"tools=system want_elixir= want_erlang=\n{(PACKAGE / 'build/tools.sh').read_text()}"

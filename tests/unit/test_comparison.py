@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from warpbeam.host.phase import PACKAGE
+from warpbeam.host.script import PACKAGE
 from warpbeam.provision.comparison import compared, masked
 from warpbeam.provision.difference import HostState, PathState
 from warpbeam.provision.footprint import systemd_quoted

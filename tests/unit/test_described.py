@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warpbeam.host.facts import About, Release
-from warpbeam.host.phase import PACKAGE, RECORD_START, with_contained
+from warpbeam.host.record import RECORD_START
+from warpbeam.host.script import PACKAGE, with_contained
 
 GOOD = About(
     "1.0.0-rc.1+b~1",

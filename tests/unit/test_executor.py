@@ -63,7 +63,7 @@ def stuck(c):
     fleet = Fleet(Inventory(name="one", file="f", org="o", app="a", hosts={}, all_hosts={}))
     c.session._fleets["one"] = fleet
     def work(host):
-        with fleet.doing(host, "activate"):
+        with fleet.activity.doing(host, "activate"):
             c.session.emit(Step(host.name, "wait"))
             if host.name == "web2":
                 print("waiting", flush=True)

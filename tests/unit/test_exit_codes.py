@@ -12,7 +12,7 @@ import pytest
 from warpbeam import error
 from warpbeam.error import AMISS, DONE, EXIT_CODES, FAILED, REFUSED, Lost, Problem, Unreachable
 from warpbeam.host.facts import About, HelperAnswer, Instance, Release
-from warpbeam.operate.node import AppStatus, differing, judged
+from warpbeam.operate.status import AppStatus, differing, judged
 
 PROJECT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import pytest
 
 from warpbeam.error import Misuse
 from warpbeam.helper.program import MOST_EXPRESSION
-from warpbeam.operate.node import read_expression
+from warpbeam.operate.expression import read_expression
 
 
 class Endless(io.RawIOBase):

@@ -15,7 +15,8 @@ import pytest
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
 from warpbeam.deploy.upload import Uploader
 from warpbeam.error import FAILED, Failed, Misuse, Problem, Refused
-from warpbeam.fleet.fleet import Fleet, Identity
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.shells import Identity
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.host.facts import about
 from warpbeam.inventory.schema import Host, Inventory

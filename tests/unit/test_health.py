@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from tests.patience import ANSWER
-from warpbeam.host.phase import PACKAGE
+from warpbeam.host.script import PACKAGE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 

@@ -94,7 +94,8 @@ def test_the_parts_of_the_helper_are_bash_without_jinja() -> None:
 def answer(verb: str, script: str, line: str = "") -> HelperAnswer:
     """Return the answer of a verb whose programs are replaced by functions in `script`."""
     texts = "".join(map(shared, VERB_PARTS[verb]))
-    settings = "set -euo pipefail; export LC_ALL=C; VERSION=10 app=hello root=/opt/acme/hello ETC=/nowhere VERSION_VARIABLE=RELEASE_VSN"
+    settings = "set -euo pipefail; export LC_ALL=C; VERSION=10 app=hello root=/opt/acme/hello ETC=/nowhere"
+    settings += " VERSION_VARIABLE=RELEASE_VSN"
     done = subprocess.run(
         ["bash", "-c", f"{settings}\n{texts}\n{script}\nverb_{verb}"],
         input=f"{line}\n",

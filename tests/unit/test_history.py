@@ -11,7 +11,7 @@ import pytest
 
 from warpbeam.deploy.history import ACTION_PARTS, Entry, fields_of
 from warpbeam.deploy.lock import PARTS
-from warpbeam.host.phase import PACKAGE
+from warpbeam.host.script import PACKAGE
 
 WHO = 'Zoë "the\\cat"\tof\nmany lines'
 KNOWN = {"at": "2026-11-23T12:00:00Z", "what": "deploy", "dirty": False, "who": WHO, "warpbeam": "0.2.0"}

@@ -15,7 +15,7 @@ import pytest
 
 from warpbeam.deploy.activate import JOBS
 from warpbeam.deploy.strategy import STRATEGIES
-from warpbeam.host.phase import PACKAGE, text_of
+from warpbeam.host.script import PACKAGE, text_of
 from warpbeam.inventory.schema import Deploy
 
 APP = "warpbeam-unit-test"

@@ -125,7 +125,7 @@ def test_a_body_that_breaks_off_goes_on_as_its_own_error(tmp_path: Path) -> None
 
 def test_a_shell_is_busy_while_something_runs_and_so_its_fleet_waits_for_it() -> None:
     fleet = LocalFleet(Inventory(org="acme", app="shop", hosts={"web1": Host(name="web1")}))
-    shell = fleet._shells["localhost", "deploy"] = local_shell()
+    shell = fleet.shells._shells["localhost", "deploy"] = local_shell()
     assert fleet.waits_for == {}
 
     thread = threading.Thread(target=run, args=(shell, "sleep 60\n"), daemon=True)

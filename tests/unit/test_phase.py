@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Failed, Lost, Refused
 from warpbeam.event import Event, Line, Note, Progress, Step, Warn
-from warpbeam.host import phase
+from warpbeam.host import script
 from warpbeam.host.local import LocalShell, local_shell
-from warpbeam.host.phase import READER, Phase, Records, render, run
+from warpbeam.host.phase import Phase
+from warpbeam.host.record import Records
+from warpbeam.host.run import run
+from warpbeam.host.script import READER, render
 from warpbeam.shell import OnBytes
 
 
@@ -45,9 +48,9 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of scripts: the real common.sh, and a script that tests may replace."""
     (tmp_path / "host").mkdir()
     for part in ("common.sh", "json.sh"):
-        (tmp_path / "host" / part).write_text((phase.PACKAGE / "host" / part).read_text())
-    monkeypatch.setattr(phase, "PACKAGE", tmp_path)
-    phase._source.cache_clear()
+        (tmp_path / "host" / part).write_text((script.PACKAGE / "host" / part).read_text())
+    monkeypatch.setattr(script, "PACKAGE", tmp_path)
+    script._source.cache_clear()
     repeat(tmp_path, 'array "${items[@]}"; listed=$REPLY\nanswer text "$text" items: "$listed"')
     return tmp_path
 
@@ -55,7 +58,7 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def repeat(scripts: Path, body: str) -> None:
     """Replace the script of `Repeat` by `body`."""
     (scripts / "repeat.sh").write_text(f"#!/bin/bash\n{body}\n")
-    phase._source.cache_clear()
+    script._source.cache_clear()
 
 
 def perform(asked: Repeat, body: list[bytes] | None = None) -> tuple[Echo, list[Event]]:
@@ -228,7 +231,7 @@ def test_a_file_that_bash_is_told_to_run_first_is_not(tmp_path: Path, monkeypatc
 
 
 def test_scripts_are_sent_alike_whatever_the_locale_of_the_person() -> None:
-    code = "from warpbeam.host.phase import PACKAGE, _source; "
+    code = "from warpbeam.host.script import PACKAGE, _source; "
     code += "names = [str(file.relative_to(PACKAGE).with_suffix('')) for file in sorted(PACKAGE.rglob('*.sh'))]; "
     code += "print(ascii([_source(name, True) for name in names]))"
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -265,7 +268,8 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.host.phase import Phase, run
+from warpbeam.host.phase import Phase
+from warpbeam.host.run import run
 
 TEXT = """
 class Inner(msgspec.Struct):

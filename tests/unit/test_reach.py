@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from warpbeam.host.phase import PACKAGE
+from warpbeam.host.script import PACKAGE
 
 FOUR, SIX = "203.0.113.5", "2001:db8:0:0::5"
 

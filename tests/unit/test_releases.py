@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from warpbeam.host.facts import About, Release
-from warpbeam.host.phase import PACKAGE, RECORD_START, with_contained
+from warpbeam.host.record import RECORD_START
+from warpbeam.host.script import PACKAGE, with_contained
 from warpbeam.host.template import shared
 
 MARKS = ("was_live", "healthy", "failed", "withdrawn")

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warpbeam.cli.problem_text import problem_lines
 from warpbeam.cli.report import Report
 from warpbeam.cli.table import GAP, INDENT, LEAST, packed
+from warpbeam.error import Refused
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 
 ROWS: list[dict[str, Any]] = [
@@ -177,3 +179,12 @@ def test_a_process_that_is_none_has_no_number(capsys: pytest.CaptureFixture[str]
     Report().table([{"host": "web1", "pid": 0, "restarts": 0}])
 
     assert capsys.readouterr().out.splitlines()[1] == "web1       0"
+
+
+def test_a_problem_is_shown_as_its_details_its_message_and_its_hint() -> None:
+    problem = Refused("it is not set up", "`fab ENV setup`", ("a line of a journal",), host="web1")
+
+    lines = problem_lines(problem, 0, lambda text: text.replace("fab ENV", "fab shop"))
+
+    assert lines == ["  | a line of a journal", "error: web1: it is not set up", "  hint: `fab shop setup`"]
+    assert max(map(len, problem_lines(Refused("many words " * 20), 60))) <= 60

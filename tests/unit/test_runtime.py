@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.host.phase import PACKAGE
+from warpbeam.host.script import PACKAGE
 from warpbeam.inventory.reserved import variable_owner
 from warpbeam.inventory.schema import Build
 from warpbeam.runtime.kinds import COOKIE, RUNTIMES, UNNAMED, alone_settings, described, slot_settings

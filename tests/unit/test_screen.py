@@ -76,13 +76,13 @@ def test_a_transfer_that_has_ended_has_no_time_left() -> None:
     report.console = Console(file=io.StringIO(), force_terminal=True, width=80)
     report.emit(Step("build1", "mix release"))
     report.emit(Progress("build1", "download", 1, 2_000_000))
-    report._transfers._of["build1"].began -= 2
-    report._last.clear()
+    report._live._transfers._of["build1"].began -= 2
+    report._live._last.clear()
     report.emit(Progress("build1", "download", 1_000_000, 2_000_000))
-    assert "s left" in report._now["build1"]
+    assert "s left" in report._live._now["build1"]
 
     report.emit(Progress("build1", "download", 2_000_000, 2_000_000))
 
-    assert report._now["build1"].startswith("download 2.0 MB of 2.0 MB at ")
-    assert "left" not in report._now["build1"]
+    assert report._live._now["build1"].startswith("download 2.0 MB of 2.0 MB at ")
+    assert "left" not in report._live._now["build1"]
     report.close()

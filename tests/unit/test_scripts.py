@@ -14,7 +14,8 @@ import pytest
 
 import warpbeam
 from warpbeam.helper.program import helper, program
-from warpbeam.host.phase import COMMENT, PACKAGE, Phase, sources, text_of, with_contained
+from warpbeam.host.phase import Phase
+from warpbeam.host.script import COMMENT, PACKAGE, sources, text_of, with_contained
 from warpbeam.inventory.read import read_inventory
 from warpbeam.provision.footprint import footprint
 
@@ -75,13 +76,64 @@ def test_scripts_are_sent_without_comments_and_are_the_same_to_bash() -> None:
         assert not [line for line in sent.splitlines() if line.lstrip().startswith("#")], phase.script
 
 
+def source(name: str) -> str:
+    """The text of a script or of a shared part."""
+    return (PACKAGE / f"{name}.sh").read_text()
+
+
+# A parameter in a guard at the head of a file: an array may be empty.
+GUARD = re.compile(r'"\$\{([a-z_]+)(\?|\[@\]-)\}"')
+PARAMETERS = re.compile(r"^# Parameters: (.*(?:\n# .*)*)", re.MULTILINE)
+OTHERS = re.compile(r"those of ([a-z_]+)\.sh(?: and of ([a-z_]+)\.sh)?")
+
+
+def guards(name: str) -> dict[str, str]:
+    """The parameters that a file guards, each with the kind of its guard."""
+    lines = [line for line in source(name).splitlines() if line.startswith(': "${')]
+    return {match[1]: match[2] for line in lines for match in GUARD.finditer(line)}
+
+
+def parameters(name: str) -> str:
+    """The sentence about a file's parameters, or an empty text."""
+    found = PARAMETERS.search(source(name))
+    return found[1].replace("\n# ", " ") if found else ""
+
+
+def referred(name: str) -> set[str]:
+    """The parts whose parameters a file names by the part's name alone."""
+    return {each for match in OTHERS.finditer(parameters(name)) for each in match.groups() if each}
+
+
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
-def test_a_script_names_every_parameter_that_it_is_given(phase: type[Phase[Any]]) -> None:
-    text = "".join((PACKAGE / f"{name}.sh").read_text() for name in sources(phase))
+def test_a_script_with_its_parts_guards_exactly_the_parameters_of_its_phase(phase: type[Phase[Any]]) -> None:
+    files = sources(phase)
+    hints = typing.get_type_hints(phase)
+    arrays = {name for name in phase.__struct_fields__ if typing.get_origin(hints[name]) is tuple}
 
-    unread = [name for name in phase.__struct_fields__ if f"${{{name}" not in text and f"${name}" not in text]
+    guarded = {name: kind for file in files for name, kind in guards(file).items()}
 
-    assert unread == []
+    assert set(guarded) == set(phase.__struct_fields__)
+    assert {name for name, kind in guarded.items() if kind == "[@]-"} <= arrays
+
+
+@pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
+def test_the_heads_of_a_script_and_its_parts_name_every_parameter(phase: type[Phase[Any]]) -> None:
+    parts = {part.rpartition("/")[2]: part for part in with_contained(phase.parts)}
+    for file in sources(phase):
+        assert referred(file) <= set(parts), f"{file}.sh names parts that it is not sent with"
+        named = " ".join(map(parameters, (file, *(parts[part] for part in referred(file)))))
+
+        assert [name for name in guards(file) if not re.search(rf"\b{name}\b", named)] == [], f"{file}.sh"
+
+
+@pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
+def test_a_script_reads_every_parameter_that_no_part_asks_for(phase: type[Phase[Any]]) -> None:
+    """A part may ask for what only some of the scripts read that it is sent with."""
+    files = sources(phase)
+    lines = [line for name in files for line in source(name).splitlines() if not line.startswith((': "${', "#"))]
+    own = set(phase.__struct_fields__) - {name for part in phase.parts for name in guards(part)}
+
+    assert [name for name in own if not re.search(rf"\b{name}\b", "\n".join(lines))] == []
 
 
 FUNCTION = re.compile(r"^([a-z_]+)\(\)", re.MULTILINE)

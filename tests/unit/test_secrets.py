@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Problem, Refused
-from warpbeam.host.phase import PACKAGE
+from warpbeam.host.script import PACKAGE
 from warpbeam.inventory.schema import Host, Inventory, Secret
 from warpbeam.provision import secrets
 from warpbeam.provision.comparison import masked

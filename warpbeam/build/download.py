@@ -13,7 +13,8 @@ from warpbeam.build.tarball import difference
 from warpbeam.error import Failed
 from warpbeam.event import Emit, Progress
 from warpbeam.host.login_output import Beginning
-from warpbeam.host.phase import READER, Phase, render
+from warpbeam.host.phase import Phase
+from warpbeam.host.script import READER, render
 from warpbeam.limit import Allowance, Breach, Complaints
 from warpbeam.shell import Shell
 from warpbeam.store.store import Store

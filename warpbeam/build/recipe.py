@@ -13,7 +13,7 @@ from warpbeam.build.artifact import Toolchain
 from warpbeam.build.source import Source
 from warpbeam.build.toolchain import AskToolchain, asked_tools
 from warpbeam.event import Emit
-from warpbeam.host.phase import run
+from warpbeam.host.run import run
 from warpbeam.inventory.schema import Inventory
 from warpbeam.shell import Shell
 

@@ -11,7 +11,8 @@ from warpbeam.build.artifact import Item, Manifest
 from warpbeam.build.recipe import Recipe, epmd_source
 from warpbeam.event import Emit
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
-from warpbeam.host.phase import Phase, run
+from warpbeam.host.phase import Phase
+from warpbeam.host.run import run
 from warpbeam.limit import LONGEST_RECORD
 from warpbeam.runtime.kinds import RUNTIMES
 from warpbeam.shell import Shell

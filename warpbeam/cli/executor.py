@@ -7,12 +7,8 @@ executor it runs a task once, with any -H: a task asks its session for the hosts
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
-import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,7 @@ import invoke
 from invoke import Call, Exit
 
 from warpbeam.cli.interruption import hush_when_unread, interruptible
-from warpbeam.cli.screen import folded, print_lines, room_on, unpadded
+from warpbeam.cli.problem_text import print_bug, print_errors, print_problem
 from warpbeam.cli.session import Session
 from warpbeam.error import DONE, FAULT, INTERRUPTED, Misuse, Problem
 from warpbeam.event import Note
@@ -54,17 +50,17 @@ class Executor(invoke.Executor):
                     if session is not None:
                         session.close()
             except Problem as problem:
-                _print_problem(problem, self._debug, session.addressed if session is not None else str)
+                print_problem(problem, session.addressed if session is not None else str, debug=self._debug)
                 raise Exit(code=problem.code) from None
             except KeyboardInterrupt:
-                _say("interrupted")
+                print_errors("interrupted")
                 raise Exit(code=INTERRUPTED) from None
             except BrokenPipeError:
                 raise Exit(code=DONE) from None
             except (Exit, invoke.exceptions.UnexpectedExit):
                 raise
             except Exception as bug:
-                _print_bug(bug, self._debug)
+                print_bug(bug, debug=self._debug)
                 raise Exit(code=FAULT) from None
             finally:
                 hush_when_unread()
@@ -127,27 +123,6 @@ def _flush(session: Session | None) -> None:
     hush_when_unread()
 
 
-def _say(*lines: str) -> None:
-    """Print lines on standard error; ignore that nobody reads them."""
-    with contextlib.suppress(OSError):
-        print_lines(sys.stderr, *lines)
-
-
-def _print_problem(problem: Problem, debug: bool, addressed: Callable[[str], str]) -> None:
-    room = room_on(sys.stderr)
-    if debug:
-        _say(*_traceback(problem))
-    for line in problem.details:
-        _say(unpadded(f"  | {line}", room))
-    _say(*folded(addressed(f"error: {problem.message}"), room).split("\n"))
-    if problem.hint:
-        _say(*folded(addressed(f"  hint: {problem.hint}"), room, "    ").split("\n"))
-
-
-def _traceback(error: Exception) -> list[str]:
-    return [f"  | {line}" for line in "".join(traceback.format_exception(error)).rstrip("\n").split("\n")]
-
-
 class _Barred(logging.Formatter):
     """A format that marks log lines of libraries (`fab -d`) as another program's: Paramiko logs text of servers."""
 
@@ -158,12 +133,3 @@ class _Barred(logging.Formatter):
 def _put_logs_behind_a_bar() -> None:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Barred(invoke.util.LOG_FORMAT))
-
-
-def _print_bug(bug: Exception, debug: bool) -> None:
-    if debug:
-        _say(*_traceback(bug))
-    # An exception's text may hold a command or a value; its type and place do not.
-    place = traceback.extract_tb(bug.__traceback__)[-1]
-    _say(f"error: a fault in Warpbeam itself: {type(bug).__name__} at {place.filename}:{place.lineno}")
-    _say("  hint: `fab -d` shows the traceback; it may hold values of your configuration")

@@ -22,6 +22,7 @@ from invoke.exceptions import ParseError
 from warpbeam.cli.interruption import hush_when_unread
 from warpbeam.cli.listing import grouped, with_value
 from warpbeam.cli.screen import error_text, folded, print_lines, room_on
+from warpbeam.cli.welcome import welcome
 from warpbeam.error import MISUSE
 
 # Invoke's message about a word that is neither a task, nor an option, nor an option's value (parser.py, `handle`).
@@ -164,39 +165,3 @@ def explain(
         f"there is no {file} and no task {word}{nearest(word, [*environments, *tasks])}",
         f"the environments are: {known}; `fab --list` shows every task",
     )
-
-
-def welcome(environments: Sequence[str], inventory: Path) -> list[str]:
-    """Return the lines of plain `fab`: the environments, and the first steps."""
-    from warpbeam.inventory.files import seen
-
-    own = [name for name in environments if name != "demo"]
-    lines = ["Usage: fab ENVIRONMENT TASK [--options] [TASK ...]", "", "Environments:", ""]
-    lines += [f"  {name:<16}{seen(inventory / name)}.yml" for name in environments]
-    if not own:
-        lines.append(f"  {'(your own)':<16}the head of {seen(inventory / 'example.yml')} shows how to begin")
-    steps = []
-    for name in own[:1] or [name for name in environments if name == "demo"]:
-        if name == "demo":
-            steps += [("lab.up", "boot the demo's hosts (or: script/demo)")]
-        else:
-            steps += [(f"{name} hosts.trust", "record the hosts' keys, after looking at them")]
-        steps += [
-            (f"{name} setup --check", "what setup would change on the hosts"),
-            (f"{name} setup", "once, and whenever the inventory changes"),
-            (f"{name} deploy", "build HEAD and put it live on every host"),
-            (f"{name} status", "what runs now"),
-        ]
-    if steps:
-        lines += ["", "First:", ""]
-        width = max(28, *(len(words) + 2 for words, _ in steps))
-        lines += [f"  fab {words.ljust(width)}{text}" for words, text in steps]
-    lines += [
-        "",
-        "More:",
-        "",
-        f"  {'fab --list':<32}every task",
-        f"  {'fab --help deploy':<32}what a task does, and its options",
-        f"  {'fab --help':<32}the options of fab itself",
-    ]
-    return lines

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import shutil
 import sys
 import time
@@ -17,25 +16,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any, TextIO
 
+from warpbeam.cli.event_line import EventLine, line_of
+from warpbeam.cli.live_table import LiveTable, stop
 from warpbeam.cli.output import Output
-from warpbeam.cli.screen import folded, print_lines, room_on, size, unpadded
+from warpbeam.cli.screen import folded, print_lines, room_on, unpadded
 from warpbeam.cli.table import table_lines
-from warpbeam.cli.transfers import Transfers
-from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
-from warpbeam.visible import visible, visible_json
+from warpbeam.event import Event, Progress, Settled, Step
+from warpbeam.visible import visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.live import Live
-    from rich.spinner import Spinner
-    from rich.table import Table
 
 # Seconds that a question to the hosts may take before the terminal shows which of them have not answered.
 PATIENCE = 1.0
 
 
 class Report:
-    """The receiver of events. `close` removes the live display from the screen; printed lines stay.
+    """The receiver of events. `close` removes the live table from the screen; printed lines stay.
 
     Parameters:
         addressed: puts the environment's name into a message.
@@ -46,18 +43,10 @@ class Report:
         self, addressed: Callable[[str], str] = str, waits_for: Callable[[], Mapping[str, str]] = dict
     ) -> None:
         self._addressed = addressed
-        self._waits_for = waits_for
         # None for a log, which takes lines unchanged: rich would take a millisecond for each.
         self.console = _console(sys.stderr) if _is_watched(sys.stderr) else None
         self._log: TextIO = sys.stderr
-        self._live: Live | None = None
-        self._spinner: Spinner | None = None
-        # The time at which a question to the hosts began; 0: no question is open.
-        self._asking = 0.0
-        self._now: dict[str, str] = {}
-        self._began: dict[str, float] = {}
-        self._last: dict[str, float] = {}
-        self._transfers = Transfers()
+        self._live = LiveTable(waits_for)
         self._guard = RLock()
         self._outputs: list[Output] = []
 
@@ -71,19 +60,14 @@ class Report:
         if self._terminal is None:
             yield
             return
-
-        def show() -> None:
-            if self._asking:
-                self._refresh()
-
-        timer = Timer(PATIENCE, self._safely, [show])
+        timer = Timer(PATIENCE, self._safely, [self._show_question])
         timer.daemon = True
-        self._asking = time.monotonic()
+        self._live.asking = time.monotonic()
         timer.start()
         try:
             yield
         finally:
-            self._asking = 0.0
+            self._live.asking = 0.0
             timer.cancel()
             self.close()
 
@@ -94,107 +78,57 @@ class Report:
                 show()
             except OSError as error:
                 # The terminal was closed (EIO), or the pipe's reader is gone: the work goes on to its orderly end.
-                self._live = None
+                self._live.forget()
                 self.console = None
                 self._log = io.StringIO()
                 if (interrupt := _interrupt_behind(error, outer)) is not None:
                     raise interrupt from None
-
-    def _show(self, event: Event) -> None:
-        match event:
-            case Step(host=host, name=name):
-                self._doing(host, name)
-            case Progress():
-                self._progress(event)
-            case Line(host=host, text=text):
-                self._say(host, f"│ {text}", "dim", whole=True)
-            case Note(host=host, text=text):
-                self._say(host, text, "")
-            case Warn(host=host, text=text):
-                self._say(host, f"warning: {text}", "yellow")
-            case Settled(host=host, text=text, good=good):
-                self._now.pop(host, None)
-                self._refresh()
-                self._say(host, text, "green" if good else "red")
 
     @property
     def _terminal(self) -> Console | None:
         """The console, where it is a terminal."""
         return self.console if self.console is not None and self.console.is_terminal else None
 
-    def _doing(self, host: str, name: str) -> None:
-        if host:
-            # A host's step means that a step on this machine, a hook or a build, has ended.
-            self._now.pop("", None)
-        self._began[host] = time.monotonic()
-        if self._terminal is None:
-            self._say(host, name, "")
+    def _show(self, event: Event) -> None:
+        if self._terminal is not None and self._draw(event, self._terminal):
             return
-        self._now[host] = name
-        self._refresh()
+        line = line_of(event, self._addressed)
+        if line is not None:
+            self._print(line)
 
-    def _progress(self, event: Progress) -> None:
-        now = time.monotonic()
-        if self._transfers.is_shown(event, now):
-            self._began[event.host] = now
-        elif self._last.get(event.host, 0) + 0.1 > now and event.done < event.total:
-            return
-        self._last[event.host] = now
-        if self._terminal is None:
-            if event.done == event.total:
-                self._say(event.host, f"{event.name} {size(event.total)}", "")
-            return
-        self._now[event.host] = self._transfers.of(event.host, now)
-        self._refresh()
+    def _draw(self, event: Event, terminal: Console) -> bool:
+        """Show an event in the live table, as far as it belongs there; return whether it needs no line."""
+        match event:
+            case Step(host=host, name=name):
+                self._live.step(host, name)
+                self._live.draw(terminal)
+                return True
+            case Progress():
+                if self._live.progress(event):
+                    self._live.draw(terminal)
+                return True
+            case Settled(host=host):
+                self._live.settled(host)
+                self._live.draw(terminal)
+        return False
 
-    def _say(self, host: str, text: str, style: str, *, whole: bool = False) -> None:
-        """Print a line: a sentence, or with `whole` a line of a journal, unfolded, so that people can copy it."""
-        text = visible(self._addressed(text), keep="\t" if whole else "")
-        # Messages of errors name their host themselves, as `web1: …` or `web1 (192.0.2.1) …`: do not repeat it.
-        text = text.replace(f"{host}: ", "", 1) if re.match(rf"(warning: )?{re.escape(host)}: ", text) else text
-        named = not host or re.match(rf"(warning: )?{re.escape(host)} \(", text)
-        prefix = "" if named else f"{host}: "
+    def _show_question(self) -> None:
+        if self._live.asking and self._terminal is not None:
+            self._live.draw(self._terminal)
+
+    def _print(self, line: EventLine) -> None:
         if self.console is None:
-            print_lines(self._log, prefix + text)
+            print_lines(self._log, line.prefix + line.text)
             return
         from rich.text import Text
 
-        if not self.console.is_terminal:
-            line = Text(prefix + text, style=style)
-        elif whole:
-            line = Text(unpadded(prefix + text, self.console.width), style=style)
-        else:
-            line = Text(folded(prefix + text, self.console.width), style=style)
-        line.stylize("bold not dim", 0, len(prefix))
-        self.console.print(line, soft_wrap=True)
-
-    def _refresh(self) -> None:
-        terminal = self._terminal
-        if terminal is None:
-            return
-        if self._live is None:
-            # Imported only here: the import takes longer than all other work for a deploy's log.
-            from rich.live import Live
-            from rich.spinner import Spinner
-
-            self._spinner = Spinner("line")
-            self._live = Live(console=terminal, get_renderable=self._table, transient=True, refresh_per_second=8)
-            self._live.start()
-        self._live.refresh()
-
-    def _table(self) -> Table:
-        from rich.table import Table
-
-        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-        # A copy, not the guard: rich calls this with its own lock held, for which `emit` waits while it has the guard.
-        shown = self._now.copy()
-        silent = {host: what or "connect" for host, what in self._waits_for().items() if host not in shown}
-        for host, what in (shown | silent).items():
-            seconds = time.monotonic() - self._began.setdefault(host, self._asking or time.monotonic())
-            table.add_row(self._spinner, host or "here", visible(what), f"{seconds:.0f} s" if seconds > 1 else "")
-        if together := self._transfers.together(time.monotonic()):
-            table.add_row("", "all", visible(together), "")
-        return table
+        text = line.prefix + line.text
+        if self.console.is_terminal:
+            room = self.console.width
+            text = unpadded(text, room) if line.whole else folded(text, room)
+        shown = Text(text, style=line.style)
+        shown.stylize("bold not dim", 0, len(line.prefix))
+        self.console.print(shown, soft_wrap=True)
 
     def table(self, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
         """Print rows on standard output: as a table for people, or as one JSON array."""
@@ -235,14 +169,11 @@ class Report:
             output.flush()
 
     def close(self) -> None:
-        """Remove the live display from the screen."""
+        """Remove the live table from the screen."""
         self.flush()
         with self._guard:
-            live, self._live = self._live, None
-            self._now.clear()
-        if live is not None:
-            with contextlib.suppress(OSError):
-                live.stop()
+            live = self._live.forget()
+        stop(live)
 
 
 def _interrupt_behind(error: BaseException, outer: BaseException | None) -> BaseException | None:

@@ -17,7 +17,7 @@ from warpbeam.helper.program import helper
 from warpbeam.host.answer import Count, ReleaseName, SlotName
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
-from warpbeam.host.phase import text_of
+from warpbeam.host.script import text_of
 from warpbeam.inventory.schema import Host
 
 # The shared parts of a job, before those of its strategy.

@@ -56,5 +56,5 @@ def cancel_begun(fleet: Fleet, hosts: Sequence[Host], jobs: Mapping[str, str], e
 
     A host that was not asked to begin, or has answered, is not asked again.
     """
-    begun = [host for host in hosts if fleet.phases.get((host.name, script_name(Activate))) is False]
+    begun = [host for host in hosts if fleet.activity.phases.get((host.name, script_name(Activate))) is False]
     fleet.everywhere(begun, lambda host: cancel(fleet, host, jobs[host.name], emit))

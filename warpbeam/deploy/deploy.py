@@ -12,8 +12,9 @@ from warpbeam.deploy.rollout import roll_out
 from warpbeam.deploy.target import TargetRequest, find_target, note_live
 from warpbeam.deploy.upload import Uploader, digests
 from warpbeam.event import Emit, Settled, Warn
+from warpbeam.fleet.connecting import connecting
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.selection import HostSelection, connecting
+from warpbeam.fleet.selection import HostSelection
 from warpbeam.store.store import PutLive
 
 

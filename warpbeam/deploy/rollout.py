@@ -33,7 +33,7 @@ from warpbeam.error import Failed, Problem, restated
 from warpbeam.event import Emit, Note, Settled, Step
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
-from warpbeam.operate.node import read_status
+from warpbeam.operate.status import read_status
 
 
 def roll_out(

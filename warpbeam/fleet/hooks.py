@@ -1,50 +1,60 @@
 """Hooks: the user's own commands around a phase, on the hosts (as the deploy user) or here.
 
-docs/hooks.md explains their environment and what their failure means.
+docs/hooks.md explains what their failure means.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Literal
 
 import msgspec
 
-from warpbeam.environ import for_person
-from warpbeam.error import Failed, Misuse, Problem
+from warpbeam.error import Failed, Problem
 from warpbeam.event import Emit, Step, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.work import after_all, gravest_problem
-from warpbeam.host.phase import Phase, run
+from warpbeam.fleet.hook import Ran, When, agreed, hook_phase, hook_variables, title_of
+from warpbeam.fleet.work import after_all, raise_gravest
+from warpbeam.host.run import run
 from warpbeam.inventory.hooks import Hook, Hooked
 from warpbeam.inventory.schema import Host
 from warpbeam.visible import visible
 
-When = Literal["before", "after", "failed"]
-# Bytes of a script that is sent to a host.
-LONGEST = 1 << 20
-SHOWN = 60
 
+class Occasion(msgspec.Struct, frozen=True):
+    """The phase that hooks belong to, whether it is over, its hosts, and what it does on each (`about`, by name)."""
 
-class Ran(msgspec.Struct, frozen=True):
-    """An answer without information: the hook is done."""
+    phase: Hooked
+    when: When
+    hosts: tuple[Host, ...]
+    about: Mapping[str, Mapping[str, str]]
 
-    done: bool
+    def at(self, when: When) -> Occasion:
+        """Return the same occasion at another time."""
+        return msgspec.structs.replace(self, when=when)
 
+    @property
+    def one_host(self) -> str:
+        """The name of the only host; empty where there are several."""
+        return self.hosts[0].name if len(self.hosts) == 1 else ""
 
-class RunHook(Phase[Ran], frozen=True, kw_only=True):
-    """Run a program of the user's own; the head of `warpbeam/fleet/hook.sh` explains its fields."""
+    def step(self, hook: Hook) -> str:
+        """Return the name of the step that is shown while a hook runs."""
+        return f"hook {self.when} {self.phase}: {title_of(hook)}"
 
-    script: ClassVar[str] = "fleet/hook"
-    answer: ClassVar[type] = Ran
-    title: str
-    program: str
-    text: str
-    directory: str
-    variables: tuple[str, ...]
-    seconds: int
+    def failure(self, hook: Hook, problem: Problem) -> Failed:
+        """Return the problem of a hook with what it means for the phase."""
+        ending = {
+            "before": f"{self.phase} was not begun",
+            "after": f"{self.phase} itself was done, and stays so",
+            "failed": f"{self.phase} had failed before",
+        }[self.when]
+        where = f"{self.one_host}: " if self.one_host and hook.on == "here" else ""
+        return Failed(
+            f"{where}{problem.message} (a hook {self.when} {self.phase}); {ending}",
+            problem.hint or "mend what it says, or see `hooks` in the inventory",
+            problem.details,
+        )
 
 
 @contextmanager
@@ -69,126 +79,54 @@ def around(
     if hooks is None:
         yield known
         return
+    occasion = Occasion(phase, "before", tuple(hosts), about or {})
     try:
-        _each(fleet, phase, "before", hooks.before, hosts, about or {}, known, emit)
+        _run_each(fleet, hooks.before, occasion, known, emit)
         yield known
-        _each(fleet, phase, "after", hooks.after, hosts, about or {}, known, emit)
+        _run_each(fleet, hooks.after, occasion.at("after"), known, emit)
     except (Problem, KeyboardInterrupt) as problem:
         # The message may quote a host: `visible` keeps it one line wherever the hook sends it.
         known["PROBLEM"] = visible(problem.message) if isinstance(problem, Problem) else "interrupted"
         try:
             with after_all():
-                _each(fleet, phase, "failed", hooks.failed, hosts, about or {}, known, emit)
+                _run_each(fleet, hooks.failed, occasion.at("failed"), known, emit)
         except Problem as second:
             emit(Warn("", second.message))
         raise
 
 
-def _each(
-    fleet: Fleet,
-    phase: Hooked,
-    when: When,
-    hooks: Sequence[Hook],
-    hosts: Sequence[Host],
-    about: Mapping[str, Mapping[str, str]],
-    known: Mapping[str, str],
-    emit: Emit,
-) -> None:
-    """Run `hooks` one after the other; a hook `on: hosts` runs on all of them at once."""
+def _run_each(fleet: Fleet, hooks: Sequence[Hook], occasion: Occasion, known: Mapping[str, str], emit: Emit) -> None:
+    """Run `hooks` one after the other. Raises: Failed, where one failed; those after it do not run."""
     for hook in hooks:
-        title = _title(hook)
-        one_host = hosts[0].name if len(hosts) == 1 else ""
         try:
             if hook.on == "here":
-                emit(Step(one_host, f"hook {when} {phase}: {title}"))
-                own = {**_agreed([about.get(host.name, {}) for host in hosts]), **known, "HOST": one_host}
-                run(fleet.here, _phase(fleet, hook, variables(fleet, phase, when, hosts, own)), _at(one_host, emit))
-                continue
-
-            def on_host(host: Host, hook: Hook = hook, title: str = title) -> Ran:
-                emit(Step(host.name, f"hook {when} {phase}: {title}"))
-                own = {**about.get(host.name, {}), **known, "HOST": host.name}
-                return fleet.run(host, _phase(fleet, hook, variables(fleet, phase, when, hosts, own)), emit)
-
-            problem = gravest_problem(fleet.everywhere(hosts, on_host))
-            if problem is not None:
-                raise problem
+                _run_here(fleet, hook, occasion, known, emit)
+            else:
+                _run_on_hosts(fleet, hook, occasion, known, emit)
         except Problem as problem:
-            ending = {
-                "before": f"{phase} was not begun",
-                "after": f"{phase} itself was done, and stays so",
-                "failed": f"{phase} had failed before",
-            }[when]
-            where = f"{one_host}: " if one_host and hook.on == "here" else ""
-            raise Failed(
-                f"{where}{problem.message} (a hook {when} {phase}); {ending}",
-                problem.hint or "mend what it says, or see `hooks` in the inventory",
-                problem.details,
-            ) from None
+            raise occasion.failure(hook, problem) from None
 
 
-def variables(fleet: Fleet, phase: Hooked, when: When, hosts: Sequence[Host], own: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a hook gets in addition to its user's own; every name is always set."""
-    inventory = fleet.inventory
-    given = {
-        "ENVIRONMENT": inventory.name,
-        "ORG": inventory.org,
-        "APP": inventory.app,
-        "ROOT": str(inventory.root),
-        "PHASE": phase,
-        "WHEN": when,
-        "HOSTS": " ".join(host.name for host in hosts),
-        **dict.fromkeys(("HOST", "RELEASE", "VERSION", "COMMIT", "PREVIOUS", "PROBLEM"), ""),
-        **own,
-    }
-    return {f"WARPBEAM_{name}": value for name, value in given.items()}
-
-
-def _phase(fleet: Fleet, hook: Hook, given: Mapping[str, str]) -> RunHook:
-    here = hook.on == "here"
-    kept = for_person() if here else {}
-    return RunHook(
-        title=_title(hook),
-        program=str(hook.script) if here and hook.script is not None else "",
-        text=_text(fleet, hook),
-        directory=str(fleet.inventory.file.parent if here else fleet.inventory.root),
-        variables=tuple(f"{name}={value}" for name, value in {**kept, **given}.items()),
-        seconds=math.ceil(hook.timeout),
+def _run_here(fleet: Fleet, hook: Hook, occasion: Occasion, known: Mapping[str, str], emit: Emit) -> None:
+    host = occasion.one_host
+    emit(Step(host, occasion.step(hook)))
+    own = {**agreed([occasion.about.get(each.name, {}) for each in occasion.hosts]), **known, "HOST": host}
+    variables = hook_variables(fleet.inventory, occasion.phase, occasion.when, occasion.hosts, own)
+    # Events of this machine are attributed to the host, where the phase has only one.
+    run(
+        fleet.here,
+        hook_phase(fleet.inventory, hook, variables),
+        lambda event: emit(msgspec.structs.replace(event, host=host)),
     )
 
 
-def _text(fleet: Fleet, hook: Hook) -> str:
-    """Return the program to be sent. Raises: Misuse, where a script cannot be sent."""
-    if hook.script is None:
-        return f"#!/bin/sh\n{hook.run}\n"
-    if hook.on == "here":
-        return ""
-    where = f"{fleet.inventory.file}: hooks: {hook.script}"
-    try:
-        with hook.script.open("rb") as file:
-            raw = file.read(LONGEST + 1)
-    except OSError as error:
-        raise Misuse(f"{where} cannot be read: {error.strerror}") from None
-    if len(raw) > LONGEST or b"\0" in raw or not raw.startswith(b"#!"):
-        raise Misuse(f"{where}: expected a script of at most 1 MiB that begins with #!", "name its interpreter there")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise Misuse(f"{where}: expected UTF-8") from None
+def _run_on_hosts(fleet: Fleet, hook: Hook, occasion: Occasion, known: Mapping[str, str], emit: Emit) -> None:
+    """Run a hook on all hosts at once."""
 
+    def one(host: Host) -> Ran:
+        emit(Step(host.name, occasion.step(hook)))
+        own = {**occasion.about.get(host.name, {}), **known, "HOST": host.name}
+        variables = hook_variables(fleet.inventory, occasion.phase, occasion.when, occasion.hosts, own)
+        return fleet.run(host, hook_phase(fleet.inventory, hook, variables), emit)
 
-def _title(hook: Hook) -> str:
-    """Return the hook's name in messages: its script's file name, or its command, shortened."""
-    text = hook.script.name if hook.script is not None else " ".join((hook.run or "").split())
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
-
-
-def _agreed(each: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the variables that have the same value on all hosts."""
-    first, *rest = each or [{}]
-    return {name: value for name, value in first.items() if all(other.get(name) == value for other in rest)}
-
-
-def _at(host: str, emit: Emit) -> Emit:
-    """Return an `emit` that attributes the events of this machine to `host`."""
-    return lambda event: emit(msgspec.structs.replace(event, host=host))
+    raise_gravest(fleet.everywhere(occasion.hosts, one))

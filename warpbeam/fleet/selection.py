@@ -1,15 +1,12 @@
-"""The selection of a rollout's hosts, and their connections, opened while other work goes on."""
+"""The selection of hosts: those of a rollout, or one by its name."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from warpbeam.error import Misuse, Problem, Unreachable, untouched
-from warpbeam.fleet.fleet import Fleet
 from warpbeam.inventory.schema import Host, Inventory
 
 
@@ -44,35 +41,10 @@ class HostSelection(msgspec.Struct, frozen=True):
             raise untouched(problems)
 
 
-@contextlib.contextmanager
-def connecting(fleet: Fleet, selection: HostSelection) -> Iterator[None]:
-    """Open the connections to the app hosts of `selection` while the context's body runs; at its end all are open.
-
-    Raises: Refused, where a host cannot be reached; this takes precedence over a problem of the body.
-    """
-    hosts = selection.hosts(fleet.inventory)
-    found: dict[str, Problem | None] = {}
-    opening = threading.Thread(
-        target=lambda: found.update(fleet.everywhere(hosts, lambda host: fleet.shell(host).open())),
-        name="reach",
-        daemon=True,
-    )
-    opening.start()
-    try:
-        try:
-            yield
-        except Problem:
-            _join(opening)
-            selection.check(found)
-            raise
-        _join(opening)
-    except KeyboardInterrupt:
-        fleet.interrupt()
-        raise
-    selection.check(found)
-
-
-def _join(thread: threading.Thread) -> None:
-    """Wait for the thread's end in short waits, so that Python handles signals meanwhile."""
-    while thread.is_alive():
-        thread.join(0.5)
+def one_host(inventory: Inventory, name: str) -> Host:
+    """Return the app host of that name, or the first for an empty one. Raises: Misuse, where no app host has it."""
+    hosts = inventory.some_app_hosts()
+    for host in hosts:
+        if not name or host.name == name:
+            return host
+    raise Misuse(f"--host {name}: there is no such app host", f"there is: {', '.join(host.name for host in hosts)}")

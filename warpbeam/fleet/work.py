@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
@@ -31,38 +31,18 @@ def everywhere(
     On an interrupt `interrupt` ends the running commands, and the threads have `GRACE` seconds to report how that
     ended. Daemon threads, not a ThreadPoolExecutor: Python would wait at its exit for a thread that never returns.
     """
-
-    def one(host: Host) -> T | Problem:
-        try:
-            return work(host)
-        except Problem as problem:
-            return problem
-
     if len(hosts) == 1:
-        return {hosts[0].name: one(hosts[0])}
+        return {hosts[0].name: _result(work, hosts[0])}
     todo: SimpleQueue[Host] = SimpleQueue()
     done: SimpleQueue[tuple[str, T | Problem | BaseException]] = SimpleQueue()
     stopped = Event()
-
-    def worker() -> None:
-        _working.stopped = stopped
-        while True:
-            try:
-                host = todo.get_nowait()
-            except Empty:
-                return
-            try:
-                done.put((host.name, one(host)))
-            except BaseException as error:  # raised again in the calling thread
-                done.put((host.name, error))
-
     for host in hosts:
         todo.put(host)
     ended: dict[str, T | Problem | BaseException] = {}
     try:
         # Threads work before the last one is started, so interrupts must be handled from here on.
         for number in range(min(jobs, len(hosts))):
-            Thread(target=worker, name=f"host-{number}", daemon=True).start()
+            Thread(target=_worker, args=(work, todo, done, stopped), name=f"host-{number}", daemon=True).start()
         while len(ended) < len(hosts):
             # A wait without a time-out may keep the main thread from handling a signal.
             with suppress(Empty):
@@ -74,6 +54,38 @@ def everywhere(
         interrupt()
         _gather(done, begun, GRACE)
         raise
+    return _in_order(hosts, ended)
+
+
+def _result(work: Callable[[Host], T], host: Host) -> T | Problem:
+    """Return the value of `work` for a host, or the Problem that it raised."""
+    try:
+        return work(host)
+    except Problem as problem:
+        return problem
+
+
+def _worker(
+    work: Callable[[Host], T],
+    todo: SimpleQueue[Host],
+    done: SimpleQueue[tuple[str, T | Problem | BaseException]],
+    stopped: Event,
+) -> None:
+    """Do `work` in this thread for host after host of `todo`, until it is empty; put each result into `done`."""
+    _working.stopped = stopped
+    while True:
+        try:
+            host = todo.get_nowait()
+        except Empty:
+            return
+        try:
+            done.put((host.name, _result(work, host)))
+        except BaseException as error:  # raised again in the calling thread
+            done.put((host.name, error))
+
+
+def _in_order(hosts: Sequence[Host], ended: Mapping[str, T | Problem | BaseException]) -> dict[str, T | Problem]:
+    """Return the results in the order of `hosts`. Raises: the first error that is no Problem."""
     results: dict[str, T | Problem] = {}
     for host in hosts:
         result = ended[host.name]
@@ -123,7 +135,14 @@ def _gather(done: SimpleQueue[tuple[str, T]], count: int, seconds: float) -> Non
             done.get(timeout=max(end - monotonic(), 0))
 
 
-def gravest_problem(results: dict[str, T | Problem]) -> Problem | None:
+def gravest_problem(results: Mapping[str, object]) -> Problem | None:
     """Return the problem with the highest exit code, the first host's of several; None where no host has one."""
     problems = [result for result in results.values() if isinstance(result, Problem)]
     return max(problems, key=lambda problem: problem.code, default=None)
+
+
+def raise_gravest(results: Mapping[str, object]) -> None:
+    """Raise the gravest problem of any host, if there is one."""
+    problem = gravest_problem(results)
+    if problem is not None:
+        raise problem

@@ -17,11 +17,11 @@ def emit_aftermath(fleet: Fleet, emit: Emit) -> None:
 
     Only hosts are asked where a phase that could change them began, and where no `cancel` reported its end.
     """
-    touched = {name for name, script in fleet.phases if script in CHANGING}
+    touched = {name for name, script in fleet.activity.phases if script in CHANGING}
     if not touched:
         emit(Note("", "nothing was switched on any host"))
         return
-    ended = {name for (name, script), answered in fleet.phases.items() if script == "cancel" and answered}
+    ended = {name for (name, script), answered in fleet.activity.phases.items() if script == "cancel" and answered}
     hosts = list(fleet.inventory.app_hosts)
     asked = look(fleet, [host for host in hosts if host.name in touched - ended], silent)
     for name, found in asked.items():

@@ -4,7 +4,7 @@
 #
 # Parameters: verb (push, list), file, ledger (the checksums of what setup last wrote), content (for push), key (random,
 # for this one time), app, root, helper, environment (to which this host must belong, for push).
-: "${verb?}" "${file?}" "${content?}" "${key?}" "${app?}" "${root?}" "${helper?}" "${environment?}"
+: "${verb?}" "${file?}" "${ledger?}" "${content?}" "${key?}" "${app?}" "${root?}" "${helper?}" "${environment?}"
 
 ((EUID == 0)) || refuse 'secrets are root'"'"'s to read here' 'give the admin sudo, or see users.admin in the inventory'
 directory=${file%/*}
