@@ -69,7 +69,7 @@ def serves(ground: Ground, versions: frozenset[str]) -> dict[str, Any]:
     insist(len(looked) >= 2, f"{ground.host}: `current` leads nowhere: {looked}")
     insist(looked[0] in ("slots/a", "slots/b"), f"{ground.host}: `current` leads to {looked[0]}")
     insist(looked[1].startswith(f"{ROOT}/releases/"), f"{ground.host}: `current` leads to {looked[1]}")
-    insist("healthy" in looked, f"{ground.host}: {looked[1]} is live but not marked healthy: {looked}")
+    insist("was_live" in looked, f"{ground.host}: {looked[1]} is live but not marked as having been live: {looked}")
     damaged = [line for line in looked if "FAILED" in line or "WARNING" in line]
     insist(not damaged, f"{ground.host}: {looked[1]} is damaged: {damaged}")
     insist(looked[-1] == looked[-2] != "0", f"{ground.host}: {looked[-1]} files of {looked[-2]}")

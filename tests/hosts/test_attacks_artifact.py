@@ -518,7 +518,7 @@ def test_a_release_whose_metadata_cannot_be_read_stops_nothing_and_is_chosen_for
     # Marks that are no plain files count for nothing.
     names["marks"] = "20200101T000059Z"
     script += (
-        f"cp -a {live} {names['marks']} && cd {names['marks']}/.warpbeam && rm healthy && ln -s manifest healthy\n"
+        f"cp -a {live} {names['marks']} && cd {names['marks']}/.warpbeam && rm was_live && ln -s manifest was_live\n"
     )
     stage.lab.ssh("web1", "bash -s", "deploy", stdin=script)
     try:

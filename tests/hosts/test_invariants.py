@@ -147,7 +147,7 @@ def following(release: str, seconds: int) -> str:
 
 def copy(stage: Stage, release: str, name: str, mark: str) -> None:
     """The same release on web1 by another name, never live, with that mark or none."""
-    marks = f"rm -f {name}/.warpbeam/healthy" + (f" && touch {name}/.warpbeam/{mark}" if mark else "")
+    marks = f"rm -f {name}/.warpbeam/was_live" + (f" && touch {name}/.warpbeam/{mark}" if mark else "")
     stage.lab.ssh("web1", f"sudo -u deploy sh -c 'cd {ROOT}/releases && cp -a {release} {name} && {marks}'")
 
 

@@ -140,7 +140,7 @@ def test_no_request_fails_while_the_old_instance_is_replaced_three_times(stage: 
 @contextmanager
 def unmarkable(stage: Stage) -> Iterator[None]:
     """No release that is live on HOST can be marked as healthy while this lasts: what comes after the switch fails."""
-    mark = f"{ROOT}/releases/{stage.status()[HOST]['release']}/.warpbeam/healthy"
+    mark = f"{ROOT}/releases/{stage.status()[HOST]['release']}/.warpbeam/was_live"
     # By this machine's own chattr(1): a host of Debian 13 may have none.
     there = f"/proc/{stage.lab.status(HOST).pid}/root{mark}"
     subprocess.run(["chattr", "+i", there], check=True)

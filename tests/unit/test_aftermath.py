@@ -10,15 +10,16 @@ import pytest
 from warpbeam.error import Problem, Unreachable
 from warpbeam.event import Event, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.host.facts import About, HostFacts, Release
+from warpbeam.host.facts import About, HelperAnswer, HostFacts, Release
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.operate import aftermath
 from warpbeam.operate.aftermath import emit_aftermath
 
+NO_HELPER = HelperAnswer(version="", activating=False, maintenance=False)
 LIVE = Release("20261123T120000Z", "healthy", About(version="0.2.0", commit="2a66cfce99"))
 CALM = HostFacts(
     cpu="x86_64", libc="2.36", os="debian 12", libcrypto=("3",), free=1, inodes=1, memory=1, live="a",
-    slots={"a": LIVE.name, "b": ""}, releases=(LIVE,), base="", lacks=(), helper="", previous="", lock=None,
+    slots={"a": LIVE.name, "b": ""}, releases=(LIVE,), base="", lacks=(), helper=NO_HELPER, previous="", lock=None,
     activating=False,
 )  # fmt: skip
 BUSY = msgspec.structs.replace(CALM, activating=True)

@@ -31,7 +31,7 @@ from warpbeam.deploy.upload import Upload, Uploaded, check_lacks
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
 from warpbeam.event import Event, Progress, Warn
 from warpbeam.host.answer import MESSAGE, explained
-from warpbeam.host.facts import About, Holder, HostFacts, Release
+from warpbeam.host.facts import About, HelperAnswer, Holder, HostFacts, Instance, Release
 from warpbeam.host.login_output import BEGUN
 from warpbeam.host.phase import Phase
 from warpbeam.host.run import run
@@ -76,18 +76,30 @@ FACTS = {
     "releases": [RELEASE],
     "base": NAME,
     "lacks": [0, 2],
-    "helper": "helper 8\nactivating no\nmemory 4096\nmaintenance off",
+    "helper": {"version": "8", "activating": False, "maintenance": False, "memory": 4096},
     "previous": "",
     "lock": None,
     "activating": False,
 }
-HELPER = (
-    "helper 8\nactivating no\n"
-    "slot a state=active substate=running pid=7 restarts=0 started=Fri_2026-11-27_09:00:00_UTC rss_kib=70000 "
-    f"release={NAME} version=1.0\n"
-    "slot b state=inactive substate=dead pid=0 restarts=0 started= rss_kib=0 release= version=\n"
-    "redirect 4001 \nmaintenance off"
-)
+INSTANCE = {
+    "state": "active",
+    "substate": "running",
+    "pid": 7,
+    "restarts": 0,
+    "started": 1_795_770_000,
+    "age": 60,
+    "ended_ago": None,
+    "memory": 70_000_000,
+    "release": NAME,
+    "version": "1.0",
+}
+HELPER = {
+    "version": "8",
+    "activating": False,
+    "maintenance": False,
+    "redirect": [4001],
+    "slots": {"a": INSTANCE, "b": {**INSTANCE, "state": "inactive", "pid": 0, "age": None, "release": ""}},
+}
 STATE = {
     "helper": HELPER,
     "live": "a",
@@ -153,6 +165,8 @@ WELL: dict[Any, dict[str, Any]] = {
     Release: RELEASE,
     About: ABOUT,
     AppStatus: STATE,
+    HelperAnswer: HELPER,
+    Instance: INSTANCE,
     HostState: FOUND,
     PathState: PATH,
     UserState: USER,
@@ -192,20 +206,18 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     (HostFacts, "slots", ({"c": NAME}, {"a": "../x"}, {"a\n": NAME}, [], {"a": None})),
     (HostFacts, "lacks", ([-1], [2**53], ["0"], [True], [0.5])),
     *((HostFacts, field, PLACES) for field in ("base", "previous")),
-    (
-        HostFacts,
-        "helper",
-        (
-            "helper x",
-            "helper 8\n",
-            "\n",
-            "helper 8\nactivating maybe",
-            "memory -1",
-            "memory " + "9" * 20,
-            "maintenance",
-            LONG,
-        ),
-    ),
+    (HostFacts, "helper", ("helper 8", None, [], {}, {**HELPER, "version": "eight"}, LONG)),
+    (HelperAnswer, "version", ("x", "8\n", "9" * 7, 8, None)),
+    *((HelperAnswer, field, ("no", 1, None)) for field in ("activating", "maintenance")),
+    (HelperAnswer, "memory", NUMBERS),
+    (HelperAnswer, "redirect", (["80;x"], [-1], [70_000], "80", [80] * 1001)),
+    (HelperAnswer, "slots", ({"c": INSTANCE}, {"a\n": INSTANCE}, [INSTANCE], {"a": {**INSTANCE, "pid": "x"}})),
+    *((Instance, field, ("x\n", "<b>", LONG, 5)) for field in ("state", "substate")),
+    *((Instance, field, NUMBERS) for field in ("pid", "restarts", "memory", "started")),
+    *((Instance, field, NUMBERS[:-1]) for field in ("age", "ended_ago")),
+    (Instance, "started", (253_402_300_800,)),
+    (Instance, "release", PLACES),
+    (Instance, "version", ("$(id)", "1.0\n", "x" * 101, 5)),
     (HostFacts, "activating", ("no", 1)),
     (HostFacts, "lock", (5, {"who": 5}, {"who": "\0"}, {"who": LONG})),
     (Release, "name", PLACES),
@@ -216,22 +228,7 @@ BREACHES: list[tuple[Any, str, tuple[Any, ...]]] = [
     (About, "sha256", ("0" * 63, "0" * 64 + "\n", "x", 5)),
     (About, "release", ("../x", "hello\n", "a b", "$(id)", "Hello", "x" * 32, 5)),
     (About, "subject", ("\0", LONG, 5)),
-    (
-        AppStatus,
-        "helper",
-        (
-            "slot",
-            "slot c state=active",
-            "slot a pid=x",
-            "slot a pid=7 release=../x",
-            "slot a version=$(id)",
-            "slot a " + "state=active " * 40,
-            "redirect 80;x",
-            "redirect " + "1" * 400 + "x",
-            "slot a pid=7\n\nslot b",
-            "helper 8\r",
-        ),
-    ),
+    (AppStatus, "helper", ("slot", {**HELPER, "slots": {"a": {**INSTANCE, "release": "../x"}}})),
     (AppStatus, "health", ("\0", LONG, 7, None)),
     (HostState, "cookie", ("abc\nERL_FLAGS=-eval x", "abc\n", "\nabc", "a b", "a'b", "$(id)", "x" * 256, "\x00", None)),
     (HostState, "paths", ({"etc/x": PATH}, {"/etc/\n": PATH}, {"/etc/x": {**PATH, "mode": "999"}}, [PATH])),
@@ -552,8 +549,8 @@ def test_what_the_root_helper_says_is_read_whatever_it_is() -> None:
         {"answer": STATE},
     )
 
-    assert state.running["a"]["pid"] == "7"
-    assert state.fact("redirect") == "4001"
+    assert state.running.pid == 7
+    assert state.helper.redirect == (4001,)
 
 
 @pytest.mark.parametrize("lacks", [(0, 0), (1, 0), (3,), (0, 1, 2, 3), (10**9,)])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from warpbeam.host.facts import About, Release
 from warpbeam.host.record import RECORD_START
-from warpbeam.host.script import PACKAGE
+from warpbeam.host.script import PACKAGE, with_contained
 
 GOOD = About(
     "1.0.0-rc.1+b~1",
@@ -62,7 +62,8 @@ BAD = {
 
 def parts_for(root: Path) -> str:
     """Return the lines that load the shared parts, for an app below `root`."""
-    return f". {PACKAGE}/host/common.sh; root={root} app=x; . {PACKAGE}/host/layout.sh"
+    parts = (f". {PACKAGE}/{part}.sh" for part in with_contained(("host/common", "host/layout")))
+    return "; ".join((f"root={root} app=x", *parts))
 
 
 def described(root: Path, texts: list[bytes]) -> tuple[list[Release], list[str]]:
@@ -72,7 +73,7 @@ def described(root: Path, texts: list[bytes]) -> tuple[list[Release], list[str]]
         place = root / "releases" / name / ".warpbeam"
         place.mkdir(parents=True, exist_ok=True)
         (place / "artifact.json").write_bytes(text)
-        (place / "healthy").touch()
+        (place / "was_live").touch()
     script = f'{parts_for(root)}; find_releases; described; record "$REPLY"'
     said = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
     assert said.stderr == b""
@@ -102,8 +103,8 @@ def test_what_is_no_plain_file_is_no_description_and_no_mark(tmp_path: Path) -> 
     os.mkfifo(pipe / ".warpbeam" / "artifact.json")
     (directory / ".warpbeam" / "artifact.json").mkdir()
     for place, aim in ((mark, "artifact.json"), (dangling, "nothing")):
-        (place / ".warpbeam" / "healthy").unlink()
-        (place / ".warpbeam" / "healthy").symlink_to(aim)
+        (place / ".warpbeam" / "was_live").unlink()
+        (place / ".warpbeam" / "was_live").symlink_to(aim)
 
     script = f'{parts_for(tmp_path)}; find_releases; described; echo "$REPLY"'
     script += '; previous_of 20990101T000000Z; echo "$REPLY"'

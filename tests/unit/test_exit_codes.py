@@ -5,27 +5,38 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from warpbeam import error
 from warpbeam.error import AMISS, DONE, EXIT_CODES, FAILED, REFUSED, Lost, Problem, Unreachable
-from warpbeam.host.facts import About, Release
+from warpbeam.host.facts import About, HelperAnswer, Instance, Release
 from warpbeam.operate.status import AppStatus, differing, judged
 
 PROJECT = Path(__file__).parents[2]
-WELL = AppStatus("slot a pid=7 restarts=0", "a", {"a": "20261123T120000Z"}, "healthy", (), None)
-STOPPED = AppStatus("slot a pid=0 restarts=0", "a", {"a": "20261123T120000Z"}, "no answer", (), None)
+
+
+def says(**slot_a: Any) -> HelperAnswer:
+    """Return the answer of the privileged helper about an instance in slot a."""
+    slots = {"a": Instance(**slot_a)} if slot_a else {}
+    return HelperAnswer(version="10", activating=False, maintenance=False, slots=slots)
+
+
+WELL = AppStatus(says(pid=7), "a", {"a": "20261123T120000Z"}, "healthy", (), None)
+STOPPED = AppStatus(says(pid=0), "a", {"a": "20261123T120000Z"}, "no answer", (), None)
 CRASHING = [
-    AppStatus(f"slot a {words}", "a", {"a": "20261123T120000Z"}, said, (), None)
+    AppStatus(says(**words), "a", {"a": "20261123T120000Z"}, said, (), None)
     for words, said in (
-        ("substate=running pid=7 restarts=7 age=2 ended=3", "healthy"),
-        ("substate=auto-restart pid=0 restarts=0 age= ended=1", "no answer"),
-        ("substate=running pid=7 restarts=1 age=59 ended=60", "healthy"),
+        ({"substate": "running", "pid": 7, "restarts": 7, "age": 2, "ended_ago": 3}, "healthy"),
+        ({"substate": "auto-restart", "ended_ago": 1}, "no answer"),
+        ({"substate": "running", "pid": 7, "restarts": 1, "age": 59, "ended_ago": 60}, "healthy"),
     )
 ]
-CALM = AppStatus("slot a substate=running pid=7 restarts=1 age=60 ended=61", "a", {"a": "R"}, "healthy", (), None)
-EMPTY = AppStatus("", "", {}, "", (), None)
+CALM = AppStatus(
+    says(substate="running", pid=7, restarts=1, age=60, ended_ago=61), "a", {"a": "R"}, "healthy", (), None
+)
+EMPTY = AppStatus(says(), "", {}, "", (), None)
 AWAY = Unreachable("web2 (192.0.2.2) did not answer within 10 s")
 
 
@@ -70,7 +81,7 @@ def test_status_answers_whether_all_is_well(found: list[AppStatus | Problem], co
 def runs(version: str) -> AppStatus:
     name = "20261123T120000Z"
     releases = (Release(name, "healthy", About(version, "c0ffee00" * 5)),)
-    return AppStatus("", "a", {"a": name, "b": ""}, "healthy", releases, None)
+    return AppStatus(says(), "a", {"a": name, "b": ""}, "healthy", releases, None)
 
 
 def test_hosts_that_run_different_releases_are_told_by_what_they_run() -> None:

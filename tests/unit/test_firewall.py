@@ -12,6 +12,7 @@ import pytest
 
 from warpbeam.error import FAILED, REFUSED, Failed, Lost, Problem, Refused, Unreachable
 from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import program
 from warpbeam.inventory.firewall import (
     ANYWHERE,
     Firewall,
@@ -217,11 +218,13 @@ def test_a_look_that_a_host_does_not_answer_is_refused_whoever_else_answers() ->
 @pytest.mark.parametrize(("has", "then"), [(1_000, 500_000), (500_000, 500_000), (900_000, 900_000)])
 def test_the_helper_makes_room_for_connections_and_never_takes_it_away(has: int, then: int) -> None:
     # Plain files replace the kernel's: its limit is one number for the whole machine.
-    helper = render("helper.sh.j2", inventory(Firewall(tracked=500_000)), service_properties=[], listeners="")
+    helper = program(render("helper.sh.j2", inventory(Firewall(tracked=500_000)), service_properties=[]))
+    setting = helper[helper.index("readonly PAGE_PORT") :].partition("\n")[0]
     function = helper[helper.index("make_room() {") :].partition("\n}\n")[0] + "\n}\n"
     script = f"""set -euo pipefail
       cd /proc/sys/net/netfilter && mount -t tmpfs none . && cd "$PWD"
       for key in max buckets; do echo {has} >nf_conntrack_$key; done
+      {setting}
       {function}
       make_room
       cat nf_conntrack_max nf_conntrack_buckets"""

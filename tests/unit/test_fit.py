@@ -6,10 +6,11 @@ import pytest
 
 from warpbeam.deploy.preflight import check_memory
 from warpbeam.error import Refused
-from warpbeam.host.facts import HostFacts
+from warpbeam.host.facts import HelperAnswer, HostFacts
 
 
-def facts(memory: int, helper: str, live: str = "a") -> HostFacts:
+def facts(memory: int, live_memory: int) -> HostFacts:
+    """Return a host with so many bytes of memory, whose live instance takes `live_memory`."""
     return HostFacts(
         cpu="x86_64",
         libc="glibc 2.36",
@@ -18,27 +19,23 @@ def facts(memory: int, helper: str, live: str = "a") -> HostFacts:
         free=0,
         inodes=0,
         memory=memory,
-        live=live,
+        live="a",
         slots={},
         releases=(),
         base="",
         lacks=(),
-        helper=helper,
+        helper=HelperAnswer(version="7", activating=False, maintenance=False, memory=live_memory),
         previous="",
         lock=None,
         activating=False,
     )
 
 
-RUNS = "helper 7\nactivating no\nmemory 100000\nmaintenance off\n"
-
-
 def test_a_second_instance_is_taken_to_be_as_large_as_the_live_one() -> None:
-    check_memory("web1", facts(103_000_000, RUNS))
+    check_memory("web1", facts(103_000_000, 102_400_000))
     with pytest.raises(Refused, match=r"web1: 102 MB of memory are free; .* would take 102 MB"):
-        check_memory("web1", facts(102_000_000, RUNS))
+        check_memory("web1", facts(102_000_000, 102_400_000))
 
 
 def test_where_nothing_runs_there_is_nothing_to_compare_with() -> None:
-    check_memory("web1", facts(0, RUNS.replace("memory 100000", "memory 0")))
-    check_memory("web1", facts(0, ""))
+    check_memory("web1", facts(0, 0))

@@ -38,7 +38,7 @@ case $4 in
       new=b
       if [[ $(readlink slots/a) == */{NEW} ]]; then new=a; fi
       if [[ -L slots/$new ]]; then state+=' linked'; fi
-      if [[ -e releases/{NEW}/.warpbeam/healthy ]]; then state+=' marked'; fi
+      if [[ -e releases/{NEW}/.warpbeam/was_live ]]; then state+=' marked'; fi
       if [[ -e releases/{NEW}/.warpbeam/failed ]]; then state+=' failed'; fi
       if [[ $(readlink current) == slots/$new ]]; then state+=' live'; fi
       echo "$verb${{slot:+ $slot}}:$state" >>trace

@@ -47,7 +47,8 @@ class Repeat(Phase[Echo], frozen=True):
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of scripts: the real common.sh, and a script that tests may replace."""
     (tmp_path / "host").mkdir()
-    (tmp_path / "host" / "common.sh").write_text((script.PACKAGE / "host" / "common.sh").read_text())
+    for part in ("common.sh", "json.sh"):
+        (tmp_path / "host" / part).write_text((script.PACKAGE / "host" / part).read_text())
     monkeypatch.setattr(script, "PACKAGE", tmp_path)
     script._source.cache_clear()
     repeat(tmp_path, 'array "${items[@]}"; listed=$REPLY\nanswer text "$text" items: "$listed"')

@@ -12,7 +12,7 @@ from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
 from warpbeam.deploy.plan import plan_deploy, plan_restart, plan_rollback
 from warpbeam.error import Refused
 from warpbeam.helper.program import HELPER_VERSION
-from warpbeam.host.facts import HostFacts, Mark, Release, about
+from warpbeam.host.facts import HelperAnswer, HostFacts, Mark, Release, about
 from warpbeam.inventory.schema import Deploy, Host, Inventory
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -57,6 +57,11 @@ def release(name: str, version: str, mark: Mark = "healthy") -> Release:
     return Release(f"2026112{name}T000000Z", mark, about(artifact(version)))
 
 
+def answer(version: str = HELPER_VERSION, memory: int = 0) -> HelperAnswer:
+    """Return what the privileged helper answers."""
+    return HelperAnswer(version=version, activating=False, maintenance=False, memory=memory)
+
+
 def facts(*releases: Release, live: int | None = -1, previous: str = "", **changes: object) -> HostFacts:
     """Return a host with `releases`; the one at index `live` is live in slot a."""
     there = live is not None and releases
@@ -73,7 +78,7 @@ def facts(*releases: Release, live: int | None = -1, previous: str = "", **chang
         releases=releases,
         base="",
         lacks=(),
-        helper=f"helper {HELPER_VERSION}\n",
+        helper=answer(),
         previous=previous,
         lock=None,
         activating=False,
@@ -179,8 +184,8 @@ def test_migrations_run_once_on_their_host_and_not_when_nothing_changes() -> Non
         ({"libcrypto": ("libcrypto.so.1.1",)}, "it has no libcrypto.so.3"),
         ({"free": 60_000_000, "lacks": (1,)}, "60 MB are free for releases; expected 67 MB"),
         ({"inodes": 100}, "100 inodes are free; expected 500"),
-        ({"helper": "helper 0\n"}, f"the privileged helper has version 0; expected version {HELPER_VERSION}"),
-        ({"helper": ""}, "the privileged helper does not answer"),
+        ({"helper": answer(version="0")}, f"the privileged helper has version 0; expected version {HELPER_VERSION}"),
+        ({"helper": answer(version="")}, "the privileged helper does not answer"),
     ],
 )
 def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: dict[str, object], message: str) -> None:
@@ -188,10 +193,20 @@ def test_a_host_that_cannot_run_it_is_refused_by_name_with_both_sides(changes: d
         deploy({"web1": facts(**changes), "web2": facts()})  # type: ignore[arg-type]
 
 
+def test_a_rollback_and_a_restart_need_the_helper_of_this_version_too() -> None:
+    old, new = release("0", "1.0"), release("1", "2.0")
+    hosts = {"web1": facts(old, new, previous=old.name, helper=answer(version="9"))}
+
+    message = f"web1: the privileged helper has version 9; expected version {HELPER_VERSION}"
+    with pytest.raises(Refused, match=message):
+        plan_rollback(INVENTORY, hosts, "")
+    with pytest.raises(Refused, match=message):
+        plan_restart(INVENTORY, hosts)
+
+
 def full(*releases: Release, previous: str = "") -> HostFacts:
     """Return a host with an instance of 100 MB and no memory left."""
-    helper = f"helper {HELPER_VERSION}\nactivating no\nmemory 100000\n"
-    return facts(*releases, previous=previous, memory=10, helper=helper)
+    return facts(*releases, previous=previous, memory=10, helper=answer(memory=102_400_000))
 
 
 def side_by_side() -> Inventory:

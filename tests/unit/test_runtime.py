@@ -114,7 +114,8 @@ def built(tmp_path: Path) -> Path:
 def checked(built: Path) -> subprocess.CompletedProcess[str]:
     """Run a build's checks of the release in that directory."""
     parts = "".join(
-        (PACKAGE / f"{part}.sh").read_text() for part in ("host/common", "runtime/mix", "runtime/mix_built")
+        (PACKAGE / f"{part}.sh").read_text()
+        for part in ("host/json", "host/common", "runtime/mix", "runtime/mix_built")
     )
     script = f"{parts}out={built} release=hello\nmix_tidy\nmix_check\nnamed=false\n"
     script += 'if mix_names_node; then named=true; fi\nprintf "%s\\n" "$erts $version $named"\n'

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import warpbeam
-from warpbeam.helper.program import helper
+from warpbeam.helper.program import helper, program
 from warpbeam.host.phase import Phase
-from warpbeam.host.script import COMMENT, PACKAGE, text_of
+from warpbeam.host.script import COMMENT, PACKAGE, sources, text_of, with_contained
 from warpbeam.inventory.read import read_inventory
 from warpbeam.provision.footprint import footprint
 
@@ -106,7 +106,7 @@ def referred(name: str) -> set[str]:
 
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_script_with_its_parts_guards_exactly_the_parameters_of_its_phase(phase: type[Phase[Any]]) -> None:
-    files = (*phase.parts, phase.script)
+    files = sources(phase)
     hints = typing.get_type_hints(phase)
     arrays = {name for name in phase.__struct_fields__ if typing.get_origin(hints[name]) is tuple}
 
@@ -118,8 +118,8 @@ def test_a_script_with_its_parts_guards_exactly_the_parameters_of_its_phase(phas
 
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_the_heads_of_a_script_and_its_parts_name_every_parameter(phase: type[Phase[Any]]) -> None:
-    parts = {part.rpartition("/")[2]: part for part in phase.parts}
-    for file in (*phase.parts, phase.script):
+    parts = {part.rpartition("/")[2]: part for part in with_contained(phase.parts)}
+    for file in sources(phase):
         assert referred(file) <= set(parts), f"{file}.sh names parts that it is not sent with"
         named = " ".join(map(parameters, (file, *(parts[part] for part in referred(file)))))
 
@@ -129,7 +129,7 @@ def test_the_heads_of_a_script_and_its_parts_name_every_parameter(phase: type[Ph
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_script_reads_every_parameter_that_no_part_asks_for(phase: type[Phase[Any]]) -> None:
     """A part may ask for what only some of the scripts read that it is sent with."""
-    files = (*phase.parts, phase.script)
+    files = sources(phase)
     lines = [line for name in files for line in source(name).splitlines() if not line.startswith((': "${', "#"))]
     own = set(phase.__struct_fields__) - {name for part in phase.parts for name in guards(part)}
 
@@ -144,8 +144,8 @@ CALL = re.compile(r"(?:^|[;&|(!]|\b(?:if|then|else|do|while|until)) *([a-z_]+)(?
 @pytest.mark.parametrize("phase", phases(), ids=lambda phase: str(phase.__name__))
 def test_a_phase_is_sent_with_the_parts_whose_functions_its_script_calls(phase: type[Phase[Any]]) -> None:
     texts = {str(file.relative_to(PACKAGE).with_suffix("")): file.read_text() for file in PACKAGE.rglob("*.sh")}
-    sent = "".join(texts[name] for name in (*phase.parts, phase.script))
-    shared = "".join(texts[part] for part in {part for other in phases() for part in other.parts})
+    sent = "".join(texts[name] for name in sources(phase))
+    shared = "".join(texts[part] for part in {part for other in phases() for part in with_contained(other.parts)})
 
     lacking = {*CALL.findall(sent)} & {*FUNCTION.findall(shared)} - {*FUNCTION.findall(sent)}
 
@@ -164,6 +164,5 @@ def test_the_root_helper_and_every_other_program_that_stays_on_hosts_pass_shellc
 
 def test_no_deadline_is_of_the_wall_clock_which_may_be_set_meanwhile() -> None:
     """bash computes SECONDS from the time of day (variables.c, get_seconds)."""
-    helper_text = (PROJECT / "templates" / "helper.sh.j2").read_text()
-    for text in (*(text_of(example(phase)) for phase in phases()), helper_text):
+    for text in (*(text_of(example(phase)) for phase in phases()), program("")):
         assert not re.search(r"\$\{?SECONDS\b|\(SECONDS\b|EPOCH", text)

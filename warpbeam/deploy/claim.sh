@@ -16,19 +16,21 @@ room() {
   [[ $total =~ ^[1-9] ]] || inodes=-1
 }
 
-# ask_helper: the helper's output about this host, in helper_says (empty where it does not answer), and whether an
-# activation runs, in `active`.
+# ask_helper: the helper's answer about this host, as JSON, in helper_says (without a version where it does not answer),
+# and whether an activation runs, in `active`.
 ask_helper() {
+  local version
   active=false live=''
   if [[ $weigh == true ]]; then read_links; fi
-  helper_says=$(exec sudo -n -- "$helper" ready <<<"$live" 2>/dev/null) ||
-    # A helper of another version of Warpbeam may not know `ready`, but each knows `version`.
-    { helper_says=$(exec sudo -n -- "$helper" version </dev/null 2>/dev/null) && helper_says="helper $helper_says"; } ||
-    helper_says=''
-  if [[ $helper_says == *$'\nactivating yes'* ]] ||
-    { [[ $helper_says != *$'\nactivating '* ]] && activating; }; then
-    active=true
-  fi
+  helper_says=$(exec sudo -n -- "$helper" ready <<<"$live" 2>/dev/null) || helper_says=''
+  # The values in it are the helper's own numbers and words, so that a comparison of texts is exact.
+  if [[ $helper_says == '{'*'"activating":true'*'}' ]]; then active=true; fi
+  if [[ $helper_says == '{'*'}' ]]; then return 0; fi
+  # A helper of another version of Warpbeam may not know `ready`, or answer in words, but each knows `version`.
+  version=$(exec sudo -n -- "$helper" version </dev/null 2>/dev/null) || version=''
+  if activating; then active=true; fi
+  object version "$version" activating: "$active" maintenance: false
+  helper_says=$REPLY
 }
 
 step claim
@@ -138,5 +140,5 @@ previous_of "${live_release:-$release_a}"; previous=$REPLY
 held || held_text=''
 answer cpu "$cpu" libc "$libc" os "${PRETTY_NAME:-$ID}" libcrypto: "$libcrypto" free: "$free" inodes: "$inodes" \
   memory: "$memory" live "$live" slots: "$slots" releases: "$listed" base "$base" lacks: "[$lacks]" \
-  helper "$helper_says" previous "$previous" lock "$held_text" activating: "$active" serving: "$serving" \
+  helper: "$helper_says" previous "$previous" lock "$held_text" activating: "$active" serving: "$serving" \
   erts "$erts"

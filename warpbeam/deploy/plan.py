@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from warpbeam.build.artifact import Artifact
-from warpbeam.deploy.preflight import check_compatibility, check_memory
+from warpbeam.deploy.preflight import check_compatibility, check_helper, check_memory
 from warpbeam.deploy.strategy import STRATEGIES
 from warpbeam.error import Refused
 from warpbeam.event import Emit, Note
@@ -17,7 +17,7 @@ from warpbeam.host.facts import About, HostFacts, Release, about
 from warpbeam.inventory.schema import Host, Inventory
 
 NAME = "%Y%m%dT%H%M%SZ"
-# Marks of a release that was live.
+# Marks of a release that was live, and whose last activation did not fail.
 BEEN_LIVE = ("healthy", "withdrawn")
 
 
@@ -229,10 +229,11 @@ def plan_rollback(inventory: Inventory, facts: Mapping[str, HostFacts], to: str)
     """Return the plan that rolls every host back to its previous release, or to `to` (a name, version or commit). Pure.
 
     Raises:
-        Refused: a host has no such release, or hosts would go to different ones.
+        Refused: a host has no such release or another privileged helper, or hosts would go to different releases.
     """
     targets: dict[str, str] = {}
     for name, have in facts.items():
+        check_helper(name, have)
         target = _named(have, to, name) if to else have.previous
         if not target:
             raise _no_way_back(name, have)
@@ -284,13 +285,13 @@ def _no_way_back(name: str, have: HostFacts) -> Refused:
     if all(release.mark == "withdrawn" for release in been_live):
         why = "the others were rolled back from"
     else:
-        why = "none before the live one has been live and was not rolled back from"
+        why = "none before the live one has been live without being rolled back from or failing since"
     summary = tuple(
         f"{name}: {release.name} {release.label}{', rolled back from' if release.mark == 'withdrawn' else ''}"
         for release in been_live
     )
     # Do not propose the newest release that was rolled back from: somebody has just left it.
-    good = next((release for release in been_live if release.mark == "healthy"), None)
+    good = next((release for release in been_live if release.is_good), None)
     if good is not None:
         hint = f"`fab ENV rollback --to {good.name}` goes to {good.label}, which is newer and was not rolled back from"
     else:
@@ -312,9 +313,14 @@ def _named(have: HostFacts, to: str, host: str) -> str:
 
 
 def plan_restart(inventory: Inventory, facts: Mapping[str, HostFacts]) -> Plan:
-    """Return the plan that restarts what is live on every host. Pure. Raises: Refused, where nothing is live."""
+    """Return the plan that restarts what is live on every host. Pure.
+
+    Raises:
+        Refused: nothing is live on a host, or it has another privileged helper.
+    """
     steps = []
     for host in (host for host in inventory.app_hosts if host.name in facts):
+        check_helper(host.name, facts[host.name])
         live = facts[host.name].live_release
         if live is None:
             raise Refused("nothing is live", "deploy first", host=host.name)

@@ -14,12 +14,26 @@ def check_memory(name: str, have: HostFacts) -> None:
     Raises:
         Refused: it has not: the kernel would end one of them in the middle of a deploy.
     """
-    if have.memory < have.live_memory:
+    if have.memory < have.helper.memory:
         raise Refused(
             f"{have.memory / 1e6:.0f} MB of memory are free; a second instance beside the live one would take "
-            f"{have.live_memory / 1e6:.0f} MB",
+            f"{have.helper.memory / 1e6:.0f} MB",
             "make room, or use `deploy.strategy: restart`, which runs one at a time",
             host=name,
+        )
+
+
+def check_helper(name: str, have: HostFacts) -> None:
+    """Check that a host's privileged helper is of this version of Warpbeam. Pure. Raises: Refused, where it is not.
+
+    A rollout could not see otherwise whether the hosts that have changed stay healthy.
+    """
+    if have.helper.version != HELPER_VERSION:
+        raise Refused(
+            f"{name}: the privileged helper "
+            + (f"has version {have.helper.version}" if have.helper.version else "does not answer")
+            + f"; expected version {HELPER_VERSION}",
+            "run `fab ENV setup`",
         )
 
 
@@ -29,13 +43,7 @@ def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
     Raises:
         Refused: another CPU, an older C library, no libcrypto of the right version, no room, another privileged helper.
     """
-    if have.helper_version != HELPER_VERSION:
-        raise Refused(
-            f"{name}: the privileged helper "
-            + (f"has version {have.helper_version}" if have.helper_version else "does not answer")
-            + f"; expected version {HELPER_VERSION}",
-            "run `fab ENV setup`",
-        )
+    check_helper(name, have)
     manifest = artifact.manifest
     made = manifest.toolchain
     if have.cpu != made.cpu:

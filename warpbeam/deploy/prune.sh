@@ -16,7 +16,7 @@ prune() {
   previous=$REPLY
   for ((index = ${#complete[@]} - 1; index >= 0; index--)); do
     release=${complete[index]}
-    if marked "$release" healthy && about "$release"; then
+    if was_live "$release" && about "$release"; then
       kept=$((kept + 1))
       if ((kept <= keep)); then continue; fi
     elif [[ -z $live_release || $release > $live_release ]]; then

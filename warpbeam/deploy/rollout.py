@@ -240,7 +240,7 @@ def _emit_unchanged(fleet: Fleet, plan: Plan, lease: Lease, emit: Emit) -> None:
     """Emit which hosts run their release already."""
     for step in plan.hosts:
         if not step.activate:
-            more = maintained(fleet.inventory, on=lease.facts[step.host.name].maintenance)
+            more = maintained(fleet.inventory, on=lease.facts[step.host.name].helper.maintenance)
             emit(Settled(step.host.name, f"runs already {step.release} {step.label}{more}"))
 
 

@@ -1,11 +1,14 @@
-"""The privileged helper: the one program that the deploy user may run as root. Its version, verbs and path."""
+"""The privileged helper: the one program that the deploy user may run as root. Its version, verbs, text and path."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from warpbeam.host.template import shared
 from warpbeam.inventory.schema import Inventory
 
 # A deploy that needs another version of the helper asks for `setup`. Raise the version when the verbs change.
-HELPER_VERSION = "9"
+HELPER_VERSION = "10"
 SUDO_VERBS = (
     "version",
     "ready",
@@ -27,6 +30,42 @@ SUDO_VERBS = (
     "well",
     "eval",
 )
+# Parts that several verbs need.
+_TABLES = ("helper/state", "host/listeners", "helper/tables")
+_RELEASES = ("helper/user", "host/releases", "helper/releases")
+_LIVE = ("helper/state", *_RELEASES, "helper/live")
+_INSTANCE = (*_RELEASES, "host/instance", "helper/process", "helper/instance")
+_RECONCILE = (*_TABLES, *_INSTANCE, "helper/lock", "helper/mend", "helper/reconcile")
+_BESIDE = (*_LIVE, *_INSTANCE, "host/listeners", "helper/sandboxed", "helper/beside")
+_ALONE = (*_LIVE, "helper/input", "helper/wait", "helper/sandboxed", "helper/alone", "helper/eval")
+# The shell files of each verb, beside the head (templates/helper.sh.j2). All are one file on a host, so that an update
+# is atomic. The order counts: bash parses a script as it runs it, and each deploy calls the helper three times, so the
+# verbs of a deploy come first. A verb runs as soon as its parts are read (`program`).
+VERB_PARTS: Mapping[str, tuple[str, ...]] = {
+    "ready": ("host/json", "helper/input", "helper/state", "helper/ready"),
+    "activate": ("helper/record", "helper/activate"),
+    "version": ("helper/version",),
+    # The job's own verbs, which `serve` runs.
+    "serve": (
+        *("helper/input", *_RECONCILE),
+        *("helper/start", "helper/stop", "helper/abandon", "helper/switch", "helper/drain", "helper/serve"),
+    ),
+    "reconcile": _RECONCILE,
+    "start": ("helper/input", *_TABLES, *_INSTANCE, "helper/start"),
+    "stop": ("helper/input", "helper/lock", "helper/stop"),
+    "abandon": ("helper/input", "helper/state", *_RELEASES, "helper/abandon"),
+    "switch": ("helper/input", *_TABLES, "helper/lock", "helper/switch"),
+    "drain": ("helper/input", "helper/user", "helper/drain"),
+    "undrain": ("helper/input", "helper/user", "helper/drain"),
+    "maintenance": ("helper/input", *_TABLES, *_RELEASES, "helper/lock", "helper/maintenance"),
+    "status": ("host/json", "helper/state", *_INSTANCE, "helper/status"),
+    "logs": ("helper/input", "helper/wait", "helper/logs"),
+    "console": (*_BESIDE, "helper/console"),
+    "rpc": (*_BESIDE, "helper/expression", "helper/rpc"),
+    "well": ("helper/input", *_BESIDE, "helper/expression", "helper/well"),
+    "eval": _ALONE,
+    "migrate": _ALONE,
+}
 # The largest expression that the helper accepts, in bytes: far more than anybody writes, and little for a node.
 MOST_EXPRESSION = 1 << 20
 # Elixir that reads an expression, so that it is in no argument list, evaluates it and prints the value. The expression
@@ -40,6 +79,17 @@ READ_AND_REQUIRE = (
     "value = IO.read(:stdio, :eof) |> Code.eval_string() |> elem(0); "
     "if value != true, do: (IO.puts(inspect(value)); exit(:unwell))"
 )
+
+
+def program(head: str) -> str:
+    """Return the text of the helper: its head, and each verb, which runs once its parts are there."""
+    texts = [head]
+    there: set[str] = set()
+    for verb, parts in VERB_PARTS.items():
+        texts += [shared(part) for part in parts if part not in there]
+        there.update(parts)
+        texts.append(f"if [[ $verb == {verb} ]]; then verb_{verb}; exit; fi\n")
+    return "\n".join(texts)
 
 
 def programs(inventory: Inventory) -> str:

@@ -112,28 +112,16 @@ Moment = Annotated[
 Clock = Annotated[
     str, Meta(pattern=r"\A[0-9]{1,12}\.[0-9]{1,9}\Z", description="seconds since the epoch, with a fraction")
 ]
-# Lines of the privileged helper about the host: its verb `ready` prints the first four kinds, `status` all. A helper
-# of another version may print further kinds, which Warpbeam ignores. An app chooses the version in its environment;
-# the helper keeps only these characters of it.
-_HELPER_LINE = (
-    r"(?:helper [0-9]{1,6}|activating (?:yes|no)|memory [0-9]{1,12}|maintenance (?:on|off)"
-    r"|redirect(?: [0-9]{1,5}){0,64} ?"
-    r"|slot [ab](?: (?:(?:state|substate)=[a-z-]{0,40}|(?:pid|restarts|rss_kib|age|ended)=[0-9]{0,12}"
-    r"|started=[A-Za-z0-9:_+-]{0,60}|release=(?:[0-9]{8}T[0-9]{6}Z)?|version=[A-Za-z0-9.+_-]{0,100})){0,10}"
-    r"|(?!(?:helper|activating|memory|maintenance|redirect|slot)\b)[a-z_]{1,40}(?: [ -~]{0,200})?)"
-)
-HelperText = Annotated[
-    str,
-    Meta(
-        pattern=rf"\A(?:{_HELPER_LINE}(?:\n(?=[^\n])|\Z)){{0,50}}\Z",
-        max_length=16_000,
-        description="what a privileged helper says",
-    ),
+# An app chooses the version in its environment; the helper keeps only these characters of it.
+AppVersion = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9.+_-]{0,100}\Z", description="a version of at most 100 letters, digits and . + _ -")
 ]
 
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 # -1: the file system does not count inodes.
 Inodes = Annotated[int, Meta(ge=-1, le=LARGEST)]
+# Seconds since the epoch, up to the year 9999.
+EpochSeconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
 Seconds = Annotated[float, Meta(ge=0, le=10**10)]
 ExitStatus = Annotated[int, Meta(ge=0, le=255)]
 # Bounds for collections that nothing else bounds.

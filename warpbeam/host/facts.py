@@ -13,8 +13,10 @@ from warpbeam.host.answer import (
     FEW,
     FILES,
     MANY,
+    AppVersion,
     Count,
-    HelperText,
+    EpochSeconds,
+    HelperVersion,
     Inodes,
     Label,
     Libc,
@@ -23,9 +25,11 @@ from warpbeam.host.answer import (
     Machine,
     MixName,
     ObjectId,
+    Port,
     ReleaseName,
     Sha256,
     SlotName,
+    StateName,
     Text,
     Version,
     explained,
@@ -69,11 +73,20 @@ def about(artifact: Artifact) -> About:
 
 
 class Release(msgspec.Struct, frozen=True):
-    """An artifact unpacked on a host. `name` is a UTC time, so names sort by time."""
+    """An artifact unpacked on a host. `name` is a UTC time, so names sort by time.
+
+    `mark`: `withdrawn` was rolled back from, the last activation of `failed` failed, `healthy` was live, `new` is none
+    of these; the first that fits counts.
+    """
 
     name: ReleaseName
     mark: Mark
     artifact: About
+
+    @property
+    def is_good(self) -> bool:
+        """Whether a rollback may go there by itself: `is_good` of `warpbeam/host/releases.sh`, by the answer's mark."""
+        return self.mark == "healthy"
 
     @property
     def label(self) -> str:
@@ -101,6 +114,41 @@ class Holder(msgspec.Struct, frozen=True):
         return f"{self.who} since {self.since} ({what})"
 
 
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """The instance in a slot; `pid` is 0 where nothing runs.
+
+    `restarts` is how often systemd started it again. `age` and `ended_ago` are seconds since it started, and since an
+    instance last ended in this slot; None where there is none. `memory` is in bytes. `release` is the one that the
+    process was started in; `version` is the app's own word.
+    """
+
+    state: StateName = ""
+    substate: StateName = ""
+    pid: Count = 0
+    restarts: Count = 0
+    started: EpochSeconds = 0
+    age: Count | None = None
+    ended_ago: Count | None = None
+    memory: Count = 0
+    release: ReleaseName = ""
+    version: AppVersion = ""
+
+
+class HelperAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of the privileged helper's verbs `ready` and `status`; `version` is empty where it does not answer.
+
+    `memory` is that of the live instance, in bytes, where `ready` was asked for it. Only `status` has `redirect`, the
+    ports to which the public ports lead, and `slots`.
+    """
+
+    version: HelperVersion
+    activating: bool
+    maintenance: bool
+    memory: Count = 0
+    redirect: Annotated[tuple[Port, ...], FEW] = ()
+    slots: Annotated[dict[SlotName, Instance], FEW] = {}
+
+
 class HostFacts(msgspec.Struct, frozen=True):
     """A host's answer to a claim. Sizes are in bytes; `inodes` is -1 where the file system does not count them.
 
@@ -120,7 +168,7 @@ class HostFacts(msgspec.Struct, frozen=True):
     releases: Annotated[tuple[Release, ...], MANY]
     base: ReleaseName
     lacks: Annotated[tuple[Count, ...], FILES]
-    helper: HelperText
+    helper: HelperAnswer
     previous: ReleaseName
     lock: Holder | None
     activating: bool
@@ -135,26 +183,6 @@ class HostFacts(msgspec.Struct, frozen=True):
     def find(self, name: str) -> Release | None:
         """Return the release of that name; None where it is not on the host."""
         return named(self.releases, name)
-
-    @property
-    def live_memory(self) -> int:
-        """The memory of the live instance, in bytes; 0 where none runs, or where the phase did not ask for it."""
-        for line in self.helper.splitlines():
-            match line.split():
-                case ["memory", kilobytes]:
-                    return int(kilobytes) * 1024
-        return 0
-
-    @property
-    def maintenance(self) -> bool:
-        """Whether the public port answers with the maintenance page."""
-        return "maintenance on" in self.helper.splitlines()
-
-    @property
-    def helper_version(self) -> str:
-        """The privileged helper's version; empty where the helper does not answer."""
-        first = self.helper.partition("\n")[0].split()
-        return first[1] if len(first) == 2 and first[0] == "helper" else ""
 
 
 def sifted(said: Any) -> list[str]:

@@ -4,37 +4,16 @@
 # Parameters: root (the app's directory), app; release and base (names of releases, where the phase has them).
 : "${root?}" "${app?}"
 
-releases=$root/releases
-
-# is_release NAME: whether NAME is a release's name; as a path it then stays in the directory.
-is_release() { [[ $1 =~ ^[0-9]{8}T[0-9]{6}Z$ ]]; }
-
 # A release's name may come from another host, so check it here too.
 for name in "${release-}" "${base-}"; do
   [[ -z $name ]] || is_release "$name" || refuse 'expected a release such as 20261123T120000Z' 'nothing was done'
 done
 
-# read_links: read the links, by their text alone: `live` (the slot that `current` names), `release_a` and `release_b`
-# (the releases of the slots) and `live_release` (that of the live slot); each is empty where there is none.
-read_links() {
-  local name text
-  live='' release_a='' release_b='' live_release=''
-  while read -r name text; do
-    case $name=$text in
-      current=slots/[ab]) live=${text#slots/} ;;
-      a=../releases/*) if is_release "${text#../releases/}"; then release_a=${text##*/}; fi ;;
-      b=../releases/*) if is_release "${text#../releases/}"; then release_b=${text##*/}; fi ;;
-    esac
-  done < <(exec find "$root/current" "$root/slots/a" "$root/slots/b" -maxdepth 0 -printf '%f %l\n' 2>/dev/null)
-  if [[ $live == a ]]; then live_release=$release_a; elif [[ $live == b ]]; then live_release=$release_b; fi
-}
+# The functions that releases.sh needs. A phase runs as the deploy user.
+as_deploy() { "$@"; }
+is_usable() { about "$1"; }
 
 activating() { [[ $(exec systemctl is-active -- "$app-activate.service") == *activating ]]; }
-
-# point LINK TARGET: make LINK lead to TARGET, atomically (rename(2)).
-point() {
-  ln -sfn -- "$2" "$1.new" && mv -fT -- "$1.new" "$1"
-}
 
 # find_releases: the complete releases, oldest first, in `complete`. Their names sort by time; a directory gets its name
 # only when it is complete.
@@ -79,18 +58,20 @@ about() {
 # remove PATH ...: remove, even where a directory denies its owner access, which `rm -rf` does not overcome.
 remove() { rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null || true; rm -rf -- "$@"; }; }
 
-# marked RELEASE MARK: whether the release has the mark: healthy (was live), failed, withdrawn (rolled back from).
-marked() { plain "$releases/$1/.warpbeam/$2"; }
+# add_mark RELEASE MARK, remove_mark RELEASE MARK: see `marked`.
+add_mark() {
+  local file=$releases/$1/.warpbeam/$2
+  # A mark must be a plain file: a link in its place would lead the write anywhere.
+  if [[ -e $file || -L $file ]] && ! plain "$file"; then rm -rf -- "$file"; fi
+  : >"$file"
+}
+remove_mark() { if marked "$1" "$2"; then rm -f -- "$releases/$1/.warpbeam/$2"; fi; }
 
-# previous_of RELEASE: the previous release, in REPLY: the newest of `complete` before RELEASE that was live and was not
-# rolled back from; empty where there is none.
-previous_of() {
-  local release previous=''
-  for release in "${complete[@]}"; do
-    [[ $release < $1 ]] || break
-    if marked "$release" healthy && ! marked "$release" withdrawn && about "$release"; then previous=$release; fi
-  done
-  REPLY=$previous
+# mark_live RELEASE, unmark_live RELEASE: see `was_live`.
+mark_live() { add_mark "$1" "${LIVE_MARKS[0]}"; }
+unmark_live() {
+  local mark
+  for mark in "${LIVE_MARKS[@]}"; do remove_mark "$1" "$mark"; done
 }
 
 # described: a JSON array of the releases in `complete`, in REPLY. A release without a valid description counts as
@@ -105,9 +86,10 @@ described() {
       continue
     fi
     text=$REPLY
+    # `healthy` is a good release, by the rule of `is_good`.
     mark=new
+    if was_live "$release"; then mark=healthy; fi
     if marked "$release" failed; then mark=failed; fi
-    if marked "$release" healthy; then mark=healthy; fi
     if marked "$release" withdrawn; then mark=withdrawn; fi
     object name "$release" mark "$mark" artifact: "$text"
     body+="${body:+,}$REPLY"

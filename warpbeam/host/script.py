@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from warpbeam.host.phase import Phase
 
 # The scripts lie here: each beside the module of its phase, shared parts in `host/` and `deploy/`.
 PACKAGE = Path(__file__).parents[1]
+# Parts that the privileged helper contains too, by the part of the phases that needs each, and is sent after it.
+CONTAINED = {"host/common": "host/json", "host/layout": "host/releases"}
 # An empty line, or one that is a comment alone. No string in a script has such a line (tests/unit/test_scripts.py).
 COMMENT = re.compile(r"^[ \t]*(?:#.*)?\n", re.MULTILINE)
 
@@ -33,14 +36,24 @@ READER = (
 )
 
 
+def sources(phase: Phase[Any] | type[Phase[Any]]) -> tuple[str, ...]:
+    """Return the names of the scripts that the phase is sent with, in their order."""
+    return (*with_contained(phase.parts), phase.script)
+
+
+def with_contained(parts: Iterable[str]) -> tuple[str, ...]:
+    """Return the parts, each after the part that it needs."""
+    return tuple(name for part in parts for name in (CONTAINED.get(part), part) if name)
+
+
 def text_of(phase: Phase[Any], *, comments: bool = False) -> str:
     """Return the phase as one command for bash; without `comments`, hosts read a third less, several times over."""
     lines = [_assignment(field, getattr(phase, field)) for field in phase.__struct_fields__]
-    sources = [_source(name, comments) for name in (*phase.parts, phase.script)]
+    texts = [_source(name, comments) for name in sources(phase)]
     # One group of commands: bash reads all of it before it runs any. So a text that is cut in the middle runs nothing,
     # and a text that runs from a file goes on unchanged when that file is overwritten. (bash would copy a function,
     # which doubles the cost.)
-    return "\n".join(["{", *lines, *sources, END])
+    return "\n".join(["{", *lines, *texts, END])
 
 
 def render(phase: Phase[Any]) -> bytes:

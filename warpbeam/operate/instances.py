@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from warpbeam.error import Problem
-from warpbeam.host.facts import named
+from warpbeam.host.facts import Instance, named
 from warpbeam.inventory.schema import Inventory
 from warpbeam.network.cluster import mates, seen_hosts
 from warpbeam.operate.status import AppStatus
@@ -22,38 +23,36 @@ def status_rows(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) 
         if isinstance(state, Problem):
             rows.append({"host": host, "problem": state.reason})
             continue
-        running = state.running
-        shown = [slot for slot, what in running.items() if slot == state.live or what.get("pid", "0") != "0"]
+        slots = state.helper.slots
+        shown = [slot for slot, instance in slots.items() if slot == state.live or instance.pid]
         if not shown:
             rows.append({"host": host, "problem": "nothing is live: deploy first"})
-        rows += [_row(host, state, slot, running[slot]) for slot in shown]
+        rows += [_row(host, state, slot, slots[slot]) for slot in shown]
     _add_sight(inventory, found, rows)
     return rows
 
 
-def _row(host: str, state: AppStatus, slot: str, what: Mapping[str, str]) -> dict[str, Any]:
-    pid = int(what.get("pid") or 0)
+def _row(host: str, state: AppStatus, slot: str, instance: Instance) -> dict[str, Any]:
     live = slot == state.live
-    release = what.get("release", "")
+    pid, release = instance.pid, instance.release
     linked = state.slots.get(slot, "")
     found = named(state.releases, release or linked)
     about = found.artifact if found else None
-    day = what.get("started", "").split("_")
     row: dict[str, Any] = {
         "host": host,
         "release": release or linked,
-        "version": what.get("version") or (about.version if about else ""),
+        "version": instance.version or (about.version if about else ""),
         "commit": about.short_commit if about else "",
         "slot": slot,
         "live": live,
-        "state": f"{what.get('state', '')} ({what.get('substate', '')})",
+        "state": f"{instance.state} ({instance.substate})",
         "pid": pid,
-        "since": " ".join(day[1:4]) if pid else "",
-        "memory": int(what.get("rss_kib") or 0) * 1024,
-        "restarts": int(what.get("restarts") or 0),
+        "since": shown_time(instance.started) if instance.started else "",
+        "memory": instance.memory,
+        "restarts": instance.restarts,
         "health": state.verdict if live else "",
     }
-    if live and state.fact("maintenance") == "on":
+    if live and state.helper.maintenance:
         row["maintenance"] = True
         row["problem"] = "maintenance is on: the public port answers 503 until `maintenance.off`"
     if live and not pid:
@@ -65,12 +64,17 @@ def _row(host: str, state: AppStatus, slot: str, what: Mapping[str, str]) -> dic
     return row
 
 
+def shown_time(seconds: int) -> str:
+    """Return a time for people, in UTC: 2026-11-23 12:00:00 UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def _add_sight(inventory: Inventory, found: Mapping[str, AppStatus | Problem], rows: list[dict[str, Any]]) -> None:
     """Add to each live row the other hosts that its node sees, if it may see any."""
     answers = {
         host: (state.live, state.links)
         for host, state in found.items()
-        if isinstance(state, AppStatus) and state.running.get(state.live, {}).get("pid", "0") != "0"
+        if isinstance(state, AppStatus) and state.running is not None
     }
     for row in rows:
         host = row["host"]

@@ -8,9 +8,10 @@
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 says=$(sudo -n -- "$helper" status </dev/null) || refuse 'the privileged helper does not answer' 'run setup'
-[[ $says == *$'\nmaintenance '* ]] || refuse 'the privileged helper of this host knows no maintenance' 'run setup'
-already=false
-if [[ $says == *$'\nmaintenance '"$verb"* ]]; then
+[[ $says == '{'*'}' ]] || refuse 'the privileged helper of this host is of another version of Warpbeam' 'run setup'
+already=false was=off
+if [[ $says == *'"maintenance":true'* ]]; then was=on; fi
+if [[ $was == "$verb" ]]; then
   already=true
   note "maintenance was $verb already"
 fi

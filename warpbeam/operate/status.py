@@ -11,8 +11,8 @@ from warpbeam.deploy.lock import PARTS
 from warpbeam.error import AMISS, DONE, Problem
 from warpbeam.event import Emit
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.host.answer import FEW, MANY, HelperText, LiveSlot, ReleaseName, SlotName, Text
-from warpbeam.host.facts import Holder, Release, named, sifted
+from warpbeam.host.answer import FEW, MANY, LiveSlot, ReleaseName, SlotName, Text
+from warpbeam.host.facts import HelperAnswer, Holder, Instance, Release, named, sifted
 from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.network.cluster import Links, node_ports
 
@@ -21,9 +21,9 @@ CALM = 60
 
 
 class AppStatus(msgspec.Struct, frozen=True):
-    """The answer of `ReadStatus`: what a host runs; `helper` is the privileged helper's own text."""
+    """The answer of `ReadStatus`: what a host runs; `helper` is the privileged helper's own answer."""
 
-    helper: HelperText
+    helper: HelperAnswer
     live: LiveSlot
     slots: Annotated[dict[SlotName, ReleaseName], FEW]
     health: Text
@@ -32,14 +32,10 @@ class AppStatus(msgspec.Struct, frozen=True):
     links: Links = ()
 
     @property
-    def running(self) -> dict[str, dict[str, str]]:
-        """The privileged helper's facts about each slot's process, by slot."""
-        found: dict[str, dict[str, str]] = {}
-        for line in self.helper.splitlines():
-            kind, *words = line.split()
-            if kind == "slot":
-                found[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
-        return found
+    def running(self) -> Instance | None:
+        """The live instance; None where nothing is live, or where the live slot has no process."""
+        instance = self.helper.slots.get(self.live)
+        return instance if instance is not None and instance.pid else None
 
     @property
     def live_release(self) -> Release | None:
@@ -51,20 +47,22 @@ class AppStatus(msgspec.Struct, frozen=True):
         """The problem of the live instance; empty if it runs, is healthy, and was not restarted by systemd."""
         if self.verdict != "healthy":
             return self.verdict or "nothing is live"
-        restarts = self.running.get(self.live, {}).get("restarts")
-        return "" if restarts == "0" else "it ended by itself, and systemd started it again"
+        instance = self.helper.slots.get(self.live)
+        if instance is not None and instance.restarts == 0:
+            return ""
+        return "it ended by itself, and systemd started it again"
 
     @property
     def crashing(self) -> str:
         """A sentence on recent crashes of the live instance; empty if it had none, or has run for a minute since."""
-        what = self.running.get(self.live, {})
-        waits = what.get("substate") == "auto-restart"
+        instance = self.helper.slots.get(self.live, Instance())
+        waits = instance.substate == "auto-restart"
         # systemd counts a restart only when it begins, so add the one that it waits for.
-        times = int(what.get("restarts") or 0) + waits
-        if times == 0 or (not waits and int(what.get("age") or CALM) >= CALM):
+        times = instance.restarts + waits
+        if times == 0 or (not waits and (instance.age is None or instance.age >= CALM)):
             return ""
-        ago = what.get("ended")
-        return f"it ended by itself {'once' if times == 1 else f'{times} times'}{f', last {ago} s ago' if ago else ''}"
+        last = "" if instance.ended_ago is None else f", last {instance.ended_ago} s ago"
+        return f"it ended by itself {'once' if times == 1 else f'{times} times'}{last}"
 
     @property
     def verdict(self) -> str:
@@ -72,13 +70,6 @@ class AppStatus(msgspec.Struct, frozen=True):
         if not self.crashing:
             return self.health
         return self.crashing if self.health == "healthy" else f"{self.crashing}; {self.health}"
-
-    def fact(self, name: str) -> str:
-        """Return one of the helper's other lines, such as `redirect`; empty if it is not there."""
-        for line in self.helper.splitlines():
-            if line.startswith(name + " "):
-                return line.removeprefix(name).strip()
-        return ""
 
 
 class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):

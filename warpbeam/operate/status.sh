@@ -6,6 +6,7 @@
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 says=$(sudo -n -- "$helper" status </dev/null) || refuse 'the privileged helper does not answer' 'run setup'
+[[ $says == '{'*'}' ]] || refuse 'the privileged helper of this host is of another version of Warpbeam' 'run setup'
 read_links
 health='' health_said=''
 if [[ -n $live ]]; then
@@ -21,5 +22,5 @@ object a "$release_a" b "$release_b"; slots=$REPLY
 held || held_text=''
 connected='[]'
 if ((${#node_ports[@]})); then links "$app" "$app_user" "${node_ports[@]}"; connected=$REPLY; fi
-answer links: "$connected" helper "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" \
+answer links: "$connected" helper: "$says" live "$live" slots: "$slots" health "$health" releases: "$listed" \
   lock "$held_text"

@@ -20,6 +20,7 @@ from warpbeam.helper.program import (
     SUDO_VERBS,
     former_programs,
     helper,
+    program,
     programs,
     record_file,
 )
@@ -153,12 +154,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         File(f"{programs(inventory)}/launch", _launcher(inventory), "755"),
         File(
             helper(inventory),
-            render(
-                "helper.sh.j2",
-                inventory,
-                service_properties=unit.properties(service),
-                listeners=shared("host/listeners"),
-            ),
+            program(render("helper.sh.j2", inventory, service_properties=unit.properties(service))),
             "755",
         ),
         File(f"{where}/guard.nft", _guard(inventory), "600", needs="nft"),

@@ -10,8 +10,8 @@
 make_current() {
   step current
   was_healthy=false
-  if marked "$release" healthy; then was_healthy=true; fi
-  mark "$release" healthy
+  if was_live "$release"; then was_healthy=true; fi
+  with_spare_space mark_live "$release"
   unmark "$release" failed
   unmark "$release" withdrawn
   if [[ $withdraw == true && -n $left && $left != "$release" ]]; then mark "$left" withdrawn; fi
@@ -29,6 +29,6 @@ take_back_current() {
   sync -f -- "$root"
   # Remove the mark only now: `current` never leads to a release without it. A release that was live before keeps it,
   # so that a rollback or a restart that fails does not have an old release pruned.
-  if [[ $was_healthy == false ]]; then unmark "$release" healthy; fi
+  if [[ $was_healthy == false ]]; then unmark_live "$release"; fi
   if [[ $withdraw == true ]]; then unmark "$left" withdrawn; fi
 }

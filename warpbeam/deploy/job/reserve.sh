@@ -11,10 +11,5 @@ with_spare_space() {
   }
 }
 
-mark() { with_spare_space make "$releases/$1/.warpbeam/$2"; }
-make() {
-  # A mark must be a plain file: a link in its place would lead the write anywhere.
-  if [[ -e $1 || -L $1 ]] && ! plain "$1"; then rm -rf -- "$1"; fi
-  : >"$1"
-}
-unmark() { if marked "$1" "$2"; then rm -f -- "$releases/$1/.warpbeam/$2"; fi; }
+mark() { with_spare_space add_mark "$1" "$2"; }
+unmark() { remove_mark "$1" "$2"; }

@@ -23,7 +23,8 @@ take_slot() {
 leave_slot() {
   call_helper abandon "$idle" || call_helper stop "$idle" || true
   if [[ $why != "$stopped" ]]; then
-    mark "$release" failed || true
+    # A restart that failed says nothing against the release that was live, and serves again.
+    [[ $release == "$left" ]] || mark "$release" failed || true
     read_app_logs "$idle" "$began_at"
   fi
   rm -f -- "$root/slots/$idle" || true

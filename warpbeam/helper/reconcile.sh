@@ -1,0 +1,45 @@
+#!/bin/bash
+# The verb `reconcile`: makes the tables and the running slots agree with `current`.
+
+# rules_state: prints the state of the system's own rules, and when it last changed. Empty lines where it has none.
+rules_state() { systemctl show --property=ActiveState,StateChangeTimestampMonotonic --value -- nftables.service; }
+
+# systemd loses a reload that nftables.service passes on while this unit still starts (unit.c, unit_reload): the reload
+# has flushed the tables, and no second reconcile comes. So this looks whether the rules were loaded meanwhile.
+verb_reconcile() {
+  local before after round
+  lock
+  for round in {1..20}; do
+    before=$(rules_state)
+    reconcile
+    after=$(rules_state)
+    if [[ $before == "$after" && $after != reloading* ]]; then return 0; fi
+    sleep 0.2
+  done
+}
+
+reconcile() {
+  local busy=no states state
+  filter || printf 'warpbeam-helper: the filter could not be loaded\n' >&2
+  guard_nodes
+  guard_ports || printf 'warpbeam-helper: the guard of the ports could not be loaded\n' >&2
+  mapfile -t states < <(systemctl is-active -- "$app-activate.service" "$app@a.service" "$app@b.service")
+  if [[ ${states[0]-} == activating ]]; then busy=yes; fi
+  # While an activation runs, `current` and the slots belong to it; it reconciles when it ends.
+  if [[ $busy == yes ]]; then
+    read_links
+  else
+    mend_current || printf 'warpbeam-helper: current could not be mended\n' >&2
+  fi
+  if [[ -n $live ]] || in_maintenance; then redirect "$live"; fi
+  make_room
+  if [[ -z $live || $busy == yes ]]; then return 0; fi
+  # A killed activation may have left the live instance draining.
+  if [[ -e /run/$app-$live/drain ]]; then as_app rm -f -- "/run/$app-$live/drain" || true; fi
+  for slot in a b; do
+    state=${states[1]-}
+    if [[ $slot == b ]]; then state=${states[2]-}; fi
+    if [[ $slot == "$live" && $state != active ]]; then systemctl start --no-block -- "$app@$slot.service"; fi
+    if [[ $slot != "$live" && $state != inactive ]]; then systemctl stop --no-block -- "$app@$slot.service"; fi
+  done
+}

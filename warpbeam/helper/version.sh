@@ -1,0 +1,4 @@
+#!/bin/bash
+# The verb `version`.
+
+verb_version() { printf '%s\n' "$VERSION"; }
