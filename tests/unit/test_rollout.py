@@ -10,7 +10,7 @@ import pytest
 from tests.unit.phases import Answer, TableFleet
 from tests.unit.test_plan import facts
 from tests.unit.test_plan import release as a_release
-from warpbeam.deploy.activate import Activate, Activated
+from warpbeam.deploy.activate import Activate, Activated, Ended
 from warpbeam.deploy.cancel import Cancel, Ending, Undone
 from warpbeam.deploy.finish import Finish, Finished, finish_hosts
 from warpbeam.deploy.history import HistoryWriter
@@ -51,7 +51,7 @@ def test_hosts_change_until_one_fails_and_each_has_its_outcome() -> None:
     def answer(name: str, phase: Phase[Any]) -> Any:
         if name == "web2":
             raise BROKEN
-        return LIVE
+        return Ended(LIVE, given_back=False)
 
     fleet, writer = prepared(answer)
     rollout = activate_in_batches(fleet, Policy("2"), writer, {}, silent)
@@ -75,7 +75,7 @@ def test_an_interrupt_cancels_the_activations_that_began_and_no_other() -> None:
         jobs[name] = phase.job_id
         if name == "web2":
             raise KeyboardInterrupt
-        return LIVE
+        return Ended(LIVE, given_back=False)
 
     fleet, writer = prepared(answer)
     with pytest.raises(KeyboardInterrupt):
@@ -106,7 +106,7 @@ def test_on_the_last_hosts_alone_the_activation_gives_the_lock_back() -> None:
     def answer(name: str, phase: Phase[Any]) -> Any:
         assert isinstance(phase, Activate)
         ends[name] = phase.ends
-        return LIVE
+        return Ended(LIVE, given_back=False)
 
     fleet, writer = prepared(answer)
     activate_in_batches(fleet, Policy("3"), writer, {}, silent)
