@@ -16,12 +16,12 @@ HOST = "web1"
 ROOT = "/opt/acme/hello"
 HELPER = "/usr/lib/warpbeam/hello/warpbeam-helper"
 # How a host says no. That something is not there is a no only to who lives in a sandbox, from whom things are hidden.
-NO = (
+REFUSAL = (
     "[Pp]ermission denied|Operation not permitted|Read-only file system|not allowed|not permitted|"
     "Access denied|Interactive authentication required|no new privileges|a password is required|Authentication failure|"
     "may not|must be (root|superuser)|cannot open /etc/gshadow"
 )
-HIDDEN = f"{NO}|No such file or directory|cannot access|No such process|Failed to connect|not supported"
+HIDDEN = f"{REFUSAL}|No such file or directory|cannot access|No such process|Failed to connect|not supported"
 
 # Each attack is run in a shell of its own without standard input; a line each: its status, and what it said.
 TRY = """
@@ -106,7 +106,7 @@ def _evaluated(lab: LabHandle, verb: str, stdin: str) -> str:
     return base64.b64decode(value.split()[-1].strip('"')).decode()
 
 
-def attacked(lab: LabHandle, attacker: Attacker, attacks: Sequence[str]) -> dict[str, Outcome]:
+def try_attacks(lab: LabHandle, attacker: Attacker, attacks: Sequence[str]) -> dict[str, Outcome]:
     """Try all of them, in one request; how each ended."""
     script = TRY + pids(lab) + "".join(f"try {shlex.quote(attack)}\n" for attack in attacks)
     lines = attacker(lab, script).splitlines()
@@ -117,7 +117,7 @@ def attacked(lab: LabHandle, attacker: Attacker, attacks: Sequence[str]) -> dict
     }
 
 
-def got_through(outcomes: dict[str, Outcome], no: str = NO) -> dict[str, Outcome]:
+def find_unrefused(outcomes: dict[str, Outcome], no: str = REFUSAL) -> dict[str, Outcome]:
     """Those that were not plainly refused: they worked, or failed for a reason that is no protection."""
     return {
         attack: outcome
@@ -136,7 +136,7 @@ def pids(lab: LabHandle) -> str:
 
 
 @contextmanager
-def unharmed(lab: LabHandle, besides: str = "nothing") -> Iterator[None]:
+def assert_unchanged(lab: LabHandle, besides: str = "nothing") -> Iterator[None]:
     """Fail unless the host is afterwards as it was before; `besides` is a pattern of what may change."""
     before = _state(lab)
     yield

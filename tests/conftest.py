@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import lab
-from tests.faults.tally import TALLY
+from tests.faults.counters import COUNTERS
 from tests.lab import KEPT, chosen_suites, emit, labs_of
 from tests.schedule import Schedule, processes
 from warpbeam.error import Misuse
@@ -75,7 +75,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """One of several processes hands in what its cases of the fault matrix came to."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["tally"] = TALLY.written()
+        output["counters"] = COUNTERS.written()
 
 
 def pytest_configure_node(node: Any) -> None:
@@ -85,7 +85,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a process hands in."""
-    TALLY.read(getattr(node, "workeroutput", {}).get("tally", "[]"))
+    COUNTERS.read(getattr(node, "workeroutput", {}).get("counters", "[]"))
 
 
 def pytest_unconfigure() -> None:
@@ -102,7 +102,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if figures:
         terminalreporter.section("figures")
         terminalreporter.write_line("\n".join(f"{name}: {figure}" for name, figure in sorted(figures)))
-    if TALLY.rows:
-        seeds = ", ".join(sorted({str(case.seed) for case, _ in TALLY.rows}))
+    if COUNTERS.rows:
+        seeds = ", ".join(sorted({str(case.seed) for case, _ in COUNTERS.rows}))
         terminalreporter.section(f"faults, seed {seeds}")
-        terminalreporter.write(TALLY.table())
+        terminalreporter.write(COUNTERS.table())

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from threading import Lock
 
-from tests.patience import LONG
+from tests.timeouts import LONG
 from warpbeam.event import Event
 from warpbeam.lab import cgroup, lifetime
 from warpbeam.lab.client import config_file, key_file, ssh_argv

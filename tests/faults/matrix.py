@@ -46,7 +46,7 @@ ELSEWHERE = frozenset(
 )
 # Steps that come only under a strategy, or only when something else happens first.
 ONLY = {"job.drain": "blue-green", "job.back": "blue-green"}
-# What must be bad, too, for a step to come; see `drill`.
+# What must be bad, too, for a step to come; see `fault_case`.
 BROUGHT_BY = {
     "job.undo": "unhealthy",
     "job.back": "death-in-drain",

@@ -7,39 +7,41 @@ import pytest
 from tests.attack import (
     HELPER,
     HIDDEN,
-    NO,
+    REFUSAL,
     activation,
-    attacked,
+    assert_unchanged,
     bare,
     evaluation,
-    got_through,
+    find_unrefused,
     journal,
     logged_in,
     running_app,
-    unharmed,
+    try_attacks,
 )
-from tests.stage import Stage
-from tests.target import OF_DEPLOY, OF_THE_APP, SANDBOXED, others
+from tests.attack_commands import OF_DEPLOY, OF_THE_APP, SANDBOXED, others
+from tests.environment import LabEnvironment
 
 ATTACKS = {
-    "the deploy user, logged in": (logged_in("deploy"), OF_DEPLOY, NO),
-    "the deploy user, as the job of an activation": (activation, OF_DEPLOY, NO),
-    "the app's user, in no sandbox": (bare("hello"), OF_THE_APP, NO),
+    "the deploy user, logged in": (logged_in("deploy"), OF_DEPLOY, REFUSAL),
+    "the deploy user, as the job of an activation": (activation, OF_DEPLOY, REFUSAL),
+    "the app's user, in no sandbox": (bare("hello"), OF_THE_APP, REFUSAL),
     "the running app": (running_app, [*OF_THE_APP, *SANDBOXED], HIDDEN),
     "an evaluation": (evaluation, [*OF_THE_APP, *SANDBOXED], HIDDEN),
-    "another app's deploy user": (logged_in("shopkeeper"), others("hello"), NO),
-    "another app's user": (bare("shop"), others("hello"), NO),
+    "another app's deploy user": (logged_in("shopkeeper"), others("hello"), REFUSAL),
+    "another app's user": (bare("shop"), others("hello"), REFUSAL),
 }
 
 
 @pytest.mark.parametrize("who", ATTACKS)
-def test_an_attack_is_refused_and_leaves_the_host_as_it_was(stage: Stage, neighbour: None, who: str) -> None:
+def test_an_attack_is_refused_and_leaves_the_host_as_it_was(
+    environment: LabEnvironment, second_app: None, who: str
+) -> None:
     attacker, attacks, no = ATTACKS[who]
 
-    with unharmed(stage.lab):
-        outcomes = attacked(stage.lab, attacker, attacks)
+    with assert_unchanged(environment.lab):
+        outcomes = try_attacks(environment.lab, attacker, attacks)
 
-    assert got_through(outcomes, no) == {}
+    assert find_unrefused(outcomes, no) == {}
 
 
 # What sudo refuses the deploy user, and says in the journal.
@@ -75,23 +77,23 @@ BY_SUDO = (
 )
 
 
-def test_what_sudo_refuses_is_in_the_journal(stage: Stage, neighbour: None) -> None:
+def test_what_sudo_refuses_is_in_the_journal(environment: LabEnvironment, second_app: None) -> None:
     attacks = [attack.replace("{helper}", HELPER) for attack in BY_SUDO]
 
-    with unharmed(stage.lab), journal(stage.lab, "-t", "sudo") as told:
-        outcomes = attacked(stage.lab, logged_in("deploy"), attacks)
+    with assert_unchanged(environment.lab), journal(environment.lab, "-t", "sudo") as told:
+        outcomes = try_attacks(environment.lab, logged_in("deploy"), attacks)
 
-    assert got_through(outcomes, f"{NO}|unknown user|may only be specified") == {}
+    assert find_unrefused(outcomes, f"{REFUSAL}|unknown user|may only be specified") == {}
     refused = [line for line in told if line.strip().startswith("deploy : ")]
     assert len(refused) == len(attacks), refused
     assert [line for line in refused if line.strip().startswith("deploy : PWD=")] == []
 
 
-def test_what_the_app_asks_of_sudo_is_in_the_journal(stage: Stage) -> None:
+def test_what_the_app_asks_of_sudo_is_in_the_journal(environment: LabEnvironment) -> None:
     attacks = ["sudo -n id", f"sudo -n {HELPER} version", "sudo -n -u deploy id"]
 
-    with unharmed(stage.lab), journal(stage.lab, "-t", "sudo") as told:
-        outcomes = attacked(stage.lab, bare("hello"), attacks)
+    with assert_unchanged(environment.lab), journal(environment.lab, "-t", "sudo") as told:
+        outcomes = try_attacks(environment.lab, bare("hello"), attacks)
 
-    assert got_through(outcomes) == {}
+    assert find_unrefused(outcomes) == {}
     assert len([line for line in told if "hello : " in line and "PWD=" in line]) == len(attacks), told

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.stage import Stage
-from tests.witness import ROOT, another, serve
+from tests.assertions import ROOT, assert_serves, commit_another_version
+from tests.environment import LabEnvironment
 from warpbeam.error import AMISS, FAILED, REFUSED
 
 COOKIE = "/etc/acme/hello/cookie.env"
@@ -19,11 +19,11 @@ LIAR = "exec > >(exec sed -u -E -f ~/.lies)\n"
 
 
 @contextmanager
-def lying(stage: Stage, host: str, *lies: str, user: str = "deploy") -> Iterator[None]:
+def lying(environment: LabEnvironment, host: str, *lies: str, user: str = "deploy") -> Iterator[None]:
     """Whoever logs in there as `user` is told what the commands of sed in `lies` make of the truth."""
     home = f"/home/{user}"
     script = base64.b64encode("\n".join(lies).encode()).decode()
-    stage.lab.ssh(
+    environment.lab.ssh(
         host,
         f"cd {home} && cp -a .bashrc .bashrc.honest 2>/dev/null; touch .bashrc && echo {script} | base64 -d >.lies && "
         f"printf '%s' {base64.b64encode(LIAR.encode()).decode()} | base64 -d | cat - .bashrc >.bashrc.lying && "
@@ -34,7 +34,7 @@ def lying(stage: Stage, host: str, *lies: str, user: str = "deploy") -> Iterator
         yield
     finally:
         honest = "if [ -e .bashrc.honest ]; then mv -f .bashrc.honest .bashrc; else rm -f .bashrc; fi; rm -f .lies"
-        stage.lab.ssh(host, f"cd {home} && {honest}", user)
+        environment.lab.ssh(host, f"cd {home} && {honest}", user)
 
 
 def field(name: str, value: str) -> str:
@@ -49,10 +49,10 @@ def whole(record: str) -> str:
     return f'/"answer"/s~.*~\\x1e{text}~'
 
 
-def kept(stage: Stage, *hosts: str) -> dict[str, str]:
+def kept(environment: LabEnvironment, *hosts: str) -> dict[str, str]:
     """The releases, links and lock of each app host."""
     look = f"cd {ROOT} && ls releases && readlink current slots/a slots/b; ls -d lock planted* 2>/dev/null || true"
-    return {host: stage.lab.ssh(host, look, "deploy").stdout for host in hosts or ("web1", "web2")}
+    return {host: environment.lab.ssh(host, look, "deploy").stdout for host in hosts or ("web1", "web2")}
 
 
 # What a host says, by the command that asks, and what its problem is about.
@@ -95,10 +95,10 @@ LOOKING = {
 
 
 @pytest.mark.parametrize("what", LOOKING)
-def test_what_one_host_says_is_its_own_problem_and_the_others_are_told(stage: Stage, what: str) -> None:
+def test_what_one_host_says_is_its_own_problem_and_the_others_are_told(environment: LabEnvironment, what: str) -> None:
     word, lie, about = LOOKING[what]
-    with lying(stage, "web2", lie):
-        done = stage.fab(word, "--json", expect=None)
+    with lying(environment, "web2", lie):
+        done = environment.fab(word, "--json", expect=None)
 
     rows = json.loads(done.stdout)
     (problem,) = [row["problem"] for row in rows if row["host"] == "web2" and row.get("problem")]
@@ -132,10 +132,10 @@ CLAIMING = {
 
 
 @pytest.mark.parametrize("what", CLAIMING)
-def test_what_one_host_claims_stops_a_deploy_before_anything_is_changed(stage: Stage, what: str) -> None:
-    before = kept(stage)
-    with lying(stage, "web2", CLAIMING[what]):
-        done = stage.fab("deploy", "--force", expect=REFUSED)
+def test_what_one_host_claims_stops_a_deploy_before_anything_is_changed(environment: LabEnvironment, what: str) -> None:
+    before = kept(environment)
+    with lying(environment, "web2", CLAIMING[what]):
+        done = environment.fab("deploy", "--force", expect=REFUSED)
 
     error = next(line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert error.startswith("error: web2: "), error
@@ -143,7 +143,7 @@ def test_what_one_host_claims_stops_a_deploy_before_anything_is_changed(stage: S
     assert any(words in error for words in admitted), error
     assert "fault in Warpbeam" not in done.stderr
     # No host has the lock still.
-    assert kept(stage) == before
+    assert kept(environment) == before
 
 
 ROOTS = {
@@ -163,11 +163,11 @@ ROOTS = {
 
 
 @pytest.mark.parametrize("what", ROOTS)
-def test_what_root_says_on_one_host_is_its_own_problem_too(stage: Stage, what: str) -> None:
+def test_what_root_says_on_one_host_is_its_own_problem_too(environment: LabEnvironment, what: str) -> None:
     word, lie = ROOTS[what]
     words = ("setup", "--check") if word == "setup" else (word,)
-    with lying(stage, "web2", lie, user="admin"):
-        done = stage.fab(*words, expect=None)
+    with lying(environment, "web2", lie, user="admin"):
+        done = environment.fab(*words, expect=None)
 
     said = done.stdout + done.stderr
     assert "does not understand" in said, said
@@ -178,47 +178,51 @@ def test_what_root_says_on_one_host_is_its_own_problem_too(stage: Stage, what: s
         assert "web1" in done.stdout
 
 
-def test_no_cookie_of_one_host_writes_a_variable_on_another(stage: Stage) -> None:
+def test_no_cookie_of_one_host_writes_a_variable_on_another(environment: LabEnvironment) -> None:
     evil = """'"x\\nERL_FLAGS=-eval os:cmd(\\"id\\")"'"""[1:-1]
-    stage.lab.ssh("web1", f"sudo mv {COOKIE} {COOKIE}.before")
+    environment.lab.ssh("web1", f"sudo mv {COOKIE} {COOKIE}.before")
     try:
-        with lying(stage, "web2", field("cookie", evil), user="admin"):
-            done = stage.fab("setup", expect=None)
+        with lying(environment, "web2", field("cookie", evil), user="admin"):
+            done = environment.fab("setup", expect=None)
 
-        assert stage.lab.ssh("web1", f"sudo cat {COOKIE}", check=False).stdout == ""
+        assert environment.lab.ssh("web1", f"sudo cat {COOKIE}", check=False).stdout == ""
         assert done.returncode in (REFUSED, FAILED)
         assert (
             "web2: inspect answered what this Warpbeam does not understand: $.cookie: expected a cookie" in done.stderr
         )
         assert "ERL_FLAGS" not in done.stderr
     finally:
-        stage.lab.ssh("web1", f"sudo mv {COOKIE}.before {COOKIE}")
+        environment.lab.ssh("web1", f"sudo mv {COOKIE}.before {COOKIE}")
     # Honest again, it joins, and its user is told with whom.
-    stage.lab.ssh("web1", f"sudo mv {COOKIE} {COOKIE}.before")
+    environment.lab.ssh("web1", f"sudo mv {COOKIE} {COOKIE}.before")
     try:
-        assert "web1: takes the cookie of web2" in stage.fab("setup").stderr
-        cookies = {host: stage.lab.ssh(host, f"sudo grep RELEASE_COOKIE {COOKIE}").stdout for host in ("web1", "web2")}
+        assert "web1: takes the cookie of web2" in environment.fab("setup").stderr
+        cookies = {
+            host: environment.lab.ssh(host, f"sudo grep RELEASE_COOKIE {COOKIE}").stdout for host in ("web1", "web2")
+        }
         assert cookies["web1"] == cookies["web2"]
     finally:
-        stage.lab.ssh("web1", f"sudo mv {COOKIE}.before {COOKIE}")
+        environment.lab.ssh("web1", f"sudo mv {COOKIE}.before {COOKIE}")
 
 
 @pytest.mark.parametrize("text", ["RELEASE_COOKIE=a\nRELEASE_COOKIE=b", "RELEASE_COOKIE='x'", "RELEASE_COOKIE=$(id)"])
-def test_a_cookies_file_that_holds_none_is_refused_with_its_name(stage: Stage, text: str) -> None:
-    stage.lab.ssh("web2", f"sudo cp -a {COOKIE} {COOKIE}.before && sudo tee {COOKIE} >/dev/null", stdin=f"{text}\n")
+def test_a_cookies_file_that_holds_none_is_refused_with_its_name(environment: LabEnvironment, text: str) -> None:
+    environment.lab.ssh(
+        "web2", f"sudo cp -a {COOKIE} {COOKIE}.before && sudo tee {COOKIE} >/dev/null", stdin=f"{text}\n"
+    )
     try:
-        done = stage.fab("setup", expect=REFUSED)
+        done = environment.fab("setup", expect=REFUSED)
 
         assert f"web2: what {COOKIE} says is no cookie" in done.stderr
     finally:
-        stage.lab.ssh("web2", f"sudo mv -f {COOKIE}.before {COOKIE}")
+        environment.lab.ssh("web2", f"sudo mv -f {COOKIE}.before {COOKIE}")
 
 
-def test_a_branch_that_a_host_names_for_a_commit_goes_out_on_no_other(stage: Stage) -> None:
-    version = another(stage)
-    stage.fab("deploy")
-    before = kept(stage)
-    evil = _branch(stage, "evil", "6.6.6")
+def test_a_branch_that_a_host_names_for_a_commit_goes_out_on_no_other(environment: LabEnvironment) -> None:
+    version = commit_another_version(environment)
+    environment.fab("deploy")
+    before = kept(environment)
+    evil = _branch(environment, "evil", "6.6.6")
     lies = {
         "a branch": ('"commit":"evil"', '"sha256":"' + "0" * 64 + '"'),
         "a commit of the repository": (f'"commit":"{evil}"', '"sha256":"' + "0" * 64 + '"'),
@@ -226,89 +230,91 @@ def test_a_branch_that_a_host_names_for_a_commit_goes_out_on_no_other(stage: Sta
     }
     for commit, digest in lies.values():
         lie = f's~"commit":"[^"]*"~{commit}~g; s~"sha256":"[^"]*"~{digest}~g'
-        with lying(stage, "web1", lie):
-            done = stage.fab("-H", "web2", "deploy", "--release", "live", "--force", expect=REFUSED)
+        with lying(environment, "web1", lie):
+            done = environment.fab("-H", "web2", "deploy", "--release", "live", "--force", expect=REFUSED)
         assert "is not known on this machine" in done.stderr
         assert "building" not in done.stderr
-        assert kept(stage) == before
+        assert kept(environment) == before
     # Nor by what the artifacts of this machine's own store are called.
-    others = [file.stem for file in sorted(stage.store.directory.glob("*.json"))]
-    digests = {found.manifest.sha256 for key in others if (found := stage.store.find(key))}
-    old = next(digest for digest in sorted(digests) if digest not in _digests(stage, "web1"))
-    with lying(stage, "web1", f's~"sha256":"[^"]*"~"sha256":"{old}"~g'):
-        done = stage.fab("-H", "web2", "deploy", "--release", "live", "--force", expect=REFUSED)
+    others = [file.stem for file in sorted(environment.store.directory.glob("*.json"))]
+    digests = {found.manifest.sha256 for key in others if (found := environment.store.find(key))}
+    old = next(digest for digest in sorted(digests) if digest not in _digests(environment, "web1"))
+    with lying(environment, "web1", f's~"sha256":"[^"]*"~"sha256":"{old}"~g'):
+        done = environment.fab("-H", "web2", "deploy", "--release", "live", "--force", expect=REFUSED)
     assert "is not known on this machine" in done.stderr
-    assert kept(stage) == before
+    assert kept(environment) == before
     # What this machine put live itself does.
-    stage.fab("-H", "web2", "deploy", "--release", "live", "--force")
-    serve(stage, version)
+    environment.fab("-H", "web2", "deploy", "--release", "live", "--force")
+    assert_serves(environment, version)
 
 
-def _branch(stage: Stage, name: str, version: str) -> str:
+def _branch(environment: LabEnvironment, name: str, version: str) -> str:
     """A branch of the app's repository with a version that nobody has deployed; its commit."""
-    stage.git("checkout", "-q", "-B", name)
+    environment.git("checkout", "-q", "-B", name)
     try:
-        return stage.version(version)
+        return environment.version(version)
     finally:
-        stage.git("checkout", "-q", "main")
+        environment.git("checkout", "-q", "main")
 
 
-def _digests(stage: Stage, host: str) -> set[str]:
+def _digests(environment: LabEnvironment, host: str) -> set[str]:
     """Of what is live there."""
-    text = stage.lab.ssh(host, f"cat {ROOT}/current/.warpbeam/artifact.json", "deploy").stdout
+    text = environment.lab.ssh(host, f"cat {ROOT}/current/.warpbeam/artifact.json", "deploy").stdout
     return {json.loads(text)["sha256"]}
 
 
-def test_a_description_beside_a_release_that_is_none_keeps_nobody_from_the_host(stage: Stage) -> None:
-    stage.fab("deploy")
+def test_a_description_beside_a_release_that_is_none_keeps_nobody_from_the_host(environment: LabEnvironment) -> None:
+    environment.fab("deploy")
     file = f"{ROOT}/current/.warpbeam/artifact.json"
-    stage.lab.ssh(
+    environment.lab.ssh(
         "web2", f'cp -a {file} /tmp/artifact.json && sed -i \'s/"commit":"[^"]*"/"commit":"evil"/\' {file}', "deploy"
     )
     try:
-        done = stage.fab("status")
+        done = environment.fab("status")
         assert "what it is cannot be read from" in done.stderr
         assert "(unknown) on web2" in done.stderr
         assert "evil" not in done.stdout + done.stderr
-        version = another(stage)
-        stage.fab("deploy")
-        serve(stage, version)
+        version = commit_another_version(environment)
+        environment.fab("deploy")
+        assert_serves(environment, version)
     finally:
-        release = stage.releases("web2")[1]["release"]
-        stage.lab.ssh("web2", f"mv -f /tmp/artifact.json {ROOT}/releases/{release}/.warpbeam/artifact.json", "deploy")
+        release = environment.releases("web2")[1]["release"]
+        environment.lab.ssh(
+            "web2", f"mv -f /tmp/artifact.json {ROOT}/releases/{release}/.warpbeam/artifact.json", "deploy"
+        )
 
 
-def test_a_release_that_one_host_names_by_a_path_is_made_on_no_other(stage: Stage) -> None:
-    stage.fab("deploy")
-    version = another(stage)
-    stage.fab("-H", "web1", "deploy")
-    name = stage.status()["web1"]["release"]
-    before = kept(stage, "web2")
+def test_a_release_that_one_host_names_by_a_path_is_made_on_no_other(environment: LabEnvironment) -> None:
+    environment.fab("deploy")
+    version = commit_another_version(environment)
+    environment.fab("-H", "web1", "deploy")
+    name = environment.status()["web1"]["release"]
+    before = kept(environment, "web2")
 
-    with lying(stage, "web1", f"s~{name}~../planted{name}~g"):
-        done = stage.fab("deploy", expect=None)
+    with lying(environment, "web1", f"s~{name}~../planted{name}~g"):
+        done = environment.fab("deploy", expect=None)
 
-    assert stage.lab.ssh("web2", f"ls {ROOT}", "deploy").stdout.count("planted") == 0
+    assert environment.lab.ssh("web2", f"ls {ROOT}", "deploy").stdout.count("planted") == 0
     assert done.returncode == REFUSED
     assert "error: web1: claim answered what this Warpbeam does not understand" in done.stderr
-    assert kept(stage, "web2") == before
-    stage.fab("deploy")
-    serve(stage, version)
+    assert kept(environment, "web2") == before
+    environment.fab("deploy")
+    assert_serves(environment, version)
 
 
 @pytest.mark.parametrize("text", ["not JSON", '{"who": ["x"]}', "[" * 5000], ids=["no JSON", "a list", "brackets"])
-def test_a_lock_that_nobody_can_read_is_told_and_can_be_released(stage: Stage, text: str) -> None:
-    stage.fab("lock.acquire", "--reason", "an audit")
+def test_a_lock_that_nobody_can_read_is_told_and_can_be_released(environment: LabEnvironment, text: str) -> None:
+    environment.fab("lock.acquire", "--reason", "an audit")
     try:
-        stage.lab.ssh("web2", f"sed -i '4s~.*~{text}~' {ROOT}/lock", "deploy")
+        environment.lab.ssh("web2", f"sed -i '4s~.*~{text}~' {ROOT}/lock", "deploy")
 
-        rows = {row["host"]: row for row in json.loads(stage.fab("lock.status", "--json").stdout)}
+        rows = {row["host"]: row for row in json.loads(environment.fab("lock.status", "--json").stdout)}
         assert (rows["web1"]["why"], rows["web2"]["who"]) == ("freeze: an audit", "somebody")
-        assert "web2" in stage.fab("deploy", expect=REFUSED).stderr
-        assert {row["health"] for row in stage.status().values()} == {"healthy"}
+        assert "web2" in environment.fab("deploy", expect=REFUSED).stderr
+        assert {row["health"] for row in environment.status().values()} == {"healthy"}
     finally:
-        stage.fab("lock.release")
-    assert {row["lock"] for row in json.loads(stage.fab("lock.status", "--json").stdout)} == {"free"}
+        environment.fab("lock.release")
+    assert {row["lock"] for row in json.loads(environment.fab("lock.status", "--json").stdout)} == {"free"}
 
 
 @pytest.mark.parametrize(
@@ -316,9 +322,9 @@ def test_a_lock_that_nobody_can_read_is_told_and_can_be_released(stage: Stage, t
     [field("elixir", '"1.14.0\\nx"'), field("otp", '"../25"'), field("libc", '""'), field("cpu", '"a b"')],
     ids=["elixir", "otp", "libc", "cpu"],
 )
-def test_a_build_host_that_lies_of_its_tools_builds_nothing(stage: Stage, lie: str) -> None:
-    with lying(stage, "build1", lie):
-        done = stage.fab("deploy", expect=FAILED)
+def test_a_build_host_that_lies_of_its_tools_builds_nothing(environment: LabEnvironment, lie: str) -> None:
+    with lying(environment, "build1", lie):
+        done = environment.fab("deploy", expect=FAILED)
 
     assert "build1: toolchain answered what this Warpbeam does not understand" in done.stderr
     assert "fault in Warpbeam" not in done.stderr
@@ -336,18 +342,18 @@ def test_a_build_host_that_lies_of_its_tools_builds_nothing(stage: Stage, lie: s
     ],
     ids=["version", "erts", "tarball", "sha256", "size", "libcrypto"],
 )
-def test_a_build_host_that_lies_of_what_it_made_brings_nothing_home(stage: Stage, lie: str) -> None:
-    kept = sorted(stage.store.directory.glob("*"))
+def test_a_build_host_that_lies_of_what_it_made_brings_nothing_home(environment: LabEnvironment, lie: str) -> None:
+    kept = sorted(environment.store.directory.glob("*"))
     # A source that has never been built.
-    odd = stage.source / "LIE"
+    odd = environment.source / "LIE"
     odd.write_text(lie)
-    stage.commit("a file more")
+    environment.commit("a file more")
     try:
-        with lying(stage, "build1", lie):
-            done = stage.fab("build-on-host", expect=FAILED)
+        with lying(environment, "build1", lie):
+            done = environment.fab("build-on-host", expect=FAILED)
     finally:
         odd.unlink()
-        stage.commit("a file less")
+        environment.commit("a file less")
 
     assert "build1: build answered what this Warpbeam does not understand" in done.stderr
-    assert sorted(stage.store.directory.glob("*")) == kept
+    assert sorted(environment.store.directory.glob("*")) == kept

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from tests.stage import Stage
-from tests.witness import APP_HOSTS, ROOT, damaged, lasting, serve
+from tests.assertions import APP_HOSTS, ROOT, assert_serves, damaged_file, lasting_status
+from tests.environment import LabEnvironment
 from warpbeam.build.artifact import Artifact, Item
 
 BAIT = "/home/deploy/.bashrc"
@@ -33,27 +33,27 @@ find /tmp /opt -maxdepth 1 -name 'planted*'
 
 
 @contextmanager
-def untouched(stage: Stage) -> Iterator[None]:
+def untouched(environment: LabEnvironment) -> Iterator[None]:
     """Fail unless every app host is afterwards as it was, down to each file, and still serves; nothing ran there."""
-    before = {host: _state(stage, host) for host in APP_HOSTS}
-    serving = lasting(stage)
+    before = {host: _state(environment, host) for host in APP_HOSTS}
+    serving = lasting_status(environment)
     yield
     for host in APP_HOSTS:
-        changed = sorted(before[host] ^ _state(stage, host))
+        changed = sorted(before[host] ^ _state(environment, host))
         assert not changed, f"{host}:\n" + "\n".join(changed[:20])
-    assert lasting(stage) == serving
+    assert lasting_status(environment) == serving
 
 
-def _state(stage: Stage, host: str) -> set[str]:
-    return set(stage.lab.ssh(host, "sudo bash -s", stdin=STATE).stdout.splitlines())
+def _state(environment: LabEnvironment, host: str) -> set[str]:
+    return set(environment.lab.ssh(host, "sudo bash -s", stdin=STATE).stdout.splitlines())
 
 
 # --- A commit ---
 
 
-def overlay(stage: Stage, name: str, link: str = "") -> None:
+def overlay(environment: LabEnvironment, name: str, link: str = "") -> None:
     """Put a file, or a link, into what `mix release` copies into each release."""
-    file = stage.source / "rel" / "overlays" / name
+    file = environment.source / "rel" / "overlays" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     if link:
         file.symlink_to(link)
@@ -61,7 +61,7 @@ def overlay(stage: Stage, name: str, link: str = "") -> None:
         file.write_text(f"{time.time_ns()}\n")
 
 
-def test_a_commit_whose_overlay_is_a_link_for_our_metadata_is_refused_by_its_name(source: Stage) -> None:
+def test_a_commit_whose_overlay_is_a_link_for_our_metadata_is_refused_by_its_name(source: LabEnvironment) -> None:
     overlay(source, ".warpbeam/artifact.json", BAIT)
     source.commit(SUBJECT)
 
@@ -72,7 +72,7 @@ def test_a_commit_whose_overlay_is_a_link_for_our_metadata_is_refused_by_its_nam
     assert "| '.warpbeam' has a name that is Warpbeam's own" in refused.stderr
 
 
-def test_a_commit_that_brings_its_own_mark_of_health_is_refused(source: Stage) -> None:
+def test_a_commit_that_brings_its_own_mark_of_health_is_refused(source: LabEnvironment) -> None:
     overlay(source, ".warpbeam/healthy")
     source.version("9.9.0", fault="crash-at-boot")
 
@@ -105,9 +105,9 @@ STEPS = {
 }
 
 
-def step(stage: Stage, *commands: str) -> None:
+def step(environment: LabEnvironment, *commands: str) -> None:
     """Have a step of `mix release` run these in the release."""
-    mix = stage.source / "mix.exs"
+    mix = environment.source / "mix.exs"
     command = json.dumps("; ".join(commands)).replace("#{", "\\#{")
     plant = f'defp plant(release), do: (System.cmd("bash", ["-c", {command}], cd: release.path); release)\n\n  defp rel'
     text = mix.read_text()
@@ -115,7 +115,7 @@ def step(stage: Stage, *commands: str) -> None:
     mix.write_text(text.replace("[:assemble, :tar]", "[:assemble, &plant/1]").replace("defp rel", plant, 1))
 
 
-def test_a_commit_is_refused_with_the_name_of_each_thing_that_no_release_may_hold(source: Stage) -> None:
+def test_a_commit_is_refused_with_the_name_of_each_thing_that_no_release_may_hold(source: LabEnvironment) -> None:
     for name, (link, _) in COMMITTED.items():
         overlay(source, name, link)
     step(source, *STEPS)
@@ -129,7 +129,7 @@ def test_a_commit_is_refused_with_the_name_of_each_thing_that_no_release_may_hol
     assert "\x1b[2J" not in refused.stderr
 
 
-def test_what_is_odd_but_harmless_goes_out_as_it_is(source: Stage) -> None:
+def test_what_is_odd_but_harmless_goes_out_as_it_is(source: LabEnvironment) -> None:
     inside = source.source / "rel" / "overlays" / "static"
     names = [
         "a b  c.txt",
@@ -226,11 +226,11 @@ def forgery(artifact: Artifact) -> Forgery:
     return Forgery(list(artifact.manifest.files), members, list(artifact.manifest.directories))
 
 
-def kept(stage: Stage) -> Artifact:
+def kept(environment: LabEnvironment) -> Artifact:
     """The artifact of what is HEAD in the source, built where it is not there."""
-    stage.fab("build-on-host")
-    tree = stage.git("rev-parse", "HEAD^{tree}")
-    found = [it for file in stage.store.directory.glob("*.json") if (it := stage.store.find(file.stem))]
+    environment.fab("build-on-host")
+    tree = environment.git("rev-parse", "HEAD^{tree}")
+    found = [it for file in environment.store.directory.glob("*.json") if (it := environment.store.find(file.stem))]
     return next(artifact for artifact in found if artifact.manifest.tree == tree)
 
 
@@ -341,7 +341,7 @@ fi
 
 
 @contextmanager
-def lying(stage: Stage, artifact: Artifact, forged: Forgery) -> Iterator[None]:
+def lying(environment: LabEnvironment, artifact: Artifact, forged: Forgery) -> Iterator[None]:
     """While this lasts, the build host tells this instead of building."""
     tarball = forged.pack()
     manifest = artifact.manifest
@@ -366,15 +366,15 @@ def lying(stage: Stage, artifact: Artifact, forged: Forgery) -> Iterator[None]:
     put = "mkdir -p ~/hostile && base64 -d | tar -x -C ~/hostile --no-same-owner && cp ~/.bashrc ~/honest"
     put += " && cat ~/hostile/lie ~/honest >~/.bashrc"
     # What goes through a test's shell is text.
-    stage.lab.ssh("build1", put, "deploy", stdin=base64.b64encode(pack.getvalue()).decode())
+    environment.lab.ssh("build1", put, "deploy", stdin=base64.b64encode(pack.getvalue()).decode())
     try:
         yield
     finally:
         # Not as the deploy user, whose shell lies.
-        stage.lab.ssh("build1", "sudo sh -c 'cd /home/deploy && mv honest .bashrc && rm -r hostile'")
+        environment.lab.ssh("build1", "sudo sh -c 'cd /home/deploy && mv honest .bashrc && rm -r hostile'")
 
 
-def test_what_a_build_host_sends_is_refused_unless_it_is_what_the_manifest_says(source: Stage) -> None:
+def test_what_a_build_host_sends_is_refused_unless_it_is_what_the_manifest_says(source: LabEnvironment) -> None:
     artifact = kept(source)
     honest = forgery(artifact)
     (source.source / "priv" / "stamp").write_text(str(time.time_ns()))
@@ -405,7 +405,7 @@ def test_what_a_build_host_sends_is_refused_unless_it_is_what_the_manifest_says(
         assert wrong == {}
 
 
-def test_a_build_host_that_tells_the_truth_is_believed(source: Stage) -> None:
+def test_a_build_host_that_tells_the_truth_is_believed(source: LabEnvironment) -> None:
     artifact = kept(source)
     (source.source / "priv" / "stamp").write_text(str(time.time_ns()))
     source.commit("the same once more")
@@ -422,7 +422,7 @@ def test_a_build_host_that_tells_the_truth_is_believed(source: Stage) -> None:
 # --- The store ---
 
 
-def test_a_tarball_that_was_changed_in_the_store_is_built_again(source: Stage) -> None:
+def test_a_tarball_that_was_changed_in_the_store_is_built_again(source: LabEnvironment) -> None:
     artifact = kept(source)
     honest = artifact.tarball.read_bytes()
     changed = bytearray(honest)
@@ -440,22 +440,22 @@ def test_a_tarball_that_was_changed_in_the_store_is_built_again(source: Stage) -
 
 
 @pytest.fixture
-def forged_store(source: Stage) -> Iterator[Artifact]:
+def forged_store(source: LabEnvironment) -> Iterator[Artifact]:
     """An artifact of the store, to be forged, of which a host needs everything since its live release is damaged."""
-    stage = source
-    artifact = kept(stage)
+    environment = source
+    artifact = kept(environment)
     manifest = artifact.tarball.with_name(artifact.tarball.name.removesuffix(".tar.gz") + ".json")
     before = artifact.tarball.read_bytes(), manifest.read_bytes()
-    stage.fab("deploy")
-    with damaged(stage, "web2", "damaged"):
+    environment.fab("deploy")
+    with damaged_file(environment, "web2", "damaged"):
         yield artifact
     artifact.tarball.write_bytes(before[0])
     manifest.write_bytes(before[1])
-    stage.fab("deploy", "--force")
-    serve(stage, artifact.manifest.version)
+    environment.fab("deploy", "--force")
+    assert_serves(environment, artifact.manifest.version)
 
 
-def test_a_host_takes_nothing_that_the_manifest_does_not_say(source: Stage, forged_store: Artifact) -> None:
+def test_a_host_takes_nothing_that_the_manifest_does_not_say(source: LabEnvironment, forged_store: Artifact) -> None:
     artifact = forged_store
     honest = forgery(artifact)
     key = artifact.tarball.name.removesuffix(".tar.gz")
@@ -506,9 +506,11 @@ ODD = {
 }
 
 
-def test_a_release_whose_metadata_cannot_be_read_stops_nothing_and_is_chosen_for_nothing(stage: Stage) -> None:
-    live = {host: stage.status()[host]["release"] for host in APP_HOSTS}["web1"]
-    good = stage.lab.ssh("web1", f"cat {ROOT}/current/.warpbeam/artifact.json", "deploy").stdout
+def test_a_release_whose_metadata_cannot_be_read_stops_nothing_and_is_chosen_for_nothing(
+    environment: LabEnvironment,
+) -> None:
+    live = {host: environment.status()[host]["release"] for host in APP_HOSTS}["web1"]
+    good = environment.lab.ssh("web1", f"cat {ROOT}/current/.warpbeam/artifact.json", "deploy").stdout
     names = {}
     script = f"cd {ROOT}/releases\n"
     # Older than what is live, and marked as having been live: each would be the one to go back to.
@@ -520,20 +522,22 @@ def test_a_release_whose_metadata_cannot_be_read_stops_nothing_and_is_chosen_for
     script += (
         f"cp -a {live} {names['marks']} && cd {names['marks']}/.warpbeam && rm healthy && ln -s manifest healthy\n"
     )
-    stage.lab.ssh("web1", "bash -s", "deploy", stdin=script)
+    environment.lab.ssh("web1", "bash -s", "deploy", stdin=script)
     try:
-        shown = {row["release"]: row for row in stage.releases("web1")}
-        stage.status()
-        back = stage.fab("-H", "web1", "rollback", expect=None)
-        with stage.frozen():
+        shown = {row["release"]: row for row in environment.releases("web1")}
+        environment.status()
+        back = environment.fab("-H", "web1", "rollback", expect=None)
+        with environment.frozen():
             pass
-        stage.fab("-H", "web1", "restart")
-        runs = stage.status()["web1"]["release"]
+        environment.fab("-H", "web1", "restart")
+        runs = environment.status()["web1"]["release"]
         if runs != live:
-            stage.fab("-H", "web1", "rollback", "--to", live)
+            environment.fab("-H", "web1", "rollback", "--to", live)
     finally:
         left = " ".join(names.values())
-        stage.lab.ssh("web1", f"cd {ROOT}/releases && chmod -R u+rwX {left}; rm -rf {left}", "deploy", check=False)
+        environment.lab.ssh(
+            "web1", f"cd {ROOT}/releases && chmod -R u+rwX {left}; rm -rf {left}", "deploy", check=False
+        )
 
     for how in ODD:
         assert shown[names[how]]["state"] == "failed", how
@@ -544,22 +548,22 @@ def test_a_release_whose_metadata_cannot_be_read_stops_nothing_and_is_chosen_for
     assert json.loads(good)["version"] == shown[live]["version"]
 
 
-def test_releases_that_cannot_be_read_are_pruned(stage: Stage) -> None:
-    live = stage.status()["web1"]["release"]
+def test_releases_that_cannot_be_read_are_pruned(environment: LabEnvironment) -> None:
+    live = environment.status()["web1"]["release"]
     name = "20200101T000000Z"
-    stage.lab.ssh(
+    environment.lab.ssh(
         "web1", f"cd {ROOT}/releases && cp -a {live} {name} && echo '{{' >{name}/.warpbeam/artifact.json", "deploy"
     )
 
-    told = stage.fab("deploy", "--force")
+    told = environment.fab("deploy", "--force")
 
     assert f"web1: warning: {name}: what it is cannot be read" in told.stderr
-    assert stage.lab.ssh("web1", f"ls {ROOT}/releases", "deploy").stdout.count(name) == 0
+    assert environment.lab.ssh("web1", f"ls {ROOT}/releases", "deploy").stdout.count(name) == 0
 
 
-def test_the_app_can_put_nothing_where_we_write(stage: Stage) -> None:
+def test_the_app_can_put_nothing_where_we_write(environment: LabEnvironment) -> None:
     find = f"find {ROOT} ! -type l -writable 2>/dev/null; true"
     as_the_app = "sudo setpriv --reuid=hello --regid=hello --init-groups"
 
     for host in APP_HOSTS:
-        assert stage.lab.ssh(host, f"{as_the_app} sh -c '{find}'").stdout == ""
+        assert environment.lab.ssh(host, f"{as_the_app} sh -c '{find}'").stdout == ""

@@ -14,15 +14,15 @@ import msgspec
 import pytest
 
 from tests.attack import HELPER, HOST, ROOT
-from tests.dropin import drop_in
+from tests.background import eventually
+from tests.environment import PROJECT, LabEnvironment
 from tests.lab import LabHandle
-from tests.patience import LONG
-from tests.stage import PROJECT, Stage
-from tests.underway import eventually
+from tests.timeouts import LONG
+from tests.unit_drop_in import drop_in
 from warpbeam.lab.client import ssh_argv
 
 # Seconds that a host may take to answer, in these tests.
-PATIENCE = 6
+ANSWER_TIMEOUT = 6
 # Of the whole `fab`, whatever hosts say.
 MOST_MEMORY = 200
 # What an attack may send at all, and how long it may last: a `fab` without bounds must not take this machine.
@@ -56,11 +56,11 @@ LOOKS = {
 
 
 @pytest.fixture
-def short_of_patience(stage: Stage) -> Iterator[None]:
+def short_of_patience(environment: LabEnvironment) -> Iterator[None]:
     """Hosts must answer soon."""
-    stage.write(ssh={**stage.settings["ssh"], "answer_timeout": PATIENCE})
+    environment.write(ssh={**environment.settings["ssh"], "answer_timeout": ANSWER_TIMEOUT})
     yield
-    stage.write()
+    environment.write()
 
 
 @contextmanager
@@ -97,13 +97,13 @@ def most_memory(process: int) -> float:
     return 0.0
 
 
-def measured(stage: Stage, *words: str, timeout: float = 120) -> Measured:
+def measured(environment: LabEnvironment, *words: str, timeout: float = 120) -> Measured:
     """Run `fab`, with its memory bounded from outside, and measure it."""
     began = time.monotonic()
-    with Path(stage.directory, "out").open("w+b") as out, Path(stage.directory, "err").open("w+b") as err:
+    with Path(environment.directory, "out").open("w+b") as out, Path(environment.directory, "err").open("w+b") as err:
         process = subprocess.Popen(
-            ["prlimit", "--as=3000000000", *stage.argv(*words)],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=PROJECT, env=stage.environ,
+            ["prlimit", "--as=3000000000", *environment.argv(*words)],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=PROJECT, env=environment.environ,
         )  # fmt: skip
         memory = 0.0
         while process.poll() is None:
@@ -120,9 +120,11 @@ def measured(stage: Stage, *words: str, timeout: float = 120) -> Measured:
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_host_that_never_ends_is_its_own_problem(stage: Stage, short_of_patience: None, what: str) -> None:
-    with hostile(stage.lab, "web2", HOSTILE[what]):
-        seen = measured(stage, "status", "--json")
+def test_a_host_that_never_ends_is_its_own_problem(
+    environment: LabEnvironment, short_of_patience: None, what: str
+) -> None:
+    with hostile(environment.lab, "web2", HOSTILE[what]):
+        seen = measured(environment, "status", "--json")
 
     assert seen.memory < MOST_MEMORY
     assert seen.seconds < 60
@@ -134,10 +136,12 @@ def test_a_host_that_never_ends_is_its_own_problem(stage: Stage, short_of_patien
 
 
 @pytest.mark.parametrize("what", LOOKS)
-def test_a_silent_host_does_not_keep_the_others_answers(stage: Stage, short_of_patience: None, what: str) -> None:
+def test_a_silent_host_does_not_keep_the_others_answers(
+    environment: LabEnvironment, short_of_patience: None, what: str
+) -> None:
     words, other = LOOKS[what]
-    with hostile(stage.lab, "web2", HOSTILE["silence that cannot be ended"]):
-        seen = measured(stage, words)
+    with hostile(environment.lab, "web2", HOSTILE["silence that cannot be ended"]):
+        seen = measured(environment, words)
 
     assert seen.seconds < 45
     assert other in seen.out
@@ -146,15 +150,15 @@ def test_a_silent_host_does_not_keep_the_others_answers(stage: Stage, short_of_p
     assert "Traceback" not in seen.err
 
 
-def test_a_silent_host_does_not_keep_a_freeze_or_a_deploy(stage: Stage, short_of_patience: None) -> None:
-    stage.fab("lock.acquire", "--reason", "a silent host")
-    with hostile(stage.lab, "web2", SILENT_FOR_LONG):
-        thawed = measured(stage, "lock.release", timeout=200)
-        frozen = measured(stage, "lock.acquire", "--reason", "a silent host", timeout=300)
-    free = {row["host"]: row["lock"] for row in json.loads(stage.fab("lock.status", "--json").stdout)}
-    stage.fab("lock.release")
-    with hostile(stage.lab, "web2", SILENT_FOR_LONG):
-        deployed = measured(stage, "restart", timeout=400)
+def test_a_silent_host_does_not_keep_a_freeze_or_a_deploy(environment: LabEnvironment, short_of_patience: None) -> None:
+    environment.fab("lock.acquire", "--reason", "a silent host")
+    with hostile(environment.lab, "web2", SILENT_FOR_LONG):
+        thawed = measured(environment, "lock.release", timeout=200)
+        frozen = measured(environment, "lock.acquire", "--reason", "a silent host", timeout=300)
+    free = {row["host"]: row["lock"] for row in json.loads(environment.fab("lock.status", "--json").stdout)}
+    environment.fab("lock.release")
+    with hostile(environment.lab, "web2", SILENT_FOR_LONG):
+        deployed = measured(environment, "restart", timeout=400)
 
     # Beyond `answer_timeout`: 30 s for a lock, 120 s for a claim.
     assert "web2: freeze did not answer within 36 s" in thawed.err
@@ -166,30 +170,34 @@ def test_a_silent_host_does_not_keep_a_freeze_or_a_deploy(stage: Stage, short_of
     assert free["web1"] == "free"
     assert "web2: claim did not answer within 126 s" in deployed.err
     assert (deployed.code, deployed.seconds < 240) == (3, True)
-    assert json.loads(stage.fab("lock.status", "--json").stdout)[0]["lock"] == "free"
+    assert json.loads(environment.fab("lock.status", "--json").stdout)[0]["lock"] == "free"
 
 
-def test_a_silent_host_does_not_keep_doctor(stage: Stage, short_of_patience: None) -> None:
-    with hostile(stage.lab, "web2", HOSTILE["silence that cannot be ended"]):
-        seen = measured(stage, "doctor")
+def test_a_silent_host_does_not_keep_doctor(environment: LabEnvironment, short_of_patience: None) -> None:
+    with hostile(environment.lab, "web2", HOSTILE["silence that cannot be ended"]):
+        seen = measured(environment, "doctor")
 
     assert seen.seconds < 90
-    assert f"greet did not answer within {PATIENCE} s" in seen.out + seen.err
+    assert f"greet did not answer within {ANSWER_TIMEOUT} s" in seen.out + seen.err
 
 
-def test_a_silent_host_does_not_keep_the_journals_of_the_others(stage: Stage, short_of_patience: None) -> None:
-    with hostile(stage.lab, "web2", HOSTILE["silence that cannot be ended"]):
-        seen = measured(stage, "logs", "--lines=3")
+def test_a_silent_host_does_not_keep_the_journals_of_the_others(
+    environment: LabEnvironment, short_of_patience: None
+) -> None:
+    with hostile(environment.lab, "web2", HOSTILE["silence that cannot be ended"]):
+        seen = measured(environment, "logs", "--lines=3")
 
     assert seen.seconds < 60
     assert "web1 |" in seen.out
     assert seen.code == 3
 
 
-def test_a_node_that_hangs_does_not_keep_the_others_answers(stage: Stage) -> None:
+def test_a_node_that_hangs_does_not_keep_the_others_answers(environment: LabEnvironment) -> None:
     expression = 'if String.ends_with?(to_string(:net_adm.localhost()), "web1"), do: :timer.sleep(240_000), else: 42'
-    argv = stage.argv("rpc", "--all", expression)
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT, env=stage.environ)
+    argv = environment.argv("rpc", "--all", expression)
+    process = subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT, env=environment.environ
+    )
     assert process.stdout is not None
     try:
         began = time.monotonic()
@@ -213,19 +221,19 @@ fi
 """
 
 
-def test_an_artifact_is_no_longer_than_it_was_announced(stage: Stage) -> None:
-    stage.version("0.9.7")
-    stage.fab("build-on-host")
-    before = {file.name: file.stat().st_size for file in stage.store.directory.iterdir()}
-    stage.version("0.9.8")
+def test_an_artifact_is_no_longer_than_it_was_announced(environment: LabEnvironment) -> None:
+    environment.version("0.9.7")
+    environment.fab("build-on-host")
+    before = {file.name: file.stat().st_size for file in environment.store.directory.iterdir()}
+    environment.version("0.9.8")
 
-    with hostile(stage.lab, "build1", GROWING):
-        seen = measured(stage, "build-on-host", timeout=250)
+    with hostile(environment.lab, "build1", GROWING):
+        seen = measured(environment, "build-on-host", timeout=250)
 
     assert seen.code == 4
     assert "announced to be no longer" in seen.err
     assert seen.memory < MOST_MEMORY
-    assert {file.name: file.stat().st_size for file in stage.store.directory.iterdir()} == before
+    assert {file.name: file.stat().st_size for file in environment.store.directory.iterdir()} == before
 
 
 # An app that says its environment is a terabyte long (prctl(2), PR_SET_MM_MAP, which takes no capability), and whose
@@ -246,9 +254,9 @@ while (my $client = $server->accept) {
 
 
 @pytest.fixture
-def stretched(stage: Stage) -> Iterator[None]:
+def stretched(environment: LabEnvironment) -> Iterator[None]:
     """What runs on one host is not the app any more."""
-    lab = stage.lab
+    lab = environment.lab
     lab.ssh(HOST, f"sudo tee {ROOT}/stretched.pl >/dev/null", stdin=STRETCHED)
     slot = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()[-1]
     with drop_in(lab, HOST, f"ExecStart=\nExecStart=/usr/bin/perl {ROOT}/stretched.pl"):
@@ -258,16 +266,16 @@ def stretched(stage: Stage) -> Iterator[None]:
         assert eventually(lambda: int(lab.ssh(HOST, long).stdout) == 100_000_000), "this kernel lets it not"
         yield
     lab.ssh(HOST, f"sudo rm {ROOT}/stretched.pl; sudo systemctl restart hello@{slot}")
-    assert eventually(lambda: stage.status()[HOST]["health"] == "healthy")
+    assert eventually(lambda: environment.status()[HOST]["health"] == "healthy")
 
 
-def test_an_app_without_an_end_is_looked_at_all_the_same(stage: Stage, stretched: None) -> None:
-    seen = measured(stage, "status", "--json", timeout=LONG)
+def test_an_app_without_an_end_is_looked_at_all_the_same(environment: LabEnvironment, stretched: None) -> None:
+    seen = measured(environment, "status", "--json", timeout=LONG)
     rows = {row["host"]: row for row in json.loads(seen.out)}
-    rpc = measured(stage, "rpc", "--host", HOST, "1 + 1", timeout=LONG)
-    page = measured(stage, "maintenance.on", timeout=LONG)
-    back = measured(stage, "maintenance.off", timeout=LONG)
-    spinning = stage.lab.ssh(HOST, f"pgrep -fa '{HELPER} '", check=False).stdout
+    rpc = measured(environment, "rpc", "--host", HOST, "1 + 1", timeout=LONG)
+    page = measured(environment, "maintenance.on", timeout=LONG)
+    back = measured(environment, "maintenance.off", timeout=LONG)
+    spinning = environment.lab.ssh(HOST, f"pgrep -fa '{HELPER} '", check=False).stdout
 
     assert seen.seconds < 120
     assert rows["web2"]["health"] == "healthy"
@@ -279,8 +287,10 @@ def test_an_app_without_an_end_is_looked_at_all_the_same(stage: Stage, stretched
     assert spinning == ""
 
 
-def test_what_the_helper_does_as_the_deploy_user_is_not_waited_for_without_end(stage: Stage, restored: None) -> None:
-    lab = stage.lab
+def test_what_the_helper_does_as_the_deploy_user_is_not_waited_for_without_end(
+    environment: LabEnvironment, restored: None
+) -> None:
+    lab = environment.lab
     link = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()
     lab.ssh(HOST, f"{STOPPING} </dev/null >/dev/null 2>&1 &", "deploy")
     assert eventually(lambda: int(lab.ssh(HOST, "pgrep -u deploy -fc 'perl -e' || true").stdout or 0) > 0)
@@ -298,13 +308,13 @@ def test_what_the_helper_does_as_the_deploy_user_is_not_waited_for_without_end(s
 
 
 @pytest.fixture
-def restored(stage: Stage) -> Iterator[None]:
+def restored(environment: LabEnvironment) -> Iterator[None]:
     """The deploy user's keys and processes are in order again."""
     yield
-    stage.lab.ssh(HOST, "sudo pkill -KILL -u deploy; sudo usermod --expiredate '' deploy; true")
-    stage.write()
-    stage.fab("setup")
-    assert stage.status()[HOST]["health"] == "healthy"
+    environment.lab.ssh(HOST, "sudo pkill -KILL -u deploy; sudo usermod --expiredate '' deploy; true")
+    environment.write()
+    environment.fab("setup")
+    assert environment.status()[HOST]["health"] == "healthy"
 
 
 STOPPING = "perl -e 'setpgrp; $SIG{HUP} = q(IGNORE); fork and exit; 1 while kill(STOP => -1), 1'"
@@ -331,14 +341,14 @@ LEFT_BEHIND = {
 
 @pytest.mark.parametrize("what", LEFT_BEHIND)
 def test_setup_takes_a_key_away_whatever_its_owner_left_running(
-    stage: Stage, restored: None, tmp_path: Path, what: str
+    environment: LabEnvironment, restored: None, tmp_path: Path, what: str
 ) -> None:
-    lab = stage.lab
+    lab = environment.lab
     stolen = tmp_path / "stolen"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stolen], check=True)
     public = stolen.with_suffix(".pub").read_text().strip()
-    stage.write(deploy_keys=[*stage.settings["deploy_keys"], public])
-    stage.fab("setup")
+    environment.write(deploy_keys=[*environment.settings["deploy_keys"], public])
+    environment.fab("setup")
     lab.ssh(HOST, "cat >/tmp/stolen.pub && chmod 644 /tmp/stolen.pub", stdin=public)
     login = (*ssh_argv(lab.name, HOST)[:-1], "-l", "deploy", "-o", "BatchMode=yes", "-i", str(stolen), HOST)
     lab.ssh(
@@ -354,9 +364,9 @@ def test_setup_takes_a_key_away_whatever_its_owner_left_running(
     )
     count = "pgrep -u deploy -fc 'perl -e|while sleep' || true"
     assert eventually(lambda: int(lab.ssh(HOST, count).stdout or 0) > 0)
-    stage.write()
+    environment.write()
 
-    done = stage.fab("setup", timeout=100)
+    done = environment.fab("setup", timeout=100)
 
     assert "deploy key removed" in done.stderr or what in ("stops", "kills", "stops and writes")
     assert lab.ssh(HOST, "pgrep -u deploy -l", check=False).stdout == ""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.environment import LabEnvironment
 from tests.lab import LabHandle
-from tests.stage import Stage
 from warpbeam.lab.client import ssh_argv
 
 BUILD = "build1"
@@ -42,26 +42,32 @@ echo planted >src/deps/planted/mix.exs
 
 
 @pytest.fixture
-def cleaned(stage: Stage) -> Iterator[LabHandle]:
+def cleaned(environment: LabEnvironment) -> Iterator[LabHandle]:
     """The lab; in the end its build host is as it was."""
-    yield stage.lab
-    stage.lab.ssh(BUILD, "sudo rm -rf /home/deploy/.asdf /home/deploy/.local; sudo usermod --expiredate '' deploy")
-    stage.lab.ssh(BUILD, "sudo bash -c 'cp -n /etc/skel/.bashrc /home/deploy/ && chown deploy: /home/deploy/.bashrc'")
-    stage.write()
-    stage.fab("setup")
+    yield environment.lab
+    environment.lab.ssh(
+        BUILD, "sudo rm -rf /home/deploy/.asdf /home/deploy/.local; sudo usermod --expiredate '' deploy"
+    )
+    environment.lab.ssh(
+        BUILD, "sudo bash -c 'cp -n /etc/skel/.bashrc /home/deploy/ && chown deploy: /home/deploy/.bashrc'"
+    )
+    environment.write()
+    environment.fab("setup")
 
 
-def test_what_was_planted_on_a_build_host_does_not_come_back(stage: Stage, cleaned: LabHandle, tmp_path: Path) -> None:
+def test_what_was_planted_on_a_build_host_does_not_come_back(
+    environment: LabEnvironment, cleaned: LabHandle, tmp_path: Path
+) -> None:
     lab = cleaned
     # Nobody has built that yet, also in a lab that was kept.
-    (stage.source / "priv" / "stamp").write_text(str(time.time_ns()))
-    stage.version("1.7.1")
-    stage.fab("build-on-host")
+    (environment.source / "priv" / "stamp").write_text(str(time.time_ns()))
+    environment.version("1.7.1")
+    environment.fab("build-on-host")
     stolen = tmp_path / "stolen"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stolen], check=True)
     public = stolen.with_suffix(".pub").read_text().strip()
-    stage.write(deploy_keys=[*stage.settings["deploy_keys"], public])
-    stage.fab("-H", BUILD, "setup")
+    environment.write(deploy_keys=[*environment.settings["deploy_keys"], public])
+    environment.fab("-H", BUILD, "setup")
     login = (*ssh_argv(lab.name, BUILD)[:-1], "-l", "deploy", "-o", "BatchMode=yes", "-i", str(stolen), BUILD)
     subprocess.run([*login, "bash -s"], input=PLANT, text=True, check=True, timeout=60, capture_output=True)
     # It does run as long as it is there.
@@ -69,13 +75,13 @@ def test_what_was_planted_on_a_build_host_does_not_come_back(stage: Stage, clean
     ran = lab.ssh(BUILD, f"cat {MARK}", "deploy").stdout
     assert "bash" in ran
     assert "erlang" in ran
-    stage.write()
+    environment.write()
 
-    done = stage.fab("-H", BUILD, "setup")
+    done = environment.fab("-H", BUILD, "setup")
     lab.ssh(BUILD, f"sudo rm -f {MARK}")
-    (stage.source / "priv" / "stamp").write_text(str(time.time_ns()))
-    stage.version("1.7.2")
-    stage.fab("deploy")
+    (environment.source / "priv" / "stamp").write_text(str(time.time_ns()))
+    environment.version("1.7.2")
+    environment.fab("deploy")
 
     assert "deploy key removed" in done.stderr
     (moved,) = [line for line in done.stderr.splitlines() if "the next build would have gone by" in line]
@@ -98,6 +104,6 @@ def test_what_was_planted_on_a_build_host_does_not_come_back(stage: Stage, clean
     assert "users.deploy" in named
     assert lab.ssh(BUILD, f"cat {MARK}", check=False).stdout == ""
     assert lab.ssh(BUILD, "sudo find /home/deploy /opt/acme/hello/build -name '*planted*'").stdout == ""
-    assert stage.served("web1")["version"] == "1.7.2"
+    assert environment.served("web1")["version"] == "1.7.2"
     where = moved.split(" is in ")[1].split(" now")[0]
     assert lab.ssh(BUILD, f"sudo stat -c '%U %a' {where}").stdout == "root 700\n"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.attack import HOST
-from tests.dropin import drop_in
+from tests.environment import LabEnvironment
 from tests.hosts.terminal import ask, console
 from tests.hosts.test_setup import root
-from tests.patience import LONG
-from tests.stage import Stage
+from tests.timeouts import LONG
+from tests.unit_drop_in import drop_in
 from warpbeam.lab.client import ssh_argv
 
 COOKIE = "/etc/acme/hello/cookie.env"
@@ -39,44 +39,49 @@ done 2>/dev/null | gzip -1 >seen.gz
 """
 
 
-def cookie(stage: Stage, host: str = HOST) -> str:
+def cookie(environment: LabEnvironment, host: str = HOST) -> str:
     """The cookie that the host's settings have."""
-    found = re.search(r"^RELEASE_COOKIE=(\w{32,})$", root(stage, f"cat {COOKIE}", host), re.MULTILINE)
+    found = re.search(r"^RELEASE_COOKIE=(\w{32,})$", root(environment, f"cat {COOKIE}", host), re.MULTILINE)
     assert found
     return found[1]
 
 
-def slot(stage: Stage, host: str = HOST) -> str:
+def slot(environment: LabEnvironment, host: str = HOST) -> str:
     """The slot that is live."""
-    return root(stage, "basename $(readlink /opt/acme/hello/current)", host).strip()
+    return root(environment, "basename $(readlink /opt/acme/hello/current)", host).strip()
 
 
-def put(stage: Stage, host: str, path: str, program: str) -> None:
+def put(environment: LabEnvironment, host: str, path: str, program: str) -> None:
     """A program for everybody to run."""
-    stage.lab.ssh(host, f"sudo install -m 755 /dev/stdin {path}", stdin=program)
+    environment.lab.ssh(host, f"sudo install -m 755 /dev/stdin {path}", stdin=program)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def visitor(stage: Stage) -> Iterator[None]:
+def visitor(environment: LabEnvironment) -> Iterator[None]:
     """One more user on the hosts, with no rights at all."""
     for host in (HOST, "web2"):
-        root(stage, f"id -u {VISITOR} >/dev/null 2>&1 || useradd --create-home {VISITOR}", host)
-        put(stage, host, "/usr/local/bin/probe", PROBE)
+        root(environment, f"id -u {VISITOR} >/dev/null 2>&1 || useradd --create-home {VISITOR}", host)
+        put(environment, host, "/usr/local/bin/probe", PROBE)
     yield
     for host in (HOST, "web2"):
-        root(stage, f"pkill -KILL -u {VISITOR}; userdel -r {VISITOR}; rm -f /usr/local/bin/probe", host, check=False)
+        root(
+            environment,
+            f"pkill -KILL -u {VISITOR}; userdel -r {VISITOR}; rm -f /usr/local/bin/probe",
+            host,
+            check=False,
+        )
 
 
 @contextmanager
-def watched(stage: Stage, *users: str) -> Iterator[dict[str, str]]:
+def watched(environment: LabEnvironment, *users: str) -> Iterator[dict[str, str]]:
     """Afterwards: everything that each of the users has seen of the processes of the host meanwhile."""
     seen: dict[str, str] = {}
     places = {user: f"/var/tmp/spy-{user}" for user in users}
-    put(stage, HOST, "/usr/local/bin/spy", SPY)
+    put(environment, HOST, "/usr/local/bin/spy", SPY)
     for user, place in places.items():
-        root(stage, f"rm -rf {place}; install -d -o {user} -m 700 {place}")
+        root(environment, f"rm -rf {place}; install -d -o {user} -m 700 {place}")
         root(
-            stage,
+            environment,
             f"setsid setpriv --reuid={user} --regid={user} --init-groups bash /usr/local/bin/spy {place} "
             "</dev/null >/dev/null 2>&1 &",
         )
@@ -85,29 +90,29 @@ def watched(stage: Stage, *users: str) -> Iterator[dict[str, str]]:
     finally:
         for user, place in places.items():
             root(
-                stage,
+                environment,
                 f"touch {place}/enough; for i in {{1..300}}; do [[ ! -e {place}/done ]] || break; sleep 0.1; done",
             )
-            seen[user] = root(stage, f"zcat {place}/seen.gz | tr -c '[:print:]\\n' '?' | sort -u")
-            root(stage, f"rm -rf {place}")
+            seen[user] = root(environment, f"zcat {place}/seen.gz | tr -c '[:print:]\\n' '?' | sort -u")
+            root(environment, f"rm -rf {place}")
 
 
-def test_nobody_reads_the_cookie_of_whatever_runs(stage: Stage, neighbour: None) -> None:
-    old = cookie(stage)
-    stage.fab("setup", "--rotate-cookie")
-    new = cookie(stage)
-    stage.version("9.9.1")
+def test_nobody_reads_the_cookie_of_whatever_runs(environment: LabEnvironment, second_app: None) -> None:
+    old = cookie(environment)
+    environment.fab("setup", "--rotate-cookie")
+    new = cookie(environment)
+    environment.version("9.9.1")
 
-    with watched(stage, VISITOR, "shopkeeper") as seen:
+    with watched(environment, VISITOR, "shopkeeper") as seen:
         # With the old cookie, then with the new one; the migration is the deploy's.
         for turn in ("setup", "deploy"):
-            stage.fab("rpc", "Process.sleep(1500); :rpc", "--host", HOST)
-            stage.fab("eval", "Process.sleep(1500); :eval", "--host", HOST)
-            with console(stage, "--host", HOST) as child:
+            environment.fab("rpc", "Process.sleep(1500); :rpc", "--host", HOST)
+            environment.fab("eval", "Process.sleep(1500); :eval", "--host", HOST)
+            with console(environment, "--host", HOST) as child:
                 ask(child, "1 + 41", "42")
-            stage.fab(turn)
-        stage.fab("restart")
-        stage.fab("rpc", "Process.sleep(1500)", "--host", HOST)
+            environment.fab(turn)
+        environment.fab("restart")
+        environment.fab("rpc", "Process.sleep(1500)", "--host", HOST)
 
     assert old != new
     for user, text in seen.items():
@@ -143,24 +148,24 @@ print "connected\n";
 """
 
 
-def health_parameters(stage: Stage, user: str, *words: str | int, host: str = HOST) -> str:
+def health_parameters(environment: LabEnvironment, user: str, *words: str | int, host: str = HOST) -> str:
     """What a user gets who connects: `connected`, `silence`, or the error."""
     become = f"setpriv --reuid={user} --regid={user} --init-groups"
-    return root(stage, f"{become} probe connect {' '.join(map(str, words))} 2>&1", host, check=False).strip()
+    return root(environment, f"{become} probe connect {' '.join(map(str, words))} 2>&1", host, check=False).strip()
 
 
-def test_no_other_user_of_the_host_connects_to_a_node(stage: Stage, neighbour: None) -> None:
-    port = DIST[slot(stage)]
-    assert "127.0.0.1" in root(stage, f"ss -Hltn sport = :{port}")
+def test_no_other_user_of_the_host_connects_to_a_node(environment: LabEnvironment, second_app: None) -> None:
+    port = DIST[slot(environment)]
+    assert "127.0.0.1" in root(environment, f"ss -Hltn sport = :{port}")
 
     got = {
-        (user, protocol, address): health_parameters(stage, user, protocol, address, port)
+        (user, protocol, address): health_parameters(environment, user, protocol, address, port)
         for user in SPIES
         for protocol in (6, 262)
         for address in ("127.0.0.1", "127.0.0.2", "::ffff:127.0.0.1", "0.0.0.0")
     }
     # By sshd, which opens the connection as whoever has logged in.
-    *argv, host = ssh_argv(stage.lab.name, HOST)
+    *argv, host = ssh_argv(environment.lab.name, HOST)
     words = (*argv, "-l", "shopkeeper", "-o", "BatchMode=yes", "-W", f"127.0.0.1:{port}", host)
     forwarded = subprocess.run(
         words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
@@ -169,15 +174,17 @@ def test_no_other_user_of_the_host_connects_to_a_node(stage: Stage, neighbour: N
     assert {key: said for key, said in got.items() if said == "connected"} == {}
     assert "open failed: connect failed: Connection refused" in forwarded
     # Who may, does, by the same means.
-    assert health_parameters(stage, "hello", 6, "127.0.0.1", port) == "connected"
-    assert health_parameters(stage, "root", 6, "127.0.0.1", port) == "connected"
+    assert health_parameters(environment, "hello", 6, "127.0.0.1", port) == "connected"
+    assert health_parameters(environment, "root", 6, "127.0.0.1", port) == "connected"
 
 
-def test_another_app_that_knows_the_cookie_runs_nothing_in_the_node(stage: Stage, neighbour: None) -> None:
-    live = slot(stage)
+def test_another_app_that_knows_the_cookie_runs_nothing_in_the_node(
+    environment: LabEnvironment, second_app: None
+) -> None:
+    live = slot(environment)
     # The other app's own release, told where to go.
     attack = f"""
-        export RELEASE_NODE=hello-{live}@127.0.0.1 RELEASE_COOKIE={cookie(stage)} RELEASE_DISTRIBUTION=name
+        export RELEASE_NODE=hello-{live}@127.0.0.1 RELEASE_COOKIE={cookie(environment)} RELEASE_DISTRIBUTION=name
         export RELEASE_TMP=$(mktemp -d) HOME=$(mktemp -d)
         export ERL_AFLAGS='-start_epmd false -erl_epmd_port {DIST[live]} -dist_listen false'
         timeout 60 /opt/acme/shop/current/bin/hello rpc 'System.get_env("GREETING") |> IO.puts()' 2>&1
@@ -185,7 +192,7 @@ def test_another_app_that_knows_the_cookie_runs_nothing_in_the_node(stage: Stage
 
     def ran(user: str) -> str:
         become = f"sudo setpriv --reuid={user} --regid=shop --clear-groups bash -s"
-        return stage.lab.ssh(HOST, become, check=False, stdin=attack).stdout
+        return environment.lab.ssh(HOST, become, check=False, stdin=attack).stdout
 
     said = ran("shop")
 
@@ -195,23 +202,23 @@ def test_another_app_that_knows_the_cookie_runs_nothing_in_the_node(stage: Stage
     assert "good morning" in ran("hello")
 
 
-def test_nobody_listens_in_the_apps_place(stage: Stage, neighbour: None) -> None:
-    live = slot(stage)
+def test_nobody_listens_in_the_apps_place(environment: LabEnvironment, second_app: None) -> None:
+    live = slot(environment)
     idle = "b" if live == "a" else "a"
     port = DIST[idle]
     got = {}
     for user in ("hello", *SPIES):
         for protocol, address in ((6, "127.0.0.1"), (6, "0.0.0.0"), (262, "127.0.0.1"), (6, "::1"), (6, "::")):
             root(
-                stage,
+                environment,
                 f"setsid setpriv --reuid={user} --regid={user} --init-groups "
                 f"probe listen {protocol} {address} {port} 30 </dev/null >/dev/null 2>&1 & "
                 f"for i in {{1..100}}; do [[ -z $(ss -Hltn sport = :{port}) ]] || exit 0; sleep 0.1; done; exit 1",
             )
             to = "::1" if ":" in address else "127.0.0.1"
-            got[user, protocol, address] = health_parameters(stage, "hello", 6, to, port)
+            got[user, protocol, address] = health_parameters(environment, "hello", 6, to, port)
             root(
-                stage,
+                environment,
                 f"pkill -KILL -u {user} -f 'probe [l]isten'; "
                 f"for i in {{1..100}}; do [[ -n $(ss -Hltn sport = :{port}) ]] || exit 0; sleep 0.1; done; exit 1",
             )
@@ -220,9 +227,9 @@ def test_nobody_listens_in_the_apps_place(stage: Stage, neighbour: None) -> None
     assert through == {key for key in got if key[0] == "hello"}
 
 
-def test_the_nodes_table_is_there_whatever_befalls_the_rules(stage: Stage) -> None:
+def test_the_nodes_table_is_there_whatever_befalls_the_rules(environment: LabEnvironment) -> None:
     def stands() -> bool:
-        table = root(stage, "nft list table inet warpbeam_hello_nodes 2>&1", check=False)
+        table = root(environment, "nft list table inet warpbeam_hello_nodes 2>&1", check=False)
         return "skuid" in table and "reject with tcp reset" in table
 
     def comes() -> bool:
@@ -246,61 +253,67 @@ def test_the_nodes_table_is_there_whatever_befalls_the_rules(stage: Stage) -> No
         "nft flush ruleset; systemctl reload hello",
         "nft flush ruleset; systemctl stop nftables; systemctl start nftables",
     ):
-        root(stage, harm)
+        root(environment, harm)
         assert comes(), harm
-    stage.fab("firewall.clear")
+    environment.fab("firewall.clear")
     try:
         assert stands()
     finally:
-        stage.fab("firewall.apply")
-    stage.lab.crash(HOST)
-    stage.lab.boot(HOST)
+        environment.fab("firewall.apply")
+    environment.lab.crash(HOST)
+    environment.lab.boot(HOST)
     deadline = time.monotonic() + LONG
-    while stage.status().get(HOST, {}).get("health") != "healthy":
+    while environment.status().get(HOST, {}).get("health") != "healthy":
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert stands()
-    loaded = root(stage, "systemctl show -P ExecMainExitTimestampMonotonic hello.service")
-    began = root(stage, f"systemctl show -P ExecMainStartTimestampMonotonic hello@{slot(stage)}.service")
+    loaded = root(environment, "systemctl show -P ExecMainExitTimestampMonotonic hello.service")
+    began = root(environment, f"systemctl show -P ExecMainStartTimestampMonotonic hello@{slot(environment)}.service")
     assert 0 < int(loaded) <= int(began)
 
 
 @contextmanager
-def peers(stage: Stage, directory: Path) -> Iterator[None]:
+def peers(environment: LabEnvironment, directory: Path) -> Iterator[None]:
     """Both hosts let each other in meanwhile."""
     hosts = {
-        name: {**host, "address": stage.lab.address(name)} if "app" in host["roles"] else host
-        for name, host in stage.settings["hosts"].items()
+        name: {**host, "address": environment.lab.address(name)} if "app" in host["roles"] else host
+        for name, host in environment.settings["hosts"].items()
     }
     # Where a host is called by an address, its key is known by it.
     known = directory / "known_hosts"
-    lines = (stage.lab.ssh_config.parent / "known_hosts").read_text()
+    lines = (environment.lab.ssh_config.parent / "known_hosts").read_text()
     for name in (HOST, "web2"):
-        for key in root(stage, "cat /etc/ssh/ssh_host_*_key.pub", name).splitlines():
-            lines += f"{stage.lab.address(name)} {' '.join(key.split()[:2])}\n"
+        for key in root(environment, "cat /etc/ssh/ssh_host_*_key.pub", name).splitlines():
+            lines += f"{environment.lab.address(name)} {' '.join(key.split()[:2])}\n"
     known.write_text(lines)
     # Each host names the other alone, as a person would: a host's own address is nobody's peer.
-    stage.write(hosts=hosts, ssh={**stage.settings["ssh"], "known_hosts": str(known)}, vm={"peers": ["web2"]})
+    environment.write(
+        hosts=hosts, ssh={**environment.settings["ssh"], "known_hosts": str(known)}, vm={"peers": ["web2"]}
+    )
     try:
-        stage.fab("setup", "--restart")
+        environment.fab("setup", "--restart")
         yield
     finally:
-        stage.write()
-        stage.fab("setup", "--restart")
+        environment.write()
+        environment.fab("setup", "--restart")
 
 
-def test_with_peers_no_other_user_of_a_peers_host_connects_to_a_node(stage: Stage, tmp_path: Path) -> None:
-    with peers(stage, tmp_path):
-        to = {host: (stage.lab.address(host), DIST[slot(stage, host)]) for host in (HOST, "web2")}
+def test_with_peers_no_other_user_of_a_peers_host_connects_to_a_node(
+    environment: LabEnvironment, tmp_path: Path
+) -> None:
+    with peers(environment, tmp_path):
+        to = {host: (environment.lab.address(host), DIST[slot(environment, host)]) for host in (HOST, "web2")}
         got = {
-            (user, protocol, there, here): health_parameters(stage, user, protocol, *to[there], host=here)
+            (user, protocol, there, here): health_parameters(environment, user, protocol, *to[there], host=here)
             for user in (VISITOR, "deploy", "nobody")
             for protocol in (6, 262)
             for there, here in ((HOST, HOST), (HOST, "web2"), ("web2", "web2"))
         }
-        allowed = [health_parameters(stage, user, 6, *to[HOST], host="web2") for user in ("hello", "root")]
+        allowed = [health_parameters(environment, user, 6, *to[HOST], host="web2") for user in ("hello", "root")]
         address, port = to[HOST]
-        beyond = stage.lab.ssh("build1", f"timeout 4 bash -c '</dev/tcp/{address}/{port}'", check=False).returncode
+        beyond = environment.lab.ssh(
+            "build1", f"timeout 4 bash -c '</dev/tcp/{address}/{port}'", check=False
+        ).returncode
 
     assert {key: said for key, said in got.items() if said == "connected"} == {}
     assert allowed == ["connected", "connected"]
@@ -321,50 +334,54 @@ systemctl daemon-reload
 NOW = "rm -r /etc/systemd/system/hello@.service.d; systemctl daemon-reload"
 
 
-def running_cookie(stage: Stage, host: str) -> str:
+def running_cookie(environment: LabEnvironment, host: str) -> str:
     """The cookie that the running node itself says it has."""
-    return stage.fab("rpc", "Node.get_cookie()", "--host", host).stdout.strip().removeprefix(":").strip('"')
+    return environment.fab("rpc", "Node.get_cookie()", "--host", host).stdout.strip().removeprefix(":").strip('"')
 
 
-def test_a_cookie_from_the_version_before_is_replaced_and_told_beforehand(stage: Stage) -> None:
+def test_a_cookie_from_the_version_before_is_replaced_and_told_beforehand(environment: LabEnvironment) -> None:
     old = "Old" + "x" * 40
     for host in (HOST, "web2"):
-        root(stage, BEFORE.replace("{0}", "x" * 40), host)
-        root(stage, f"systemctl restart hello@{slot(stage, host)}", host)
-    stage.fab("start")
+        root(environment, BEFORE.replace("{0}", "x" * 40), host)
+        root(environment, f"systemctl restart hello@{slot(environment, host)}", host)
+    environment.fab("start")
     for host in (HOST, "web2"):
-        root(stage, NOW, host)
+        root(environment, NOW, host)
     # That is how it was: in the arguments of the instance, which is reached all the same until it is restarted.
-    assert old in root(stage, "ps -u hello -o args=")
-    assert root(stage, f"ls /run/hello-{slot(stage)}/cookie 2>&1", check=False).startswith("ls: cannot access")
-    assert running_cookie(stage, HOST) == old
+    assert old in root(environment, "ps -u hello -o args=")
+    assert root(environment, f"ls /run/hello-{slot(environment)}/cookie 2>&1", check=False).startswith(
+        "ls: cannot access"
+    )
+    assert running_cookie(environment, HOST) == old
 
     why = "the cookie, which every local user could read until now"
-    checked = stage.fab("setup", "--check", expect=5).stderr
+    checked = environment.fab("setup", "--check", expect=5).stderr
     assert f"web1: would change: {why}, replaced by a new one on all hosts" in checked
     assert "web1: would need a restart of the app, for" in checked
-    assert cookie(stage) == old
+    assert cookie(environment) == old
 
-    narrowed = stage.fab("-H", "web1", "setup").stderr
+    narrowed = environment.fab("-H", "web1", "setup").stderr
     assert f"web1: warning: {why}, stays: -H leaves out web2" in narrowed
-    assert cookie(stage) == old
+    assert cookie(environment) == old
 
-    said = stage.fab("setup").stderr
+    said = environment.fab("setup").stderr
     assert f"web2: changing: {why}, replaced by a new one on all hosts" in said
     assert "the app still runs with its old settings (/etc/acme/hello/cookie.env)" in said
-    new = cookie(stage)
-    assert new == cookie(stage, "web2") != old
-    assert running_cookie(stage, HOST) == old
+    new = cookie(environment)
+    assert new == cookie(environment, "web2") != old
+    assert running_cookie(environment, HOST) == old
 
     # One that was not reached then joins what the others have by now.
-    root(stage, BEFORE.replace("{0}", "x" * 40), "web2")
-    root(stage, NOW, "web2")
-    assert f"web2: changing: {why}, replaced by that of the other hosts" in stage.fab("setup", "--restart").stderr
-    assert cookie(stage) == cookie(stage, "web2") == new
-    assert [running_cookie(stage, host) for host in (HOST, "web2")] == [new, new]
-    assert why not in stage.fab("setup").stderr
-    assert cookie(stage) == new
-    assert old not in root(stage, "ps -u hello -o args=") + root(stage, "cat /proc/[0-9]*/environ 2>/dev/null")
+    root(environment, BEFORE.replace("{0}", "x" * 40), "web2")
+    root(environment, NOW, "web2")
+    assert f"web2: changing: {why}, replaced by that of the other hosts" in environment.fab("setup", "--restart").stderr
+    assert cookie(environment) == cookie(environment, "web2") == new
+    assert [running_cookie(environment, host) for host in (HOST, "web2")] == [new, new]
+    assert why not in environment.fab("setup").stderr
+    assert cookie(environment) == new
+    assert old not in root(environment, "ps -u hello -o args=") + root(
+        environment, "cat /proc/[0-9]*/environ 2>/dev/null"
+    )
 
 
 @pytest.mark.parametrize(
@@ -379,17 +396,19 @@ def test_a_cookie_from_the_version_before_is_replaced_and_told_beforehand(stage:
         ),
     ],
 )
-def test_a_release_that_shows_a_cookie_is_not_built(stage: Stage, file: str, text: str, said: str) -> None:
-    head = stage.git("rev-parse", "HEAD")
-    path = stage.source / file
+def test_a_release_that_shows_a_cookie_is_not_built(
+    environment: LabEnvironment, file: str, text: str, said: str
+) -> None:
+    head = environment.git("rev-parse", "HEAD")
+    path = environment.source / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)
     try:
-        stage.commit("a cookie of its own")
-        assert said in stage.fab("build-on-host", expect=4).stderr
+        environment.commit("a cookie of its own")
+        assert said in environment.fab("build-on-host", expect=4).stderr
     finally:
-        stage.git("reset", "-q", "--hard", head)
+        environment.git("reset", "-q", "--hard", head)
 
 
 # What no look at the build's text finds: the VM's own arguments tell it.
@@ -403,38 +422,40 @@ HIDDEN_COOKIES = {
 
 
 @pytest.mark.parametrize("what", HIDDEN_COOKIES)
-def test_a_release_that_hides_its_cookie_from_the_build_does_not_become_live(stage: Stage, what: str) -> None:
-    head = stage.git("rev-parse", "HEAD")
-    before = stage.status()
+def test_a_release_that_hides_its_cookie_from_the_build_does_not_become_live(
+    environment: LabEnvironment, what: str
+) -> None:
+    head = environment.git("rev-parse", "HEAD")
+    before = environment.status()
     try:
         for file, text in HIDDEN_COOKIES[what].items():
-            path = stage.source / file
+            path = environment.source / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        stage.commit(f"a cookie in {what}")
-        failed = stage.fab("deploy", expect=4)
+        environment.commit(f"a cookie in {what}")
+        failed = environment.fab("deploy", expect=4)
     finally:
-        stage.git("reset", "-q", "--hard", head)
-        stage.git("clean", "-q", "-d", "--force")
+        environment.git("reset", "-q", "--hard", head)
+        environment.git("clean", "-q", "-d", "--force")
 
     assert (
         "it has a cookie of its own in its arguments (-setcookie), which every user of the host can read"
         in failed.stderr
     )
-    after = stage.status()
+    after = environment.status()
     assert {host: (row["release"], row["health"]) for host, row in after.items()} == {
         host: (row["release"], "healthy") for host, row in before.items()
     }
-    assert "-setcookie" not in root(stage, "ps -u hello -o args=")
+    assert "-setcookie" not in root(environment, "ps -u hello -o args=")
 
 
-def test_doctor_finds_a_cookie_in_the_arguments_of_what_runs(stage: Stage) -> None:
-    slot = stage.status()[HOST]["slot"]
-    with drop_in(stage.lab, HOST, 'ExecStart=\nExecStart=/usr/bin/perl -e "sleep 600" -- -setcookie known'):
-        root(stage, f"systemctl restart hello@{slot}")
-        said = stage.fab("-H", HOST, "doctor", expect=None).stdout
-    root(stage, f"systemctl restart hello@{slot}")
+def test_doctor_finds_a_cookie_in_the_arguments_of_what_runs(environment: LabEnvironment) -> None:
+    slot = environment.status()[HOST]["slot"]
+    with drop_in(environment.lab, HOST, 'ExecStart=\nExecStart=/usr/bin/perl -e "sleep 600" -- -setcookie known'):
+        root(environment, f"systemctl restart hello@{slot}")
+        said = environment.fab("-H", HOST, "doctor", expect=None).stdout
+    root(environment, f"systemctl restart hello@{slot}")
 
     assert "the arguments of the running app show one to every user of the host" in said
-    stage.fab("restart")
-    assert "the arguments of the running app show" not in stage.fab("-H", HOST, "doctor", expect=None).stdout
+    environment.fab("restart")
+    assert "the arguments of the running app show" not in environment.fab("-H", HOST, "doctor", expect=None).stdout

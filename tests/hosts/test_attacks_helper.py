@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import re
 
-from tests.attack import HELPER, Outcome, attacked, bare, journal, logged_in, unharmed
-from tests.stage import Stage
+from tests.attack import HELPER, Outcome, assert_unchanged, bare, journal, logged_in, try_attacks
+from tests.environment import LabEnvironment
 
 # Words of bash, as they follow the helper's name.
 ARGUMENTS = (
@@ -184,14 +184,14 @@ def not_refused(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
     }
 
 
-def test_an_odd_argument_comes_through_neither_sudo_nor_the_helper(stage: Stage) -> None:
+def test_an_odd_argument_comes_through_neither_sudo_nor_the_helper(environment: LabEnvironment) -> None:
     by_sudo = [f"sudo -n {HELPER} {words}" for words in ARGUMENTS]
     by_root = [f"{HELPER} {words}" for words in ARGUMENTS]
 
-    with unharmed(stage.lab), journal(stage.lab, "-t", "sudo", "-t", "warpbeam-hello") as told:
-        asked = attacked(stage.lab, logged_in("deploy"), by_sudo)
+    with assert_unchanged(environment.lab), journal(environment.lab, "-t", "sudo", "-t", "warpbeam-hello") as told:
+        asked = try_attacks(environment.lab, logged_in("deploy"), by_sudo)
         # Were sudo's list of verbs to let one through, the helper has its own.
-        knocked = attacked(stage.lab, bare("root"), by_root)
+        knocked = try_attacks(environment.lab, bare("root"), by_root)
 
     assert {attack: outcome for attack, outcome in asked.items() if "not allowed to execute" not in outcome.said} == {}
     assert {
@@ -204,7 +204,7 @@ def test_an_odd_argument_comes_through_neither_sudo_nor_the_helper(stage: Stage)
     ) == len(by_root)
 
 
-def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journal(stage: Stage) -> None:
+def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journal(environment: LabEnvironment) -> None:
     attacks = {fed(verb, said): verb for verb, said in REFUSED}
     attacks |= {f"sudo -n {HELPER} {verb} <&-": verb for verb in (*FED, "logs", "console")}
     attacks |= {f"{endless} 2>/dev/null | sudo -n {HELPER} {verb}": verb for endless in ENDLESS for verb in FED[::3]}
@@ -214,8 +214,8 @@ def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journa
     attacks[f"sudo -n {HELPER} stop </"] = "stop"
     attacks[f"sudo -n {HELPER} stop 0>/dev/null"] = "stop"
 
-    with unharmed(stage.lab), journal(stage.lab, "-t", "warpbeam-hello") as told:
-        outcomes = attacked(stage.lab, logged_in("deploy"), [*attacks])
+    with assert_unchanged(environment.lab), journal(environment.lab, "-t", "warpbeam-hello") as told:
+        outcomes = try_attacks(environment.lab, logged_in("deploy"), [*attacks])
 
     assert not_refused(outcomes) == {}
     # What is in the journal is who and which verb: never what was said.
@@ -226,12 +226,12 @@ def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journa
     assert not any(word in line for line in told for word in ("shadow", "aaaa", "$(", "\x1b"))
 
 
-def test_a_verb_that_serve_refuses_or_cannot_do_leaves_it_serving(stage: Stage) -> None:
+def test_a_verb_that_serve_refuses_or_cannot_do_leaves_it_serving(environment: LabEnvironment) -> None:
     asked = "stop\nc\nswitch\n../a\nundrain\n$slot\n"
 
-    with unharmed(stage.lab), journal(stage.lab, "-t", "warpbeam-hello") as told:
-        (outcome,) = attacked(
-            stage.lab, logged_in("deploy"), [f'printf %s "{asked}" | sudo -n {HELPER} serve 2>&1 | tr "\\n" ,']
+    with assert_unchanged(environment.lab), journal(environment.lab, "-t", "warpbeam-hello") as told:
+        (outcome,) = try_attacks(
+            environment.lab, logged_in("deploy"), [f'printf %s "{asked}" | sudo -n {HELPER} serve 2>&1 | tr "\\n" ,']
         ).values()
 
     assert re.fullmatch(
@@ -249,15 +249,15 @@ def test_a_verb_that_serve_refuses_or_cannot_do_leaves_it_serving(stage: Stage) 
     )
 
 
-def test_what_an_activation_asks_of_root_is_in_the_journal(stage: Stage) -> None:
-    with journal(stage.lab, "-t", "warpbeam-hello") as told:
-        stage.fab("-H", "web1", "restart")
+def test_what_an_activation_asks_of_root_is_in_the_journal(environment: LabEnvironment) -> None:
+    with journal(environment.lab, "-t", "warpbeam-hello") as told:
+        environment.fab("-H", "web1", "restart")
 
     asked = [line.removeprefix("the privileged helper was asked by deploy: ") for line in told]
     assert {"start", "stop", "switch"} <= set(asked) <= {"start", "stop", "switch", "drain", "undrain", "abandon"}, told
 
 
-def test_what_follows_a_valid_line_is_nothing_to_the_helper(stage: Stage) -> None:
+def test_what_follows_a_valid_line_is_nothing_to_the_helper(environment: LabEnvironment) -> None:
     # The slot that is not live has no directory, so nothing is there to drain.
     attacks = [
         f"printf '%s\\n' $idle {more} | sudo -n {HELPER} {verb}; ls /run/hello-$slot/drain"
@@ -265,20 +265,20 @@ def test_what_follows_a_valid_line_is_nothing_to_the_helper(stage: Stage) -> Non
         for more in ("$slot", "'$(id)'", "--all")
     ]
 
-    with unharmed(stage.lab):
-        outcomes = attacked(stage.lab, logged_in("deploy"), attacks)
+    with assert_unchanged(environment.lab):
+        outcomes = try_attacks(environment.lab, logged_in("deploy"), attacks)
 
     assert {attack: outcome for attack, outcome in outcomes.items() if "Permission denied" not in outcome.said} == {}
 
 
-def test_odd_expressions_and_patterns_reach_nothing_but_the_app(stage: Stage) -> None:
+def test_odd_expressions_and_patterns_reach_nothing_but_the_app(environment: LabEnvironment) -> None:
     patterns = (b"--file=/etc/shadow", b"--unit=ssh", b"-", b"(", b"\xff\xfe", b"(a+)+$", "é".encode(), b"\0", b"$(id)")
     expressions = (b"", b"--version", b"-e id", b"\xff\xfe", b"\0", b"1" * 10_000, b":os.cmd(~c(id))")
     looks = [fed("logs", b"50\n\n" + pattern + b"\n\nno\n") for pattern in patterns]
     values = [fed("rpc", expression) for expression in expressions]
 
-    with unharmed(stage.lab):
-        outcomes = attacked(stage.lab, logged_in("deploy"), [*looks, *values, fed("version", b"x" * 10_000)])
+    with assert_unchanged(environment.lab):
+        outcomes = try_attacks(environment.lab, logged_in("deploy"), [*looks, *values, fed("version", b"x" * 10_000)])
 
     said = "\n".join(outcome.said for outcome in outcomes.values())
     assert "uid=0" not in said

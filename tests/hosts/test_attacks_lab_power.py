@@ -7,15 +7,17 @@ import platform
 import pytest
 
 from tests.attack import HOST
+from tests.environment import LabEnvironment
+from tests.impossible_attacks import HARMLESS, IMPOSSIBLE, every_attack, reasons, tried_by_root
 from tests.lab import LabHandle
-from tests.stage import Stage
-from tests.untriable import HARMLESS, UNTRIABLE, every_attack, reasons, tried_by_root
 
 
-def test_root_can_do_what_is_refused_to_others_but_for_what_is_listed(stage: Stage, neighbour: None) -> None:
+def test_root_can_do_what_is_refused_to_others_but_for_what_is_listed(
+    environment: LabEnvironment, second_app: None
+) -> None:
     attacks = every_attack()
 
-    outcomes = tried_by_root(stage.lab, attacks)
+    outcomes = tried_by_root(environment.lab, attacks)
 
     failed = {attack: outcome.said for attack, outcome in outcomes.items() if outcome.status != 0}
     listed = {attack for attack in attacks if reasons(attack)}
@@ -26,7 +28,7 @@ def test_root_can_do_what_is_refused_to_others_but_for_what_is_listed(stage: Sta
 def test_every_entry_of_the_lists_is_of_an_attack_that_there_is() -> None:
     attacks = every_attack()
 
-    assert {pattern for attack in attacks for pattern in reasons(attack)} == set(UNTRIABLE)
+    assert {pattern for attack in attacks for pattern in reasons(attack)} == set(IMPOSSIBLE)
     assert set(HARMLESS) - set(attacks) == set()
 
 

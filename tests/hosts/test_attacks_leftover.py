@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attack import HOST, ROOT
-from tests.stage import Stage
+from tests.environment import LabEnvironment
 
 # bash evaluates what stands where it expects a number, a command in an index too. EUID is always set.
 RAN = "/tmp/warpbeam-ran"
@@ -45,66 +45,68 @@ SOON = 60
 
 
 @pytest.fixture
-def left(stage: Stage) -> Iterator[None]:
+def left(environment: LabEnvironment) -> Iterator[None]:
     """The app's directory is in order again, and the release that was live."""
     keep = f"cd {ROOT}/current/.warpbeam && pwd -P && cp -p manifest ~/manifest"
-    place = stage.lab.ssh(HOST, keep, "deploy").stdout.strip()
+    place = environment.lab.ssh(HOST, keep, "deploy").stdout.strip()
     yield
     away = "rm -f lock activation/pending activation/result; find -size +1G -delete"
-    stage.lab.ssh(HOST, f"cd {ROOT} && {away}; rm -f {RAN} history.jsonl.damaged", "deploy")
+    environment.lab.ssh(HOST, f"cd {ROOT} && {away}; rm -f {RAN} history.jsonl.damaged", "deploy")
     whole = f"if cd {place}; then rm -f manifest && cp -p ~/manifest manifest; fi; rm ~/manifest"
-    stage.lab.ssh(HOST, whole, "deploy")
-    stage.fab("deploy", "--force")
-    assert {row["health"] for row in stage.status().values()} == {"healthy"}
+    environment.lab.ssh(HOST, whole, "deploy")
+    environment.fab("deploy", "--force")
+    assert {row["health"] for row in environment.status().values()} == {"healthy"}
 
 
 @pytest.mark.parametrize("what", NUMBERS)
-def test_no_text_in_a_file_of_ours_is_evaluated_as_a_number(stage: Stage, left: None, what: str) -> None:
-    stage.lab.ssh(HOST, "bash -s", "deploy", stdin=f"cd {ROOT}; {NUMBERS[what]}")
+def test_no_text_in_a_file_of_ours_is_evaluated_as_a_number(environment: LabEnvironment, left: None, what: str) -> None:
+    environment.lab.ssh(HOST, "bash -s", "deploy", stdin=f"cd {ROOT}; {NUMBERS[what]}")
 
     for words in (["status"], ["history"], ["lock.status"], ["doctor"], ["restart"], ["rollback"]):
-        stage.fab(*words, expect=None)
+        environment.fab(*words, expect=None)
 
-    assert stage.lab.ssh(HOST, f"ls {RAN}", check=False).stdout == ""
+    assert environment.lab.ssh(HOST, f"ls {RAN}", check=False).stdout == ""
 
 
-def test_no_pipe_in_the_place_of_a_file_of_ours_is_waited_for(stage: Stage, left: None) -> None:
+def test_no_pipe_in_the_place_of_a_file_of_ours_is_waited_for(environment: LabEnvironment, left: None) -> None:
     pipes = " ".join(f"activation/{name}" for name in PIPES)
     plant = f"mkdir -p activation/lists; rm -f {pipes}; mkfifo {pipes}"
-    stage.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
+    environment.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
 
-    stage.fab("history", timeout=SOON)
-    stage.fab("restart", timeout=SOON)
-    stage.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
-    stage.fab("deploy", "--force", timeout=SOON)
+    environment.fab("history", timeout=SOON)
+    environment.fab("restart", timeout=SOON)
+    environment.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
+    environment.fab("deploy", "--force", timeout=SOON)
     for verb in ("maintenance.on", "maintenance.off"):
-        stage.lab.ssh(HOST, f"cd {ROOT} && rm -f lock.guard history.jsonl && mkfifo lock.guard history.jsonl", "deploy")
-        stage.fab(verb, timeout=SOON)
+        environment.lab.ssh(
+            HOST, f"cd {ROOT} && rm -f lock.guard history.jsonl && mkfifo lock.guard history.jsonl", "deploy"
+        )
+        environment.fab(verb, timeout=SOON)
 
-    assert stage.status()[HOST]["health"] == "healthy"
+    assert environment.status()[HOST]["health"] == "healthy"
 
 
-def test_a_link_in_the_place_of_a_file_of_ours_is_not_written_through(stage: Stage, left: None) -> None:
+def test_a_link_in_the_place_of_a_file_of_ours_is_not_written_through(environment: LabEnvironment, left: None) -> None:
     links = "for name in manifest log job helper.out; do ln -sfn ~/bait activation/$name; done"
-    stage.lab.ssh(HOST, f"echo as it was >~/bait; cd {ROOT} && {links}", "deploy")
+    environment.lab.ssh(HOST, f"echo as it was >~/bait; cd {ROOT} && {links}", "deploy")
 
-    stage.fab("restart")
+    environment.fab("restart")
 
-    assert stage.lab.ssh(HOST, "cat ~/bait; rm ~/bait", "deploy").stdout == "as it was\n"
+    assert environment.lab.ssh(HOST, "cat ~/bait; rm ~/bait", "deploy").stdout == "as it was\n"
 
 
 @pytest.mark.parametrize("file", ["lock", "history.jsonl", "activation/result", MANIFEST])
-def test_no_file_of_ours_that_never_ends_is_read_to_its_end(stage: Stage, left: None, file: str) -> None:
+def test_no_file_of_ours_that_never_ends_is_read_to_its_end(environment: LabEnvironment, left: None, file: str) -> None:
     pending = r"""printf '%s\n' aa 1 'done' '{"at":"x"}' >activation/pending"""
     plant = f"{pending}; truncate -s {ENDLESS} {file}"
-    stage.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
+    environment.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
     began = time.monotonic()
 
-    rows = {row["host"]: row for row in json.loads(stage.fab("status", "--json", timeout=SOON).stdout)}
-    stage.fab("history", timeout=SOON, expect=None)
-    stage.fab("restart", timeout=SOON, expect=None)
+    rows = {row["host"]: row for row in json.loads(environment.fab("status", "--json", timeout=SOON).stdout)}
+    environment.fab("history", timeout=SOON, expect=None)
+    environment.fab("restart", timeout=SOON, expect=None)
 
     assert rows[HOST]["health"] == "healthy"
     assert time.monotonic() - began < 2 * SOON
     # Nothing goes on reading when nobody waits any more.
-    assert stage.lab.ssh(HOST, "pgrep -u deploy -l '^(bash|awk|mawk|cat|head)$'", check=False).stdout == ""
+    assert environment.lab.ssh(HOST, "pgrep -u deploy -l '^(bash|awk|mawk|cat|head)$'", check=False).stdout == ""

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from tests.attack import HELPER, HOST, ROOT
+from tests.background import eventually
+from tests.environment import LabEnvironment
 from tests.lab import LabHandle
-from tests.stage import Stage
-from tests.underway import eventually
 from warpbeam.lab.client import ssh_argv
 
 LOCK = "/run/warpbeam-hello.lock"
@@ -28,8 +28,8 @@ def is_free(lab: LabHandle) -> bool:
     return lab.ssh(HOST, f"sudo flock -w 5 {LOCK} true", check=False).returncode == 0
 
 
-def test_words_that_nobody_reads_keep_nobody_from_the_lock(stage: Stage) -> None:
-    lab = stage.lab
+def test_words_that_nobody_reads_keep_nobody_from_the_lock(environment: LabEnvironment) -> None:
+    lab = environment.lab
     # So that there is something to say.
     lab.ssh(HOST, f"rm {ROOT}/current", "deploy")
     run = "cd && cat >unread.pl && (setsid perl unread.pl </dev/null >/dev/null 2>&1 &)"
@@ -44,12 +44,12 @@ def test_words_that_nobody_reads_keep_nobody_from_the_lock(stage: Stage) -> None
     # It waits for its reader, and keeps nothing meanwhile.
     assert asked != ""
     assert free
-    assert stage.status()[HOST]["health"] == "healthy"
+    assert environment.status()[HOST]["health"] == "healthy"
 
 
 @pytest.mark.parametrize("key", [b"\x1a"], ids=["Ctrl-Z"])
-def test_no_key_stops_the_helper_on_its_terminal(stage: Stage, key: bytes) -> None:
-    argv = [*ssh_argv(stage.lab.name, HOST)[:-1], "-tt", "-l", "deploy", HOST, "exec bash --norc -i"]
+def test_no_key_stops_the_helper_on_its_terminal(environment: LabEnvironment, key: bytes) -> None:
+    argv = [*ssh_argv(environment.lab.name, HOST)[:-1], "-tt", "-l", "deploy", HOST, "exec bash --norc -i"]
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(argv[0], argv)
@@ -60,17 +60,17 @@ def test_no_key_stops_the_helper_on_its_terminal(stage: Stage, key: bytes) -> No
             os.write(terminal, f"sudo -n {HELPER} reconcile\n".encode())
             time.sleep(wait)
             os.write(terminal, key)
-            held.append(not is_free(stage.lab))
-            stopped = stage.lab.ssh(
+            held.append(not is_free(environment.lab))
+            stopped = environment.lab.ssh(
                 HOST, "ps -eo stat,user,args | grep '^T.* root .*bash -p .*warpbeam-helper' || true"
             ).stdout
-            assert stage.lab.ssh(HOST, stopped).stdout == ""
+            assert environment.lab.ssh(HOST, stopped).stdout == ""
             os.write(terminal, b"fg\n")
             time.sleep(1)
     finally:
         os.close(terminal)
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-        stage.lab.ssh(HOST, "sudo pkill -KILL -x warpbeam-helper", check=False)
+        environment.lab.ssh(HOST, "sudo pkill -KILL -x warpbeam-helper", check=False)
 
     assert held == [False] * len(held)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.attack import HOST
-from tests.squatter import has_port
-from tests.stage import Stage
+from tests.environment import LabEnvironment
+from tests.foreign_listener import await_foreign_listener
 
 PORTS = {"a": 4001, "b": 4002}
 PROGRAM = """
@@ -29,19 +29,19 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_program_calls_itself_hides_nothing_from_doctor(stage: Stage, name: str) -> None:
-    port = PORTS["b" if stage.status()[HOST]["slot"] == "a" else "a"]
-    uid = stage.lab.ssh(HOST, "id -u hello").stdout.strip()
+def test_what_a_program_calls_itself_hides_nothing_from_doctor(environment: LabEnvironment, name: str) -> None:
+    port = PORTS["b" if environment.status()[HOST]["slot"] == "a" else "a"]
+    uid = environment.lab.ssh(HOST, "id -u hello").stdout.strip()
     word = NAMES[name].format(uid=uid)
-    stage.lab.ssh(HOST, "cat >/tmp/named.pl && chmod 644 /tmp/named.pl", stdin=PROGRAM)
+    environment.lab.ssh(HOST, "cat >/tmp/named.pl && chmod 644 /tmp/named.pl", stdin=PROGRAM)
     run = f'sudo setpriv --reuid=nobody --regid=nogroup --clear-groups perl /tmp/named.pl {port} "${{word%.}}"'
     # A substitution of the shell takes line ends away.
-    stage.lab.ssh(HOST, f"word=$(cat; echo .); ({run} </dev/null >/dev/null 2>&1 &)", stdin=word)
+    environment.lab.ssh(HOST, f"word=$(cat; echo .); ({run} </dev/null >/dev/null 2>&1 &)", stdin=word)
     try:
-        has_port(stage.lab, "nobody", port)
-        told = stage.fab("doctor", "--json", expect=None).stdout
+        await_foreign_listener(environment.lab, "nobody", port)
+        told = environment.fab("doctor", "--json", expect=None).stdout
     finally:
-        stage.lab.ssh(HOST, "sudo pkill -KILL -f /tmp/named.pl; rm -f /tmp/named.pl", check=False)
+        environment.lab.ssh(HOST, "sudo pkill -KILL -f /tmp/named.pl; rm -f /tmp/named.pl", check=False)
 
     rows = {row["check"]: row for row in json.loads(told) if row["host"] == HOST}
     assert rows["sudo"]["ok"], rows["sudo"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.stage import Stage
+from tests.environment import LabEnvironment
 from warpbeam.lab.state import bridge_name, read_lab
 
 HOST, OTHER = "web1", "web2"
@@ -24,11 +24,11 @@ SLOW = b"GET / HTTP/1.1\r\nX: "
 
 
 @pytest.fixture(scope="module")
-def closed(stage: Stage) -> Iterator[Stage]:
+def closed(environment: LabEnvironment) -> Iterator[LabEnvironment]:
     """Maintenance is on."""
-    stage.fab("-H", HOST, "maintenance.on", "--message", "back at five")
-    yield stage
-    stage.fab("-H", HOST, "maintenance.off")
+    environment.fab("-H", HOST, "maintenance.on", "--message", "back at five")
+    yield environment
+    environment.fab("-H", HOST, "maintenance.off")
 
 
 def opened(address: str, count: int, sources: Sequence[str] = ("",)) -> list[socket.socket]:
@@ -64,11 +64,11 @@ def left(held: Sequence[socket.socket]) -> int:
     return alive
 
 
-def pages(stage: Stage, count: int = 5, host: str = OTHER, address: str = "") -> list[str]:
+def pages(environment: LabEnvironment, count: int = 5, host: str = OTHER, address: str = "") -> list[str]:
     """What somebody else gets who asks for the page that often, one request after the other."""
-    ask = f"curl -gs -o /dev/null -m 10 -w '%{{http_code}}\\n' http://{address or stage.lab.address(HOST)}/"
+    ask = f"curl -gs -o /dev/null -m 10 -w '%{{http_code}}\\n' http://{address or environment.lab.address(HOST)}/"
     script = f"for n in {{1..{count}}}; do {ask} || true; done"
-    return stage.lab.ssh(host, "bash -s", stdin=script).stdout.split()
+    return environment.lab.ssh(host, "bash -s", stdin=script).stdout.split()
 
 
 @contextlib.contextmanager
@@ -81,7 +81,7 @@ def closing(held: Sequence[socket.socket]) -> Iterator[None]:
             connection.close()
 
 
-def test_one_source_leaves_places_at_the_page_to_others(closed: Stage) -> None:
+def test_one_source_leaves_places_at_the_page_to_others(closed: LabEnvironment) -> None:
     held = opened(closed.lab.address(HOST), MANY)
     with closing(held):
         said = pages(closed)
@@ -92,7 +92,7 @@ def test_one_source_leaves_places_at_the_page_to_others(closed: Stage) -> None:
 
 
 @pytest.fixture
-def addresses(closed: Stage) -> Iterator[list[str]]:
+def addresses(closed: LabEnvironment) -> Iterator[list[str]]:
     """Eight addresses of this machine, all of one customer's /64."""
     lab = closed.lab.name
     first = closed.lab.address6(HOST).rpartition(":")[0]
@@ -107,7 +107,7 @@ def addresses(closed: Stage) -> Iterator[list[str]]:
         subprocess.run(("ip", "address", "delete", f"{address}/64", "dev", bridge_name(lab)), check=True)
 
 
-def test_one_customer_with_many_addresses_leaves_places_to_others(closed: Stage, addresses: list[str]) -> None:
+def test_one_customer_with_many_addresses_leaves_places_to_others(closed: LabEnvironment, addresses: list[str]) -> None:
     held = opened(closed.lab.address6(HOST), MANY, addresses)
     with closing(held):
         said = pages(closed)
@@ -134,7 +134,7 @@ sleep 12;
 
 
 @pytest.mark.parametrize("port", [80, 4003])
-def test_a_user_of_the_host_itself_leaves_places_to_others(closed: Stage, port: int) -> None:
+def test_a_user_of_the_host_itself_leaves_places_to_others(closed: LabEnvironment, port: int) -> None:
     hold = f"sudo setpriv --reuid=65534 --clear-groups perl -e '{WITHIN.replace('$PORT', str(port))}'"
     holding = threading.Thread(target=closed.lab.ssh, args=(HOST, hold), kwargs={"check": False})
     holding.start()
@@ -160,7 +160,7 @@ def churn(address: str, until: float, done: list[int]) -> None:
     done.append(count)
 
 
-def test_one_source_that_comes_and_goes_without_end_keeps_nobody_from_the_page(closed: Stage) -> None:
+def test_one_source_that_comes_and_goes_without_end_keeps_nobody_from_the_page(closed: LabEnvironment) -> None:
     done: list[int] = []
     until = time.monotonic() + 15
     threads = [threading.Thread(target=churn, args=(closed.lab.address(HOST), until, done)) for _ in range(4)]
@@ -178,17 +178,17 @@ def test_one_source_that_comes_and_goes_without_end_keeps_nobody_from_the_page(c
     assert pages(closed, 1) == ["503"]
 
 
-def test_a_balancer_that_is_exempt_has_all_the_places(stage: Stage) -> None:
-    lab = read_lab(stage.lab.name)
-    stage.write(firewall={"exempt": [f"10.83.{lab.network}.1/32"]})
+def test_a_balancer_that_is_exempt_has_all_the_places(environment: LabEnvironment) -> None:
+    lab = read_lab(environment.lab.name)
+    environment.write(firewall={"exempt": [f"10.83.{lab.network}.1/32"]})
     try:
-        stage.fab("setup")
-        stage.fab("-H", HOST, "maintenance.on")
-        held = opened(stage.lab.address(HOST), EACH + 36)
+        environment.fab("setup")
+        environment.fab("-H", HOST, "maintenance.on")
+        held = opened(environment.lab.address(HOST), EACH + 36)
         with closing(held):
             assert left(held) == EACH + 36
-            assert "differs" not in stage.fab("-H", HOST, "doctor", expect=None).stdout
+            assert "differs" not in environment.fab("-H", HOST, "doctor", expect=None).stdout
     finally:
-        stage.write()
-        stage.fab("-H", HOST, "maintenance.off")
-        stage.fab("setup")
+        environment.write()
+        environment.fab("-H", HOST, "maintenance.off")
+        environment.fab("setup")

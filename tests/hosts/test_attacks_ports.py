@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from tests.attack import HELPER, HOST
-from tests.hosts.test_identities import ROOT, knock
-from tests.patience import ANSWER as AN_ANSWER
-from tests.patience import LONG
-from tests.squatter import ANSWER, HEARD, has_port, squatting
-from tests.stage import Stage
-from tests.underway import eventually
+from tests.background import eventually
+from tests.environment import LabEnvironment
+from tests.foreign_listener import ANSWER, RECEIVED, await_foreign_listener, foreign_listener
+from tests.hosts.test_identities import ROOT, call_helper
+from tests.timeouts import ANSWER as AN_ANSWER
+from tests.timeouts import LONG
 from warpbeam.lab.client import ssh_argv
 
 PORTS = {"a": 4001, "b": 4002}
@@ -36,37 +36,37 @@ LISTENERS: dict[str, dict[str, Any]] = {
 }
 
 
-def root(stage: Stage, command: str) -> str:
+def root(environment: LabEnvironment, command: str) -> str:
     """Run a command on the host as root."""
-    return stage.lab.ssh(HOST, "sudo bash -s", stdin=command).stdout
+    return environment.lab.ssh(HOST, "sudo bash -s", stdin=command).stdout
 
 
-def live(stage: Stage) -> str:
+def live(environment: LabEnvironment) -> str:
     """The slot that is live on the host."""
-    return root(stage, f"basename $(readlink {ROOT}/current)").strip()
+    return root(environment, f"basename $(readlink {ROOT}/current)").strip()
 
 
-def idle(stage: Stage) -> str:
+def idle(environment: LabEnvironment) -> str:
     """The other one."""
-    return "b" if live(stage) == "a" else "a"
+    return "b" if live(environment) == "a" else "a"
 
 
 @contextmanager
-def stopped(stage: Stage) -> Iterator[int]:
+def stopped(environment: LabEnvironment) -> Iterator[int]:
     """The live instance is stopped meanwhile, and healthy again afterwards: the port that it does not have."""
-    slot = live(stage)
-    root(stage, f"systemctl stop hello@{slot}")
+    slot = live(environment)
+    root(environment, f"systemctl stop hello@{slot}")
     try:
         yield PORTS[slot]
     finally:
-        root(stage, f"systemctl start hello@{slot}")
-        assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"))
+        root(environment, f"systemctl start hello@{slot}")
+        assert eventually(lambda: bool(environment.status()[HOST]["health"] == "healthy"))
 
 
-def asked(address: str, port: int = 80, *, patience: float = 3) -> str:
-    """The answer that a client gets there; empty if nothing comes for `patience` seconds."""
+def asked(address: str, port: int = 80, *, timeout: float = 3) -> str:
+    """The answer that a client gets there; empty if nothing comes for `timeout` seconds."""
     try:
-        with socket.create_connection((address, port), timeout=patience) as connection:
+        with socket.create_connection((address, port), timeout=timeout) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             said = b""
             while piece := connection.recv(4096):
@@ -76,53 +76,55 @@ def asked(address: str, port: int = 80, *, patience: float = 3) -> str:
         return ""
 
 
-def clients(stage: Stage, count: int = 100, *, patience: float = 3) -> list[str]:
+def clients(environment: LabEnvironment, count: int = 100, *, timeout: float = 3) -> list[str]:
     """What so many clients at the public port are told, from outside, by IPv4 and by IPv6, 20 at once."""
-    addresses = (stage.lab.address(HOST), stage.lab.address6(HOST))
+    addresses = (environment.lab.address(HOST), environment.lab.address6(HOST))
     with ThreadPoolExecutor(20) as pool:
-        return [*pool.map(lambda number: asked(addresses[number % 2], patience=patience), range(count))]
+        return [*pool.map(lambda number: asked(addresses[number % 2], timeout=timeout), range(count))]
 
 
-def on_the_host(stage: Stage, port: int) -> str:
+def on_the_host(environment: LabEnvironment, port: int) -> str:
     """What clients on the host itself are told: at the public port, and at the slot's."""
     urls = f"http://127.0.0.1/ http://[::1]/ http://127.0.0.1:{port}/ http://[::1]:{port}/"
-    return root(stage, f"for url in {urls}; do curl -gsS -m 3 $url 2>&1; done || true")
+    return root(environment, f"for url in {urls}; do curl -gsS -m 3 $url 2>&1; done || true")
 
 
-def assert_nobody_gets_the_stranger(stage: Stage, port: int) -> None:
+def assert_nobody_gets_the_stranger(environment: LabEnvironment, port: int) -> None:
     """Clients from outside and on the host are told something else, or nothing."""
-    got = [said for said in clients(stage) if ANSWER in said]
+    got = [said for said in clients(environment) if ANSWER in said]
     assert not got, f"{len(got)} of 100 clients got the stranger"
-    assert ANSWER not in on_the_host(stage, port)
+    assert ANSWER not in on_the_host(environment, port)
 
 
-def uid(stage: Stage, user: str) -> str:
+def uid(environment: LabEnvironment, user: str) -> str:
     """The user's number."""
-    return root(stage, f"id -u {user}").strip()
+    return root(environment, f"id -u {user}").strip()
 
 
 @pytest.mark.parametrize("who", STRANGERS)
-def test_a_stranger_at_the_port_of_a_stopped_app_gets_no_client(stage: Stage, neighbour: None, who: str) -> None:
-    with stopped(stage) as port, squatting(stage.lab, who, port):
-        has_port(stage.lab, who, port)
+def test_a_stranger_at_the_port_of_a_stopped_app_gets_no_client(
+    environment: LabEnvironment, second_app: None, who: str
+) -> None:
+    with stopped(environment) as port, foreign_listener(environment.lab, who, port):
+        await_foreign_listener(environment.lab, who, port)
 
-        assert_nobody_gets_the_stranger(stage, port)
-        told = stage.fab("status", "--json", expect=5).stdout
+        assert_nobody_gets_the_stranger(environment, port)
+        told = environment.fab("status", "--json", expect=5).stdout
 
-    assert f"port {port} is held by another user (uid {uid(stage, who)}), not by hello" in told
+    assert f"port {port} is held by another user (uid {uid(environment, who)}), not by hello" in told
 
 
 @pytest.mark.parametrize("how", LISTENERS)
-def test_a_stranger_gets_no_client_however_it_listens(stage: Stage, neighbour: None, how: str) -> None:
-    with stopped(stage) as port, squatting(stage.lab, "shopkeeper", port, **LISTENERS[how]):
-        has_port(stage.lab, "shopkeeper", port)
+def test_a_stranger_gets_no_client_however_it_listens(environment: LabEnvironment, second_app: None, how: str) -> None:
+    with stopped(environment) as port, foreign_listener(environment.lab, "shopkeeper", port, **LISTENERS[how]):
+        await_foreign_listener(environment.lab, "shopkeeper", port)
 
-        assert_nobody_gets_the_stranger(stage, port)
+        assert_nobody_gets_the_stranger(environment, port)
 
-    assert not [said for said in clients(stage) if '"app"' not in said and "200 OK" not in said]
+    assert not [said for said in clients(environment) if '"app"' not in said and "200 OK" not in said]
 
 
-def test_another_app_gets_no_client_from_inside_its_sandbox(stage: Stage, neighbour: None) -> None:
+def test_another_app_gets_no_client_from_inside_its_sandbox(environment: LabEnvironment, second_app: None) -> None:
     listen = """
         spawn(fn ->
           {:ok, listener} = :gen_tcp.listen(%d, [:binary, :inet6, active: false, reuseaddr: true])
@@ -133,104 +135,112 @@ def test_another_app_gets_no_client_from_inside_its_sandbox(stage: Stage, neighb
           end)
         end)
     """
-    with stopped(stage) as port:
+    with stopped(environment) as port:
         try:
-            stage.fab("rpc", listen % (port, ANSWER), environment="neighbour")
-            assert_nobody_gets_the_stranger(stage, port)
-            assert stage.fab("status", expect=5)
+            environment.fab("rpc", listen % (port, ANSWER), inventory="shop")
+            assert_nobody_gets_the_stranger(environment, port)
+            assert environment.fab("status", expect=5)
         finally:
-            stage.fab("restart", environment="neighbour")
+            environment.fab("restart", inventory="shop")
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_a_deploy_is_not_led_to_a_stranger_that_has_the_idle_port(stage: Stage, neighbour: None, family: int) -> None:
-    slot = idle(stage)
-    before = stage.served(HOST)["version"]
-    with squatting(stage.lab, "shopkeeper", PORTS[slot], family=family):
-        has_port(stage.lab, "shopkeeper", PORTS[slot])
+def test_a_deploy_is_not_led_to_a_stranger_that_has_the_idle_port(
+    environment: LabEnvironment, second_app: None, family: int
+) -> None:
+    slot = idle(environment)
+    before = environment.served(HOST)["version"]
+    with foreign_listener(environment.lab, "shopkeeper", PORTS[slot], family=family):
+        await_foreign_listener(environment.lab, "shopkeeper", PORTS[slot])
 
-        done = stage.fab("-H", HOST, "restart", expect=4)
-        said = knock(stage, "switch", f"{slot}\n")
+        done = environment.fab("-H", HOST, "restart", expect=4)
+        said = call_helper(environment, "switch", f"{slot}\n")
 
-        assert_nobody_gets_the_stranger(stage, PORTS[slot])
-        assert stage.served(HOST)["version"] == before
+        assert_nobody_gets_the_stranger(environment, PORTS[slot])
+        assert environment.served(HOST)["version"] == before
 
-    who = f"port {PORTS[slot]} is held by another user (uid {uid(stage, 'shopkeeper')}), not by hello"
+    who = f"port {PORTS[slot]} is held by another user (uid {uid(environment, 'shopkeeper')}), not by hello"
     assert who in done.stderr
     assert "is serving again, healthy" in done.stderr
     assert (said[0], who in said[1]) == (2, True), said
-    assert stage.status()[HOST]["health"] == "healthy"
+    assert environment.status()[HOST]["health"] == "healthy"
 
 
-def test_the_old_release_is_not_healthy_where_a_stranger_has_taken_its_port(stage: Stage, neighbour: None) -> None:
+def test_the_old_release_is_not_healthy_where_a_stranger_has_taken_its_port(
+    environment: LabEnvironment, second_app: None
+) -> None:
     """With the strategy `restart` its port is free while the new one starts."""
-    old, new = PORTS[live(stage)], PORTS[idle(stage)]
-    with squatting(stage.lab, "shopkeeper", old), squatting(stage.lab, "nobody", new):
-        has_port(stage.lab, "nobody", new)
+    old, new = PORTS[live(environment)], PORTS[idle(environment)]
+    with foreign_listener(environment.lab, "shopkeeper", old), foreign_listener(environment.lab, "nobody", new):
+        await_foreign_listener(environment.lab, "nobody", new)
 
-        done = stage.fab("-H", HOST, "restart", expect=4)
+        done = environment.fab("-H", HOST, "restart", expect=4)
 
-        assert_nobody_gets_the_stranger(stage, old)
-        assert f"port {old} is held by another user (uid {uid(stage, 'shopkeeper')}), not by hello" in done.stderr
+        assert_nobody_gets_the_stranger(environment, old)
+        assert f"port {old} is held by another user (uid {uid(environment, 'shopkeeper')}), not by hello" in done.stderr
         assert "healthy" not in done.stderr.replace("NOT healthy", "").replace("not healthy", "")
-        assert stage.fab("status", "-H", HOST, expect=5)
+        assert environment.fab("status", "-H", HOST, expect=5)
     # What has just ended by itself is not healthy yet.
-    assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"))
+    assert eventually(lambda: bool(environment.status()[HOST]["health"] == "healthy"))
 
 
-def test_the_page_of_maintenance_is_nobodys_but_systemds(stage: Stage, neighbour: None) -> None:
+def test_the_page_of_maintenance_is_nobodys_but_systemds(environment: LabEnvironment, second_app: None) -> None:
     try:
-        with squatting(stage.lab, "shopkeeper", PAGE_PORT):
-            has_port(stage.lab, "shopkeeper", PAGE_PORT)
+        with foreign_listener(environment.lab, "shopkeeper", PAGE_PORT):
+            await_foreign_listener(environment.lab, "shopkeeper", PAGE_PORT)
 
-            done = stage.fab("-H", HOST, "maintenance.on", expect=4)
+            done = environment.fab("-H", HOST, "maintenance.on", expect=4)
 
-            assert_nobody_gets_the_stranger(stage, PAGE_PORT)
-            assert f"port {PAGE_PORT} is held by another user (uid {uid(stage, 'shopkeeper')})" in done.stderr
-        stage.fab("-H", HOST, "maintenance.on")
-        assert all(said.startswith("HTTP/1.1 503 ") for said in clients(stage))
+            assert_nobody_gets_the_stranger(environment, PAGE_PORT)
+            assert f"port {PAGE_PORT} is held by another user (uid {uid(environment, 'shopkeeper')})" in done.stderr
+        environment.fab("-H", HOST, "maintenance.on")
+        assert all(said.startswith("HTTP/1.1 503 ") for said in clients(environment))
     finally:
-        stage.fab("-H", HOST, "maintenance.off")
+        environment.fab("-H", HOST, "maintenance.off")
 
 
-def test_the_border_comes_back_with_the_systems_rules_and_stays_without_the_redirect(stage: Stage) -> None:
+def test_the_border_comes_back_with_the_systems_rules_and_stays_without_the_redirect(
+    environment: LabEnvironment,
+) -> None:
     there = "nft list table inet warpbeam_hello_guard | grep -c 'skuid'"
-    assert int(root(stage, there)) > 3
+    assert int(root(environment, there)) > 3
 
-    root(stage, "nft flush ruleset; systemctl restart nftables")
+    root(environment, "nft flush ruleset; systemctl restart nftables")
     assert eventually(
-        lambda: "hook output" in root(stage, f"{there} >/dev/null; nft list ruleset | grep 'filter hook o'")
+        lambda: "hook output" in root(environment, f"{there} >/dev/null; nft list ruleset | grep 'filter hook o'")
     )
-    stage.fab("-H", HOST, "firewall.clear")
+    environment.fab("-H", HOST, "firewall.clear")
     try:
-        assert int(root(stage, there)) > 3
+        assert int(root(environment, there)) > 3
     finally:
-        stage.fab("-H", HOST, "firewall.apply")
-    assert stage.served(HOST)["version"]
+        environment.fab("-H", HOST, "firewall.apply")
+    assert environment.served(HOST)["version"]
 
 
-def test_who_takes_the_port_of_an_app_that_ends_its_work_reads_no_request(stage: Stage, neighbour: None) -> None:
+def test_who_takes_the_port_of_an_app_that_ends_its_work_reads_no_request(
+    environment: LabEnvironment, second_app: None
+) -> None:
     """It has stopped listening, and still answers what it was asked before."""
-    slot = live(stage)
+    slot = live(environment)
     port = PORTS[slot]
     # Before it stops the app has lately agreed to connections from each address.
-    assert not [said for said in clients(stage) if "200 OK" not in said]
-    address = stage.lab.address(HOST)
+    assert not [said for said in clients(environment) if "200 OK" not in said]
+    address = environment.lab.address(HOST)
     try:
-        with squatting(stage.lab, "shopkeeper", port, backlog=0):
+        with foreign_listener(environment.lab, "shopkeeper", port, backlog=0):
             with socket.create_connection((address, 80), timeout=30) as busy:
                 busy.sendall(b"GET /slow?ms=6000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 time.sleep(0.3)
-                stage.lab.ssh(HOST, f"sudo -n {HELPER} stop <<<{slot} >/dev/null 2>&1 &", "deploy")
-                has_port(stage.lab, "shopkeeper", port)
+                environment.lab.ssh(HOST, f"sudo -n {HELPER} stop <<<{slot} >/dev/null 2>&1 &", "deploy")
+                await_foreign_listener(environment.lab, "shopkeeper", port)
 
-                assert_nobody_gets_the_stranger(stage, port)
+                assert_nobody_gets_the_stranger(environment, port)
 
                 assert b"200 OK" in busy.recv(4096)
-            assert root(stage, f"cat {HEARD}") == ""
+            assert root(environment, f"cat {RECEIVED}") == ""
     finally:
-        root(stage, f"systemctl start hello@{slot}")
-        assert eventually(lambda: bool(stage.status()[HOST]["health"] == "healthy"))
+        root(environment, f"systemctl start hello@{slot}")
+        assert eventually(lambda: bool(environment.status()[HOST]["health"] == "healthy"))
 
 
 # Connections from another host, none of which ever comes about: that host does not hear the answers.
@@ -249,9 +259,9 @@ DEAF = "table inet deaf { chain input { type filter hook input priority 0; tcp s
 
 
 @contextmanager
-def flooded(stage: Stage) -> Iterator[None]:
+def flooded(environment: LabEnvironment) -> Iterator[None]:
     """Meanwhile the queue of half-open connections to the app is full, and the kernel has given up on none of them."""
-    lab = stage.lab
+    lab = environment.lab
     lab.ssh("build1", f"echo '{DEAF}' | sudo nft -f - && sudo tee /tmp/flood.py >/dev/null", stdin=FLOOD)
     command = f"sudo prlimit --nofile={COUNT + 100} timeout 120 python3 /tmp/flood.py {lab.address(HOST)} {COUNT}"
     argv = (*ssh_argv(lab.name, "build1")[:-1], "-l", "admin", "-o", "BatchMode=yes", "build1", command)
@@ -265,23 +275,23 @@ def flooded(stage: Stage) -> Iterator[None]:
             lab.ssh("build1", "sudo nft delete table inet deaf; sudo rm /tmp/flood.py")
 
 
-def cookies_sent(stage: Stage) -> int:
+def cookies_sent(environment: LabEnvironment) -> int:
     """How many SYN cookies the host has sent so far (proc(5), /proc/net/netstat: names, then numbers)."""
-    names, numbers = (line.split() for line in root(stage, "grep ^TcpExt: /proc/net/netstat").splitlines())
+    names, numbers = (line.split() for line in root(environment, "grep ^TcpExt: /proc/net/netstat").splitlines())
     return int(numbers[names.index("SyncookiesSent")])
 
 
-def test_a_flood_of_half_open_connections_keeps_no_client_out(stage: Stage) -> None:
-    before = cookies_sent(stage)
+def test_a_flood_of_half_open_connections_keeps_no_client_out(environment: LabEnvironment) -> None:
+    before = cookies_sent(environment)
     # The flood comes by IPv4; that the app answers by IPv6 too is known from before.
-    assert not [said for said in clients(stage, 10, patience=AN_ANSWER) if "200 OK" not in said]
+    assert not [said for said in clients(environment, 10, timeout=AN_ANSWER) if "200 OK" not in said]
 
-    with flooded(stage):
+    with flooded(environment):
         said = []
         # The app answers those in its queue less and less often.
         for _ in range(8):
-            said += clients(stage, 10, patience=AN_ANSWER)
+            said += clients(environment, 10, timeout=AN_ANSWER)
             time.sleep(1)
 
-    assert cookies_sent(stage) > before, "no cookie was needed"
+    assert cookies_sent(environment) > before, "no cookie was needed"
     assert not [one for one in said if "200 OK" not in one]

@@ -12,11 +12,11 @@ from itertools import chain
 
 import pytest
 
-from tests.attack import HELPER, HOST, ROOT, attacked, logged_in, unharmed
+from tests.attack import HELPER, HOST, ROOT, assert_unchanged, logged_in, try_attacks
+from tests.background import eventually
+from tests.environment import LabEnvironment
 from tests.lab import LabHandle
-from tests.patience import LONG
-from tests.stage import Stage
-from tests.underway import eventually
+from tests.timeouts import LONG
 from warpbeam.helper.program import HELPER_VERSION
 from warpbeam.lab.client import ssh_argv
 
@@ -77,7 +77,7 @@ def swapping(lab: LabHandle, user: str, aims: dict[str, str], mode: str = "", re
 
 
 @pytest.fixture(scope="module")
-def bait(stage: Stage) -> Iterator[str]:
+def bait(environment: LabEnvironment) -> Iterator[str]:
     """A directory of root's with whatever one might be led to change; in the end the host is as setup wants it."""
     where = "/srv/bait"
     make = f"""
@@ -86,55 +86,57 @@ def bait(stage: Stage) -> Iterator[str]:
         cp authorized_keys authorized_keys2; cp /bin/true bin/hello; ln -s slots/a current
         mkfifo -m 666 /home/deploy/pipe
     """
-    stage.lab.ssh(HOST, "sudo bash -s", stdin=make)
+    environment.lab.ssh(HOST, "sudo bash -s", stdin=make)
     yield where
-    stage.lab.ssh(HOST, f"sudo rm -rf {where} /home/deploy/pipe")
-    assert "nothing to change" in stage.fab("-H", HOST, "setup").stderr
-    assert stage.status()[HOST]["health"] == "healthy"
+    environment.lab.ssh(HOST, f"sudo rm -rf {where} /home/deploy/pipe")
+    assert "nothing to change" in environment.fab("-H", HOST, "setup").stderr
+    assert environment.status()[HOST]["health"] == "healthy"
 
 
-def slot(stage: Stage) -> str:
+def slot(environment: LabEnvironment) -> str:
     """The slot that is live."""
-    return stage.lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip().removeprefix("slots/")
+    return environment.lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip().removeprefix("slots/")
 
 
-def test_no_link_leads_reconcile_out_of_the_deploy_users_own(stage: Stage, bait: str) -> None:
-    links = {f"{ROOT}/current": "/etc", f"{ROOT}/slots/{slot(stage)}": bait, f"{ROOT}/releases": bait}
+def test_no_link_leads_reconcile_out_of_the_deploy_users_own(environment: LabEnvironment, bait: str) -> None:
+    links = {f"{ROOT}/current": "/etc", f"{ROOT}/slots/{slot(environment)}": bait, f"{ROOT}/releases": bait}
 
-    with unharmed(stage.lab, besides=f" {ROOT}|{INSTANCES}"):
-        with swapping(stage.lab, "deploy", links):
-            outcomes = attacked(
-                stage.lab, logged_in("deploy"), [f"sudo -n {HELPER} reconcile; #{turn}" for turn in range(10)]
+    with assert_unchanged(environment.lab, besides=f" {ROOT}|{INSTANCES}"):
+        with swapping(environment.lab, "deploy", links):
+            outcomes = try_attacks(
+                environment.lab, logged_in("deploy"), [f"sudo -n {HELPER} reconcile; #{turn}" for turn in range(10)]
             )
-        stage.lab.ssh(HOST, f"sudo -n {HELPER} reconcile", "deploy")
+        environment.lab.ssh(HOST, f"sudo -n {HELPER} reconcile", "deploy")
         # One that is about to stop, and to be started again, answers still.
         jobs = "systemctl list-jobs --no-legend 'hello*'"
-        assert eventually(lambda: not stage.lab.ssh(HOST, jobs).stdout.strip())
-        assert eventually(lambda: stage.status()[HOST].get("health") == "healthy")
+        assert eventually(lambda: not environment.lab.ssh(HOST, jobs).stdout.strip())
+        assert eventually(lambda: environment.status()[HOST].get("health") == "healthy")
 
     assert [outcome for outcome in outcomes.values() if "uid=0" in outcome.said] == []
 
 
-def test_what_eval_and_migrate_run_is_the_app_in_its_sandbox_wherever_links_lead(stage: Stage, bait: str) -> None:
+def test_what_eval_and_migrate_run_is_the_app_in_its_sandbox_wherever_links_lead(
+    environment: LabEnvironment, bait: str
+) -> None:
     plant = f"mkdir -p {PLANTED}/bin && cat >{PLANTED}/bin/hello && chmod 755 {PLANTED}/bin/hello"
-    stage.lab.ssh(HOST, f"cd {ROOT}/releases && {plant}", "deploy", stdin=SPY)
+    environment.lab.ssh(HOST, f"cd {ROOT}/releases && {plant}", "deploy", stdin=SPY)
     planted = f"{ROOT}/releases/{PLANTED}"
-    links = {planted: bait, f"{ROOT}/slots/{slot(stage)}": f"../releases/{PLANTED}"}
+    links = {planted: bait, f"{ROOT}/slots/{slot(environment)}": f"../releases/{PLANTED}"}
     migrate, evaluate = f"{PLANTED}\\n3\\n1+1", "3\\n1+1"
     attacks = [f"printf '{migrate}' | sudo -n {HELPER} migrate; #{turn}" for turn in range(6)]
     attacks += [f"printf '{evaluate}' | sudo -n {HELPER} eval; #{turn}" for turn in range(6)]
 
-    with unharmed(stage.lab, besides=f" {ROOT}"):
-        with swapping(stage.lab, "deploy", links):
-            outcomes = attacked(stage.lab, logged_in("deploy"), attacks)
-        stage.lab.ssh(HOST, f"rm -r {planted}", "deploy")
+    with assert_unchanged(environment.lab, besides=f" {ROOT}"):
+        with swapping(environment.lab, "deploy", links):
+            outcomes = try_attacks(environment.lab, logged_in("deploy"), attacks)
+        environment.lab.ssh(HOST, f"rm -r {planted}", "deploy")
 
     said = " ".join(outcome.said for outcome in outcomes.values())
     assert set(re.findall(r"SPY (\w+ \d)", said)) <= {"hello 1"}, said
     assert "root:" not in said
 
 
-def test_no_link_leads_setup_out_of_the_deploy_users_own(stage: Stage, bait: str) -> None:
+def test_no_link_leads_setup_out_of_the_deploy_users_own(environment: LabEnvironment, bait: str) -> None:
     keys = "/home/deploy/.ssh"
     links = {keys: bait, f"{keys}/authorized_keys": "/home/deploy/pipe"}
     links |= {f"{ROOT}/{name}": f"{bait}/{name}" for name in ("activation", "releases", "slots")}
@@ -143,40 +145,43 @@ def test_no_link_leads_setup_out_of_the_deploy_users_own(stage: Stage, bait: str
 
     at_work = 0
     try:
-        with unharmed(stage.lab, besides=own):
+        with assert_unchanged(environment.lab, besides=own):
             # One that sees a link refuses it, or fails; the others come to work below them. None waits for a pipe.
             for _ in range(20):
-                with swapping(stage.lab, "deploy", links, mode="0770", rest=0.05):
-                    done = stage.fab("-H", HOST, "setup", expect=None, timeout=100)
+                with swapping(environment.lab, "deploy", links, mode="0770", rest=0.05):
+                    done = environment.fab("-H", HOST, "setup", expect=None, timeout=100)
                 at_work += "web1: directories" in done.stderr
                 if at_work == 3:
                     break
     finally:
-        stage.fab("-H", HOST, "setup")
+        environment.fab("-H", HOST, "setup")
 
     assert at_work
 
 
-def test_sudo_runs_the_helper_and_nothing_else_that_has_its_name(stage: Stage) -> None:
+def test_sudo_runs_the_helper_and_nothing_else_that_has_its_name(environment: LabEnvironment) -> None:
     plant = "mkdir -p /tmp/planted && cat >/tmp/planted/warpbeam-helper && chmod 755 /tmp/planted/warpbeam-helper"
-    stage.lab.ssh(HOST, plant, "deploy", stdin="#!/bin/bash\nid\n")
+    environment.lab.ssh(HOST, plant, "deploy", stdin="#!/bin/bash\nid\n")
 
-    with unharmed(stage.lab), swapping(stage.lab, "deploy", {"/tmp/planted/warpbeam-helper": HELPER}):
+    with (
+        assert_unchanged(environment.lab),
+        swapping(environment.lab, "deploy", {"/tmp/planted/warpbeam-helper": HELPER}),
+    ):
         asked = [f"sudo -n /tmp/planted/warpbeam-helper version; #{turn}" for turn in range(20)]
-        outcomes = attacked(stage.lab, logged_in("deploy"), asked)
+        outcomes = try_attacks(environment.lab, logged_in("deploy"), asked)
 
-    stage.lab.ssh(HOST, "rm -r /tmp/planted", "deploy")
+    environment.lab.ssh(HOST, "rm -r /tmp/planted", "deploy")
     # It compares what is there with what it may run (sudoers(5)), and runs it by its own name.
     assert {re.sub("Sorry.*", "no", outcome.said) for outcome in outcomes.values()} <= {HELPER_VERSION, "no"}
 
 
-def test_no_link_of_the_apps_leads_its_unit_out_of_the_apps_own(stage: Stage, bait: str) -> None:
-    where = slot(stage)
+def test_no_link_of_the_apps_leads_its_unit_out_of_the_apps_own(environment: LabEnvironment, bait: str) -> None:
+    where = slot(environment)
     again = f"sudo -n {HELPER} stop <<<{where}; sudo -n {HELPER} start <<<{where}"
 
-    with unharmed(stage.lab, besides=f"^hello@{where} runs| /run/hello-| /var/lib/hello$"):
-        with swapping(stage.lab, "hello", {"/var/lib/hello/crash": bait}):
-            outcomes = attacked(stage.lab, logged_in("deploy"), [again])
-        assert eventually(lambda: stage.status()[HOST]["health"] == "healthy")
+    with assert_unchanged(environment.lab, besides=f"^hello@{where} runs| /run/hello-| /var/lib/hello$"):
+        with swapping(environment.lab, "hello", {"/var/lib/hello/crash": bait}):
+            outcomes = try_attacks(environment.lab, logged_in("deploy"), [again])
+        assert eventually(lambda: environment.status()[HOST]["health"] == "healthy")
 
     assert outcomes[again].status == 0

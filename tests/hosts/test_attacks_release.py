@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.assertions import commit_another_version
 from tests.attack import HELPER, HOST, ROOT
-from tests.stage import Stage
-from tests.witness import another
+from tests.environment import LabEnvironment
 
 RECORD = "/var/lib/warpbeam/hello/releases"
 # The sha256 of a manifest and its links, as verify.sh and the privileged helper have it.
@@ -62,31 +62,31 @@ kept=.warpbeam/kept
 """
 
 
-def in_release(stage: Stage, release: str, script: str) -> str:
+def in_release(environment: LabEnvironment, release: str, script: str) -> str:
     """What the deploy user's script says that is run in that release's directory."""
     text = f"set -e; cd {ROOT}/releases/{release}; {VARIABLES}{script}"
-    return stage.lab.ssh(HOST, f"bash -c {shlex.quote(text)}", "deploy").stdout
+    return environment.lab.ssh(HOST, f"bash -c {shlex.quote(text)}", "deploy").stdout
 
 
 @pytest.fixture
-def live(stage: Stage) -> Iterator[str]:
+def live(environment: LabEnvironment) -> Iterator[str]:
     """The live release of one host, which was put live by this Warpbeam."""
-    if stage.status()[HOST]["release"] not in stage.lab.ssh(HOST, f"cat {RECORD}").stdout:
-        another(stage)
-        stage.fab("deploy")
-    yield str(stage.status()[HOST]["release"])
-    assert stage.status()[HOST]["health"] == "healthy"
+    if environment.status()[HOST]["release"] not in environment.lab.ssh(HOST, f"cat {RECORD}").stdout:
+        commit_another_version(environment)
+        environment.fab("deploy")
+    yield str(environment.status()[HOST]["release"])
+    assert environment.status()[HOST]["health"] == "healthy"
 
 
-def test_a_release_that_was_changed_is_not_put_live_again(stage: Stage, live: str) -> None:
-    before = stage.status()
-    in_release(stage, live, "\n".join(do for do, _, _ in TAMPERED.values()))
+def test_a_release_that_was_changed_is_not_put_live_again(environment: LabEnvironment, live: str) -> None:
+    before = environment.status()
+    in_release(environment, live, "\n".join(do for do, _, _ in TAMPERED.values()))
     try:
-        refused = stage.fab("restart", expect=3)
-        doctor = stage.fab("doctor", "--json", expect=None)
-        after = stage.status()
+        refused = environment.fab("restart", expect=3)
+        doctor = environment.fab("doctor", "--json", expect=None)
+        after = environment.status()
     finally:
-        in_release(stage, live, "\n".join(undo for _, undo, _ in TAMPERED.values()))
+        in_release(environment, live, "\n".join(undo for _, undo, _ in TAMPERED.values()))
 
     missing = [what for what, (_, _, told) in TAMPERED.items() if told not in refused.stderr]
     assert missing == []
@@ -99,104 +99,110 @@ def test_a_release_that_was_changed_is_not_put_live_again(stage: Stage, live: st
     assert not found[HOST, "content"]["ok"]
     assert live in found[HOST, "content"]["found"]
     assert found["web2", "content"]["ok"], found["web2", "content"]
-    stage.fab("restart")
+    environment.fab("restart")
 
 
 @pytest.mark.parametrize("what", TO_FIT)
-def test_a_manifest_that_was_changed_too_helps_nobody(stage: Stage, live: str, what: str) -> None:
+def test_a_manifest_that_was_changed_too_helps_nobody(environment: LabEnvironment, live: str, what: str) -> None:
     do, undo, told = TO_FIT[what]
-    in_release(stage, live, do)
+    in_release(environment, live, do)
     try:
-        refused = stage.fab("restart", expect=3)
+        refused = environment.fab("restart", expect=3)
     finally:
-        in_release(stage, live, undo)
+        in_release(environment, live, undo)
 
     assert told in refused.stderr
 
 
-def test_neither_rollback_nor_start_puts_a_changed_release_live(stage: Stage, live: str) -> None:
-    another(stage)
-    stage.fab("deploy")
-    new = stage.status()[HOST]["release"]
+def test_neither_rollback_nor_start_puts_a_changed_release_live(environment: LabEnvironment, live: str) -> None:
+    commit_another_version(environment)
+    environment.fab("deploy")
+    new = environment.status()[HOST]["release"]
     plant, gone = "touch lib/planted.beam", "rm lib/planted.beam"
-    in_release(stage, live, plant)
-    in_release(stage, new, plant)
+    in_release(environment, live, plant)
+    in_release(environment, new, plant)
     try:
-        back = stage.fab("rollback", expect=3)
-        stage.fab("stop")
-        started = stage.fab("start", expect=3)
-        forced = stage.fab("start", "--force")
+        back = environment.fab("rollback", expect=3)
+        environment.fab("stop")
+        started = environment.fab("start", expect=3)
+        forced = environment.fab("start", "--force")
     finally:
-        in_release(stage, live, gone)
-        in_release(stage, new, gone)
+        in_release(environment, live, gone)
+        in_release(environment, new, gone)
 
     assert f"the release {live} is not as it was deployed: added: 'lib/planted.beam'" in back.stderr
     assert f"the release {new} is not as it was deployed: added: 'lib/planted.beam'" in started.stderr
     assert "it is put live as it is (--force)" in forced.stderr
-    stage.fab("rollback")
-    assert stage.status()[HOST]["release"] == live
+    environment.fab("rollback")
+    assert environment.status()[HOST]["release"] == live
 
 
-def test_a_deploy_by_force_replaces_what_was_changed(stage: Stage, live: str) -> None:
-    in_release(stage, live, "echo '# planted' >>$env")
+def test_a_deploy_by_force_replaces_what_was_changed(environment: LabEnvironment, live: str) -> None:
+    in_release(environment, live, "echo '# planted' >>$env")
 
-    refused = stage.fab("restart", expect=3)
-    stage.fab("deploy", "--force")
-    doctor = json.loads(stage.fab("doctor", "--json", expect=None).stdout)
+    refused = environment.fab("restart", expect=3)
+    environment.fab("deploy", "--force")
+    doctor = json.loads(environment.fab("doctor", "--json", expect=None).stdout)
 
     assert "`fab stage deploy --force` sends it anew" in refused.stderr
-    assert stage.status()[HOST]["release"] != live
+    assert environment.status()[HOST]["release"] != live
     (content,) = [row for row in doctor if (row["host"], row["check"]) == (HOST, "content")]
     assert live in content["found"]
-    assert stage.status()[HOST]["release"] not in content["found"]
-    stage.fab("restart")
-    in_release(stage, live, "sed -i '/^# planted/d' $env")
+    assert environment.status()[HOST]["release"] not in content["found"]
+    environment.fab("restart")
+    in_release(environment, live, "sed -i '/^# planted/d' $env")
 
 
-def test_the_deploy_user_cannot_change_what_root_keeps_of_a_release(stage: Stage, live: str) -> None:
-    kept = stage.lab.ssh(HOST, f"cat {RECORD}").stdout
+def test_the_deploy_user_cannot_change_what_root_keeps_of_a_release(environment: LabEnvironment, live: str) -> None:
+    kept = environment.lab.ssh(HOST, f"cat {RECORD}").stdout
     (name, digest) = next(line.split() for line in kept.splitlines() if line.startswith(live))
-    assert in_release(stage, live, DIGEST).strip() == digest
+    assert in_release(environment, live, DIGEST).strip() == digest
 
-    written = stage.lab.ssh(HOST, f"echo x >>{RECORD}; mv {RECORD} /tmp; rm -rf {RECORD}", "deploy", check=False)
-    asked = stage.lab.ssh(HOST, f"sudo -n {HELPER} activate <<<'{name} {'0' * 64}'", "deploy", check=False)
-    odd = stage.lab.ssh(HOST, f"sudo -n {HELPER} activate <<<'../../etc/passwd {'0' * 64}'", "deploy", check=False)
+    written = environment.lab.ssh(HOST, f"echo x >>{RECORD}; mv {RECORD} /tmp; rm -rf {RECORD}", "deploy", check=False)
+    asked = environment.lab.ssh(HOST, f"sudo -n {HELPER} activate <<<'{name} {'0' * 64}'", "deploy", check=False)
+    odd = environment.lab.ssh(
+        HOST, f"sudo -n {HELPER} activate <<<'../../etc/passwd {'0' * 64}'", "deploy", check=False
+    )
 
     assert written.stderr.count("ermission denied") == 3
     assert (asked.returncode, odd.returncode) == (2, 2)
     assert "had another content when it was put live" in asked.stderr
     assert "expected a release and a sha256, or nothing" in odd.stderr
-    assert stage.lab.ssh(HOST, f"cat {RECORD}").stdout == kept
+    assert environment.lab.ssh(HOST, f"cat {RECORD}").stdout == kept
 
 
-def test_a_release_of_an_earlier_warpbeam_is_put_live_again_and_known_from_then(stage: Stage, live: str) -> None:
-    stage.lab.ssh(HOST, f"sudo mv {RECORD} {RECORD}.kept")
-    in_release(stage, live, "mv .warpbeam/links .warpbeam/kept")
+def test_a_release_of_an_earlier_warpbeam_is_put_live_again_and_known_from_then(
+    environment: LabEnvironment, live: str
+) -> None:
+    environment.lab.ssh(HOST, f"sudo mv {RECORD} {RECORD}.kept")
+    in_release(environment, live, "mv .warpbeam/links .warpbeam/kept")
     try:
-        stage.fab("restart")
-        recorded = stage.lab.ssh(HOST, f"cat {RECORD}").stdout
+        environment.fab("restart")
+        recorded = environment.lab.ssh(HOST, f"cat {RECORD}").stdout
     finally:
-        stage.lab.ssh(HOST, f"sudo mv {RECORD}.kept {RECORD}")
-        in_release(stage, live, "mv .warpbeam/kept .warpbeam/links")
+        environment.lab.ssh(HOST, f"sudo mv {RECORD}.kept {RECORD}")
+        in_release(environment, live, "mv .warpbeam/kept .warpbeam/links")
 
     assert recorded.split()[0] == live
 
 
-def test_a_release_that_claims_to_be_an_artifact_of_this_machine_is_compared_with_that(stage: Stage, live: str) -> None:
+def test_a_release_that_claims_to_be_an_artifact_of_this_machine_is_compared_with_that(
+    environment: LabEnvironment, live: str
+) -> None:
     plant = TO_FIT["another file"]
-    stage.lab.ssh(HOST, f"sudo mv {RECORD} {RECORD}.kept")
-    in_release(stage, live, plant[0])
+    environment.lab.ssh(HOST, f"sudo mv {RECORD} {RECORD}.kept")
+    in_release(environment, live, plant[0])
     try:
-        refused = stage.fab("restart", expect=3)
+        refused = environment.fab("restart", expect=3)
     finally:
-        stage.lab.ssh(HOST, f"sudo mv {RECORD}.kept {RECORD}")
-        in_release(stage, live, plant[1])
+        environment.lab.ssh(HOST, f"sudo mv {RECORD}.kept {RECORD}")
+        in_release(environment, live, plant[1])
 
     assert "its manifest is not that of the artifact that this machine built" in refused.stderr
 
 
-def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(stage: Stage, live: str) -> None:
-    lab = stage.lab
+def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(environment: LabEnvironment, live: str) -> None:
+    lab = environment.lab
     kept = lab.ssh(HOST, f"cat {RECORD}").stdout
     digest = next(line.split()[1] for line in kept.splitlines() if line.startswith(live))
     # As the deploy user can: an activation each. (Root writes most of them here, which takes less time.)
@@ -209,14 +215,14 @@ def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(stage: S
     """
     lab.ssh(HOST, "bash -s", "deploy", stdin=script)
     do, undo, _ = TO_FIT["another file"]
-    in_release(stage, live, do)
+    in_release(environment, live, do)
     try:
         record = lab.ssh(HOST, f"cat {RECORD}").stdout
-        refused = stage.fab("restart", expect=3)
-        changed = in_release(stage, live, DIGEST).strip()
+        refused = environment.fab("restart", expect=3)
+        changed = in_release(environment, live, DIGEST).strip()
         anew = lab.ssh(HOST, f"sudo -n {HELPER} activate <<<'{live} {changed}'", "deploy", check=False)
     finally:
-        in_release(stage, live, undo)
+        in_release(environment, live, undo)
         lab.ssh(HOST, f"sudo tee {RECORD} >/dev/null", stdin=kept)
 
     assert f"{live} {digest}" not in record
@@ -225,4 +231,4 @@ def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(stage: S
     assert anew.returncode == 2
     assert "does not say any more which content" in anew.stderr
     # What was not moved away is known as before.
-    stage.fab("restart")
+    environment.fab("restart")

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 import pexpect
 import pytest
 
-from tests.stage import PROJECT, Stage
-from tests.witness import another
+from tests.assertions import commit_another_version
+from tests.environment import PROJECT, LabEnvironment
 
 LONG = 300
 # Writes the clipboard (OSC 52), renames the window, conceals, clears, rings; C1's CSI and OSC; reorders; is not seen.
@@ -37,11 +37,11 @@ CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
 
 
-def on_terminal(stage: Stage, *words: str, columns: int = 100) -> bytes:
+def on_terminal(environment: LabEnvironment, *words: str, columns: int = 100) -> bytes:
     """What `fab` sends to a terminal."""
-    program, *arguments = stage.argv(*words)
-    environment = {**stage.environ, "TERM": "xterm-256color"}
-    child = pexpect.spawn(program, arguments, timeout=LONG, dimensions=(40, columns), cwd=str(PROJECT), env=environment)
+    program, *arguments = environment.argv(*words)
+    variables = {**environment.environ, "TERM": "xterm-256color"}
+    child = pexpect.spawn(program, arguments, timeout=LONG, dimensions=(40, columns), cwd=str(PROJECT), env=variables)
     try:
         child.expect(pexpect.EOF)
         assert isinstance(child.before, bytes)
@@ -50,11 +50,11 @@ def on_terminal(stage: Stage, *words: str, columns: int = 100) -> bytes:
         child.close(force=True)
 
 
-def piped(stage: Stage, *words: str, colours: bool = False) -> tuple[bytes, bytes]:
+def piped(environment: LabEnvironment, *words: str, colours: bool = False) -> tuple[bytes, bytes]:
     """What `fab` writes to a pipe, on each of the two."""
-    environment = {**stage.environ, **({"FORCE_COLOR": "1"} if colours else {})}
+    variables = {**environment.environ, **({"FORCE_COLOR": "1"} if colours else {})}
     done = subprocess.run(
-        stage.argv(*words), capture_output=True, timeout=LONG, cwd=PROJECT, env=environment, check=False
+        environment.argv(*words), capture_output=True, timeout=LONG, cwd=PROJECT, env=variables, check=False
     )
     return done.stdout, done.stderr
 
@@ -70,12 +70,12 @@ def assert_harmless(said: bytes) -> None:
         assert not line.startswith((FORGED, "web1: FORGED", "web1  FORGED", "FORGED")), (line, said)
 
 
-def assert_everywhere(stage: Stage, *words: str, marker: str = "HOSTILE") -> None:
+def assert_everywhere(environment: LabEnvironment, *words: str, marker: str = "HOSTILE") -> None:
     """Run the words for a pipe, for one that takes colours and for a terminal; each shows the text, and harmlessly."""
     for said in (
-        b"".join(piped(stage, *words)),
-        b"".join(piped(stage, *words, colours=True)),
-        on_terminal(stage, *words),
+        b"".join(piped(environment, *words)),
+        b"".join(piped(environment, *words, colours=True)),
+        on_terminal(environment, *words),
     ):
         assert_harmless(said)
         assert marker.encode() in said, said
@@ -88,65 +88,67 @@ def printing(text: str, device: str = "Process.group_leader()") -> str:
 
 
 @pytest.fixture(scope="module")
-def hostile_commit(stage: Stage) -> Iterator[str]:
+def hostile_commit(environment: LabEnvironment) -> Iterator[str]:
     """A commit whose subject and author are hostile, deployed as well; the build of it says hostile things too."""
     # What hosts run is a commit of this repository, so that `plan` names those since.
-    another(stage)
-    stage.fab("deploy")
-    mix = stage.source / "mix.exs"
+    commit_another_version(environment)
+    environment.fab("deploy")
+    mix = environment.source / "mix.exs"
     text = mix.read_text()
     mix.write_text(f"{printing(f'HOSTILE BUILD {EVIL}{ENDS}{FORGED}')}\n{text}")
-    another(stage)
+    commit_another_version(environment)
     author = f"user.name=HOSTILE {EVIL}{ENDS}FORGED"
     subject = f"HOSTILE {EVIL}{ENDS}FORGED {' ' * 200}{FORGED}"
-    stage.git("-c", author, "commit", "-q", "--amend", "--reset-author", "-m", subject)
-    yield stage.git("rev-parse", "HEAD")
+    environment.git("-c", author, "commit", "-q", "--amend", "--reset-author", "-m", subject)
+    yield environment.git("rev-parse", "HEAD")
     mix.write_text(text)
-    another(stage)
-    stage.fab("deploy")
+    commit_another_version(environment)
+    environment.fab("deploy")
 
 
 @contextmanager
-def answering(stage: Stage, host: str, *records: object, about: str = "") -> Iterator[None]:
+def answering(environment: LabEnvironment, host: str, *records: object, about: str = "") -> Iterator[None]:
     """Meanwhile a host answers the deploy user's requests that have a line like `about` with those records alone."""
     text = "".join(f"\x1e{json.dumps(record)}\n" for record in records)
-    stage.lab.ssh(host, "cp .bashrc .bashrc.mine; cat >answers", "deploy", stdin=text)
+    environment.lab.ssh(host, "cp .bashrc .bashrc.mine; cat >answers", "deploy", stdin=text)
     answer = f"""cat >~/asked
         grep -q '{about}' ~/asked || {{ eval "$BASH_EXECUTION_STRING" <~/asked; exit; }}
         cat ~/answers
         exit 4
     """
-    stage.lab.ssh(host, "cat - .bashrc.mine >.bashrc", "deploy", stdin=answer)
+    environment.lab.ssh(host, "cat - .bashrc.mine >.bashrc", "deploy", stdin=answer)
     try:
         yield
     finally:
         # The deploy user's own login would only answer.
-        stage.lab.ssh(host, "sudo mv ~deploy/.bashrc.mine ~deploy/.bashrc; sudo rm ~deploy/answers ~deploy/asked")
+        environment.lab.ssh(host, "sudo mv ~deploy/.bashrc.mine ~deploy/.bashrc; sudo rm ~deploy/answers ~deploy/asked")
 
 
-def test_a_commits_subject_and_author_steer_nothing_wherever_they_are_shown(stage: Stage, hostile_commit: str) -> None:
-    assert_everywhere(stage, "plan")
+def test_a_commits_subject_and_author_steer_nothing_wherever_they_are_shown(
+    environment: LabEnvironment, hostile_commit: str
+) -> None:
+    assert_everywhere(environment, "plan")
     # Of one commit one line, whatever ends lines in it.
-    rows = json.loads(piped(stage, "plan", "--json")[0])
+    rows = json.loads(piped(environment, "plan", "--json")[0])
     assert [len(row["commits"]) for row in rows] == [1, 1]
-    assert_everywhere(stage, "plan", "--json")
+    assert_everywhere(environment, "plan", "--json")
 
-    assert_harmless(on_terminal(stage, "deploy"))
+    assert_harmless(on_terminal(environment, "deploy"))
     for words in (["releases"], ["releases", "--json"]):
-        assert_everywhere(stage, *words)
+        assert_everywhere(environment, *words)
     for words in (["plan"], ["status"], ["deploy"], ["history"]):
-        assert_everywhere(stage, *words, marker="web1")
+        assert_everywhere(environment, *words, marker="web1")
 
 
-def test_what_a_build_says_is_a_line_behind_its_host_each(stage: Stage, hostile_commit: str) -> None:
+def test_what_a_build_says_is_a_line_behind_its_host_each(environment: LabEnvironment, hostile_commit: str) -> None:
     # A tree that is built already would not be built again.
-    once = stage.source / "once"
+    once = environment.source / "once"
     once.write_text(secrets.token_hex())
-    said = b"".join(piped(stage, "build-on-host", "--dirty"))
+    said = b"".join(piped(environment, "build-on-host", "--dirty"))
     assert_harmless(said)
     assert re.search(rb"(?m)^build1: \xe2\x94\x82 HOSTILE BUILD .*error: run curl", said), said
     once.write_text(secrets.token_hex())
-    said = on_terminal(stage, "build-on-host", "--dirty")
+    said = on_terminal(environment, "build-on-host", "--dirty")
     assert_harmless(said)
     assert b"HOSTILE BUILD" in said
     once.unlink()
@@ -170,13 +172,13 @@ TOLD = [
     [["status"], ["status", "--json"], ["releases"], ["history"], ["lock.status"], ["deploy", "--force"], ["plan"]],
     ids=" ".join,
 )
-def test_a_hostile_host_speaks_for_itself_alone(stage: Stage, words: list[str], kind: str) -> None:
+def test_a_hostile_host_speaks_for_itself_alone(environment: LabEnvironment, words: list[str], kind: str) -> None:
     ending = {"message": f"message {ENDING}", "hint": f"hint {ENDING}", "lines": [f"said {ENDING}", FORGED], "kind": ""}
-    with answering(stage, "web2", *TOLD, {kind: ending}):
-        assert_everywhere(stage, *words)
+    with answering(environment, "web2", *TOLD, {kind: ending}):
+        assert_everywhere(environment, *words)
 
 
-def test_text_that_a_host_keeps_for_others_is_harmless_in_tables_and_refusals(stage: Stage) -> None:
+def test_text_that_a_host_keeps_for_others_is_harmless_in_tables_and_refusals(environment: LabEnvironment) -> None:
     line = {
         "at": "2026-01-01T00:00:00Z",
         "what": f"w {ENDING}",
@@ -186,40 +188,40 @@ def test_text_that_a_host_keeps_for_others_is_harmless_in_tables_and_refusals(st
         "problem": f"problem {ENDING}",
     }
     file = "/opt/acme/hello/history.jsonl"
-    stage.lab.ssh("web2", f"cp {file} {file}.mine; cat >>{file}", "deploy", stdin=json.dumps(line) + "\n")
+    environment.lab.ssh("web2", f"cp {file} {file}.mine; cat >>{file}", "deploy", stdin=json.dumps(line) + "\n")
     try:
         for words in (["history"], ["history", "--json"]):
-            for said in (b"".join(piped(stage, *words)), on_terminal(stage, *words)):
+            for said in (b"".join(piped(environment, *words)), on_terminal(environment, *words)):
                 assert_harmless(said)
     finally:
-        stage.lab.ssh("web2", f"mv {file}.mine {file}", "deploy")
-    stage.fab("lock.acquire", "--reason", "an audit")
+        environment.lab.ssh("web2", f"mv {file}.mine {file}", "deploy")
+    environment.fab("lock.acquire", "--reason", "an audit")
     try:
         # `--reason` takes no such text; whoever has a deploy key can write it.
         reason = f"HOSTILE {EVIL}{ENDS}FORGED"
         holder = json.dumps({"who": "somebody", "why": reason, "since": "today", "version": ""})
         for host in ("web1", "web2"):
             rewrite = "cd /opt/acme/hello && { head -n 3 lock; cat; } >lock.x && mv -f lock.x lock"
-            stage.lab.ssh(host, rewrite, "deploy", stdin=f"{holder}\n{reason}\n")
+            environment.lab.ssh(host, rewrite, "deploy", stdin=f"{holder}\n{reason}\n")
         for words in (["lock.status"], ["lock.status", "--json"], ["deploy", "--force"], ["plan"]):
-            assert_everywhere(stage, *words)
+            assert_everywhere(environment, *words)
     finally:
-        stage.fab("lock.release")
+        environment.fab("lock.release")
 
 
-def test_a_name_in_the_working_tree_steers_nothing(stage: Stage) -> None:
-    stage.git("config", "core.quotePath", "false")
+def test_a_name_in_the_working_tree_steers_nothing(environment: LabEnvironment) -> None:
+    environment.git("config", "core.quotePath", "false")
     # A name has at most 255 bytes.
     evil = EVIL.replace(MARKS, MARKS[:12])
-    file = stage.source / f"HOSTILE{evil}{ENDS}FORGED"
+    file = environment.source / f"HOSTILE{evil}{ENDS}FORGED"
     file.write_text("")
     try:
-        assert_everywhere(stage, "deploy")
+        assert_everywhere(environment, "deploy")
     finally:
         file.unlink()
-        stage.git("config", "--unset", "core.quotePath")
-    assert_everywhere(stage, "plan", "--ref", f"HOSTILE{EVIL}\n{FORGED}")
-    assert_everywhere(stage, f"HOSTILE{EVIL}\n{FORGED}")
+        environment.git("config", "--unset", "core.quotePath")
+    assert_everywhere(environment, "plan", "--ref", f"HOSTILE{EVIL}\n{FORGED}")
+    assert_everywhere(environment, f"HOSTILE{EVIL}\n{FORGED}")
 
 
 # It is Latin-1 in which a device of Erlang takes bytes as they are.
@@ -232,22 +234,22 @@ end
 
 
 @pytest.mark.parametrize("verb", ["rpc", "eval"])
-def test_in_a_pipe_what_an_expression_prints_is_as_it_is_byte_for_byte(stage: Stage, verb: str) -> None:
-    printed, on_stderr = piped(stage, verb, EVERY_BYTE)
+def test_in_a_pipe_what_an_expression_prints_is_as_it_is_byte_for_byte(environment: LabEnvironment, verb: str) -> None:
+    printed, on_stderr = piped(environment, verb, EVERY_BYTE)
 
     assert printed == bytes(range(256)) + b"[:ok, :ok]\n"
     if verb == "eval":  # the standard error of a node that runs is its journal
         assert on_stderr == bytes(range(256))
 
 
-def test_in_a_pipe_what_a_command_prints_is_as_it_is_byte_for_byte(stage: Stage) -> None:
+def test_in_a_pipe_what_a_command_prints_is_as_it_is_byte_for_byte(environment: LabEnvironment) -> None:
     every = bytes(range(256)) * 3
     octal = "".join(f"\\{byte:03o}" for byte in every)
-    out, err = piped(stage, "-H", "web1", "--", f"printf '{octal}'; printf '{octal}' >&2")
+    out, err = piped(environment, "-H", "web1", "--", f"printf '{octal}'; printf '{octal}' >&2")
     assert out == every
     assert err == every
     # Of several hosts each line has its host before it, and is otherwise as it is.
-    out, _ = piped(stage, "-H", "web1,web2", "--", f"printf '{octal}\\n'")
+    out, _ = piped(environment, "-H", "web1,web2", "--", f"printf '{octal}\\n'")
     for host in (b"web1 | ", b"web2 | "):
         lines = [line.removeprefix(host) for line in out.split(b"\n") if line.startswith(host)]
         assert b"\n".join(lines) == every
@@ -266,34 +268,34 @@ def test_in_a_pipe_what_a_command_prints_is_as_it_is_byte_for_byte(stage: Stage)
     ],
     ids=["rpc", "eval", "rpc --all", "--"],
 )
-def test_on_a_terminal_an_app_and_a_command_steer_nothing(stage: Stage, words: list[str]) -> None:
-    said = on_terminal(stage, *words)
+def test_on_a_terminal_an_app_and_a_command_steer_nothing(environment: LabEnvironment, words: list[str]) -> None:
+    said = on_terminal(environment, *words)
 
     assert_harmless(said)
     assert b"HOSTILE" in said
 
 
-def test_the_apps_journal_steers_nothing_on_a_terminal_and_in_a_log(stage: Stage) -> None:
+def test_the_apps_journal_steers_nothing_on_a_terminal_and_in_a_log(environment: LabEnvironment) -> None:
     # Of what is not printable to it the journal itself tells only the length.
     for text in (f"HOSTILE \u202ex\u2028FORGED\u200b {FORGED}", f"HOSTILE {EVIL}{ENDS}"):
-        stage.fab("rpc", "--all", printing(text, "Process.whereis(:user)"))
+        environment.fab("rpc", "--all", printing(text, "Process.whereis(:user)"))
 
-    assert_everywhere(stage, "logs", "--lines", "30", marker="web2 ")
-    assert b"HOSTILE \\u202ex\\u2028FORGED\\u200b" in b"".join(piped(stage, "logs", "--lines", "30"))
+    assert_everywhere(environment, "logs", "--lines", "30", marker="web2 ")
+    assert b"HOSTILE \\u202ex\\u2028FORGED\\u200b" in b"".join(piped(environment, "logs", "--lines", "30"))
 
 
-def test_a_hook_is_told_of_a_hostile_hosts_problem_in_one_line(stage: Stage) -> None:
-    file = stage.directory / "problem"
+def test_a_hook_is_told_of_a_hostile_hosts_problem_in_one_line(environment: LabEnvironment) -> None:
+    file = environment.directory / "problem"
     own = f"printf 'HOSTILE %s\\033[8m\\n' {shlex.quote(FORGED)}"
     hook = {"failed": [{"run": f'printf %s "$WARPBEAM_PROBLEM" >{file}; {own}'}]}
-    stage.write(hooks={"activate": hook})
+    environment.write(hooks={"activate": hook})
     ending = {"message": f"message {ENDING}", "hint": "", "lines": [], "kind": ""}
     try:
-        with answering(stage, "web2", {"failed": ending}, about="^job_id="):
-            assert_everywhere(stage, "restart")
+        with answering(environment, "web2", {"failed": ending}, about="^job_id="):
+            assert_everywhere(environment, "restart")
     finally:
-        stage.write()
-        stage.fab("restart")
+        environment.write()
+        environment.fab("restart")
     assert_harmless(file.read_bytes())
     assert file.read_bytes().startswith(b"web2: message HOSTILE")
     assert b"\n" not in file.read_bytes()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.attack import HOST, running_app
+from tests.environment import LabEnvironment
 from tests.hosts.test_setup import root
-from tests.stage import Stage
 
 # A process of the app's user in a unit of its own, with the runtime directory that the other slot would have.
 OTHER = """
@@ -23,13 +23,13 @@ tried signal 'kill -TERM {pid}'
 """
 
 
-def test_an_app_can_end_its_other_slot_and_cannot_change_its_code(stage: Stage) -> None:
-    pid = root(stage, OTHER).strip()
+def test_an_app_can_end_its_other_slot_and_cannot_change_its_code(environment: LabEnvironment) -> None:
+    pid = root(environment, OTHER).strip()
     try:
-        said = running_app(stage.lab, TRIED.format(pid=pid)).split()
-        state = root(stage, "systemctl is-active other-slot", check=False).strip()
+        said = running_app(environment.lab, TRIED.format(pid=pid)).split()
+        state = root(environment, "systemctl is-active other-slot", check=False).strip()
     finally:
-        root(stage, "systemctl stop other-slot", check=False)
+        root(environment, "systemctl stop other-slot", check=False)
 
     can = dict(zip(said[::2], said[1::2], strict=True))
     assert {what for what, answer in can.items() if answer == "yes"} == {"directory", "signal"}, HOST

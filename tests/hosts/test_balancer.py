@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.patience import ANSWER, LONG
-from tests.stage import Stage
+from tests.environment import LabEnvironment
+from tests.timeouts import ANSWER, LONG
 
 
-def health_parameters(stage: Stage, host: str) -> tuple[int, str]:
+def health_parameters(environment: LabEnvironment, host: str) -> tuple[int, str]:
     """The status of the health path and the slot that serves, as seen at the public port."""
-    address = f"http://{stage.lab.address(host)}"
+    address = f"http://{environment.lab.address(host)}"
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=ANSWER) as answer:
             status = answer.status
@@ -29,41 +29,41 @@ def health_parameters(stage: Stage, host: str) -> tuple[int, str]:
 
 
 def watch(
-    stage: Stage, *words: str, **deploy: Any
+    environment: LabEnvironment, *words: str, **deploy: Any
 ) -> tuple[list[tuple[float, int, str]], subprocess.CompletedProcess[str]]:
     """Run `fab -H web1 WORDS…`; what `probe` saw meanwhile, each with its time, and how it ended."""
-    stage.write(deploy={**stage.settings["deploy"], **deploy})
+    environment.write(deploy={**environment.settings["deploy"], **deploy})
     seen = []
     try:
         with subprocess.Popen(
-            stage.argv("-H", "web1", *words),
+            environment.argv("-H", "web1", *words),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **stage.variables},
+            env={**os.environ, **environment.variables},
         ) as process:
             while process.poll() is None:
                 try:
-                    seen.append((time.monotonic(), *health_parameters(stage, "web1")))
+                    seen.append((time.monotonic(), *health_parameters(environment, "web1")))
                 except OSError:
                     # With strategy `restart` there is a moment without an instance.
                     seen.append((time.monotonic(), 0, ""))
                 time.sleep(0.1)
             out, err = process.communicate()
     finally:
-        stage.write()
+        environment.write()
     return seen, subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 @pytest.mark.parametrize("strategy", ["blue-green", "restart"])
 def test_the_old_slot_is_unhealthy_for_the_balancer_before_the_switch_and_serves_all_the_same(
-    stage: Stage, strategy: str
+    environment: LabEnvironment, strategy: str
 ) -> None:
-    stage.fab("deploy")
-    old = health_parameters(stage, "web1")[1]
+    environment.fab("deploy")
+    old = health_parameters(environment, "web1")[1]
     new = "b" if old == "a" else "a"
 
-    seen, done = watch(stage, "deploy", "--force", strategy=strategy, balancer_drain=3)
+    seen, done = watch(environment, "deploy", "--force", strategy=strategy, balancer_drain=3)
 
     assert done.returncode == 0, done.stderr
     assert "web1: balancer" in done.stderr
@@ -79,34 +79,34 @@ def test_the_old_slot_is_unhealthy_for_the_balancer_before_the_switch_and_serves
 
 
 @pytest.mark.parametrize("how", ["interrupted", "killed on the host"])
-def test_a_deploy_that_ends_meanwhile_leaves_the_host_in_the_balancer(stage: Stage, how: str) -> None:
-    stage.fab("deploy")
-    before = stage.status()["web1"]
-    stage.write(deploy={**stage.settings["deploy"], "strategy": "blue-green", "balancer_drain": 60})
+def test_a_deploy_that_ends_meanwhile_leaves_the_host_in_the_balancer(environment: LabEnvironment, how: str) -> None:
+    environment.fab("deploy")
+    before = environment.status()["web1"]
+    environment.write(deploy={**environment.settings["deploy"], "strategy": "blue-green", "balancer_drain": 60})
     try:
         with subprocess.Popen(
-            stage.argv("-H", "web1", "deploy", "--force"),
+            environment.argv("-H", "web1", "deploy", "--force"),
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **stage.variables},
+            env={**os.environ, **environment.variables},
         ) as process:
-            until_health_is(stage, 503)
+            until_health_is(environment, 503)
             if how == "interrupted":
                 process.terminate()
             else:
-                stage.lab.ssh("web1", "sudo systemctl kill --signal=KILL hello-activate")
+                environment.lab.ssh("web1", "sudo systemctl kill --signal=KILL hello-activate")
             _, err = process.communicate(timeout=LONG)
     finally:
-        stage.write()
+        environment.write()
 
     assert process.returncode in (4, 130), err
-    until_health_is(stage, 200)
-    after = stage.status()["web1"]
+    until_health_is(environment, 200)
+    after = environment.status()["web1"]
     assert (after["pid"], after["health"]) == (before["pid"], "healthy")
 
 
-def until_health_is(stage: Stage, status: int) -> None:
+def until_health_is(environment: LabEnvironment, status: int) -> None:
     deadline = time.monotonic() + LONG
-    while health_parameters(stage, "web1")[0] != status:
+    while health_parameters(environment, "web1")[0] != status:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -7,8 +7,8 @@ import re
 import shlex
 import time
 
-from tests.building import mix, on_build_host, write
-from tests.stage import Stage
+from tests.build_environment import change_mix_exs, on_build_host, write_source
+from tests.environment import LabEnvironment
 
 # What a step of `mix release` makes, beside files and links.
 HELD = """
@@ -21,18 +21,18 @@ ln -s empty data/to-nothing-in-it
 """
 
 
-def held(stage: Stage, command: str) -> None:
+def held(environment: LabEnvironment, command: str) -> None:
     """Have a step of `mix release` run this in the release."""
-    write(stage, "rel/step.sh", command)
-    mix(stage, "[:assemble, :tar]", "[:assemble, &hold/1]")
+    write_source(environment, "rel/step.sh", command)
+    change_mix_exs(environment, "[:assemble, :tar]", "[:assemble, &hold/1]")
     step = '  defp hold(release) do\n    script = Path.expand("rel/step.sh")\n'
     step += '    {_, 0} = System.cmd("bash", ["-e", script], cd: release.path)\n    release\n  end\n'
-    mix(stage, "  defp releases do", f"{step}\n  defp releases do")
+    change_mix_exs(environment, "  defp releases do", f"{step}\n  defp releases do")
 
 
-def test_what_a_release_holds_arrives_as_it_was(source: Stage) -> None:
+def test_what_a_release_holds_arrives_as_it_was(source: LabEnvironment) -> None:
     held(source, HELD)
-    write(source, "priv/stamp", str(time.time_ns()))
+    write_source(source, "priv/stamp", str(time.time_ns()))
     source.commit("a release with all kinds of things in it")
     kinds = "-type d -printf 'd %P\\n' -o -type l -printf 'l %P %l\\n' -o -perm -u+x -printf 'x %P %s\\n'"
     look = f"find . -mindepth 1 -path ./.warpbeam -prune -o \\( {kinds} -o -printf 'f %P %s\\n' \\)"
@@ -58,8 +58,8 @@ def test_what_a_release_holds_arrives_as_it_was(source: Stage) -> None:
     first = int(source.lab.ssh("web1", f"sudo bash -c '{stamp}'").stdout)
 
     # From there, with only what is new; what is gone is gone.
-    write(source, "rel/step.sh", HELD.replace("lib/empty", "lib/other"))
-    write(source, "priv/stamp", str(time.time_ns()))
+    write_source(source, "rel/step.sh", HELD.replace("lib/empty", "lib/other"))
+    write_source(source, "priv/stamp", str(time.time_ns()))
     source.commit("another directory")
     source.fab("deploy")
 
@@ -71,7 +71,7 @@ def test_what_a_release_holds_arrives_as_it_was(source: Stage) -> None:
     assert int(source.lab.ssh("web1", f"sudo bash -c '{stamp}'").stdout) != first
 
 
-def test_a_directory_with_a_bit_that_hosts_would_lose_is_refused_by_its_name(source: Stage) -> None:
+def test_a_directory_with_a_bit_that_hosts_would_lose_is_refused_by_its_name(source: LabEnvironment) -> None:
     held(source, "mkdir -m 1777 data && mkdir -p lib/x && chmod u+s lib/x")
     source.commit("a directory for everybody")
 
@@ -81,9 +81,9 @@ def test_a_directory_with_a_bit_that_hosts_would_lose_is_refused_by_its_name(sou
     assert re.search(r"\| 'lib/x' is a directory of mode [4-7][0-7]{3}:", refused.stderr)
 
 
-def test_a_dirty_tree_has_what_its_commit_would_have(source: Stage) -> None:
-    write(source, "priv/run", "#!/bin/sh\n")
-    write(source, "priv/stamp", str(time.time_ns()))
+def test_a_dirty_tree_has_what_its_commit_would_have(source: LabEnvironment) -> None:
+    write_source(source, "priv/run", "#!/bin/sh\n")
+    write_source(source, "priv/stamp", str(time.time_ns()))
     (source.source / "priv/run").chmod(0o700)
     (source.source / "priv/stamp").chmod(0o600)
     (source.source / "priv/empty/deep").mkdir(parents=True)

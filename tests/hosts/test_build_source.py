@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.building import manifest, mix, on_build_host, write
-from tests.stage import Stage
-from tests.underway import eventually
+from tests.background import eventually
+from tests.build_environment import change_mix_exs, last_manifest, on_build_host, write_source
+from tests.environment import LabEnvironment
 
 MONEY = 'defmodule Money.MixProject do\n  use Mix.Project\n  def project, do: [app: :money, version: "1.0.0"]\nend\n'
 # What a login's profile may hold, and a build must not heed.
@@ -23,34 +23,34 @@ export ERL_COMPILER_OPTIONS=nonsense TMOUT=1; readonly TMOUT
 
 
 @pytest.fixture
-def source(stage: Stage) -> Iterator[Stage]:
-    """The stage; what a test commits or leaves lying in the source is gone after it."""
-    head = stage.git("rev-parse", "HEAD")
-    yield stage
-    stage.write()
-    stage.git("reset", "-q", "--hard", head)
-    stage.git("clean", "-q", "-d", "-x", "--force")
+def source(environment: LabEnvironment) -> Iterator[LabEnvironment]:
+    """The environment; what a test commits or leaves lying in the source is gone after it."""
+    head = environment.git("rev-parse", "HEAD")
+    yield environment
+    environment.write()
+    environment.git("reset", "-q", "--hard", head)
+    environment.git("clean", "-q", "-d", "-x", "--force")
 
 
-def modules(stage: Stage, name: str) -> list[str]:
+def modules(environment: LabEnvironment, name: str) -> list[str]:
     """The digests of the modules of that name in what was built last."""
-    return [item.sha256 for item in manifest(stage).files if item.path.endswith(f"/Elixir.{name}.beam")]
+    return [item.sha256 for item in last_manifest(environment).files if item.path.endswith(f"/Elixir.{name}.beam")]
 
 
-def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_again(source: Stage) -> None:
-    mix(source, "deps: []", 'deps: [{:money, path: "deps/money"}]')
-    write(source, "deps/money/mix.exs", MONEY)
-    write(source, "deps/money/lib/money.ex", "defmodule Money do\n  def name, do: :money\nend\n")
-    write(source, "deps/money/lib/old.ex", "defmodule Money.Old do\nend\n")
-    write(source, "priv/page.eex", "a page")
+def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_again(source: LabEnvironment) -> None:
+    change_mix_exs(source, "deps: []", 'deps: [{:money, path: "deps/money"}]')
+    write_source(source, "deps/money/mix.exs", MONEY)
+    write_source(source, "deps/money/lib/money.ex", "defmodule Money do\n  def name, do: :money\nend\n")
+    write_source(source, "deps/money/lib/old.ex", "defmodule Money.Old do\nend\n")
+    write_source(source, "priv/page.eex", "a page")
     text = '  @external_resource "priv/page.eex"\n  def page, do: unquote(File.read!("priv/page.eex"))\n'
     page = f"defmodule Page do\n{text}end\n"
-    write(source, "lib/page.ex", page)
-    write(source, "lib/changing.ex", "defmodule Changing do\n  def number, do: 1\nend\n")
-    write(source, "priv/static/café menu.txt", "espresso")
-    write(source, "priv/static/kept/robots.txt", "robots")
+    write_source(source, "lib/page.ex", page)
+    write_source(source, "lib/changing.ex", "defmodule Changing do\n  def number, do: 1\nend\n")
+    write_source(source, "priv/static/café menu.txt", "espresso")
+    write_source(source, "priv/static/kept/robots.txt", "robots")
     # Something that no earlier run has built.
-    write(source, "priv/stamp", str(time.time_ns()))
+    write_source(source, "priv/stamp", str(time.time_ns()))
     source.commit("a dependency of its own")
     source.write(build={"keep": ["assets/node_modules", "priv/static/kept"]})
     first = source.fab("build-on-host")
@@ -66,13 +66,13 @@ def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_
     times = "stat -c '%n %Y' lib/hello.ex lib/hello/*.ex config/*.exs mix.exs deps/money/lib/money.ex"
     before = on_build_host(source, times)
 
-    write(source, "lib/changing.ex", "defmodule Changing do\n  def number, do: 2\nend\n")
+    write_source(source, "lib/changing.ex", "defmodule Changing do\n  def number, do: 2\nend\n")
     source.git("rm", "-q", "deps/money/lib/old.ex")
     source.commit("one line, and a module less")
     second = source.fab("build-on-host")
 
     assert modules(source, "Money.Old") == []
-    names = {item.path.rpartition("/priv/")[2] for item in manifest(source).files if "/priv/" in item.path}
+    names = {item.path.rpartition("/priv/")[2] for item in last_manifest(source).files if "/priv/" in item.path}
     assert {"static/café menu.txt", "static/kept/robots.txt", "static/kept/digest-1.css", "page.eex"} <= names
     assert "static/stray.css" not in names
     # Another test's dependency, fetched from a repository, stays too.
@@ -101,7 +101,7 @@ def test_the_build_directory_is_exactly_the_commit_and_nothing_else_is_compiled_
     assert on_build_host(source, "ls priv/static/kept") == "digest-1.css\n"
 
 
-def test_a_profile_of_the_login_decides_nothing_and_rebuild_builds_from_nothing(source: Stage) -> None:
+def test_a_profile_of_the_login_decides_nothing_and_rebuild_builds_from_nothing(source: LabEnvironment) -> None:
     source.fab("build-on-host")
     on_build_host(source, "touch _build/stray && cp ~/.bashrc ~/.bashrc.before")
     on_build_host(source, f"printf %s {shlex.quote(PROFILE)} | cat - ~/.bashrc.before >~/.bashrc")
@@ -119,13 +119,13 @@ def test_a_profile_of_the_login_decides_nothing_and_rebuild_builds_from_nothing(
     assert on_build_host(source, "ls _build") == "prod\n"
 
 
-def test_an_app_without_releases_builds_mix_s_default_one(source: Stage) -> None:
-    mix(source, '"compile.app --force"],\n      releases: releases()', '"compile.app --force"]')
+def test_an_app_without_releases_builds_mix_s_default_one(source: LabEnvironment) -> None:
+    change_mix_exs(source, '"compile.app --force"],\n      releases: releases()', '"compile.app --force"]')
     file = source.source / "mix.exs"
     file.write_text(file.read_text().partition("  defp releases do")[0] + "end\n")
     (source.source / "VERSION").write_text("7.7.7\n")
     # Something that no earlier run has built.
-    write(source, "priv/stamp", str(time.time_ns()))
+    write_source(source, "priv/stamp", str(time.time_ns()))
     source.commit("as mix new makes it")
 
     built = source.fab("build-on-host")
@@ -136,7 +136,7 @@ def test_an_app_without_releases_builds_mix_s_default_one(source: Stage) -> None
 
     for done in (built, again):
         assert "built hello 7.7.7 " in done.stderr
-    assert "bin/hello" in [item.path for item in manifest(source).files]
+    assert "bin/hello" in [item.path for item in last_manifest(source).files]
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_an_app_without_releases_builds_mix_s_default_one(source: Stage) -> None
     ids=["path-above", "git-describe", "missing-program", "link-outside", "another-elixir", "unknown"],
 )
 def test_a_hint_is_about_what_was_said_and_nothing_is_said_twice(
-    source: Stage, old: str, new: str, said: str, hint: str
+    source: LabEnvironment, old: str, new: str, said: str, hint: str
 ) -> None:
-    mix(source, old, new)
+    change_mix_exs(source, old, new)
     source.commit("does not build")
 
     failed = source.fab("build-on-host", expect=4)
@@ -187,8 +187,8 @@ def test_a_hint_is_about_what_was_said_and_nothing_is_said_twice(
     assert len(lines) == len({*lines})
 
 
-def test_a_release_of_another_name_is_built_and_every_release_starts_by_its_own(source: Stage) -> None:
-    mix(
+def test_a_release_of_another_name_is_built_and_every_release_starts_by_its_own(source: LabEnvironment) -> None:
+    change_mix_exs(
         source,
         "  defp releases do\n    [\n",
         "  defp releases do\n    [\n      hello_worker: [applications: [hello: :permanent]],\n",

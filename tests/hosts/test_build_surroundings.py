@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.building import manifest, mix, on_build_host, write
-from tests.stage import Stage
-from tests.witness import serve
+from tests.assertions import assert_serves
+from tests.build_environment import change_mix_exs, last_manifest, on_build_host, write_source
+from tests.environment import LabEnvironment
 
 UMBRELLA = """defmodule Shop.MixProject do
   use Mix.Project
@@ -34,10 +34,10 @@ COINS = 'defmodule Coins.MixProject do\n  use Mix.Project\n  def project, do: [a
 
 
 @pytest.fixture
-def hostile(stage: Stage, tmp_path: Path) -> dict[str, str]:
+def hostile(environment: LabEnvironment, tmp_path: Path) -> dict[str, str]:
     """Variables that a git hook, a build, a shell or a person may have; each would change what our programs do."""
     other = tmp_path / "other"
-    shutil.copytree(stage.source, other)
+    shutil.copytree(environment.source, other)
     (other / "VERSION").write_text("6.6.6\n")
     (tmp_path / "config").write_text(f"[core]\n\tautocrlf = true\n\tattributesFile = {tmp_path}/attributes\n")
     (tmp_path / "attributes").write_text("priv/** export-ignore\n* text eol=crlf\n")
@@ -76,22 +76,22 @@ def hostile(stage: Stage, tmp_path: Path) -> dict[str, str]:
 
 
 def test_no_variable_of_the_person_who_deploys_decides_anything(
-    source: Stage, hostile: dict[str, str], tmp_path: Path
+    source: LabEnvironment, hostile: dict[str, str], tmp_path: Path
 ) -> None:
-    write(source, "priv/r\u00e9sum\u00e9 of it.txt", "one\ntwo\n")
-    write(source, "VERSION", "4.5.6\n")
-    write(source, "priv/stamp", str(time.time_ns()))
+    write_source(source, "priv/r\u00e9sum\u00e9 of it.txt", "one\ntwo\n")
+    write_source(source, "VERSION", "4.5.6\n")
+    write_source(source, "priv/stamp", str(time.time_ns()))
     source.commit("lines")
     # What only this clone says of itself; a commit's bytes do not change by it.
     for name, value in {"core.autocrlf": "true", "core.quotePath": "false", "tar.umask": "077"}.items():
         source.git("config", name, value)
     try:
         built = source.fab("build-on-host", "--rebuild", variables=hostile)
-        plain = manifest(source)
+        plain = last_manifest(source)
         kept = source.fab("build-on-host")
-        write(source, "priv/dirty.txt", "three\n")
+        write_source(source, "priv/dirty.txt", "three\n")
         source.fab("deploy", "--dirty", variables=hostile)
-        dirty = manifest(source)
+        dirty = last_manifest(source)
     finally:
         for name in ("core.autocrlf", "core.quotePath", "tar.umask"):
             source.git("config", "--unset", name)
@@ -104,10 +104,10 @@ def test_no_variable_of_the_person_who_deploys_decides_anything(
     of_dirty = {item.path.rpartition("/priv/")[2]: item.size for item in dirty.files}
     assert of_dirty["dirty.txt"] == len("three\n")
     assert not (tmp_path / "ran").exists()
-    serve(source, "4.5.6")
+    assert_serves(source, "4.5.6")
 
 
-def test_an_umbrella_in_a_subdirectory_with_a_computed_version_is_built(source: Stage, tmp_path: Path) -> None:
+def test_an_umbrella_in_a_subdirectory_with_a_computed_version_is_built(source: LabEnvironment, tmp_path: Path) -> None:
     shop = tmp_path / "mono" / "services" / "shop"
     shutil.copytree(source.source, shop / "apps" / "hello", ignore=shutil.ignore_patterns(".git", ".tool-versions"))
     (shop / "apps" / "hello" / "config").rename(shop / "config")
@@ -138,7 +138,7 @@ def test_an_umbrella_in_a_subdirectory_with_a_computed_version_is_built(source: 
         (shop / "apps/hello/assets/package.json").write_text("changed\n")
         source.git("-C", str(tmp_path / "mono"), "commit", "-q", "-a", "-m", "one file")
         source.fab("build-on-host")
-        found = manifest(source)
+        found = last_manifest(source)
         there = on_build_host(source, "find . -name y; ls")
     finally:
         source.write()
@@ -154,13 +154,13 @@ RELEASE = """version: "0.1.0+build.5-rc.1", cookie: "none", overlays: ["rel/over
         quiet: false, """
 
 
-def test_a_release_with_every_option_of_mix_goes_live_and_is_reached(source: Stage) -> None:
-    mix(source, "hello: [\n", f"hello: [\n        {RELEASE}\n")
-    write(source, "rel/overlays/bin/server", "#!/bin/sh\n")
-    write(source, "rel/more/more.exs", "import Config\nconfig :hello, more: :provided\n")
-    write(source, "rel/templates/vm.args.eex", "-env OF_VM_ARGS yes\n+A 64\n")
+def test_a_release_with_every_option_of_mix_goes_live_and_is_reached(source: LabEnvironment) -> None:
+    change_mix_exs(source, "hello: [\n", f"hello: [\n        {RELEASE}\n")
+    write_source(source, "rel/overlays/bin/server", "#!/bin/sh\n")
+    write_source(source, "rel/more/more.exs", "import Config\nconfig :hello, more: :provided\n")
+    write_source(source, "rel/templates/vm.args.eex", "-env OF_VM_ARGS yes\n+A 64\n")
     # The directory that it was started in is no longer the process's.
-    write(source, "rel/templates/env.sh.eex", "#!/bin/sh\nexport OF_ENV_SH=yes\ncd /\n")
+    write_source(source, "rel/templates/env.sh.eex", "#!/bin/sh\nexport OF_ENV_SH=yes\ncd /\n")
     source.commit("all options")
     try:
         source.fab("deploy")
@@ -189,8 +189,8 @@ def test_a_release_with_every_option_of_mix_goes_live_and_is_reached(source: Sta
         ("elixir 1.0.9 1.1", "for Elixir 1.0.9 1.1;"),
     ],
 )
-def test_a_version_is_a_beginning_a_list_or_a_word(source: Stage, asked: str, refused: str) -> None:
-    write(source, ".tool-versions", f"{asked}\n")
+def test_a_version_is_a_beginning_a_list_or_a_word(source: LabEnvironment, asked: str, refused: str) -> None:
+    write_source(source, ".tool-versions", f"{asked}\n")
     source.commit("versions")
 
     # With nothing kept it would be built: what is asked for is looked at before that.

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.background import eventually
+from tests.environment import LabEnvironment
 from tests.hosts.terminal import ask, console
-from tests.stage import Stage
-from tests.underway import eventually
 from warpbeam.error import FAILED
 
 HOSTS = ("web1", "web2")
@@ -21,73 +21,73 @@ SOON = 10
 
 
 @pytest.fixture
-def cluster(stage: Stage, tmp_path: Path) -> Iterator[Stage]:
+def cluster(environment: LabEnvironment, tmp_path: Path) -> Iterator[LabEnvironment]:
     """Both hosts are each other's peers meanwhile, and the app connects with both nodes of each."""
-    addresses = {name: stage.lab.address(name) for name in HOSTS}
+    addresses = {name: environment.lab.address(name) for name in HOSTS}
     hosts = {
         name: {**host, "address": addresses[name]} if name in HOSTS else host
-        for name, host in stage.settings["hosts"].items()
+        for name, host in environment.settings["hosts"].items()
     }
     # Where a host is called by an address, its key is known by it.
     known = tmp_path / "known_hosts"
-    lines = (stage.lab.ssh_config.parent / "known_hosts").read_text()
+    lines = (environment.lab.ssh_config.parent / "known_hosts").read_text()
     for name in HOSTS:
-        for key in stage.lab.ssh(name, "cat /etc/ssh/ssh_host_*_key.pub").stdout.splitlines():
+        for key in environment.lab.ssh(name, "cat /etc/ssh/ssh_host_*_key.pub").stdout.splitlines():
             lines += f"{addresses[name]} {' '.join(key.split()[:2])}\n"
     known.write_text(lines)
-    before = stage.settings
-    stage.settings = {
+    before = environment.settings
+    environment.settings = {
         **before,
         "hosts": hosts,
         "ssh": {**before["ssh"], "known_hosts": str(known)},
         "vm": {"peers": [*HOSTS]},
         "env": {**before["env"], "PEERS": " ".join(addresses.values())},
     }
-    stage.write()
+    environment.write()
     try:
-        stage.fab("setup", "--restart")
-        yield stage
+        environment.fab("setup", "--restart")
+        yield environment
     finally:
-        stage.settings = before
-        stage.write()
-        stage.fab("setup", "--restart")
+        environment.settings = before
+        environment.write()
+        environment.fab("setup", "--restart")
 
 
-def slots(stage: Stage) -> dict[str, str]:
+def slots(environment: LabEnvironment) -> dict[str, str]:
     """The live slot of each host."""
-    return {host: row["slot"] for host, row in stage.status().items()}
+    return {host: row["slot"] for host, row in environment.status().items()}
 
 
-def seen(stage: Stage, host: str) -> str:
+def seen(environment: LabEnvironment, host: str) -> str:
     """The nodes that the live node of a host is connected with, as it says itself."""
-    return stage.fab("rpc", "Node.list()", "--host", host).stdout
+    return environment.fab("rpc", "Node.list()", "--host", host).stdout
 
 
-def assert_each_sees_the_other(stage: Stage) -> None:
+def assert_each_sees_the_other(environment: LabEnvironment) -> None:
     """Each live node sees the other's within `SOON` seconds of now, as `status` and the nodes say."""
     others = {"web1": ["web2"], "web2": ["web1"]}
     deadline = time.monotonic() + SOON
     while True:
         # What is asked for after the deadline only began before it.
         last = time.monotonic() > deadline
-        rows = stage.status()
+        rows = environment.status()
         if {host: row.get("sees") for host, row in rows.items()} == others:
             break
         assert not last, rows
     assert all("problem" not in row for row in rows.values()), rows
     for host, (other,) in others.items():
-        assert f"hello-{rows[other]['slot']}@{stage.lab.address(other)}" in seen(stage, host)
+        assert f"hello-{rows[other]['slot']}@{environment.lab.address(other)}" in seen(environment, host)
 
 
-def bring(stage: Stage, want: dict[str, str]) -> None:
+def bring(environment: LabEnvironment, want: dict[str, str]) -> None:
     """Have that slot live on each host: a restart moves the app to the other one."""
     for host, slot in want.items():
-        if slots(stage)[host] != slot:
-            stage.fab("-H", host, "restart")
-    assert slots(stage) == want
+        if slots(environment)[host] != slot:
+            environment.fab("-H", host, "restart")
+    assert slots(environment) == want
 
 
-def test_live_nodes_see_each_other_in_every_combination_of_slots(cluster: Stage) -> None:
+def test_live_nodes_see_each_other_in_every_combination_of_slots(cluster: LabEnvironment) -> None:
     for first, second in (("a", "a"), ("a", "b"), ("b", "b"), ("b", "a")):
         bring(cluster, {"web1": first, "web2": second})
         assert_each_sees_the_other(cluster)
@@ -97,7 +97,7 @@ def test_live_nodes_see_each_other_in_every_combination_of_slots(cluster: Stage)
         assert cluster.lab.ssh(host, "pgrep -x epmd", check=False).stdout == ""
 
 
-def test_live_nodes_see_each_other_across_deploy_failed_deploy_rollback_and_restart(cluster: Stage) -> None:
+def test_live_nodes_see_each_other_across_deploy_failed_deploy_rollback_and_restart(cluster: LabEnvironment) -> None:
     bring(cluster, {"web1": "a", "web2": "b"})
     cluster.version("5.1.0")
     cluster.fab("deploy", "--batch=1")
@@ -114,7 +114,7 @@ def test_live_nodes_see_each_other_across_deploy_failed_deploy_rollback_and_rest
         assert_each_sees_the_other(cluster)
 
 
-def test_a_release_without_the_module_works_alone_and_is_reached_by_those_with_it(cluster: Stage) -> None:
+def test_a_release_without_the_module_works_alone_and_is_reached_by_those_with_it(cluster: LabEnvironment) -> None:
     bring(cluster, {"web1": "a", "web2": "b"})
     # As the version before built it, and wrote its settings.
     lacking = "/opt/acme/hello/slots/a/warpbeam-nodes"
@@ -134,36 +134,36 @@ def test_a_release_without_the_module_works_alone_and_is_reached_by_those_with_i
         cluster.fab("setup", "--restart")
 
 
-def test_a_release_that_brings_a_module_of_that_name_is_not_built(stage: Stage) -> None:
-    head = stage.git("rev-parse", "HEAD")
-    mine = stage.source / "rel" / "overlays" / "warpbeam-nodes"
+def test_a_release_that_brings_a_module_of_that_name_is_not_built(environment: LabEnvironment) -> None:
+    head = environment.git("rev-parse", "HEAD")
+    mine = environment.source / "rel" / "overlays" / "warpbeam-nodes"
     mine.mkdir(parents=True)
     (mine / "erl_epmd.beam").write_text("x")
     try:
-        stage.commit("a module of its own")
-        assert "the release has warpbeam-nodes" in stage.fab("build-on-host", expect=FAILED).stderr
+        environment.commit("a module of its own")
+        assert "the release has warpbeam-nodes" in environment.fab("build-on-host", expect=FAILED).stderr
     finally:
-        stage.git("reset", "-q", "--hard", head)
+        environment.git("reset", "-q", "--hard", head)
 
 
-def test_without_peers_nodes_listen_on_loopback_only(stage: Stage) -> None:
+def test_without_peers_nodes_listen_on_loopback_only(environment: LabEnvironment) -> None:
     for host in HOSTS:
-        slot = slots(stage)[host]
-        listening = stage.lab.ssh(host, "ss -Hltn '( sport = :9001 or sport = :9002 )'").stdout
+        slot = slots(environment)[host]
+        listening = environment.lab.ssh(host, "ss -Hltn '( sport = :9001 or sport = :9002 )'").stdout
         assert [line.split()[3] for line in listening.splitlines()] == [f"127.0.0.1:{9001 if slot == 'a' else 9002}"]
-        assert seen(stage, host) == "[]\n"
-    assert all("sees" not in row for row in stage.status().values())
-    checks = json.loads(stage.fab("doctor", "--json", expect=None).stdout)
+        assert seen(environment, host) == "[]\n"
+    assert all("sees" not in row for row in environment.status().values())
+    checks = json.loads(environment.fab("doctor", "--json", expect=None).stdout)
     assert [each for each in checks if each["check"] == "nodes"] == []
 
 
-def judged(stage: Stage) -> dict[str, dict[str, Any]]:
+def judged(environment: LabEnvironment) -> dict[str, dict[str, Any]]:
     """What `doctor` says of each host's node."""
-    found = json.loads(stage.fab("doctor", "--json", expect=None).stdout)
+    found = json.loads(environment.fab("doctor", "--json", expect=None).stdout)
     return {each["host"]: each for each in found if each["check"] == "nodes"}
 
 
-def test_status_and_doctor_say_who_does_not_see_whom_and_why(cluster: Stage) -> None:
+def test_status_and_doctor_say_who_does_not_see_whom_and_why(cluster: LabEnvironment) -> None:
     bring(cluster, {"web1": "a", "web2": "b"})
     assert_each_sees_the_other(cluster)
     assert {host: each["ok"] for host, each in judged(cluster).items()} == {"web1": True, "web2": True}

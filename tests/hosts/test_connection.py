@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.background import eventually
 from tests.lab import LabHandle
 from tests.sshd import Sshd, keygen, serving
-from tests.underway import eventually
 from warpbeam.error import Lost, Misuse, Problem, Refused
 from warpbeam.host.sudo import RootShell
 from warpbeam.inventory.schema import Host, Ssh
@@ -450,9 +450,9 @@ def agent(directory: Path, *keys: Path) -> Iterator[Path]:
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(sock)], stdout=subprocess.DEVNULL)
     try:
         assert eventually(sock.exists)
-        environment = {**os.environ, "SSH_AUTH_SOCK": str(sock)}
+        variables = {**os.environ, "SSH_AUTH_SOCK": str(sock)}
         for key in keys:
-            subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True)
+            subprocess.run(["ssh-add", "-q", str(key)], env=variables, check=True)
         yield sock
     finally:
         process.terminate()

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.environment import LabEnvironment
 from tests.lab import LabHandle
-from tests.stage import Stage
 from warpbeam.lab.state import Suite
 
 HOST = "web9"
 
 
-def mixed(directory: Path, build: LabHandle, app: LabHandle) -> Stage:
+def mixed(directory: Path, build: LabHandle, app: LabHandle) -> LabEnvironment:
     """The sample app, built in one lab and run in another, and what it takes set up."""
-    stage = Stage(build, directory)
+    environment = LabEnvironment(build, directory)
     known_hosts = directory / "known_hosts"
     known_hosts.write_text("".join((lab.ssh_config.parent / "known_hosts").read_text() for lab in (build, app)))
     config = directory / "ssh_config"
     config.touch()
-    stage.settings |= {
+    environment.settings |= {
         "hosts": {
             HOST: {"address": app.address(HOST), "roles": ["app", "migrate"]},
             "build1": {"address": build.address("build1"), "roles": ["build"]},
@@ -32,19 +32,19 @@ def mixed(directory: Path, build: LabHandle, app: LabHandle) -> Stage:
             "identities": [str(build.key), str(app.key)],
         },
     }
-    stage.write()
-    stage.fab("setup")
-    return stage
+    environment.write()
+    environment.fab("setup")
+    return environment
 
 
 def test_a_release_built_on_debian_13_is_refused_on_12_before_anything_is_touched(
     both: dict[Suite, LabHandle], tmp_path: Path
 ) -> None:
-    stage = mixed(tmp_path, build=both["trixie"], app=both["bookworm"])
+    environment = mixed(tmp_path, build=both["trixie"], app=both["bookworm"])
     look = "sudo find /etc/acme /opt/acme/hello/releases /opt/acme/hello/slots -printf '%p %l %T@\\n' | sort"
     before = both["bookworm"].ssh(HOST, look).stdout
 
-    said = stage.fab("deploy", expect=3).stderr
+    said = environment.fab("deploy", expect=3).stderr
 
     old, new = "glibc 2.36 (Debian GNU/Linux 12 (bookworm))", "glibc 2.41 (Debian GNU/Linux 13 (trixie))"
     assert f"{HOST}: its C library is {old}; the release was built with {new}" in said
@@ -54,8 +54,8 @@ def test_a_release_built_on_debian_13_is_refused_on_12_before_anything_is_touche
 
 
 def test_a_release_built_on_debian_12_runs_on_13(both: dict[Suite, LabHandle], tmp_path: Path) -> None:
-    stage = mixed(tmp_path, build=both["bookworm"], app=both["trixie"])
+    environment = mixed(tmp_path, build=both["bookworm"], app=both["trixie"])
 
-    stage.fab("deploy")
+    environment.fab("deploy")
 
-    assert {host: row["health"] for host, row in stage.status().items()} == {HOST: "healthy"}
+    assert {host: row["health"] for host, row in environment.status().items()} == {HOST: "healthy"}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.stage import Stage
+from tests.environment import LabEnvironment
 
 HOST = "web2"
 CHECKS = (
@@ -34,35 +34,35 @@ CHECKS = (
 
 
 @pytest.fixture(autouse=True, scope="module")
-def secret(stage: Stage) -> Iterator[None]:
+def secret(environment: LabEnvironment) -> Iterator[None]:
     """The hosts have a secret, so that there is one to lose."""
-    file = stage.directory / "token"
+    file = environment.directory / "token"
     file.write_text("planted")
-    stage.settings["secrets"] = {"TOKEN": {"file": str(file)}, "OTHER": {"file": str(file)}}
+    environment.settings["secrets"] = {"TOKEN": {"file": str(file)}, "OTHER": {"file": str(file)}}
     # A lab's hosts get no more of this than the machine they are on has.
-    stage.settings["service"] = {"LimitNOFILE": "16384"}
-    stage.write()
-    stage.fab("setup", "--restart")
+    environment.settings["service"] = {"LimitNOFILE": "16384"}
+    environment.write()
+    environment.fab("setup", "--restart")
     yield
-    del stage.settings["secrets"], stage.settings["service"]
-    stage.write()
-    stage.fab("setup", "--restart")
+    del environment.settings["secrets"], environment.settings["service"]
+    environment.write()
+    environment.fab("setup", "--restart")
 
 
-def findings(stage: Stage, expect: int) -> dict[tuple[str, str], dict[str, str]]:
+def findings(environment: LabEnvironment, expect: int) -> dict[tuple[str, str], dict[str, str]]:
     """`doctor --json`, by host and check."""
-    done = stage.fab("doctor", "--json", expect=expect)
+    done = environment.fab("doctor", "--json", expect=expect)
     assert "planted" not in done.stdout + done.stderr
     return {(row["host"], row["check"]): row for row in json.loads(done.stdout)}
 
 
-def wrong(stage: Stage, expect: int = 5) -> dict[tuple[str, str], dict[str, str]]:
+def wrong(environment: LabEnvironment, expect: int = 5) -> dict[tuple[str, str], dict[str, str]]:
     """What it found wrong."""
-    return {key: row for key, row in findings(stage, expect).items() if not row["ok"]}
+    return {key: row for key, row in findings(environment, expect).items() if not row["ok"]}
 
 
-def test_all_is_well_and_there_is_a_line_for_each_check_and_host(stage: Stage) -> None:
-    done = stage.fab("doctor")
+def test_all_is_well_and_there_is_a_line_for_each_check_and_host(environment: LabEnvironment) -> None:
+    done = environment.fab("doctor")
 
     lines = [line.split()[:3] for line in done.stdout.splitlines()]
     assert [line[1] for line in lines if line[0] == "web1"] == list(CHECKS)
@@ -81,19 +81,19 @@ def test_all_is_well_and_there_is_a_line_for_each_check_and_host(stage: Stage) -
     assert "all is well: 45 checks" in done.stderr
 
 
-def test_it_changes_nothing(stage: Stage) -> None:
+def test_it_changes_nothing(environment: LabEnvironment) -> None:
     look = (
         "find /etc /opt /usr/lib/warpbeam /lib/systemd /root /home /var/lib /usr/local -xdev -newermt @0 "
         "-printf '%p %m %u %g %i %s %T@ %C@\\n' | grep -v '^/var/lib/systemd/\\|^/var/lib/sudo' | sort; "
         "nft --stateless --terse list ruleset; systemctl list-units --plain --no-legend --state=failed; ip netns"
     )
-    before = stage.lab.ssh(HOST, f'sudo sh -c "{look}"').stdout
-    pid = stage.status()[HOST]["pid"]
+    before = environment.lab.ssh(HOST, f'sudo sh -c "{look}"').stdout
+    pid = environment.status()[HOST]["pid"]
 
-    findings(stage, 0)
+    findings(environment, 0)
 
-    assert stage.lab.ssh(HOST, f'sudo sh -c "{look}"').stdout == before
-    assert stage.status()[HOST]["pid"] == pid
+    assert environment.lab.ssh(HOST, f'sudo sh -c "{look}"').stdout == before
+    assert environment.status()[HOST]["pid"] == pid
 
 
 class Break(NamedTuple):
@@ -316,11 +316,13 @@ def test_everything_is_broken_at_some_time() -> None:
 
 
 @pytest.mark.parametrize("names", TOGETHER, ids=["one", "two", "three"])
-def test_what_is_broken_is_named_with_what_mends_it_and_nothing_else_is(stage: Stage, names: tuple[str, ...]) -> None:
+def test_what_is_broken_is_named_with_what_mends_it_and_nothing_else_is(
+    environment: LabEnvironment, names: tuple[str, ...]
+) -> None:
     for name in names:
-        stage.lab.ssh(HOST, BREAKS[name].harm)
+        environment.lab.ssh(HOST, BREAKS[name].harm)
     try:
-        told = wrong(stage)
+        told = wrong(environment)
 
         for name in names:
             broken = BREAKS[name]
@@ -337,64 +339,66 @@ def test_what_is_broken_is_named_with_what_mends_it_and_nothing_else_is(stage: S
         assert {check for host, check in told if host != HOST} <= {"cookie", "secrets"}
     finally:
         for name in reversed(names):
-            stage.lab.ssh(HOST, BREAKS[name].mend, check=False)
-        stage.fab("setup", "--restart")
-        stage.fab("firewall.apply")
-        stage.fab("secrets.push", "--restart")
-    assert wrong(stage, 0) == {}
+            environment.lab.ssh(HOST, BREAKS[name].mend, check=False)
+        environment.fab("setup", "--restart")
+        environment.fab("firewall.apply")
+        environment.fab("secrets.push", "--restart")
+    assert wrong(environment, 0) == {}
 
 
-def test_a_needrestart_that_was_told_to_leave_the_app_alone_is_well(stage: Stage) -> None:
+def test_a_needrestart_that_was_told_to_leave_the_app_alone_is_well(environment: LabEnvironment) -> None:
     broken = BREAKS["needrestart"]
-    stage.lab.ssh(HOST, broken.harm)
+    environment.lab.ssh(HOST, broken.harm)
     try:
         rule = "$nrconf{override_rc}{qr(^hello(@[ab])?\\.service$)} = 0;"
-        stage.lab.ssh(HOST, f"sudo tee /etc/needrestart/conf.d/warpbeam.conf <<'X'\n{rule}\nX")
-        assert wrong(stage, 0) == {}
+        environment.lab.ssh(HOST, f"sudo tee /etc/needrestart/conf.d/warpbeam.conf <<'X'\n{rule}\nX")
+        assert wrong(environment, 0) == {}
     finally:
-        stage.lab.ssh(HOST, broken.mend)
+        environment.lab.ssh(HOST, broken.mend)
 
 
-def test_a_host_that_cannot_be_reached_is_named_and_the_others_are_looked_at(stage: Stage) -> None:
-    stage.lab.crash(HOST)
+def test_a_host_that_cannot_be_reached_is_named_and_the_others_are_looked_at(environment: LabEnvironment) -> None:
+    environment.lab.crash(HOST)
     try:
-        told = findings(stage, 5)
+        told = findings(environment, 5)
 
         assert [check for host, check in told if host == HOST] == ["ssh"]
         assert not told[HOST, "ssh"]["ok"]
         assert [check for host, check in told if host == "web1"] == list(CHECKS)
     finally:
-        stage.lab.boot(HOST)
-        stage.fab("-H", HOST, "start")
+        environment.lab.boot(HOST)
+        environment.fab("-H", HOST, "start")
 
 
-def test_a_deploy_user_whom_sshd_does_not_let_in_is_told_so_though_its_keys_are_there(stage: Stage) -> None:
+def test_a_deploy_user_whom_sshd_does_not_let_in_is_told_so_though_its_keys_are_there(
+    environment: LabEnvironment,
+) -> None:
     config = "/etc/ssh/sshd_config.d/allow.conf"
-    stage.lab.ssh(HOST, f"echo 'AllowUsers admin' | sudo tee {config} && sudo systemctl reload ssh")
+    environment.lab.ssh(HOST, f"echo 'AllowUsers admin' | sudo tee {config} && sudo systemctl reload ssh")
     try:
-        told = wrong(stage)
+        told = wrong(environment)
     finally:
-        stage.lab.ssh(HOST, f"sudo rm {config} && sudo systemctl reload ssh")
+        environment.lab.ssh(HOST, f"sudo rm {config} && sudo systemctl reload ssh")
 
     # The admin got in, so all else was looked at, and is well.
     assert list(told) == [(HOST, "ssh")]
     assert "does not let deploy in; keys tried: " in told[HOST, "ssh"]["found"]
     assert "AllowUsers" in told[HOST, "ssh"]["mend"]
-    assert wrong(stage, 0) == {}
+    assert wrong(environment, 0) == {}
 
 
-def test_an_admin_who_may_not_become_root_is_told_so(stage: Stage) -> None:
-    stage.lab.ssh(
+def test_an_admin_who_may_not_become_root_is_told_so(environment: LabEnvironment) -> None:
+    environment.lab.ssh(
         HOST,
         "sudo useradd -m -s /bin/bash ann && sudo cp -r /home/admin/.ssh /home/ann/ && sudo chown -R ann /home/ann",
     )
     try:
-        stage.write(users={"admin": "ann"})
-        told = {key: row for key, row in findings(stage, 5).items() if key[0] == HOST}
+        environment.write(users={"admin": "ann"})
+        told = {key: row for key, row in findings(environment, 5).items() if key[0] == HOST}
 
         assert [check for _, check in told] == ["ssh", "sudo"]
         assert "the admin may not become root" in told[HOST, "sudo"]["found"]
     finally:
-        stage.write()
+        environment.write()
         # By force: what our connection began there may take a moment to end.
-        stage.lab.ssh(HOST, "sudo userdel --remove --force ann")
+        environment.lab.ssh(HOST, "sudo userdel --remove --force ann")

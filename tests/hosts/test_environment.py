@@ -7,54 +7,54 @@ import time
 
 import pytest
 
-from tests.stage import PROJECT, Stage
+from tests.environment import PROJECT, LabEnvironment
 
 
-def test_a_command_runs_on_every_host_and_its_output_is_told_apart(stage: Stage) -> None:
-    done = stage.fab("--", "hostname; echo \"a  b\" '$HOME' >&2")
+def test_a_command_runs_on_every_host_and_its_output_is_told_apart(environment: LabEnvironment) -> None:
+    done = environment.fab("--", "hostname; echo \"a  b\" '$HOME' >&2")
 
     assert sorted(done.stdout.splitlines()) == ["build1 | build1", "web1   | web1", "web2   | web2"]
     assert sorted(done.stderr.splitlines()) == ["build1 | a  b $HOME", "web1   | a  b $HOME", "web2   | a  b $HOME"]
 
 
-def test_a_command_passes_its_exit_status_on(stage: Stage) -> None:
-    failed = stage.fab("--", 'test "$(hostname)" != web2 || exit 7', expect=7)
+def test_a_command_passes_its_exit_status_on(environment: LabEnvironment) -> None:
+    failed = environment.fab("--", 'test "$(hostname)" != web2 || exit 7', expect=7)
     assert (failed.stdout, failed.stderr) == ("", "web2: warning: it ended with status 7\n")
-    assert stage.fab("-H", "web1", "--", "exit 0").stdout == ""
+    assert environment.fab("-H", "web1", "--", "exit 0").stdout == ""
 
 
-def test_an_environment_variable_chooses_where_no_word_does(stage: Stage) -> None:
-    with stage.another("other"):
-        chosen = stage.fab("-H", "web1", "releases", environment="", variables={"FABRIC_ENVIRONMENT": "stage"})
+def test_an_environment_variable_chooses_where_no_word_does(environment: LabEnvironment) -> None:
+    with environment.another("other"):
+        chosen = environment.fab("-H", "web1", "releases", inventory="", variables={"FABRIC_ENVIRONMENT": "stage"})
         assert "web1" in chosen.stdout
         # Empty is unset; then there is more than one, and none is guessed.
         for variables in ({}, {"FABRIC_ENVIRONMENT": ""}):
-            asked = stage.fab("status", environment="", expect=2, variables=variables)
+            asked = environment.fab("status", inventory="", expect=2, variables=variables)
             assert "error: no environment is chosen; there is: other, stage\n" in asked.stderr
-        wrong = stage.fab("status", environment="", expect=2, variables={"FABRIC_ENVIRONMENT": "stag"})
+        wrong = environment.fab("status", inventory="", expect=2, variables={"FABRIC_ENVIRONMENT": "stag"})
         assert "there is no environment 'stag'; did you mean \"stage\"?" in wrong.stderr
         # A word wins over the variable.
-        word = stage.fab("-H", "web2", "--", "hostname", variables={"FABRIC_ENVIRONMENT": "nowhere"})
+        word = environment.fab("-H", "web2", "--", "hostname", variables={"FABRIC_ENVIRONMENT": "nowhere"})
         assert word.stdout == "web2\n"
     # The only one there is needs no name.
-    assert "web1" in stage.fab("-H", "web1", "releases", environment="").stdout
+    assert "web1" in environment.fab("-H", "web1", "releases", inventory="").stdout
 
 
-def test_a_word_without_a_task_says_so(stage: Stage) -> None:
-    done = stage.fab(expect=2)
+def test_a_word_without_a_task_says_so(environment: LabEnvironment) -> None:
+    done = environment.fab(expect=2)
 
     assert "error: `fab stage` chooses an environment but names no task" in done.stderr
 
 
-def test_an_unknown_host_of_h_is_an_error_that_names_the_known_ones(stage: Stage) -> None:
-    done = stage.fab("-H", "web1,wbe2", "status", expect=2)
+def test_an_unknown_host_of_h_is_an_error_that_names_the_known_ones(environment: LabEnvironment) -> None:
+    done = environment.fab("-H", "web1,wbe2", "status", expect=2)
 
     assert 'there is no host "wbe2"; did you mean "web2"?' in done.stderr
     assert "its hosts are web1, web2, build1" in done.stderr
 
 
-def test_dry_is_refused_since_it_would_not_be(stage: Stage) -> None:
-    done = stage.fab("--dry", "restart", expect=2)
+def test_dry_is_refused_since_it_would_not_be(environment: LabEnvironment) -> None:
+    done = environment.fab("--dry", "restart", expect=2)
 
     assert "--dry would still connect and change things" in done.stderr
 
@@ -69,12 +69,12 @@ def test_dry_is_refused_since_it_would_not_be(stage: Stage) -> None:
     ],
 )
 def test_a_file_that_cannot_be_an_environment_stops_every_command(
-    stage: Stage, name: str, text: str, message: str
+    environment: LabEnvironment, name: str, text: str, message: str
 ) -> None:
-    file = stage.inventories / name
+    file = environment.inventories / name
     file.write_text(text)
     try:
-        done = stage.fab("--list", environment="", expect=2)
+        done = environment.fab("--list", inventory="", expect=2)
     finally:
         file.unlink()
 
@@ -83,11 +83,11 @@ def test_a_file_that_cannot_be_an_environment_stops_every_command(
     assert len(done.stderr.splitlines()) == 2
 
 
-def test_a_bad_inventory_names_its_line_and_nothing_has_run(stage: Stage) -> None:
-    file = stage.inventories / "bad.yml"
+def test_a_bad_inventory_names_its_line_and_nothing_has_run(environment: LabEnvironment) -> None:
+    file = environment.inventories / "bad.yml"
     file.write_text("org: acme\napp: hello\nhosts:\n  web1:\n    rolse: [app]\n")
     try:
-        done = stage.fab("--", "touch /tmp/it-ran", environment="bad", expect=2)
+        done = environment.fab("--", "touch /tmp/it-ran", inventory="bad", expect=2)
     finally:
         file.unlink()
 
@@ -95,48 +95,48 @@ def test_a_bad_inventory_names_its_line_and_nothing_has_run(stage: Stage) -> Non
     assert 'did you mean "roles"?' in done.stderr
 
 
-def test_a_chain_opens_one_connection_a_host_and_identity(stage: Stage) -> None:
+def test_a_chain_opens_one_connection_a_host_and_identity(environment: LabEnvironment) -> None:
     # Our own look below uses the connection that this one begins.
     for host in ("web1", "web2", "build1"):
-        stage.lab.ssh(host, "true")
+        environment.lab.ssh(host, "true")
     since = int(time.time())
     time.sleep(1)
 
-    stage.fab("setup", "deploy", "status", "releases", "firewall.status", "--", "true")
+    environment.fab("setup", "deploy", "status", "releases", "firewall.status", "--", "true")
 
     for host in ("web1", "web2", "build1"):
-        log = stage.lab.ssh(host, f"sudo journalctl -q -u ssh --since @{since + 1} -o cat").stdout
+        log = environment.lab.ssh(host, f"sudo journalctl -q -u ssh --since @{since + 1} -o cat").stdout
         accepted = [line.split()[3] for line in log.splitlines() if line.startswith("Accepted publickey")]
         assert sorted(accepted) == ["admin", "deploy"], host
 
 
-def shell(stage: Stage, line: str) -> subprocess.CompletedProcess[str]:
+def shell(environment: LabEnvironment, line: str) -> subprocess.CompletedProcess[str]:
     """A line of shell in the project's directory."""
     return subprocess.run(
-        ["sh", "-c", line], capture_output=True, text=True, check=True, cwd=PROJECT, env=stage.environ
+        ["sh", "-c", line], capture_output=True, text=True, check=True, cwd=PROJECT, env=environment.environ
     )
 
 
-def test_a_loop_over_a_list_of_hosts_keeps_its_input(stage: Stage) -> None:
-    fab = stage.argv()[0]
+def test_a_loop_over_a_list_of_hosts_keeps_its_input(environment: LabEnvironment) -> None:
+    fab = environment.argv()[0]
     loop = f'printf "web1\\nweb2\\n" | while read -r host; do {fab} stage -H "$host" -- hostname; done'
 
     done = subprocess.run(
-        ["sh", "-c", loop], capture_output=True, text=True, check=True, cwd=PROJECT, env=stage.environ
+        ["sh", "-c", loop], capture_output=True, text=True, check=True, cwd=PROJECT, env=environment.environ
     )
 
     assert done.stdout.split() == ["web1", "web2"]
 
 
-def test_the_stock_programs_help_explains_a_task(stage: Stage) -> None:
-    done = stage.fab("--help", "logs", environment="")
+def test_the_stock_programs_help_explains_a_task(environment: LabEnvironment) -> None:
+    done = environment.fab("--help", "logs", inventory="")
 
     assert "-f, --follow" in done.stdout
     assert "-n N, --lines=N" in done.stdout
 
 
-def test_output_that_nobody_reads_is_no_error(stage: Stage) -> None:
-    done = shell(stage, f"{stage.argv()[0]} stage logs -n 999 | head -n 1")
+def test_output_that_nobody_reads_is_no_error(environment: LabEnvironment) -> None:
+    done = shell(environment, f"{environment.argv()[0]} stage logs -n 999 | head -n 1")
 
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""

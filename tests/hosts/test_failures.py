@@ -11,9 +11,15 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from tests.stage import Stage
-from tests.underway import begun, ended
-from tests.witness import another, lasting, serve, tidy, watching
+from tests.assertions import (
+    assert_current_stays_whole,
+    assert_serves,
+    commit_another_version,
+    find_leftovers,
+    lasting_status,
+)
+from tests.background import await_end, running_fab
+from tests.environment import LabEnvironment
 
 QUICK = {"deadline": 8, "timeout": 4}
 
@@ -29,20 +35,20 @@ QUICK = {"deadline": 8, "timeout": 4}
     ],
 )
 def test_a_release_that_does_not_become_healthy_leaves_the_old_one_serving(
-    stage: Stage, fault: str, reason: str, shown: str
+    environment: LabEnvironment, fault: str, reason: str, shown: str
 ) -> None:
-    old = {host: stage.served(host) for host in stage.status()}
-    other_host = lasting(stage)["web2"]
-    stage.version("9.9.0", fault=fault)
+    old = {host: environment.served(host) for host in environment.status()}
+    other_host = lasting_status(environment)["web2"]
+    environment.version("9.9.0", fault=fault)
     # A crash is noticed by itself, however slow the machine, while an instance must stay healthy; for the others the
     # deadline must pass.
-    stage.write(health={**stage.settings["health"], "settle": 30} if fault.startswith("crash") else QUICK)
+    environment.write(health={**environment.settings["health"], "settle": 30} if fault.startswith("crash") else QUICK)
 
     try:
-        with watching(stage.lab):
-            done = stage.fab("deploy", expect=4)
+        with assert_current_stays_whole(environment.lab):
+            done = environment.fab("deploy", expect=4)
     finally:
-        stage.write()
+        environment.write()
 
     assert "did not become live: " in done.stderr
     assert reason in done.stderr
@@ -51,41 +57,41 @@ def test_a_release_that_does_not_become_healthy_leaves_the_old_one_serving(
     assert shown in done.stderr
     # What happened is the last thing on the screen, below the app's own lines.
     assert done.stderr.splitlines()[-2].startswith("error: web1: ")
-    serve(stage, old["web1"]["version"])
-    assert {host: stage.served(host)["release"] for host in old} == {host: old[host]["release"] for host in old}
-    assert lasting(stage)["web2"] == other_host
-    assert stage.releases("web1")[0]["state"] == "failed"
+    assert_serves(environment, old["web1"]["version"])
+    assert {host: environment.served(host)["release"] for host in old} == {host: old[host]["release"] for host in old}
+    assert lasting_status(environment)["web2"] == other_host
+    assert environment.releases("web1")[0]["state"] == "failed"
     if fault == "crash-at-boot":
         # The way out: mend it, and deploy.
-        version = another(stage)
-        stage.fab("deploy")
-        serve(stage, version)
+        version = commit_another_version(environment)
+        environment.fab("deploy")
+        assert_serves(environment, version)
 
 
-def test_migrations_that_fail_stop_a_deploy_before_any_switch(stage: Stage) -> None:
-    before = lasting(stage)
-    stage.version("9.9.0", fault="migrate-fails")
+def test_migrations_that_fail_stop_a_deploy_before_any_switch(environment: LabEnvironment) -> None:
+    before = lasting_status(environment)
+    environment.version("9.9.0", fault="migrate-fails")
 
-    with watching(stage.lab):
-        done = stage.fab("deploy", expect=4)
+    with assert_current_stays_whole(environment.lab):
+        done = environment.fab("deploy", expect=4)
 
     # Once, as it came, with its cause before it.
     assert done.stderr.count("** (RuntimeError) migrate-fails: migrations fail, on purpose") == 1
     assert "error: web1: the migrations of 2" in done.stderr
     assert "nothing was switched" in done.stderr
     assert f"as before, web1, web2: {before['web1']['release']}" in done.stderr
-    assert lasting(stage) == before
-    serve(stage, str(before["web1"]["version"]))
+    assert lasting_status(environment) == before
+    assert_serves(environment, str(before["web1"]["version"]))
 
 
-def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(stage: Stage) -> None:
-    commit = stage.version("9.9.0", fault="slow-boot")
+def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(environment: LabEnvironment) -> None:
+    commit = environment.version("9.9.0", fault="slow-boot")
 
-    with begun(stage, "deploy", until="web1: migrate") as winner:
-        loser = stage.fab("deploy", expect=3)
-        again = stage.fab("deploy", expect=3)
-        holders = json.loads(stage.fab("lock.status", "--json").stdout)
-        status, said = ended(winner, 60)
+    with running_fab(environment, "deploy", until="web1: migrate") as winner:
+        loser = environment.fab("deploy", expect=3)
+        again = environment.fab("deploy", expect=3)
+        holders = json.loads(environment.fab("lock.status", "--json").stdout)
+        status, said = await_end(winner, 60)
 
     me = f"{getpass.getuser()}@{socket.gethostname()}"
     for row in holders:
@@ -95,12 +101,12 @@ def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(stage: Stage) ->
         assert f"the deploy lock is held by {me} since {holders[0]['since']} (deploy 9.9.0" in refused.stderr
         assert "nothing was changed on any host" in refused.stderr
     assert status == 0, said
-    serve(stage, "9.9.0")
-    another(stage)
-    stage.fab("deploy")
+    assert_serves(environment, "9.9.0")
+    commit_another_version(environment)
+    environment.fab("deploy")
 
 
-def filled(stage: Stage, host: str, how: str) -> AbstractContextManager[None]:
+def filled(environment: LabEnvironment, host: str, how: str) -> AbstractContextManager[None]:
     """/opt of `host` is full in that way while this lasts."""
 
     @contextmanager
@@ -112,11 +118,11 @@ def filled(stage: Stage, host: str, how: str) -> AbstractContextManager[None]:
             "few bytes": "fallocate -l $(($(df --output=avail -B1 /opt | tail -n 1) - 9000000)) /opt/filler/f",
             "no inode": "cd /opt/filler && seq 1000000 | xargs touch 2>/dev/null",
         }[how]
-        stage.lab.ssh(host, f"sudo bash -c {shlex.quote('mkdir -m 777 /opt/filler; ' + fill + '; true')}")
+        environment.lab.ssh(host, f"sudo bash -c {shlex.quote('mkdir -m 777 /opt/filler; ' + fill + '; true')}")
         try:
             yield
         finally:
-            stage.lab.ssh(host, "sudo rm -rf /opt/filler")
+            environment.lab.ssh(host, "sudo rm -rf /opt/filler")
 
     return filling()
 
@@ -129,48 +135,50 @@ def filled(stage: Stage, host: str, how: str) -> AbstractContextManager[None]:
         ("no inode", "error: web2: /opt/acme/hello is on a disk without a free inode"),
     ],
 )
-def test_a_full_disk_stops_a_deploy_before_anything_is_switched(stage: Stage, how: str, reason: str) -> None:
-    before = lasting(stage)
-    version = another(stage)
+def test_a_full_disk_stops_a_deploy_before_anything_is_switched(
+    environment: LabEnvironment, how: str, reason: str
+) -> None:
+    before = lasting_status(environment)
+    version = commit_another_version(environment)
 
-    with watching(stage.lab):
-        with filled(stage, "web2", how):
-            refused = stage.fab("deploy", expect=3)
-            assert lasting(stage) == before
-            assert [tidy(stage.lab, host) for host in before] == ["", ""]
-        stage.fab("deploy")
+    with assert_current_stays_whole(environment.lab):
+        with filled(environment, "web2", how):
+            refused = environment.fab("deploy", expect=3)
+            assert lasting_status(environment) == before
+            assert [find_leftovers(environment.lab, host) for host in before] == ["", ""]
+        environment.fab("deploy")
 
     assert reason in refused.stderr
-    serve(stage, version)
+    assert_serves(environment, version)
 
 
 @contextmanager
-def little_memory(stage: Stage, host: str) -> Iterator[None]:
+def little_memory(environment: LabEnvironment, host: str) -> Iterator[None]:
     """`host` says that it has 1 MiB of memory to spare while this lasts."""
     said = "sed 's/^MemAvailable:.*/MemAvailable: 1024 kB/' /proc/meminfo >/tmp/meminfo"
-    stage.lab.ssh(host, f"{said} && sudo mount --bind /tmp/meminfo /proc/meminfo")
+    environment.lab.ssh(host, f"{said} && sudo mount --bind /tmp/meminfo /proc/meminfo")
     try:
         yield
     finally:
-        stage.lab.ssh(host, "sudo umount /proc/meminfo")
+        environment.lab.ssh(host, "sudo umount /proc/meminfo")
 
 
-def test_without_memory_for_two_instances_nothing_begins_them_side_by_side(stage: Stage) -> None:
+def test_without_memory_for_two_instances_nothing_begins_them_side_by_side(environment: LabEnvironment) -> None:
     # So that there is one to go back to.
-    another(stage)
-    stage.fab("deploy")
-    before = lasting(stage)
-    stage.write(deploy={**stage.settings["deploy"], "strategy": "blue-green"})
+    commit_another_version(environment)
+    environment.fab("deploy")
+    before = lasting_status(environment)
+    environment.write(deploy={**environment.settings["deploy"], "strategy": "blue-green"})
     try:
-        with little_memory(stage, "web2"):
+        with little_memory(environment, "web2"):
             for words in (("deploy", "--force"), ("rollback",), ("restart",)):
-                refused = stage.fab(*words, expect=3)
+                refused = environment.fab(*words, expect=3)
                 assert "web2: 1 MB of memory are free; a second instance beside the live one would" in refused.stderr
     finally:
-        stage.write()
+        environment.write()
 
-    assert lasting(stage) == before
-    assert [tidy(stage.lab, host) for host in before] == ["", ""]
+    assert lasting_status(environment) == before
+    assert [find_leftovers(environment.lab, host) for host in before] == ["", ""]
 
 
 # Fails where a job makes its last step last, once `current` leads to another slot than before.
@@ -180,23 +188,23 @@ exec /usr/bin/sync "$@"
 """
 
 
-def test_what_fails_once_a_release_is_live_is_told_and_the_release_stays_live(stage: Stage) -> None:
-    slot = stage.status()["web1"]["slot"]
-    version = another(stage)
-    stage.lab.ssh("web1", "sudo install -m 755 /dev/stdin /usr/local/bin/sync", stdin=UNSYNCED.format(slot=slot))
+def test_what_fails_once_a_release_is_live_is_told_and_the_release_stays_live(environment: LabEnvironment) -> None:
+    slot = environment.status()["web1"]["slot"]
+    version = commit_another_version(environment)
+    environment.lab.ssh("web1", "sudo install -m 755 /dev/stdin /usr/local/bin/sync", stdin=UNSYNCED.format(slot=slot))
     try:
-        done = stage.fab("deploy")
+        done = environment.fab("deploy")
     finally:
-        stage.lab.ssh("web1", "sudo rm /usr/local/bin/sync")
+        environment.lab.ssh("web1", "sudo rm /usr/local/bin/sync")
 
     told = 'web1: warning: `sync -f -- "$root"` failed with status 1 after the release had become live'
     assert told in done.stderr
-    serve(stage, version)
-    assert {row["health"] for row in stage.status().values()} == {"healthy"}
-    last = [row for row in json.loads(stage.fab("history", "--json").stdout) if row["host"] == "web1"][-1]
+    assert_serves(environment, version)
+    assert {row["health"] for row in environment.status().values()} == {"healthy"}
+    last = [row for row in json.loads(environment.fab("history", "--json").stdout) if row["host"] == "web1"][-1]
     assert last["outcome"] == "done"
     assert "problem" not in last
     # The rest of the activation is done: one instance runs, and the lock is free.
     running = "systemctl is-active hello@a hello@b"
-    assert sorted(stage.lab.ssh("web1", running, check=False).stdout.split()) == ["active", "inactive"]
-    stage.fab("restart")
+    assert sorted(environment.lab.ssh("web1", running, check=False).stdout.split()) == ["active", "inactive"]
+    environment.fab("restart")

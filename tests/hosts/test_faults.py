@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from tests.faults.drill import Untried
+from tests.environment import LabEnvironment
+from tests.faults.case_runner import CaseRunner
+from tests.faults.counters import COUNTERS
+from tests.faults.fault_case import Untried
 from tests.faults.matrix import Case, Cell, cases, cells, draw
-from tests.faults.series import Series
-from tests.faults.tally import TALLY
-from tests.stage import Stage
 
 # Cheap ones of different kinds for every run of the tests.
 SLICE = (
@@ -46,36 +46,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def series(stage: Stage) -> Iterator[Series]:
+def runner(environment: LabEnvironment) -> Iterator[CaseRunner]:
     """The releases and hosts of all cases; the hosts are healthy again afterwards."""
-    made = Series(stage)
+    made = CaseRunner(environment)
     yield made
     made.close()
 
 
-def survive(series: Series, case: Case) -> None:
+def survive(runner: CaseRunner, case: Case) -> None:
     outcome = "broken"
     try:
-        series.run(case)
+        runner.run(case)
         outcome = "survived"
     except Untried:
         outcome = "untried"
         raise
     finally:
-        TALLY.add(case, outcome)
+        COUNTERS.add(case, outcome)
 
 
-def test_a_slice_of_the_fault_matrix_is_survived(series: Series, case: Case) -> None:
-    survive(series, case)
+def test_a_slice_of_the_fault_matrix_is_survived(runner: CaseRunner, case: Case) -> None:
+    survive(runner, case)
 
 
 @pytest.mark.faults
-def test_a_fault_is_survived(series: Series, case: Case) -> None:
-    survive(series, case)
+def test_a_fault_is_survived(runner: CaseRunner, case: Case) -> None:
+    survive(runner, case)
 
 
 @pytest.mark.faults
 def test_no_cell_of_the_matrix_is_left_untried(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--cases") != 0 or request.config.getoption("--only"):
         return
-    assert sorted(str(cell) for cell in set(cells()) - TALLY.tried) == []
+    assert sorted(str(cell) for cell in set(cells()) - COUNTERS.tried) == []

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.background import eventually
+from tests.environment import LabEnvironment
 from tests.hosts.test_firewall import HOST, answers, outside
-from tests.patience import LONG
-from tests.stage import Stage
-from tests.underway import eventually
+from tests.timeouts import LONG
 
 # Something of the host's own that listens, and that no inventory names.
 OTHER_PORT = 12345
@@ -24,36 +24,36 @@ NOBODY = "192.0.2.0/24"
 
 
 @pytest.fixture
-def other_port(stage: Stage) -> Iterator[int]:
+def other_port(environment: LabEnvironment) -> Iterator[int]:
     """A port of the host where something else listens, on IPv4 and IPv6."""
-    stage.lab.ssh(
+    environment.lab.ssh(
         HOST,
         # The kernel takes connections for a process that never asks for them.
         f"sudo systemd-run --quiet --unit=other --socket-property=ListenStream={OTHER_PORT} -- sleep infinity",
     )
     yield OTHER_PORT
-    stage.lab.ssh(
+    environment.lab.ssh(
         HOST, "sudo systemctl stop other.socket other.service; sudo systemctl reset-failed other.socket || true"
     )
 
 
 @pytest.fixture
-def filtered(stage: Stage) -> Iterator[Callable[..., Any]]:
+def filtered(environment: LabEnvironment) -> Iterator[Callable[..., Any]]:
     """Gives a function that applies the filter of an inventory with some `firewall`; afterwards there is none."""
 
     def apply(expect: int = 0, **firewall: Any) -> subprocess.CompletedProcess[str]:
-        stage.write(firewall=firewall)
-        return stage.fab("-H", HOST, "firewall.apply", expect=expect)
+        environment.write(firewall=firewall)
+        return environment.fab("-H", HOST, "firewall.apply", expect=expect)
 
     yield apply
-    stage.write()
-    stage.fab("-H", HOST, "firewall.apply")
-    assert row(stage)["filter"] == "off"
+    environment.write()
+    environment.fab("-H", HOST, "firewall.apply")
+    assert row(environment)["filter"] == "off"
 
 
-def row(stage: Stage) -> dict[str, Any]:
+def row(environment: LabEnvironment) -> dict[str, Any]:
     """The first row of `firewall.status` of our host."""
-    return dict(json.loads(stage.fab("-H", HOST, "firewall.status", "--json").stdout)[0])
+    return dict(json.loads(environment.fab("-H", HOST, "firewall.status", "--json").stdout)[0])
 
 
 def connects(address: str, port: int) -> bool:
@@ -65,9 +65,9 @@ def connects(address: str, port: int) -> bool:
     return True
 
 
-def both(stage: Stage, port: int) -> list[bool]:
+def both(environment: LabEnvironment, port: int) -> list[bool]:
     """Whether a new connection from here is taken, by IPv4 and IPv6."""
-    return [connects(address, port) for address in (stage.lab.address(HOST), stage.lab.address6(HOST))]
+    return [connects(address, port) for address in (environment.lab.address(HOST), environment.lab.address6(HOST))]
 
 
 def pings(address: str) -> bool:
@@ -94,103 +94,112 @@ def pings(address: str) -> bool:
             return False
 
 
-def in_force(stage: Stage) -> str:
+def in_force(environment: LabEnvironment) -> str:
     """The filter as the kernel has it, or nothing."""
-    return stage.lab.ssh(HOST, "sudo nft list table inet warpbeam_hello-filter 2>/dev/null || true").stdout
+    return environment.lab.ssh(HOST, "sudo nft list table inet warpbeam_hello-filter 2>/dev/null || true").stdout
 
 
-def on_disk(stage: Stage) -> str:
+def on_disk(environment: LabEnvironment) -> str:
     """The filter that a boot would load, or nothing."""
-    return stage.lab.ssh(HOST, "sudo cat /etc/acme/hello/filter.nft 2>/dev/null || true").stdout
+    return environment.lab.ssh(HOST, "sudo cat /etc/acme/hello/filter.nft 2>/dev/null || true").stdout
 
 
 def test_what_is_not_named_is_dropped_and_ssh_the_app_and_ping_get_through_in_both_families(
-    stage: Stage, filtered: Callable[..., Any], other_port: int
+    environment: LabEnvironment, filtered: Callable[..., Any], other_port: int
 ) -> None:
-    assert both(stage, other_port) == [True, True]
+    assert both(environment, other_port) == [True, True]
 
     done = filtered(filter=True)
 
     assert "the filter is in force" in done.stderr
-    assert both(stage, other_port) == [False, False]
-    assert outside(stage) == [True, True]
-    assert both(stage, 22) == [True, True]
-    for address in (stage.lab.address(HOST), stage.lab.address6(HOST)):
+    assert both(environment, other_port) == [False, False]
+    assert outside(environment) == [True, True]
+    assert both(environment, 22) == [True, True]
+    for address in (environment.lab.address(HOST), environment.lab.address6(HOST)):
         assert pings(address)
     # Without neighbour discovery, nobody finds the host again once both sides have forgotten each other.
-    stage.lab.ssh(HOST, "sudo ip -6 neigh flush all")
-    subprocess.run(["ip", "-6", "neigh", "flush", "to", stage.lab.address6(HOST)], capture_output=True, check=False)
-    assert outside(stage) == [True, True]
-    assert stage.lab.ssh(HOST, f"curl -sS --max-time 5 http://{stage.lab.address('web1')}/health").stdout == "ok\n"
-    found = row(stage)
+    environment.lab.ssh(HOST, "sudo ip -6 neigh flush all")
+    subprocess.run(
+        ["ip", "-6", "neigh", "flush", "to", environment.lab.address6(HOST)], capture_output=True, check=False
+    )
+    assert outside(environment) == [True, True]
+    assert (
+        environment.lab.ssh(HOST, f"curl -sS --max-time 5 http://{environment.lab.address('web1')}/health").stdout
+        == "ok\n"
+    )
+    found = row(environment)
     assert (found["filter"], found.get("problem", "")) == ("on", "")
 
     accepted = filtered(filter=True, accept={f"{other_port}/tcp": ["0.0.0.0/0"]})
     assert "the filter is in force" in accepted.stderr
-    assert both(stage, other_port) == [True, False]
+    assert both(environment, other_port) == [True, False]
 
 
-def test_a_second_apply_changes_nothing_and_needs_no_trial(stage: Stage, filtered: Callable[..., Any]) -> None:
+def test_a_second_apply_changes_nothing_and_needs_no_trial(
+    environment: LabEnvironment, filtered: Callable[..., Any]
+) -> None:
     filtered(filter=True)
     number = "sudo nft -a list table inet warpbeam_hello-filter | head -n 1"
-    before = stage.lab.ssh(HOST, number).stdout
+    before = environment.lab.ssh(HOST, number).stdout
 
     filtered(filter=True)
 
-    assert stage.lab.ssh(HOST, number).stdout == before
+    assert environment.lab.ssh(HOST, number).stdout == before
 
 
-def test_a_filter_that_cuts_ssh_reverts_by_itself_and_is_not_kept(stage: Stage, filtered: Callable[..., Any]) -> None:
+def test_a_filter_that_cuts_ssh_reverts_by_itself_and_is_not_kept(
+    environment: LabEnvironment, filtered: Callable[..., Any]
+) -> None:
     filtered(filter=True)
-    before, kept = in_force(stage), on_disk(stage)
-    stage.write(firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(stage))
+    before, kept = in_force(environment), on_disk(environment)
+    environment.write(firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(environment))
     fab = subprocess.Popen(
-        stage.argv("-H", HOST, "firewall.apply"),
-        env=stage.environ,
+        environment.argv("-H", HOST, "firewall.apply"),
+        env=environment.environ,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
     )
 
-    assert eventually(lambda: not connects(stage.lab.address(HOST), 22))
+    assert eventually(lambda: not connects(environment.lab.address(HOST), 22))
     # The app is served all the while.
-    assert outside(stage) == [True, True]
+    assert outside(environment) == [True, True]
     _, said = fab.communicate(timeout=LONG)
 
     assert fab.returncode == 4, said
     assert f"{HOST}: no new ssh connection came through the new filter, so what was before is in force again" in said
-    assert both(stage, 22) == [True, True]
-    assert (in_force(stage), on_disk(stage)) == (before, kept)
+    assert both(environment, 22) == [True, True]
+    assert (in_force(environment), on_disk(environment)) == (before, kept)
     assert (
         "what was before is back"
-        in stage.lab.ssh(HOST, "sudo journalctl -qu 'hello-filter-revert-*' --no-pager").stdout
+        in environment.lab.ssh(HOST, "sudo journalctl -qu 'hello-filter-revert-*' --no-pager").stdout
     )
 
 
 def test_a_filter_that_cuts_ssh_reverts_though_whoever_applied_it_is_gone(
-    stage: Stage, filtered: Callable[..., Any]
+    environment: LabEnvironment, filtered: Callable[..., Any]
 ) -> None:
-    stage.write(firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(stage))
+    environment.write(firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(environment))
     fab = subprocess.Popen(
-        stage.argv("-H", HOST, "firewall.apply"),
-        env=stage.environ,
+        environment.argv("-H", HOST, "firewall.apply"),
+        env=environment.environ,
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    assert eventually(lambda: not connects(stage.lab.address(HOST), 22))
+    assert eventually(lambda: not connects(environment.lab.address(HOST), 22))
     fab.send_signal(signal.SIGKILL)
     fab.wait()
 
-    assert eventually(lambda: connects(stage.lab.address(HOST), 22))
-    assert (in_force(stage), on_disk(stage)) == ("", "")
+    assert eventually(lambda: connects(environment.lab.address(HOST), 22))
+    assert (in_force(environment), on_disk(environment)) == ("", "")
 
 
 def test_rules_that_are_loaded_again_during_the_trial_are_not_taken_for_those_on_trial(
-    stage: Stage, filtered: Callable[..., Any]
+    environment: LabEnvironment, filtered: Callable[..., Any]
 ) -> None:
     # What the confirmation would keep is not what it came through: nobody knows whether it lets anybody in.
     hook = "/etc/systemd/system/hello-filter-revert-.timer.d"
-    stage.lab.ssh(
+    environment.lab.ssh(
         HOST,
         f"sudo mkdir -p {hook} && printf '[Timer]\\nOnActiveSec=0\\n' | sudo tee {hook}/soon.conf"
         " && sudo systemctl daemon-reload",
@@ -198,77 +207,79 @@ def test_rules_that_are_loaded_again_during_the_trial_are_not_taken_for_those_on
     try:
         done = filtered(expect=4, filter=True)
     finally:
-        stage.lab.ssh(HOST, f"sudo rm -r {hook}; sudo systemctl daemon-reload")
+        environment.lab.ssh(HOST, f"sudo rm -r {hook}; sudo systemctl daemon-reload")
     assert "not on trial any more" in done.stderr
-    assert on_disk(stage) == ""
+    assert on_disk(environment) == ""
 
 
 def test_a_confirmed_filter_survives_reload_restart_and_start_of_the_systems_rules_and_a_reboot(
-    stage: Stage, filtered: Callable[..., Any], other_port: int
+    environment: LabEnvironment, filtered: Callable[..., Any], other_port: int
 ) -> None:
     filtered(filter=True)
     wait = "for i in $(seq 100); do sudo nft list table inet warpbeam_hello-filter && break; sleep 0.1; done"
-    stage.lab.ssh(HOST, "sudo systemctl start nftables")
+    environment.lab.ssh(HOST, "sudo systemctl start nftables")
     for change in ("reload nftables", "restart nftables", "stop nftables", "start nftables"):
-        stage.lab.ssh(HOST, f"sudo systemctl {change}")
+        environment.lab.ssh(HOST, f"sudo systemctl {change}")
         if change == "stop nftables":
-            assert in_force(stage) == ""
+            assert in_force(environment) == ""
             continue
-        stage.lab.ssh(HOST, wait)
-        assert both(stage, other_port) == [False, False], change
+        environment.lab.ssh(HOST, wait)
+        assert both(environment, other_port) == [False, False], change
 
-    stage.lab.crash(HOST)
-    stage.lab.boot(HOST)
+    environment.lab.crash(HOST)
+    environment.lab.boot(HOST)
 
-    assert row(stage)["filter"] == "on"
+    assert row(environment)["filter"] == "on"
     early, network = (
-        int(stage.lab.ssh(HOST, f"systemctl show -P {what} {unit}").stdout)
+        int(environment.lab.ssh(HOST, f"systemctl show -P {what} {unit}").stdout)
         for what, unit in (
             ("ExecMainExitTimestampMonotonic", "hello-filter"),
             ("ExecMainStartTimestampMonotonic", "systemd-networkd"),
         )
     )
     assert 0 < early < network
-    stage.fab("-H", HOST, "start")
+    environment.fab("-H", HOST, "start")
 
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_the_limit_bites_one_source_and_no_other_and_no_accepting_rule_hides_it(
-    stage: Stage, filtered: Callable[..., Any], family: int
+    environment: LabEnvironment, filtered: Callable[..., Any], family: int
 ) -> None:
-    address = stage.lab.address(HOST) if family == 4 else f"[{stage.lab.address6(HOST)}]"
+    address = environment.lab.address(HOST) if family == 4 else f"[{environment.lab.address6(HOST)}]"
     accepting = """table inet theirs {
         chain early { type filter hook prerouting priority -300; policy accept; accept; }
         chain late { type filter hook prerouting priority -105; policy accept; ct state new accept; }
         chain input { type filter hook input priority -300; policy accept; tcp dport { 80, 4001, 4002 } accept; }
     }"""
-    stage.lab.ssh(HOST, "sudo nft -f -", stdin=accepting)
+    environment.lab.ssh(HOST, "sudo nft -f -", stdin=accepting)
     try:
         filtered(limit="2/hour", burst=4)
-        assert [answers(stage, address) for _ in range(7)] == [True] * 4 + [False] * 3
+        assert [answers(environment, address) for _ in range(7)] == [True] * 4 + [False] * 3
         # Whoever else comes has a count of its own; the host itself has none. The lab is one /64, so one source.
         others = {HOST: True, "web1": family == 4}
         for other, may in others.items():
-            said = stage.lab.ssh(other, f"curl -gsS --max-time 3 http://{address}/health", check=False).stdout
+            said = environment.lab.ssh(other, f"curl -gsS --max-time 3 http://{address}/health", check=False).stdout
             assert (other, said.strip() == "ok") == (other, may)
-        assert both(stage, 22) == [True, True]
+        assert both(environment, 22) == [True, True]
 
         ours = "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"
         filtered(limit="2/hour", burst=4, exempt=ours)
-        assert [answers(stage, address) for _ in range(7)] == [True] * 7
+        assert [answers(environment, address) for _ in range(7)] == [True] * 7
     finally:
-        stage.lab.ssh(HOST, "sudo nft delete table inet theirs")
+        environment.lab.ssh(HOST, "sudo nft delete table inet theirs")
 
 
-def test_a_deploy_does_not_forget_who_is_over_the_limit(stage: Stage, filtered: Callable[..., Any]) -> None:
+def test_a_deploy_does_not_forget_who_is_over_the_limit(
+    environment: LabEnvironment, filtered: Callable[..., Any]
+) -> None:
     filtered(limit="2/hour", burst=4)
-    assert [answers(stage, stage.lab.address(HOST)) for _ in range(5)] == [True] * 4 + [False]
+    assert [answers(environment, environment.lab.address(HOST)) for _ in range(5)] == [True] * 4 + [False]
 
-    stage.fab("-H", HOST, "restart")
+    environment.fab("-H", HOST, "restart")
 
-    assert not answers(stage, stage.lab.address(HOST))
+    assert not answers(environment, environment.lab.address(HOST))
 
 
-def quick(stage: Stage) -> dict[str, Any]:
+def quick(environment: LabEnvironment) -> dict[str, Any]:
     """The settings of ssh with a short time for each attempt."""
-    return {**stage.settings["ssh"], "connect_timeout": 3}
+    return {**environment.settings["ssh"], "connect_timeout": 3}

@@ -13,77 +13,79 @@ from typing import Any
 
 import pytest
 
-from tests.faults.ground import Ground
-from tests.stage import Stage
-from tests.underway import activates, answers, begun, ended, eventually
-from tests.witness import ROOT, another, serve
+from tests.assertions import ROOT, assert_serves, commit_another_version
+from tests.background import await_end, eventually, is_activating, is_serving, running_fab
+from tests.environment import LabEnvironment
+from tests.faults.fixture import HostFixture
 from warpbeam.version import VERSION
 
 US = f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def lines(stage: Stage, host: str) -> list[dict[str, Any]]:
+def lines(environment: LabEnvironment, host: str) -> list[dict[str, Any]]:
     """The history as the host keeps it; every line is whole."""
-    text = stage.lab.ssh(host, f"sudo cat {ROOT}/history.jsonl").stdout
+    text = environment.lab.ssh(host, f"sudo cat {ROOT}/history.jsonl").stdout
     return [json.loads(line) for line in text.splitlines()]
 
 
-def told(stage: Stage, host: str) -> list[dict[str, Any]]:
+def told(environment: LabEnvironment, host: str) -> list[dict[str, Any]]:
     """`fab history` of one host."""
-    rows = json.loads(stage.fab("history", "--lines", "500", "--json").stdout)
+    rows = json.loads(environment.fab("history", "--lines", "500", "--json").stdout)
     return [row for row in rows if row["host"] == host]
 
 
 @contextmanager
-def one_more(stage: Stage, *hosts: str) -> Iterator[dict[str, dict[str, Any]]]:
+def one_more(environment: LabEnvironment, *hosts: str) -> Iterator[dict[str, dict[str, Any]]]:
     """Exactly one line comes to be on each of `hosts` meanwhile, and none elsewhere: the lines, by host, at its end."""
-    before = {host: len(deeds(stage, host)) for host in ("web1", "web2")}
+    before = {host: len(deeds(environment, host)) for host in ("web1", "web2")}
     new: dict[str, dict[str, Any]] = {}
     yield new
     for host, count in before.items():
-        rows = deeds(stage, host)[count:]
+        rows = deeds(environment, host)[count:]
         assert len(rows) == (host in hosts), rows
-        jobs = [line["job"] for line in lines(stage, host) if line.get("job")]
+        jobs = [line["job"] for line in lines(environment, host) if line.get("job")]
         assert len(jobs) == len(set(jobs))
         if rows:
             new[host] = rows[0]
 
 
-def deeds(stage: Stage, host: str) -> list[dict[str, Any]]:
+def deeds(environment: LabEnvironment, host: str) -> list[dict[str, Any]]:
     """`fab history` of one host without the locks that tests take away."""
-    return [row for row in told(stage, host) if row["what"] != "lock.release"]
+    return [row for row in told(environment, host) if row["what"] != "lock.release"]
 
 
-def unlocked(stage: Stage, host: str) -> None:
+def unlocked(environment: LabEnvironment, host: str) -> None:
     """The activation there has ended, and the lock of its command is gone."""
-    assert eventually(lambda: not activates(stage, host))
-    stage.fab("-H", host, "lock.release", "--force")
+    assert eventually(lambda: not is_activating(environment, host))
+    environment.fab("-H", host, "lock.release", "--force")
 
 
-def test_a_deploy_a_restart_and_a_rollback_have_a_line_each_of_who_what_and_how_it_ended(stage: Stage) -> None:
-    version = another(stage)
-    commit = stage.git("rev-parse", "HEAD")[:8]
-    before = stage.status()["web1"]["release"]
+def test_a_deploy_a_restart_and_a_rollback_have_a_line_each_of_who_what_and_how_it_ended(
+    environment: LabEnvironment,
+) -> None:
+    version = commit_another_version(environment)
+    commit = environment.git("rev-parse", "HEAD")[:8]
+    before = environment.status()["web1"]["release"]
 
-    with one_more(stage, "web1", "web2") as new:
-        stage.fab("deploy")
+    with one_more(environment, "web1", "web2") as new:
+        environment.fab("deploy")
     for row in new.values():
         assert (row["what"], row["outcome"], row["who"]) == ("deploy", "done", US)
         assert row["warpbeam"] == VERSION
         assert (row["version"], row["commit"], row["before"]) == (version, commit, before)
         assert row["seconds"] > 0
         assert "problem" not in row
-    with one_more(stage, "web1", "web2") as new:
-        stage.fab("restart")
+    with one_more(environment, "web1", "web2") as new:
+        environment.fab("restart")
     assert {row["what"] for row in new.values()} == {"restart"}
-    with one_more(stage, "web1", "web2") as new:
-        stage.fab("rollback")
+    with one_more(environment, "web1", "web2") as new:
+        environment.fab("rollback")
     assert {(row["what"], row["release"]) for row in new.values()} == {("rollback", before)}
 
 
-def test_what_else_people_do_to_the_app_has_a_line_too(stage: Stage) -> None:
-    live = stage.status()["web1"]["release"]
-    before = len(told(stage, "web1"))
+def test_what_else_people_do_to_the_app_has_a_line_too(environment: LabEnvironment) -> None:
+    live = environment.status()["web1"]["release"]
+    before = len(told(environment, "web1"))
     commands = [
         ("stop",),
         ("start",),
@@ -97,9 +99,9 @@ def test_what_else_people_do_to_the_app_has_a_line_too(stage: Stage) -> None:
     ]
 
     for words in commands:
-        stage.fab("-H", "web1", *words)
+        environment.fab("-H", "web1", *words)
 
-    rows = told(stage, "web1")[before:]
+    rows = told(environment, "web1")[before:]
     assert [row["what"] for row in rows] == [
         "stop",
         "start",
@@ -111,164 +113,174 @@ def test_what_else_people_do_to_the_app_has_a_line_too(stage: Stage) -> None:
     assert {(row["who"], row["outcome"], row["release"]) for row in rows} == {(US, "done", live)}
 
 
-def test_a_start_that_does_not_become_healthy_has_a_line_that_says_so(stage: Stage) -> None:
-    stage.fab("-H", "web1", "stop")
-    stage.write(health={"path": "/nowhere", "deadline": 3, "timeout": 1})
+def test_a_start_that_does_not_become_healthy_has_a_line_that_says_so(environment: LabEnvironment) -> None:
+    environment.fab("-H", "web1", "stop")
+    environment.write(health={"path": "/nowhere", "deadline": 3, "timeout": 1})
     try:
-        with one_more(stage, "web1") as new:
-            stage.fab("-H", "web1", "start", expect=4)
+        with one_more(environment, "web1") as new:
+            environment.fab("-H", "web1", "start", expect=4)
     finally:
-        stage.write()
-        stage.fab("-H", "web1", "start")
+        environment.write()
+        environment.fab("-H", "web1", "start")
 
     assert (new["web1"]["what"], new["web1"]["outcome"]) == ("start", "failed")
     assert "is not healthy" in new["web1"]["problem"]
 
 
-def test_a_command_that_is_killed_in_mid_activation_leaves_a_line_of_who_and_how_it_ended(stage: Stage) -> None:
-    stage.version("9.9.1", fault="slow-boot")
+def test_a_command_that_is_killed_in_mid_activation_leaves_a_line_of_who_and_how_it_ended(
+    environment: LabEnvironment,
+) -> None:
+    environment.version("9.9.1", fault="slow-boot")
 
-    with one_more(stage, "web1") as new:
-        with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+    with one_more(environment, "web1") as new:
+        with running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process:
             process.kill()
             process.wait()
-        assert eventually(lambda: not activates(stage, "web1"))
-        line = lines(stage, "web1")[-1]
+        assert eventually(lambda: not is_activating(environment, "web1"))
+        line = lines(environment, "web1")[-1]
         assert (line["version"], line["outcome"]) == ("9.9.1", "done")
-        unlocked(stage, "web1")
+        unlocked(environment, "web1")
         # The next command finds nothing left to write.
-        assert "is live on web1 already" in stage.fab("-H", "web1", "deploy").stderr
+        assert "is live on web1 already" in environment.fab("-H", "web1", "deploy").stderr
 
     assert (new["web1"]["who"], new["web1"]["what"], new["web1"]["outcome"]) == (US, "deploy", "done")
-    assert new["web1"]["commit"] == stage.git("rev-parse", "HEAD")[:8]
-    stage.fab("-H", "web1", "rollback")
+    assert new["web1"]["commit"] == environment.git("rev-parse", "HEAD")[:8]
+    environment.fab("-H", "web1", "rollback")
 
 
-def test_a_command_that_is_killed_has_a_line_of_an_activation_that_failed_without_it(stage: Stage) -> None:
-    stage.version("9.9.2", fault="unhealthy")
+def test_a_command_that_is_killed_has_a_line_of_an_activation_that_failed_without_it(
+    environment: LabEnvironment,
+) -> None:
+    environment.version("9.9.2", fault="unhealthy")
     # Of the old one too, which has to boot again; two labs at once can make that slow.
-    stage.write(health={"deadline": 20, "timeout": 5})
+    environment.write(health={"deadline": 20, "timeout": 5})
 
     try:
-        with one_more(stage, "web1") as new:
-            with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+        with one_more(environment, "web1") as new:
+            with running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process:
                 process.kill()
                 process.wait()
-            unlocked(stage, "web1")
+            unlocked(environment, "web1")
     finally:
-        stage.write()
+        environment.write()
 
     assert (new["web1"]["who"], new["web1"]["outcome"]) == (US, "failed")
     assert "said 500; expected 200" in new["web1"]["problem"]
     assert "is serving again, healthy" in new["web1"]["problem"]
 
 
-def test_an_activation_that_ctrl_c_undoes_has_a_line_that_says_so(stage: Stage) -> None:
-    stage.version("9.9.3", fault="slow-boot")
+def test_an_activation_that_ctrl_c_undoes_has_a_line_that_says_so(environment: LabEnvironment) -> None:
+    environment.version("9.9.3", fault="slow-boot")
 
-    with one_more(stage, "web1") as new, begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
+    with (
+        one_more(environment, "web1") as new,
+        running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process,
+    ):
         process.send_signal(signal.SIGINT)
-        status, _ = ended(process, 60)
+        status, _ = await_end(process, 60)
         assert status == 130
 
     assert new["web1"]["outcome"] == "interrupted"
     assert "is serving again, healthy" in new["web1"]["problem"]
 
 
-def test_an_activation_that_a_crash_ends_has_a_line_once_somebody_asks(stage: Stage) -> None:
-    old = stage.status()["web2"]
-    stage.version("9.9.4", fault="slow-boot")
+def test_an_activation_that_a_crash_ends_has_a_line_once_somebody_asks(environment: LabEnvironment) -> None:
+    old = environment.status()["web2"]
+    environment.version("9.9.4", fault="slow-boot")
 
-    with one_more(stage, "web2") as new:
-        with begun(stage, "-H", "web2", "deploy", until="web2: health") as process:
-            stage.lab.crash("web2")
-            ended(process, 120)
-        stage.lab.boot("web2")
-        assert eventually(lambda: stage.status()["web2"].get("health") == "healthy")
+    with one_more(environment, "web2") as new:
+        with running_fab(environment, "-H", "web2", "deploy", until="web2: health") as process:
+            environment.lab.crash("web2")
+            await_end(process, 120)
+        environment.lab.boot("web2")
+        assert eventually(lambda: environment.status()["web2"].get("health") == "healthy")
 
     assert (new["web2"]["outcome"], new["web2"]["version"], new["web2"]["who"]) == ("unknown", "9.9.4", US)
     assert f"`current` leads to {old['release']}" in new["web2"]["problem"]
 
 
-def test_an_activation_that_is_killed_has_a_line_from_whoever_followed_it(stage: Stage) -> None:
-    before = str(stage.served("web1")["version"])
-    stage.version("9.9.5", fault="slow-boot")
+def test_an_activation_that_is_killed_has_a_line_from_whoever_followed_it(environment: LabEnvironment) -> None:
+    before = str(environment.served("web1")["version"])
+    environment.version("9.9.5", fault="slow-boot")
 
-    with one_more(stage, "web1") as new:
-        with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
-            stage.lab.ssh("web1", "sudo systemctl kill --signal=KILL hello-activate")
-            status, said = ended(process, 60)
+    with one_more(environment, "web1") as new:
+        with running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process:
+            environment.lab.ssh("web1", "sudo systemctl kill --signal=KILL hello-activate")
+            status, said = await_end(process, 60)
         assert status == 4, said
-        assert lines(stage, "web1")[-1]["outcome"] == "unknown"
+        assert lines(environment, "web1")[-1]["outcome"] == "unknown"
 
     assert new["web1"]["version"] == "9.9.5"
     # What was live is started again, which nobody waits for here.
-    assert eventually(lambda: answers(stage, "web1", before))
-    another(stage)
-    stage.fab("deploy")
+    assert eventually(lambda: is_serving(environment, "web1", before))
+    commit_another_version(environment)
+    environment.fab("deploy")
 
 
-def test_what_fails_before_any_activation_has_a_line_where_it_failed(stage: Stage) -> None:
-    stage.version("9.9.6", fault="migrate-fails")
-    with one_more(stage, "web1") as new:
-        stage.fab("deploy", expect=4)
+def test_what_fails_before_any_activation_has_a_line_where_it_failed(environment: LabEnvironment) -> None:
+    environment.version("9.9.6", fault="migrate-fails")
+    with one_more(environment, "web1") as new:
+        environment.fab("deploy", expect=4)
     assert (new["web1"]["version"], new["web1"]["outcome"]) == ("9.9.6", "failed")
     assert "the migrations of " in new["web1"]["problem"]
 
-    version = another(stage)
+    version = commit_another_version(environment)
     # Something is in the way of the upload.
-    stage.lab.ssh("web2", f"cd {ROOT}/activation/lists && rm -f -- * && chmod u-w .", "deploy")
+    environment.lab.ssh("web2", f"cd {ROOT}/activation/lists && rm -f -- * && chmod u-w .", "deploy")
     try:
-        with one_more(stage, "web2") as new:
-            failed = stage.fab("deploy", expect=4)
+        with one_more(environment, "web2") as new:
+            failed = environment.fab("deploy", expect=4)
     finally:
-        stage.lab.ssh("web2", f"chmod u+w {ROOT}/activation/lists", "deploy")
+        environment.lab.ssh("web2", f"chmod u+w {ROOT}/activation/lists", "deploy")
     assert "nothing was switched on any host" in failed.stderr
     assert (new["web2"]["version"], new["web2"]["outcome"]) == (version, "failed")
-    stage.fab("deploy")
+    environment.fab("deploy")
 
 
 @pytest.mark.parametrize("how", ["no byte", "no inode"])
 def test_a_disk_that_fills_up_meanwhile_neither_stops_an_activation_nor_loses_or_cuts_its_line(
-    stage: Stage, how: str
+    environment: LabEnvironment, how: str
 ) -> None:
-    ground = Ground(stage.lab, "web1")
-    stage.version("9.9.7" if how == "no byte" else "9.9.8", fault="slow-boot")
+    fixture = HostFixture(environment.lab, "web1")
+    environment.version("9.9.7" if how == "no byte" else "9.9.8", fault="slow-boot")
 
     try:
         if how == "no inode":
-            ground.make_inodes_scarce()
-        with one_more(stage, "web1") as new:
-            with begun(stage, "-H", "web1", "deploy", until="web1: health") as process:
-                (ground.fill_disk if how == "no byte" else ground.fill_inodes)()
-                status, said = ended(process, 90)
+            fixture.make_inodes_scarce()
+        with one_more(environment, "web1") as new:
+            with running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process:
+                (fixture.fill_disk if how == "no byte" else fixture.fill_inodes)()
+                status, said = await_end(process, 90)
             assert status == 0, said
-            assert (lines(stage, "web1")[-1]["outcome"], lines(stage, "web1")[-1]["version"][:4]) == ("done", "9.9.")
-            ground.make_room()
+            assert (lines(environment, "web1")[-1]["outcome"], lines(environment, "web1")[-1]["version"][:4]) == (
+                "done",
+                "9.9.",
+            )
+            fixture.make_room()
     finally:
-        ground.make_room()
-        ground.give_inodes_back()
+        fixture.make_room()
+        fixture.give_inodes_back()
 
     assert new["web1"]["outcome"] == "done"
-    version = another(stage)
-    stage.fab("deploy")
-    serve(stage, version)
+    version = commit_another_version(environment)
+    environment.fab("deploy")
+    assert_serves(environment, version)
 
 
-def test_a_line_that_a_power_loss_cut_short_is_written_anew_and_leaves_no_damage(stage: Stage) -> None:
+def test_a_line_that_a_power_loss_cut_short_is_written_anew_and_leaves_no_damage(environment: LabEnvironment) -> None:
     job = secrets.token_hex(8)
     # No other test makes a release with this time.
     release = f"20260101T{secrets.randbelow(24):02}{secrets.randbelow(60):02}{secrets.randbelow(60):02}Z"
     begin = {"at": "2026-01-01T00:00:00Z", "what": "deploy", "release": release, "who": US}
     pending = f"{job}\n12\ndone\n{json.dumps(begin, separators=(',', ':'))}"
-    stage.lab.ssh(
+    environment.lab.ssh(
         "web1",
         f'sudo -u deploy bash -c \'cat >{ROOT}/activation/pending && printf %s "{{\\"at\\":" >>{ROOT}/history.jsonl\'',
         stdin=pending + "\n",
     )
 
-    rows = told(stage, "web1")
+    rows = told(environment, "web1")
 
     assert [row["outcome"] for row in rows if row["release"] == begin["release"]] == ["unknown"]
-    assert lines(stage, "web1")[-1]["job"] == job
-    assert told(stage, "web1") == rows
+    assert lines(environment, "web1")[-1]["job"] == job
+    assert told(environment, "web1") == rows

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import re
 
-from tests.stage import Stage
+from tests.environment import LabEnvironment
 from warpbeam.helper.program import SUDO_VERBS
 
 HELPER = "/usr/lib/warpbeam/hello/warpbeam-helper"
 ROOT = "/opt/acme/hello"
 
 
-def knock(stage: Stage, arguments: str, stdin: str = "") -> tuple[int, str]:
+def call_helper(environment: LabEnvironment, arguments: str, stdin: str = "") -> tuple[int, str]:
     """Run the privileged helper as the deploy user; its exit status and what it said."""
-    done = stage.lab.ssh("web1", f"sudo -n {HELPER} {arguments}", user="deploy", check=False, stdin=stdin)
+    done = environment.lab.ssh("web1", f"sudo -n {HELPER} {arguments}", user="deploy", check=False, stdin=stdin)
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_app_can_read_its_release_and_write_none_of_it(stage: Stage) -> None:
-    writable = stage.lab.ssh(
+def test_the_app_can_read_its_release_and_write_none_of_it(environment: LabEnvironment) -> None:
+    writable = environment.lab.ssh(
         "web1", f"sudo runuser -u hello -- find {ROOT}/ -writable ! -type l 2>/dev/null", check=False
     )
     assert writable.stdout == ""
-    release = f"{ROOT}/releases/{stage.status()['web1']['release']}"
+    release = f"{ROOT}/releases/{environment.status()['web1']['release']}"
     # What is Warpbeam's own there is not the app's to read.
     look = f"find {release} -path {release}/.warpbeam -prune -o ! -readable -print"
-    unreadable = stage.lab.ssh("web1", f"sudo runuser -u hello -- {look}")
+    unreadable = environment.lab.ssh("web1", f"sudo runuser -u hello -- {look}")
     assert unreadable.stdout == ""
     for link in ("current", "slots/a"):
-        done = stage.lab.ssh("web1", f"sudo runuser -u hello -- ln -sfn /tmp {ROOT}/{link}", check=False)
+        done = environment.lab.ssh("web1", f"sudo runuser -u hello -- ln -sfn /tmp {ROOT}/{link}", check=False)
         assert done.returncode != 0
-    assert stage.lab.ssh("web1", "sudo runuser -u hello -- ls /etc/acme/hello", check=False).returncode != 0
+    assert environment.lab.ssh("web1", "sudo runuser -u hello -- ls /etc/acme/hello", check=False).returncode != 0
 
 
-def test_the_app_runs_without_any_privilege(stage: Stage) -> None:
-    pid = stage.status()["web1"]["pid"]
+def test_the_app_runs_without_any_privilege(environment: LabEnvironment) -> None:
+    pid = environment.status()["web1"]["pid"]
 
-    status = stage.lab.ssh("web1", f"sudo cat /proc/{pid}/status; ps -o user= -p {pid}").stdout
+    status = environment.lab.ssh("web1", f"sudo cat /proc/{pid}/status; ps -o user= -p {pid}").stdout
 
     assert status.splitlines()[-1] == "hello"
     assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
@@ -44,8 +44,10 @@ def test_the_app_runs_without_any_privilege(stage: Stage) -> None:
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
 
 
-def test_the_deploy_user_may_ask_the_helper_for_its_verbs_and_do_nothing_else_as_root(stage: Stage) -> None:
-    listed = stage.lab.ssh("web1", "sudo -n -l", user="deploy").stdout
+def test_the_deploy_user_may_ask_the_helper_for_its_verbs_and_do_nothing_else_as_root(
+    environment: LabEnvironment,
+) -> None:
+    listed = environment.lab.ssh("web1", "sudo -n -l", user="deploy").stdout
 
     allowed = listed[listed.index("may run") :].splitlines()[1:]
     nothing, verbs = " ".join(allowed).split("NOPASSWD: ")[1:]
@@ -60,14 +62,14 @@ def test_the_deploy_user_may_ask_the_helper_for_its_verbs_and_do_nothing_else_as
         HELPER,
         f"{HELPER} 'start;id'",
     ):
-        done = stage.lab.ssh("web1", f"sudo -n {command}", user="deploy", check=False)
+        done = environment.lab.ssh("web1", f"sudo -n {command}", user="deploy", check=False)
         assert "not allowed" in done.stderr or "command not found" in done.stderr, command
         assert "uid=0" not in done.stdout
-    mine = stage.lab.ssh(
+    mine = environment.lab.ssh(
         "web1", "find /etc /usr /lib/systemd -xdev -writable ! -type l 2>/dev/null", "deploy", check=False
     )
     assert mine.stdout == ""
-    assert stage.lab.ssh("web1", "ls /etc/acme/hello", "deploy", check=False).returncode != 0
+    assert environment.lab.ssh("web1", "ls /etc/acme/hello", "deploy", check=False).returncode != 0
 
 
 # What is said to the helper, and what it answers.
@@ -88,21 +90,21 @@ ODD = [
 ]
 
 
-def test_the_helper_refuses_odd_input(stage: Stage) -> None:
-    before = stage.status()["web1"]["pid"]
+def test_the_helper_refuses_odd_input(environment: LabEnvironment) -> None:
+    before = environment.status()["web1"]["pid"]
 
     for verb, stdin, complaint in ODD:
-        status, said = knock(stage, verb, stdin)
+        status, said = call_helper(environment, verb, stdin)
         assert (status, complaint in said, "uid=0" in said) == (2, True, False), f"{verb} {stdin!r}: {said}"
 
-    assert stage.status()["web1"]["pid"] == before
+    assert environment.status()["web1"]["pid"] == before
 
 
-def test_the_helper_takes_nothing_from_its_callers_environment(stage: Stage) -> None:
+def test_the_helper_takes_nothing_from_its_callers_environment(environment: LabEnvironment) -> None:
     trap = "BASH_ENV=/tmp/evil ENV=/tmp/evil PATH=/tmp/evil-bin:$PATH LD_PRELOAD=/tmp/evil.so SHELLOPTS=xtrace"
-    stage.lab.ssh("web1", "echo 'id >/tmp/got-in' >/tmp/evil; rm -f /tmp/got-in", user="deploy")
+    environment.lab.ssh("web1", "echo 'id >/tmp/got-in' >/tmp/evil; rm -f /tmp/got-in", user="deploy")
 
-    done = stage.lab.ssh("web1", f"{trap} sudo -n {HELPER} version; ls /tmp/got-in", user="deploy", check=False)
+    done = environment.lab.ssh("web1", f"{trap} sudo -n {HELPER} version; ls /tmp/got-in", user="deploy", check=False)
 
     assert done.stdout.strip().isdigit()
     assert "No such file" in done.stderr

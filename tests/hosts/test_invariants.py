@@ -13,61 +13,67 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.stage import PROJECT, Stage
-from tests.underway import answers, eventually
-from tests.witness import APP_HOSTS, ROOT, another, serve, watching
+from tests.assertions import APP_HOSTS, ROOT, assert_current_stays_whole, assert_serves, commit_another_version
+from tests.background import eventually, is_serving
+from tests.environment import PROJECT, LabEnvironment
 from warpbeam.deploy.plan import NAME
 
 
 @pytest.mark.parametrize("strategy", ["restart", "blue-green"])
-def test_invariant_1_current_always_leads_to_a_complete_and_verified_release(stage: Stage, strategy: str) -> None:
-    version = another(stage)
-    stage.write(deploy={**stage.settings["deploy"], "strategy": strategy})
+def test_invariant_1_current_always_leads_to_a_complete_and_verified_release(
+    environment: LabEnvironment, strategy: str
+) -> None:
+    version = commit_another_version(environment)
+    environment.write(deploy={**environment.settings["deploy"], "strategy": strategy})
     try:
-        with watching(stage.lab):
-            stage.fab("deploy")
-            stage.fab("rollback")
-            stage.fab("deploy", "--force")
+        with assert_current_stays_whole(environment.lab):
+            environment.fab("deploy")
+            environment.fab("rollback")
+            environment.fab("deploy", "--force")
     finally:
-        stage.write()
+        environment.write()
 
-    serve(stage, version)
+    assert_serves(environment, version)
 
 
-def test_invariant_2_after_a_loss_of_power_a_host_boots_into_a_whole_release_and_serves(stage: Stage) -> None:
-    version = another(stage)
-    stage.fab("deploy")
-    stage.lab.power_loss("web1")
-    stage.lab.boot("web1")
+def test_invariant_2_after_a_loss_of_power_a_host_boots_into_a_whole_release_and_serves(
+    environment: LabEnvironment,
+) -> None:
+    version = commit_another_version(environment)
+    environment.fab("deploy")
+    environment.lab.power_loss("web1")
+    environment.lab.boot("web1")
 
-    assert eventually(lambda: answers(stage, "web1", version))
-    with watching(stage.lab, "web1"):
-        row = stage.status()["web1"]
+    assert eventually(lambda: is_serving(environment, "web1", version))
+    with assert_current_stays_whole(environment.lab, "web1"):
+        row = environment.status()["web1"]
     assert (row["version"], row["health"]) == (version, "healthy")
-    stage.fab("restart")
-    serve(stage, version)
+    environment.fab("restart")
+    assert_serves(environment, version)
 
 
-def test_invariant_3_status_tells_what_runs_and_not_what_a_link_says(stage: Stage) -> None:
-    row = stage.status()["web1"]
+def test_invariant_3_status_tells_what_runs_and_not_what_a_link_says(environment: LabEnvironment) -> None:
+    row = environment.status()["web1"]
     link = f"{ROOT}/slots/{row['slot']}"
-    stage.lab.ssh("web1", f"sudo -u deploy ln -sfn ../releases/20200101T000000Z {link}")
+    environment.lab.ssh("web1", f"sudo -u deploy ln -sfn ../releases/20200101T000000Z {link}")
     try:
-        told = stage.status()["web1"]
+        told = environment.status()["web1"]
 
         assert told["release"] == row["release"]
-        assert told["version"] == stage.served("web1")["version"]
+        assert told["version"] == environment.served("web1")["version"]
         assert "20200101T000000Z" in told["problem"]
     finally:
-        stage.lab.ssh("web1", f"sudo -u deploy ln -sfn ../releases/{row['release']} {link}")
+        environment.lab.ssh("web1", f"sudo -u deploy ln -sfn ../releases/{row['release']} {link}")
 
 
-def test_invariant_4_an_activation_goes_on_without_us_and_its_outcome_can_be_read_back(stage: Stage) -> None:
-    before = stage.status()["web1"]["pid"]
+def test_invariant_4_an_activation_goes_on_without_us_and_its_outcome_can_be_read_back(
+    environment: LabEnvironment,
+) -> None:
+    before = environment.status()["web1"]["pid"]
     process = subprocess.Popen(
-        stage.argv("-H", "web1", "restart"),
+        environment.argv("-H", "web1", "restart"),
         cwd=PROJECT,
-        env={**os.environ, **stage.variables},
+        env={**os.environ, **environment.variables},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -77,67 +83,67 @@ def test_invariant_4_an_activation_goes_on_without_us_and_its_outcome_can_be_rea
     process.wait()
 
     assert eventually(
-        lambda: stage.lab.ssh("web1", f"sudo test -e {ROOT}/activation/result", check=False).returncode == 0
+        lambda: environment.lab.ssh("web1", f"sudo test -e {ROOT}/activation/result", check=False).returncode == 0
     )
-    row = stage.status()["web1"]
+    row = environment.status()["web1"]
     assert row["health"] == "healthy"
     assert row["pid"] != before
-    stage.fab("-H", "web1", "lock.release", "--force")
+    environment.fab("-H", "web1", "lock.release", "--force")
 
 
 def test_invariant_5_a_failed_deploy_says_so_leaves_the_old_release_and_the_same_command_converges(
-    stage: Stage,
+    environment: LabEnvironment,
 ) -> None:
-    served = stage.served("web1")["version"]
-    stage.write(health={"deadline": 10, "timeout": 5, "settle": 0})
+    served = environment.served("web1")["version"]
+    environment.write(health={"deadline": 10, "timeout": 5, "settle": 0})
     try:
-        commit = stage.version("9.1.0", fault="unhealthy")
-        failed = stage.fab("deploy", "--ref", commit, expect=4)
+        commit = environment.version("9.1.0", fault="unhealthy")
+        failed = environment.fab("deploy", "--ref", commit, expect=4)
 
         assert "said 500; expected 200" in failed.stderr
         assert "hello 9.1.0" in failed.stderr, "the app's own last lines"
         assert "web2 was not touched" in failed.stderr
-        serve(stage, served)
+        assert_serves(environment, served)
     finally:
-        stage.write()
-    with stage.fault("", *APP_HOSTS):
-        stage.fab("deploy", "--ref", commit)
-        serve(stage, "9.1.0")
-    assert len({row["release"] for row in stage.status().values()}) == 1
-    another(stage)
-    stage.fab("deploy")
+        environment.write()
+    with environment.fault("", *APP_HOSTS):
+        environment.fab("deploy", "--ref", commit)
+        assert_serves(environment, "9.1.0")
+    assert len({row["release"] for row in environment.status().values()}) == 1
+    commit_another_version(environment)
+    environment.fab("deploy")
 
 
 def test_invariant_6_pruning_leaves_what_is_live_and_before_it_and_in_use_and_failed_ones_do_not_count(
-    stage: Stage,
+    environment: LabEnvironment,
 ) -> None:
-    stage.write(deploy={**stage.settings["deploy"], "keep": 3})
+    environment.write(deploy={**environment.settings["deploy"], "keep": 3})
     try:
         for _ in range(3):
-            stage.fab("-H", "web1", "deploy", "--force")
-        first, second, live = (row["release"] for row in reversed(stage.releases("web1")[:3]))
+            environment.fab("-H", "web1", "deploy", "--force")
+        first, second, live = (row["release"] for row in reversed(environment.releases("web1")[:3]))
         # Two that failed, just before the live one, and one that somebody has uploaded and not tried yet.
         failed, other = following(second, 1), following(second, 2)
         untried = following(live, 1)
         for name, mark in ((failed, "failed"), (other, "failed"), (untried, "")):
-            copy(stage, live, name, mark)
-        stage.fab("-H", "web1", "restart")
+            copy(environment, live, name, mark)
+        environment.fab("-H", "web1", "restart")
 
-        assert states(stage) == {first: "healthy", second: "healthy", live: "live", untried: "new"}
-        stage.lab.ssh("web1", f"sudo rm -r {ROOT}/releases/{untried}")
-        stage.fab("-H", "web1", "rollback", "--to", first)
+        assert states(environment) == {first: "healthy", second: "healthy", live: "live", untried: "new"}
+        environment.lab.ssh("web1", f"sudo rm -r {ROOT}/releases/{untried}")
+        environment.fab("-H", "web1", "rollback", "--to", first)
         # Of two that are kept neither is the live one; what is in the other slot may still be draining.
-        stage.write(deploy={**stage.settings["deploy"], "keep": 2})
-        stage.fab("-H", "web1", "restart")
-        assert states(stage) == {first: "live", second: "healthy", live: "withdrawn"}
+        environment.write(deploy={**environment.settings["deploy"], "keep": 2})
+        environment.fab("-H", "web1", "restart")
+        assert states(environment) == {first: "live", second: "healthy", live: "withdrawn"}
     finally:
-        stage.write()
-    stage.fab("deploy", "--force")
+        environment.write()
+    environment.fab("deploy", "--force")
 
 
-def states(stage: Stage) -> dict[str, str]:
+def states(environment: LabEnvironment) -> dict[str, str]:
     """The state of each release on web1."""
-    return {row["release"]: row["state"] for row in stage.releases("web1")}
+    return {row["release"]: row["state"] for row in environment.releases("web1")}
 
 
 def following(release: str, seconds: int) -> str:
@@ -145,18 +151,18 @@ def following(release: str, seconds: int) -> str:
     return (datetime.strptime(release, NAME).replace(tzinfo=UTC) + timedelta(seconds=seconds)).strftime(NAME)
 
 
-def copy(stage: Stage, release: str, name: str, mark: str) -> None:
+def copy(environment: LabEnvironment, release: str, name: str, mark: str) -> None:
     """The same release on web1 by another name, never live, with that mark or none."""
     marks = f"rm -f {name}/.warpbeam/healthy" + (f" && touch {name}/.warpbeam/{mark}" if mark else "")
-    stage.lab.ssh("web1", f"sudo -u deploy sh -c 'cd {ROOT}/releases && cp -a {release} {name} && {marks}'")
+    environment.lab.ssh("web1", f"sudo -u deploy sh -c 'cd {ROOT}/releases && cp -a {release} {name} && {marks}'")
 
 
-def test_invariant_7_nothing_secret_is_in_an_artifact_or_open_to_others(stage: Stage) -> None:
-    cookie = stage.lab.ssh("web1", "sudo sed -n 's/^RELEASE_COOKIE=//p' /etc/acme/hello/cookie.env").stdout.strip(
+def test_invariant_7_nothing_secret_is_in_an_artifact_or_open_to_others(environment: LabEnvironment) -> None:
+    cookie = environment.lab.ssh("web1", "sudo sed -n 's/^RELEASE_COOKIE=//p' /etc/acme/hello/cookie.env").stdout.strip(
         ' "\n'
     )
     assert len(cookie) >= 32
-    tarballs = list(stage.store.directory.glob("*.tar.gz"))
+    tarballs = list(environment.store.directory.glob("*.tar.gz"))
     assert tarballs
     for tarball in tarballs:
         with tarfile.open(tarball) as opened:
@@ -166,11 +172,11 @@ def test_invariant_7_nothing_secret_is_in_an_artifact_or_open_to_others(stage: S
         files = {member.name: opened.extractfile(member) for member in opened if member.isfile()}
         assert len(files) > 100
         assert not [name for name, file in files.items() if file is not None and cookie.encode() in file.read()]
-    unpacked = stage.lab.ssh("web1", "sudo sh -s", stdin=f"grep -rls {cookie} /opt /home; true")
+    unpacked = environment.lab.ssh("web1", "sudo sh -s", stdin=f"grep -rls {cookie} /opt /home; true")
     assert unpacked.stdout == ""
-    told = stage.fab("setup", "--echo")
+    told = environment.fab("setup", "--echo")
     assert cookie not in told.stdout + told.stderr
-    seen = stage.lab.ssh(
+    seen = environment.lab.ssh(
         "web1", f"sudo -u nobody grep -rls {cookie} /etc /opt /run /tmp /var/log /usr/lib 2>/dev/null", check=False
     )
     assert seen.stdout == ""

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.load.crew import Crew, load
-from tests.load.tally import Tally
-from tests.stage import ENVIRONMENT, Stage
-from tests.underway import begun, ended
-from tests.witness import ROOT
+from tests.assertions import ROOT
+from tests.background import await_end, running_fab
+from tests.environment import ENVIRONMENT, LabEnvironment
+from tests.load.clients import Clients, load
+from tests.load.counters import Counters
 from warpbeam.inventory.schema import Http
 
 HOST = "web1"
@@ -36,56 +36,60 @@ COMMANDS = (("deploy", "--force"), ("rollback",), ("restart",))
 
 
 @pytest.fixture(scope="module")
-def blue_green(stage: Stage) -> Iterator[str]:
-    """The stage's environment with the strategy blue-green, and an app that cuts everything when it stops.
+def blue_green(environment: LabEnvironment) -> Iterator[str]:
+    """The environment with the strategy blue-green, and an app that cuts everything when it stops.
 
     The sample app would otherwise finish what runs by itself, and a deploy that forgot to drain would pass.
     """
-    settle(stage)
-    stage.fab("setup")
+    settle(environment)
+    environment.fab("setup")
     yield ENVIRONMENT
-    # The other tests go on with the settings of the stage, and with both hosts alike.
-    stage.write()
-    stage.fab("setup")
-    stage.fab("deploy", "--force")
+    # The other tests go on with the settings of the environment, and with both hosts alike.
+    environment.write()
+    environment.fab("setup")
+    environment.fab("deploy", "--force")
 
 
-def settle(stage: Stage, strategy: str = "blue-green", drain: int = 20, deadline: int = 20) -> None:
-    """Write the stage's inventory with that strategy, drain time and deadline of health, in seconds."""
-    stage.write(
-        deploy={**stage.settings["deploy"], "strategy": strategy, "drain": drain},
-        health={**stage.settings["health"], "deadline": deadline},
+def settle(environment: LabEnvironment, strategy: str = "blue-green", drain: int = 20, deadline: int = 20) -> None:
+    """Write the environment's inventory with that strategy, drain time and deadline of health, in seconds."""
+    environment.write(
+        deploy={**environment.settings["deploy"], "strategy": strategy, "drain": drain},
+        health={**environment.settings["health"], "deadline": deadline},
         env=ABRUPT,
     )
 
 
-def flip(stage: Stage, environment: str, words: tuple[str, ...]) -> str:
+def flip(environment: LabEnvironment, inventory: str, words: tuple[str, ...]) -> str:
     """Do one of COMMANDS on HOST; fails unless the old instance is gone afterwards. Returns what `fab` said."""
-    before = instances(stage)
-    said = stage.fab("-H", HOST, *words, environment=environment).stderr
-    after = instances(stage)
+    before = instances(environment)
+    said = environment.fab("-H", HOST, *words, inventory=inventory).stderr
+    after = instances(environment)
     assert len(after) == 1, f"{words}: {after} run"
     assert not before & after, f"{words}: {before} was not stopped"
     return said
 
 
-def instances(stage: Stage) -> set[str]:
+def instances(environment: LabEnvironment) -> set[str]:
     """The process ids of the instances on HOST."""
-    return set(stage.lab.ssh(HOST, "systemctl show --property=MainPID --value hello@a hello@b").stdout.split()) - {"0"}
+    return set(
+        environment.lab.ssh(HOST, "systemctl show --property=MainPID --value hello@a hello@b").stdout.split()
+    ) - {"0"}
 
 
-def deploys(stage: Stage, environment: str, crew: Crew, count: int, requests: int = 0) -> list[float]:
+def deploys(
+    environment: LabEnvironment, inventory: str, clients: Clients, count: int, requests: int = 0
+) -> list[float]:
     """Do `count` deploys and rollbacks with restarts between, and more until there were so many requests.
 
     Returns how long each flip took, in seconds.
     """
-    crew.phase("deploys")
+    clients.phase("deploys")
     took: list[float] = []
     counted = 0
-    while counted < count or crew.requests < requests:
+    while counted < count or clients.requests < requests:
         began = time.monotonic()
         words = COMMANDS[len(took) % len(COMMANDS)]
-        flip(stage, environment, words)
+        flip(environment, inventory, words)
         took.append(time.monotonic() - began)
         counted += words != ("restart",)
     # What was told to close connects once more, and has its answer counted.
@@ -93,7 +97,7 @@ def deploys(stage: Stage, environment: str, crew: Crew, count: int, requests: in
     return took
 
 
-def boots(stage: Stage, crew: Crew, count: int) -> None:
+def boots(environment: LabEnvironment, clients: Clients, count: int) -> None:
     """Start an instance in the idle slot and stop it again, without a flip, `count` times."""
     port_a, port_b = Http().slots
     script = f"""
@@ -105,44 +109,46 @@ def boots(stage: Stage, crew: Crew, count: int) -> None:
             systemctl stop hello@$idle
         done
     """
-    crew.phase("boots")
-    stage.lab.ssh(HOST, f"sudo bash -c {shlex.quote(script)}")
-    crew.phase("between")
+    clients.phase("boots")
+    environment.lab.ssh(HOST, f"sudo bash -c {shlex.quote(script)}")
+    clients.phase("between")
 
 
-def show(title: str, tally: Tally, took: list[float]) -> None:
+def show(title: str, counters: Counters, took: list[float]) -> None:
     """Print the figures."""
     times = " ".join(f"{seconds:.1f}" for seconds in took)
-    print(f"\n== {title}, seed {SEED}: {len(took)} flips, each in (s): {times}\n{tally.figures()}", flush=True)
+    print(f"\n== {title}, seed {SEED}: {len(took)} flips, each in (s): {times}\n{counters.figures()}", flush=True)
 
 
-def nothing_failed(tally: Tally, flips: int, spanning: int) -> None:
+def nothing_failed(counters: Counters, flips: int, spanning: int) -> None:
     """Fail unless every request was answered, by as many instances as there were, with connections over each flip."""
-    assert tally.failures == 0, tally.figures()
-    assert {"a", "b", "stream"} <= tally.answered.keys(), tally.figures()
-    assert len(tally.instances) == flips + 1, tally.figures()
-    assert len(tally.spanning) == flips, tally.figures()
-    assert min(tally.spanning.values()) >= spanning, tally.figures()
-    assert tally.long.get("slow, begun before a flip", 0) > 0, tally.figures()
-    assert tally.long.get("stream, begun before a flip", 0) > 0, tally.figures()
+    assert counters.failures == 0, counters.figures()
+    assert {"a", "b", "stream"} <= counters.answered.keys(), counters.figures()
+    assert len(counters.instances) == flips + 1, counters.figures()
+    assert len(counters.spanning) == flips, counters.figures()
+    assert min(counters.spanning.values()) >= spanning, counters.figures()
+    assert counters.long.get("slow, begun before a flip", 0) > 0, counters.figures()
+    assert counters.long.get("stream, begun before a flip", 0) > 0, counters.figures()
 
 
-def test_no_request_fails_while_the_old_instance_is_replaced_three_times(stage: Stage, blue_green: str) -> None:
-    with load(stage.lab, HOST, SEED) as crew:
-        took = deploys(stage, blue_green, crew, 3, 15_000)
+def test_no_request_fails_while_the_old_instance_is_replaced_three_times(
+    environment: LabEnvironment, blue_green: str
+) -> None:
+    with load(environment.lab, HOST, SEED) as clients:
+        took = deploys(environment, blue_green, clients, 3, 15_000)
 
-    show("blue-green, a slice", crew.tally, took)
-    nothing_failed(crew.tally, len(took), 10)
-    assert crew.tally.requests >= 15_000
-    assert "problem" not in stage.status()[HOST]
+    show("blue-green, a slice", clients.counters, took)
+    nothing_failed(clients.counters, len(took), 10)
+    assert clients.counters.requests >= 15_000
+    assert "problem" not in environment.status()[HOST]
 
 
 @contextmanager
-def unmarkable(stage: Stage) -> Iterator[None]:
+def unmarkable(environment: LabEnvironment) -> Iterator[None]:
     """No release that is live on HOST can be marked as healthy while this lasts: what comes after the switch fails."""
-    mark = f"{ROOT}/releases/{stage.status()[HOST]['release']}/.warpbeam/healthy"
+    mark = f"{ROOT}/releases/{environment.status()[HOST]['release']}/.warpbeam/healthy"
     # By this machine's own chattr(1): a host of Debian 13 may have none.
-    there = f"/proc/{stage.lab.status(HOST).pid}/root{mark}"
+    there = f"/proc/{environment.lab.status(HOST).pid}/root{mark}"
     subprocess.run(["chattr", "+i", there], check=True)
     try:
         yield
@@ -150,91 +156,99 @@ def unmarkable(stage: Stage) -> Iterator[None]:
         subprocess.run(["chattr", "-i", there], check=True)
 
 
-def test_no_request_fails_where_the_new_instance_does_not_come_to_be(stage: Stage, blue_green: str) -> None:
-    before = instances(stage)
-    with load(stage.lab, HOST, SEED) as crew:
-        crew.phase("failures")
-        crew.await_requests(100, 30)
-        with stage.fault("unhealthy", HOST):
-            with begun(stage, "-H", HOST, "restart", until=f"{HOST}: health") as process:
+def test_no_request_fails_where_the_new_instance_does_not_come_to_be(
+    environment: LabEnvironment, blue_green: str
+) -> None:
+    before = instances(environment)
+    with load(environment.lab, HOST, SEED) as clients:
+        clients.phase("failures")
+        clients.await_requests(100, 30)
+        with environment.fault("unhealthy", HOST):
+            with running_fab(environment, "-H", HOST, "restart", until=f"{HOST}: health") as process:
                 process.send_signal(signal.SIGINT)
-                status, said = ended(process)
-            sick = stage.fab("-H", HOST, "restart", expect=4, environment=blue_green)
-        with unmarkable(stage):
-            too_late = stage.fab("-H", HOST, "restart", expect=4, environment=blue_green)
+                status, said = await_end(process)
+            sick = environment.fab("-H", HOST, "restart", expect=4, inventory=blue_green)
+        with unmarkable(environment):
+            too_late = environment.fab("-H", HOST, "restart", expect=4, inventory=blue_green)
         time.sleep(1)
 
-    show("blue-green, three that failed", crew.tally, [])
+    show("blue-green, three that failed", clients.counters, [])
     assert (status, "it was asked to stop; the old release" in said) == (130, True)
     assert "said 500; expected 200" in sick.stderr
     assert f"{HOST}: current" in too_late.stderr
     assert "is serving again, healthy" in too_late.stderr
-    assert crew.tally.failures == 0, crew.tally.figures()
+    assert clients.counters.failures == 0, clients.counters.figures()
     # The last of them had the traffic for a moment.
-    assert len(crew.tally.instances) == 2, crew.tally.figures()
-    assert instances(stage) == before
-    assert "problem" not in stage.status()[HOST]
+    assert len(clients.counters.instances) == 2, clients.counters.figures()
+    assert instances(environment) == before
+    assert "problem" not in environment.status()[HOST]
 
 
-def test_a_stream_shorter_than_the_drain_time_comes_whole_from_the_old_instance(stage: Stage, blue_green: str) -> None:
-    before = stage.served(HOST)
-    with begun(stage, "-H", HOST, "restart", until=f"{HOST}: start") as process:
-        stream = f"http://{stage.lab.address(HOST)}/stream?ms=12000"
+def test_a_stream_shorter_than_the_drain_time_comes_whole_from_the_old_instance(
+    environment: LabEnvironment, blue_green: str
+) -> None:
+    before = environment.served(HOST)
+    with running_fab(environment, "-H", HOST, "restart", until=f"{HOST}: start") as process:
+        stream = f"http://{environment.lab.address(HOST)}/stream?ms=12000"
         with urllib.request.urlopen(stream, timeout=60) as answer:
             body = answer.read()
-        meanwhile = stage.served(HOST)
-        status, said = ended(process)
+        meanwhile = environment.served(HOST)
+        status, said = await_end(process)
 
     assert body == b"tick\n" * 121
     assert meanwhile["pid"] != before["pid"], "it did not outlast the flip"
     assert status == 0, said
     assert "still open" not in said
-    assert instances(stage) == {str(meanwhile["pid"])}
+    assert instances(environment) == {str(meanwhile["pid"])}
 
 
-def test_a_stream_longer_than_the_drain_time_is_cut_counted_and_told(stage: Stage, blue_green: str) -> None:
+def test_a_stream_longer_than_the_drain_time_is_cut_counted_and_told(
+    environment: LabEnvironment, blue_green: str
+) -> None:
     streams = {"streams": 1, "least": 50, "long": 60, "farewell": 1}
-    with load(stage.lab, HOST, SEED, kept=1, fresh=1, lazy=0, slow=0, **streams) as crew:
-        crew.phase("hurry")
-        crew.await_requests(100, 30)
-        settle(stage, drain=2)
+    with load(environment.lab, HOST, SEED, kept=1, fresh=1, lazy=0, slow=0, **streams) as clients:
+        clients.phase("hurry")
+        clients.await_requests(100, 30)
+        settle(environment, drain=2)
         try:
-            said = flip(stage, blue_green, ("restart",))
+            said = flip(environment, blue_green, ("restart",))
         finally:
-            settle(stage)
+            settle(environment)
 
-    show("blue-green, streams that outlast the drain", crew.tally, [])
+    show("blue-green, streams that outlast the drain", clients.counters, [])
     told = re.search(r"(\d+) connections? w\w+ still open", said)
     assert told is not None, said
     assert "an open WebSocket counts as one" in said
     # One stream to each address: two from outside, four from inside. Nothing else was cut.
     assert told[1] == "6"
-    assert crew.tally.failed == {"short body": 6}
+    assert clients.counters.failed == {"short body": 6}
 
 
 @pytest.mark.load
 def test_no_request_of_many_fails_through_twenty_deploys_and_p99_is_that_of_a_boot(
-    stage: Stage, blue_green: str
+    environment: LabEnvironment, blue_green: str
 ) -> None:
     # The idle slot leads to a release only when there was a flip.
-    flip(stage, blue_green, COMMANDS[0])
-    with load(stage.lab, HOST, SEED) as crew:
-        crew.phase("quiet")
+    flip(environment, blue_green, COMMANDS[0])
+    with load(environment.lab, HOST, SEED) as clients:
+        clients.phase("quiet")
         time.sleep(10)
-        boots(stage, crew, 5)
-        took = deploys(stage, blue_green, crew, DEPLOYS, REQUESTS)
-    with load(stage.lab, HOST, SEED) as other:
-        settle(stage, strategy="restart")
+        boots(environment, clients, 5)
+        took = deploys(environment, blue_green, clients, DEPLOYS, REQUESTS)
+    with load(environment.lab, HOST, SEED) as other:
+        settle(environment, strategy="restart")
         try:
-            other_took = deploys(stage, blue_green, other, 3)
+            other_took = deploys(environment, blue_green, other, 3)
         finally:
-            settle(stage)
+            settle(environment)
 
-    show("blue-green", crew.tally, took)
-    show("restart, for comparison", other.tally, other_took)
-    nothing_failed(crew.tally, len(took), 50)
+    show("blue-green", clients.counters, took)
+    show("restart, for comparison", other.counters, other_took)
+    nothing_failed(clients.counters, len(took), 50)
     # The same clients, with eyes open: they do see it when an instance is missing.
-    assert other.tally.failures > 0
-    assert crew.tally.requests >= REQUESTS
-    assert crew.tally.latency("deploys", 0.99) <= 2 * crew.tally.latency("boots", 0.99), crew.tally.figures()
-    assert "problem" not in stage.status()[HOST]
+    assert other.counters.failures > 0
+    assert clients.counters.requests >= REQUESTS
+    assert clients.counters.latency("deploys", 0.99) <= 2 * clients.counters.latency("boots", 0.99), (
+        clients.counters.figures()
+    )
+    assert "problem" not in environment.status()[HOST]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.environment import PROJECT, UV, LabEnvironment
 from tests.lab import LabHandle
-from tests.stage import PROJECT, UV, Stage
 
 HOST = "build1"
 HOME = "/srv/warpbeam"
@@ -20,7 +20,7 @@ INVENTORY = {
     "app": "hello",
     "source": f"{HOME}/hello",
     "hosts": {"here": {"roles": ["app", "build"]}},
-    # The stage builds there as its own.
+    # The environment builds there as its own.
     "users": {"deploy": "keeper"},
     "health": {"deadline": 20, "settle": 0},
     "deploy": {"migrate": "Hello.Release.migrate()", "drain": 5},
@@ -51,9 +51,9 @@ def packages_for(python: str, directory: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fab(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def fab(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """`fab here WORDS…` on the host itself, from a clone of this project there; `user` owns it while it runs."""
-    lab = stage.lab
+    lab = environment.lab
     python = lab.ssh(HOST, "python3 -c 'import sysconfig; print(sysconfig.get_python_version())'").stdout.strip()
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     send(lab, [name for name in listed.split("\0") if name and (PROJECT / name).exists()], PROJECT, HOME)
@@ -61,7 +61,7 @@ def fab(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]
     if python != sysconfig.get_python_version():
         packages = packages_for(python, tmp_path_factory.mktemp("packages"))
     send(lab, ["."], packages, f"{HOME}/packages")
-    send(lab, ["."], stage.source, f"{HOME}/hello")
+    send(lab, ["."], environment.source, f"{HOME}/hello")
     lab.ssh(HOST, f"sudo tee {HOME}/inventory/here.yml", stdin=json.dumps(INVENTORY))
     script = f'#!/bin/sh\ncd {HOME}\nPYTHONPATH=packages exec python3 -m fabric here "$@"\n'
     lab.ssh(HOST, f"sudo tee {HOME}/fab; sudo chmod 755 {HOME}/fab", stdin=script)
@@ -82,42 +82,44 @@ def fab(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]
     lab.ssh(HOST, remove)
 
 
-def served(stage: Stage) -> str:
+def served(environment: LabEnvironment) -> str:
     """The version that answers on port 80 there."""
-    body = stage.lab.ssh(HOST, "curl -sS --max-time 5 http://127.0.0.1/").stdout
+    body = environment.lab.ssh(HOST, "curl -sS --max-time 5 http://127.0.0.1/").stdout
     return str(json.loads(body)["version"])
 
 
-def bump(stage: Stage, version: str) -> None:
+def bump(environment: LabEnvironment, version: str) -> None:
     """Commit a version in the clone there, as whoever owns it."""
     git = "git -c user.name=Test -c user.email=test@localhost -c safe.directory='*'"
-    stage.lab.ssh(HOST, f"cd {HOME}/hello && echo {version} | sudo tee VERSION && sudo {git} commit -qam {version}")
+    environment.lab.ssh(
+        HOST, f"cd {HOME}/hello && echo {version} | sudo tee VERSION && sudo {git} commit -qam {version}"
+    )
 
 
-def test_a_machine_deploys_onto_itself_and_goes_back(stage: Stage, fab: Run) -> None:
+def test_a_machine_deploys_onto_itself_and_goes_back(environment: LabEnvironment, fab: Run) -> None:
     nobody = fab("deploy.local", expect=3)
     assert "error:" in nobody.stderr
 
     assert "localhost: set up, " in fab("setup", "--local").stderr
     assert "nothing to change" in fab("setup", "--local").stderr
-    bump(stage, "7.0.0")
+    bump(environment, "7.0.0")
     fab("deploy.local")
-    assert served(stage) == "7.0.0"
-    bump(stage, "7.0.1")
+    assert served(environment) == "7.0.0"
+    bump(environment, "7.0.1")
     second = fab("deploy.local")
     assert "localhost: runs " in second.stderr
-    assert served(stage) == "7.0.1"
+    assert served(environment) == "7.0.1"
     fab("deploy.local.rollback")
-    assert served(stage) == "7.0.0"
+    assert served(environment) == "7.0.0"
     none = fab("deploy.local.rollback", expect=3)
     assert "localhost: there is no release to go back to" in none.stderr
-    assert served(stage) == "7.0.0"
+    assert served(environment) == "7.0.0"
 
     # The deploy user needs nobody's help; an admin becomes it through sudo. The artifact is kept: nothing is built.
     there = fab("deploy.local", user="keeper")
     assert "built already: hello 7.0.1" in there.stderr
-    assert served(stage) == "7.0.1"
+    assert served(environment) == "7.0.1"
     fab("deploy.local.rollback", user="admin")
-    assert served(stage) == "7.0.0"
+    assert served(environment) == "7.0.0"
     refused = fab("setup", "--local", user="keeper", expect=2)
     assert "localhost: the admin may not become root" in refused.stderr

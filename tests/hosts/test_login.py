@@ -9,36 +9,36 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.stage import Stage
+from tests.environment import LabEnvironment
 
 HOST = "web1"
 SAID = "web1: the login did not run what was sent"
 
 
 @contextmanager
-def startup(stage: Stage, line: str) -> Iterator[None]:
+def startup(environment: LabEnvironment, line: str) -> Iterator[None]:
     """Meanwhile that line begins the deploy user's ~/.bashrc."""
     write = f"cp .bashrc .bashrc.mine && {{ echo {shlex.quote(line)}; cat .bashrc.mine; }} >.bashrc"
-    stage.lab.ssh(HOST, write, "deploy")
+    environment.lab.ssh(HOST, write, "deploy")
     try:
         yield
     finally:
-        stage.lab.ssh(HOST, "sudo mv ~deploy/.bashrc.mine ~deploy/.bashrc")
+        environment.lab.ssh(HOST, "sudo mv ~deploy/.bashrc.mine ~deploy/.bashrc")
 
 
 @contextmanager
-def shell_of(stage: Stage, shell: str) -> Iterator[None]:
+def shell_of(environment: LabEnvironment, shell: str) -> Iterator[None]:
     """Meanwhile that is the deploy user's login shell."""
-    stage.lab.ssh(HOST, f"sudo usermod --shell {shell} deploy")
+    environment.lab.ssh(HOST, f"sudo usermod --shell {shell} deploy")
     try:
         yield
     finally:
-        stage.lab.ssh(HOST, "sudo usermod --shell /bin/bash deploy")
+        environment.lab.ssh(HOST, "sudo usermod --shell /bin/bash deploy")
 
 
-def doctor_finds(stage: Stage, what: str) -> None:
+def doctor_finds(environment: LabEnvironment, what: str) -> None:
     """Fail unless `doctor` says of the login that."""
-    rows = json.loads(stage.fab("doctor", "--json", expect=5).stdout)
+    rows = json.loads(environment.fab("doctor", "--json", expect=5).stdout)
     found = next(row for row in rows if (row["host"], row["check"]) == (HOST, "ssh"))
     assert not found["ok"]
     assert what in found["found"]
@@ -56,34 +56,36 @@ def doctor_finds(stage: Stage, what: str) -> None:
         ("exec >/dev/null", "(status 95): its standard output is a file or a device"),
     ],
 )
-def test_what_stands_in_the_way_of_a_login_is_told_and_found_by_doctor(stage: Stage, line: str, why: str) -> None:
-    with startup(stage, line):
-        failed = stage.fab("deploy", expect=3)
-        told = stage.fab("status", expect=3)
-        doctor_finds(stage, why)
+def test_what_stands_in_the_way_of_a_login_is_told_and_found_by_doctor(
+    environment: LabEnvironment, line: str, why: str
+) -> None:
+    with startup(environment, line):
+        failed = environment.fab("deploy", expect=3)
+        told = environment.fab("status", expect=3)
+        doctor_finds(environment, why)
     for said in (failed.stderr, told.stdout + told.stderr):
         assert f"the login did not run what was sent {why}" in " ".join(said.split())
     assert "~/.bashrc" in failed.stderr
-    assert stage.status()[HOST]["health"] == "healthy"
+    assert environment.status()[HOST]["health"] == "healthy"
 
 
 @pytest.mark.parametrize("line", ["echo noise", "echo noise >&2", "trap 'echo bye' EXIT", "export BASH_ENV=~/.bashrc"])
-def test_a_login_that_only_talks_is_no_hindrance(stage: Stage, line: str) -> None:
-    with startup(stage, line):
-        assert stage.status()[HOST]["health"] == "healthy"
-        said = stage.fab("rpc", "1 + 1", "--host", HOST).stdout
+def test_a_login_that_only_talks_is_no_hindrance(environment: LabEnvironment, line: str) -> None:
+    with startup(environment, line):
+        assert environment.status()[HOST]["health"] == "healthy"
+        said = environment.fab("rpc", "1 + 1", "--host", HOST).stdout
     # What it says in the end cannot be told from what was asked for.
     assert said == ("2\nbye\n" if "trap" in line else "2\n")
 
 
-def test_a_login_shell_that_refuses_is_shown_with_what_it_says(stage: Stage) -> None:
-    with shell_of(stage, "/usr/sbin/nologin"):
-        failed = stage.fab("deploy", expect=3)
-        doctor_finds(stage, "the login did not run what was sent (status 1)")
+def test_a_login_shell_that_refuses_is_shown_with_what_it_says(environment: LabEnvironment) -> None:
+    with shell_of(environment, "/usr/sbin/nologin"):
+        failed = environment.fab("deploy", expect=3)
+        doctor_finds(environment, "the login did not run what was sent (status 1)")
     assert SAID in failed.stderr
     assert "This account is currently not available." in failed.stderr
 
 
-def test_any_shell_that_passes_a_command_on_will_do(stage: Stage) -> None:
-    with shell_of(stage, "/bin/dash"):
-        assert stage.status()[HOST]["health"] == "healthy"
+def test_any_shell_that_passes_a_command_on_will_do(environment: LabEnvironment) -> None:
+    with shell_of(environment, "/bin/dash"):
+        assert environment.status()[HOST]["health"] == "healthy"

@@ -9,32 +9,32 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.patience import LONG
-from tests.stage import Stage
-from tests.underway import eventually
+from tests.background import eventually
+from tests.environment import LabEnvironment
+from tests.timeouts import LONG
 
 APP_HOSTS = ("web1", "web2")
 
 
-def another(stage: Stage) -> str:
+def another(environment: LabEnvironment) -> str:
     """Commit a version that web1 does not serve, and return its number."""
-    version = "1.0.0" if stage.status()["web1"]["version"] != "1.0.0" else "2.0.0"
-    stage.version(version)
+    version = "1.0.0" if environment.status()["web1"]["version"] != "1.0.0" else "2.0.0"
+    environment.version(version)
     return version
 
 
-def serve(stage: Stage, version: str) -> None:
+def serve(environment: LabEnvironment, version: str) -> None:
     """Fail unless every host serves `version`, healthy, at its public port, and without maintenance."""
-    for host, row in stage.status().items():
+    for host, row in environment.status().items():
         assert (row["version"], row["health"], row.get("problem")) == (version, "healthy", None), row
-        assert stage.served(host)["version"] == version
+        assert environment.served(host)["version"] == version
 
 
 @pytest.fixture(autouse=True)
-def over(stage: Stage) -> Iterator[None]:
+def over(environment: LabEnvironment) -> Iterator[None]:
     """No test leaves a host in maintenance."""
     yield
-    stage.fab("maintenance.off")
+    environment.fab("maintenance.off")
 
 
 def asked(address: str, request: str, seconds: float = 20) -> bytes:
@@ -69,149 +69,149 @@ def soon(address: str) -> tuple[int, dict[str, str], str]:
             time.sleep(0.2)
 
 
-def from_itself(stage: Stage, host: str, address: str) -> str:
+def from_itself(environment: LabEnvironment, host: str, address: str) -> str:
     """The first line that the public port answers to the host itself."""
     script = rf'exec 3<>/dev/tcp/{address}/80; printf "GET / HTTP/1.0\r\n\r\n" >&3; IFS= read -r line <&3; echo "$line"'
-    return stage.lab.ssh(host, f"bash -c '{script}'").stdout.strip()
+    return environment.lab.ssh(host, f"bash -c '{script}'").stdout.strip()
 
 
-def test_everybody_gets_the_page_and_then_the_app_again(stage: Stage) -> None:
-    done = stage.fab("maintenance.on", "--message", 'Back at 5 & "a bit" <b>später</b>')
+def test_everybody_gets_the_page_and_then_the_app_again(environment: LabEnvironment) -> None:
+    done = environment.fab("maintenance.on", "--message", 'Back at 5 & "a bit" <b>später</b>')
 
     for host in APP_HOSTS:
         assert f"{host}: maintenance is on, port 80 answers 503" in done.stderr
-        for address in (stage.lab.address(host), stage.lab.address6(host)):
+        for address in (environment.lab.address(host), environment.lab.address6(host)):
             status, headers, body = get(address)
             assert status == 503
             assert int(headers["retry-after"]) > 0
             assert headers["connection"] == "close"
             assert int(headers["content-length"]) == len(body.encode())
             assert "Back at 5 &amp; &quot;a bit&quot; &lt;b&gt;später&lt;/b&gt;" in body
-        for address in ("127.0.0.1", "::1", stage.lab.address(host), stage.lab.address6(host)):
-            assert "503" in from_itself(stage, host, address)
-        assert get(stage.lab.address(host), "HEAD")[2] == ""
-    row = next(row for row in json.loads(stage.fab("status", "--json").stdout) if row["host"] == "web1")
+        for address in ("127.0.0.1", "::1", environment.lab.address(host), environment.lab.address6(host)):
+            assert "503" in from_itself(environment, host, address)
+        assert get(environment.lab.address(host), "HEAD")[2] == ""
+    row = next(row for row in json.loads(environment.fab("status", "--json").stdout) if row["host"] == "web1")
     assert (row["maintenance"], row["health"]) == (True, "healthy")
     assert "maintenance is on" in row["problem"]
-    rows = json.loads(stage.fab("firewall.status", "--json").stdout)
+    rows = json.loads(environment.fab("firewall.status", "--json").stdout)
     assert [(row["maintenance"], row["leads to"], row.get("problem")) for row in rows] == [("on", "4003", None)] * 2
 
-    done = stage.fab("maintenance.off")
+    done = environment.fab("maintenance.off")
 
     for host in APP_HOSTS:
         assert f"{host}: maintenance is off, port 80 leads to" in done.stderr
-        assert stage.lab.ssh(host, "ss -Hltn sport = :4003").stdout == ""
-    serve(stage, stage.status()["web1"]["version"])
+        assert environment.lab.ssh(host, "ss -Hltn sport = :4003").stdout == ""
+    serve(environment, environment.status()["web1"]["version"])
 
 
-def test_a_request_with_a_body_is_answered_and_never_reset(stage: Stage) -> None:
-    stage.fab("maintenance.on")
+def test_a_request_with_a_body_is_answered_and_never_reset(environment: LabEnvironment) -> None:
+    environment.fab("maintenance.on")
 
     for size in (10, 60_000, 2_000_000):
         request = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n" + "x" * size
-        assert asked(stage.lab.address("web1"), request).startswith(b"HTTP/1.1 503 "), size
+        assert asked(environment.lab.address("web1"), request).startswith(b"HTTP/1.1 503 "), size
 
 
-def test_on_and_off_may_be_said_twice(stage: Stage) -> None:
-    stage.fab("maintenance.on", "--message", "one")
-    done = stage.fab("maintenance.on", "--message", "two")
+def test_on_and_off_may_be_said_twice(environment: LabEnvironment) -> None:
+    environment.fab("maintenance.on", "--message", "one")
+    done = environment.fab("maintenance.on", "--message", "two")
 
     assert "maintenance was on already" in done.stderr
-    assert "two" in get(stage.lab.address("web1"))[2]
-    stage.fab("maintenance.off")
-    assert "maintenance was off already" in stage.fab("maintenance.off").stderr
+    assert "two" in get(environment.lab.address("web1"))[2]
+    environment.fab("maintenance.off")
+    assert "maintenance was off already" in environment.fab("maintenance.off").stderr
 
 
 @pytest.mark.parametrize("strategy", ["restart", "blue-green"])
-def test_a_deploy_and_a_reload_of_the_firewall_leave_maintenance_on(stage: Stage, strategy: str) -> None:
-    version = another(stage)
-    stage.fab("maintenance.on")
+def test_a_deploy_and_a_reload_of_the_firewall_leave_maintenance_on(environment: LabEnvironment, strategy: str) -> None:
+    version = another(environment)
+    environment.fab("maintenance.on")
 
-    stage.write(deploy={**stage.settings["deploy"], "strategy": strategy})
+    environment.write(deploy={**environment.settings["deploy"], "strategy": strategy})
     try:
-        done = stage.fab("deploy")
-        again = stage.fab("deploy")
+        done = environment.fab("deploy")
+        again = environment.fab("deploy")
     finally:
-        stage.write()
+        environment.write()
     for said in (done, again):
         endings = [line for line in said.stderr.splitlines() if ": runs " in line]
         assert [line.split(":")[0] for line in endings] == list(APP_HOSTS)
         assert all(line.endswith("maintenance is on: port 80 answers 503 until `maintenance.off`") for line in endings)
-    stage.lab.ssh("web1", "sudo systemctl reload-or-restart nftables")
+    environment.lab.ssh("web1", "sudo systemctl reload-or-restart nftables")
 
     for host in APP_HOSTS:
-        assert soon(stage.lab.address(host))[0] == 503
-    stage.fab("maintenance.off")
-    serve(stage, version)
+        assert soon(environment.lab.address(host))[0] == 503
+    environment.fab("maintenance.off")
+    serve(environment, version)
 
 
-def test_the_page_is_there_without_the_app(stage: Stage) -> None:
-    stage.fab("-H", "web1", "maintenance.on", "--message", "nobody at home")
+def test_the_page_is_there_without_the_app(environment: LabEnvironment) -> None:
+    environment.fab("-H", "web1", "maintenance.on", "--message", "nobody at home")
 
-    stage.fab("-H", "web1", "stop")
+    environment.fab("-H", "web1", "stop")
     try:
-        assert stage.lab.ssh("web1", "pgrep -u hello beam.smp", check=False).stdout == ""
-        for address in (stage.lab.address("web1"), stage.lab.address6("web1")):
+        assert environment.lab.ssh("web1", "pgrep -u hello beam.smp", check=False).stdout == ""
+        for address in (environment.lab.address("web1"), environment.lab.address6("web1")):
             status, _, body = get(address)
             assert (status, "nobody at home" in body) == (503, True), address
         for address in ("127.0.0.1", "::1"):
-            assert "503" in from_itself(stage, "web1", address)
+            assert "503" in from_itself(environment, "web1", address)
     finally:
-        stage.fab("-H", "web1", "start")
+        environment.fab("-H", "web1", "start")
 
 
-def test_a_reboot_leaves_maintenance_on(stage: Stage) -> None:
-    stage.fab("maintenance.on", "--message", "still here")
+def test_a_reboot_leaves_maintenance_on(environment: LabEnvironment) -> None:
+    environment.fab("maintenance.on", "--message", "still here")
 
-    stage.lab.crash("web1")
-    stage.lab.boot("web1")
+    environment.lab.crash("web1")
+    environment.lab.boot("web1")
 
-    status, _, body = soon(stage.lab.address("web1"))
+    status, _, body = soon(environment.lab.address("web1"))
     assert (status, "still here" in body) == (503, True)
     # The page comes before the app, which the next test is not to wait for.
-    assert eventually(lambda: bool(stage.status()["web1"]["health"] == "healthy"))
+    assert eventually(lambda: bool(environment.status()["web1"]["health"] == "healthy"))
 
 
-def test_kept_connections_leave_the_app_when_maintenance_begins(stage: Stage) -> None:
-    with socket.create_connection((stage.lab.address("web1"), 80), timeout=10) as connection:
+def test_kept_connections_leave_the_app_when_maintenance_begins(environment: LabEnvironment) -> None:
+    with socket.create_connection((environment.lab.address("web1"), 80), timeout=10) as connection:
         connection.sendall(b"GET /slow?ms=10 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200 OK" in connection.recv(65536)
 
-        done = stage.fab("-H", "web1", "maintenance.on")
+        done = environment.fab("-H", "web1", "maintenance.on")
 
         assert connection.recv(65536) == b""
     assert "drain" in done.stderr
     assert (
-        stage.lab.ssh("web1", "sudo ls /run/hello-a /run/hello-b 2>/dev/null | grep -c drain", check=False).stdout
+        environment.lab.ssh("web1", "sudo ls /run/hello-a /run/hello-b 2>/dev/null | grep -c drain", check=False).stdout
         == "0\n"
     )
 
 
-def test_a_text_that_cannot_be_on_a_page_is_refused_before_anything_is_done(stage: Stage) -> None:
-    done = stage.fab("maintenance.on", "--message", "x" * 1001, expect=2)
+def test_a_text_that_cannot_be_on_a_page_is_refused_before_anything_is_done(environment: LabEnvironment) -> None:
+    done = environment.fab("maintenance.on", "--message", "x" * 1001, expect=2)
 
     assert "1001 bytes" in done.stderr
     for text in ("a\nb", "a\x1bb"):
-        assert "one line" in stage.fab("maintenance.on", "--message", text, expect=2).stderr
-    assert get(stage.lab.address("web1"))[0] != 503
+        assert "one line" in environment.fab("maintenance.on", "--message", text, expect=2).stderr
+    assert get(environment.lab.address("web1"))[0] != 503
 
 
-def test_the_root_helper_checks_what_the_deploy_user_gives_it(stage: Stage) -> None:
+def test_the_root_helper_checks_what_the_deploy_user_gives_it(environment: LabEnvironment) -> None:
     helper = "sudo -n /usr/lib/warpbeam/hello/warpbeam-helper maintenance"
     for text in ("", "maybe", "on", "on\\n", "on\\na\\rSet-Cookie: x", "on\\n$(printf x%.0s {1..1001})"):
-        done = stage.lab.ssh("web1", f'printf "{text}" | {helper}', user="deploy", check=False)
+        done = environment.lab.ssh("web1", f'printf "{text}" | {helper}', user="deploy", check=False)
         assert (done.returncode, "warpbeam-helper: " in done.stderr) == (2, True), text
-    assert get(stage.lab.address("web1"))[0] != 503
-    assert stage.lab.ssh("web1", "sudo ls /etc/acme/hello | grep -c '^maintenance'", check=False).stdout == "0\n"
+    assert get(environment.lab.address("web1"))[0] != 503
+    assert environment.lab.ssh("web1", "sudo ls /etc/acme/hello | grep -c '^maintenance'", check=False).stdout == "0\n"
 
 
-def test_where_the_redirect_was_cleared_maintenance_says_that_nobody_sees_it(stage: Stage) -> None:
-    stage.fab("-H", "web1", "firewall.clear")
+def test_where_the_redirect_was_cleared_maintenance_says_that_nobody_sees_it(environment: LabEnvironment) -> None:
+    environment.fab("-H", "web1", "firewall.clear")
     try:
-        done = stage.fab("maintenance.on", expect=4)
+        done = environment.fab("maintenance.on", expect=4)
         assert (
             "web1: maintenance is on, port 80 does not answer; expected 503; on web2 maintenance is on" in done.stderr
         )
     finally:
-        stage.fab("firewall.apply")
-    assert get(stage.lab.address("web1"))[0] == 503
+        environment.fab("firewall.apply")
+    assert get(environment.lab.address("web1"))[0] == 503

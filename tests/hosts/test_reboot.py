@@ -12,25 +12,25 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.dropin import drop_in
-from tests.patience import ANSWER, LONG
-from tests.stage import Stage
-from tests.underway import answers, eventually
+from tests.background import eventually, is_serving
+from tests.environment import LabEnvironment
+from tests.timeouts import ANSWER, LONG
+from tests.unit_drop_in import drop_in
 
 
-def boot_id(stage: Stage, host: str) -> str:
-    return stage.lab.ssh(host, "cat /proc/sys/kernel/random/boot_id").stdout
+def boot_id(environment: LabEnvironment, host: str) -> str:
+    return environment.lab.ssh(host, "cat /proc/sys/kernel/random/boot_id").stdout
 
 
 @contextmanager
-def watched(stage: Stage, *hosts: str) -> Iterator[list[set[str]]]:
+def watched(environment: LabEnvironment, *hosts: str) -> Iterator[list[set[str]]]:
     """While this lasts: each time that fewer than all of `hosts` serve, which of them do."""
     seen: list[set[str]] = []
     ended = threading.Event()
 
     def serves(host: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{stage.lab.address(host)}/", timeout=1) as answer:
+            with urllib.request.urlopen(f"http://{environment.lab.address(host)}/", timeout=1) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -50,39 +50,39 @@ def watched(stage: Stage, *hosts: str) -> Iterator[list[set[str]]]:
         thread.join()
 
 
-def test_hosts_reboot_one_after_the_other_and_one_always_serves(stage: Stage) -> None:
+def test_hosts_reboot_one_after_the_other_and_one_always_serves(environment: LabEnvironment) -> None:
     hosts = ("web1", "web2", "build1")
-    before = {host: boot_id(stage, host) for host in hosts}
-    status = stage.status()
+    before = {host: boot_id(environment, host) for host in hosts}
+    status = environment.status()
 
-    with watched(stage, "web1", "web2") as seen:
-        done = stage.fab("hosts.reboot")
+    with watched(environment, "web1", "web2") as seen:
+        done = environment.fab("hosts.reboot")
 
-    assert all(boot_id(stage, host) != before[host] for host in hosts)
+    assert all(boot_id(environment, host) != before[host] for host in hosts)
     assert set() not in seen, seen
     assert {"web2"} in seen and {"web1"} in seen
-    after = stage.status()
+    after = environment.status()
     for host in ("web1", "web2"):
         assert f"{host}: rebooted in " in done.stderr
         assert (after[host]["release"], after[host]["health"]) == (status[host]["release"], "healthy")
-        assert stage.served(host)["version"] == status[host]["version"]
-        assert stage.lab.ssh(host, "sudo ls /opt/acme/hello/lock", check=False).returncode != 0
+        assert environment.served(host)["version"] == status[host]["version"]
+        assert environment.lab.ssh(host, "sudo ls /opt/acme/hello/lock", check=False).returncode != 0
     assert "build1: rebooted in " in done.stderr
 
 
 @pytest.fixture
-def abrupt(stage: Stage) -> Iterator[Stage]:
-    """The stage with an app that cuts everything when it stops: by itself it would finish what runs."""
-    stage.write(env={"DRAIN_SECONDS": "0"})
-    stage.fab("-H", "web1", "setup", "--restart")
-    yield stage
-    stage.write()
-    stage.fab("-H", "web1", "setup", "--restart")
+def abrupt(environment: LabEnvironment) -> Iterator[LabEnvironment]:
+    """The environment with an app that cuts everything when it stops: by itself it would finish what runs."""
+    environment.write(env={"DRAIN_SECONDS": "0"})
+    environment.fab("-H", "web1", "setup", "--restart")
+    yield environment
+    environment.write()
+    environment.fab("-H", "web1", "setup", "--restart")
 
 
-def test_a_request_that_runs_finishes_before_the_reboot(abrupt: Stage) -> None:
-    stage = abrupt
-    address = stage.lab.address("web1")
+def test_a_request_that_runs_finishes_before_the_reboot(abrupt: LabEnvironment) -> None:
+    environment = abrupt
+    address = environment.lab.address("web1")
     got: list[bytes] = []
 
     def ask() -> None:
@@ -95,7 +95,7 @@ def test_a_request_that_runs_finishes_before_the_reboot(abrupt: Stage) -> None:
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    done = stage.fab("-H", "web1", "hosts.reboot")
+    done = environment.fab("-H", "web1", "hosts.reboot")
     asking.join(10)
 
     assert got and b"hello" in got[0]
@@ -110,9 +110,9 @@ def health(address: str) -> int:
         return error.code
 
 
-def test_a_load_balancer_sees_the_host_leave_before_the_app_stops(stage: Stage) -> None:
-    address = stage.lab.address("web1")
-    stage.write(deploy={**stage.settings["deploy"], "balancer_drain": 4})
+def test_a_load_balancer_sees_the_host_leave_before_the_app_stops(environment: LabEnvironment) -> None:
+    address = environment.lab.address("web1")
+    environment.write(deploy={**environment.settings["deploy"], "balancer_drain": 4})
     # What the health path answers, each with when it first said so; 0: nobody answers.
     seen: list[tuple[int, float]] = []
     ended = threading.Event()
@@ -129,11 +129,11 @@ def test_a_load_balancer_sees_the_host_leave_before_the_app_stops(stage: Stage) 
     asking = threading.Thread(target=ask)
     asking.start()
     try:
-        stage.fab("-H", "web1", "hosts.reboot")
+        environment.fab("-H", "web1", "hosts.reboot")
     finally:
         ended.set()
         asking.join()
-        stage.write()
+        environment.write()
 
     (well, _), (leaving, left), (gone, stopped), *_ = seen
     assert (well, leaving, gone) == (200, 503, 0), seen
@@ -142,47 +142,47 @@ def test_a_load_balancer_sees_the_host_leave_before_the_app_stops(stage: Stage) 
     assert seen[-1][0] == 200, seen
 
 
-def test_a_host_that_does_not_get_healthy_stops_it_and_the_next_is_not_touched(stage: Stage) -> None:
-    before = {host: boot_id(stage, host) for host in ("web1", "web2")}
+def test_a_host_that_does_not_get_healthy_stops_it_and_the_next_is_not_touched(environment: LabEnvironment) -> None:
+    before = {host: boot_id(environment, host) for host in ("web1", "web2")}
     try:
-        with drop_in(stage.lab, "web1", "ExecStartPre=/bin/false"):
-            done = stage.fab("-H", "web1,web2", "hosts.reboot", expect=4)
+        with drop_in(environment.lab, "web1", "ExecStartPre=/bin/false"):
+            done = environment.fab("-H", "web1,web2", "hosts.reboot", expect=4)
     finally:
-        stage.fab("start")
+        environment.fab("start")
 
     assert "error: web1: it booted, but is not healthy" in done.stderr
     assert "web2 was not touched" in done.stderr
-    assert boot_id(stage, "web1") != before["web1"]
-    assert boot_id(stage, "web2") == before["web2"]
+    assert boot_id(environment, "web1") != before["web1"]
+    assert boot_id(environment, "web2") == before["web2"]
 
 
-def test_a_host_that_does_not_come_back_is_told_with_what_was_not_touched(stage: Stage) -> None:
-    before = boot_id(stage, "web2")
+def test_a_host_that_does_not_come_back_is_told_with_what_was_not_touched(environment: LabEnvironment) -> None:
+    before = boot_id(environment, "web2")
     slow = "/etc/systemd/system/ssh.service.d/slow.conf"
-    stage.lab.ssh("web1", f"printf '[Service]\\nExecStartPre=/bin/sleep 20\\n' | sudo tee {slow}")
+    environment.lab.ssh("web1", f"printf '[Service]\\nExecStartPre=/bin/sleep 20\\n' | sudo tee {slow}")
     try:
-        done = stage.fab("-H", "web1,web2", "hosts.reboot", "--timeout", "6", expect=4)
+        done = environment.fab("-H", "web1,web2", "hosts.reboot", "--timeout", "6", expect=4)
     finally:
         deadline = time.monotonic() + LONG
-        while stage.lab.ssh("web1", f"sudo rm {slow}", check=False).returncode != 0:
+        while environment.lab.ssh("web1", f"sudo rm {slow}", check=False).returncode != 0:
             assert time.monotonic() < deadline
             time.sleep(1)
 
     assert "error: web1: it did not come back within 6 s" in done.stderr
     assert "web2 was not touched" in done.stderr
-    assert boot_id(stage, "web2") == before
-    assert stage.served("web2")["version"] == stage.status()["web1"]["version"]
+    assert boot_id(environment, "web2") == before
+    assert environment.served("web2")["version"] == environment.status()["web1"]["version"]
 
 
-def test_nothing_is_rebooted_when_one_host_cannot_be_reached(stage: Stage) -> None:
-    before, version = boot_id(stage, "web1"), stage.served("web2")["version"]
-    stage.lab.crash("web2")
+def test_nothing_is_rebooted_when_one_host_cannot_be_reached(environment: LabEnvironment) -> None:
+    before, version = boot_id(environment, "web1"), environment.served("web2")["version"]
+    environment.lab.crash("web2")
     try:
-        done = stage.fab("hosts.reboot", expect=3)
+        done = environment.fab("hosts.reboot", expect=3)
     finally:
-        stage.lab.boot("web2")
+        environment.lab.boot("web2")
         # The next test is not to meet it booting.
-        assert eventually(lambda: answers(stage, "web2", version))
+        assert eventually(lambda: is_serving(environment, "web2", version))
 
     assert "no host was rebooted" in done.stderr
-    assert boot_id(stage, "web1") == before
+    assert boot_id(environment, "web1") == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.stage import PROJECT, Stage
+from tests.environment import PROJECT, LabEnvironment
 
 HOST = "web1"
 # What of a host belongs to somebody: files, users and groups, units, rules. Not what any program changes as it runs.
@@ -26,35 +26,35 @@ def block(number: int) -> str:
     return commands.replace("org=acme app=shop deploy=deploy", "org=going app=leaving deploy=leaver")
 
 
-def looked(stage: Stage) -> set[str]:
-    return set(stage.lab.ssh(HOST, "sudo bash -s", stdin=LOOK).stdout.splitlines())
+def looked(environment: LabEnvironment) -> set[str]:
+    return set(environment.lab.ssh(HOST, "sudo bash -s", stdin=LOOK).stdout.splitlines())
 
 
-def test_an_app_that_was_set_up_is_taken_off_its_host_by_what_the_page_says(stage: Stage) -> None:
-    before = looked(stage)
+def test_an_app_that_was_set_up_is_taken_off_its_host_by_what_the_page_says(environment: LabEnvironment) -> None:
+    before = looked(environment)
     changes = {
         "org": "going",
         "app": "leaving",
-        "users": {**stage.settings["users"], "deploy": "leaver"},
+        "users": {**environment.settings["users"], "deploy": "leaver"},
         "http": {"port": 8123, "slots": [4901, 4902], "distribution": [9901, 9902], "maintenance": 4903},
     }
-    with stage.another("leaving", **changes):
-        stage.fab("-H", HOST, "setup", environment="leaving")
-        assert {line.split()[-1] for line in looked(stage) - before} >= {
+    with environment.another("leaving", **changes):
+        environment.fab("-H", HOST, "setup", inventory="leaving")
+        assert {line.split()[-1] for line in looked(environment) - before} >= {
             "/usr/lib/warpbeam/leaving/warpbeam-helper",
             "/etc/sudoers.d/warpbeam-leaving",
             "/opt/going/leaving/releases",
         }
 
-        manager = f"user@{stage.lab.ssh(HOST, 'id -u leaver').stdout.strip()}.service"
-        assert stage.lab.ssh(HOST, f"systemctl is-enabled {manager}", check=False).stdout == "masked\n"
+        manager = f"user@{environment.lab.ssh(HOST, 'id -u leaver').stdout.strip()}.service"
+        assert environment.lab.ssh(HOST, f"systemctl is-enabled {manager}", check=False).stdout == "masked\n"
 
-        stage.lab.ssh(HOST, "sudo bash -s", stdin=block(0))
+        environment.lab.ssh(HOST, "sudo bash -s", stdin=block(0))
 
     # Whoever gets that number next may have a manager (here others may have had the number before).
-    assert stage.lab.ssh(HOST, f"systemctl is-enabled {manager}", check=False).stdout != "masked\n"
+    assert environment.lab.ssh(HOST, f"systemctl is-enabled {manager}", check=False).stdout != "masked\n"
     # The rest is other apps' too: here it was the last of its org alone.
-    assert {line.split()[-1] for line in looked(stage) ^ before} == {"/opt/going", "/etc/going"}
+    assert {line.split()[-1] for line in looked(environment) ^ before} == {"/opt/going", "/etc/going"}
     # Of the other apps it leaves what it finds (rmdir(1)).
-    stage.lab.ssh(HOST, "sudo bash -s", stdin="org=going\n" + block(1).splitlines()[0] + " 2>/dev/null; true")
-    assert looked(stage) == before
+    environment.lab.ssh(HOST, "sudo bash -s", stdin="org=going\n" + block(1).splitlines()[0] + " 2>/dev/null; true")
+    assert looked(environment) == before

@@ -11,146 +11,146 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.stage import Stage
+from tests.environment import LabEnvironment
 from warpbeam.lab.client import ssh_argv
 
 BLUE_GREEN = {"strategy": "blue-green", "drain": 3, "migrate": "Hello.Release.migrate()"}
 
 
 @contextmanager
-def sick(stage: Stage, host: str, **deploy: str) -> Iterator[None]:
+def sick(environment: LabEnvironment, host: str, **deploy: str) -> Iterator[None]:
     """Every new instance on `host` is unhealthy (its /health answers 500); `deploy` is how the inventory rolls."""
-    stage.write(deploy={**BLUE_GREEN, **deploy}, health={"deadline": 8, "timeout": 4})
+    environment.write(deploy={**BLUE_GREEN, **deploy}, health={"deadline": 8, "timeout": 4})
     try:
-        with stage.fault("unhealthy", host):
+        with environment.fault("unhealthy", host):
             yield
     finally:
-        stage.write()
+        environment.write()
 
 
-def outcomes(stage: Stage) -> dict[str, str]:
+def outcomes(environment: LabEnvironment) -> dict[str, str]:
     """The last line of history of each host."""
-    rows = json.loads(stage.fab("history", "--json").stdout)
+    rows = json.loads(environment.fab("history", "--json").stdout)
     return {row["host"]: row["outcome"] for row in rows}
 
 
-def test_a_host_that_fails_stops_the_roll_and_the_others_stay_as_they_are(stage: Stage) -> None:
-    before = stage.status()
-    with sick(stage, "web1"):
-        failed = stage.fab("deploy", "--force", expect=4)
+def test_a_host_that_fails_stops_the_roll_and_the_others_stay_as_they_are(environment: LabEnvironment) -> None:
+    before = environment.status()
+    with sick(environment, "web1"):
+        failed = environment.fab("deploy", "--force", expect=4)
 
         assert "web1: " in failed.stderr
         assert "said 500; expected 200" in failed.stderr
         assert "web2 was not touched" in failed.stderr
-    after = stage.status()
+    after = environment.status()
     assert {host: row["pid"] for host, row in after.items()} == {host: row["pid"] for host, row in before.items()}
-    assert outcomes(stage)["web1"] == "failed"
+    assert outcomes(environment)["web1"] == "failed"
 
 
-def test_by_on_failure_rollback_the_hosts_already_done_go_back_too(stage: Stage) -> None:
-    stage.version("8.0.0")
-    stage.fab("deploy")
-    before = stage.status()["web1"]["release"]
-    stage.version("8.1.0")
-    with sick(stage, "web2", on_failure="rollback"):
-        failed = stage.fab("deploy", expect=4)
+def test_by_on_failure_rollback_the_hosts_already_done_go_back_too(environment: LabEnvironment) -> None:
+    environment.version("8.0.0")
+    environment.fab("deploy")
+    before = environment.status()["web1"]["release"]
+    environment.version("8.1.0")
+    with sick(environment, "web2", on_failure="rollback"):
+        failed = environment.fab("deploy", expect=4)
 
         assert "web1 was brought back to what ran before" in failed.stderr
-    assert {row["version"] for row in stage.status().values()} == {"8.0.0"}
-    assert stage.status()["web1"]["release"] == before
-    assert outcomes(stage) == {"web1": "brought back", "web2": "failed"}
-    stage.fab("deploy")
-    assert {row["version"] for row in stage.status().values()} == {"8.1.0"}
+    assert {row["version"] for row in environment.status().values()} == {"8.0.0"}
+    assert environment.status()["web1"]["release"] == before
+    assert outcomes(environment) == {"web1": "brought back", "web2": "failed"}
+    environment.fab("deploy")
+    assert {row["version"] for row in environment.status().values()} == {"8.1.0"}
 
 
-def test_without_it_they_stay_and_the_message_says_so(stage: Stage) -> None:
-    stage.version("8.2.0")
-    with sick(stage, "web2", on_failure="rollback"):
-        failed = stage.fab("deploy", "--on-failure", "stop", expect=4)
+def test_without_it_they_stay_and_the_message_says_so(environment: LabEnvironment) -> None:
+    environment.version("8.2.0")
+    with sick(environment, "web2", on_failure="rollback"):
+        failed = environment.fab("deploy", "--on-failure", "stop", expect=4)
 
         assert "web1 runs 8.2.0" in failed.stderr
-    assert {host: row["version"] for host, row in stage.status().items()}["web1"] == "8.2.0"
-    stage.fab("deploy")
-    assert {row["version"] for row in stage.status().values()} == {"8.2.0"}
+    assert {host: row["version"] for host, row in environment.status().items()}["web1"] == "8.2.0"
+    environment.fab("deploy")
+    assert {row["version"] for row in environment.status().values()} == {"8.2.0"}
     # They have the same release by the same name, so that a rollback needs no --to.
-    assert len({row["release"] for row in stage.status().values()}) == 1
+    assert len({row["release"] for row in environment.status().values()}) == 1
 
 
 @pytest.mark.parametrize("on_failure", ["stop", "rollback"])
 def test_a_host_that_is_sick_after_the_pause_goes_back_and_the_next_is_not_touched(
-    stage: Stage, on_failure: str
+    environment: LabEnvironment, on_failure: str
 ) -> None:
     # Once it is live, its instance is killed, so that systemd must start it again.
     kill = "sudo sh -c 'systemctl kill --signal=KILL hello@$(basename $(readlink /opt/acme/hello/current))'"
-    hook = {"run": shlex.join((*ssh_argv(stage.lab.name, "web1")[:-1], "-l", "admin", "web1", kill))}
-    before = stage.status()
+    hook = {"run": shlex.join((*ssh_argv(environment.lab.name, "web1")[:-1], "-l", "admin", "web1", kill))}
+    before = environment.status()
     roll = {"batch": "1", "pause": 2, "on_failure": on_failure}
-    stage.write(deploy={**BLUE_GREEN, **roll}, hooks={"activate": {"after": [hook]}})
+    environment.write(deploy={**BLUE_GREEN, **roll}, hooks={"activate": {"after": [hook]}})
     try:
-        failed = stage.fab("deploy", "--force", expect=4)
+        failed = environment.fab("deploy", "--force", expect=4)
     finally:
-        stage.write()
+        environment.write()
 
     assert "waiting 2 s before the next hosts" in failed.stderr
     assert "error: web1: after 2 s it is no longer healthy: " in failed.stderr
     assert "web1 was brought back to what ran before; web2 was not touched" in failed.stderr
-    after = stage.status()
+    after = environment.status()
     assert {host: row["release"] for host, row in after.items()} == {h: row["release"] for h, row in before.items()}
     assert (after["web1"]["health"], after["web1"]["restarts"]) == ("healthy", 0)
     assert after["web2"]["pid"] == before["web2"]["pid"]
-    rows = [row for row in json.loads(stage.fab("history", "--json").stdout) if row["host"] == "web1"][-3:]
+    rows = [row for row in json.loads(environment.fab("history", "--json").stdout) if row["host"] == "web1"][-3:]
     assert [row["outcome"] for row in rows] == ["done", "failed", "brought back"]
     assert rows[1]["problem"].startswith("web1: after 2 s it is no longer healthy: ")
-    assert stage.releases("web1")[0]["state"] == "withdrawn"
+    assert environment.releases("web1")[0]["state"] == "withdrawn"
 
 
-def test_a_whole_batch_changes_at_once(stage: Stage) -> None:
-    stage.write(deploy={**stage.settings["deploy"], "batch": "100%"})
+def test_a_whole_batch_changes_at_once(environment: LabEnvironment) -> None:
+    environment.write(deploy={**environment.settings["deploy"], "batch": "100%"})
     try:
-        done = stage.fab("restart")
+        done = environment.fab("restart")
     finally:
-        stage.write()
+        environment.write()
 
     lines = [line for line in done.stderr.splitlines() if line.endswith((": start", ": switch"))]
     assert sorted(lines[:2]) == ["web1: start", "web2: start"]
     ending = re.search(r"^web1: restarted \S+ .*, slot ([ab]) to ([ab])$", done.stderr, re.MULTILINE)
     assert ending is not None
-    assert ending[1] != ending[2] == stage.status()["web1"]["slot"]
+    assert ending[1] != ending[2] == environment.status()["web1"]["slot"]
 
 
-def test_a_host_that_does_not_answer_is_refused_or_left_out_by_name_or_by_itself(stage: Stage) -> None:
-    stage.write(ssh={**stage.settings["ssh"], "connect_timeout": 3})
-    nonce = stage.source / "priv" / "nonce"
-    stage.lab.crash("web2")
+def test_a_host_that_does_not_answer_is_refused_or_left_out_by_name_or_by_itself(environment: LabEnvironment) -> None:
+    environment.write(ssh={**environment.settings["ssh"], "connect_timeout": 3})
+    nonce = environment.source / "priv" / "nonce"
+    environment.lab.crash("web2")
     try:
-        before = stage.status()["web1"]["pid"]
-        refused = stage.fab("restart", expect=3)
+        before = environment.status()["web1"]["pid"]
+        refused = environment.fab("restart", expect=3)
         assert "nothing was changed on any host" in refused.stderr
-        assert stage.status()["web1"]["pid"] == before
+        assert environment.status()["web1"]["pid"] == before
 
-        left_out = stage.fab("restart", "--skip-unreachable")
+        left_out = environment.fab("restart", "--skip-unreachable")
         assert "left as they are: web2" in left_out.stderr.splitlines()[-1]
-        assert "left as they are: web2" in stage.fab("restart", "--skip", "web2").stderr
+        assert "left as they are: web2" in environment.fab("restart", "--skip", "web2").stderr
         # Also where something must be built first, and where the roll fails.
         nonce.write_text(str(time.time_ns()))
-        stage.commit("never built before")
-        deployed = stage.fab("deploy", "--skip-unreachable")
+        environment.commit("never built before")
+        deployed = environment.fab("deploy", "--skip-unreachable")
         assert "build1: " in deployed.stderr
         assert "left as they are: web2" in deployed.stderr.splitlines()[-1]
-        with stage.fault("crash-at-boot", "web1"):
-            failed = stage.fab("restart", "--skip-unreachable", expect=4)
+        with environment.fault("crash-at-boot", "web1"):
+            failed = environment.fab("restart", "--skip-unreachable", expect=4)
         assert "warning: left as they are: web2" in failed.stderr
     finally:
-        stage.lab.boot("web2")
-        stage.write()
+        environment.lab.boot("web2")
+        environment.write()
     nonce.unlink()
-    stage.commit("nothing that need be built again")
-    stage.fab("deploy")
-    assert len({row["release"] for row in stage.status().values()}) == 1
+    environment.commit("nothing that need be built again")
+    environment.fab("deploy")
+    assert len({row["release"] for row in environment.status().values()}) == 1
 
 
-def test_wrong_words_are_refused_before_anything_runs(stage: Stage) -> None:
-    assert "--batch" in stage.fab("restart", "--batch", "0", expect=2).stderr
-    assert "--pause" in stage.fab("restart", "--pause", "soon", expect=2).stderr
-    assert "--on-failure" in stage.fab("restart", "--on-failure", "explode", expect=2).stderr
-    assert "--skip" in stage.fab("restart", "--skip", "web9", expect=2).stderr
+def test_wrong_words_are_refused_before_anything_runs(environment: LabEnvironment) -> None:
+    assert "--batch" in environment.fab("restart", "--batch", "0", expect=2).stderr
+    assert "--pause" in environment.fab("restart", "--pause", "soon", expect=2).stderr
+    assert "--on-failure" in environment.fab("restart", "--on-failure", "explode", expect=2).stderr
+    assert "--skip" in environment.fab("restart", "--skip", "web9", expect=2).stderr

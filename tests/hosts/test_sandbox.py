@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.environment import PROJECT, LabEnvironment
 from tests.hosts.test_setup import root
-from tests.stage import PROJECT, Stage
 
 HOST = "web1"
 WHERE = "/var/lib/hello/sandbox"
@@ -21,28 +21,28 @@ ROW = re.compile(r"^\| ((?:`[^`]+`(?:, )?)+) \| (.+) \| (.+) \|$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def complete(stage: Stage) -> Iterator[Stage]:
-    """The stage, with the parts of OTP that web apps have."""
-    head = stage.git("rev-parse", "HEAD")
-    file = stage.source / "mix.exs"
+def complete(environment: LabEnvironment) -> Iterator[LabEnvironment]:
+    """The environment, with the parts of OTP that web apps have."""
+    head = environment.git("rev-parse", "HEAD")
+    file = environment.source / "mix.exs"
     text = file.read_text()
     parts = "extra_applications: [:logger, :crypto, :public_key, :ssl, :inets]"
     file.write_text(text.replace("extra_applications: [:logger]", parts))
-    static = stage.source / "priv" / "static"
+    static = environment.source / "priv" / "static"
     static.mkdir()
     (static / "a.txt").write_text("a\n")
-    stage.commit("with more of OTP")
-    stage.fab("deploy")
-    yield stage
-    stage.git("reset", "-q", "--hard", head)
-    root(stage, f"rm -rf {WHERE}")
+    environment.commit("with more of OTP")
+    environment.fab("deploy")
+    yield environment
+    environment.git("reset", "-q", "--hard", head)
+    root(environment, f"rm -rf {WHERE}")
 
 
-def fresh(stage: Stage) -> None:
+def fresh(environment: LabEnvironment) -> None:
     """An empty directory of the app's, and something in the host's own /tmp."""
     make = f"rm -rf {WHERE}; install -d -o hello -g hello {WHERE}; echo x >/tmp/sandbox-of-others"
     clear = "rm -f /tmp/sandbox-try /var/tmp/sandbox-try /dev/shm/sandbox-try /run/lock/sandbox-try"
-    root(stage, f"{make}; {clear}; chmod 644 /tmp/sandbox-of-others")
+    root(environment, f"{make}; {clear}; chmod 644 /tmp/sandbox-of-others")
 
 
 def results(text: str) -> dict[str, str]:
@@ -50,28 +50,28 @@ def results(text: str) -> dict[str, str]:
     return dict(re.findall(r"^@ (.+?) => (.*)$", text, re.MULTILINE))
 
 
-def inside(stage: Stage) -> dict[str, str]:
+def inside(environment: LabEnvironment) -> dict[str, str]:
     """In the running instance."""
-    fresh(stage)
-    return results(stage.fab("rpc", "-", "--host", HOST, stdin=TRIES.replace("DIRECTORY", WHERE)).stdout)
+    fresh(environment)
+    return results(environment.fab("rpc", "-", "--host", HOST, stdin=TRIES.replace("DIRECTORY", WHERE)).stdout)
 
 
-def evaluated(stage: Stage) -> dict[str, str]:
+def evaluated(environment: LabEnvironment) -> dict[str, str]:
     """In a one-off evaluation, which has the sandbox that a migration has."""
-    fresh(stage)
-    return results(stage.fab("eval", "-", "--host", HOST, stdin=TRIES.replace("DIRECTORY", WHERE)).stdout)
+    fresh(environment)
+    return results(environment.fab("eval", "-", "--host", HOST, stdin=TRIES.replace("DIRECTORY", WHERE)).stdout)
 
 
-def outside(stage: Stage) -> dict[str, str]:
+def outside(environment: LabEnvironment) -> dict[str, str]:
     """By the same release and the same user, without the unit."""
-    fresh(stage)
+    fresh(environment)
     command = (
         "cd /opt/acme/hello/current && exec env -i PATH=/usr/bin:/bin LANG=C.UTF-8 HOME=/var/lib/hello "
         "RELEASE_COOKIE=none RELEASE_DISTRIBUTION=none RELEASE_TMP=/var/lib/hello "
         "setpriv --reuid=hello --regid=hello --clear-groups "
         "bin/hello eval 'IO.read(:stdio, :eof) |> Code.eval_string()'"
     )
-    done = stage.lab.ssh(HOST, f"sudo bash -c {shlex.quote(command)}", stdin=TRIES.replace("DIRECTORY", WHERE))
+    done = environment.lab.ssh(HOST, f"sudo bash -c {shlex.quote(command)}", stdin=TRIES.replace("DIRECTORY", WHERE))
     return results(done.stdout)
 
 
@@ -82,7 +82,7 @@ def documented() -> set[str]:
     return {name for row in ROW.finditer(table) for name in re.findall("`([^`]+)`", row[1])}
 
 
-def test_the_sandbox_forbids_what_the_page_says_and_nothing_else(complete: Stage) -> None:
+def test_the_sandbox_forbids_what_the_page_says_and_nothing_else(complete: LabEnvironment) -> None:
     free = outside(complete)
     confined = {"rpc": inside(complete), "eval": evaluated(complete)}
 

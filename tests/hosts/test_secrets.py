@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage import PROJECT, Stage
-from tests.witness import created
+from tests.assertions import recorded_names
+from tests.environment import PROJECT, LabEnvironment
 
 FILE = "/etc/acme/hello/secrets.env"
 HOSTS = ("web1", "web2")
@@ -50,125 +50,127 @@ VALUES = {
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(stage: Stage) -> Iterator[None]:
-    """Each test leaves the hosts without secrets, as the stage's own inventory has them."""
+def as_it_was(environment: LabEnvironment) -> Iterator[None]:
+    """Each test leaves the hosts without secrets, as the environment's own inventory has them."""
     yield
-    stage.write()
-    stage.fab("setup", "--restart")
+    environment.write()
+    environment.fab("setup", "--restart")
 
 
-def write(stage: Stage, values: dict[str, str]) -> dict[str, dict[str, str]]:
+def write(environment: LabEnvironment, values: dict[str, str]) -> dict[str, dict[str, str]]:
     """Write an inventory with these secrets, each in a file of its own; what it says of them."""
-    directory = stage.directory / "secret"
+    directory = environment.directory / "secret"
     directory.mkdir(exist_ok=True)
     for name, value in values.items():
         (directory / name).write_bytes(value.encode())
     references = {name: {"file": str(directory / name)} for name in values}
-    stage.write(secrets=references)
+    environment.write(secrets=references)
     return references
 
 
-def inside(stage: Stage, host: str, names: list[str]) -> dict[str, str | None]:
+def inside(environment: LabEnvironment, host: str, names: list[str]) -> dict[str, str | None]:
     """What the running app on `host` has in those variables."""
     words = " ".join(names)
     expression = f'for n <- ~w({words}), v = System.get_env(n), do: IO.puts(n <> " " <> Base.encode64(v))'
-    said = stage.fab("rpc", "-", "--host", host, stdin=expression).stdout
+    said = environment.fab("rpc", "-", "--host", host, stdin=expression).stdout
     pairs = re.findall(r"^([A-Z_]+) (\S*)$", said, re.MULTILINE)
     return {name: base64.b64decode(value).decode() for name, value in pairs}
 
 
-def entries(stage: Stage) -> dict[str, dict[str, object]]:
+def entries(environment: LabEnvironment) -> dict[str, dict[str, object]]:
     """`secrets.list --json`, by secret or host."""
-    rows = json.loads(stage.fab("secrets.list", "--json", expect=None).stdout)
+    rows = json.loads(environment.fab("secrets.list", "--json", expect=None).stdout)
     return {str(row.get("secret", row.get("host"))): row for row in rows}
 
 
-def test_values_are_in_the_app_byte_for_byte_by_push_and_by_setup(stage: Stage) -> None:
-    write(stage, VALUES)
+def test_values_are_in_the_app_byte_for_byte_by_push_and_by_setup(environment: LabEnvironment) -> None:
+    write(environment, VALUES)
 
-    stage.fab("secrets.push", "--restart")
+    environment.fab("secrets.push", "--restart")
 
     for host in HOSTS:
-        assert inside(stage, host, list(VALUES)) == VALUES
-        assert stage.lab.ssh(host, f"sudo stat -c %U:%G:%a {FILE}").stdout == "root:root:600\n"
+        assert inside(environment, host, list(VALUES)) == VALUES
+        assert environment.lab.ssh(host, f"sudo stat -c %U:%G:%a {FILE}").stdout == "root:root:600\n"
     # What setup would write is the same, byte for byte, so it has nothing to change; and it writes that itself.
-    stage.fab("setup", "--check")
-    stage.lab.ssh("web1", f"sudo rm {FILE}")
-    stage.fab("-H", "web1", "setup", "--restart")
-    assert inside(stage, "web1", list(VALUES)) == VALUES
+    environment.fab("setup", "--check")
+    environment.lab.ssh("web1", f"sudo rm {FILE}")
+    environment.fab("-H", "web1", "setup", "--restart")
+    assert inside(environment, "web1", list(VALUES)) == VALUES
 
 
 def test_what_a_command_prints_is_in_the_app_fetched_once_for_all_hosts_and_what_was_said_stays_here(
-    stage: Stage,
+    environment: LabEnvironment,
 ) -> None:
-    store, asked = stage.directory / "store", stage.directory / "asked"
+    store, asked = environment.directory / "store", environment.directory / "asked"
     asked.unlink(missing_ok=True)
     # As `pass show` does: one line end of its own after a value that ends in one.
     store.write_text(f'#!/bin/sh\necho "$1" >>{asked}\nprintf \'kept: %s\\n\\n\' "$1"\n')
-    stage.write(secrets={"KEPT": {"command": f"sh {store} 'shop key' | sed 's/^kept: /it is /'"}})
+    environment.write(secrets={"KEPT": {"command": f"sh {store} 'shop key' | sed 's/^kept: /it is /'"}})
 
-    stage.fab("setup", "--restart")
+    environment.fab("setup", "--restart")
 
     assert asked.read_text() == "shop key\n"
     for host in HOSTS:
-        assert inside(stage, host, ["KEPT"]) == {"KEPT": "it is shop key\n"}
-        left = stage.lab.ssh(host, f"sudo grep -rls {store} /etc /opt/acme /run /usr/lib/warpbeam", check=False)
+        assert inside(environment, host, ["KEPT"]) == {"KEPT": "it is shop key\n"}
+        left = environment.lab.ssh(host, f"sudo grep -rls {store} /etc /opt/acme /run /usr/lib/warpbeam", check=False)
         assert left.stdout == ""
-    stage.fab("setup", "--check")
+    environment.fab("setup", "--check")
     # One that fails touches nothing, and says which it was.
-    stage.write(secrets={"KEPT": {"command": "echo its own words >&2; exit 3"}})
-    refused = stage.fab("setup", expect=2)
+    environment.write(secrets={"KEPT": {"command": "echo its own words >&2; exit 3"}})
+    refused = environment.fab("setup", expect=2)
     assert "its own words" in refused.stderr
     assert "secrets.KEPT: its command failed with status 3" in refused.stderr
-    assert inside(stage, "web1", ["KEPT"]) == {"KEPT": "it is shop key\n"}
+    assert inside(environment, "web1", ["KEPT"]) == {"KEPT": "it is shop key\n"}
 
 
-def test_push_changes_the_file_and_restarts_only_what_runs_with_earlier_ones(stage: Stage) -> None:
-    write(stage, {"TOKEN": "one"})
-    stage.fab("secrets.push", "--restart")
-    before = {host: row["pid"] for host, row in stage.status().items()}
+def test_push_changes_the_file_and_restarts_only_what_runs_with_earlier_ones(environment: LabEnvironment) -> None:
+    write(environment, {"TOKEN": "one"})
+    environment.fab("secrets.push", "--restart")
+    before = {host: row["pid"] for host, row in environment.status().items()}
 
-    again = stage.fab("secrets.push", "--restart")
+    again = environment.fab("secrets.push", "--restart")
     assert "web1: has 1 secret already" in again.stderr
-    assert {host: row["pid"] for host, row in stage.status().items()} == before
+    assert {host: row["pid"] for host, row in environment.status().items()} == before
 
-    write(stage, {"TOKEN": "two"})
-    told = stage.fab("-H", "web1", "secrets.push")
+    write(environment, {"TOKEN": "two"})
+    told = environment.fab("-H", "web1", "secrets.push")
     assert "web1: 1 secret written" in told.stderr
     assert "web1: warning: the running app has the secrets of before" in told.stderr
-    assert {host: row["pid"] for host, row in stage.status().items()} == before
-    assert "the running app was started with earlier secrets" in str(entries(stage)["web1"]["problem"])
-    assert inside(stage, "web1", ["TOKEN"]) == {"TOKEN": "one"}
+    assert {host: row["pid"] for host, row in environment.status().items()} == before
+    assert "the running app was started with earlier secrets" in str(entries(environment)["web1"]["problem"])
+    assert inside(environment, "web1", ["TOKEN"]) == {"TOKEN": "one"}
 
-    stage.fab("-H", "web1", "secrets.push", "--restart")
-    after = {host: row["pid"] for host, row in stage.status().items()}
+    environment.fab("-H", "web1", "secrets.push", "--restart")
+    after = {host: row["pid"] for host, row in environment.status().items()}
     assert after["web1"] != before["web1"]
     assert after["web2"] == before["web2"]
-    assert inside(stage, "web1", ["TOKEN"]) == {"TOKEN": "two"}
+    assert inside(environment, "web1", ["TOKEN"]) == {"TOKEN": "two"}
 
 
-def test_a_push_that_is_to_restart_changes_nothing_under_a_freeze_and_says_what_it_removes(stage: Stage) -> None:
-    write(stage, {"KEPT": "one", "OLD": "one"})
-    stage.fab("secrets.push", "--restart")
-    before = stage.lab.ssh("web1", f"sudo stat -c '%i %Y' {FILE}").stdout
-    write(stage, {"KEPT": "two"})
+def test_a_push_that_is_to_restart_changes_nothing_under_a_freeze_and_says_what_it_removes(
+    environment: LabEnvironment,
+) -> None:
+    write(environment, {"KEPT": "one", "OLD": "one"})
+    environment.fab("secrets.push", "--restart")
+    before = environment.lab.ssh("web1", f"sudo stat -c '%i %Y' {FILE}").stdout
+    write(environment, {"KEPT": "two"})
 
-    with stage.frozen():
-        refused = stage.fab("secrets.push", "--restart", expect=3)
+    with environment.frozen():
+        refused = environment.fab("secrets.push", "--restart", expect=3)
 
     assert "quarter end" in refused.stderr
     assert "nothing was changed on any host" in refused.stderr
-    assert stage.lab.ssh("web1", f"sudo stat -c '%i %Y' {FILE}").stdout == before
+    assert environment.lab.ssh("web1", f"sudo stat -c '%i %Y' {FILE}").stdout == before
     # Without a restart no lock is needed, and who looks is told that the app has not changed yet.
-    pushed = stage.fab("secrets.push").stderr
+    pushed = environment.fab("secrets.push").stderr
     assert "web1: 1 secret written, removed: OLD" in pushed
-    assert inside(stage, "web1", ["KEPT", "OLD"]) == {"KEPT": "one", "OLD": "one"}
+    assert inside(environment, "web1", ["KEPT", "OLD"]) == {"KEPT": "one", "OLD": "one"}
 
 
-def test_a_setup_whose_restart_is_refused_says_that_the_hosts_have_changed(stage: Stage) -> None:
-    write(stage, {"KEPT": "three"})
-    with stage.frozen():
-        failed = stage.fab("setup", "--restart", expect=4)
+def test_a_setup_whose_restart_is_refused_says_that_the_hosts_have_changed(environment: LabEnvironment) -> None:
+    write(environment, {"KEPT": "three"})
+    with environment.frozen():
+        failed = environment.fab("setup", "--restart", expect=4)
 
     assert (
         "error: setup is done, but the app still runs without that on web1, web2: web1: the deploy lock"
@@ -178,16 +180,16 @@ def test_a_setup_whose_restart_is_refused_says_that_the_hosts_have_changed(stage
     assert "nothing was changed" not in failed.stderr
 
 
-def test_list_names_secrets_and_says_whether_hosts_agree_without_a_value(stage: Stage) -> None:
-    write(stage, {"SAME": "planted-same", "LINES": "planted\nlines", "OTHER": "planted-one"})
-    stage.fab("secrets.push", "--restart")
-    done = stage.fab("secrets.list")
+def test_list_names_secrets_and_says_whether_hosts_agree_without_a_value(environment: LabEnvironment) -> None:
+    write(environment, {"SAME": "planted-same", "LINES": "planted\nlines", "OTHER": "planted-one"})
+    environment.fab("secrets.push", "--restart")
+    done = environment.fab("secrets.list")
     assert "planted" not in done.stdout + done.stderr
 
-    write(stage, {"SAME": "planted-same", "LINES": "planted\nlines", "OTHER": "planted-two", "NEVER": "x"})
-    stage.fab("-H", "web2", "secrets.push", "--restart")
-    write(stage, {"SAME": "planted-same", "OTHER": "planted-two", "NEVER": "x"})
-    told = stage.fab("secrets.list", "--fetch", "--json", expect=5).stdout
+    write(environment, {"SAME": "planted-same", "LINES": "planted\nlines", "OTHER": "planted-two", "NEVER": "x"})
+    environment.fab("-H", "web2", "secrets.push", "--restart")
+    write(environment, {"SAME": "planted-same", "OTHER": "planted-two", "NEVER": "x"})
+    told = environment.fab("secrets.list", "--fetch", "--json", expect=5).stdout
     assert "planted" not in told
     rows = {row["secret"]: row for row in json.loads(told)}
 
@@ -201,29 +203,33 @@ def test_list_names_secrets_and_says_whether_hosts_agree_without_a_value(stage: 
 
 @pytest.mark.parametrize("raw", [b"a\0b", b"a\xffb", b"x" * 120_001], ids=["NUL", "not UTF-8", "too long"])
 @pytest.mark.parametrize("verb", ["setup", "secrets.push"])
-def test_what_systemd_cannot_hand_on_is_refused_before_anything_is_touched(stage: Stage, raw: bytes, verb: str) -> None:
-    before = stage.lab.ssh("web1", f"sudo stat -c '%y %i' {FILE}").stdout
-    write(stage, {"BAD": ""})
-    (stage.directory / "secret" / "BAD").write_bytes(raw)
+def test_what_systemd_cannot_hand_on_is_refused_before_anything_is_touched(
+    environment: LabEnvironment, raw: bytes, verb: str
+) -> None:
+    before = environment.lab.ssh("web1", f"sudo stat -c '%y %i' {FILE}").stdout
+    write(environment, {"BAD": ""})
+    (environment.directory / "secret" / "BAD").write_bytes(raw)
 
-    refused = stage.fab(verb, expect=2)
+    refused = environment.fab(verb, expect=2)
 
     assert "secrets.BAD: the value " in refused.stderr
-    assert stage.lab.ssh("web1", f"sudo stat -c '%y %i' {FILE}").stdout == before
+    assert environment.lab.ssh("web1", f"sudo stat -c '%y %i' {FILE}").stdout == before
 
 
-def test_an_app_without_its_file_of_secrets_does_not_start(stage: Stage) -> None:
-    write(stage, {"TOKEN": "one"})
-    stage.fab("secrets.push", "--restart")
-    slot = stage.status()["web2"]["slot"]
-    stage.lab.ssh("web2", f"sudo mv {FILE} /root/")
+def test_an_app_without_its_file_of_secrets_does_not_start(environment: LabEnvironment) -> None:
+    write(environment, {"TOKEN": "one"})
+    environment.fab("secrets.push", "--restart")
+    slot = environment.status()["web2"]["slot"]
+    environment.lab.ssh("web2", f"sudo mv {FILE} /root/")
     try:
-        done = stage.lab.ssh("web2", f"sudo systemctl restart hello@{slot}", check=False)
+        done = environment.lab.ssh("web2", f"sudo systemctl restart hello@{slot}", check=False)
         assert done.returncode != 0
-        assert "environment file" in stage.lab.ssh("web2", f"sudo journalctl -u hello@{slot} -n 20").stdout.lower()
-        assert "web2 lacks it" in str(entries(stage)["TOKEN"]["problem"])
+        assert (
+            "environment file" in environment.lab.ssh("web2", f"sudo journalctl -u hello@{slot} -n 20").stdout.lower()
+        )
+        assert "web2 lacks it" in str(entries(environment)["TOKEN"]["problem"])
     finally:
-        stage.lab.ssh("web2", f"sudo mv /root/secrets.env {FILE}; sudo systemctl restart hello@{slot}")
+        environment.lab.ssh("web2", f"sudo mv /root/secrets.env {FILE}; sudo systemctl restart hello@{slot}")
 
 
 @contextmanager
@@ -249,8 +255,8 @@ def process_lists(*tokens: str, but: int) -> Iterator[list[str]]:
                     line = Path(process.path, "cmdline").read_bytes()
                     held = any(token.encode() in line for token in tokens)
                     if not held and (owner := process.stat().st_uid) != but:
-                        environment = Path(process.path, "environ").read_bytes()
-                        held = any(token.encode() in environment for token in tokens)
+                        variables = Path(process.path, "environ").read_bytes()
+                        held = any(token.encode() in variables for token in tokens)
                         # Between the two it may have become the app.
                         held = held and process.stat().st_uid == owner
                         if held and owner == 0:
@@ -268,19 +274,21 @@ def process_lists(*tokens: str, but: int) -> Iterator[list[str]]:
     assert looks > 50
 
 
-def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(stage: Stage, tmp_path: Path) -> None:
+def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(
+    environment: LabEnvironment, tmp_path: Path
+) -> None:
     token = f"planted{entropy.token_hex(8)}"
     # Long enough that a pipe does not hold it: bash would put a here-string of that size into a file.
     value = f"{token}\n'\"$(x)\\ " * 4000
     asked = f"asked{entropy.token_hex(8)}"
-    write(stage, {"PLANTED": value[:119_000]})
+    write(environment, {"PLANTED": value[:119_000]})
     variables = {"TMPDIR": str(tmp_path)}
-    stage.version(f"7.{entropy.randbelow(10**6)}.0")
+    environment.version(f"7.{entropy.randbelow(10**6)}.0")
     said = []
-    (app,) = {int(stage.lab.ssh(host, "id -u hello").stdout) for host in HOSTS}
+    (app,) = {int(environment.lab.ssh(host, "id -u hello").stdout) for host in HOSTS}
     with ExitStack() as stack:
         seen = stack.enter_context(process_lists(token, asked, but=app))
-        made = {place: stack.enter_context(created(stage.lab, place, *HOSTS)) for place in MADE}
+        made = {place: stack.enter_context(recorded_names(environment.lab, place, *HOSTS)) for place in MADE}
         for words in (
             ("--echo", "setup", "--check", "--diff"),
             ("--echo", "-d", "setup", "--restart"),
@@ -292,25 +300,25 @@ def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(sta
             ("--echo", "status"),
         ):
             core = [word for word in words if word in ("--echo", "-d")]
-            argv = [stage.argv()[0], *core, "stage", *words[len(core) :]]
+            argv = [environment.argv()[0], *core, "stage", *words[len(core) :]]
             done = subprocess.run(
-                argv, capture_output=True, text=True, cwd=PROJECT, env={**stage.environ, **variables}, check=False
+                argv, capture_output=True, text=True, cwd=PROJECT, env={**environment.environ, **variables}, check=False
             )
             assert done.returncode in (0, 5), done.stderr
             said.append(done.stdout + done.stderr)
         # An exception on the way: a host that cannot take it.
-        stage.lab.ssh("web2", "sudo chmod 755 /etc/acme/hello")
-        failing = [stage.argv()[0], "--echo", "-d", "stage", "secrets.push"]
+        environment.lab.ssh("web2", "sudo chmod 755 /etc/acme/hello")
+        failing = [environment.argv()[0], "--echo", "-d", "stage", "secrets.push"]
         done = subprocess.run(
-            failing, capture_output=True, text=True, cwd=PROJECT, env={**stage.environ, **variables}, check=False
+            failing, capture_output=True, text=True, cwd=PROJECT, env={**environment.environ, **variables}, check=False
         )
         assert done.returncode == 4, done.stderr
         assert "Traceback" in done.stderr
         said.append(done.stdout + done.stderr)
-        stage.lab.ssh("web2", "sudo chmod 700 /etc/acme/hello")
-        answer = stage.fab("rpc", "-", stdin=f'"{asked}" && System.get_env("PLANTED") |> String.length()').stdout
+        environment.lab.ssh("web2", "sudo chmod 700 /etc/acme/hello")
+        answer = environment.fab("rpc", "-", stdin=f'"{asked}" && System.get_env("PLANTED") |> String.length()').stdout
         assert answer.strip() == str(len(value[:119_000]))
-        answer = stage.fab("eval", "-", stdin=f'"{asked}" && System.get_env("PLANTED") |> String.length()').stdout
+        answer = environment.fab("eval", "-", stdin=f'"{asked}" && System.get_env("PLANTED") |> String.length()').stdout
         assert answer.splitlines()[-1] == str(len(value[:119_000]))
     assert not any(token in text for text in said)
     other = [
@@ -323,12 +331,12 @@ def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(sta
     assert (seen, other) == ([], [])
     # What is left lying: on this machine only the file it came from, on a host only the one that it is for.
     here = subprocess.run(
-        ["grep", "-rls", token, str(tmp_path), str(PROJECT / ".warpbeam"), str(stage.directory)],
+        ["grep", "-rls", token, str(tmp_path), str(PROJECT / ".warpbeam"), str(environment.directory)],
         capture_output=True,
         text=True,
         check=False,
     ).stdout.split()
-    assert here == [str(stage.directory / "secret" / "PLANTED")]
+    assert here == [str(environment.directory / "secret" / "PLANTED")]
     for host in HOSTS:
         look = (
             f"grep -rls --exclude-dir=proc --exclude-dir=sys --devices=skip {token} / ; "
@@ -336,7 +344,7 @@ def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(sta
             f"dmesg 2>/dev/null | grep -c {token}; true"
         )
         # On standard input, because sudo writes the command it runs into the journal.
-        told = stage.lab.ssh(host, "sudo sh -s", stdin=look).stdout.split()
+        told = environment.lab.ssh(host, "sudo sh -s", stdin=look).stdout.split()
         assert [line for line in told if line != "0"] == [FILE], told
-        shown = stage.lab.ssh(host, "systemctl show hello@a hello@b; sudo -n -l; ps axe", user="deploy").stdout
+        shown = environment.lab.ssh(host, "systemctl show hello@a hello@b; sudo -n -l; ps axe", user="deploy").stdout
         assert token not in shown

@@ -13,7 +13,7 @@ from typing import Any
 import paramiko
 import pytest
 
-from tests.stage import ENVIRONMENT, Stage
+from tests.environment import ENVIRONMENT, LabEnvironment
 from warpbeam.event import Event, Step
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import HELPER_VERSION
@@ -51,47 +51,49 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         yield count
 
 
-def in_process(stage: Stage, **how: Any) -> tuple[Outcome, list[Event]]:
+def in_process(environment: LabEnvironment, **how: Any) -> tuple[Outcome, list[Event]]:
     """A setup of this process, so that what it sends can be counted; what it told."""
     told: list[Event] = []
-    fleet = Fleet(read_inventory(stage.inventories / f"{ENVIRONMENT}.yml"))
+    fleet = Fleet(read_inventory(environment.inventories / f"{ENVIRONMENT}.yml"))
     try:
         return set_up(fleet, told.append, **how), told
     finally:
         fleet.close()
 
 
-def root(stage: Stage, command: str, host: str = "web1", *, check: bool = True) -> str:
+def root(environment: LabEnvironment, command: str, host: str = "web1", *, check: bool = True) -> str:
     """What a shell command says, run as root."""
-    return stage.lab.ssh(host, "sudo bash -s", check=check, stdin=command).stdout
+    return environment.lab.ssh(host, "sudo bash -s", check=check, stdin=command).stdout
 
 
 def test_a_host_takes_three_exec_requests_when_something_changes_and_one_when_nothing_does(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    environment: LabEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hosts = {stage.lab.address(name) for name in stage.settings["hosts"]}
-    for name in stage.settings["hosts"]:
-        root(stage, f"echo '# not so' >>{KEYS}; chmod 644 {KEYS}", name)
+    hosts = {environment.lab.address(name) for name in environment.settings["hosts"]}
+    for name in environment.settings["hosts"]:
+        root(environment, f"echo '# not so' >>{KEYS}; chmod 644 {KEYS}", name)
 
     with counted(monkeypatch) as count:
-        outcome, _ = in_process(stage, show=True)
+        outcome, _ = in_process(environment, show=True)
     assert outcome.changed
     assert dict(count) == dict.fromkeys(hosts, 3)
 
     with counted(monkeypatch) as count:
-        outcome, told = in_process(stage)
+        outcome, told = in_process(environment)
     assert not outcome.changed
     assert dict(count) == dict.fromkeys(hosts, 1)
     assert [event.name for event in told if isinstance(event, Step)] == ["inspect"] * 3
 
 
-def test_each_host_is_told_with_the_seconds_that_it_took(stage: Stage) -> None:
+def test_each_host_is_told_with_the_seconds_that_it_took(environment: LabEnvironment) -> None:
     took = re.compile(r"^(\w+): (set up, 1 change|set up already, nothing to change) \((\d+\.\d) s\)$", re.MULTILINE)
-    root(stage, "chmod 644 /etc/acme/hello/app.env")
+    root(environment, "chmod 644 /etc/acme/hello/app.env")
 
     for what in ("set up, 1 change", "set up already, nothing to change"):
         began = time.monotonic()
-        told = {host: (ending, float(seconds)) for host, ending, seconds in took.findall(stage.fab("setup").stderr)}
+        told = {
+            host: (ending, float(seconds)) for host, ending, seconds in took.findall(environment.fab("setup").stderr)
+        }
         whole = time.monotonic() - began
 
         # How quick a second run is, is shown here and not asserted: it depends on what else this machine does.
@@ -101,22 +103,22 @@ def test_each_host_is_told_with_the_seconds_that_it_took(stage: Stage) -> None:
         assert all(0 < seconds < whole for _, seconds in told.values())
 
 
-def test_a_new_host_takes_three_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_host_takes_three_too(environment: LabEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     # Another app is all new: users, directories, files, units.
-    stage.write(
+    environment.write(
         app="second",
-        users={**stage.settings["users"], "deploy": "deploy2"},
+        users={**environment.settings["users"], "deploy": "deploy2"},
         http={"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103},
     )
     try:
         with counted(monkeypatch) as count:
-            in_process(stage)
+            in_process(environment)
         assert set(count.values()) == {3}
-        assert root(stage, "systemctl is-enabled second.service").strip() == "enabled"
+        assert root(environment, "systemctl is-enabled second.service").strip() == "enabled"
     finally:
         for name in ("web1", "web2", "build1"):
             root(
-                stage,
+                environment,
                 "systemctl disable -q --now second.service; userdel second; userdel -r deploy2; "
                 "rm -rf /etc/acme/second /opt/acme/second "
                 "/usr/lib/warpbeam/second /lib/systemd/system/second* /etc/sudoers.d/warpbeam-second; "
@@ -126,35 +128,35 @@ def test_a_new_host_takes_three_too(stage: Stage, monkeypatch: pytest.MonkeyPatc
             )
 
 
-def test_a_host_without_systemd_is_refused_with_the_reason_and_left_alone(stage: Stage) -> None:
+def test_a_host_without_systemd_is_refused_with_the_reason_and_left_alone(environment: LabEnvironment) -> None:
     look = f"stat -c '%n %Z' {UNIT} {KEYS}"
-    root(stage, f"echo '# not so' >>{KEYS}")
-    before = root(stage, look)
+    root(environment, f"echo '# not so' >>{KEYS}")
+    before = root(environment, look)
     # How any program tells whether systemd runs a machine (sd_booted(3)).
-    root(stage, "mv /run/systemd/system /run/systemd/hidden")
+    root(environment, "mv /run/systemd/system /run/systemd/hidden")
     try:
-        said = stage.fab("-H", "web1", "setup", expect=3).stderr
-        assert root(stage, look) == before
+        said = environment.fab("-H", "web1", "setup", expect=3).stderr
+        assert root(environment, look) == before
     finally:
-        root(stage, "mv /run/systemd/hidden /run/systemd/system")
+        root(environment, "mv /run/systemd/hidden /run/systemd/system")
 
     assert "web1: this host does not run systemd" in said
     assert "hint: Warpbeam runs apps as systemd units" in said
 
 
-def test_what_was_changed_by_hand_is_shown_and_check_changes_nothing(stage: Stage) -> None:
+def test_what_was_changed_by_hand_is_shown_and_check_changes_nothing(environment: LabEnvironment) -> None:
     look = f"cd /etc/acme/hello; sha256sum {UNIT} *.env .written; stat -c '%n %a %U %Y' * {UNIT}"
     root(
-        stage,
+        environment,
         f"sed -i 's/^Restart=always/Restart=no/' {UNIT}; echo 'EXTRA={SECRET}' >>/etc/acme/hello/secrets.env; "
         f"echo 'LATE={SECRET}' >>/etc/acme/hello/app.env; sed -i 's/good morning/good night/' /etc/acme/hello/app.env; "
         "chmod 755 /etc/acme/hello",
     )
-    before = root(stage, look)
+    before = root(environment, look)
 
-    done = stage.fab("setup", "--check", "--diff", expect=5)
+    done = environment.fab("setup", "--check", "--diff", expect=5)
 
-    assert root(stage, look) == before
+    assert root(environment, look) == before
     said = done.stderr
     assert f"web1: would change: file {UNIT} 644 root:root (it was changed by hand)" in said
     assert "web1: would change: directory /etc/acme/hello 700 root:root (it is 755 root:root)" in said
@@ -168,45 +170,47 @@ def test_what_was_changed_by_hand_is_shown_and_check_changes_nothing(stage: Stag
     assert "web2: would change" not in said
 
 
-def test_what_was_changed_by_hand_is_put_right_and_the_app_restarted_only_when_asked(stage: Stage) -> None:
-    before = stage.status()
-    root(stage, "sed -i 's/good morning/good night/' /etc/acme/hello/app.env")
+def test_what_was_changed_by_hand_is_put_right_and_the_app_restarted_only_when_asked(
+    environment: LabEnvironment,
+) -> None:
+    before = environment.status()
+    root(environment, "sed -i 's/good morning/good night/' /etc/acme/hello/app.env")
 
-    done = stage.fab("setup", "--diff")
+    done = environment.fab("setup", "--diff")
 
     assert "web1: warning: the app still runs with its old settings (/etc/acme/hello/app.env)" in done.stderr
     assert "setup --restart` restarts it, host after host" in done.stderr
-    assert 'GREETING="good morning"' in root(stage, "cat /etc/acme/hello/app.env")
-    assert stage.status()["web1"]["pid"] == before["web1"]["pid"]
+    assert 'GREETING="good morning"' in root(environment, "cat /etc/acme/hello/app.env")
+    assert environment.status()["web1"]["pid"] == before["web1"]["pid"]
     # It is not forgotten: the file is right by now, the app still older than it.
-    assert "the app still runs with its old settings" in stage.fab("setup").stderr
-    assert "would need a restart" in stage.fab("setup", "--check").stderr
-    stage.fab("setup", "--check", "--restart", expect=5)
-    assert stage.status()["web1"]["pid"] == before["web1"]["pid"]
+    assert "the app still runs with its old settings" in environment.fab("setup").stderr
+    assert "would need a restart" in environment.fab("setup", "--check").stderr
+    environment.fab("setup", "--check", "--restart", expect=5)
+    assert environment.status()["web1"]["pid"] == before["web1"]["pid"]
 
-    stage.fab("setup", "--restart")
+    environment.fab("setup", "--restart")
 
-    after = stage.status()
+    after = environment.status()
     assert after["web1"]["pid"] != before["web1"]["pid"]
     assert after["web2"]["pid"] == before["web2"]["pid"]
-    assert "old settings" not in stage.fab("setup").stderr
+    assert "old settings" not in environment.fab("setup").stderr
 
 
-def last(stage: Stage, what: str, host: str, slot: str) -> int:
+def last(environment: LabEnvironment, what: str, host: str, slot: str) -> int:
     """When the host's systemd last said so of the slot's unit, in microseconds; all hosts have one clock."""
     # `systemctl show` would not do: it forgets an instance that has stopped.
     matches = f"UNIT=hello@{slot}.service MESSAGE_ID={MESSAGES[what]}"
-    said = root(stage, f"journalctl --sync; journalctl --boot {matches} --lines=1 --output=json", host)
+    said = root(environment, f"journalctl --sync; journalctl --boot {matches} --lines=1 --output=json", host)
     return int(json.loads(said)["__REALTIME_TIMESTAMP"])
 
 
-def test_a_restart_goes_host_after_host_and_each_serves_before_the_next_is_touched(stage: Stage) -> None:
-    before = stage.status()
-    stage.write(env={"GREETING": "good evening"})
+def test_a_restart_goes_host_after_host_and_each_serves_before_the_next_is_touched(environment: LabEnvironment) -> None:
+    before = environment.status()
+    environment.write(env={"GREETING": "good evening"})
 
-    said = stage.fab("setup", "--restart").stderr
+    said = environment.fab("setup", "--restart").stderr
 
-    after = stage.status()
+    after = environment.status()
     assert all(after[host]["pid"] != before[host]["pid"] for host in ("web1", "web2"))
     assert all(after[host]["slot"] != before[host]["slot"] for host in ("web1", "web2"))
     told = [line for line in said.splitlines() if line.endswith(": start") or ": restarted " in line]
@@ -217,68 +221,68 @@ def test_a_restart_goes_host_after_host_and_each_serves_before_the_next_is_touch
         "web2:restarted",
     ]
     # As their systemds saw it: web2's old instance was told to stop when web1's new one had long been started.
-    new = last(stage, "started", "web1", after["web1"]["slot"])
-    assert last(stage, "stopping", "web1", before["web1"]["slot"]) < new
-    assert new < last(stage, "stopping", "web2", before["web2"]["slot"])
+    new = last(environment, "started", "web1", after["web1"]["slot"])
+    assert last(environment, "stopping", "web1", before["web1"]["slot"]) < new
+    assert new < last(environment, "stopping", "web2", before["web2"]["slot"])
 
 
-def test_a_mode_that_is_put_right_needs_no_restart(stage: Stage) -> None:
-    root(stage, "chmod 644 /etc/acme/hello/app.env")
+def test_a_mode_that_is_put_right_needs_no_restart(environment: LabEnvironment) -> None:
+    root(environment, "chmod 644 /etc/acme/hello/app.env")
 
-    done = stage.fab("setup")
+    done = environment.fab("setup")
 
     assert "(it is 644 root:root)" in done.stderr
     assert "old settings" not in done.stderr
-    assert root(stage, "stat -c %a /etc/acme/hello/app.env").strip() == "600"
+    assert root(environment, "stat -c %a /etc/acme/hello/app.env").strip() == "600"
     # Nor does the next one take it for changed.
-    assert "old settings" not in stage.fab("setup").stderr
+    assert "old settings" not in environment.fab("setup").stderr
 
 
-def test_deploy_keys_are_added_and_removed(stage: Stage) -> None:
-    mine = f"{stage.lab.key}.pub"
+def test_deploy_keys_are_added_and_removed(environment: LabEnvironment) -> None:
+    mine = f"{environment.lab.key}.pub"
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl hannah@acme"
     sneaked = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBDhw7RzQPtjX5RZrpOyZVSGaBy3CvKLKtSXEPFOMrTi mallory@nowhere"
-    root(stage, f"echo '{sneaked}' >>{KEYS}; install -o deploy -g deploy -m 600 {KEYS} {KEYS}2")
-    stage.write(deploy_keys=[mine, other])
+    root(environment, f"echo '{sneaked}' >>{KEYS}; install -o deploy -g deploy -m 600 {KEYS} {KEYS}2")
+    environment.write(deploy_keys=[mine, other])
 
-    said = stage.fab("setup").stderr
+    said = environment.fab("setup").stderr
 
     assert re.search(r"web1: changing: deploy key added: SHA256:\S{43} hannah@acme", said)
     assert re.search(r"web1: changing: deploy key removed: SHA256:\S{43} mallory@nowhere", said)
     assert f"web1: changing: file {KEYS}2 removed" in said
     assert re.search(r"web2: changing: deploy key added: SHA256:\S{43} hannah@acme", said)
     assert "web2: changing: deploy key removed" not in said
-    there = root(stage, f"cat {KEYS}; ls /home/deploy/.ssh")
+    there = root(environment, f"cat {KEYS}; ls /home/deploy/.ssh")
     assert other in there
     assert sneaked not in there
     assert there.splitlines()[-1] == "authorized_keys"
 
-    stage.write(deploy_keys=[mine])
-    assert "hannah@acme" in stage.fab("setup").stderr
-    assert other not in root(stage, f"cat {KEYS}", "web2")
+    environment.write(deploy_keys=[mine])
+    assert "hannah@acme" in environment.fab("setup").stderr
+    assert other not in root(environment, f"cat {KEYS}", "web2")
 
     # Nothing said about keys: nothing done about them.
-    root(stage, f"echo '{sneaked}' >>{KEYS}")
-    settings = {name: value for name, value in stage.settings.items() if name != "deploy_keys"}
-    stage.settings, kept = settings, stage.settings
+    root(environment, f"echo '{sneaked}' >>{KEYS}")
+    settings = {name: value for name, value in environment.settings.items() if name != "deploy_keys"}
+    environment.settings, kept = settings, environment.settings
     try:
-        stage.write()
-        stage.fab("setup", "--check")
-        assert sneaked in root(stage, f"cat {KEYS}")
+        environment.write()
+        environment.fab("setup", "--check")
+        assert sneaked in root(environment, f"cat {KEYS}")
     finally:
-        stage.settings = kept
+        environment.settings = kept
 
 
-def test_a_link_in_place_of_the_keys_leads_nowhere(stage: Stage) -> None:
-    stage.lab.ssh("web1", f"ln -sf /etc/shadow {KEYS}2 && rm {KEYS} && ln -s /etc/shadow {KEYS}", user="deploy")
+def test_a_link_in_place_of_the_keys_leads_nowhere(environment: LabEnvironment) -> None:
+    environment.lab.ssh("web1", f"ln -sf /etc/shadow {KEYS}2 && rm {KEYS} && ln -s /etc/shadow {KEYS}", user="deploy")
     # Not its time: the account is shut while its processes are ended, and opened again.
-    before = root(stage, "stat -c '%a %U %G' /etc/shadow; sha256sum /etc/shadow")
+    before = root(environment, "stat -c '%a %U %G' /etc/shadow; sha256sum /etc/shadow")
 
-    done = stage.fab("setup", "--diff")
+    done = environment.fab("setup", "--diff")
 
     assert "root:" not in done.stderr.replace("root:root", "")
-    assert root(stage, "stat -c '%a %U %G' /etc/shadow; sha256sum /etc/shadow") == before
-    assert root(stage, f"stat -c '%F %a %U' {KEYS}").strip() == "regular file 600 deploy"
+    assert root(environment, "stat -c '%a %U %G' /etc/shadow; sha256sum /etc/shadow") == before
+    assert root(environment, f"stat -c '%F %a %U' {KEYS}").strip() == "regular file 600 deploy"
 
 
 PACKAGE = """
@@ -304,31 +308,35 @@ rm -rf /etc/apt/sources.list.d /srv/repository; mv /root/kept/* /etc/apt/; rmdir
 """
 
 
-def test_packages_that_are_not_there_are_installed_and_no_others(stage: Stage) -> None:
+def test_packages_that_are_not_there_are_installed_and_no_others(environment: LabEnvironment) -> None:
     for host in ("web1", "web2"):
-        root(stage, PACKAGE, host)
+        root(environment, PACKAGE, host)
     try:
-        stage.write(packages=["warpbeam-one", "sudo"])
+        environment.write(packages=["warpbeam-one", "sudo"])
 
-        assert "web1: would change: package warpbeam-one installed" in stage.fab("setup", "--check", expect=5).stderr
-        assert root(stage, "dpkg-query -W warpbeam-one 2>&1 || true").startswith("dpkg-query: no packages found")
-        done = stage.fab("setup")
+        assert (
+            "web1: would change: package warpbeam-one installed" in environment.fab("setup", "--check", expect=5).stderr
+        )
+        assert root(environment, "dpkg-query -W warpbeam-one 2>&1 || true").startswith("dpkg-query: no packages found")
+        done = environment.fab("setup")
 
         assert "package sudo" not in done.stderr
-        assert root(stage, "dpkg-query -W -f '${db:Status-Status}' warpbeam-one", "web2") == "installed"
-        assert "nothing to change" in stage.fab("setup").stderr
+        assert root(environment, "dpkg-query -W -f '${db:Status-Status}' warpbeam-one", "web2") == "installed"
+        assert "nothing to change" in environment.fab("setup").stderr
         # A dot is a dot: apt-get itself would take the second for a pattern, and install what it fits.
-        stage.write(packages=["warpbeam.two"])
-        stage.fab("setup")
-        stage.write(packages=["warpbeam.one"])
-        refused = stage.fab("setup", expect=4)
+        environment.write(packages=["warpbeam.two"])
+        environment.fab("setup")
+        environment.write(packages=["warpbeam.one"])
+        refused = environment.fab("setup", expect=4)
         assert "there is no package warpbeam.one" in refused.stderr
         assert "warpbeam-one" not in refused.stderr
         # Nobody asked for it on a host without the app.
-        assert root(stage, "dpkg-query -W warpbeam-one 2>&1 || true", "build1").startswith("dpkg-query: no packages")
+        assert root(environment, "dpkg-query -W warpbeam-one 2>&1 || true", "build1").startswith(
+            "dpkg-query: no packages"
+        )
     finally:
         for host in ("web1", "web2"):
-            root(stage, UNDO, host, check=False)
+            root(environment, UNDO, host, check=False)
 
 
 # Fedora's programs as far as setup knows them: what they were asked is written down, what was installed is remembered.
@@ -358,115 +366,119 @@ touch /root/rpms/sudo
 NO_DNF = "mv /root/apt/apt-get /usr/bin/; rm -rf /root/apt /root/rpms /root/asked /usr/local/bin/rpm /usr/local/bin/dnf"
 
 
-def test_where_there_is_dnf_it_is_asked_for_what_is_not_there(stage: Stage) -> None:
+def test_where_there_is_dnf_it_is_asked_for_what_is_not_there(environment: LabEnvironment) -> None:
     # The lab has no Fedora: this shows what dnf and rpm are asked, and what is made of their answers; not what they do.
-    root(stage, DNF)
+    root(environment, DNF)
     try:
-        stage.write(packages=["sudo", "ImageMagick", "vips"])
+        environment.write(packages=["sudo", "ImageMagick", "vips"])
 
-        said = stage.fab("-H", "web1", "setup").stderr
+        said = environment.fab("-H", "web1", "setup").stderr
 
         assert "web1: changing: package ImageMagick installed" in said
         assert "web1: changing: package vips installed" in said
         assert "package sudo" not in said
         assert "web1: │ Installing: vips" in said
-        asked = root(stage, "cat /root/asked").splitlines()
+        asked = root(environment, "cat /root/asked").splitlines()
         assert [line for line in asked if line.startswith("dnf")] == [
             "dnf -q -y --setopt=install_weak_deps=False install -- ImageMagick vips"
         ]
         assert "rpm --query --quiet --whatprovides -- vips" in asked
-        assert "nothing to change" in stage.fab("-H", "web1", "setup").stderr
+        assert "nothing to change" in environment.fab("-H", "web1", "setup").stderr
 
-        stage.write(packages=["no-such"])
-        failed = stage.fab("-H", "web1", "setup", expect=4).stderr
+        environment.write(packages=["no-such"])
+        failed = environment.fab("-H", "web1", "setup", expect=4).stderr
         assert "web1: │ Error: Unable to find a match: no-such" in failed
         assert "dnf could not install the packages" in failed
     finally:
-        root(stage, NO_DNF)
+        root(environment, NO_DNF)
 
 
 COOKIE = "/etc/acme/hello/cookie.env"
 
 
-def test_a_host_without_a_cookie_joins_the_others_though_they_are_left_out(stage: Stage) -> None:
-    theirs = root(stage, f"cat {COOKIE}")
-    root(stage, f"rm {COOKIE}", "web2")
-    before = root(stage, f"stat -c '%Y %i' {COOKIE}")
+def test_a_host_without_a_cookie_joins_the_others_though_they_are_left_out(environment: LabEnvironment) -> None:
+    theirs = root(environment, f"cat {COOKIE}")
+    root(environment, f"rm {COOKIE}", "web2")
+    before = root(environment, f"stat -c '%Y %i' {COOKIE}")
 
-    stage.fab("-H", "web2", "setup", "--restart")
+    environment.fab("-H", "web2", "setup", "--restart")
 
-    assert root(stage, f"cat {COOKIE}", "web2") == theirs
-    assert root(stage, f"stat -c '%Y %i' {COOKIE}") == before
-    assert stage.fab("rpc", "1 + 1", "--host", "web2").stdout == "2\n"
+    assert root(environment, f"cat {COOKIE}", "web2") == theirs
+    assert root(environment, f"stat -c '%Y %i' {COOKIE}") == before
+    assert environment.fab("rpc", "1 + 1", "--host", "web2").stdout == "2\n"
 
 
-def test_a_host_that_is_down_and_left_out_is_no_obstacle_unless_only_it_may_know_the_cookie(stage: Stage) -> None:
-    stage.write(ssh={**stage.settings["ssh"], "connect_timeout": 3})
-    stage.lab.crash("web2")
+def test_a_host_that_is_down_and_left_out_is_no_obstacle_unless_only_it_may_know_the_cookie(
+    environment: LabEnvironment,
+) -> None:
+    environment.write(ssh={**environment.settings["ssh"], "connect_timeout": 3})
+    environment.lab.crash("web2")
     try:
-        refused = stage.fab("setup", expect=3).stderr
+        refused = environment.fab("setup", expect=3).stderr
         assert refused.count("error: web2 (") == 1
         assert "nothing was changed on any host" in refused
         assert "meanwhile `fab stage -H web1,build1 setup` does the others" in refused
 
-        said = stage.fab("-H", "web1,build1", "setup").stderr
+        said = environment.fab("-H", "web1,build1", "setup").stderr
         assert "web2: warning: left out, and its cookie not compared with the others'" in said
         assert "web1: set up already, nothing to change" in said
 
-        root(stage, f"mv {COOKIE} /root/")
+        root(environment, f"mv {COOKIE} /root/")
         # A new one would not be web2's.
-        assert "nothing was changed on any host" in stage.fab("-H", "web1", "setup", expect=3).stderr
-        root(stage, f"mv /root/cookie.env {COOKIE}")
+        assert "nothing was changed on any host" in environment.fab("-H", "web1", "setup", expect=3).stderr
+        root(environment, f"mv /root/cookie.env {COOKIE}")
     finally:
-        stage.lab.boot("web2")
-        stage.fab("-H", "web2", "start")
+        environment.lab.boot("web2")
+        environment.fab("-H", "web2", "start")
 
 
-def test_a_rotated_cookie_is_every_hosts_and_the_nodes_answer_before_and_after_their_restart(stage: Stage) -> None:
-    old = root(stage, f"cat {COOKIE}")
+def test_a_rotated_cookie_is_every_hosts_and_the_nodes_answer_before_and_after_their_restart(
+    environment: LabEnvironment,
+) -> None:
+    old = root(environment, f"cat {COOKIE}")
     runs = "Node.get_cookie() |> to_string() |> String.length()"
 
-    narrowed = stage.fab("-H", "web1", "setup", "--rotate-cookie", expect=2).stderr
+    narrowed = environment.fab("-H", "web1", "setup", "--rotate-cookie", expect=2).stderr
     assert "--rotate-cookie is for every app host, and -H leaves out web2" in narrowed
-    said = stage.fab("setup", "--rotate-cookie").stderr
+    said = environment.fab("setup", "--rotate-cookie").stderr
 
-    new = root(stage, f"cat {COOKIE}")
-    assert new == root(stage, f"cat {COOKIE}", "web2") != old
+    new = root(environment, f"cat {COOKIE}")
+    assert new == root(environment, f"cat {COOKIE}", "web2") != old
     assert "the app still runs with its old settings (/etc/acme/hello/cookie.env)" in said
     # Until then each is asked with the cookie that it was started with.
-    assert stage.fab("rpc", runs, "--host", "web1").stdout == "43\n"
+    assert environment.fab("rpc", runs, "--host", "web1").stdout == "43\n"
 
-    stage.fab("setup", "--restart")
+    environment.fab("setup", "--restart")
 
-    assert "old settings" not in stage.fab("setup").stderr
+    assert "old settings" not in environment.fab("setup").stderr
     for host in ("web1", "web2"):
-        used = stage.fab("rpc", "Node.get_cookie() |> to_string()", "--host", host).stdout.strip().strip('"')
+        used = environment.fab("rpc", "Node.get_cookie() |> to_string()", "--host", host).stdout.strip().strip('"')
         assert f"RELEASE_COOKIE={used}" in new.splitlines()
 
 
-def test_a_helper_that_the_deploy_user_may_not_knock_at_is_told(stage: Stage) -> None:
+def test_a_helper_that_the_deploy_user_may_not_knock_at_is_told(environment: LabEnvironment) -> None:
     rule = "deploy ALL=(root) PASSWD: /usr/lib/warpbeam/hello/warpbeam-helper version"
-    root(stage, f"echo '{rule}' >/etc/sudoers.d/zz-late; chmod 440 /etc/sudoers.d/zz-late")
+    root(environment, f"echo '{rule}' >/etc/sudoers.d/zz-late; chmod 440 /etc/sudoers.d/zz-late")
     try:
-        done = stage.fab("setup", expect=4)
+        done = environment.fab("setup", expect=4)
         assert (
             "web1: not as it should be after setup: deploy may not run /usr/lib/warpbeam/hello/warpbeam-helper"
             in done.stderr
         )
     finally:
-        root(stage, "rm /etc/sudoers.d/zz-late")
+        root(environment, "rm /etc/sudoers.d/zz-late")
 
 
-def test_a_root_helper_of_another_version_is_named_with_its_version(stage: Stage) -> None:
+def test_a_root_helper_of_another_version_is_named_with_its_version(environment: LabEnvironment) -> None:
     helper = "/usr/lib/warpbeam/hello/warpbeam-helper"
     # One from before there was a verb that a deploy asks first.
-    stage.lab.ssh(
+    environment.lab.ssh(
         "web1", f"sudo sed -i 's/^readonly VERSION=.*/readonly VERSION=6/; s/version | ready |/version |/' {helper}"
     )
 
-    refused = stage.fab("deploy", expect=3)
+    refused = environment.fab("deploy", expect=3)
 
     assert f"web1: the privileged helper has version 6; expected version {HELPER_VERSION}" in refused.stderr
     assert "hint: run `fab stage setup`" in refused.stderr
-    stage.fab("setup")
-    stage.fab("deploy", "--force")
+    environment.fab("setup")
+    environment.fab("deploy", "--force")

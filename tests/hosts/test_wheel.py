@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import COMMAND
-from tests.stage import PROJECT, UV, Stage
-from tests.witness import another, serve
+from tests.assertions import assert_serves, commit_another_version
+from tests.environment import PROJECT, UV, LabEnvironment
+from tests.timeouts import COMMAND
 
 # The page's own examples: the fabfile, and a task of one's own.
 FABFILE, OWN_TASK = re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "package.md").read_text(), re.DOTALL)
@@ -27,7 +27,7 @@ def uv(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with what requirements.txt locks, and the wheel."""
     directory = tmp_path_factory.mktemp("package")
     # With the tools that are locked, not with the newest ones.
@@ -41,22 +41,22 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repository(stage: Stage, tmp_path: Path) -> Path:
-    """An app's repository with an inventory of the stage's hosts."""
+def repository(environment: LabEnvironment, tmp_path: Path) -> Path:
+    """An app's repository with an inventory of the environment's hosts."""
     (tmp_path / "fabfile.py").write_text(FABFILE)
     shutil.copy(PROJECT / "fabric.yaml", tmp_path)
     (tmp_path / "inventory").mkdir()
-    (tmp_path / "inventory" / "stage.yml").write_text(json.dumps(stage.settings))
+    (tmp_path / "inventory" / "stage.yml").write_text(json.dumps(environment.settings))
     return tmp_path
 
 
-def fab(environment: Path, repository: Path, *words: str) -> str:
+def fab(venv: Path, repository: Path, *words: str) -> str:
     """Run `fab` of that environment in the repository; what it printed on standard output."""
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WARPBEAM_", "FABRIC_"))
     }
     done = subprocess.run(
-        [environment / "bin" / "fab", *words],
+        [venv / "bin" / "fab", *words],
         cwd=repository,
         env=clean,
         capture_output=True,
@@ -69,25 +69,25 @@ def fab(environment: Path, repository: Path, *words: str) -> str:
 
 
 def test_an_apps_repository_sets_up_and_deploys_with_the_wheel(
-    stage: Stage, environment: Path, repository: Path
+    environment: LabEnvironment, venv: Path, repository: Path
 ) -> None:
-    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages,) = venv.glob("lib/python*/site-packages")
     assert not [name for name in ("tasks", "templates", "fabfile.py") if (packages / name).exists()]
-    version = another(stage)
+    version = commit_another_version(environment)
 
-    fab(environment, repository, "stage", "setup", "deploy")
+    fab(venv, repository, "stage", "setup", "deploy")
 
-    serve(stage, version)
+    assert_serves(environment, version)
     assert (repository / ".warpbeam" / "artifacts" / "acme-hello").is_dir()
 
 
-def test_an_apps_own_task_stands_beside_warpbeams(stage: Stage, environment: Path, repository: Path) -> None:
+def test_an_apps_own_task_stands_beside_warpbeams(environment: LabEnvironment, venv: Path, repository: Path) -> None:
     with (repository / "fabfile.py").open("a") as fabfile:
         fabfile.write(OWN_TASK)
-    version = another(stage)
+    version = commit_another_version(environment)
 
-    assert "  ship" in fab(environment, repository, "--list")
-    shown = fab(environment, repository, "stage", "ship")
+    assert "  ship" in fab(venv, repository, "--list")
+    shown = fab(venv, repository, "stage", "ship")
 
-    serve(stage, version)
+    assert_serves(environment, version)
     assert version in shown

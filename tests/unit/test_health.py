@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.patience import ANSWER
+from tests.timeouts import ANSWER
 from warpbeam.host.phase import PACKAGE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

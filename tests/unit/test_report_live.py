@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.underway import eventually
+from tests.background import eventually
 from warpbeam.cli.report import Report
 from warpbeam.event import Note, Step
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests import durations, lab, schedule
+from tests.environment import PROJECT
 from tests.lab import lab_name, labs_of, own_name
 from tests.schedule import choose, unit_of
-from tests.stage import PROJECT
 from warpbeam.lab.state import check_names
 
 

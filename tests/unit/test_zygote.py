@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage import PROJECT
+from tests.environment import PROJECT
 from tests.zygote import zygote
 
 FAB = str(Path(sys.executable).parent / "fab")

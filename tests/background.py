@@ -1,4 +1,4 @@
-"""Commands under way: begun, looked at from outside, ended."""
+"""A `fab` that runs during the test, and waiting for a condition."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.patience import LONG
-from tests.stage import PROJECT, Stage
+from tests.environment import PROJECT, LabEnvironment
+from tests.timeouts import LONG
 
 
 @contextmanager
-def begun(stage: Stage, *words: str, until: str) -> Iterator[subprocess.Popen[str]]:
+def running_fab(environment: LabEnvironment, *words: str, until: str) -> Iterator[subprocess.Popen[str]]:
     """`fab WORDS…` in a process of its own, once it has said `until` on standard error; killed in the end."""
     # A background job of a shell has SIGINT ignored; a person's command has not.
-    argv = ["env", "--default-signal=INT", *stage.argv(*words)]
+    argv = ["env", "--default-signal=INT", *environment.argv(*words)]
     process = subprocess.Popen(
-        argv, stderr=subprocess.PIPE, text=True, cwd=PROJECT, env={**os.environ, **stage.variables}
+        argv, stderr=subprocess.PIPE, text=True, cwd=PROJECT, env={**os.environ, **environment.variables}
     )
     assert process.stderr is not None
     try:
@@ -33,7 +33,7 @@ def begun(stage: Stage, *words: str, until: str) -> Iterator[subprocess.Popen[st
         process.communicate()
 
 
-def ended(process: subprocess.Popen[str], seconds: float = LONG) -> tuple[int, str]:
+def await_end(process: subprocess.Popen[str], seconds: float = LONG) -> tuple[int, str]:
     """The exit status of a process and what it said since, once it has ended by itself."""
     _, said = process.communicate(timeout=seconds)
     return process.returncode, said
@@ -49,15 +49,15 @@ def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
     return True
 
 
-def activates(stage: Stage, host: str) -> bool:
+def is_activating(environment: LabEnvironment, host: str) -> bool:
     """Whether an activation runs on the host."""
-    state = stage.lab.ssh(host, "systemctl show -P ActiveState hello-activate", check=False).stdout.strip()
+    state = environment.lab.ssh(host, "systemctl show -P ActiveState hello-activate", check=False).stdout.strip()
     return state.endswith("activating")
 
 
-def answers(stage: Stage, host: str, version: str) -> bool:
+def is_serving(environment: LabEnvironment, host: str, version: str) -> bool:
     """Whether the host serves that version on port 80."""
     try:
-        return bool(stage.served(host)["version"] == version)
+        return bool(environment.served(host)["version"] == version)
     except OSError:
         return False

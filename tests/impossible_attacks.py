@@ -1,7 +1,7 @@
 """Attacks that the lab refuses by itself: that somebody is refused them on a lab's host proves nothing about Warpbeam.
 
 Who is refused an attack must be refused by what we set up: by users, modes, sudo's rules, the unit's sandbox. Therefore
-root must be able to do it, in no sandbox, on the same host. What root cannot do is in UNTRIABLE
+root must be able to do it, in no sandbox, on the same host. What root cannot do is in IMPOSSIBLE
 (tests/hosts/test_attacks_lab_power.py holds the list exact).
 """
 
@@ -12,11 +12,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from tests.attack import HELPER, HOST, Outcome, pids
+from tests.attack_commands import OF_DEPLOY, OF_THE_APP, SANDBOXED
 from tests.lab import LabHandle
-from tests.target import OF_DEPLOY, OF_THE_APP, SANDBOXED
 
 # Patterns of attacks (of the whole line), and what refuses them to root as well.
-UNTRIABLE = {
+IMPOSSIBLE = {
     r": >>/proc/sys/kernel/core_pattern": "systemd-nspawn mounts /proc/sys read-only, for it is this machine's",
     r"sysctl -w kernel\.core_pattern=planted": "systemd-nspawn mounts /proc/sys read-only, for it is this machine's",
     r": >>/dev/(mem|kmsg)": "systemd-nspawn makes no such device",
@@ -59,7 +59,7 @@ ATTACH, SEIZE = r"(perl -e 'syscall\(\d+, )16, ", r"\g<1>0x4206, "
 
 # Each is tried in a mount namespace of its own whose root is a copy (an overlay) of the host's file system, and goes
 # with it. One that is lost in a pipe ends with its time.
-EACH = """
+ON_A_COPY = """
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin hello shop slot idle
 cd /
 copy=/run/warpbeam-copy
@@ -117,7 +117,7 @@ def tried_by_root(lab: LabHandle, attacks: Sequence[str]) -> dict[str, Outcome]:
 def _tried(lab: LabHandle, attacks: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
     for start in range(0, len(attacks), AT_ONCE):
         some = attacks[start : start + AT_ONCE]
-        script = pids(lab) + EACH + "".join(f"try {shlex.quote(harmless(attack))}\n" for attack in some)
+        script = pids(lab) + ON_A_COPY + "".join(f"try {shlex.quote(harmless(attack))}\n" for attack in some)
         lines = lab.ssh(HOST, "sudo bash -s", stdin=script).stdout.splitlines()
         assert len(lines) == len(some), lines[-3:]
         for attack, line in zip(some, lines, strict=True):
@@ -127,4 +127,4 @@ def _tried(lab: LabHandle, attacks: Sequence[str]) -> Iterator[tuple[str, Outcom
 
 def reasons(attack: str) -> list[str]:
     """The patterns that an attack is one of, of those that cannot be tried."""
-    return [pattern for pattern in UNTRIABLE if re.fullmatch(pattern, attack)]
+    return [pattern for pattern in IMPOSSIBLE if re.fullmatch(pattern, attack)]

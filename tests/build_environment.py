@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import shlex
 
-from tests.stage import Stage
+from tests.environment import LabEnvironment
 from warpbeam.build.artifact import Manifest
 
 SRC = "/opt/acme/hello/build/src"
 
 
-def write(stage: Stage, name: str, text: str) -> None:
+def write_source(environment: LabEnvironment, name: str, text: str) -> None:
     """A file of the source, committed with the next commit whatever .gitignore says."""
-    file = stage.source / name
+    file = environment.source / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
-    stage.git("add", "--force", name)
+    environment.git("add", "--force", name)
 
 
-def mix(stage: Stage, old: str, new: str) -> None:
+def change_mix_exs(environment: LabEnvironment, old: str, new: str) -> None:
     """Change mix.exs."""
-    file = stage.source / "mix.exs"
+    file = environment.source / "mix.exs"
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new))
 
 
-def manifest(stage: Stage) -> Manifest:
+def last_manifest(environment: LabEnvironment) -> Manifest:
     """The manifest of what was built last."""
-    file = max(stage.store.directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
-    found = stage.store.find(file.stem)
+    file = max(environment.store.directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
+    found = environment.store.find(file.stem)
     assert found is not None
     return found.manifest
 
 
-def on_build_host(stage: Stage, command: str) -> str:
+def on_build_host(environment: LabEnvironment, command: str) -> str:
     """What a command in the build's source says there."""
     words = f"cd {SRC} && {{ {command}\n}}"
-    return stage.lab.ssh("build1", f"sudo -u deploy bash -c {shlex.quote(words)}").stdout
+    return environment.lab.ssh("build1", f"sudo -u deploy bash -c {shlex.quote(words)}").stdout

@@ -1,4 +1,4 @@
-"""The ground a case is tried on: a host as root sees it, at once and without ssh, and what can be done to it."""
+"""The host of a case: as root sees it, at once and without ssh, and what can be done to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPARE_INODES = 3000
 TABLE = "inet warpbeam_fault"
 
 
-class Ground:
+class HostFixture:
     """One host of the lab. `mend` takes back whatever was done to it."""
 
     def __init__(self, lab: LabHandle, host: str) -> None:

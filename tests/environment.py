@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import KEPT, LabHandle
-from tests.patience import ANSWER, COMMAND, HEALTHY_WITHIN
+from tests.timeouts import ANSWER, COMMAND, HEALTHY_WITHIN
 from tests.zygote import zygote
 from warpbeam.build.artifact import Store
 from warpbeam.lab.state import SUITES
@@ -28,7 +28,7 @@ VM_ARGS = "+S 1:1\n+SDcpu 1:1\n+SDio 1\n+sbwt none\n+sbwtdcpu none\n+sbwtdio non
 UV = shutil.which("uv") or str(PROJECT / ".cache/uv/bin/uv")
 
 
-class Stage:
+class LabEnvironment:
     """The sample app, its repository and its environment on the hosts of a lab.
 
     `fab` runs the real command in a process of its own, as a person would; `settings` can be changed and written anew.
@@ -40,7 +40,7 @@ class Stage:
         self.source = directory / "hello"
         self.inventories = directory / "inventory"
         # Where the artifacts are: not shared, since several processes build the same. A lab that is kept keeps its own.
-        self.project = PROJECT / ".warpbeam" / "stages" / lab.name if KEPT else directory
+        self.project = PROJECT / ".warpbeam" / "environments" / lab.name if KEPT else directory
         self.inventories.mkdir()
         shutil.copytree(PROJECT / "examples" / "hello", self.source, ignore=shutil.ignore_patterns("_build", "deps"))
         if lab.suite != SUITES[0]:
@@ -105,14 +105,14 @@ class Stage:
     def fab(
         self,
         *words: str,
-        environment: str = ENVIRONMENT,
+        inventory: str = ENVIRONMENT,
         expect: int | None = 0,
         variables: Mapping[str, str] | None = None,
         stdin: str = "",
         timeout: float = COMMAND,
     ) -> subprocess.CompletedProcess[str]:
         """Run `fab ENVIRONMENT WORDS…`; fails the test unless it ends with `expect` (None: anything)."""
-        argv = self.argv(*words, environment=environment)
+        argv = self.argv(*words, inventory=inventory)
         environ = {**self.environ, **(variables or {})}
         if zygote().fits(environ):
             done = zygote().run(argv, stdin, timeout, PROJECT, environ)
@@ -133,18 +133,18 @@ class Stage:
         assert "Traceback" not in done.stderr, said
         return done
 
-    def argv(self, *words: str, environment: str = ENVIRONMENT) -> list[str]:
+    def argv(self, *words: str, inventory: str = ENVIRONMENT) -> list[str]:
         """The command line of `fab` in the environment, for a process of the test's own."""
-        return [str(Path(sys.executable).parent / "fab"), *([environment] if environment else []), *words]
+        return [str(Path(sys.executable).parent / "fab"), *([inventory] if inventory else []), *words]
 
     @property
     def variables(self) -> dict[str, str]:
-        """What makes `fab` find this stage's inventories and artifacts."""
+        """What makes `fab` find this environment's inventories and artifacts."""
         return {"WARPBEAM_INVENTORY": str(self.inventories), "FABRIC_WARPBEAM_PROJECT": str(self.project)}
 
     @property
     def store(self) -> Store:
-        """The artifacts that this stage has built."""
+        """The artifacts that this environment has built."""
         return Store(self.project / ".warpbeam" / "artifacts" / "acme-hello")
 
     @property

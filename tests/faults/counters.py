@@ -10,7 +10,7 @@ import msgspec
 from tests.faults.matrix import Case, Cell
 
 
-class Tally:
+class Counters:
     """How each case ended: survived, broken or untried."""
 
     def __init__(self) -> None:
@@ -58,4 +58,4 @@ class Tally:
 
 
 # Of this run: pytest's hooks and its tests share it.
-TALLY = Tally()
+COUNTERS = Counters()

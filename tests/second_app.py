@@ -1,4 +1,4 @@
-"""Another app on one of the stage's hosts: who has that is a stranger to the stage's own app."""
+"""A second app on one of the hosts, with users of its own."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 import pytest
 
 from tests.attack import HOST
-from tests.stage import Stage
+from tests.environment import LabEnvironment
 
 
 @pytest.fixture(scope="module")
-def neighbour(stage: Stage) -> Iterator[None]:
+def second_app(environment: LabEnvironment) -> Iterator[None]:
     """Another app on one of the hosts, which runs, with an app's user and a deploy user of its own."""
     ports = {"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103}
     shop: dict[str, Any] = {
         "app": "shop",
         "release": "hello",
         "users": {"admin": "admin", "deploy": "shopkeeper"},
-        "hosts": {name: stage.settings["hosts"][name] for name in (HOST, "build1")},
+        "hosts": {name: environment.settings["hosts"][name] for name in (HOST, "build1")},
         "http": ports,
     }
     # Debian 13 has it only where cron is installed; whoever can write it waits for that.
-    stage.lab.ssh(HOST, "sudo mkdir -p /etc/cron.d")
+    environment.lab.ssh(HOST, "sudo mkdir -p /etc/cron.d")
     try:
-        with stage.another("neighbour", **shop):
-            stage.fab("setup", "deploy", environment="neighbour")
+        with environment.another("shop", **shop):
+            environment.fab("setup", "deploy", inventory="shop")
             yield
     finally:
         for host in (HOST, "build1"):
-            stage.lab.ssh(host, "sudo bash -s", check=False, stdin=AWAY)
+            environment.lab.ssh(host, "sudo bash -s", check=False, stdin=AWAY)
 
 
 AWAY = """

@@ -14,16 +14,16 @@ from typing import Any
 import msgspec
 
 from tests.lab import LabHandle
-from tests.load.client import Errand
-from tests.load.tally import Tally
+from tests.load.client import Workload
+from tests.load.counters import Counters
 
 PROJECT = Path(__file__).parent.parent.parent
 
 
-class Member:
+class ClientProcess:
     """One client, in a process of its own."""
 
-    def __init__(self, errand: Errand, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, workload: Workload, prefix: Sequence[str] = ()) -> None:
         self.requests = 0
         self._last = ""
         self.process = subprocess.Popen(
@@ -35,7 +35,7 @@ class Member:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.say(msgspec.json.encode(errand).decode())
+        self.say(msgspec.json.encode(workload).decode())
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -50,33 +50,33 @@ class Member:
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
-    def finish(self) -> Tally:
+    def finish(self) -> Counters:
         """What it saw, once its last requests are answered. Raises where it ended otherwise."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         status = self.process.wait(timeout=90)
         self._reader.join(timeout=10)
         assert status == 0, f"a client ended with status {status}"
-        return msgspec.json.decode(self._last, type=Tally)
+        return msgspec.json.decode(self._last, type=Counters)
 
 
-class Crew:
-    """All clients of one load; `tally` is there once it has ended."""
+class Clients:
+    """All clients of one load; `counters` are there once it has ended."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self._members = members
-        self.tally = Tally()
+    def __init__(self, processes: Sequence[ClientProcess]) -> None:
+        self._processes = processes
+        self.counters = Counters()
 
     @property
     def requests(self) -> int:
         """How many there were so far, as of half a second ago. Fails where a client has ended."""
-        assert all(member.process.poll() is None for member in self._members), "a client has ended early"
-        return sum(member.requests for member in self._members)
+        assert all(client.process.poll() is None for client in self._processes), "a client has ended early"
+        return sum(client.requests for client in self._processes)
 
     def phase(self, name: str) -> None:
         """From now on latencies count for `name`."""
-        for member in self._members:
-            member.say(name)
+        for client in self._processes:
+            client.say(name)
 
     def await_requests(self, count: int, timeout: float) -> None:
         """Wait until there were so many."""
@@ -87,24 +87,24 @@ class Crew:
 
 
 @contextmanager
-def load(lab: LabHandle, host: str, seed: int, **changes: Any) -> Iterator[Crew]:
+def load(lab: LabHandle, host: str, seed: int, **changes: Any) -> Iterator[Clients]:
     """Clients ask `host` on its public port while this lasts, one from outside, one from the host itself.
 
     Parameters:
-        changes: fields of `Errand` that are not to have their defaults.
+        changes: fields of `Workload` that are not to have their defaults.
     """
     found = lab.status(host)
-    outside = Errand(addresses=(found.address4, found.address6), seed=seed, **changes)
-    inside = Errand(addresses=("127.0.0.1", "::1", found.address4, found.address6), seed=seed + 1, **changes)
+    outside = Workload(addresses=(found.address4, found.address6), seed=seed, **changes)
+    inside = Workload(addresses=("127.0.0.1", "::1", found.address4, found.address6), seed=seed + 1, **changes)
     # Of the host's there is only its network: it has no Python.
     enter = ("nsenter", f"--net=/proc/{found.pid}/ns/net", "--")
-    members = [Member(outside), Member(inside, enter)]
-    crew = Crew(members)
+    processes = [ClientProcess(outside), ClientProcess(inside, enter)]
+    clients = Clients(processes)
     try:
-        yield crew
-        for member in members:
-            crew.tally.add(member.finish())
+        yield clients
+        for client in processes:
+            clients.counters.add(client.finish())
     finally:
-        for member in members:
-            member.process.kill()
-            member.process.wait()
+        for client in processes:
+            client.process.kill()
+            client.process.wait()

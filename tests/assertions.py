@@ -10,9 +10,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
+from tests.environment import LabEnvironment
 from tests.lab import LabHandle
-from tests.patience import LONG
-from tests.stage import Stage
+from tests.timeouts import LONG
 from warpbeam.lab import cgroup
 from warpbeam.lab.client import ssh_argv
 
@@ -51,7 +51,7 @@ echo "LOOKS $looks BAD $bad AT$seen"
 
 
 @contextmanager
-def watching(lab: LabHandle, *hosts: str) -> Iterator[None]:
+def assert_current_stays_whole(lab: LabHandle, *hosts: str) -> Iterator[None]:
     """While this lasts, `current` on each of `hosts` (default: every app host) must lead to a whole release.
 
     Fails the test where it did not, were it for a moment.
@@ -74,7 +74,7 @@ def watching(lab: LabHandle, *hosts: str) -> Iterator[None]:
 
 
 @contextmanager
-def created(lab: LabHandle, directory: str, *hosts: str) -> Iterator[Callable[[], dict[str, list[str]]]]:
+def recorded_names(lab: LabHandle, directory: str, *hosts: str) -> Iterator[Callable[[], dict[str, list[str]]]]:
     """While this lasts, and afterwards: the names that are made right below `directory` on `hosts`, however shortly."""
     names: dict[str, list[str]] = {}
     with ExitStack() as stack:
@@ -136,30 +136,30 @@ def _onlooker(lab: LabHandle, host: str) -> subprocess.Popen[str]:
     )
 
 
-def another(stage: Stage) -> str:
+def commit_another_version(environment: LabEnvironment) -> str:
     """Commit a good version that no host serves now, and return its number; few of them, as each is built once."""
-    served = {stage.served(host)["version"] for host in APP_HOSTS}
+    served = {environment.served(host)["version"] for host in APP_HOSTS}
     version = next(number for number in ("1.0.0", "2.0.0", "3.0.0") if number not in served)
-    stage.version(version)
+    environment.version(version)
     return version
 
 
-def serve(stage: Stage, version: str, *hosts: str) -> None:
+def assert_serves(environment: LabEnvironment, version: str, *hosts: str) -> None:
     """Fail unless `hosts` (default: every app host) serve `version`, all told alike, with nothing left behind."""
-    status = stage.status()
+    status = environment.status()
     for host in hosts or APP_HOSTS:
         row = status[host]
         assert "problem" not in row, row
         assert (row["version"], row["health"]) == (version, "healthy"), row
-        told = stage.served(host)
+        told = environment.served(host)
         assert told["version"] == version, told
         assert told["release"] == f"{ROOT}/releases/{row['release']}", told
         assert str(told["pid"]) == str(row["pid"])
-        left = tidy(stage.lab, host)
+        left = find_leftovers(environment.lab, host)
         assert not left, f"{host}: {left}"
 
 
-def tidy(lab: LabHandle, host: str) -> str:
+def find_leftovers(lab: LabHandle, host: str) -> str:
     """What a command has left behind on `host` and should not have: empty when nothing."""
     script = f"""
         cd {ROOT} && find . -maxdepth 2 ! -name lock.guard \\
@@ -173,22 +173,22 @@ def tidy(lab: LabHandle, host: str) -> str:
     return done.stdout + done.stderr
 
 
-def lasting(stage: Stage) -> dict[str, dict[str, object]]:
+def lasting_status(environment: LabEnvironment) -> dict[str, dict[str, object]]:
     """What `status` says of what is live, less what changes by itself."""
-    return {host: {key: row[key] for key in row if key != "memory"} for host, row in stage.status().items()}
+    return {host: {key: row[key] for key in row if key != "memory"} for host, row in environment.status().items()}
 
 
 @contextmanager
-def damaged(stage: Stage, host: str, how: str) -> Iterator[None]:
+def damaged_file(environment: LabEnvironment, host: str, how: str) -> Iterator[None]:
     """A file of the live release there is not as it was meanwhile: damaged, missing, or unreadable (to the app)."""
-    found = stage.lab.ssh(host, f"cd $(dirname {ROOT}/current/erts-*/{DAMAGED}) && pwd -P", "deploy")
+    found = environment.lab.ssh(host, f"cd $(dirname {ROOT}/current/erts-*/{DAMAGED}) && pwd -P", "deploy")
     place = found.stdout.strip()
     # A copy of its own: other releases have the same file by another name.
     do = {"damaged": "echo damage >>f", "missing": "rm f", "unreadable": "chmod g-r f"}[how]
     take = f"cd {place} && cp -p epmd ~/epmd && cp -p epmd f && {do} && rm epmd && if [ -e f ]; then mv f epmd; fi"
-    stage.lab.ssh(host, take, "deploy")
+    environment.lab.ssh(host, take, "deploy")
     try:
         yield
     finally:
         # Where the release has not been pruned.
-        stage.lab.ssh(host, f"if cd {place}; then cp -p ~/epmd f && mv f epmd; fi; rm ~/epmd", "deploy")
+        environment.lab.ssh(host, f"if cd {place}; then cp -p ~/epmd f && mv f epmd; fi; rm ~/epmd", "deploy")

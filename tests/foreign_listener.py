@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.attack import HOST
+from tests.background import eventually
 from tests.lab import LabHandle
-from tests.underway import eventually
 
 PROGRAM = "/tmp/warpbeam-stranger.pl"
 ANSWER = "STRANGER"
 # Each line that clients send it is written there.
-HEARD = "/tmp/warpbeam-stranger.heard"
+RECEIVED = "/tmp/warpbeam-stranger.heard"
 # FAMILY ADDRESS PORT BACKLOG PROTOCOL: as soon as the port is free; answers 200 to everything, for five minutes.
 TEXT = f"""
 use strict; use Socket qw(:all);
@@ -40,7 +40,7 @@ while (accept(my $c, $s)) {{
 
 
 @contextmanager
-def squatting(
+def foreign_listener(
     lab: LabHandle, user: str, port: int, *, family: int = 4, address: str = "", backlog: int = 128, protocol: int = 0
 ) -> Iterator[None]:
     """Meanwhile `user` listens there, from the first moment that nobody else does, outside of any sandbox."""
@@ -48,14 +48,14 @@ def squatting(
     words = shlex.join(["perl", PROGRAM, str(family), where, str(port), str(backlog), str(protocol)])
     become = f"setpriv --reuid={user} --regid=$(id -g {user}) --clear-groups"
     lab.ssh(HOST, f"sudo tee {PROGRAM} >/dev/null && sudo chmod 644 {PROGRAM}", stdin=TEXT)
-    pid = lab.ssh(HOST, f"sudo sh -c '{become} {words} </dev/null >{HEARD} 2>/dev/null & echo $!'").stdout.strip()
+    pid = lab.ssh(HOST, f"sudo sh -c '{become} {words} </dev/null >{RECEIVED} 2>/dev/null & echo $!'").stdout.strip()
     try:
         yield
     finally:
-        lab.ssh(HOST, f"sudo kill {pid}; sudo rm -f {PROGRAM} {HEARD}", check=False)
+        lab.ssh(HOST, f"sudo kill {pid}; sudo rm -f {PROGRAM} {RECEIVED}", check=False)
 
 
-def has_port(lab: LabHandle, user: str, port: int) -> None:
+def await_foreign_listener(lab: LabHandle, user: str, port: int) -> None:
     """Wait until `user` listens there."""
     uid = lab.ssh(HOST, f"id -u {user}").stdout.strip()
     assert eventually(lambda: f"uid:{uid} " in lab.ssh(HOST, f"ss -Hltne 'sport = :{port}'").stdout)

@@ -14,7 +14,7 @@ EXAMPLES = 20
 K = TypeVar("K")
 
 
-class Tally(msgspec.Struct):
+class Counters(msgspec.Struct):
     """What one client, or several together, saw.
 
     `answered` counts good answers by the slot that gave them ("stream" for those that do not tell), `instances` are
@@ -52,7 +52,7 @@ class Tally(msgspec.Struct):
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{kind}: {what}")
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: Counters) -> None:
         """Count what another client saw as well."""
         for mine, theirs in ((self.answered, other.answered), (self.failed, other.failed), (self.long, other.long)):
             for name, number in theirs.items():
