@@ -1,8 +1,8 @@
-"""A zygote: a Python process that has imported the libraries of `fab`, and forks itself for each `fab` of a test.
+"""A zygote: a Python process that has imported Warpbeam and its libraries, and forks itself for each `fab` of a test.
 
-Each `fab` has a process of its own, runs the real script, and imports Warpbeam anew. It does not import Fabric and
-Paramiko again, which takes more processor time than the rest of most commands. The zygote runs this file as its
-program; therefore the file imports nothing of the project.
+Each `fab` has a process of its own, runs the real script, and reads the tasks and the inventories anew. It does not
+import Warpbeam, Fabric and Paramiko again, which takes more processor time than the rest of most commands. The zygote
+runs this file as its program; therefore the file itself imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import selectors
 import socket
@@ -26,8 +27,7 @@ from signal import SIGKILL
 from time import monotonic
 from typing import IO, Any, cast
 
-# The third-party modules that `fab` imports; what they import comes along. The parts of Warpbeam are not among them: a
-# test may change what they read while they are imported.
+# The third-party modules that `fab` imports; what they import comes along.
 LIBRARIES = (
     "fabric.main",
     "jinja2",
@@ -41,7 +41,10 @@ LIBRARIES = (
     "rich.text",
     "yaml",
 )
-# Beginnings of the variables that neither Python nor a library reads while it starts.
+# Warpbeam's own modules read no variable while they are imported. The tasks do (WARPBEAM_INVENTORY): each `fab` imports
+# them itself.
+PROJECT = Path(__file__).parent.parent
+# Beginnings of the variables that neither Python nor a module above reads while it is imported.
 READ_LATE = ("FABRIC_", "PYTEST_", "WARPBEAM_")
 NUMBER = struct.Struct("!q")
 
@@ -212,12 +215,21 @@ def _report(selector: selectors.BaseSelector, key: selectors.SelectorKey, stream
         stream.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
 
 
+def _import_warpbeam() -> None:
+    sys.path.insert(0, str(PROJECT))
+    package = importlib.import_module("warpbeam")
+    for module in pkgutil.walk_packages(package.__path__, "warpbeam."):
+        importlib.import_module(module.name)
+    del sys.path[0]
+
+
 def main(number: int) -> None:
     """Be the zygote; go on as the script of a call in each process that it forks."""
     # Python puts a script's directory first, and that of `fab` is another than that of this file.
     sys.path[0] = str(Path(sys.executable).parent)
     for name in LIBRARIES:
         importlib.import_module(name)
+    _import_warpbeam()
     # A collection would write to all of the memory that the processes share.
     gc.collect()
     gc.freeze()

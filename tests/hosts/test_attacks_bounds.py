@@ -292,7 +292,8 @@ def test_what_the_helper_does_as_the_deploy_user_is_not_waited_for_without_end(
 ) -> None:
     lab = environment.lab
     link = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()
-    lab.ssh(HOST, f"{STOPPING} </dev/null >/dev/null 2>&1 &", "deploy")
+    # As the admin: an ssh session of the deploy user would be stopped too, before it has ended.
+    lab.ssh(HOST, f"sudo -u deploy setsid -f {STOPPING} </dev/null >/dev/null 2>&1")
     assert eventually(lambda: int(lab.ssh(HOST, "pgrep -u deploy -fc 'perl -e' || true").stdout or 0) > 0)
     lab.ssh(HOST, f"sudo ln -sfn nowhere {ROOT}/current")
     try:

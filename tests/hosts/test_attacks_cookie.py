@@ -244,10 +244,11 @@ def test_the_nodes_table_is_there_whatever_befalls_the_rules(environment: LabEnv
     for harm in (
         "systemctl restart nftables",
         "systemctl reload nftables",
+        "for i in 1 2 3 4 5 6 7 8; do systemctl reset-failed nftables; systemctl restart nftables; done",
         # While what the restart began is still under way.
         *(
             f"systemctl reset-failed nftables; systemctl restart nftables; sleep {delay}; systemctl reload nftables"
-            for delay in (0, 0.1, 0.2, 0.4)
+            for delay in (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6)
         ),
         "nft flush ruleset; systemctl reload-or-restart nftables",
         "nft flush ruleset; systemctl reload hello",

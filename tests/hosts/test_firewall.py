@@ -37,7 +37,6 @@ def own_rules(environment: LabEnvironment) -> Iterator[str]:
     environment.lab.ssh(HOST, f"sudo cp {conf} /root/before && sudo tee -a {conf}", stdin=OWN_TABLE)
     environment.lab.ssh(HOST, "sudo systemctl reload-or-restart nftables")
     yield "sudo nft list table inet theirs"
-    # Not stopped: that takes hello.service down with it, which is what PartOf= is for.
     environment.lab.ssh(HOST, f"sudo mv /root/before {conf}; sudo systemctl reload nftables; " + WAIT_FOR_TABLE)
 
 
