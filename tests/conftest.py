@@ -1,4 +1,4 @@
-"""Several processes that share the tests; the fault matrix (tests/hosts/test_faults.py): its options, its table."""
+"""Hooks of pytest: the name of the labs, several processes that share the tests, and the fault matrix's options."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Who is refused an attack must be refused by what we set up: by users, modes, sudo's rules, the unit's sandbox. Therefore
 root must be able to do it, in no sandbox, on the same host. What root cannot do is in IMPOSSIBLE
-(tests/hosts/test_attacks_lab_power.py holds the list exact).
+(tests/hosts/attacks/test_lab_power.py holds the list exact).
 """
 
 from __future__ import annotations

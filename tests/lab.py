@@ -36,34 +36,34 @@ ON_BOTH = frozenset(
 )
 ON_TRIXIE = frozenset(
     [
-        "test_attacks_answers",
-        "test_attacks_bounds",
-        "test_attacks_cookie",
-        "test_attacks_journal",
-        "test_attacks_lab_power",
-        "test_attacks_lock",
-        "test_attacks_page",
-        "test_attacks_race",
-        "test_attacks_screen",
+        "test_answers",
         "test_balancer",
         "test_belonging",
+        "test_bounds",
         "test_build_content",
         "test_build_surroundings",
         "test_connection",
+        "test_cookie",
         "test_crash",
         "test_environment",
         "test_faults",
         "test_health",
+        "test_helper_lock",
         "test_hooks",
         "test_interrupt",
+        "test_journal",
         "test_lab",
+        "test_lab_power",
         "test_local",
         "test_login",
         "test_maintenance",
+        "test_page",
+        "test_race",
         "test_reboot",
         "test_requests",
         "test_rolling",
         "test_sandbox",
+        "test_screen",
         "test_trust",
         "test_wheel",
     ]
@@ -121,7 +121,7 @@ def lab_name(suite: Suite, process: str = "") -> str:
 
 
 def own_name(process: str = "") -> str:
-    """The lab that a process of the run makes and breaks again and again (tests/hosts/test_lab.py)."""
+    """The lab that a process of the run makes and breaks again and again (tests/hosts/lab/test_lab.py)."""
     return f"o{lab_name(SUITES[0], process)}"
 
 

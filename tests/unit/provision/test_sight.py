@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.test_diagnosis import WELL
+from tests.unit.provision.test_diagnosis import WELL
 from warpbeam.inventory.schema import Host, Inventory, Vm
 from warpbeam.network.cluster import Link, mates, node_ports, seen_hosts
 from warpbeam.provision.examine import Call

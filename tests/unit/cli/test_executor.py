@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 FABFILE = """
 import os, signal, sys, time
 from invoke import Collection, Exit, Task, task

@@ -15,7 +15,7 @@ import pytest
 from msgspec import inspect
 
 import warpbeam
-from tests.unit.test_plan import INVENTORY, NOW, artifact, facts
+from tests.unit.deploy.test_plan import INVENTORY, NOW, artifact, facts
 from warpbeam.build.artifact import Item, PutLive, Store, Toolchain
 from warpbeam.build.build import Built
 from warpbeam.deploy.activate import Activated

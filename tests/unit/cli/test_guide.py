@@ -12,7 +12,7 @@ import pytest
 
 from warpbeam.cli.listing import GROUPS, grouped
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 def fab(*words: str, inventory: Path | None = None, columns: int = 80) -> tuple[int, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tests.unit.test_plan import artifact
+from tests.unit.deploy.test_plan import artifact
 from warpbeam.build.artifact import Artifact, Item
 from warpbeam.deploy.upload import digests
 from warpbeam.deploy.verify import Verdict

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.environment import PROJECT, LabEnvironment
-from tests.hosts.test_setup import root
+from tests.hosts.provision.test_setup import root
 
 HOST = "web1"
 WHERE = "/var/lib/hello/sandbox"

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.unit.test_plan import facts
+from tests.unit.deploy.test_plan import facts
 from warpbeam.build.source import Source, find_source
 from warpbeam.deploy.preview import preview_lines, preview_rows
 from warpbeam.host.facts import About, HostFacts, Release

@@ -10,7 +10,7 @@ from invoke import Collection, Exit
 
 from tasks import assemble
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 NAMESPACE: Collection = assemble(PROJECT, PROJECT / "inventory")
 # `fab --list` wraps sentences beside a column of names; a longer one would take too many lines.
 LONGEST = 110

@@ -1,6 +1,6 @@
 """Inventories: which are read, which are refused and with which messages, and the values derived from them.
 
-Each file of `inventories/` is refused; its last lines are the message and the hint.
+Each file of `refused/` is refused; its last lines are the message and the hint.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from warpbeam.inventory.schema import Inventory, Secret
 from warpbeam.inventory.strict_yaml import parse
 from warpbeam.inventory.tree import Mapping
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 EXAMPLE = PROJECT / "inventory" / "example.yml"
-REFUSED = sorted((Path(__file__).parent / "inventories").glob("*.yml"))
+REFUSED = sorted((Path(__file__).parent / "refused").glob("*.yml"))
 SMALL = "org: acme\napp: hello\nhosts:\n  web1: {address: 10.0.0.1}\n"
 FLEET = """
 org: acme

@@ -13,7 +13,7 @@ import pytest
 
 from warpbeam.error import REFUSED, Problem, Refused, untouched
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.attack import HOST, running_app
 from tests.environment import LabEnvironment
-from tests.hosts.test_setup import root
+from tests.hosts.provision.test_setup import root
 
 # A process of the app's user in a unit of its own, with the runtime directory that the other slot would have.
 OTHER = """

@@ -21,7 +21,7 @@ from warpbeam.inventory.schema import Host
 from warpbeam.ssh.connection import connect
 from warpbeam.ssh.trust import trust
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 FAB = Path(sys.executable).parent / "fab"
 
 

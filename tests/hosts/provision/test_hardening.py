@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from tests.environment import LabEnvironment
+from tests.hosts.provision.test_identities import HELPER, ROOT, call_helper
+from tests.hosts.provision.test_setup import KEYS, PACKAGE, UNDO, root
 from tests.hosts.terminal import ask, console
-from tests.hosts.test_identities import HELPER, ROOT, call_helper
-from tests.hosts.test_setup import KEYS, PACKAGE, UNDO, root
 from tests.timeouts import LONG
 from warpbeam.lab.client import ssh_argv
 

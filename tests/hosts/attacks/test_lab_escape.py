@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.test_lab import OWN, WEB1, WEB2, _wait, own
+from tests.hosts.lab.test_lab import OWN, WEB1, WEB2, _wait, own
 from tests.lab import LabHandle
 from warpbeam.lab import cgroup, machine, rootfs
 from warpbeam.lab.state import LABS, read_lab

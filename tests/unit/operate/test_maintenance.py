@@ -13,7 +13,7 @@ from warpbeam.inventory.read import read_inventory
 from warpbeam.operate.maintenance import Shown, check_message, sentence
 from warpbeam.provision.footprint import footprint
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 PAGE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: close\r\n\r\n<p>\n"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.background import eventually
 from tests.environment import LabEnvironment
-from tests.hosts.test_firewall import HOST, answers, outside
+from tests.hosts.network.test_firewall import HOST, answers, outside
 from tests.timeouts import LONG
 
 # Something of the host's own that listens, and that no inventory names.

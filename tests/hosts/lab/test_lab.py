@@ -19,7 +19,7 @@ from warpbeam.lab.state import LABS, SUITES, HostSpec, Suite, bridge_name, read_
 
 WEB1, WEB2 = HostSpec("web1"), HostSpec("web2")
 OWN = own_name(os.environ.get("PYTEST_XDIST_WORKER", ""))
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.attack import HELPER, HOST
 from tests.background import eventually
 from tests.environment import LabEnvironment
 from tests.foreign_listener import ANSWER, RECEIVED, await_foreign_listener, foreign_listener
-from tests.hosts.test_identities import ROOT, call_helper
+from tests.hosts.provision.test_identities import ROOT, call_helper
 from tests.timeouts import ANSWER as AN_ANSWER
 from tests.timeouts import LONG
 from warpbeam.lab.client import ssh_argv

@@ -12,7 +12,7 @@ COMMAND = "journalctl _UID=0 -t warpbeam-hello"
 
 
 def test_a_line_that_the_app_forges_is_not_shown_by_the_documented_command(environment: LabEnvironment) -> None:
-    assert f"`{COMMAND.replace('hello', 'APP')}" in (Path(__file__).parents[2] / "docs/security.md").read_text()
+    assert f"`{COMMAND.replace('hello', 'APP')}" in (Path(__file__).parents[3] / "docs/security.md").read_text()
     word = secrets.token_hex(8)
     for who in (running_app, bare("hello")):
         who(environment.lab, f"logger -t warpbeam-hello {word}; echo")

@@ -21,7 +21,7 @@ from warpbeam.provision.difference import HostState, PathState, UserState, diffe
 from warpbeam.provision.footprint import COOKIE_MARK, Footprint, footprint, systemd_quoted
 from warpbeam.provision.keys import described, read_deploy_keys
 
-PROJECT = Path(__file__).parent.parent.parent
+PROJECT = Path(__file__).parents[3]
 APP = Host(name="web1", roles=("app",))
 BUILD = Host(name="build1", roles=("build",))
 INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": APP, "build1": BUILD}, env={"GREETING": 'good "morning"'})

@@ -13,8 +13,8 @@ import pytest
 
 from tests.attack import HOST
 from tests.environment import LabEnvironment
+from tests.hosts.provision.test_setup import root
 from tests.hosts.terminal import ask, console
-from tests.hosts.test_setup import root
 from tests.timeouts import LONG
 from tests.unit_drop_in import drop_in
 from warpbeam.lab.client import ssh_argv
