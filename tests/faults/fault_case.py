@@ -85,7 +85,7 @@ class FaultCase:
         self.slot_before = self.victim.live_slot
         prepare_fault(case, self.victim)
         code = self._perform(words)
-        self._verdict(words, code, bad, before, aim)
+        self._assert_outcome(words, code, bad, before, aim)
 
     def _make_ready(self) -> str:
         """Every host serves the same good release, and has a healthy one before it; its version."""
@@ -149,7 +149,7 @@ class FaultCase:
             striking.join(60)
         self.transcript += f"--- fab {' '.join(words)}: {code}\n{''.join(said)}\n"
         if self._second is not None:
-            self._end_second(self._second)
+            self._assert_second_ends(self._second)
         assert_that(not self.injection_error, self.injection_error)
         assert_that(not hung, f"it had not ended after {COMMAND_TIMEOUT:.0f} s")
         assert_that(
@@ -182,7 +182,7 @@ class FaultCase:
             text=True,
         )
 
-    def _end_second(self, second: subprocess.Popen[str]) -> None:
+    def _assert_second_ends(self, second: subprocess.Popen[str]) -> None:
         _, said = second.communicate(timeout=COMMAND_TIMEOUT)
         self.transcript += f"--- the second: {second.returncode}\n{said}\n"
         assert_that(second.returncode in (0, 3), f"the second deploy ended with {second.returncode}")
@@ -201,7 +201,7 @@ class FaultCase:
 
     # The verdict
 
-    def _verdict(self, words: tuple[str, ...], code: int, bad: str, before: str, aim: str) -> None:
+    def _assert_outcome(self, words: tuple[str, ...], code: int, bad: str, before: str, aim: str) -> None:
         fault = self.case.cell.fault
         full = fault in ("disk-full", "inodes-full")
         for fixture in self.fixtures:
@@ -214,27 +214,27 @@ class FaultCase:
             allowed = {aim}
         elif code == 3 and fault not in LOCKED:
             allowed = {before}
-        self._all_well(frozenset(allowed))
+        self._assert_all_well(frozenset(allowed))
         assert_lock_ends(self.environment, self.inventory, self.case.hosts, may_be_held=fault in LOCKED)
         if full:
-            self._refuses_while_full(words)
-            self._all_well(frozenset(allowed))
+            self._assert_refused_while_full(words)
+            self._assert_all_well(frozenset(allowed))
             for fixture in self.fixtures:
                 fixture.make_room()
         self.fab(*words, expect=4 if bad else 0)
-        self._all_well(
+        self._assert_all_well(
             frozenset({self._good_now() if bad else aim} if words[0] != "restart" else GOOD), ask_status=False
         )
         last = next(version for version in GOOD if version != self._good_now())
         self.fab("deploy", "--ref", self.runner.commits[last], expect=0)
-        self._all_well(frozenset({last}))
+        self._assert_all_well(frozenset({last}))
         for fixture in self.fixtures:
             assert_tidy(fixture)
 
     def _good_now(self) -> str:
         return str(assert_serves(self.fixtures[0], frozenset(GOOD))["version"])
 
-    def _all_well(self, versions: frozenset[str], *, ask_status: bool = True) -> None:
+    def _assert_all_well(self, versions: frozenset[str], *, ask_status: bool = True) -> None:
         served: dict[str, dict[str, Any]] = {}
 
         def ask() -> None:
@@ -259,7 +259,7 @@ class FaultCase:
             check=False,
         )
 
-    def _refuses_while_full(self, words: tuple[str, ...]) -> None:
+    def _assert_refused_while_full(self, words: tuple[str, ...]) -> None:
         """On a full disk the same command refuses cleanly."""
         # The command has given back the room that it kept for itself.
         inject_fault(self.case, self.victim, None, self.slot_before, self._second_deploy)

@@ -33,7 +33,7 @@ find /tmp /opt -maxdepth 1 -name 'planted*'
 
 
 @contextmanager
-def untouched(environment: LabEnvironment) -> Iterator[None]:
+def assert_app_hosts_unchanged(environment: LabEnvironment) -> Iterator[None]:
     """Fail unless every app host is afterwards as it was, down to each file, and still serves; nothing ran there."""
     before = {host: _state(environment, host) for host in APP_HOSTS}
     serving = lasting_status(environment)
@@ -65,7 +65,7 @@ def test_a_commit_whose_overlay_is_a_link_for_our_metadata_is_refused_by_its_nam
     overlay(source, ".warpbeam/artifact.json", BAIT)
     source.commit(SUBJECT)
 
-    with untouched(source):
+    with assert_app_hosts_unchanged(source):
         refused = source.fab("deploy", expect=4)
 
     assert "error: build1: the release holds what no release may hold" in refused.stderr
@@ -76,7 +76,7 @@ def test_a_commit_that_brings_its_own_mark_of_health_is_refused(source: LabEnvir
     overlay(source, ".warpbeam/healthy")
     source.version("9.9.0", fault="crash-at-boot")
 
-    with untouched(source):
+    with assert_app_hosts_unchanged(source):
         refused = source.fab("deploy", expect=4)
 
     assert "| '.warpbeam' has a name that is Warpbeam's own" in refused.stderr
@@ -121,7 +121,7 @@ def test_a_commit_is_refused_with_the_name_of_each_thing_that_no_release_may_hol
     step(source, *STEPS)
     source.commit("what no release may hold")
 
-    with untouched(source):
+    with assert_app_hosts_unchanged(source):
         refused = source.fab("deploy", expect=4)
 
     for what in (*(said for _, said in COMMITTED.values()), *STEPS.values()):
@@ -382,7 +382,7 @@ def test_what_a_build_host_sends_is_refused_unless_it_is_what_the_manifest_says(
     before = set(source.store.directory.iterdir())
     wrong = {}
 
-    with untouched(source):
+    with assert_app_hosts_unchanged(source):
         for kind, table in (("tarball", TARBALLS), ("manifest", MANIFESTS)):
             for how, (forge, said) in table.items():
                 forged = copy.deepcopy(honest)
@@ -429,7 +429,7 @@ def test_a_tarball_that_was_changed_in_the_store_is_built_again(source: LabEnvir
     changed[len(changed) // 2] ^= 1
     artifact.tarball.write_bytes(changed)
 
-    with untouched(source):
+    with assert_app_hosts_unchanged(source):
         built = source.fab("build-on-host")
 
     assert (
@@ -463,7 +463,7 @@ def test_a_host_takes_nothing_that_the_manifest_does_not_say(source: LabEnvironm
     table = {how: entry for how, entry in TARBALLS.items() if how != "a set-user-ID bit"}
     wrong = {}
 
-    with untouched(source):
+    with assert_app_hosts_unchanged(source):
         for how, (forge, said) in table.items():
             forged = copy.deepcopy(honest)
             forge(forged)

@@ -90,7 +90,7 @@ def test_a_deploy_that_ends_meanwhile_leaves_the_host_in_the_balancer(environmen
             text=True,
             env={**os.environ, **environment.variables},
         ) as process:
-            until_health_is(environment, 503)
+            assert_health_becomes(environment, 503)
             if how == "interrupted":
                 process.terminate()
             else:
@@ -100,12 +100,12 @@ def test_a_deploy_that_ends_meanwhile_leaves_the_host_in_the_balancer(environmen
         environment.write()
 
     assert process.returncode in (4, 130), err
-    until_health_is(environment, 200)
+    assert_health_becomes(environment, 200)
     after = environment.status()["web1"]
     assert (after["pid"], after["health"]) == (before["pid"], "healthy")
 
 
-def until_health_is(environment: LabEnvironment, status: int) -> None:
+def assert_health_becomes(environment: LabEnvironment, status: int) -> None:
     deadline = time.monotonic() + LONG
     while health_parameters(environment, "web1")[0] != status:
         assert time.monotonic() < deadline

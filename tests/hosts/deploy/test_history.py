@@ -35,7 +35,7 @@ def told(environment: LabEnvironment, host: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def one_more(environment: LabEnvironment, *hosts: str) -> Iterator[dict[str, dict[str, Any]]]:
+def assert_one_more_entry(environment: LabEnvironment, *hosts: str) -> Iterator[dict[str, dict[str, Any]]]:
     """Exactly one line comes to be on each of `hosts` meanwhile, and none elsewhere: the lines, by host, at its end."""
     before = {host: len(deeds(environment, host)) for host in ("web1", "web2")}
     new: dict[str, dict[str, Any]] = {}
@@ -54,7 +54,7 @@ def deeds(environment: LabEnvironment, host: str) -> list[dict[str, Any]]:
     return [row for row in told(environment, host) if row["what"] != "lock.release"]
 
 
-def unlocked(environment: LabEnvironment, host: str) -> None:
+def take_lock_away(environment: LabEnvironment, host: str) -> None:
     """The activation there has ended, and the lock of its command is gone."""
     assert eventually(lambda: not is_activating(environment, host))
     environment.fab("-H", host, "lock.release", "--force")
@@ -67,7 +67,7 @@ def test_a_deploy_a_restart_and_a_rollback_have_a_line_each_of_who_what_and_how_
     commit = environment.git("rev-parse", "HEAD")[:8]
     before = environment.status()["web1"]["release"]
 
-    with one_more(environment, "web1", "web2") as new:
+    with assert_one_more_entry(environment, "web1", "web2") as new:
         environment.fab("deploy")
     for row in new.values():
         assert (row["what"], row["outcome"], row["who"]) == ("deploy", "done", US)
@@ -75,10 +75,10 @@ def test_a_deploy_a_restart_and_a_rollback_have_a_line_each_of_who_what_and_how_
         assert (row["version"], row["commit"], row["before"]) == (version, commit, before)
         assert row["seconds"] > 0
         assert "problem" not in row
-    with one_more(environment, "web1", "web2") as new:
+    with assert_one_more_entry(environment, "web1", "web2") as new:
         environment.fab("restart")
     assert {row["what"] for row in new.values()} == {"restart"}
-    with one_more(environment, "web1", "web2") as new:
+    with assert_one_more_entry(environment, "web1", "web2") as new:
         environment.fab("rollback")
     assert {(row["what"], row["release"]) for row in new.values()} == {("rollback", before)}
 
@@ -117,7 +117,7 @@ def test_a_start_that_does_not_become_healthy_has_a_line_that_says_so(environmen
     environment.fab("-H", "web1", "stop")
     environment.write(health={"path": "/nowhere", "deadline": 3, "timeout": 1})
     try:
-        with one_more(environment, "web1") as new:
+        with assert_one_more_entry(environment, "web1") as new:
             environment.fab("-H", "web1", "start", expect=4)
     finally:
         environment.write()
@@ -132,14 +132,14 @@ def test_a_command_that_is_killed_in_mid_activation_leaves_a_line_of_who_and_how
 ) -> None:
     environment.version("9.9.1", fault="slow-boot")
 
-    with one_more(environment, "web1") as new:
+    with assert_one_more_entry(environment, "web1") as new:
         with running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process:
             process.kill()
             process.wait()
         assert eventually(lambda: not is_activating(environment, "web1"))
         line = lines(environment, "web1")[-1]
         assert (line["version"], line["outcome"]) == ("9.9.1", "done")
-        unlocked(environment, "web1")
+        take_lock_away(environment, "web1")
         # The next command finds nothing left to write.
         assert "is live on web1 already" in environment.fab("-H", "web1", "deploy").stderr
 
@@ -156,11 +156,11 @@ def test_a_command_that_is_killed_has_a_line_of_an_activation_that_failed_withou
     environment.write(health={"deadline": 20, "timeout": 5})
 
     try:
-        with one_more(environment, "web1") as new:
+        with assert_one_more_entry(environment, "web1") as new:
             with running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process:
                 process.kill()
                 process.wait()
-            unlocked(environment, "web1")
+            take_lock_away(environment, "web1")
     finally:
         environment.write()
 
@@ -173,7 +173,7 @@ def test_an_activation_that_ctrl_c_undoes_has_a_line_that_says_so(environment: L
     environment.version("9.9.3", fault="slow-boot")
 
     with (
-        one_more(environment, "web1") as new,
+        assert_one_more_entry(environment, "web1") as new,
         running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process,
     ):
         process.send_signal(signal.SIGINT)
@@ -188,7 +188,7 @@ def test_an_activation_that_a_crash_ends_has_a_line_once_somebody_asks(environme
     old = environment.status()["web2"]
     environment.version("9.9.4", fault="slow-boot")
 
-    with one_more(environment, "web2") as new:
+    with assert_one_more_entry(environment, "web2") as new:
         with running_fab(environment, "-H", "web2", "deploy", until="web2: health") as process:
             environment.lab.crash("web2")
             await_end(process, 120)
@@ -203,7 +203,7 @@ def test_an_activation_that_is_killed_has_a_line_from_whoever_followed_it(enviro
     before = str(environment.served("web1")["version"])
     environment.version("9.9.5", fault="slow-boot")
 
-    with one_more(environment, "web1") as new:
+    with assert_one_more_entry(environment, "web1") as new:
         with running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process:
             environment.lab.ssh("web1", "sudo systemctl kill --signal=KILL hello-activate")
             status, said = await_end(process, 60)
@@ -219,7 +219,7 @@ def test_an_activation_that_is_killed_has_a_line_from_whoever_followed_it(enviro
 
 def test_what_fails_before_any_activation_has_a_line_where_it_failed(environment: LabEnvironment) -> None:
     environment.version("9.9.6", fault="migrate-fails")
-    with one_more(environment, "web1") as new:
+    with assert_one_more_entry(environment, "web1") as new:
         environment.fab("deploy", expect=4)
     assert (new["web1"]["version"], new["web1"]["outcome"]) == ("9.9.6", "failed")
     assert "the migrations of " in new["web1"]["problem"]
@@ -228,7 +228,7 @@ def test_what_fails_before_any_activation_has_a_line_where_it_failed(environment
     # Something is in the way of the upload.
     environment.lab.ssh("web2", f"cd {ROOT}/activation/lists && rm -f -- * && chmod u-w .", "deploy")
     try:
-        with one_more(environment, "web2") as new:
+        with assert_one_more_entry(environment, "web2") as new:
             failed = environment.fab("deploy", expect=4)
     finally:
         environment.lab.ssh("web2", f"chmod u+w {ROOT}/activation/lists", "deploy")
@@ -247,7 +247,7 @@ def test_a_disk_that_fills_up_meanwhile_neither_stops_an_activation_nor_loses_or
     try:
         if how == "no inode":
             fixture.make_inodes_scarce()
-        with one_more(environment, "web1") as new:
+        with assert_one_more_entry(environment, "web1") as new:
             with running_fab(environment, "-H", "web1", "deploy", until="web1: health") as process:
                 (fixture.fill_disk if how == "no byte" else fixture.fill_inodes)()
                 status, said = await_end(process, 90)

@@ -120,7 +120,7 @@ def show(title: str, counters: Counters, took: list[float]) -> None:
     print(f"\n== {title}, seed {SEED}: {len(took)} flips, each in (s): {times}\n{counters.figures()}", flush=True)
 
 
-def nothing_failed(counters: Counters, flips: int, spanning: int) -> None:
+def assert_nothing_failed(counters: Counters, flips: int, spanning: int) -> None:
     """Fail unless every request was answered, by as many instances as there were, with connections over each flip."""
     assert counters.failures == 0, counters.figures()
     assert {"a", "b", "stream"} <= counters.answered.keys(), counters.figures()
@@ -138,7 +138,7 @@ def test_no_request_fails_while_the_old_instance_is_replaced_three_times(
         took = deploys(environment, blue_green, clients, 3, 15_000)
 
     show("blue-green, a slice", clients.counters, took)
-    nothing_failed(clients.counters, len(took), 10)
+    assert_nothing_failed(clients.counters, len(took), 10)
     assert clients.counters.requests >= 15_000
     assert "problem" not in environment.status()[HOST]
 
@@ -244,7 +244,7 @@ def test_no_request_of_many_fails_through_twenty_deploys_and_p99_is_that_of_a_bo
 
     show("blue-green", clients.counters, took)
     show("restart, for comparison", other.counters, other_took)
-    nothing_failed(clients.counters, len(took), 50)
+    assert_nothing_failed(clients.counters, len(took), 50)
     # The same clients, with eyes open: they do see it when an instance is missing.
     assert other.counters.failures > 0
     assert clients.counters.requests >= REQUESTS

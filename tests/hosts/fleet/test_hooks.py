@@ -169,12 +169,12 @@ def test_ctrl_c_ends_a_hook_and_what_it_started_on_the_host(environment: LabEnvi
         with running_fab(environment, "restart", until=sign) as process:
             process.send_signal(signal.SIGINT)
             assert await_end(process)[0] == 130
-        _gone(environment)
+        _assert_gone(environment)
     assert environment.status()["web1"]["health"] == "healthy"
     environment.fab("lock.release", "--force", expect=None)
 
 
-def _gone(environment: LabEnvironment) -> None:
+def _assert_gone(environment: LabEnvironment) -> None:
     """The hook's process and the directory that it was in are no more; the bracket keeps the search from itself."""
     look = "pgrep -f '[s]leep 4321'; ls -A /home/deploy | grep warpbeam-hook"
     until = time.monotonic() + 60

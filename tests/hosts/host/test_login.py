@@ -36,7 +36,7 @@ def shell_of(environment: LabEnvironment, shell: str) -> Iterator[None]:
         environment.lab.ssh(HOST, "sudo usermod --shell /bin/bash deploy")
 
 
-def doctor_finds(environment: LabEnvironment, what: str) -> None:
+def assert_doctor_finds(environment: LabEnvironment, what: str) -> None:
     """Fail unless `doctor` says of the login that."""
     rows = json.loads(environment.fab("doctor", "--json", expect=5).stdout)
     found = next(row for row in rows if (row["host"], row["check"]) == (HOST, "ssh"))
@@ -62,7 +62,7 @@ def test_what_stands_in_the_way_of_a_login_is_told_and_found_by_doctor(
     with startup(environment, line):
         failed = environment.fab("deploy", expect=3)
         told = environment.fab("status", expect=3)
-        doctor_finds(environment, why)
+        assert_doctor_finds(environment, why)
     for said in (failed.stderr, told.stdout + told.stderr):
         assert f"the login did not run what was sent {why}" in " ".join(said.split())
     assert "~/.bashrc" in failed.stderr
@@ -81,7 +81,7 @@ def test_a_login_that_only_talks_is_no_hindrance(environment: LabEnvironment, li
 def test_a_login_shell_that_refuses_is_shown_with_what_it_says(environment: LabEnvironment) -> None:
     with shell_of(environment, "/usr/sbin/nologin"):
         failed = environment.fab("deploy", expect=3)
-        doctor_finds(environment, "the login did not run what was sent (status 1)")
+        assert_doctor_finds(environment, "the login did not run what was sent (status 1)")
     assert SAID in failed.stderr
     assert "This account is currently not available." in failed.stderr
 

@@ -23,7 +23,7 @@ def another(environment: LabEnvironment) -> str:
     return version
 
 
-def serve(environment: LabEnvironment, version: str) -> None:
+def assert_serves(environment: LabEnvironment, version: str) -> None:
     """Fail unless every host serves `version`, healthy, at its public port, and without maintenance."""
     for host, row in environment.status().items():
         assert (row["version"], row["health"], row.get("problem")) == (version, "healthy", None), row
@@ -101,7 +101,7 @@ def test_everybody_gets_the_page_and_then_the_app_again(environment: LabEnvironm
     for host in APP_HOSTS:
         assert f"{host}: maintenance is off, port 80 leads to" in done.stderr
         assert environment.lab.ssh(host, "ss -Hltn sport = :4003").stdout == ""
-    serve(environment, environment.status()["web1"]["version"])
+    assert_serves(environment, environment.status()["web1"]["version"])
 
 
 def test_a_request_with_a_body_is_answered_and_never_reset(environment: LabEnvironment) -> None:
@@ -142,7 +142,7 @@ def test_a_deploy_and_a_reload_of_the_firewall_leave_maintenance_on(environment:
     for host in APP_HOSTS:
         assert soon(environment.lab.address(host))[0] == 503
     environment.fab("maintenance.off")
-    serve(environment, version)
+    assert_serves(environment, version)
 
 
 def test_the_page_is_there_without_the_app(environment: LabEnvironment) -> None:

@@ -50,7 +50,7 @@ def counting(environment: LabEnvironment) -> Iterator[Callable[[], Counter[str]]
 
 
 @contextmanager
-def expecting(environment: LabEnvironment, requests: dict[str, int]) -> Iterator[None]:
+def assert_commands(environment: LabEnvironment, requests: dict[str, int]) -> Iterator[None]:
     """What is done meanwhile takes these commands; one more for each time that its leases had to be renewed."""
     began = time.monotonic()
     with counting(environment) as counted:
@@ -70,11 +70,11 @@ def test_a_deploy_needs_five_requests_where_it_migrates_and_one_fewer_on_the_las
     environment.fab("build-on-host")
 
     # claim, upload, migrate, activate, finish; web2 comes last, and finishes in the request of its activation.
-    with expecting(environment, {"web1 deploy": 5, "web2 deploy": 3}):
+    with assert_commands(environment, {"web1 deploy": 5, "web2 deploy": 3}):
         environment.fab("deploy")
     assert_serves(environment, version)
 
-    with expecting(environment, {"web1 deploy": 4, "web2 deploy": 3}):
+    with assert_commands(environment, {"web1 deploy": 4, "web2 deploy": 3}):
         environment.fab("deploy", "--ref", "HEAD~1", "--batch", "100%")
     assert {row["lock"] for row in json.loads(environment.fab("lock.status", "--json").stdout)} == {"free"}
 
@@ -83,7 +83,7 @@ def test_a_deploy_that_builds_asks_each_host_once_before(environment: LabEnviron
     (environment.source / "priv" / "stamp").write_text(str(time.time_ns()))
     environment.commit("a release that nobody has built")
 
-    with expecting(environment, {"web1 deploy": 6, "web2 deploy": 4}):
+    with assert_commands(environment, {"web1 deploy": 6, "web2 deploy": 4}):
         environment.fab("deploy")
 
 
@@ -92,12 +92,12 @@ def test_with_nothing_to_upload_four_requests_are_enough_or_three(environment: L
     environment.fab("deploy")
 
     # claim, verify, activate, finish.
-    with expecting(environment, {"web1 deploy": 4, "web2 deploy": 3}):
+    with assert_commands(environment, {"web1 deploy": 4, "web2 deploy": 3}):
         environment.fab("restart")
 
     environment.fab("-H", "web2", "rollback")
     # web1 runs it already: it only gives its lock back.
-    with expecting(environment, {"web1 deploy": 2, "web2 deploy": 3}):
+    with assert_commands(environment, {"web1 deploy": 2, "web2 deploy": 3}):
         environment.fab("deploy", "--no-migrate")
     assert_serves(environment, version)
 

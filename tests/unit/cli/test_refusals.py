@@ -38,7 +38,7 @@ def inventory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refused(inventory: Path, *words: str) -> tuple[str, str]:
+def assert_refused(inventory: Path, *words: str) -> tuple[str, str]:
     """Run `fab shop WORDS…`, which must be refused; return standard output and standard error."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FABRIC_", "WARPBEAM_"))}
     done = subprocess.run(
@@ -58,7 +58,7 @@ def refused(inventory: Path, *words: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("verb", ["deploy", "rollback", "restart"])
 def test_a_dead_host_names_the_options_that_leave_it_out(inventory: Path, verb: str) -> None:
-    said = refused(inventory, verb)[1].splitlines()
+    said = assert_refused(inventory, verb)[1].splitlines()
 
     assert said[-2] == (
         "error: web1 (127.0.0.1:1): refuses connections to port 1 (and 1 more: web2); nothing was changed on any host"
@@ -69,18 +69,18 @@ def test_a_dead_host_names_the_options_that_leave_it_out(inventory: Path, verb: 
 
 
 def test_a_dead_build_host_is_not_said_to_be_skippable(inventory: Path) -> None:
-    assert "--skip" not in refused(inventory, "build-on-host")[1]
+    assert "--skip" not in assert_refused(inventory, "build-on-host")[1]
 
 
 def test_status_of_dead_hosts_is_refused_and_says_why_in_a_line_each(inventory: Path) -> None:
-    assert refused(inventory, "status")[0].splitlines()[-2:] == [
+    assert assert_refused(inventory, "status")[0].splitlines()[-2:] == [
         "web1: refuses connections to port 1",
         "web2: refuses connections to port 2",
     ]
 
 
 def test_a_machine_that_is_not_set_up_is_told_how_to_be(inventory: Path) -> None:
-    said = refused(inventory, "deploy.local")[1]
+    said = assert_refused(inventory, "deploy.local")[1]
 
     assert "this machine is not set up to be deployed to: it has no user 'warpbeam-nobody'" in said
     assert "hint: `fab shop setup --local` sets it up, as root or with sudo; `fab shop deploy` goes to" in said
@@ -88,7 +88,7 @@ def test_a_machine_that_is_not_set_up_is_told_how_to_be(inventory: Path) -> None
 
 @pytest.mark.parametrize("verb", ["releases", "history", "secrets.list"])
 def test_what_could_not_be_asked_of_any_host_is_not_told_as_if_it_had_been(inventory: Path, verb: str) -> None:
-    said = "".join(refused(inventory, verb))
+    said = "".join(assert_refused(inventory, verb))
 
     assert "web1: refuses connections" in said.replace(" (127.0.0.1:1)", "")
     assert "lacks" not in said
@@ -109,9 +109,9 @@ def test_what_is_the_same_of_every_host_is_said_once() -> None:
 
 
 def test_who_asks_a_node_whose_host_is_away_is_told_how_to_ask_another(inventory: Path) -> None:
-    _, said = refused(inventory, "rpc", "1")
+    _, said = assert_refused(inventory, "rpc", "1")
     assert "web1 (127.0.0.1:1): refuses connections to port 1" in said
     assert "`--host web2` asks another host" in said
 
     for chosen in (["--host", "web1"], ["--all"]):
-        assert "asks another" not in refused(inventory, "rpc", "1", *chosen)[1]
+        assert "asks another" not in assert_refused(inventory, "rpc", "1", *chosen)[1]
