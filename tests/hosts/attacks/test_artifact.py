@@ -506,7 +506,7 @@ ODD = {
 }
 
 
-def test_a_release_whose_metadata_cannot_be_read_stops_nothing_and_is_chosen_for_nothing(
+def test_a_release_without_readable_metadata_stops_nothing_and_is_never_chosen(
     environment: LabEnvironment,
 ) -> None:
     live = {host: environment.status()[host]["release"] for host in APP_HOSTS}["web1"]

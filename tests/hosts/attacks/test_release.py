@@ -186,7 +186,7 @@ def test_a_release_of_an_earlier_warpbeam_is_put_live_again_and_known_from_then(
     assert recorded.split()[0] == live
 
 
-def test_a_release_that_claims_to_be_an_artifact_of_this_machine_is_compared_with_that(
+def test_a_release_that_claims_to_be_a_local_artifact_is_compared_with_it(
     environment: LabEnvironment, live: str
 ) -> None:
     plant = TO_FIT["another file"]

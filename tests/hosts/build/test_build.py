@@ -47,7 +47,7 @@ def test_the_toolchain_that_files_tell_is_the_one_that_a_vm_tells(source: LabEnv
     assert (tools.elixir, tools.otp) == (elixir, otp)
 
 
-def test_a_change_that_was_committed_before_the_last_build_is_compiled_though_it_keeps_the_size(
+def test_a_change_of_the_same_size_older_than_the_last_build_is_compiled(
     source: LabEnvironment,
 ) -> None:
     text = (source.source / "lib" / "hello.ex").read_text()

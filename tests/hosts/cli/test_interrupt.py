@@ -206,7 +206,7 @@ def test_ctrl_c_in_mid_migration_ends_it_on_the_host_and_switches_nothing(enviro
     environment.fab("deploy")
 
 
-def test_a_killed_command_leaves_an_activation_that_completes_and_the_next_command_knows(
+def test_the_activation_of_a_killed_command_completes_and_the_next_command_knows(
     environment: LabEnvironment,
 ) -> None:
     environment.version("9.9.0", fault="slow-boot")
@@ -269,7 +269,7 @@ def test_a_cut_connection_in_mid_activation_does_not_stop_it(environment: LabEnv
     environment.fab("-H", "web1", "rollback")
 
 
-def test_after_a_cut_of_some_seconds_the_outcome_is_read_back_and_the_deploy_comes_to_its_end(
+def test_after_a_short_cut_the_outcome_is_read_back_and_the_deploy_completes(
     environment: LabEnvironment, tmp_path: Path
 ) -> None:
     environment.version("9.9.0", fault="slow-boot")

@@ -56,7 +56,7 @@ def watch(
 
 
 @pytest.mark.parametrize("strategy", ["blue-green", "restart"])
-def test_the_old_slot_is_unhealthy_for_the_balancer_before_the_switch_and_serves_all_the_same(
+def test_the_old_slot_is_unhealthy_for_the_balancer_before_the_switch_but_serves(
     environment: LabEnvironment, strategy: str
 ) -> None:
     environment.fab("deploy")

@@ -19,7 +19,7 @@ def test_a_host_that_crashes_right_after_its_activation_boots_into_the_new_relea
     assert_serves(environment, version)
 
 
-def test_a_host_that_loses_its_power_right_after_a_deploy_boots_into_the_whole_new_release(
+def test_a_host_that_loses_power_after_a_deploy_boots_into_the_whole_new_release(
     environment: LabEnvironment,
 ) -> None:
     version = commit_another_version(environment)

@@ -107,7 +107,7 @@ def test_ref_deploys_an_older_commit_whatever_the_tree_looks_like(environment: L
     assert {row["commit"] for row in environment.status().values()} == {commit[:8]}
 
 
-def test_migrations_run_once_from_the_new_release_with_the_environment_that_it_will_start_with(
+def test_migrations_run_once_from_the_new_release_with_its_environment(
     environment: LabEnvironment,
 ) -> None:
     note = "/var/lib/hello/migrated"

@@ -60,7 +60,7 @@ def take_lock_away(environment: LabEnvironment, host: str) -> None:
     environment.fab("-H", host, "lock.release", "--force")
 
 
-def test_a_deploy_a_restart_and_a_rollback_have_a_line_each_of_who_what_and_how_it_ended(
+def test_deploy_restart_and_rollback_have_a_line_each_of_who_what_and_outcome(
     environment: LabEnvironment,
 ) -> None:
     version = commit_another_version(environment)
@@ -127,7 +127,7 @@ def test_a_start_that_does_not_become_healthy_has_a_line_that_says_so(environmen
     assert "is not healthy" in new["web1"]["problem"]
 
 
-def test_a_command_that_is_killed_in_mid_activation_leaves_a_line_of_who_and_how_it_ended(
+def test_a_command_killed_during_an_activation_leaves_a_line_of_who_and_outcome(
     environment: LabEnvironment,
 ) -> None:
     environment.version("9.9.1", fault="slow-boot")
@@ -238,7 +238,7 @@ def test_what_fails_before_any_activation_has_a_line_where_it_failed(environment
 
 
 @pytest.mark.parametrize("how", ["no byte", "no inode"])
-def test_a_disk_that_fills_up_meanwhile_neither_stops_an_activation_nor_loses_or_cuts_its_line(
+def test_a_disk_that_fills_up_neither_stops_an_activation_nor_damages_its_line(
     environment: LabEnvironment, how: str
 ) -> None:
     fixture = HostFixture(environment.lab, "web1")

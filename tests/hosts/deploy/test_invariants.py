@@ -36,7 +36,7 @@ def test_invariant_1_current_always_leads_to_a_complete_and_verified_release(
     assert_serves(environment, version)
 
 
-def test_invariant_2_after_a_loss_of_power_a_host_boots_into_a_whole_release_and_serves(
+def test_invariant_2_after_a_power_loss_a_host_boots_into_a_whole_release_and_serves(
     environment: LabEnvironment,
 ) -> None:
     version = commit_another_version(environment)
@@ -66,7 +66,7 @@ def test_invariant_3_status_tells_what_runs_and_not_what_a_link_says(environment
         environment.lab.ssh("web1", f"sudo -u deploy ln -sfn ../releases/{row['release']} {link}")
 
 
-def test_invariant_4_an_activation_goes_on_without_us_and_its_outcome_can_be_read_back(
+def test_invariant_4_an_activation_outlives_us_and_its_outcome_can_be_read_back(
     environment: LabEnvironment,
 ) -> None:
     before = environment.status()["web1"]["pid"]
@@ -91,7 +91,7 @@ def test_invariant_4_an_activation_goes_on_without_us_and_its_outcome_can_be_rea
     environment.fab("-H", "web1", "lock.release", "--force")
 
 
-def test_invariant_5_a_failed_deploy_says_so_leaves_the_old_release_and_the_same_command_converges(
+def test_invariant_5_a_failed_deploy_keeps_the_old_release_and_can_be_repeated(
     environment: LabEnvironment,
 ) -> None:
     served = environment.served("web1")["version"]
@@ -114,7 +114,7 @@ def test_invariant_5_a_failed_deploy_says_so_leaves_the_old_release_and_the_same
     environment.fab("deploy")
 
 
-def test_invariant_6_pruning_leaves_what_is_live_and_before_it_and_in_use_and_failed_ones_do_not_count(
+def test_invariant_6_pruning_keeps_live_previous_and_used_and_does_not_count_failed(
     environment: LabEnvironment,
 ) -> None:
     environment.write(deploy={**environment.settings["deploy"], "keep": 3})

@@ -136,7 +136,7 @@ def test_wait_goes_on_when_the_lock_comes_free(environment: LabEnvironment) -> N
     assert "waiting" in said
 
 
-def test_a_killed_command_blocks_no_longer_than_its_lease_and_a_person_can_take_it_away(
+def test_the_lock_of_a_killed_command_ends_with_its_lease_or_by_lock_release(
     environment: LabEnvironment,
 ) -> None:
     running = subprocess.Popen(

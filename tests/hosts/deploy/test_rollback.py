@@ -140,7 +140,7 @@ def test_rollback_with_nothing_before_it_says_so_and_changes_nothing(
     assert_serves(environment, versions[2])
 
 
-def test_where_only_releases_are_left_that_were_rolled_back_from_they_are_listed_to_choose_from(
+def test_where_only_releases_are_left_that_were_rolled_back_from_they_are_listed(
     environment: LabEnvironment, versions: list[str]
 ) -> None:
     for _ in range(10):

@@ -94,7 +94,7 @@ def test_the_end_of_one_slot_leaves_console_rpc_and_requests_of_the_other_whole(
     assert both.status()[HOST]["pid"] == pid
 
 
-def test_the_end_of_the_instance_that_was_started_first_leaves_console_and_rpc_of_the_other_whole(
+def test_console_and_rpc_survive_the_end_of_the_instance_that_was_started_first(
     both: LabEnvironment,
 ) -> None:
     old = live(both)

@@ -116,7 +116,7 @@ def test_a_failing_hook_before_an_activation_leaves_the_old_release_serving(envi
     assert_serves(environment, served)
 
 
-def test_a_failing_hook_after_an_activation_stops_the_roll_and_says_that_the_host_has_changed(
+def test_a_failing_hook_after_an_activation_stops_the_rollout_on_a_changed_host(
     environment: LabEnvironment,
 ) -> None:
     environment.write()
@@ -141,7 +141,7 @@ def test_a_failing_hook_after_an_activation_stops_the_roll_and_says_that_the_hos
     assert_serves(environment, version)
 
 
-def test_with_on_failure_rollback_a_failing_hook_after_an_activation_brings_the_host_back(
+def test_with_on_failure_rollback_a_failing_hook_after_an_activation_rolls_back(
     environment: LabEnvironment, tmp_path: Path
 ) -> None:
     environment.fab("deploy")

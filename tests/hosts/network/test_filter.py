@@ -104,7 +104,7 @@ def on_disk(environment: LabEnvironment) -> str:
     return environment.lab.ssh(HOST, "sudo cat /etc/acme/hello/filter.nft 2>/dev/null || true").stdout
 
 
-def test_what_is_not_named_is_dropped_and_ssh_the_app_and_ping_get_through_in_both_families(
+def test_only_ssh_the_app_and_ping_pass_the_filter_in_both_families(
     environment: LabEnvironment, filtered: Callable[..., Any], other_port: int
 ) -> None:
     assert both(environment, other_port) == [True, True]
@@ -194,7 +194,7 @@ def test_a_filter_that_cuts_ssh_reverts_though_whoever_applied_it_is_gone(
     assert (in_force(environment), on_disk(environment)) == ("", "")
 
 
-def test_rules_that_are_loaded_again_during_the_trial_are_not_taken_for_those_on_trial(
+def test_rules_loaded_again_during_the_trial_are_not_taken_for_those_on_trial(
     environment: LabEnvironment, filtered: Callable[..., Any]
 ) -> None:
     # What the confirmation would keep is not what it came through: nobody knows whether it lets anybody in.
@@ -212,7 +212,7 @@ def test_rules_that_are_loaded_again_during_the_trial_are_not_taken_for_those_on
     assert on_disk(environment) == ""
 
 
-def test_a_confirmed_filter_survives_reload_restart_and_start_of_the_systems_rules_and_a_reboot(
+def test_a_confirmed_filter_survives_a_reboot_and_a_reload_of_the_systems_rules(
     environment: LabEnvironment, filtered: Callable[..., Any], other_port: int
 ) -> None:
     filtered(filter=True)

@@ -87,7 +87,7 @@ def test_the_redirect_survives_a_reload_and_a_restart_of_the_systems_rules(
     assert environment.status()[HOST]["health"] == "healthy"
 
 
-def test_the_redirect_survives_a_start_of_the_systems_rules_where_they_were_not_loaded(
+def test_the_redirect_survives_the_first_start_of_the_systems_rules(
     environment: LabEnvironment,
 ) -> None:
     # As on a Debian whose nftables.service nobody has enabled: hello.service is active, nftables.service is not.
@@ -117,7 +117,7 @@ def test_an_activation_that_fails_leaves_the_public_port_leading_to_what_is_live
     assert outside(environment) == [True, True]
 
 
-def test_whoever_goes_by_the_old_link_in_mid_activation_does_not_keep_the_public_port(
+def test_a_reconcile_by_the_old_link_in_an_activation_does_not_keep_the_public_port(
     environment: LabEnvironment,
 ) -> None:
     live = environment.status()[HOST]["slot"]
@@ -258,7 +258,7 @@ def test_a_host_without_nftables_is_told_what_to_install(environment: LabEnviron
         environment.lab.ssh(HOST, "sudo mv /usr/sbin/nft.away /usr/sbin/nft")
 
 
-def test_a_host_has_room_for_as_many_connections_as_the_inventory_says_or_says_that_it_has_not(
+def test_a_host_has_room_for_the_inventorys_connections_or_says_that_it_has_not(
     environment: LabEnvironment,
 ) -> None:
     key = "net.netfilter.nf_conntrack_max"

@@ -92,7 +92,7 @@ def test_rpc_and_eval_refuse_what_says_two_things(environment: LabEnvironment) -
     assert "there is: web1, web2" in environment.fab("eval", "1", "--host", "web3", expect=2).stderr
 
 
-def test_eval_has_the_services_environment_in_a_vm_of_its_own_even_while_the_app_is_stopped(
+def test_eval_has_the_services_environment_even_while_the_app_is_stopped(
     environment: LabEnvironment,
 ) -> None:
     expression = '{System.get_env("GREETING"), node(), System.get_env("RELEASE_VSN"), System.pid()}'

@@ -8,7 +8,7 @@ from tests.assertions import lasting_status
 from tests.environment import ENVIRONMENT, LabEnvironment
 
 
-def test_a_second_environment_with_the_same_app_is_refused_before_anything_is_touched(
+def test_a_second_environment_with_the_same_app_is_refused_before_any_change(
     environment: LabEnvironment,
 ) -> None:
     before = lasting_status(environment)

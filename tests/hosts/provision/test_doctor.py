@@ -370,7 +370,7 @@ def test_a_host_that_cannot_be_reached_is_named_and_the_others_are_looked_at(env
         environment.fab("-H", HOST, "start")
 
 
-def test_a_deploy_user_whom_sshd_does_not_let_in_is_told_so_though_its_keys_are_there(
+def test_doctor_finds_a_deploy_user_whom_sshd_refuses_although_its_keys_are_there(
     environment: LabEnvironment,
 ) -> None:
     config = "/etc/ssh/sshd_config.d/allow.conf"

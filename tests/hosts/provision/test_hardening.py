@@ -339,7 +339,7 @@ def test_whoever_types_slowly_holds_no_lock(environment: LabEnvironment) -> None
 
 
 @pytest.mark.parametrize("how", ["", "-E", "EVIL=pl4nted"])
-def test_nothing_of_the_callers_environment_passes_the_helper_whatever_the_hosts_own_rules(
+def test_nothing_of_the_callers_environment_passes_the_helper_under_any_sudo_rules(
     environment: LabEnvironment, how: str
 ) -> None:
     mine = "EVIL=pl4nted BASH_ENV=/tmp/evil LC_ALL=pl4nted TZ=/pl4nted SYSTEMD_PAGER=pl4nted TERM=pl4nted"

@@ -44,7 +44,7 @@ def test_the_app_runs_without_any_privilege(environment: LabEnvironment) -> None
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
 
 
-def test_the_deploy_user_may_ask_the_helper_for_its_verbs_and_do_nothing_else_as_root(
+def test_the_deploy_user_may_call_the_helpers_verbs_and_do_nothing_else_as_root(
     environment: LabEnvironment,
 ) -> None:
     listed = environment.lab.ssh("web1", "sudo -n -l", user="deploy").stdout

@@ -98,7 +98,7 @@ def test_values_are_in_the_app_byte_for_byte_by_push_and_by_setup(environment: L
     assert inside(environment, "web1", list(VALUES)) == VALUES
 
 
-def test_what_a_command_prints_is_in_the_app_fetched_once_for_all_hosts_and_what_was_said_stays_here(
+def test_a_secret_from_a_command_is_fetched_once_for_all_hosts_and_is_in_the_app(
     environment: LabEnvironment,
 ) -> None:
     store, asked = environment.directory / "store", environment.directory / "asked"
@@ -147,7 +147,7 @@ def test_push_changes_the_file_and_restarts_only_what_runs_with_earlier_ones(env
     assert inside(environment, "web1", ["TOKEN"]) == {"TOKEN": "two"}
 
 
-def test_a_push_that_is_to_restart_changes_nothing_under_a_freeze_and_says_what_it_removes(
+def test_a_push_with_a_restart_changes_nothing_under_a_freeze_and_names_removals(
     environment: LabEnvironment,
 ) -> None:
     write(environment, {"KEPT": "one", "OLD": "one"})

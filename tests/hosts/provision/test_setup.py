@@ -66,7 +66,7 @@ def root(environment: LabEnvironment, command: str, host: str = "web1", *, check
     return environment.lab.ssh(host, "sudo bash -s", check=check, stdin=command).stdout
 
 
-def test_a_host_takes_three_exec_requests_when_something_changes_and_one_when_nothing_does(
+def test_a_host_takes_three_exec_requests_for_a_change_and_one_without(
     environment: LabEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hosts = {environment.lab.address(name) for name in environment.settings["hosts"]}
@@ -408,7 +408,7 @@ def test_a_host_without_a_cookie_joins_the_others_though_they_are_left_out(envir
     assert environment.fab("rpc", "1 + 1", "--host", "web2").stdout == "2\n"
 
 
-def test_a_host_that_is_down_and_left_out_is_no_obstacle_unless_only_it_may_know_the_cookie(
+def test_a_host_that_is_left_out_is_no_obstacle_unless_only_it_may_know_the_cookie(
     environment: LabEnvironment,
 ) -> None:
     environment.write(ssh={**environment.settings["ssh"], "connect_timeout": 3})
@@ -432,7 +432,7 @@ def test_a_host_that_is_down_and_left_out_is_no_obstacle_unless_only_it_may_know
         environment.fab("-H", "web2", "start")
 
 
-def test_a_rotated_cookie_is_every_hosts_and_the_nodes_answer_before_and_after_their_restart(
+def test_nodes_answer_before_and_after_their_restart_with_a_rotated_cookie(
     environment: LabEnvironment,
 ) -> None:
     old = root(environment, f"cat {COOKIE}")

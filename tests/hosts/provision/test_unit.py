@@ -192,7 +192,7 @@ def test_an_override_takes_effect_and_drop_ins_are_left_alone(environment: LabEn
         root(environment, f"rm -rf {place}; systemctl daemon-reload")
 
 
-def test_an_override_that_systemd_does_not_know_is_refused_before_the_unit_is_touched(
+def test_an_override_that_systemd_does_not_know_is_refused_before_any_change(
     environment: LabEnvironment,
 ) -> None:
     before = root(environment, "sha256sum /lib/systemd/system/hello@.service")

@@ -356,7 +356,7 @@ def test_a_host_that_no_longer_answers_is_noticed(sshd: Sshd) -> None:
 # Who the host is.
 
 
-def test_an_unknown_host_key_is_refused_with_its_fingerprint_and_the_command_that_trusts_it(
+def test_an_unknown_host_key_is_refused_with_its_fingerprint_and_a_command(
     sshd: Sshd,
 ) -> None:
     sshd.knows()
@@ -370,7 +370,7 @@ def test_an_unknown_host_key_is_refused_with_its_fingerprint_and_the_command_tha
     assert "fab demo hosts.trust -H web1" in problem.hint
 
 
-def test_a_changed_host_key_is_refused_with_both_fingerprints_and_the_line_of_the_known_one(
+def test_a_changed_host_key_is_refused_with_both_fingerprints_and_the_known_line(
     sshd: Sshd,
 ) -> None:
     keygen(sshd.home / "other")

@@ -62,7 +62,7 @@ def assert_commands(environment: LabEnvironment, requests: dict[str, int]) -> It
         assert least <= found[who] <= least + renewals, (who, found, renewals)
 
 
-def test_a_deploy_needs_five_requests_where_it_migrates_and_one_fewer_on_the_last_hosts(
+def test_a_deploy_needs_five_requests_where_it_migrates_and_fewer_on_the_last_hosts(
     environment: LabEnvironment,
 ) -> None:
     version = commit_another_version(environment)

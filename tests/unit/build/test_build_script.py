@@ -109,7 +109,7 @@ def test_of_the_versions_that_are_asked_for_one_that_asdf_has_is_chosen(
     assert said(f'{TOOLS}\nasdf=$1; installed elixir $2; echo "$REPLY"', str(tmp_path), wanted) == f"{chosen}\n"
 
 
-def test_what_a_login_sets_for_mix_and_git_is_gone_and_how_the_network_is_reached_stays() -> None:
+def test_a_logins_settings_of_mix_and_git_are_removed_and_those_of_the_network_stay() -> None:
     gone = ["MIX_ENV", "MIX_EXS", "ERL_FLAGS", "ERL_COMPILER_OPTIONS", "ELIXIR_ERL_OPTIONS", "RELEASE_NAME", "GIT_DIR"]
     gone += ["GIT_CONFIG_COUNT", "REBAR_BASE_DIR", "NODE_ENV", "LC_CTYPE", "LANGUAGE", "GIT_WORK_TREE", "ERL_LIBS"]
     stay = ["MIX_HOME", "MIX_ARCHIVES", "HEX_MIRROR", "HEX_API_KEY", "HTTPS_PROXY", "https_proxy", "GIT_SSH_COMMAND"]

@@ -18,7 +18,7 @@ from warpbeam.cli.report import Report
 from warpbeam.event import Note, Step
 
 
-def test_hosts_that_tell_at_once_while_the_screen_is_redrawn_never_wait_for_each_other() -> None:
+def test_hosts_that_report_during_a_redraw_of_the_screen_never_wait_for_each_other() -> None:
     report = Report()
     report.console = Console(file=io.StringIO(), force_terminal=True, width=80)
     until = time.monotonic() + 3
@@ -63,7 +63,7 @@ def test_an_interrupt_that_comes_as_the_terminal_closes_is_not_taken_for_its_clo
     report.emit(Note("web1", "something else"))
 
 
-def test_a_terminal_that_closed_is_no_second_interrupt_of_what_tidies_up_after_the_first() -> None:
+def test_a_terminal_that_closed_does_not_interrupt_the_work_after_an_interrupt() -> None:
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
             raise OSError(errno.EIO, "Input/output error")

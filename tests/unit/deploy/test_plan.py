@@ -100,7 +100,7 @@ def test_what_is_live_everywhere_stays_unless_it_is_forced() -> None:
     assert deploy(both, force=True) == dict.fromkeys(both, (FRESH, True, True))
 
 
-def test_a_host_that_an_earlier_deploy_did_not_reach_gets_the_name_that_the_other_has() -> None:
+def test_a_host_that_an_earlier_deploy_missed_gets_the_name_that_the_other_has() -> None:
     hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0")), "web2": facts(release("0", "1.0"))}
 
     assert deploy(hosts) == {"web1": ("20261121T000000Z", False, False), "web2": ("20261121T000000Z", True, True)}
@@ -141,7 +141,7 @@ def test_what_is_live_but_stopped_is_started() -> None:
     assert deploy(hosts) == {"web1": ("20261120T000000Z", False, True), "web2": ("20261120T000000Z", False, False)}
 
 
-def test_the_same_source_is_told_by_the_commit_that_hosts_keep_it_as_and_a_host_that_joins_keeps_it_so_too() -> None:
+def test_the_same_source_keeps_the_commit_that_hosts_have_on_a_new_host_too() -> None:
     hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0")), "web2": facts(release("0", "1.0"))}
 
     plan = plan_deploy(INVENTORY, hosts, artifact(commit="b" * 40), NOW, force=False, migrate=False)
@@ -305,7 +305,7 @@ def test_hosts_that_have_no_release_in_common_are_not_sent_to_one() -> None:
     assert raised.value.hint.startswith("none of these has been live on every host: ")
 
 
-def test_without_a_way_back_the_hint_names_a_newer_release_that_was_not_rolled_back_from() -> None:
+def test_without_a_previous_release_the_hint_names_a_newer_one_not_rolled_back() -> None:
     hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0"), release("2", "3.0", "withdrawn"), live=0)}
 
     with pytest.raises(Refused, match="none before the live one has been live") as raised:

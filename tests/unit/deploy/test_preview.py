@@ -67,7 +67,7 @@ def test_a_first_deploy_and_a_commit_that_the_repository_lacks_are_told_apart(wa
     assert "made anew" in lines[3]
 
 
-def test_the_same_source_under_another_commit_is_told_by_the_commit_that_the_host_has(way: list[Source]) -> None:
+def test_the_same_source_under_another_commit_is_shown_by_the_commit_of_the_host(way: list[Source]) -> None:
     (row,) = preview_rows({"web1": running(way[-1], commit="f" * 40)}, way[-1])
 
     assert row["to"] == f"20261120T000000Z 1.0 (ffffffff), same source as {way[-1].commit[:8]}"
@@ -83,7 +83,7 @@ def test_a_dirty_tree_does_not_keep_anybody_from_looking(way: list[Source]) -> N
     assert (source.commit, source.tree, source.dirty) == (way[-1].commit, way[-1].tree, False)
 
 
-def test_commits_that_a_deploy_takes_out_again_are_told_as_such_and_their_migrations_stay(way: list[Source]) -> None:
+def test_commits_that_a_deploy_removes_are_shown_as_such_and_their_migrations_stay(way: list[Source]) -> None:
     first, _, last = way
 
     lines = told({"web1": running(last)}, first)

@@ -175,7 +175,7 @@ def upload(uploader: Uploader, fleet: Fleet, host: Host, lacks: tuple[int, ...])
 
 
 @pytest.mark.parametrize("lacks", [(0, 1, 2), (1, 2)], ids=["the whole", "a part"])
-def test_memory_of_an_upload_grows_neither_with_the_artifact_nor_with_artifact_times_hosts(
+def test_memory_of_an_upload_does_not_grow_with_the_artifact_or_the_hosts(
     tmp_path: Path, lacks: tuple[int, ...]
 ) -> None:
     artifact = an_artifact(tmp_path, (MB, 16 * MB, 8 * MB))

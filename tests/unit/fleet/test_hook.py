@@ -69,7 +69,7 @@ def test_hooks_run_before_and_after_and_their_output_is_told_line_by_line(tmp_pa
 
 
 @pytest.mark.parametrize("on", ["here", "hosts"])
-def test_a_hook_finds_values_in_its_environment_byte_for_byte_and_nothing_in_them_is_run(
+def test_a_hook_gets_values_in_its_environment_byte_for_byte_and_none_is_run(
     tmp_path: Path, on: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("WARPBEAM_")]:
@@ -100,7 +100,7 @@ def test_a_hook_finds_values_in_its_environment_byte_for_byte_and_nothing_in_the
         assert (tmp_path / "where").read_text() == f"{tmp_path}\n"
 
 
-def test_a_hook_before_that_fails_keeps_the_phase_from_beginning_and_shows_its_output(tmp_path: Path) -> None:
+def test_a_failing_hook_before_a_phase_prevents_the_phase_and_shows_its_output(tmp_path: Path) -> None:
     made = fleet(
         tmp_path,
         before=(shell("echo no room; exit 3"), shell("touch never")),
@@ -129,7 +129,7 @@ def test_a_hook_after_that_fails_fails_the_command_and_says_that_the_phase_was_d
         perform(made)
 
 
-def test_a_phase_that_fails_runs_only_the_hooks_for_that_and_its_own_problem_is_what_is_told(tmp_path: Path) -> None:
+def test_a_failing_phase_runs_only_the_hooks_for_that_and_shows_its_own_problem(tmp_path: Path) -> None:
     made = fleet(tmp_path, after=(shell("touch never"),), failed=(shell('echo "$WARPBEAM_PROBLEM" >problem; exit 1'),))
 
     def fail() -> None:

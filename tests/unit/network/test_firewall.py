@@ -198,7 +198,7 @@ UNKNOWN = Lost("the connection ended in the middle", host="web2")
         ({"web1": NO, "web2": UNKNOWN, "web3": TABLE}, [], FAILED, "in the middle (and 1 more: web1); done: web3"),
     ],
 )
-def test_it_is_refused_where_nothing_was_changed_and_failed_where_something_was_or_was_tried(
+def test_it_is_refused_where_nothing_was_changed_and_failed_where_a_change_was_tried(
     results: dict[str, Table | Problem], spared: list[str], code: int, says: str
 ) -> None:
     told = together(results, spared, changes=True)

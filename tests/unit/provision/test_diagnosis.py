@@ -186,7 +186,7 @@ def test_on_a_screen_a_finding_keeps_to_its_column_and_a_command_in_one_piece() 
     assert far[1].startswith("      ") and not far[1].startswith(" " * 7)
 
 
-def test_where_systemd_cannot_keep_the_app_to_its_own_ports_that_is_said_and_is_no_fault() -> None:
+def test_a_systemd_that_cannot_keep_the_app_to_its_ports_is_named_and_is_no_fault() -> None:
     assert look()["ports"].found == "nobody else has the app's"
 
     found = look(binds=False)["ports"]

@@ -126,7 +126,7 @@ def test_what_was_changed_by_hand_is_told_apart_from_what_the_inventory_changed(
     assert reason("2" * 64) == "it was changed by hand"
 
 
-def test_the_app_must_be_restarted_for_what_it_reads_at_its_start_and_only_while_it_runs() -> None:
+def test_a_change_that_the_app_reads_at_its_start_needs_a_restart_while_it_runs() -> None:
     wanted = want()
     found = msgspec.structs.replace(as_found(wanted), started=1000)
     variables = "/etc/acme/hello/app.env"
@@ -182,7 +182,7 @@ def test_a_fingerprint_is_the_one_that_ssh_shows(tmp_path: Path) -> None:
     assert described(ME) == f"{fingerprint} {comment}"
 
 
-def test_packages_that_are_not_there_are_planned_and_refused_where_nothing_can_install_them() -> None:
+def test_missing_packages_are_planned_or_refused_where_nothing_can_install_them() -> None:
     wanted = want(inventory=msgspec.structs.replace(INVENTORY, packages=("libvips42", "curl")))
     found = msgspec.structs.replace(as_found(wanted), uninstalled=("libvips42",), installer="apt")
 

@@ -53,7 +53,7 @@ def test_each_kind_of_reference_gives_its_value(tmp_path: Path, monkeypatch: pyt
     assert values == {"A": "env $HOME `x`", "B": " as\r\nit is\n", "C": "one\n", "D": str(tmp_path)}
 
 
-def test_a_secret_is_fetched_once_whoever_asks_and_not_at_all_for_a_host_that_runs_no_app(tmp_path: Path) -> None:
+def test_a_secret_is_fetched_once_for_all_and_not_at_all_for_a_host_without_an_app(tmp_path: Path) -> None:
     made = inventory(tmp_path, A=Secret(command="echo x >>fetched; echo value"))
     build = {"build1": Host("build1", roles=("build",))}
 
@@ -120,7 +120,7 @@ def test_push_writes_the_file_that_setup_writes() -> None:
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
     )
 )
-def test_every_value_of_a_file_has_a_digest_that_tells_it_from_others_and_does_not_show_it(
+def test_every_value_of_a_file_has_a_digest_that_differs_and_does_not_show_the_value(
     values: dict[str, str],
 ) -> None:
     text = masked(secrets_text(APP, values), (), "key")

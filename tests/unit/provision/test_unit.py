@@ -92,7 +92,7 @@ def test_a_stop_is_given_longer_than_the_app_may_take() -> None:
 MORE = {"HTTPS_PORT": PublicPort(public=443, slots=(4011, 4012))}
 
 
-def test_an_app_may_listen_at_its_own_ports_and_no_others_whatever_the_inventory_adds() -> None:
+def test_an_app_may_listen_only_at_its_own_ports_whatever_the_inventory_adds() -> None:
     for service in ({}, {"SocketBindAllow": "tcp:9568"}):
         text = files(ports=MORE, service=service)["hello@.service"].content
         allowed = [line.partition("=")[2] for line in text.splitlines() if line.startswith("SocketBindAllow=")]

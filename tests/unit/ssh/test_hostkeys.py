@@ -110,7 +110,7 @@ def test_lines_nobody_understands_are_passed_over(tmp_path: Path) -> None:
     assert [(entry.key, entry.line) for entry in read_known(file, "10.0.0.1", "10.0.0.1")] == [(ONE, 8)]
 
 
-def test_a_known_hosts_that_is_not_there_is_empty_and_one_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_known_hosts_is_empty_and_an_unreadable_one_is_an_error(tmp_path: Path) -> None:
     assert known_keys(settings(tmp_path / "none")) == ()
     with pytest.raises(Refused, match="cannot read the known host keys"):
         known_keys(settings(tmp_path))

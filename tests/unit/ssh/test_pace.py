@@ -114,7 +114,7 @@ def test_a_way_that_becomes_longer_is_filled_again(delay: float, longer: float, 
     assert took < floor + 20
 
 
-def test_a_server_that_tells_of_what_was_read_only_when_the_window_is_nearly_used_up_gets_everything() -> None:
+def test_a_server_that_opens_the_window_only_when_it_is_nearly_full_gets_everything() -> None:
     took = seconds(Way(delay=0.0005, rate=50e6, tells=WINDOW * 3 // 4), 10_000_000, Pace())
 
     assert took < 10_000_000 / 50e6 + 12 * PATIENCE
