@@ -53,7 +53,7 @@ def test_all_cells_are_cases_once_in_an_order_that_the_seed_decides() -> None:
     assert list(cases(1, 5)) == list(cases(1, 0))[:5]
 
 
-def test_a_step_that_two_scripts_tell_is_told_apart_by_their_order() -> None:
+def test_a_step_that_two_scripts_tell_is_distinguished_by_their_order() -> None:
     def case(command: str, step: str) -> Case:
         return Case(0, 0, Cell("restart", step, "crash"), command, ("web1",), "web1", 0)
 

@@ -95,7 +95,7 @@ LOOKING = {
 
 
 @pytest.mark.parametrize("what", LOOKING)
-def test_what_one_host_says_is_its_own_problem_and_the_others_are_told(environment: LabEnvironment, what: str) -> None:
+def test_what_one_host_says_is_its_own_problem_and_the_others_are_shown(environment: LabEnvironment, what: str) -> None:
     word, lie, about = LOOKING[what]
     with lying(environment, "web2", lie):
         done = environment.fab(word, "--json", expect=None)
@@ -303,7 +303,7 @@ def test_a_release_that_one_host_names_by_a_path_is_made_on_no_other(environment
 
 
 @pytest.mark.parametrize("text", ["not JSON", '{"who": ["x"]}', "[" * 5000], ids=["no JSON", "a list", "brackets"])
-def test_a_lock_that_nobody_can_read_is_told_and_can_be_released(environment: LabEnvironment, text: str) -> None:
+def test_an_unreadable_lock_is_reported_and_can_be_released(environment: LabEnvironment, text: str) -> None:
     environment.fab("lock.acquire", "--reason", "an audit")
     try:
         environment.lab.ssh("web2", f"sed -i '4s~.*~{text}~' {ROOT}/lock", "deploy")

@@ -341,7 +341,7 @@ LEFT_BEHIND = {
 
 
 @pytest.mark.parametrize("what", LEFT_BEHIND)
-def test_setup_takes_a_key_away_whatever_its_owner_left_running(
+def test_setup_removes_a_key_whatever_its_owner_left_running(
     environment: LabEnvironment, restored: None, tmp_path: Path, what: str
 ) -> None:
     lab = environment.lab

@@ -97,7 +97,7 @@ def watched(environment: LabEnvironment, *users: str) -> Iterator[dict[str, str]
             root(environment, f"rm -rf {place}")
 
 
-def test_nobody_reads_the_cookie_of_whatever_runs(environment: LabEnvironment, second_app: None) -> None:
+def test_no_other_user_reads_the_cookie_of_a_running_program(environment: LabEnvironment, second_app: None) -> None:
     old = cookie(environment)
     environment.fab("setup", "--rotate-cookie")
     new = cookie(environment)
@@ -202,7 +202,7 @@ def test_another_app_that_knows_the_cookie_runs_nothing_in_the_node(
     assert "good morning" in ran("hello")
 
 
-def test_nobody_listens_in_the_apps_place(environment: LabEnvironment, second_app: None) -> None:
+def test_no_other_user_listens_in_the_apps_place(environment: LabEnvironment, second_app: None) -> None:
     live = slot(environment)
     idle = "b" if live == "a" else "a"
     port = DIST[idle]

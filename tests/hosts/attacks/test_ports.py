@@ -184,7 +184,7 @@ def test_the_old_release_is_not_healthy_where_a_stranger_has_taken_its_port(
     assert eventually(lambda: bool(environment.status()[HOST]["health"] == "healthy"))
 
 
-def test_the_page_of_maintenance_is_nobodys_but_systemds(environment: LabEnvironment, second_app: None) -> None:
+def test_only_systemd_listens_for_the_maintenance_page(environment: LabEnvironment, second_app: None) -> None:
     try:
         with foreign_listener(environment.lab, "shopkeeper", PAGE_PORT):
             await_foreign_listener(environment.lab, "shopkeeper", PAGE_PORT)

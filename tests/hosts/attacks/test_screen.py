@@ -284,7 +284,7 @@ def test_the_apps_journal_steers_nothing_on_a_terminal_and_in_a_log(environment:
     assert b"HOSTILE \\u202ex\\u2028FORGED\\u200b" in b"".join(piped(environment, "logs", "--lines", "30"))
 
 
-def test_a_hook_is_told_of_a_hostile_hosts_problem_in_one_line(environment: LabEnvironment) -> None:
+def test_a_hook_gets_a_hostile_hosts_problem_in_one_line(environment: LabEnvironment) -> None:
     file = environment.directory / "problem"
     own = f"printf 'HOSTILE %s\\033[8m\\n' {shlex.quote(FORGED)}"
     hook = {"failed": [{"run": f'printf %s "$WARPBEAM_PROBLEM" >{file}; {own}'}]}

@@ -158,7 +158,7 @@ def test_a_compiler_s_error_is_shown_last(source: LabEnvironment) -> None:
         ("# export RELEASE_NODE=hello", False),
     ],
 )
-def test_a_release_that_names_its_own_node_is_told(source: LabEnvironment, line: str, told: bool) -> None:
+def test_a_release_that_names_its_own_node_is_reported(source: LabEnvironment, line: str, told: bool) -> None:
     file = source.source / "rel" / "env.sh.eex"
     file.parent.mkdir(exist_ok=True)
     file.write_text(f"# {time.time_ns()}\n{line}\n")

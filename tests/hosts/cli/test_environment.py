@@ -10,7 +10,7 @@ import pytest
 from tests.environment import PROJECT, LabEnvironment
 
 
-def test_a_command_runs_on_every_host_and_its_output_is_told_apart(environment: LabEnvironment) -> None:
+def test_a_command_runs_on_every_host_and_its_output_names_the_host(environment: LabEnvironment) -> None:
     done = environment.fab("--", "hostname; echo \"a  b\" '$HOME' >&2")
 
     assert sorted(done.stdout.splitlines()) == ["build1 | build1", "web1   | web1", "web2   | web2"]

@@ -30,7 +30,7 @@ def on_stdout(process: subprocess.Popen[str], what: str) -> bool:
 
 # One batch after the other; all in one batch, but one at a time: of the second nothing has begun either way.
 @pytest.mark.parametrize("how", [(), ("--batch", "100%", "--jobs", "1")])
-def test_after_ctrl_c_each_host_is_told_and_what_to_do_next(environment: LabEnvironment, how: tuple[str, ...]) -> None:
+def test_after_ctrl_c_each_host_and_the_next_step_are_shown(environment: LabEnvironment, how: tuple[str, ...]) -> None:
     before = environment.served("web1")
     environment.version("9.9.1", fault="slow-boot")
 
@@ -98,7 +98,7 @@ def test_a_signal_in_mid_activation_undoes_it(environment: LabEnvironment, numbe
     assert environment.served("web1")["release"] == before["release"]
 
 
-def test_an_instance_that_heeds_no_signal_as_it_boots_keeps_nobody_waiting(environment: LabEnvironment) -> None:
+def test_an_instance_that_ignores_signals_at_its_boot_delays_no_command(environment: LabEnvironment) -> None:
     before = environment.served("web1")
     environment.version("9.9.4", fault="endless-boot")
     since = environment.lab.ssh("web1", "date +%s").stdout.strip()

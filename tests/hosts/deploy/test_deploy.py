@@ -40,7 +40,7 @@ def test_a_second_deploy_changes_nothing_and_says_so(environment: LabEnvironment
     assert lasting_status(environment) == before
 
 
-def test_another_commit_of_the_same_source_is_told_by_the_one_that_hosts_keep_it_as(
+def test_another_commit_of_the_same_source_is_shown_by_the_one_that_hosts_have(
     environment: LabEnvironment,
 ) -> None:
     commit_another_version(environment)

@@ -188,7 +188,7 @@ exec /usr/bin/sync "$@"
 """
 
 
-def test_what_fails_once_a_release_is_live_is_told_and_the_release_stays_live(environment: LabEnvironment) -> None:
+def test_what_fails_once_a_release_is_live_is_reported_and_the_release_stays_live(environment: LabEnvironment) -> None:
     slot = environment.status()["web1"]["slot"]
     version = commit_another_version(environment)
     environment.lab.ssh("web1", "sudo install -m 755 /dev/stdin /usr/local/bin/sync", stdin=UNSYNCED.format(slot=slot))

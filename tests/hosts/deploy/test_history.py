@@ -184,7 +184,7 @@ def test_an_activation_that_ctrl_c_undoes_has_a_line_that_says_so(environment: L
     assert "is serving again, healthy" in new["web1"]["problem"]
 
 
-def test_an_activation_that_a_crash_ends_has_a_line_once_somebody_asks(environment: LabEnvironment) -> None:
+def test_an_activation_that_a_crash_ends_has_a_line_at_the_next_question(environment: LabEnvironment) -> None:
     old = environment.status()["web2"]
     environment.version("9.9.4", fault="slow-boot")
 
@@ -199,7 +199,7 @@ def test_an_activation_that_a_crash_ends_has_a_line_once_somebody_asks(environme
     assert f"`current` leads to {old['release']}" in new["web2"]["problem"]
 
 
-def test_an_activation_that_is_killed_has_a_line_from_whoever_followed_it(environment: LabEnvironment) -> None:
+def test_an_activation_that_is_killed_has_a_line_from_the_command_that_followed_it(environment: LabEnvironment) -> None:
     before = str(environment.served("web1")["version"])
     environment.version("9.9.5", fault="slow-boot")
 

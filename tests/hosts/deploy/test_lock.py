@@ -204,7 +204,7 @@ def test_a_lease_is_renewed_for_as_long_as_its_command_lives(environment: LabEnv
     assert running.returncode == 0, said
 
 
-def test_a_lease_of_an_earlier_boot_is_nobodys(environment: LabEnvironment) -> None:
+def test_a_lease_of_an_earlier_boot_counts_no_more(environment: LabEnvironment) -> None:
     lock = "\\n".join(["deadbeef", "00000000-0000-0000-0000-000000000000", "99999999", "{}", "somebody"])
     environment.lab.ssh("web1", f"printf '{lock}\\n' | sudo -u deploy tee {ROOT}/lock >/dev/null")
 

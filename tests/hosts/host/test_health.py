@@ -23,7 +23,7 @@ def test_an_app_without_http_is_asked_by_an_expression_on_its_node(environment: 
         environment.write()
 
 
-def test_an_expression_that_is_not_true_is_told_with_its_value(environment: LabEnvironment) -> None:
+def test_an_expression_that_is_not_true_is_reported_with_its_value(environment: LabEnvironment) -> None:
     before = environment.status()["web1"]["release"]
     environment.write(health={"rpc": "{:pool, 0}", "deadline": 3, "timeout": 2})
     try:
@@ -113,7 +113,7 @@ def test_a_live_app_that_only_its_host_reaches_is_unhealthy_to_status_and_doctor
     assert eventually(lambda: environment.status()["web1"]["health"] == "healthy")
 
 
-def test_an_app_at_one_of_the_hosts_addresses_goes_live_and_who_is_kept_out_is_told(
+def test_an_app_at_one_of_the_hosts_addresses_goes_live_with_a_warning(
     environment: LabEnvironment,
 ) -> None:
     with listening(environment, "0.0.0.0", "web1"):

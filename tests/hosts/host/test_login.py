@@ -56,7 +56,7 @@ def assert_doctor_finds(environment: LabEnvironment, what: str) -> None:
         ("exec >/dev/null", "(status 95): its standard output is a file or a device"),
     ],
 )
-def test_what_stands_in_the_way_of_a_login_is_told_and_found_by_doctor(
+def test_what_stands_in_the_way_of_a_login_is_reported_and_found_by_doctor(
     environment: LabEnvironment, line: str, why: str
 ) -> None:
     with startup(environment, line):

@@ -262,7 +262,7 @@ def test_half_made_files_of_a_host_are_not_used(own: LabHandle) -> None:
     assert not half.exists()
 
 
-def test_hosts_outlive_whoever_started_them_and_hold_none_of_its_pipes(own: LabHandle) -> None:
+def test_hosts_outlive_the_command_that_started_them_and_hold_none_of_its_pipes(own: LabHandle) -> None:
     own.down()
     # Reading to the end of the pipe would hang if a machine had inherited it.
     done = subprocess.run(up_script(own.suite, "web1"), capture_output=True, text=True, timeout=60, check=True)

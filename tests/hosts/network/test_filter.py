@@ -176,7 +176,7 @@ def test_a_filter_that_cuts_ssh_reverts_by_itself_and_is_not_kept(
     )
 
 
-def test_a_filter_that_cuts_ssh_reverts_though_whoever_applied_it_is_gone(
+def test_a_filter_that_cuts_ssh_reverts_without_the_command_that_applied_it(
     environment: LabEnvironment, filtered: Callable[..., Any]
 ) -> None:
     environment.write(firewall={"filter": True, "ssh": [NOBODY], "confirm": 10}, ssh=quick(environment))

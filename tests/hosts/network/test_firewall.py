@@ -245,7 +245,7 @@ def test_a_host_that_is_down_hides_none_of_the_others(environment: LabEnvironmen
     assert done.stderr.splitlines()[-2].startswith(f"error: {HOST} (")
 
 
-def test_a_host_without_nftables_is_told_what_to_install(environment: LabEnvironment) -> None:
+def test_a_host_without_nftables_is_reported_with_what_to_install(environment: LabEnvironment) -> None:
     environment.lab.ssh(HOST, "sudo mv /usr/sbin/nft /usr/sbin/nft.away")
     try:
         refused = environment.fab("-H", HOST, "firewall.status", expect=3)

@@ -156,7 +156,7 @@ def test_a_host_that_does_not_get_healthy_stops_it_and_the_next_is_not_touched(e
     assert boot_id(environment, "web2") == before["web2"]
 
 
-def test_a_host_that_does_not_come_back_is_told_with_what_was_not_touched(environment: LabEnvironment) -> None:
+def test_a_host_that_does_not_come_back_is_reported_with_what_was_not_touched(environment: LabEnvironment) -> None:
     before = boot_id(environment, "web2")
     slow = "/etc/systemd/system/ssh.service.d/slow.conf"
     environment.lab.ssh("web1", f"printf '[Service]\\nExecStartPre=/bin/sleep 20\\n' | sudo tee {slow}")

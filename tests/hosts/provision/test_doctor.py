@@ -346,7 +346,7 @@ def test_what_is_broken_is_named_with_what_mends_it_and_nothing_else_is(
     assert wrong(environment, 0) == {}
 
 
-def test_a_needrestart_that_was_told_to_leave_the_app_alone_is_well(environment: LabEnvironment) -> None:
+def test_a_needrestart_with_an_exception_for_the_app_is_well(environment: LabEnvironment) -> None:
     broken = BREAKS["needrestart"]
     environment.lab.ssh(HOST, broken.harm)
     try:
@@ -387,7 +387,7 @@ def test_doctor_finds_a_deploy_user_whom_sshd_refuses_although_its_keys_are_ther
     assert wrong(environment, 0) == {}
 
 
-def test_an_admin_who_may_not_become_root_is_told_so(environment: LabEnvironment) -> None:
+def test_an_admin_who_may_not_become_root_is_reported(environment: LabEnvironment) -> None:
     environment.lab.ssh(
         HOST,
         "sudo useradd -m -s /bin/bash ann && sudo cp -r /home/admin/.ssh /home/ann/ && sudo chown -R ann /home/ann",

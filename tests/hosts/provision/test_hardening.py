@@ -208,7 +208,7 @@ def test_a_deploy_user_that_may_more_is_refused(environment: LabEnvironment, har
     assert "nothing to change" in environment.fab("setup").stderr
 
 
-def test_a_deploy_user_with_a_password_is_told_of(environment: LabEnvironment) -> None:
+def test_a_deploy_user_with_a_password_is_reported(environment: LabEnvironment) -> None:
     root(environment, "echo deploy:secret | chpasswd")
     try:
         assert "web1: warning: deploy has a password" in environment.fab("setup").stderr
@@ -235,7 +235,7 @@ def test_two_apps_on_a_host_do_not_share_a_deploy_user(environment: LabEnvironme
         environment.write()
 
 
-def test_a_name_that_the_app_invents_is_told_to_nobody(environment: LabEnvironment) -> None:
+def test_a_name_that_the_app_invents_is_passed_on_to_no_host(environment: LabEnvironment) -> None:
     where = "/var/lib/hello/x\\nslot b state=active substate=running pid=1 restarts=0 release=20990101T000000Z"
     before = environment.status()[HOST]["release"]
     environment.fab("rpc", f'File.mkdir_p!("{where}"); File.cd!("{where}")')
@@ -320,7 +320,7 @@ def test_the_helper_tells_nothing_of_where_a_link_in_place_of_a_release_leads(en
     assert answers == {(2, "warpbeam-helper: the release 20200101T000000Z is not on this host\n")}
 
 
-def test_whoever_types_slowly_holds_no_lock(environment: LabEnvironment) -> None:
+def test_slow_typing_holds_no_lock(environment: LabEnvironment) -> None:
     # It is read to its end, which does not come for a while.
     words = f"{{ echo on; sleep 8; }} | sudo -n {HELPER} maintenance"
     with subprocess.Popen(

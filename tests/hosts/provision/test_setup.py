@@ -85,7 +85,7 @@ def test_a_host_takes_three_exec_requests_for_a_change_and_one_without(
     assert [event.name for event in told if isinstance(event, Step)] == ["inspect"] * 3
 
 
-def test_each_host_is_told_with_the_seconds_that_it_took(environment: LabEnvironment) -> None:
+def test_each_host_is_reported_with_the_seconds_that_it_took(environment: LabEnvironment) -> None:
     took = re.compile(r"^(\w+): (set up, 1 change|set up already, nothing to change) \((\d+\.\d) s\)$", re.MULTILINE)
     root(environment, "chmod 644 /etc/acme/hello/app.env")
 
@@ -456,7 +456,7 @@ def test_nodes_answer_before_and_after_their_restart_with_a_rotated_cookie(
         assert f"RELEASE_COOKIE={used}" in new.splitlines()
 
 
-def test_a_helper_that_the_deploy_user_may_not_knock_at_is_told(environment: LabEnvironment) -> None:
+def test_a_helper_that_the_deploy_user_may_not_call_is_reported(environment: LabEnvironment) -> None:
     rule = "deploy ALL=(root) PASSWD: /usr/lib/warpbeam/hello/warpbeam-helper version"
     root(environment, f"echo '{rule}' >/etc/sudoers.d/zz-late; chmod 440 /etc/sudoers.d/zz-late")
     try:

@@ -546,7 +546,7 @@ def test_a_jump_host_is_gone_through_and_judged_as_strictly(sshd: Sshd, tmp_path
         assert subprocess.run(argv, capture_output=True, check=False).returncode == 255
 
 
-def test_a_host_that_its_jump_host_cannot_reach_is_told_as_such(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_host_that_its_jump_host_cannot_reach_is_reported(sshd: Sshd, tmp_path: Path) -> None:
     with serving(tmp_path / "hop") as hop:
         host = jumping(sshd, hop, hop.line)
         text = (sshd.home / "config").read_text().replace(f"Port {sshd.port}", "Port 1")
@@ -568,7 +568,7 @@ def test_a_proxy_command_is_run_and_its_last_words_are_shown(sshd: Sshd) -> None
     assert "its ProxyCommand failed: no way" in refused(sshd).message
 
 
-def test_a_mistake_in_ssh_config_is_told_in_its_own_words(sshd: Sshd) -> None:
+def test_a_mistake_in_ssh_config_is_reported_in_its_own_words(sshd: Sshd) -> None:
     (sshd.home / "config").write_text("Bogus yes\n")
     assert "line 1: Bad configuration option: bogus" in refused(sshd).message
 
@@ -582,7 +582,7 @@ def test_a_dead_port_is_refused(sshd: Sshd) -> None:
         run(connection, "true\n")
 
 
-def test_a_name_without_an_address_is_told_as_such(sshd: Sshd) -> None:
+def test_a_name_without_an_address_is_reported(sshd: Sshd) -> None:
     connection = connect(Host(name="no.such.host.invalid"), None, sshd.ssh(), "demo")
     with pytest.raises(Refused, match=r"(no address for the name|did not answer)"):
         run(connection, "true\n")
@@ -624,7 +624,7 @@ def test_an_interrupt_ends_the_wait_for_a_silent_host(sshd: Sshd) -> None:
             run(connection, "true\n")
 
 
-def test_a_server_that_allows_no_command_is_told_as_such(tmp_path: Path) -> None:
+def test_a_server_that_allows_no_command_is_reported(tmp_path: Path) -> None:
     with serving(tmp_path, config="MaxSessions 0") as server:
         assert "opens no session" in refused(server).message
 

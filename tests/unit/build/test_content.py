@@ -128,7 +128,7 @@ FLAWED = {
 
 
 @pytest.mark.parametrize(("files", "told"), FLAWED.values(), ids=FLAWED)
-def test_what_no_release_may_hold_is_told_by_its_name(files: tuple[Item, ...], told: str) -> None:
+def test_what_no_release_may_hold_is_reported_by_its_name(files: tuple[Item, ...], told: str) -> None:
     # The flaw is found alone, and after other files.
     for manifest in (files, (file("zz"), *files)):
         said = violation(manifest)
@@ -137,7 +137,7 @@ def test_what_no_release_may_hold_is_told_by_its_name(files: tuple[Item, ...], t
         assert len(said) < 400
 
 
-def test_more_than_any_release_has_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_any_release_has_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "MOST_FILES", 3)
     monkeypatch.setattr(content, "MOST_LINKS", 1)
     monkeypatch.setattr(content, "MOST_BYTES", 10)

@@ -106,7 +106,7 @@ def test_what_changes_outside_the_app_makes_nothing_dirty(tmp_path: Path, app: P
     assert not find_source(app).dirty
 
 
-def test_what_goes_out_is_told_commit_by_commit(app: Path) -> None:
+def test_what_goes_out_is_reported_commit_by_commit(app: Path) -> None:
     first = git(app, "rev-parse", "HEAD")
     commit(app, "priv/migrations/1.exs", "x")
     second = commit(app, "lib/a.ex", "x")
@@ -125,7 +125,7 @@ def test_what_goes_out_is_told_commit_by_commit(app: Path) -> None:
     assert commits_since(source, "0" * 40) is None
 
 
-def test_what_a_commit_says_of_itself_is_told_as_far_as_a_person_reads(
+def test_what_a_commit_says_of_itself_is_reported_as_far_as_a_person_reads(
     app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = git(app, "rev-parse", "HEAD")
@@ -167,7 +167,7 @@ def test_a_file_of_the_source_that_is_read_here_is_small(app: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_repository_of_another_user_is_told_as_that(tmp_path: Path, app: Path) -> None:
+def test_a_repository_of_another_user_is_reported_as_that(tmp_path: Path, app: Path) -> None:
     for path in (tmp_path / "repository", tmp_path / "repository" / ".git"):
         os.chown(path, 65534, 65534)
 
@@ -259,7 +259,7 @@ def test_a_replaced_object_is_not_what_is_built(app: Path) -> None:
     assert packed(app) == files
 
 
-def test_what_the_repository_itself_says_of_archives_stays_and_is_told_apart(app: Path) -> None:
+def test_what_the_repository_itself_says_of_archives_stays_and_is_distinguished(app: Path) -> None:
     commit(app, ".gitattributes", "secret export-ignore\nversion export-subst\n")
     commit(app, "secret", "x")
     commit(app, "version", "$Format:%H$\n")
@@ -275,7 +275,7 @@ def test_what_the_repository_itself_says_of_archives_stays_and_is_told_apart(app
 
 @pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
 @pytest.mark.parametrize("line", ["*.sh text eol=crlf\n", "run.sh export-ignore\n"])
-def test_what_a_directory_above_says_of_archives_is_told_apart(tmp_path: Path, app: Path, line: str) -> None:
+def test_what_a_directory_above_says_of_archives_is_distinguished(tmp_path: Path, app: Path, line: str) -> None:
     commit(app, "run.sh", "#!/bin/sh\n")
     commit(tmp_path / "repository", ".gitattributes", line)
     one, packed_one = find_source(app), packed(app)
@@ -292,7 +292,7 @@ def test_what_a_directory_above_says_of_archives_is_told_apart(tmp_path: Path, a
     assert (dirty.tree, dirty.sent != other.sent) == (other.tree, "ignore" in line)
 
 
-def test_a_version_that_git_describes_in_the_archive_is_told_apart_by_its_tags(app: Path) -> None:
+def test_a_version_that_git_describes_in_the_archive_is_distinguished_by_its_tags(app: Path) -> None:
     commit(app, ".gitattributes", "version export-subst\n")
     commit(app, "version", "$Format:%(describe:tags=true)$\n")
     git(app, "tag", "v1.0.0")
@@ -352,7 +352,7 @@ def test_a_working_tree_leaves_out_what_an_archive_leaves_out(app: Path) -> None
     assert {"docs/\u00e4 b/page", "secret", "lib/a.md"} & {*packed(app, leave_dirty=True)} == set()
 
 
-def test_attributes_of_one_clone_alone_are_told_apart(tmp_path: Path, app: Path) -> None:
+def test_attributes_of_one_clone_alone_are_distinguished(tmp_path: Path, app: Path) -> None:
     one = find_source(app)
     own = tmp_path / "repository" / ".git" / "info" / "attributes"
     own.parent.mkdir(exist_ok=True)

@@ -123,7 +123,7 @@ DIFFERENT: dict[str, tuple[Callable[[Members], Members], str]] = {
 
 
 @pytest.mark.parametrize(("change", "told"), DIFFERENT.values(), ids=DIFFERENT)
-def test_every_other_tarball_is_told_by_what_differs_first(
+def test_every_other_tarball_is_refused_with_what_differs_first(
     tmp_path: Path, change: Callable[[Members], Members], told: str
 ) -> None:
     assert told in difference(pack(tmp_path / "a", change(members())), FILES)
@@ -147,7 +147,7 @@ def test_no_part_is_made_of_another_tarball(tmp_path: Path, change: Callable[[Me
         pick(pack(tmp_path / "a", change(members())), FILES, {item.path for item in FILES}, tmp_path / "part")
 
 
-def test_what_is_no_tarball_of_ours_is_told(tmp_path: Path) -> None:
+def test_what_is_no_tarball_of_ours_is_reported(tmp_path: Path) -> None:
     good = pack(tmp_path / "good", members()).read_bytes()
     bare = gzip.decompress(good)
     cases = {

@@ -197,7 +197,7 @@ def test_this_machine_is_deployed_to_as_the_environment_in_force_says(project: P
     assert fab(project, "one", "local", "two", "local", "one", "local")[1] == "is one\nis two\nis one\n"
 
 
-def test_how_many_hosts_a_task_works_on_at_once_is_not_what_the_task_before_was_told(project: Path) -> None:
+def test_the_jobs_of_one_task_do_not_stay_in_force_for_the_next_task(project: Path) -> None:
     usual = fab(project, "one", "many")[1]
 
     assert usual != "is one\nat once 3\n"

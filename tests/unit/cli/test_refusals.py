@@ -79,7 +79,7 @@ def test_status_of_dead_hosts_is_refused_and_says_why_in_a_line_each(inventory: 
     ]
 
 
-def test_a_machine_that_is_not_set_up_is_told_how_to_be(inventory: Path) -> None:
+def test_a_machine_that_is_not_set_up_gets_a_hint(inventory: Path) -> None:
     said = assert_refused(inventory, "deploy.local")[1]
 
     assert "this machine is not set up to be deployed to: it has no user 'warpbeam-nobody'" in said
@@ -108,7 +108,7 @@ def test_what_is_the_same_of_every_host_is_said_once() -> None:
     assert untouched({"": Refused("no host is chosen")}).sentence == "no host is chosen"
 
 
-def test_who_asks_a_node_whose_host_is_away_is_told_how_to_ask_another(inventory: Path) -> None:
+def test_a_question_to_a_node_of_an_unreachable_host_names_the_option_for_another(inventory: Path) -> None:
     _, said = assert_refused(inventory, "rpc", "1")
     assert "web1 (127.0.0.1:1): refuses connections to port 1" in said
     assert "`--host web2` asks another host" in said

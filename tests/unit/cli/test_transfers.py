@@ -22,7 +22,7 @@ def test_a_transfer_has_bytes_rate_and_time_left_once_it_has_gone_on_for_a_while
     assert transfers.of("web1", 109.0) == "upload 30.0 MB of 30.0 MB at 5.0 MB/s"
 
 
-def test_several_are_told_in_sum_until_all_have_come() -> None:
+def test_several_are_reported_in_sum_until_all_have_come() -> None:
     transfers = Transfers()
     transfers.is_shown(Progress("web1", "upload", 0, WHOLE), 100.0)
     assert transfers.together(100.0) == ""

@@ -125,7 +125,7 @@ def test_a_host_that_joins_takes_the_name_that_hosts_have_which_are_not_asked() 
     assert joins(facts(release("3", "1.0"))) == FRESH
 
 
-def test_what_runs_until_something_is_switched_is_told_once_for_hosts_that_agree() -> None:
+def test_what_runs_until_something_is_switched_is_reported_once_for_hosts_that_agree() -> None:
     def unchanged(*lives: Release) -> str:
         hosts = {f"web{number}": facts(live) for number, live in enumerate(lives, 1)}
         return plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=False).unchanged

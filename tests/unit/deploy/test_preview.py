@@ -59,7 +59,7 @@ def test_what_goes_out_comes_before_where_nothing_does_and_once_for_hosts_that_a
     assert lines[4:] == ["  migration priv/repo/migrations/1_users.exs", "", "web1: no commit goes out"]
 
 
-def test_a_first_deploy_and_a_commit_that_the_repository_lacks_are_told_apart(way: list[Source]) -> None:
+def test_a_first_deploy_and_a_commit_that_the_repository_lacks_are_distinguished(way: list[Source]) -> None:
     lines = told({"web1": facts(), "web2": running(way[0], commit="f" * 40, tree="t")}, way[-1])
 
     assert "web1: nothing is live: all of it goes out" in lines

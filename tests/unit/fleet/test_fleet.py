@@ -64,7 +64,7 @@ def test_the_exit_code_does_not_depend_on_the_order_of_hosts(order: tuple[type[P
     assert (worst.code, worst.message) == (FAILED, "Failed")
 
 
-def test_of_equally_grave_problems_the_first_hosts_is_told() -> None:
+def test_of_equally_grave_problems_the_first_hosts_is_reported() -> None:
     assert str(gravest_problem({"a": None, "b": Refused("first"), "c": Refused("second")})) == "first"
     assert gravest_problem({"a": None}) is None
 

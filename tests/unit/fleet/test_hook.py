@@ -55,7 +55,7 @@ def shell(text: str, **more: Any) -> Hook:
     return Hook(run=text, **more)
 
 
-def test_hooks_run_before_and_after_and_their_output_is_told_line_by_line(tmp_path: Path) -> None:
+def test_hooks_run_before_and_after_and_their_output_is_reported_line_by_line(tmp_path: Path) -> None:
     made = fleet(
         tmp_path,
         before=(shell("echo before >>order; echo one; echo two >&2"), shell("echo second >>order", on="hosts")),
@@ -156,7 +156,7 @@ def test_a_script_runs_where_it_is_and_on_hosts_it_is_sent(tmp_path: Path, home:
 
 
 @pytest.mark.parametrize("text", [b"echo\n", b"#!/bin/sh\n\0", b"#!/bin/sh\n\xff", None])
-def test_a_script_that_cannot_be_sent_is_told_with_its_place(tmp_path: Path, text: bytes | None) -> None:
+def test_a_script_that_cannot_be_sent_is_reported_with_its_place(tmp_path: Path, text: bytes | None) -> None:
     script = tmp_path / "tell.sh"
     if text is not None:
         script.write_bytes(text)

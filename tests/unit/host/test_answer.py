@@ -494,7 +494,7 @@ def test_what_is_no_record_is_passed_over(raw: bytes) -> None:
         answered(CLAIM, raw=BEGUN + raw)
 
 
-def test_progress_that_cannot_be_is_told_to_nobody_and_words_are_cut() -> None:
+def test_impossible_progress_is_not_shown_and_words_are_cut() -> None:
     _, told = answered(
         CLAIM,
         {"progress": "x", "done": -1, "total": 2},

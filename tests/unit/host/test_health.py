@@ -33,7 +33,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         (b"220 mail.example ESMTP\r\n", "no HTTP"),
     ],
 )
-def test_the_answer_that_counts_is_told_and_what_is_none(answer: bytes, said: str) -> None:
+def test_the_answer_that_counts_is_reported_and_what_is_none(answer: bytes, said: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

@@ -86,7 +86,7 @@ def test_a_parameter_with_a_nul_is_refused_before_anything_is_sent() -> None:
         render(Repeat("a\0b"))
 
 
-def test_progress_is_told_in_order_and_noise_is_passed_over(scripts: Path) -> None:
+def test_progress_is_reported_in_order_and_noise_is_passed_over(scripts: Path) -> None:
     repeat(
         scripts,
         'echo noise; step one; echo \'{"step":"no record"}\'; note found; warn careful\n'
@@ -164,7 +164,7 @@ STARTUP = ("read x", "read x; read y; read z", "head -c 1000 >/dev/null", "cat",
 
 
 @pytest.mark.parametrize("startup", [*STARTUP, "read x; exec dash", "exec python3", "exec cat"])
-def test_what_was_sent_runs_whole_or_nothing_of_it_and_that_is_told(
+def test_what_was_sent_runs_whole_or_nothing_of_it_and_that_is_reported(
     scripts: Path, tmp_path: Path, startup: str
 ) -> None:
     repeat(scripts, f"touch {tmp_path}/ran; answer text x items: '[]'")
@@ -219,7 +219,7 @@ def test_output_that_goes_to_a_file_runs_nothing(scripts: Path, tmp_path: Path) 
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_file_that_bash_is_told_to_run_first_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_bash_should_run_first_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "env").write_text("exit 0\n")
     monkeypatch.setenv("BASH_ENV", str(tmp_path / "env"))
 

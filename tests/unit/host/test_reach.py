@@ -75,7 +75,7 @@ def test_a_family_that_the_host_has_no_address_of_reaches_nobody(
         ("4001 [fd00::1]", f"by IPv6 only: clients that come by IPv4 ({FOUR}) are refused", "fd00::1"),
     ],
 )
-def test_what_some_clients_do_not_reach_is_told_and_asked_where_it_listens(
+def test_what_some_clients_do_not_reach_is_reported_and_asked_where_it_listens(
     place: str, narrow: str, asked_at: str
 ) -> None:
     unreached, told, where = judged([place])

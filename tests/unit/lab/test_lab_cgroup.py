@@ -27,7 +27,7 @@ def test_a_hybrid_machine_has_the_two_that_systemd_uses() -> None:
     assert hierarchies(HYBRID) == (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"))
 
 
-def test_a_machine_without_control_groups_is_told_so() -> None:
+def test_a_machine_without_control_groups_is_reported() -> None:
     with pytest.raises(Refused, match="no control groups"):
         hierarchies("24 1 254:0 / / rw - ext4 /dev/vda rw\n")
 

@@ -72,13 +72,13 @@ def test_a_command_for_a_host_is_an_argument_list() -> None:
     )
 
 
-def test_a_machine_that_is_no_linux_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_is_no_linux_gets_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     with pytest.raises(Refused, match=r"needs Linux.*Darwin"):
         requirement.require_root("a lab")
 
 
-def test_a_person_who_is_not_root_is_told_to_use_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_who_is_not_root_gets_the_hint_to_use_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Refused, match="needs root") as refused:
         requirement.require_root("a lab")

@@ -23,7 +23,7 @@ def test_a_network_that_a_lab_or_a_route_has_is_passed_over() -> None:
     assert free_network(("192.168.0.0/16", "fd00::/64"), ()) == 0
 
 
-def test_a_machine_whose_routes_cover_all_our_networks_is_told_so() -> None:
+def test_a_machine_whose_routes_cover_all_our_networks_gets_a_message() -> None:
     with pytest.raises(Refused, match="no subnet"):
         free_network(("10.0.0.0/8",), ())
 

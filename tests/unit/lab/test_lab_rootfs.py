@@ -34,7 +34,7 @@ def test_another_suite_comes_from_the_same_mirrors() -> None:
     assert "http://mirror.example/security/ trixie-security main" in text
 
 
-def test_a_machine_without_a_debian_mirror_is_told_so() -> None:
+def test_a_machine_without_a_debian_mirror_is_reported() -> None:
     with pytest.raises(Refused, match="no Debian mirror"):
         sources("http://mirror.example/ubuntu noble main Ubuntu\n\nodd\n", "bookworm")
 

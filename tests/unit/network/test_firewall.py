@@ -60,7 +60,7 @@ def test_a_limit_alone_drops_nothing_else_and_a_filter_alone_limits_nobody() -> 
     assert not any("limit rate" in line for line in rules(Firewall(filter=True)))
 
 
-def test_networks_are_told_apart_by_family_and_lie_in_no_other() -> None:
+def test_networks_are_distinguished_by_family_and_lie_in_no_other() -> None:
     assert source_matches(ANYWHERE) == [""]
     assert source_matches(["0.0.0.0/0", "10.0.0.0/8"]) == ["meta nfproto ipv4 "]
     assert source_matches(["10.1.0.0/16", "10.0.0.0/8", "fd00::/8"]) == [
@@ -86,7 +86,7 @@ def test_ssh_is_let_in_at_its_own_port_too_and_only_from_the_networks_named() ->
     ]
 
 
-def test_public_ports_are_told_by_what_was_called() -> None:
+def test_public_ports_are_reported_by_what_was_called() -> None:
     found = rules(EVERYTHING, ports=PORTS)
     for port in (80, 443):
         assert f"meta l4proto tcp ct original proto-dst {port} accept" in found
@@ -207,7 +207,7 @@ def test_it_is_refused_where_nothing_was_changed_and_failed_where_a_change_was_t
     assert told.message.endswith(says)
 
 
-def test_a_look_that_a_host_does_not_answer_is_refused_whoever_else_answers() -> None:
+def test_a_query_that_one_host_does_not_answer_is_refused() -> None:
     told = together({"web1": TABLE, "web2": AWAY}, [], changes=False)
 
     assert (told.code, told.message) == (REFUSED, "web2: did not answer; nothing was changed on any host")

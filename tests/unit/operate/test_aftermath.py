@@ -41,7 +41,7 @@ def test_where_nothing_had_begun_nobody_is_asked(fleet: Fleet) -> None:
     assert told == [Note("", "nothing was switched on any host")]
 
 
-def test_each_host_that_had_begun_is_told_in_a_line_unless_it_has_told_itself(
+def test_each_host_that_had_begun_is_reported_in_a_line_unless_it_did_so_itself(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: dict[str, HostFacts | Problem] = {"web1": CALM, "web2": BUSY, "web3": AWAY}

@@ -38,7 +38,7 @@ def test_a_text_is_taken_up_to_its_last_byte() -> None:
         (Shown("off", "no answer", 0, ""), "maintenance is off, nothing is live", True),
     ],
 )
-def test_what_a_host_serves_is_told_in_words(shown: Shown, text: str, good: bool) -> None:
+def test_what_a_host_serves_is_reported_in_words(shown: Shown, text: str, good: bool) -> None:
     assert sentence(shown, 80) == (text, good)
 
 

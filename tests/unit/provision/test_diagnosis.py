@@ -134,7 +134,7 @@ def test_another_login_is_well_where_proc_hides_others_processes() -> None:
     assert "ann" in found["logins"].found
 
 
-def test_hosts_with_other_cookies_or_secrets_are_each_told_which_they_differ_from() -> None:
+def test_hosts_with_other_cookies_or_secrets_are_reported_with_what_they_differ_from() -> None:
     other = msgspec.structs.replace(WELL, cookie="RELEASE_COOKIE=(hidden, ff)\n", secrets="TOKEN=(hidden, ff)\n")
 
     found = list(diagnosis.agreement(INVENTORY, {"web1": WELL, "web2": other}))

@@ -106,13 +106,13 @@ def test_for_a_user_that_logs_in_systemd_is_kept_from_starting_a_manager() -> No
     assert left.sentences() == ["user deploy without a systemd of its own"]
 
 
-def test_every_verb_of_the_helper_is_told_where_who_may_do_what_is() -> None:
+def test_every_verb_of_the_helper_is_in_the_list_of_rights() -> None:
     text = (PROJECT / "docs" / "security.md").read_text()
 
     assert [verb for verb in SUDO_VERBS if f"`{verb}`" not in text.partition("## The privileged helper")[2]] == []
 
 
-def test_what_was_changed_by_hand_is_told_apart_from_what_the_inventory_changed() -> None:
+def test_what_was_changed_by_hand_is_distinguished_from_what_the_inventory_changed() -> None:
     wanted = want()
     found = as_found(wanted)
     file = wanted.files[0]
@@ -281,7 +281,7 @@ def has(letter: str, *, shown: bool = False) -> HostState:
     return msgspec.structs.replace(NOTHING, cookie=letter * COOKIE_LENGTH, cookie_shown=shown)
 
 
-def test_a_new_host_takes_the_others_cookie_and_hosts_that_differ_are_told() -> None:
+def test_a_new_host_takes_the_others_cookie_and_hosts_that_differ_are_reported() -> None:
     assert agreed_cookie({"web1": has("A"), "web2": NOTHING}) == Cookie("A" * COOKIE_LENGTH, joined=True)
     assert re.fullmatch(f"[A-Za-z0-9]{{{COOKIE_LENGTH}}}", agreed_cookie({"web1": NOTHING}).value)
     assert mint_cookie() != mint_cookie()

@@ -105,7 +105,7 @@ BEFORE: Mapping[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", BEFORE)
-def test_whatever_lies_where_the_cookie_goes_gives_way_to_it(host: Path, what: str) -> None:
+def test_anything_in_the_cookies_place_is_replaced_by_the_cookie(host: Path, what: str) -> None:
     BEFORE[what](host / "var/.erlang.cookie")
 
     assert launched(host, "a", "start", RELEASE_COOKIE=COOKIE).returncode == 0

@@ -50,11 +50,11 @@ def test_the_verbs_of_the_helper_are_all_that_is_expected() -> None:
         ("what no sudo says", "may run what no sudo says through sudo"),
     ],
 )
-def test_whatever_else_sudo_lets_it_do_is_told(entry: str, said: str) -> None:
+def test_whatever_else_sudo_lets_it_do_is_reported(entry: str, said: str) -> None:
     assert [*excess(INVENTORY, msgspec.structs.replace(GOOD, rights=(*GOOD.rights, entry)))] == [said]
 
 
-def test_groups_other_apps_and_a_password_are_told() -> None:
+def test_groups_other_apps_and_a_password_are_reported() -> None:
     users = {"deploy": msgspec.structs.replace(DEPLOY, groups=("users", "docker"), password=True)}
     found = msgspec.structs.replace(GOOD, users=users, shared=("/opt/acme/other",))
 

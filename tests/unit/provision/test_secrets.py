@@ -101,7 +101,7 @@ def test_secrets_that_are_too_much_together_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reference", [Secret(env="NOT_SET_ANYWHERE"), Secret(file=Path("missing"))])
-def test_a_reference_that_leads_nowhere_is_told_with_its_place(tmp_path: Path, reference: Secret) -> None:
+def test_a_reference_that_leads_nowhere_is_reported_with_its_place(tmp_path: Path, reference: Secret) -> None:
     with pytest.raises(Misuse, match=r"stage\.yml: secrets\.KEY: "):
         fetch_secrets(inventory(tmp_path, KEY=reference))
 
@@ -167,7 +167,7 @@ def test_hosts_that_agree_have_no_problem_and_those_that_do_not_are_named() -> N
     assert told["web3"]["problem"] == "gone"
 
 
-def test_hosts_that_agree_on_another_value_than_was_fetched_are_told() -> None:
+def test_hosts_that_agree_on_another_value_than_was_fetched_are_reported() -> None:
     found = {"web1": kept(A="aa", B="aa"), "web2": kept(A="aa", B="aa")}
 
     told = {row["secret"]: row for row in rows(("A", "B"), found, {"A": "aa", "B": "bb"})}
@@ -177,7 +177,7 @@ def test_hosts_that_agree_on_another_value_than_was_fetched_are_told() -> None:
     assert "another value than the inventory" in told["B"]["problem"]
 
 
-def test_a_host_that_runs_with_earlier_secrets_is_told() -> None:
+def test_a_host_that_runs_with_earlier_secrets_is_reported() -> None:
     stale = msgspec.structs.replace(kept(A="aa"), stale=True)
 
     assert [row.get("host") for row in rows(("A",), {"web1": stale}, None) if "problem" in row] == ["web1"]

@@ -102,7 +102,7 @@ def test_a_command_that_reads_little_for_a_while_is_not_sent_less_for_good() -> 
 
 
 @pytest.mark.parametrize(("delay", "longer", "at"), [(0.015, 0.060, 1.0), (0.005, 0.045, 0.3)])
-def test_a_way_that_becomes_longer_is_filled_again(delay: float, longer: float, at: float) -> None:
+def test_a_path_that_becomes_longer_is_filled_again(delay: float, longer: float, at: float) -> None:
     def way() -> Way:
         way = Way(delay=delay, rate=15e6)
         way.longer = (at, longer)

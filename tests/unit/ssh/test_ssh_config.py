@@ -114,7 +114,7 @@ def test_a_hop_is_user_host_and_port(hop: str, parts: tuple[str | None, str, int
     assert parse_hop(hop) == parts
 
 
-def test_a_mistake_is_told_in_openssh_s_words_with_the_command_to_see_them(config: Path) -> None:
+def test_a_mistake_is_reported_in_openssh_s_words_with_the_command_to_see_them(config: Path) -> None:
     with pytest.raises(Refused, match=r"web1: OpenSSH rejects .*line 2: Bad configuration option: bogus") as caught:
         asked(config, "Port 22\nBogus yes\n")
     assert "ssh -G -F" in caught.value.hint
@@ -125,7 +125,7 @@ def test_a_token_we_cannot_fill_in_is_refused_by_name(config: Path) -> None:
         asked(config, "IdentityFile /keys/%C\n")
 
 
-def test_no_ssh_at_all_is_told_as_such(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_ssh_at_all_is_reported(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(Refused, match="has no `ssh`"):
         asked(config, "")
@@ -153,7 +153,7 @@ def test_openssh_gets_the_same_words_and_so_the_same_settings(config: Path, tmp_
     assert "remotecommand evil" not in said
 
 
-def test_a_configuration_that_is_not_there_is_told_and_how_a_lab_makes_its_own() -> None:
+def test_a_configuration_that_is_not_there_is_reported_and_how_a_lab_makes_its_own() -> None:
     with pytest.raises(Refused, match=r"web1: there is no file /etc/none/ssh_config$"):
         resolve("web1", "web1", ssh=Ssh(config=Path("/etc/none/ssh_config")))
     with pytest.raises(Refused, match=r"the lab gone is not up, which `sudo fab lab\.up --name gone` mends"):
