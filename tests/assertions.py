@@ -1,4 +1,4 @@
-"""What an onlooker on the hosts sees: during a command, and after it."""
+"""Assertions of an observer on the hosts: during a command, and after it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def assert_current_stays_whole(lab: LabHandle, *hosts: str) -> Iterator[None]:
     onlookers = {host: _onlooker(lab, host) for host in hosts or APP_HOSTS}
     for onlooker in onlookers.values():
         assert onlooker.stdout is not None
-        # What else it says before its ending is counted there.
+        # Whatever it prints after this line is read when it has ended.
         onlooker.stdout.readline()
     with ExitStack() as stack:
         events = {host: stack.enter_context(_removals(lab, host)) for host in onlookers}
@@ -160,7 +160,7 @@ def assert_serves(environment: LabEnvironment, version: str, *hosts: str) -> Non
 
 
 def find_leftovers(lab: LabHandle, host: str) -> str:
-    """What a command has left behind on `host` and should not have: empty when nothing."""
+    """Find what a command has left behind on `host`, which should be nothing: empty if so."""
     script = f"""
         cd {ROOT} && find . -maxdepth 2 ! -name lock.guard \\
             \\( -name '*.partial' -o -name lock -o -name 'lock.?*' -o -name '*.new' \\)
@@ -174,7 +174,7 @@ def find_leftovers(lab: LabHandle, host: str) -> str:
 
 
 def lasting_status(environment: LabEnvironment) -> dict[str, dict[str, object]]:
-    """What `status` says of what is live, less what changes by itself."""
+    """Return `status` of the live releases, without the values that change by themselves."""
     return {host: {key: row[key] for key in row if key != "memory"} for host, row in environment.status().items()}
 
 

@@ -1,4 +1,4 @@
-"""What there is to attack on a host, and how, as commands of bash: root's, of an app's two users, of another app."""
+"""Attacks on a host, as commands of bash: on root's files, on an app's two users, on another app."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ BECOMING = (
     f"{HELPER} start <<<a",
 )
 
-# What the deploy user has and the app must not touch.
+# Files of the deploy user, which the app must not touch.
 DEPLOYS_FILES = (
     f"{ROOT}/activation/job",
     f"{ROOT}/current/bin/hello",
@@ -149,7 +149,7 @@ DEPLOYS = (
     "sudo -n id",
     "sudo -n -u deploy id",
 )
-# What the app has and the deploy user must not touch; the process's environment has the secrets.
+# Files of the app, which the deploy user must not touch; the process's environment has the secrets.
 APPS_DIRECTORIES = ("/run/hello-$slot", "/var/lib/hello", "/var/lib/hello/crash")
 APPS = (
     "ls /var/lib/hello",
@@ -200,7 +200,7 @@ OTHERS = (
     "/usr/lib/warpbeam/{0}/warpbeam-helper stop <<<a",
     "sudo -n -u {0} id",
 )
-# What a process may do that is in no sandbox, and the app must not.
+# Things that a process without a sandbox may do, and the app must not.
 SANDBOXED = (
     "unshare --user true",
     "file=$(mktemp); trap 'rm -f $file' EXIT; chmod 4755 $file",

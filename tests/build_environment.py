@@ -1,4 +1,4 @@
-"""What tests of building ask: of the source, of the build host, of what was built last."""
+"""Helpers for tests of builds: the source, the build host, the last artifact."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def last_manifest(environment: LabEnvironment) -> Manifest:
 
 
 def on_build_host(environment: LabEnvironment, command: str) -> str:
-    """What a command in the build's source says there."""
+    """Run a command in the build's source on the build host; return its output."""
     words = f"cd {SRC} && {{ {command}\n}}"
     return environment.lab.ssh("build1", f"sudo -u deploy bash -c {shlex.quote(words)}").stdout

@@ -29,7 +29,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
-# How long an example takes says how busy this machine is, and no more.
+# The time that an example takes says only how busy this machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What cannot be is told before anything is collected: a Debian that there is not, the labs of another run."""
+    """Refuse an unknown Debian, and the labs of another run, before anything is collected."""
     try:
         chosen_suites()
     except Misuse as error:

@@ -141,7 +141,7 @@ class LabEnvironment:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What makes `fab` find this environment's inventories and artifacts."""
+        """Variables that make `fab` find this environment's inventories and artifacts."""
         return {"WARPBEAM_INVENTORY": str(self.inventories), "FABRIC_WARPBEAM_PROJECT": str(self.project)}
 
     @property
@@ -164,7 +164,7 @@ class LabEnvironment:
         return [row for row in json.loads(self.fab("releases", "--json").stdout) if row["host"] == host]
 
     def served(self, host: str, path: str = "/") -> Any:
-        """What the app on `host` answers on port 80, from outside; JSON decoded for `/`."""
+        """Return the answer of the app on `host` on port 80, from outside; decoded JSON for `/`."""
         with urllib.request.urlopen(f"http://{self.lab.address(host)}{path}", timeout=ANSWER) as answer:
             body = answer.read().decode()
         return json.loads(body) if path == "/" else body

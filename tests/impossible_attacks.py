@@ -25,7 +25,7 @@ IMPOSSIBLE = {
     r": >>/opt/acme/shop/current": "a link to a directory, to which nobody can append",
 }
 
-# What stands for an attack that would do harm outside of a copy of the host's files, or in whose place root could do
+# Replacements for attacks that would do harm outside of a copy of the host's files, or in whose place root could do
 # something else: the same right, used harmlessly.
 _MANAGER = "s=org.freedesktop.systemd1; busctl call $s /${s//.//} $s.Manager"
 HARMLESS = {
@@ -105,7 +105,7 @@ def every_attack() -> list[str]:
 
 
 def harmless(attack: str) -> str:
-    """What stands for that attack: mostly itself."""
+    """Return the attack that replaces that one: mostly itself."""
     return HARMLESS.get(attack, re.sub(ATTACH, SEIZE, attack))
 
 

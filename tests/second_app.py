@@ -22,7 +22,7 @@ def second_app(environment: LabEnvironment) -> Iterator[None]:
         "hosts": {name: environment.settings["hosts"][name] for name in (HOST, "build1")},
         "http": ports,
     }
-    # Debian 13 has it only where cron is installed; whoever can write it waits for that.
+    # Debian 13 has it only where cron is installed; a user who can write it waits for that.
     environment.lab.ssh(HOST, "sudo mkdir -p /etc/cron.d")
     try:
         with environment.another("shop", **shop):

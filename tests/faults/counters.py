@@ -1,4 +1,4 @@
-"""What became of the cases of a run."""
+"""Counters for the results of the cases of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.faults.matrix import Case, Cell
 
 
 class Counters:
-    """How each case ended: survived, broken or untried."""
+    """The end of each case: survived, broken or untried."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[Case, str]] = []
@@ -57,5 +57,5 @@ class Counters:
         return lines
 
 
-# Of this run: pytest's hooks and its tests share it.
+# The counters of this run: pytest's hooks and its tests share them.
 COUNTERS = Counters()

@@ -30,7 +30,7 @@ from warpbeam.error import Problem
 if TYPE_CHECKING:
     from tests.faults.case_runner import CaseRunner
 
-# What the whole command may take; a hang is a fault.
+# Seconds for the whole command; a hang is a fault.
 COMMAND_TIMEOUT = 150.0
 # After these `fab` could not give its lock back.
 LOCKED = frozenset({"fab-kill", "cut", "reset", "crash", "power-loss"})

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tests.faults.fixture import ROOT, HostFixture
 from tests.faults.matrix import Case
 
-# How long no packet passes, in seconds: longer than it takes an impatient `fab` to notice.
+# Seconds in which no packet passes: more than an impatient `fab` needs to notice.
 CUT = 5.0
 SIGNALS = {"fab-term": signal.SIGTERM, "fab-kill": signal.SIGKILL, "fab-int": signal.SIGINT}
 

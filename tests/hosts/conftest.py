@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What needs a lab runs once for each Debian, which its name tells: `test_x[trixie]`."""
+    """Run a test that needs a lab once for each Debian, which its name says: `test_x[trixie]`."""
     if "suite" in metafunc.fixturenames:
         chosen = chosen_suites()
         metafunc.parametrize("suite", chosen, ids=chosen, scope="session", indirect=True)

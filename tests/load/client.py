@@ -24,9 +24,9 @@ from tests.load.counters import Counters, Kind, count
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """What to ask of whom: for each address so many workers of each kind. Times are seconds.
+    """The requests to make: for each address so many workers of each kind. Times are seconds.
 
-    `kept` keep their connection until they are told to close it; `fresh` connect for each request; `lazy` are kept
+    `kept` keep their connection until an answer says to close it; `fresh` connect for each request; `lazy` are kept
     ones that ask about once a second; `slow` and `streams` ask for answers that take from `least` to `long`. Between
     two requests of one worker there is half to one and a half of `pause`. A quick request that takes longer than
     `limit` has failed; a long one has that much more time than it asked for. What is in flight in the end is
@@ -112,7 +112,7 @@ class Wire(asyncio.Protocol):
             self._due.set_exception(Lost(kind, f"{what} (instance {self.pid or 'unknown'})"))
 
     def close(self) -> None:
-        """End it; what is in flight is nobody's any more."""
+        """End it; a request in flight gets no answer any more."""
         self.over = True
         if self._transport is not None:
             self._transport.close()

@@ -51,7 +51,7 @@ class ClientProcess:
         self.process.stdin.flush()
 
     def finish(self) -> Counters:
-        """What it saw, once its last requests are answered. Raises where it ended otherwise."""
+        """Return its counters, once its last requests are answered. Raises where it ended otherwise."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         status = self.process.wait(timeout=90)
@@ -69,7 +69,7 @@ class Clients:
 
     @property
     def requests(self) -> int:
-        """How many there were so far, as of half a second ago. Fails where a client has ended."""
+        """The number of requests so far, as of half a second ago. Fails where a client has ended."""
         assert all(client.process.poll() is None for client in self._processes), "a client has ended early"
         return sum(client.requests for client in self._processes)
 
@@ -96,7 +96,7 @@ def load(lab: LabHandle, host: str, seed: int, **changes: Any) -> Iterator[Clien
     found = lab.status(host)
     outside = Workload(addresses=(found.address4, found.address6), seed=seed, **changes)
     inside = Workload(addresses=("127.0.0.1", "::1", found.address4, found.address6), seed=seed + 1, **changes)
-    # Of the host's there is only its network: it has no Python.
+    # Only the network is the host's: it has no Python.
     enter = ("nsenter", f"--net=/proc/{found.pid}/ns/net", "--")
     processes = [ClientProcess(outside), ClientProcess(inside, enter)]
     clients = Clients(processes)

@@ -1,4 +1,4 @@
-"""What became of requests, counted."""
+"""Counters for the results of requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-# How a request can fail: there is no other way, and none is forgiven.
+# All kinds of failed requests; none is forgiven.
 Kind = Literal["refused", "reset", "eof", "short body", "status", "late", "malformed", "unreachable"]
 
 EXAMPLES = 20
@@ -15,7 +15,7 @@ K = TypeVar("K")
 
 
 class Counters(msgspec.Struct):
-    """What one client, or several together, saw.
+    """The results of one client, or of several together.
 
     `answered` counts good answers by the slot that gave them ("stream" for those that do not tell), `instances` are
     process ids in the order in which they were first heard of. `spanning` counts, by the new instance's process id, the

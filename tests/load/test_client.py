@@ -139,10 +139,10 @@ def test_a_stream_with_a_piece_missing_has_failed() -> None:
         async with server:
             return await client.run_on(server.sockets[0].getsockname()[1])
 
-    whole, lacking = asyncio.run(ask(3)), asyncio.run(ask(2))
+    whole, missing = asyncio.run(ask(3)), asyncio.run(ask(2))
 
     assert (whole.failed, whole.answered) == ({}, {"a": 1, "stream": 1})
-    assert (lacking.failed, lacking.answered) == ({"malformed": 1}, {"a": 1})
+    assert (missing.failed, missing.answered) == ({"malformed": 1}, {"a": 1})
 
 
 def test_kept_connections_are_used_until_the_server_says_close_and_fresh_ones_once() -> None:

@@ -14,7 +14,7 @@ from tests.environment import PROJECT
 from tests.zygote import READ_LATE, zygote
 
 FAB = str(Path(sys.executable).parent / "fab")
-# All that a process has from whoever starts it, but for its number and its parent's.
+# All that a process has from its parent, but for its number and its parent's.
 TELLING = """
 import os, signal, sys
 print(os.getcwd(), sys.argv, sys.path, __name__, __file__, os.getpgrp())

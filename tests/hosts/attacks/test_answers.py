@@ -14,13 +14,13 @@ from tests.environment import LabEnvironment
 from warpbeam.error import AMISS, FAILED, REFUSED
 
 COOKIE = "/etc/acme/hello/cookie.env"
-# What the host says goes through this program before it leaves: sed, on each record.
+# A program that every record passes before it leaves the host: sed.
 LIAR = "exec > >(exec sed -u -E -f ~/.lies)\n"
 
 
 @contextmanager
 def lying(environment: LabEnvironment, host: str, *lies: str, user: str = "deploy") -> Iterator[None]:
-    """Whoever logs in there as `user` is told what the commands of sed in `lies` make of the truth."""
+    """Change the answers to a login as `user` on `host`, by the commands of sed in `lies`."""
     home = f"/home/{user}"
     script = base64.b64encode("\n".join(lies).encode()).decode()
     environment.lab.ssh(
@@ -55,7 +55,7 @@ def kept(environment: LabEnvironment, *hosts: str) -> dict[str, str]:
     return {host: environment.lab.ssh(host, look, "deploy").stdout for host in hosts or ("web1", "web2")}
 
 
-# What a host says, by the command that asks, and what its problem is about.
+# Lies of a host, by the command that asks, and what its problem is about.
 LOOKING = {
     "a slot of another name": ("status", field("live", '"c"'), "$.live"),
     "a slot that leads to a path": (
@@ -108,7 +108,7 @@ def test_what_one_host_says_is_its_own_problem_and_the_others_are_shown(environm
     assert [row for row in rows if row["host"] == "web1"]
     assert not [row for row in rows if row["host"] == "web1" and row.get("problem")]
     assert done.returncode in (REFUSED, FAILED, AMISS)
-    # Whoever watches `status` hears of it.
+    # A person who watches `status` sees it.
     assert word != "status" or done.returncode == FAILED
 
 
@@ -121,9 +121,9 @@ CLAIMING = {
     "inodes beyond any number": field("inodes", "99999999999999999999999"),
     "a base that leads elsewhere": field("base", '"../../../home/deploy"'),
     "a release before it that leads elsewhere": field("previous", '"a/../b"'),
-    "files that are lacking before the first": r's~"lacks":\[[^]]*\]~"lacks":[-1]~',
-    "files that are lacking beyond the last": r's~"lacks":\[[^]]*\]~"lacks":[1000000]~',
-    "files that are lacking twice": r's~"lacks":\[[^]]*\]~"lacks":[1,1]~',
+    "missing files before the first": r's~"lacks":\[[^]]*\]~"lacks":[-1]~',
+    "missing files beyond the last": r's~"lacks":\[[^]]*\]~"lacks":[1000000]~',
+    "missing files twice": r's~"lacks":\[[^]]*\]~"lacks":[1,1]~',
     "a helper of a version that is a word": field("helper", '"helper eight"'),
     "an activation that may be": field("activating", '"no"'),
     "a release of the year 9999": r's~"releases":\[~&{"name":"99991231T235959Z","mark":"new","artifact":{}},~',
@@ -193,7 +193,7 @@ def test_no_cookie_of_one_host_writes_a_variable_on_another(environment: LabEnvi
         assert "ERL_FLAGS" not in done.stderr
     finally:
         environment.lab.ssh("web1", f"sudo mv {COOKIE}.before {COOKIE}")
-    # Honest again, it joins, and its user is told with whom.
+    # An honest answer lets it join, and the output says with which hosts.
     environment.lab.ssh("web1", f"sudo mv {COOKIE} {COOKIE}.before")
     try:
         assert "web1: takes the cookie of web2" in environment.fab("setup").stderr
@@ -243,7 +243,7 @@ def test_a_branch_that_a_host_names_for_a_commit_goes_out_on_no_other(environmen
         done = environment.fab("-H", "web2", "deploy", "--release", "live", "--force", expect=REFUSED)
     assert "is not known on this machine" in done.stderr
     assert kept(environment) == before
-    # What this machine put live itself does.
+    # A release that this machine put live has it.
     environment.fab("-H", "web2", "deploy", "--release", "live", "--force")
     assert_serves(environment, version)
 
@@ -258,7 +258,7 @@ def _branch(environment: LabEnvironment, name: str, version: str) -> str:
 
 
 def _digests(environment: LabEnvironment, host: str) -> set[str]:
-    """Of what is live there."""
+    """Return the digest of the live release's artifact."""
     text = environment.lab.ssh(host, f"cat {ROOT}/current/.warpbeam/artifact.json", "deploy").stdout
     return {json.loads(text)["sha256"]}
 

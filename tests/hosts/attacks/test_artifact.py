@@ -21,10 +21,10 @@ from tests.environment import LabEnvironment
 from warpbeam.build.artifact import Artifact, Item
 
 BAIT = "/home/deploy/.bashrc"
-# What a command that was smuggled in leaves behind.
+# The file that a smuggled command leaves behind.
 PLANTED = "/tmp/planted-by-an-artifact"
 SUBJECT = f"a subject $(id -un >{PLANTED}) `id -un >{PLANTED}`"
-# What must stay: the home of the deploy user, what was planted, the releases of the host and their marks.
+# Files that must stay: the home of the deploy user, what was planted, the releases of the host and their marks.
 STATE = f"""
 find /home/deploy {ROOT}/releases -xdev ! -type d -printf '%y %m %u:%g %n %s %T@ %l %p\\n'
 find /home/deploy {ROOT}/releases -xdev -type d -printf '%y %m %u:%g %p\\n'
@@ -83,7 +83,7 @@ def test_a_commit_that_brings_its_own_mark_of_health_is_refused(source: LabEnvir
     assert "undo" not in refused.stderr
 
 
-# What git can keep, and what a step of `mix release` can make besides, each with what is said of it.
+# Files that git can keep, and others that a step of `mix release` can make, each with its message.
 COMMITTED = {
     ".WarpBeam/mark": ("", "'.WarpBeam' has a name that is Warpbeam's own"),
     "etc": ("/etc", "'etc' is a link to '/etc', which is outside of the release"),
@@ -269,7 +269,7 @@ def _below_a_link(forged: Forgery) -> None:
     forged.both("a/.bashrc")
 
 
-# How a tarball is forged, and what of it is said (less the host, which differs).
+# Forgeries of a tarball, each with its message (without the host, which differs).
 TARBALLS: dict[str, tuple[Callable[[Forgery], object], str]] = {
     "a link for our metadata": (
         lambda it: it.add(".warpbeam/artifact.json", type=tarfile.SYMTYPE, linkname=BAIT),
@@ -299,7 +299,7 @@ TARBALLS: dict[str, tuple[Callable[[Forgery], object], str]] = {
         "'lib/closed",
     ),
 }
-# How both are forged alike; the manifest alone must be enough to refuse it.
+# Forgeries of both alike; the manifest alone must be enough to refuse them.
 MANIFESTS: dict[str, tuple[Callable[[Forgery], object], str]] = {
     "our metadata": (lambda it: it.both(".warpbeam/artifact.json", BAIT), "'.warpbeam/artifact.json'"),
     "our metadata, in capitals": (lambda it: it.both(".WARPBEAM/healthy"), "'.WARPBEAM/healthy'"),
@@ -365,7 +365,7 @@ def lying(environment: LabEnvironment, artifact: Artifact, forged: Forgery) -> I
             tar.addfile(member, io.BytesIO(content))
     put = "mkdir -p ~/hostile && base64 -d | tar -x -C ~/hostile --no-same-owner && cp ~/.bashrc ~/honest"
     put += " && cat ~/hostile/lie ~/honest >~/.bashrc"
-    # What goes through a test's shell is text.
+    # Only text passes through a test's shell.
     environment.lab.ssh("build1", put, "deploy", stdin=base64.b64encode(pack.getvalue()).decode())
     try:
         yield
@@ -468,7 +468,7 @@ def test_a_host_takes_nothing_that_the_manifest_does_not_say(source: LabEnvironm
             forged = copy.deepcopy(honest)
             forge(forged)
             tarball = forged.pack()
-            # Who can write there can write a manifest to it.
+            # A user who can write there can write a manifest to it.
             manifest = msgspec.structs.replace(
                 artifact.manifest,
                 subject=SUBJECT,
@@ -479,7 +479,7 @@ def test_a_host_takes_nothing_that_the_manifest_does_not_say(source: LabEnvironm
             artifact.tarball.write_bytes(tarball)
             (artifact.tarball.parent / f"{key}.json").write_bytes(msgspec.json.encode(manifest))
             done = source.fab("-H", "web2", "deploy", "--force", "--no-migrate", expect=None)
-            # Of our own name space its first component is enough; a line end is escaped in another way.
+            # The first component is enough to know our own name space; a line end is escaped otherwise.
             name = ".warpbeam" if ".warpbeam" in said else said.strip("'/").partition("\\n")[0]
             # Where only a part of it goes up, it is refused here already.
             if done.returncode not in (3, 4) or name not in done.stderr:

@@ -1,4 +1,4 @@
-"""What never ends: hosts, apps and users that say more than anybody can hold, say nothing, or stop what root does."""
+"""Attacks without an end: hosts, apps and users that send too much, send nothing, or stop a program of root's."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from warpbeam.lab.client import ssh_argv
 
 # Seconds that a host may take to answer, in these tests.
 ANSWER_TIMEOUT = 6
-# Of the whole `fab`, whatever hosts say.
+# Memory of the whole `fab`, for any answer of hosts.
 MOST_MEMORY = 200
-# What an attack may send at all, and how long it may last: a `fab` without bounds must not take this machine.
+# Bounds of an attack in bytes and seconds: a `fab` without bounds must not take this machine.
 SENT = 300
 LASTS = 60
 
@@ -46,7 +46,7 @@ HOSTILE = {
     "processes that keep its output": f"sleep {LASTS} & exit 0",
 }
 SILENT_FOR_LONG = "trap '' TERM HUP INT; for i in {1..300}; do sleep 1; done"
-# What only looks, each as a person would ask: its words, and what it says of the other host.
+# Commands that only look: their words, and their output about the other host.
 LOOKS = {
     "status": ("status", "web1"),
     "releases": ("releases", "web1"),
@@ -65,7 +65,7 @@ def short_of_patience(environment: LabEnvironment) -> Iterator[None]:
 
 @contextmanager
 def hostile(lab: LabHandle, host: str, text: str) -> Iterator[None]:
-    """Whoever logs in as the deploy user of `host` gets that first, as long as this lasts."""
+    """Send that first to each login as the deploy user of `host`, while this lasts."""
     plant = "sudo bash -c 'cd /home/deploy && cp -p .bashrc .bashrc.kept && cat - .bashrc.kept >.bashrc'"
     lab.ssh(host, plant, stdin=f"{text}\n")
     try:
@@ -75,7 +75,7 @@ def hostile(lab: LabHandle, host: str, text: str) -> Iterator[None]:
 
 
 class Measured(msgspec.Struct):
-    """How a `fab` ended: its exit code, what it said, how long it took, and its memory in MB."""
+    """The end of a `fab`: its exit code, its output, its seconds, and its memory in MB."""
 
     code: int
     out: str
@@ -85,7 +85,7 @@ class Measured(msgspec.Struct):
 
 
 def most_memory(process: int) -> float:
-    """What `process` has held at most so far, in MB; 0 where it has ended.
+    """Return the most memory that `process` has had so far, in MB; 0 if it has ended.
 
     Not wait4's ru_maxrss: that one outlives exec, and begins with all that the process held which forked it
     (getrusage(2), "ru_maxrss"; exec_mmap in Linux's fs/exec.c).
@@ -255,7 +255,7 @@ while (my $client = $server->accept) {
 
 @pytest.fixture
 def stretched(environment: LabEnvironment) -> Iterator[None]:
-    """What runs on one host is not the app any more."""
+    """Replace the app on one host by another program."""
     lab = environment.lab
     lab.ssh(HOST, f"sudo tee {ROOT}/stretched.pl >/dev/null", stdin=STRETCHED)
     slot = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()[-1]
@@ -292,7 +292,7 @@ def test_what_the_helper_does_as_the_deploy_user_is_not_waited_for_without_end(
 ) -> None:
     lab = environment.lab
     link = lab.ssh(HOST, f"sudo readlink {ROOT}/current").stdout.strip()
-    # As the admin: an ssh session of the deploy user would be stopped too, before it has ended.
+    # The admin starts it: an ssh session of the deploy user would be stopped too, before it has ended.
     lab.ssh(HOST, f"sudo -u deploy setsid -f {STOPPING} </dev/null >/dev/null 2>&1")
     assert eventually(lambda: int(lab.ssh(HOST, "pgrep -u deploy -fc 'perl -e' || true").stdout or 0) > 0)
     lab.ssh(HOST, f"sudo ln -sfn nowhere {ROOT}/current")
@@ -378,5 +378,5 @@ def test_setup_removes_a_key_whatever_its_owner_left_running(
         capture_output=True, check=False, timeout=60,
     )  # fmt: skip
     assert refused.returncode == 255
-    # Whoever has a key that stays is let in again.
+    # A key that stays lets its owner in again.
     assert lab.ssh(HOST, "id -un", "deploy").stdout == "deploy\n"

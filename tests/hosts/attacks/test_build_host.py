@@ -1,4 +1,4 @@
-"""What somebody leaves behind on a build host, whose key is then taken away: no later build runs it."""
+"""Files that a removed deploy key leaves behind on a build host: no later build runs them."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_no_other_user_reads_the_cookie_of_a_running_program(environment: LabEnv
         assert "-setcookie" not in text, user
 
 
-# What a test asks of a port. Protocol 262 is MPTCP, whose sockets hold others of the kernel's own.
+# A test's question to a port. Protocol 262 is MPTCP, whose sockets hold others of the kernel's own.
 PROBE = r"""#!/usr/bin/perl
 use strict;
 use warnings;
@@ -149,7 +149,7 @@ print "connected\n";
 
 
 def health_parameters(environment: LabEnvironment, user: str, *words: str | int, host: str = HOST) -> str:
-    """What a user gets who connects: `connected`, `silence`, or the error."""
+    """Return what a user gets who connects: `connected`, `silence`, or the error."""
     become = f"setpriv --reuid={user} --regid={user} --init-groups"
     return root(environment, f"{become} probe connect {' '.join(map(str, words))} 2>&1", host, check=False).strip()
 
@@ -164,7 +164,7 @@ def test_no_other_user_of_the_host_connects_to_a_node(environment: LabEnvironmen
         for protocol in (6, 262)
         for address in ("127.0.0.1", "127.0.0.2", "::ffff:127.0.0.1", "0.0.0.0")
     }
-    # By sshd, which opens the connection as whoever has logged in.
+    # The connection is opened by sshd, as the user who has logged in.
     *argv, host = ssh_argv(environment.lab.name, HOST)
     words = (*argv, "-l", "shopkeeper", "-o", "BatchMode=yes", "-W", f"127.0.0.1:{port}", host)
     forwarded = subprocess.run(
@@ -173,7 +173,7 @@ def test_no_other_user_of_the_host_connects_to_a_node(environment: LabEnvironmen
 
     assert {key: said for key, said in got.items() if said == "connected"} == {}
     assert "open failed: connect failed: Connection refused" in forwarded
-    # Who may, does, by the same means.
+    # The users who may connect do so by the same means.
     assert health_parameters(environment, "hello", 6, "127.0.0.1", port) == "connected"
     assert health_parameters(environment, "root", 6, "127.0.0.1", port) == "connected"
 
@@ -287,7 +287,7 @@ def peers(environment: LabEnvironment, directory: Path) -> Iterator[None]:
         for key in root(environment, "cat /etc/ssh/ssh_host_*_key.pub", name).splitlines():
             lines += f"{environment.lab.address(name)} {' '.join(key.split()[:2])}\n"
     known.write_text(lines)
-    # Each host names the other alone, as a person would: a host's own address is nobody's peer.
+    # Each host names the other alone, as a person would: a host's own address is no peer.
     environment.write(
         hosts=hosts, ssh={**environment.settings["ssh"], "known_hosts": str(known)}, vm={"peers": ["web2"]}
     )
@@ -321,7 +321,7 @@ def test_with_peers_no_other_user_of_a_peers_host_connects_to_a_node(
     assert beyond != 0
 
 
-# What versions before 8 of the privileged helper kept, and how they started an instance: by the start script itself.
+# The state of versions before 8 of the privileged helper, which started an instance by the start script itself.
 BEFORE = f"""
 sed -i '1s/.*/# The cookie of the nodes./; s/^RELEASE_COOKIE=.*/RELEASE_COOKIE=Old{{0}}/' {COOKIE}
 mkdir -p /etc/systemd/system/hello@.service.d
@@ -412,7 +412,7 @@ def test_a_release_that_shows_a_cookie_is_not_built(
         environment.git("reset", "-q", "--hard", head)
 
 
-# What no look at the build's text finds: the VM's own arguments tell it.
+# A check of the build's text does not find this; the VM's own arguments show it.
 HIDDEN_COOKIES = {
     "a file that vm.args includes": {
         "rel/vm.args.eex": "-args_file bin/more.args\n",

@@ -191,13 +191,13 @@ def test_an_odd_argument_comes_through_neither_sudo_nor_the_helper(environment: 
     with assert_unchanged(environment.lab), journal(environment.lab, "-t", "sudo", "-t", "warpbeam-hello") as told:
         asked = try_attacks(environment.lab, logged_in("deploy"), by_sudo)
         # Were sudo's list of verbs to let one through, the helper has its own.
-        knocked = try_attacks(environment.lab, bare("root"), by_root)
+        outcomes = try_attacks(environment.lab, bare("root"), by_root)
 
     assert {attack: outcome for attack, outcome in asked.items() if "not allowed to execute" not in outcome.said} == {}
     assert {
-        attack: outcome for attack, outcome in knocked.items() if "usage: warpbeam-helper VERB" not in outcome.said
+        attack: outcome for attack, outcome in outcomes.items() if "usage: warpbeam-helper VERB" not in outcome.said
     } == {}
-    assert not_refused(knocked) == {}
+    assert not_refused(outcomes) == {}
     assert len([line for line in told if "deploy : command not allowed" in line]) == len(by_sudo)
     assert len(
         [line for line in told if "the privileged helper refused admin (no verb of this helper)" in line]
@@ -218,7 +218,7 @@ def test_odd_input_is_refused_by_every_verb_that_takes_some_and_is_in_the_journa
         outcomes = try_attacks(environment.lab, logged_in("deploy"), [*attacks])
 
     assert not_refused(outcomes) == {}
-    # What is in the journal is who and which verb: never what was said.
+    # The journal has the user and the verb, and never the input.
     refused = [
         match[1] for line in told if (match := re.match(r"the privileged helper refused deploy \((\w+)\): ", line))
     ]
@@ -237,7 +237,7 @@ def test_a_verb_that_serve_refuses_or_cannot_do_leaves_it_serving(environment: L
     assert re.fullmatch(
         r"warpbeam-helper: expected a slot \(a or b\)[^,]*,= 2,warpbeam-helper: [^,]*,= 2,= 0,?", outcome.said
     ), outcome.said
-    # Who asked for what, each, as sudo would have told it; never the input.
+    # Each entry names the user and the verb, as sudo would; never the input.
     assert sorted(told) == sorted(
         [
             *(f"the privileged helper was asked by deploy: {verb}" for verb in ("stop", "switch", "undrain")),

@@ -15,7 +15,7 @@ from tests.lab import LabHandle
 from warpbeam.lab.client import ssh_argv
 
 LOCK = "/run/warpbeam-hello.lock"
-# Whoever opens a pipe for both has what is written there waited for as soon as that is full.
+# A writer to a pipe that is open for both waits as soon as the pipe is full.
 UNREAD = f"""
 use Fcntl; $^F = 9; alarm 120; unlink 'unread'; system 'mkfifo', 'unread'; sysopen F, 'unread', O_RDWR or die;
 fcntl F, 1031, 4096 or die; syswrite(F, 'x' x 4096) == 4096 or die;

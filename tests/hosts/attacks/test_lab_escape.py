@@ -1,4 +1,4 @@
-"""What root on a lab's host, or a user of this machine, tries on this machine: each test breaks a lab of its own."""
+"""Attacks on this machine, by root on a lab's host or by a user of this machine; each test breaks its own lab."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def marker(tmp_path: Path) -> Iterator[Path]:
 
 
 def root(own: LabHandle, script: str) -> str:
-    """What root on the host gets of that script."""
+    """Run that script as root on the host; return its output."""
     return own.ssh("web1", "sudo bash -se", stdin=script).stdout
 
 
-# What takes the place of a file that the next command might write, or read, on its way into the host.
+# Links in place of a file that the next command might write, or read, on its path into the host.
 IN_PLACE = {
     "a link": "ln -sfnT {marker}/file {path}",
     "a link to a directory": "ln -sfnT {marker} {path}",
@@ -109,7 +109,7 @@ def outer_mounts(host: str) -> set[str]:
 
 
 def outer_tree(marker: Path) -> str:
-    """What a host's root runs to have its /opt, at its next boot, lead to a directory of this machine."""
+    """Return a script for a host's root, so /opt leads to a directory of this machine at the next boot."""
     return f"umount -l /opt; rmdir /opt; ln -s {marker} /opt"
 
 
@@ -157,7 +157,7 @@ def test_a_power_loss_ends_no_file_system_but_the_hosts_own(own: LabHandle, disk
 
 
 def nobody(*command: str) -> subprocess.CompletedProcess[str]:
-    """What a local user who is nobody in particular gets of that command."""
+    """Run that command as an ordinary local user; return its output."""
     return subprocess.run((*NOBODY, *command), capture_output=True, text=True, check=False, timeout=30, cwd="/")
 
 

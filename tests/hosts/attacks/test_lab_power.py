@@ -1,4 +1,4 @@
-"""What the lab itself refuses everybody, so that no attack is taken for refused by Warpbeam that nobody could try."""
+"""Attacks that the lab itself refuses to root: their refusal to others proves nothing about Warpbeam."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_entry_of_the_lists_is_of_an_attack_that_there_is() -> None:
     assert set(HARMLESS) - set(attacks) == set()
 
 
-# What a real Debian lets root do and systemd-nspawn by itself does not: the calls need no capability beyond root's own.
+# Calls that a real Debian allows root and systemd-nspawn by itself does not: they need no capability beyond root's own.
 CALLS = {
     "mlock": "syscall({mlock}, 0, 0) == 0",
     "pidfd_getfd": "syscall({pidfd_getfd}, -1, 0, 0) == -1 and $!{{EBADF}}",

@@ -1,4 +1,4 @@
-"""What somebody who had the deploy key leaves in our own files on a host: it runs, stops and fills nothing."""
+"""Contents that a removed deploy key leaves in our own files on a host: they run, stop and fill nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RAN = "/tmp/warpbeam-ran"
 WORD = f"EUID[$(touch${{IFS}}{RAN})0]"
 BOOT = "$(cat /proc/sys/kernel/random/boot_id)"
 MANIFEST = "current/.warpbeam/manifest"
-# What lies there when the next command comes; as bash, in the app's directory.
+# Contents of our files when the next command comes; as bash, in the app's directory.
 NUMBERS = {
     "the end of a lease": rf"""printf '%s\n' aa "{BOOT}" '{WORD}+9999999' '{{"who":"x"}}' words >lock""",
     "the time of an activation": rf"""printf '%s\n' aa '{WORD}' 'done' '{{"at":"x"}}' >activation/pending""",
@@ -39,7 +39,7 @@ PIPES = (
     "lists/directories",
     "lists/tar",
 )
-# What fills nothing on the disk and is no shorter for that.
+# A sparse file takes no room on the disk and is as long.
 ENDLESS = "1T"
 SOON = 60
 

@@ -1,4 +1,4 @@
-"""What a program of any user calls itself hides it from nobody, and hides nothing else."""
+"""Names of processes: a name that a program gives itself does not hide it, and hides nothing else."""
 
 from __future__ import annotations
 

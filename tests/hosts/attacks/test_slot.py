@@ -1,4 +1,4 @@
-"""What an app in the wrong hands can do to its other slot, which runs as the same user (docs/security.md)."""
+"""Attacks of a hostile app on its other slot, which runs as the same user (docs/security.md)."""
 
 from __future__ import annotations
 

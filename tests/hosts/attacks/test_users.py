@@ -1,4 +1,4 @@
-"""What the deploy user and the app's user try, from wherever they can be: to be root, to change what they must not."""
+"""Attacks of the deploy user and the app's user, from every place: to be root, to change files that are not theirs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_attack_is_refused_and_leaves_the_host_as_it_was(
     assert find_unrefused(outcomes, no) == {}
 
 
-# What sudo refuses the deploy user, and says in the journal.
+# Commands that sudo refuses the deploy user, with an entry in the journal.
 BY_SUDO = (
     "sudo -n id",
     "sudo -n -u hello id",

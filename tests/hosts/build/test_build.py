@@ -151,14 +151,14 @@ def test_a_compiler_s_error_is_shown_last(source: LabEnvironment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ("export RELEASE_NODE=hello@127.0.0.1", True),
         ('export RELEASE_NODE="${RELEASE_NODE:-hello@127.0.0.1}"', False),
         ("# export RELEASE_NODE=hello", False),
     ],
 )
-def test_a_release_that_names_its_own_node_is_reported(source: LabEnvironment, line: str, told: bool) -> None:
+def test_a_release_that_names_its_own_node_is_reported(source: LabEnvironment, line: str, expected: bool) -> None:
     file = source.source / "rel" / "env.sh.eex"
     file.parent.mkdir(exist_ok=True)
     file.write_text(f"# {time.time_ns()}\n{line}\n")
@@ -166,11 +166,11 @@ def test_a_release_that_names_its_own_node_is_reported(source: LabEnvironment, l
 
     built = source.fab("build-on-host")
 
-    assert ("rel/env.sh.eex sets RELEASE_NODE" in built.stderr) is told
+    assert ("rel/env.sh.eex sets RELEASE_NODE" in built.stderr) is expected
     # Also of what was built before.
     kept = source.fab("build-on-host")
     assert "built already" in kept.stderr
-    assert ("rel/env.sh.eex sets RELEASE_NODE" in kept.stderr) is told
+    assert ("rel/env.sh.eex sets RELEASE_NODE" in kept.stderr) is expected
 
 
 def test_tests_that_fail_build_nothing_and_tests_that_pass_do(source: LabEnvironment) -> None:

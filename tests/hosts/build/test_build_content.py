@@ -1,4 +1,4 @@
-"""What a release holds arrives as it was, or the build refuses it by its name."""
+"""Files of a release arrive as they were, or the build refuses them by their names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from tests.build_environment import change_mix_exs, on_build_host, write_source
 from tests.environment import LabEnvironment
 
-# What a step of `mix release` makes, beside files and links.
+# Files of other kinds that a step of `mix release` makes.
 HELD = """
 mkdir -p data/empty/deep 'data/an odd  name*' .hidden lib/empty
 mkdir -m 700 data/private && touch data/private/file && mkdir -m 777 data/open

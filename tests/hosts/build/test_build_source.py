@@ -14,7 +14,7 @@ from tests.build_environment import change_mix_exs, last_manifest, on_build_host
 from tests.environment import LabEnvironment
 
 MONEY = 'defmodule Money.MixProject do\n  use Mix.Project\n  def project, do: [app: :money, version: "1.0.0"]\nend\n'
-# What a login's profile may hold, and a build must not heed.
+# Settings that a login's profile may hold, and a build must ignore.
 PROFILE = """
 export MIX_EXS=/nowhere/mix.exs MIX_TARGET=rpi MIX_BUILD_PATH=/nowhere MIX_DEPS_PATH=/nowhere ERL_FLAGS=-nonsense
 export ELIXIR_ERL_OPTIONS='+Z nonsense' ERL_LIBS=/nowhere TAR_OPTIONS=--nonsense GIT_DIR=/nowhere GZIP=-1 LC_CTYPE=C
@@ -55,7 +55,7 @@ def test_the_build_directory_is_exactly_the_commit_and_only_changes_are_compiled
     source.write(build={"keep": ["assets/node_modules", "priv/static/kept"]})
     first = source.fab("build-on-host")
     assert len(modules(source, "Money.Old")) == 1
-    # What builds leave behind, and somebody's hand.
+    # Leftovers of builds and of a person.
     on_build_host(
         source,
         "mkdir -p assets/node_modules/x deps/fetched deps/stray "
@@ -84,7 +84,7 @@ def test_the_build_directory_is_exactly_the_commit_and_only_changes_are_compiled
     kept = {"./assets/node_modules/x/index.js", "./deps/fetched/.hex", "./priv/static/kept/digest-1.css", ""}
     assert {*there} - kept == tracked
     assert on_build_host(source, "cat priv/page.eex lib/page.ex") == f"a page{page}"
-    # What did not change keeps its time; what was changed here or there is compiled, and no more.
+    # Unchanged files keep their time; files that were changed here or there are compiled, and no others.
     assert on_build_host(source, times) == before
     # (What was tampered with there is new again; a newer Elixir compares its digest and leaves it at that.)
     assert re.search(r"Compiling (2 files|1 file) \(\.ex\)", second.stderr)
@@ -113,7 +113,7 @@ def test_a_profile_of_the_login_decides_nothing_and_rebuild_builds_from_nothing(
 
     assert "built already" in kept.stderr
     assert "build1: compile" in built.stderr
-    # What comes after more than a second of silence is shown too.
+    # A line after more than a second of silence is shown too.
     assert "* using config/runtime.exs" in built.stderr
     assert "built hello " in built.stderr
     assert on_build_host(source, "ls _build") == "prod\n"

@@ -1,4 +1,4 @@
-"""Nobody's environment or settings decide what is built; projects of other shapes are built as they are."""
+"""Builds do not depend on a login's environment or settings; projects of other shapes are built as they are."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_no_variable_of_the_person_who_deploys_decides_anything(
     write_source(source, "VERSION", "4.5.6\n")
     write_source(source, "priv/stamp", str(time.time_ns()))
     source.commit("lines")
-    # What only this clone says of itself; a commit's bytes do not change by it.
+    # Settings of this clone alone; a commit's bytes do not change by them.
     for name, value in {"core.autocrlf": "true", "core.quotePath": "false", "tar.umask": "077"}.items():
         source.git("config", name, value)
     try:

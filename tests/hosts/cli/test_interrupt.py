@@ -41,7 +41,7 @@ def test_after_ctrl_c_each_host_and_the_next_step_are_shown(environment: LabEnvi
     assert status == INTERRUPTED
     lines = said.splitlines()
     assert [line for line in lines if line.startswith("web1: 2")][-1].endswith("is serving again, healthy")
-    # What its activation before this one came to is nobody's question.
+    # The outcome of the activation before this one is of no interest.
     assert not [line for line in lines if line.startswith("web2: ") and ("runs" in line or "live" in line)]
     assert lines[-3:] == [
         "not touched: web2",
@@ -141,7 +141,7 @@ def test_ctrl_c_in_mid_upload_leaves_nothing(environment: LabEnvironment) -> Non
 
 @contextmanager
 def slow_line(environment: LabEnvironment, host: str) -> Iterator[None]:
-    """What is sent to `host` goes at 8 Mbit/s while this lasts."""
+    """Slow the line to `host` down to 8 Mbit/s while this lasts."""
     found = read_lab(environment.lab.name)
     link = host_link(found, found.member(host))
     subprocess.run(
@@ -290,7 +290,7 @@ def test_after_a_short_cut_the_outcome_is_read_back_and_the_deploy_completes(
 
 @contextmanager
 def cut_line(environment: LabEnvironment, host: str) -> Iterator[None]:
-    """Every packet of SSH to and from `host` is lost while this lasts; nobody is told."""
+    """Every packet of SSH to and from `host` is lost while this lasts, without an answer."""
     fixture = HostFixture(environment.lab, host)
     # In the host, and not by way of SSH.
     drop = "type filter hook {0} priority 0; tcp {1} 22 drop;"

@@ -116,7 +116,7 @@ def test_migrations_run_once_from_the_new_release_with_its_environment(
     migrating = {**environment.settings["deploy"], "migrate": expression}
 
     def noted(host: str) -> list[list[str]]:
-        """What was there for the migrations on the host, each time that they ran."""
+        """Return the environment of the migrations on the host, each time that they ran."""
         lines = environment.lab.ssh(host, f"sudo cat {note}", check=False).stdout.splitlines()
         return [json.loads(line) for line in lines]
 

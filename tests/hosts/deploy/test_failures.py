@@ -1,4 +1,4 @@
-"""What stops a deploy: releases that are bad, migrations that fail, disks that are full, somebody else's deploy."""
+"""Failed deploys: bad releases, failing migrations, full disks, another deploy at the same time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_release_that_does_not_become_healthy_leaves_the_old_one_serving(
     release = old["web1"]["release"].rpartition("/")[2]
     assert f"the old release {release} is serving again, healthy; web2 was not touched" in done.stderr
     assert shown in done.stderr
-    # What happened is the last thing on the screen, below the app's own lines.
+    # The reason is the last thing on the screen, below the app's own lines.
     assert done.stderr.splitlines()[-2].startswith("error: web1: ")
     assert_serves(environment, old["web1"]["version"])
     assert {host: environment.served(host)["release"] for host in old} == {host: old[host]["release"] for host in old}
@@ -111,7 +111,7 @@ def filled(environment: LabEnvironment, host: str, how: str) -> AbstractContextM
 
     @contextmanager
     def filling() -> Iterator[None]:
-        # As the deploy user, last: for root, ext4 holds some blocks back.
+        # The deploy user fills the disk last: ext4 holds some blocks back for root.
         fill = {
             "no byte": "fallocate -l $(df --output=avail -B1 /opt | tail -n 1) /opt/filler/f; "
             "sudo -u deploy sh -c 'cat /dev/zero >/opt/filler/g 2>/dev/null'",

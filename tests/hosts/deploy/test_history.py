@@ -1,4 +1,4 @@
-"""History: each activation has one line on its host, whoever was there to see how it ended."""
+"""History: each activation has one line on its host, with or without a command that saw its end."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_command_that_is_killed_has_a_line_of_an_activation_that_failed_withou
     environment: LabEnvironment,
 ) -> None:
     environment.version("9.9.2", fault="unhealthy")
-    # Of the old one too, which has to boot again; two labs at once can make that slow.
+    # The old instance too has to boot again; two labs at once can make that slow.
     environment.write(health={"deadline": 20, "timeout": 5})
 
     try:
@@ -211,7 +211,7 @@ def test_an_activation_that_is_killed_has_a_line_from_the_command_that_followed_
         assert lines(environment, "web1")[-1]["outcome"] == "unknown"
 
     assert new["web1"]["version"] == "9.9.5"
-    # What was live is started again, which nobody waits for here.
+    # The live release is started again; the test does not wait for it.
     assert eventually(lambda: is_serving(environment, "web1", before))
     commit_another_version(environment)
     environment.fab("deploy")

@@ -1,4 +1,4 @@
-"""What must hold whatever happens; docs/architecture.md has the sentences, and each has its test here.
+"""Invariants; docs/architecture.md has the sentences, and each has its test here.
 
 Most have closer tests elsewhere, and the fault matrix (test_faults.py) tries the first two at every step of a deploy.
 """
@@ -132,7 +132,7 @@ def test_invariant_6_pruning_keeps_live_previous_and_used_and_does_not_count_fai
         assert states(environment) == {first: "healthy", second: "healthy", live: "live", untried: "new"}
         environment.lab.ssh("web1", f"sudo rm -r {ROOT}/releases/{untried}")
         environment.fab("-H", "web1", "rollback", "--to", first)
-        # Of two that are kept neither is the live one; what is in the other slot may still be draining.
+        # Neither of the two that are kept is the live one; the other slot's may still be draining.
         environment.write(deploy={**environment.settings["deploy"], "keep": 2})
         environment.fab("-H", "web1", "restart")
         assert states(environment) == {first: "live", second: "healthy", live: "withdrawn"}

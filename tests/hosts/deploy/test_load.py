@@ -92,7 +92,7 @@ def deploys(
         flip(environment, inventory, words)
         took.append(time.monotonic() - began)
         counted += words != ("restart",)
-    # What was told to close connects once more, and has its answer counted.
+    # A client that was asked to close connects once more, and its answer is counted.
     time.sleep(1)
     return took
 

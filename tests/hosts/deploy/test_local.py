@@ -41,7 +41,7 @@ def send(lab: LabHandle, files: list[str], directory: Path, target: str) -> None
 
 
 def packages_for(python: str, directory: Path) -> Path:
-    """What requirements.txt locks, for another Python than this one."""
+    """Install the packages of requirements.txt, for another Python than this one."""
     argv = [UV, "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes"]
     subprocess.run(
         [*argv, f"--python-version={python}", f"--target={directory}", "-r", str(PROJECT / "requirements.txt")],
@@ -89,7 +89,7 @@ def served(environment: LabEnvironment) -> str:
 
 
 def bump(environment: LabEnvironment, version: str) -> None:
-    """Commit a version in the clone there, as whoever owns it."""
+    """Commit a version in the clone there, as its owner."""
     git = "git -c user.name=Test -c user.email=test@localhost -c safe.directory='*'"
     environment.lab.ssh(
         HOST, f"cd {HOME}/hello && echo {version} | sudo tee VERSION && sudo {git} commit -qam {version}"
@@ -115,7 +115,7 @@ def test_a_machine_deploys_onto_itself_and_goes_back(environment: LabEnvironment
     assert "localhost: there is no release to go back to" in none.stderr
     assert served(environment) == "7.0.0"
 
-    # The deploy user needs nobody's help; an admin becomes it through sudo. The artifact is kept: nothing is built.
+    # The deploy user needs no other user; an admin becomes it through sudo. The artifact is kept: nothing is built.
     there = fab("deploy.local", user="keeper")
     assert "built already: hello 7.0.1" in there.stderr
     assert served(environment) == "7.0.1"

@@ -36,7 +36,7 @@ def locks(environment: LabEnvironment) -> dict[str, str]:
 
 
 def holders(environment: LabEnvironment) -> dict[str, dict[str, Any]]:
-    """What `lock.status` tells, by host."""
+    """Return the answers of `lock.status`, by host."""
     return {row["host"]: row for row in json.loads(environment.fab("lock.status", "--json").stdout)}
 
 

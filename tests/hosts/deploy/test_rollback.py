@@ -122,7 +122,7 @@ def test_hosts_that_disagree_go_back_together_only_where_it_is_said_to_what(
 def test_rollback_with_nothing_before_it_says_so_and_changes_nothing(
     environment: LabEnvironment, versions: list[str]
 ) -> None:
-    # What lies before the live one is put out of the way, as pruning or a first deploy would have it.
+    # Releases before the live one are moved away, as pruning or a first deploy would have it.
     aside = f"cd {ROOT} && mkdir aside && for r in releases/*Z; do [ $(basename $r) = {{}} ] || mv $r aside/; done"
     for host, row in environment.status().items():
         environment.lab.ssh(host, "sudo bash -c " + shlex.quote(aside.replace("{}", row["release"])))

@@ -33,13 +33,13 @@ def as_it_was(environment: LabEnvironment) -> Iterator[None]:
 
 
 def notes(environment: LabEnvironment, host: str) -> list[str]:
-    """What hooks noted on a host, in order, without the time."""
+    """Return the notes of hooks on a host, in order, without the time."""
     text = environment.lab.ssh(host, f"cat {LOG} 2>/dev/null; rm -f {LOG}", user="deploy", check=False).stdout
     return [line.split(" ", 1)[1] for line in sorted(text.splitlines())]
 
 
 def hooks(directory: Path, *phases: str) -> dict[str, Any]:
-    """Hooks before and after each of those phases, on the hosts and here, that note what they are told."""
+    """Hooks before and after each of those phases, on the hosts and here, that note their input."""
     there = {"run": f"{NOTE} >>{LOG}", "on": "hosts"}
     here = {"run": f"{NOTE} >>{directory}/hooks.log"}
     return {phase: {"before": [there, here], "after": [here, there]} for phase in phases}

@@ -50,7 +50,7 @@ def test_path_status_and_interval_are_those_of_the_inventory(environment: LabEnv
     finally:
         environment.write()
 
-    # Whoever waits is told what is waited for.
+    # The output says what the command waits for.
     said = rf"http://{re.escape(environment.lab.address('web1'))}:400[12]/ said 200; expected 204"
     assert re.search(f"web1: not healthy after 5 s, of at most 8: {said}", failed.stderr)
     assert re.search(f"not healthy within 8 s: {said}", failed.stderr)

@@ -74,7 +74,7 @@ def test_a_login_that_only_talks_is_no_hindrance(environment: LabEnvironment, li
     with startup(environment, line):
         assert environment.status()[HOST]["health"] == "healthy"
         said = environment.fab("rpc", "1 + 1", "--host", HOST).stdout
-    # What it says in the end cannot be told from what was asked for.
+    # Its last output cannot be distinguished from the script's.
     assert said == ("2\nbye\n" if "trap" in line else "2\n")
 
 

@@ -32,7 +32,7 @@ def own(suite: Suite) -> Iterator[LabHandle]:
 
 
 def traces(name: str) -> dict[str, list[str]]:
-    """What this machine has of a lab, by kind; every mount namespace and every process is looked at."""
+    """Return what this machine has of a lab, by kind, in every mount namespace and every process."""
     mounts: set[str] = set()
     processes: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):

@@ -1,4 +1,4 @@
-"""Nodes of two hosts find each other whatever their slots, and only where they are told to."""
+"""Nodes of two hosts find each other whatever their slots, and only where the inventory says so."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def assert_each_sees_the_other(environment: LabEnvironment) -> None:
     others = {"web1": ["web2"], "web2": ["web1"]}
     deadline = time.monotonic() + SOON
     while True:
-        # What is asked for after the deadline only began before it.
+        # A question that is answered after the deadline began before it.
         last = time.monotonic() > deadline
         rows = environment.status()
         if {host: row.get("sees") for host, row in rows.items()} == others:
@@ -116,11 +116,11 @@ def test_live_nodes_see_each_other_across_deploy_failed_deploy_rollback_and_rest
 
 def test_a_release_without_the_module_works_alone_and_is_reached_by_those_with_it(cluster: LabEnvironment) -> None:
     bring(cluster, {"web1": "a", "web2": "b"})
-    # As the version before built it, and wrote its settings.
-    lacking = "/opt/acme/hello/slots/a/warpbeam-nodes"
+    # A release and settings as the version before made them.
+    missing = "/opt/acme/hello/slots/a/warpbeam-nodes"
     before = "s/ -warpbeam_ports [0-9]* [0-9]*//"
     root = "sudo bash -c"
-    cluster.lab.ssh("web1", f"{root} 'mv -T {lacking}/ /opt/acme/hello/nodes'")
+    cluster.lab.ssh("web1", f"{root} 'mv -T {missing}/ /opt/acme/hello/nodes'")
     cluster.lab.ssh("web1", f"{root} 'sed -i \"{before}\" /etc/acme/hello/slot-a.env && systemctl restart hello@a'")
     try:
         # Its manifest still names the module.
@@ -130,7 +130,7 @@ def test_a_release_without_the_module_works_alone_and_is_reached_by_those_with_i
         # web2, which has it, calls.
         assert_each_sees_the_other(cluster)
     finally:
-        cluster.lab.ssh("web1", f"{root} 'mv -T /opt/acme/hello/nodes {lacking}'")
+        cluster.lab.ssh("web1", f"{root} 'mv -T /opt/acme/hello/nodes {missing}'")
         cluster.fab("setup", "--restart")
 
 
@@ -158,7 +158,7 @@ def test_without_peers_nodes_listen_on_loopback_only(environment: LabEnvironment
 
 
 def judged(environment: LabEnvironment) -> dict[str, dict[str, Any]]:
-    """What `doctor` says of each host's node."""
+    """Return the findings of `doctor` about each host's node."""
     found = json.loads(environment.fab("doctor", "--json", expect=None).stdout)
     return {each["host"]: each for each in found if each["check"] == "nodes"}
 

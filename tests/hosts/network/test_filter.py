@@ -197,7 +197,7 @@ def test_a_filter_that_cuts_ssh_reverts_without_the_command_that_applied_it(
 def test_rules_loaded_again_during_the_trial_are_not_taken_for_those_on_trial(
     environment: LabEnvironment, filtered: Callable[..., Any]
 ) -> None:
-    # What the confirmation would keep is not what it came through: nobody knows whether it lets anybody in.
+    # The confirmation would keep other rules than those that it passed, which may let no one in.
     hook = "/etc/systemd/system/hello-filter-revert-.timer.d"
     environment.lab.ssh(
         HOST,
@@ -255,7 +255,7 @@ def test_the_limit_bites_one_source_and_no_other_and_no_accepting_rule_hides_it(
     try:
         filtered(limit="2/hour", burst=4)
         assert [answers(environment, address) for _ in range(7)] == [True] * 4 + [False] * 3
-        # Whoever else comes has a count of its own; the host itself has none. The lab is one /64, so one source.
+        # Every other source has its own count; the host itself has none. The lab is one /64, so one source.
         others = {HOST: True, "web1": family == 4}
         for other, may in others.items():
             said = environment.lab.ssh(other, f"curl -gsS --max-time 3 http://{address}/health", check=False).stdout

@@ -26,7 +26,7 @@ table inet theirs {
 }
 """
 
-# What loads our table again runs in a job of its own, after that of nftables.
+# Our table is loaded again by a job of its own, after that of nftables.
 WAIT_FOR_TABLE = "for i in $(seq 100); do sudo nft list table inet warpbeam_hello && break; sleep 0.1; done"
 
 
@@ -90,7 +90,7 @@ def test_the_redirect_survives_a_reload_and_a_restart_of_the_systems_rules(
 def test_the_redirect_survives_the_first_start_of_the_systems_rules(
     environment: LabEnvironment,
 ) -> None:
-    # As on a Debian whose nftables.service nobody has enabled: hello.service is active, nftables.service is not.
+    # A Debian with nftables.service not enabled: hello.service is active, nftables.service is not.
     environment.lab.ssh(HOST, "sudo systemctl stop nftables && sudo systemctl start hello")
     try:
         assert outside(environment) == [True, True]

@@ -77,7 +77,7 @@ def test_following_shows_new_lines_and_leaves_nothing_behind_on_ctrl_c(environme
             child.expect(r"(web[12]) \| \S+ web[12] hello\[\d+\]: followed")
         child.sendintr()
         assert exit_status(child) == 130
-        # Whoever follows ends it so: there is nothing to say about it.
+        # A person who follows ends it so: there is nothing to report.
         assert child.before is not None
         assert not re.search(r"warning|error|status|interrupted|cannot", child.before)
     assert_nobody_follows(environment)

@@ -149,7 +149,7 @@ def test_status_tells_of_a_killed_vm_and_of_a_dead_host_in_plain_words(environme
             row = json.loads(environment.fab("-H", "web1", "status", "--json", expect=None).stdout)[0]
         assert row["pid"] not in (0, before["pid"])
         assert row["restarts"] == before["restarts"] + 1
-        # What has just crashed is not healthy yet, whatever it answers.
+        # An instance that has just crashed is not healthy yet, whatever it answers.
         assert row["health"].startswith("it ended by itself")
         assert set(dead) == {"host", "problem"}
         shown = environment.fab("status", expect=None)
@@ -195,7 +195,7 @@ def test_what_is_stopped_stays_stopped_until_start_or_a_reboot(environment: LabE
 
 
 def test_start_takes_an_instance_that_kept_failing_once_the_cause_is_mended(environment: LabEnvironment) -> None:
-    # As long between two tries as a person takes, who starts it in such a pause.
+    # The pause between two tries is as long as a person needs to start it.
     with drop_in(environment.lab, "web1", "ExecStartPre=/bin/false\nRestartSec=4"):
         environment.fab("-H", "web1", "stop")
         failed = environment.fab("-H", "web1", "start", expect=4)

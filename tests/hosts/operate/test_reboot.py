@@ -113,7 +113,7 @@ def health(address: str) -> int:
 def test_a_load_balancer_sees_the_host_leave_before_the_app_stops(environment: LabEnvironment) -> None:
     address = environment.lab.address("web1")
     environment.write(deploy={**environment.settings["deploy"], "balancer_drain": 4})
-    # What the health path answers, each with when it first said so; 0: nobody answers.
+    # Record the answers of the health path, each with its first time; 0: no answer.
     seen: list[tuple[int, float]] = []
     ended = threading.Event()
 

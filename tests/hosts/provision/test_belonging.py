@@ -1,4 +1,4 @@
-"""One app on one host belongs to one environment; another is refused until it is told to take it over."""
+"""One app on one host belongs to one environment; another is refused until `--take-over` says otherwise."""
 
 from __future__ import annotations
 

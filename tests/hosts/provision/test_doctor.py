@@ -57,7 +57,7 @@ def findings(environment: LabEnvironment, expect: int) -> dict[tuple[str, str], 
 
 
 def wrong(environment: LabEnvironment, expect: int = 5) -> dict[tuple[str, str], dict[str, str]]:
-    """What it found wrong."""
+    """Return what it found wrong."""
     return {key: row for key, row in findings(environment, expect).items() if not row["ok"]}
 
 
@@ -97,7 +97,7 @@ def test_it_changes_nothing(environment: LabEnvironment) -> None:
 
 
 class Break(NamedTuple):
-    """How a host is broken and mended; which checks then say what, and what they tell to do."""
+    """A fault of a host: how it is made and mended, the checks that find it, their words and advice."""
 
     harm: str
     mend: str
@@ -277,7 +277,7 @@ BREAKS = {
         "hidepid",
     ),
 }
-# What can be broken at once, so that one look at the host must name all of it.
+# Faults that a host can have at once, so one look at the host must name all of them.
 TOGETHER = (
     (
         "a key of the deploy user",

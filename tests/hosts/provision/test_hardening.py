@@ -1,4 +1,4 @@
-"""What somebody who has the app, or the deploy user, may try: it gains nothing, and leaves a trace."""
+"""Attempts of the app, or of the deploy user: they gain nothing, and leave a trace."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sudoers(environment: LabEnvironment, *lines: str) -> Iterator[None]:
         root(environment, f"rm -f {SUDOERS}")
 
 
-# What it has on its stack, written by the VM itself: what /proc/PID/environ then says is the app's own invention.
+# The VM itself writes to its stack; then /proc/PID/environ shows the app's own invention.
 OVERWRITE = """
 stat = File.read!("/proc/self/stat") |> String.split(") ") |> List.last() |> String.split()
 [from, to] = for at <- [47, 48], do: stat |> Enum.at(at) |> String.to_integer()
@@ -138,7 +138,7 @@ def test_the_app_user_cannot_log_in_by_a_key_that_it_planted(environment: LabEnv
     try:
         assert not let_in(environment)
 
-        # As setups before this one made that user; and then it would be.
+        # Earlier versions of setup made the user so.
         root(environment, "usermod --expiredate '' hello")
         assert let_in(environment)
         doctor = environment.fab("doctor", expect=5).stdout
@@ -160,7 +160,7 @@ def test_systemd_starts_nothing_of_the_deploy_users_own(environment: LabEnvironm
     plant = f"mkdir -p {wanted} && printf '{text}' >{units}/planted.service && ln -s ../planted.service {wanted}/"
     try:
         environment.lab.ssh(HOST, plant, "deploy")
-        # As setups before this one left it, and a login started it.
+        # Earlier versions of setup left it so, and a login started it.
         root(environment, "rm /etc/systemd/system/user@$(id -u deploy).service && systemctl daemon-reload")
         environment.lab.ssh(HOST, "systemctl --user show-environment", "deploy")
         assert root(environment, "ls /home/deploy/was-here", check=False) != ""

@@ -1,4 +1,4 @@
-"""Who may do what on a host: the admin, the deploy user, the app's user."""
+"""Rights on a host: the admin's, the deploy user's, the app user's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_app_can_read_its_release_and_write_none_of_it(environment: LabEnvir
     )
     assert writable.stdout == ""
     release = f"{ROOT}/releases/{environment.status()['web1']['release']}"
-    # What is Warpbeam's own there is not the app's to read.
+    # The app may not read Warpbeam's own files there.
     look = f"find {release} -path {release}/.warpbeam -prune -o ! -readable -print"
     unreadable = environment.lab.ssh("web1", f"sudo runuser -u hello -- {look}")
     assert unreadable.stdout == ""
@@ -72,7 +72,7 @@ def test_the_deploy_user_may_call_the_helpers_verbs_and_do_nothing_else_as_root(
     assert environment.lab.ssh("web1", "ls /etc/acme/hello", "deploy", check=False).returncode != 0
 
 
-# What is said to the helper, and what it answers.
+# Input for the helper, and its answer.
 ODD = [
     ("stop", "", "expected a slot (a or b) on standard input"),
     ("stop", "c\n", "expected a slot (a or b) on standard input"),

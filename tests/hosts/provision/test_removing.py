@@ -1,4 +1,4 @@
-"""What docs/removing.md says takes an app off a host: all of it, and nothing else."""
+"""The steps of docs/removing.md remove an app from a host: all of it, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from tests.environment import PROJECT, LabEnvironment
 
 HOST = "web1"
-# What of a host belongs to somebody: files, users and groups, units, rules. Not what any program changes as it runs.
+# Files, users and groups, units and rules of a host, without what any program changes as it runs.
 LOOK = r"""
 find /etc /home /lib/systemd /opt /usr/lib/warpbeam /var/lib /run -xdev \
   ! -path '/run/*/*' ! -path '/var/lib/systemd/*' ! -path '/var/lib/hello/*' ! -path '/etc/*-' \
@@ -51,10 +51,10 @@ def test_an_app_that_was_set_up_is_taken_off_its_host_by_what_the_page_says(envi
 
         environment.lab.ssh(HOST, "sudo bash -s", stdin=block(0))
 
-    # Whoever gets that number next may have a manager (here others may have had the number before).
+    # The next user with that number may have a manager (here others may have had the number before).
     assert environment.lab.ssh(HOST, f"systemctl is-enabled {manager}", check=False).stdout != "masked\n"
     # The rest is other apps' too: here it was the last of its org alone.
     assert {line.split()[-1] for line in looked(environment) ^ before} == {"/opt/going", "/etc/going"}
-    # Of the other apps it leaves what it finds (rmdir(1)).
+    # It leaves the files of other apps (rmdir(1)).
     environment.lab.ssh(HOST, "sudo bash -s", stdin="org=going\n" + block(1).splitlines()[0] + " 2>/dev/null; true")
     assert looked(environment) == before

@@ -1,4 +1,4 @@
-"""What the sandbox of the app forbids: what docs/security.md says, and nothing else that apps do."""
+"""Limits of the app's sandbox: it forbids what docs/security.md says, and nothing else that apps do."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fresh(environment: LabEnvironment) -> None:
 
 
 def results(text: str) -> dict[str, str]:
-    """What each try returned."""
+    """Return the result of each try."""
     return dict(re.findall(r"^@ (.+?) => (.*)$", text, re.MULTILINE))
 
 
@@ -76,7 +76,7 @@ def outside(environment: LabEnvironment) -> dict[str, str]:
 
 
 def documented() -> set[str]:
-    """What the page says differs."""
+    """Return the differences that the page names."""
     page = (PROJECT / "docs" / "security.md").read_text()
     table = page.partition("### What differs in the sandbox")[2].partition("\n## ")[0]
     return {name for row in ROW.finditer(table) for name in re.findall("`([^`]+)`", row[1])}
@@ -92,7 +92,7 @@ def test_the_sandbox_forbids_what_the_page_says_and_nothing_else(complete: LabEn
         differ = {name: (found[name], free[name]) for name in free if found[name] != free[name]}
         print(how, *(f"{name}: {pair[0]} <> {pair[1]}" for name, pair in differ.items()), sep="\n")
         assert {name: pair for name, pair in differ.items() if name not in documented()} == {}, how
-        # What is listed is still so.
+        # The listed differences still exist.
         assert documented() - differ.keys() - DEPENDS == set(), how
     # And what must work does: outside it could be as broken.
     for name in ("File.touch", "File.chmod 600", "File.cp", "System.cmd cp -r from release", ":ssl echo", ":httpc"):

@@ -69,7 +69,7 @@ def write(environment: LabEnvironment, values: dict[str, str]) -> dict[str, dict
 
 
 def inside(environment: LabEnvironment, host: str, names: list[str]) -> dict[str, str | None]:
-    """What the running app on `host` has in those variables."""
+    """Return the values of those variables in the running app on `host`."""
     words = " ".join(names)
     expression = f'for n <- ~w({words}), v = System.get_env(n), do: IO.puts(n <> " " <> Base.encode64(v))'
     said = environment.fab("rpc", "-", "--host", host, stdin=expression).stdout
@@ -91,7 +91,7 @@ def test_values_are_in_the_app_byte_for_byte_by_push_and_by_setup(environment: L
     for host in HOSTS:
         assert inside(environment, host, list(VALUES)) == VALUES
         assert environment.lab.ssh(host, f"sudo stat -c %U:%G:%a {FILE}").stdout == "root:root:600\n"
-    # What setup would write is the same, byte for byte, so it has nothing to change; and it writes that itself.
+    # Setup would write the same, byte for byte, so it has nothing to change; and it writes that itself.
     environment.fab("setup", "--check")
     environment.lab.ssh("web1", f"sudo rm {FILE}")
     environment.fab("-H", "web1", "setup", "--restart")
@@ -103,7 +103,7 @@ def test_a_secret_from_a_command_is_fetched_once_for_all_hosts_and_is_in_the_app
 ) -> None:
     store, asked = environment.directory / "store", environment.directory / "asked"
     asked.unlink(missing_ok=True)
-    # As `pass show` does: one line end of its own after a value that ends in one.
+    # `pass show` adds one line end of its own after a value that ends in one.
     store.write_text(f'#!/bin/sh\necho "$1" >>{asked}\nprintf \'kept: %s\\n\\n\' "$1"\n')
     environment.write(secrets={"KEPT": {"command": f"sh {store} 'shop key' | sed 's/^kept: /it is /'"}})
 
@@ -161,7 +161,7 @@ def test_a_push_with_a_restart_changes_nothing_under_a_freeze_and_names_removals
     assert "quarter end" in refused.stderr
     assert "nothing was changed on any host" in refused.stderr
     assert environment.lab.ssh("web1", f"sudo stat -c '%i %Y' {FILE}").stdout == before
-    # Without a restart no lock is needed, and who looks is told that the app has not changed yet.
+    # Without a restart no lock is needed, and the output says that the app has not changed yet.
     pushed = environment.fab("secrets.push").stderr
     assert "web1: 1 secret written, removed: OLD" in pushed
     assert inside(environment, "web1", ["KEPT", "OLD"]) == {"KEPT": "one", "OLD": "one"}
@@ -329,7 +329,7 @@ def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(
         if not re.fullmatch(MADE[place], name)
     ]
     assert (seen, other) == ([], [])
-    # What is left lying: on this machine only the file it came from, on a host only the one that it is for.
+    # Copies: on this machine only the file it came from, on a host only the one that it is for.
     here = subprocess.run(
         ["grep", "-rls", token, str(tmp_path), str(PROJECT / ".warpbeam"), str(environment.directory)],
         capture_output=True,

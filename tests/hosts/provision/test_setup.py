@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("as_set_up")
 
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
-    """How many exec requests go over connections to each address meanwhile."""
+    """Count the exec requests over connections to each address meanwhile."""
     count: Counter[str] = Counter()
     send: Any = paramiko.Transport._send_user_message
 
@@ -62,7 +62,7 @@ def in_process(environment: LabEnvironment, **how: Any) -> tuple[Outcome, list[E
 
 
 def root(environment: LabEnvironment, command: str, host: str = "web1", *, check: bool = True) -> str:
-    """What a shell command says, run as root."""
+    """Run a shell command as root; return its output."""
     return environment.lab.ssh(host, "sudo bash -s", check=check, stdin=command).stdout
 
 
@@ -96,7 +96,7 @@ def test_each_host_is_reported_with_the_seconds_that_it_took(environment: LabEnv
         }
         whole = time.monotonic() - began
 
-        # How quick a second run is, is shown here and not asserted: it depends on what else this machine does.
+        # The time of a second run is shown and not asserted: it depends on what else this machine does.
         print({host: seconds for host, (_, seconds) in told.items()}, f"of {whole:.1f} s")
         assert list(told) == ["web1", "web2", "build1"]
         assert told["web1"][0] == what
@@ -132,7 +132,7 @@ def test_a_host_without_systemd_is_refused_with_the_reason_and_left_alone(enviro
     look = f"stat -c '%n %Z' {UNIT} {KEYS}"
     root(environment, f"echo '# not so' >>{KEYS}")
     before = root(environment, look)
-    # How any program tells whether systemd runs a machine (sd_booted(3)).
+    # The directory by which programs know whether systemd runs a machine (sd_booted(3)).
     root(environment, "mv /run/systemd/system /run/systemd/hidden")
     try:
         said = environment.fab("-H", "web1", "setup", expect=3).stderr
@@ -220,7 +220,7 @@ def test_a_restart_goes_host_after_host_and_each_serves_before_the_next_is_touch
         "web2:start",
         "web2:restarted",
     ]
-    # As their systemds saw it: web2's old instance was told to stop when web1's new one had long been started.
+    # By the hosts' own times, web2's old instance was stopped long after web1's new one was started.
     new = last(environment, "started", "web1", after["web1"]["slot"])
     assert last(environment, "stopping", "web1", before["web1"]["slot"]) < new
     assert new < last(environment, "stopping", "web2", before["web2"]["slot"])

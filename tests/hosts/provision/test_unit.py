@@ -1,4 +1,4 @@
-"""What the app runs with: its sandbox, its limits, its VM, its crash dumps; and what its owner may change of that."""
+"""Settings of the app's unit: sandbox, limits, VM, crash dumps; and which of them an inventory may change."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.usefixtures("as_set_up")
 
 
 def root(environment: LabEnvironment, command: str, host: str = "web1", *, check: bool = True) -> str:
-    """What a shell command says, run as root."""
+    """Run a shell command as root; return its output."""
     return environment.lab.ssh(host, "sudo bash -s", check=check, stdin=command).stdout
 
 
 def rpc(environment: LabEnvironment, expression: str, host: str = "web1") -> str:
-    """What an expression gives on the running node."""
+    """Return the value of an expression on the running node."""
     return environment.fab("rpc", expression, "--host", host).stdout.strip()
 
 
@@ -96,7 +96,7 @@ def test_setup_has_each_unit_checked_and_tells_what_the_hosts_systemd_makes_of_i
 
 def test_each_directive_of_a_unit_says_why_it_is_there(environment: LabEnvironment) -> None:
     for name in units(environment):
-        # How many lines the last comment has been taken for.
+        # The number of lines that the last comment stood for.
         since = None
         for line in root(environment, f"cat {UNITS}/{name}").splitlines():
             if line.startswith("#"):
@@ -149,12 +149,12 @@ def test_the_app_speaks_utf_8_and_knows_how_it_was_built(environment: LabEnviron
 def test_an_app_that_cannot_start_for_a_while_is_tried_until_it_can(environment: LabEnvironment) -> None:
     row = environment.status()["web1"]
     unit = f"hello@{row['slot']}.service"
-    # As with a database that is gone: the app ends as it boots, until that is there again. Quicker, so that a limit
+    # Like an app without its database: it ends as it boots, until the file is there again. Quicker, so that a limit
     # would be met on a slow machine too.
     gone = "ExecStartPre=\nExecStopPost=\nRestartSec=50ms\nExecStart=\nExecStart=/bin/false"
     with drop_in(environment.lab, "web1", gone, under="/run"):
         root(environment, f"kill -KILL {row['pid']}")
-        # systemd gives up at the fifth start within ten seconds, unless it is told otherwise.
+        # systemd gives up at the fifth start within ten seconds, unless a setting says otherwise.
         tries = until(lambda: int(root(environment, f"systemctl show -P NRestarts {unit}")) - row["restarts"], 7)
         told = environment.status()["web1"]
         assert told["restarts"] >= row["restarts"] + tries
@@ -165,7 +165,7 @@ def test_an_app_that_cannot_start_for_a_while_is_tried_until_it_can(environment:
 
 
 def until(look: Callable[[], Any], least: Any) -> Any:
-    """What `look` gives, once that is at least `least`; fails the test when it takes far too long."""
+    """Return the value of `look` once it is at least `least`; fail the test when it takes far too long."""
     deadline = time.monotonic() + LONG
     while (found := look()) < least:
         assert time.monotonic() < deadline, found
@@ -216,7 +216,7 @@ def test_the_vm_has_the_settings_of_the_inventory(environment: LabEnvironment) -
     )
 
     assert found == "{131072, 7, {:fullsweep_after, 13}}"
-    # What is taken out of the inventory is the VM's own again.
+    # A setting that is removed from the inventory is the VM's default again.
     environment.write()
     environment.fab("setup", "--restart")
     assert rpc(environment, ":erlang.system_info(:thread_pool_size)") == "1"

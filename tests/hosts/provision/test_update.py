@@ -68,7 +68,7 @@ def test_setup_of_this_version_converges_hosts_of_the_version_before(
     assert "`fab stage setup`" in refused.stderr
     done = environment.fab("setup")
 
-    # What runs goes on, and a restart is announced.
+    # The running instance goes on, and a restart is announced.
     after = environment.status()
     assert {name: row["pid"] for name, row in after.items()} == before
     assert "setup --restart" in done.stderr

@@ -63,7 +63,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-# What a command gives back.
+# The results of a command.
 
 
 def test_a_command_gives_its_output_and_its_exit_status(sshd: Sshd) -> None:
@@ -133,7 +133,7 @@ def test_commands_of_several_threads_do_not_mix(sshd: Sshd) -> None:
     assert answers == {number: f"{number}\n" * 3 for number in range(5)}
 
 
-# How a command ends before its time.
+# Commands that end before their time.
 
 
 def test_an_interrupt_ends_the_remote_process_and_its_children(sshd: Sshd) -> None:
@@ -279,7 +279,7 @@ def test_a_connection_that_breaks_as_the_command_is_sent_is_lost(sshd: Sshd, mon
 
 def test_a_server_that_has_too_many_waiting_is_asked_again(tmp_path: Path) -> None:
     with serving(tmp_path / "a host", config="MaxStartups 1:100:1") as server:
-        # Whoever does not say who he is holds the only place.
+        # A connection that does not log in holds the only place.
         other = socket.create_connection(("127.0.0.1", server.port))
         threading.Timer(1, other.close).start()
         with connected(server) as connection:
@@ -353,7 +353,7 @@ def test_a_host_that_no_longer_answers_is_noticed(sshd: Sshd) -> None:
             os.kill(child, signal.SIGCONT)
 
 
-# Who the host is.
+# The host's identity.
 
 
 def test_an_unknown_host_key_is_refused_with_its_fingerprint_and_a_command(
@@ -426,7 +426,7 @@ def test_a_host_key_alias_is_what_known_hosts_is_asked_for(sshd: Sshd) -> None:
         assert run(connection, "echo in\n")[1] == "in\n"
 
 
-# Who we are, and where OpenSSH's configuration sends us.
+# Our identity, and where OpenSSH's configuration sends us.
 
 
 def test_a_refused_login_names_the_user_and_the_keys_that_were_tried(sshd: Sshd) -> None:

@@ -1,4 +1,4 @@
-"""How many commands a task runs on a host over ssh: counted by the host's own sshd, which logs each."""
+"""The number of commands that a task runs on a host over ssh, counted by the host's own sshd, which logs each."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def counting(environment: LabEnvironment) -> Iterator[Callable[[], Counter[str]]
 
 @contextmanager
 def assert_commands(environment: LabEnvironment, requests: dict[str, int]) -> Iterator[None]:
-    """What is done meanwhile takes these commands; one more for each time that its leases had to be renewed."""
+    """Fail unless these commands are run meanwhile, and one more for each renewal of a lease."""
     began = time.monotonic()
     with counting(environment) as counted:
         yield
@@ -66,7 +66,7 @@ def test_a_deploy_needs_five_requests_where_it_migrates_and_fewer_on_the_last_ho
     environment: LabEnvironment,
 ) -> None:
     version = commit_another_version(environment)
-    # What goes out is built already; a build asks every host once more, before it takes its minutes.
+    # The artifact is built already; a build asks every host once more, before it takes its minutes.
     environment.fab("build-on-host")
 
     # claim, upload, migrate, activate, finish; web2 comes last, and finishes in the request of its activation.

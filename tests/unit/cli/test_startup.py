@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-LACKING = """
+MISSING = """
 import sys
 from pathlib import Path
 sys.dont_write_bytecode = True
@@ -17,8 +17,8 @@ print(*(module.__name__ for module in loaded if not Path(module.__cached__).exis
 
 
 def test_nothing_that_fab_loads_has_to_be_compiled_at_each_start() -> None:
-    said = subprocess.run([sys.executable, "-c", LACKING], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([sys.executable, "-c", MISSING], capture_output=True, text=True, check=True).stdout
 
-    loaded, lacking = said.split("\n", 1)
+    loaded, missing = said.split("\n", 1)
     assert int(loaded) > 200
-    assert lacking.split() == []
+    assert missing.split() == []
