@@ -150,7 +150,7 @@ def _state(lab: LabHandle) -> set[str]:
 
 @contextmanager
 def journal(lab: LabHandle, *arguments: str) -> Iterator[list[str]]:
-    """Afterwards: what the journal has got meanwhile, of what `arguments` of journalctl choose."""
+    """Collect the lines that the journal gets meanwhile, chosen by `arguments` of journalctl; read them afterwards."""
     since = lab.ssh(HOST, "date +@%s.%6N").stdout.strip()
     lines: list[str] = []
     yield lines

@@ -94,7 +94,7 @@ class LabEnvironment:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Nobody may deploy meanwhile: it is the quarter's end."""
+        """Freeze the hosts meanwhile: it is the quarter's end."""
         self.fab("lock.acquire", "--reason", "quarter end")
         try:
             yield

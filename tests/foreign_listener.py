@@ -43,7 +43,7 @@ while (accept(my $c, $s)) {{
 def foreign_listener(
     lab: LabHandle, user: str, port: int, *, family: int = 4, address: str = "", backlog: int = 128, protocol: int = 0
 ) -> Iterator[None]:
-    """Meanwhile `user` listens there, from the first moment that nobody else does, outside of any sandbox."""
+    """Listen there as `user` meanwhile, from the first moment that no one else does, outside of any sandbox."""
     where = address or ("::" if family == 6 else "0.0.0.0")
     words = shlex.join(["perl", PROGRAM, str(family), where, str(port), str(backlog), str(protocol)])
     become = f"setpriv --reuid={user} --regid=$(id -g {user}) --clear-groups"

@@ -100,7 +100,7 @@ AT_ONCE = 150
 
 
 def every_attack() -> list[str]:
-    """All that are refused to the deploy user, to the app's user, to the running app."""
+    """Return all attacks that are refused to the deploy user, to the app's user, or to the running app."""
     return list(dict.fromkeys([*OF_DEPLOY, *OF_THE_APP, *SANDBOXED]))
 
 

@@ -131,7 +131,7 @@ def labs_of(process: str) -> tuple[str, ...]:
 
 
 def emit(event: Event) -> None:
-    """Where events of the lab go: pytest shows them when a test fails."""
+    """Print an event of the lab: pytest shows it when a test fails."""
     print(event, file=sys.stderr)
 
 

@@ -69,7 +69,7 @@ def expected(unit: str, tests: int) -> int:
 
 
 def choose(waiting: Iterable[tuple[str, int]], home: str) -> str:
-    """Which unit a process takes next: first what needs no host, then what is for its own Debian, the longest first.
+    """Choose the next unit of a process: first without a host, then for its own Debian, and the longest first.
 
     Parameters:
         waiting: units, and how many tests each has.

@@ -58,7 +58,7 @@ class CaseRunner:
         return self.commits[key]
 
     def bad(self, fault: str) -> str:
-        """The commit of a release that is bad in this way."""
+        """Return the commit of a release with this fault."""
         return self._commit(f"9.9.{BAD_RELEASES.index(fault)}", fault)
 
     def write_inventory(self, case: Case) -> str:

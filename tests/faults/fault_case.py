@@ -260,7 +260,7 @@ class FaultCase:
         )
 
     def _assert_refused_while_full(self, words: tuple[str, ...]) -> None:
-        """On a full disk the same command refuses cleanly."""
+        """Fail unless the same command refuses cleanly on a full disk."""
         # The command has given back the room that it kept for itself.
         inject_fault(self.case, self.victim, None, self.slot_before, self._second_deploy)
         done = self.environment.fab("-H", ",".join(self.case.hosts), *words, inventory=self.inventory, expect=None)

@@ -92,7 +92,7 @@ class HostFixture:
             self._scarce = False
 
     def cut(self, *, reset: bool) -> None:
-        """No packet of ssh passes between this machine and the host; or (`reset`) each is answered by a reset."""
+        """Drop each packet of ssh between this machine and the host; or (`reset`) answer it by a reset."""
         verdict = "reject with tcp reset" if reset else "drop"
         rules = f"""
             table {TABLE}_{self.host} {{

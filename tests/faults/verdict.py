@@ -109,7 +109,7 @@ def assert_status_is_true(environment: LabEnvironment, inventory: str, served: M
 
 
 def assert_lock_ends(environment: LabEnvironment, inventory: str, hosts: tuple[str, ...], *, may_be_held: bool) -> None:
-    """No lock is stuck: it is free or, where its command could not give it back, ends within LEASE seconds.
+    """Fail if a lock is stuck: it is free or, where its command could not give it back, ends within LEASE seconds.
 
     To save time it is then taken away. Raises: Broken.
     """

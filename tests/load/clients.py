@@ -74,7 +74,7 @@ class Clients:
         return sum(client.requests for client in self._processes)
 
     def phase(self, name: str) -> None:
-        """From now on latencies count for `name`."""
+        """Count latencies for `name` from now on."""
         for client in self._processes:
             client.say(name)
 

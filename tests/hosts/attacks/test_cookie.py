@@ -74,7 +74,7 @@ def visitor(environment: LabEnvironment) -> Iterator[None]:
 
 @contextmanager
 def watched(environment: LabEnvironment, *users: str) -> Iterator[dict[str, str]]:
-    """Afterwards: everything that each of the users has seen of the processes of the host meanwhile."""
+    """Collect everything that each of the users sees of the processes of the host meanwhile; it is there afterwards."""
     seen: dict[str, str] = {}
     places = {user: f"/var/tmp/spy-{user}" for user in users}
     put(environment, HOST, "/usr/local/bin/spy", SPY)

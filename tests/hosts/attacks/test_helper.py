@@ -176,7 +176,7 @@ def fed(verb: str, said: bytes) -> str:
 
 
 def not_refused(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
-    """Where the helper did not plainly say no."""
+    """Find the attacks that the helper did not plainly refuse."""
     return {
         attack: outcome
         for attack, outcome in outcomes.items()

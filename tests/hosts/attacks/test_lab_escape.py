@@ -96,7 +96,7 @@ def running(host: str, word: bytes) -> list[int]:
 
 
 def outer_mounts(host: str) -> set[str]:
-    """Where the mounts are that the host's own part of this machine has, and this machine has not."""
+    """Return the places of the mounts that the host's own part of this machine has, and this machine has not."""
     pids = running(host, b"boot.sh")
     ours = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     assert pids

@@ -260,7 +260,7 @@ DEAF = "table inet deaf { chain input { type filter hook input priority 0; tcp s
 
 @contextmanager
 def flooded(environment: LabEnvironment) -> Iterator[None]:
-    """Meanwhile the queue of half-open connections to the app is full, and the kernel has given up on none of them."""
+    """Fill the queue of half-open connections to the app meanwhile; the kernel has given up on none of them."""
     lab = environment.lab
     lab.ssh("build1", f"echo '{DEAF}' | sudo nft -f - && sudo tee /tmp/flood.py >/dev/null", stdin=FLOOD)
     command = f"sudo prlimit --nofile={COUNT + 100} timeout 120 python3 /tmp/flood.py {lab.address(HOST)} {COUNT}"

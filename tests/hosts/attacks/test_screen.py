@@ -108,7 +108,7 @@ def hostile_commit(environment: LabEnvironment) -> Iterator[str]:
 
 @contextmanager
 def answering(environment: LabEnvironment, host: str, *records: object, about: str = "") -> Iterator[None]:
-    """Meanwhile a host answers the deploy user's requests that have a line like `about` with those records alone."""
+    """Answer the deploy user's requests that have a line like `about` with those records alone, meanwhile."""
     text = "".join(f"\x1e{json.dumps(record)}\n" for record in records)
     environment.lab.ssh(host, "cp .bashrc .bashrc.mine; cat >answers", "deploy", stdin=text)
     answer = f"""cat >~/asked

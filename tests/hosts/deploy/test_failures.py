@@ -107,7 +107,7 @@ def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(environment: Lab
 
 
 def filled(environment: LabEnvironment, host: str, how: str) -> AbstractContextManager[None]:
-    """/opt of `host` is full in that way while this lasts."""
+    """Fill /opt of `host` so while this lasts."""
 
     @contextmanager
     def filling() -> Iterator[None]:

@@ -225,7 +225,7 @@ def test_what_fails_before_any_activation_has_a_line_where_it_failed(environment
     assert "the migrations of " in new["web1"]["problem"]
 
     version = commit_another_version(environment)
-    # Something is in the way of the upload.
+    # A file is in the place of the upload.
     environment.lab.ssh("web2", f"cd {ROOT}/activation/lists && rm -f -- * && chmod u-w .", "deploy")
     try:
         with assert_one_more_entry(environment, "web2") as new:

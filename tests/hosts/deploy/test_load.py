@@ -145,7 +145,7 @@ def test_no_request_fails_while_the_old_instance_is_replaced_three_times(
 
 @contextmanager
 def unmarkable(environment: LabEnvironment) -> Iterator[None]:
-    """No release that is live on HOST can be marked as healthy while this lasts: what comes after the switch fails."""
+    """Prevent marks of healthy releases on HOST while this lasts: the step after the switch fails."""
     mark = f"{ROOT}/releases/{environment.status()[HOST]['release']}/.warpbeam/healthy"
     # By this machine's own chattr(1): a host of Debian 13 may have none.
     there = f"/proc/{environment.lab.status(HOST).pid}/root{mark}"

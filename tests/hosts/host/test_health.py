@@ -1,4 +1,4 @@
-"""When an instance counts as healthy."""
+"""Health: the answers with which an instance counts as healthy."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SAID = "web1: the login did not run what was sent"
 
 @contextmanager
 def startup(environment: LabEnvironment, line: str) -> Iterator[None]:
-    """Meanwhile that line begins the deploy user's ~/.bashrc."""
+    """Begin the deploy user's ~/.bashrc with that line meanwhile."""
     write = f"cp .bashrc .bashrc.mine && {{ echo {shlex.quote(line)}; cat .bashrc.mine; }} >.bashrc"
     environment.lab.ssh(HOST, write, "deploy")
     try:
@@ -28,7 +28,7 @@ def startup(environment: LabEnvironment, line: str) -> Iterator[None]:
 
 @contextmanager
 def shell_of(environment: LabEnvironment, shell: str) -> Iterator[None]:
-    """Meanwhile that is the deploy user's login shell."""
+    """Make that the deploy user's login shell meanwhile."""
     environment.lab.ssh(HOST, f"sudo usermod --shell {shell} deploy")
     try:
         yield

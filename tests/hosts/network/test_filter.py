@@ -39,7 +39,7 @@ def other_port(environment: LabEnvironment) -> Iterator[int]:
 
 @pytest.fixture
 def filtered(environment: LabEnvironment) -> Iterator[Callable[..., Any]]:
-    """Gives a function that applies the filter of an inventory with some `firewall`; afterwards there is none."""
+    """A function that applies the filter of an inventory with some `firewall`; afterwards there is none."""
 
     def apply(expect: int = 0, **firewall: Any) -> subprocess.CompletedProcess[str]:
         environment.write(firewall=firewall)

@@ -21,7 +21,7 @@ def say(environment: LabEnvironment, word: str) -> None:
 
 
 def assert_nobody_follows(environment: LabEnvironment) -> None:
-    """No journalctl is left on any host, two seconds from now at the latest."""
+    """Fail if a journalctl is left on any host two seconds from now."""
     for host in ("web1", "web2"):
         wait = "for i in $(seq 20); do pgrep -f 'journalctl --[f]ollow' || exit 0; sleep 0.1; done; exit 1"
         assert environment.lab.ssh(host, wait, check=False).returncode == 0, f"{host}: journalctl is still there"

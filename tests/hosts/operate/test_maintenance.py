@@ -32,13 +32,13 @@ def assert_serves(environment: LabEnvironment, version: str) -> None:
 
 @pytest.fixture(autouse=True)
 def over(environment: LabEnvironment) -> Iterator[None]:
-    """No test leaves a host in maintenance."""
+    """End maintenance after each test."""
     yield
     environment.fab("maintenance.off")
 
 
 def asked(address: str, request: str, seconds: float = 20) -> bytes:
-    """All that the public port says to `request` until it closes; a reset is an error."""
+    """Return the whole answer of the public port to `request`, until it closes; a reset is an error."""
     with socket.create_connection((address, 80), timeout=seconds) as connection:
         connection.sendall(request.encode())
         said = b""

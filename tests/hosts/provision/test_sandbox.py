@@ -63,7 +63,7 @@ def evaluated(environment: LabEnvironment) -> dict[str, str]:
 
 
 def outside(environment: LabEnvironment) -> dict[str, str]:
-    """By the same release and the same user, without the unit."""
+    """Run the tries by the same release and the same user, without the unit; return the results."""
     fresh(environment)
     command = (
         "cd /opt/acme/hello/current && exec env -i PATH=/usr/bin:/bin LANG=C.UTF-8 HOME=/var/lib/hello "

@@ -306,7 +306,7 @@ def test_a_planted_secret_is_in_no_output_log_process_list_or_temporary_file(
             )
             assert done.returncode in (0, 5), done.stderr
             said.append(done.stdout + done.stderr)
-        # An exception on the way: a host that cannot take it.
+        # An exception in the middle: a host that cannot take it.
         environment.lab.ssh("web2", "sudo chmod 755 /etc/acme/hello")
         failing = [environment.argv()[0], "--echo", "-d", "stage", "secrets.push"]
         done = subprocess.run(

@@ -197,7 +197,7 @@ def test_what_was_changed_by_hand_is_put_right_and_the_app_restarted_only_when_a
 
 
 def last(environment: LabEnvironment, what: str, host: str, slot: str) -> int:
-    """When the host's systemd last said so of the slot's unit, in microseconds; all hosts have one clock."""
+    """Return the time of that state of the slot's unit, in microseconds; all hosts have one clock."""
     # `systemctl show` would not do: it forgets an instance that has stopped.
     matches = f"UNIT=hello@{slot}.service MESSAGE_ID={MESSAGES[what]}"
     said = root(environment, f"journalctl --sync; journalctl --boot {matches} --lines=1 --output=json", host)
