@@ -1,4 +1,4 @@
-"""Decoding: fit a tree of YAML nodes to msgspec Structs, with an error that names the place that does not fit.
+"""Decoding: fit a tree to msgspec Structs, with an error that names the place that does not fit.
 
 msgspec's own path to a bad value loses the keys of mappings (`$.hosts[...].port`), so this module walks the nodes
 itself and leaves only single values to msgspec. The `extra` of a type's `Meta` holds what msgspec has no field for:
@@ -49,26 +49,27 @@ class Shape(NamedTuple):
     numeral: bool
 
 
-class Place(NamedTuple):
-    """A place in the tree: the keys that lead to it, the base of relative paths, whether values are hidden."""
+class Position(NamedTuple):
+    """A position in the tree: the keys that lead to it, and whether its values are hidden."""
 
     key: Key
-    base: Path
     hidden: bool = False
 
-    def below(self, name: str) -> Place:
-        """Return the place of the entry `name`."""
-        return Place((*self.key, name), self.base, self.hidden)
+    def below(self, name: str) -> Position:
+        """Return the position of the entry `name`."""
+        return Position((*self.key, name), self.hidden)
 
 
-def decode(node: Node, type_: type[T], base: Path) -> T:
-    """Return `node` as a value of the Struct `type_`; a Path in it is absolute, from `base` or the home directory.
+def decode(tree: Node, type_: type[T]) -> T:
+    """Return `tree` as a value of the Struct `type_`; a Path in it is absolute.
+
+    A relative path begins at the directory of the source that has it, or with ~ at a home directory.
 
     Raises:
         ConfigError: a value does not fit its type, a key is unknown or missing.
     """
     struct: Any = type_
-    fitted: T = _fit(node, shape_of(struct), Place((), base))
+    fitted: T = _fit(tree, shape_of(struct), Position(()))
     return fitted
 
 
@@ -129,20 +130,20 @@ def _needed(struct: Any) -> tuple[str, ...]:
     return tuple(field.name for field in msgspec.structs.fields(struct) if field.required)
 
 
-def _fit(node: Node, shape: Shape, place: Place) -> Any:
+def _fit(node: Node, shape: Shape, position: Position) -> Any:
     if shape.hidden:
-        place = place._replace(hidden=True)
+        position = position._replace(hidden=True)
     match shape.kind:
         case "optional":
-            fitted = None if _is_nothing(node) else _fit(node, shape.inner[0], place)
+            fitted = None if _is_nothing(node) else _fit(node, shape.inner[0], position)
         case "struct":
-            fitted = _fit_struct(node, shape, place)
+            fitted = _fit_struct(node, shape, position)
         case "dict":
-            fitted = _fit_dict(node, shape, place)
+            fitted = _fit_dict(node, shape, position)
         case "list" | "pair":
-            fitted = _fit_tuple(node, shape, place)
+            fitted = _fit_tuple(node, shape, position)
         case "path":
-            fitted = _fit_path(node, shape, place)
+            fitted = _fit_path(node, shape, position)
         case _:
             value = node.value if isinstance(node, Scalar) else node
             if shape.numeral and isinstance(node, Scalar) and type(value) is int:
@@ -150,68 +151,69 @@ def _fit(node: Node, shape: Shape, place: Place) -> Any:
             try:
                 fitted = msgspec.convert(value, shape.hint)
             except msgspec.ValidationError:
-                _misfit(node, shape, place)
+                _misfit(node, shape, position)
     return fitted
 
 
-def _fit_struct(node: Node, shape: Shape, place: Place) -> Any:
+def _fit_struct(node: Node, shape: Shape, position: Position) -> Any:
     known = fields(shape.bare)
     if _is_nothing(node):
-        node = Mapping(node.line, {})
+        node = Mapping(node.origin, {})
     if not isinstance(node, Mapping):
-        _misfit(node, shape, place)
+        _misfit(node, shape, position)
     given = {}
     for name, each in node.entries.items():
-        here = place.below(name)
+        here = position.below(name)
         if name not in known:
             near = nearest(name, known) or _elsewhere(name, known)
             message = f"an unknown key{near or ';'} expected {one_of(known)}"
-            raise ConfigError(each.line, here.key, message, _EXPLAINED)
+            raise ConfigError(each.origin, here.key, message, _EXPLAINED)
         given[name] = _fit(each, known[name], here)
     for name in _needed(shape.bare):
         if name not in given:
             message = f"expected {_expected(known[name])}, found no such key"
-            raise ConfigError(node.line, place.below(name).key, message, _EXPLAINED)
+            raise ConfigError(node.origin, position.below(name).key, message, _EXPLAINED)
     try:
         return shape.bare(**given)
     except ValueError as error:
-        raise ConfigError(node.line, place.key, str(error), shape.remedy or _EXPLAINED) from None
+        raise ConfigError(node.origin, position.key, str(error), shape.remedy or _EXPLAINED) from None
 
 
-def _fit_dict(node: Node, shape: Shape, place: Place) -> dict[str, Any]:
+def _fit_dict(node: Node, shape: Shape, position: Position) -> dict[str, Any]:
     if _is_nothing(node):
         return {}
     if not isinstance(node, Mapping):
-        _misfit(node, shape, place)
+        _misfit(node, shape, position)
     names, values = shape.inner
     fitted = {}
     for name, each in node.entries.items():
-        here = place.below(name)
+        here = position.below(name)
         if not _fits(name, names):
             message = f"expected {_expected(names)}, found {quoted(name)}"
-            raise ConfigError(each.line, here.key, message, _EXPLAINED)
+            raise ConfigError(each.origin, here.key, message, _EXPLAINED)
         fitted[name] = _fit(each, values, here)
     return fitted
 
 
-def _fit_tuple(node: Node, shape: Shape, place: Place) -> tuple[Any, ...]:
+def _fit_tuple(node: Node, shape: Shape, position: Position) -> tuple[Any, ...]:
     if not isinstance(node, Sequence):
-        _misfit(node, shape, place)
+        _misfit(node, shape, position)
     inner = shape.inner * len(node.items) if shape.kind == "list" else shape.inner
     if len(inner) != len(node.items) or len(inner) < shape.least:
-        _misfit(node, shape, place)
-    return tuple(_fit(each, of, place) for each, of in zip(node.items, inner, strict=True))
+        _misfit(node, shape, position)
+    return tuple(_fit(each, of, position) for each, of in zip(node.items, inner, strict=True))
 
 
-def _fit_path(node: Node, shape: Shape, place: Place) -> Path:
+def _fit_path(node: Node, shape: Shape, position: Position) -> Path:
     text = node.value if isinstance(node, Scalar) else None
     if not isinstance(text, str) or not _fits(text, shape_of(PathText)):
-        _misfit(node, shape, place)
+        _misfit(node, shape, position)
     try:
-        return absolute(text, place.base)
+        return absolute(text, node.origin.directory)
     except (OSError, RuntimeError) as error:
         message = f"expected a path, found one that leads nowhere: {error}"
-        raise ConfigError(node.line, place.key, message, "look at the name after ~, and at symbolic links") from None
+        hint = "look at the name after ~, and at symbolic links"
+        raise ConfigError(node.origin, position.key, message, hint) from None
 
 
 def _is_nothing(node: Node) -> bool:
@@ -226,12 +228,12 @@ def _fits(text: str, shape: Shape) -> bool:
     return True
 
 
-def _misfit(node: Node, shape: Shape, place: Place) -> Never:
+def _misfit(node: Node, shape: Shape, position: Position) -> Never:
     near = ""
     if shape.kind == "literal" and isinstance(node, Scalar):
         near = nearest(node.text, args_of(shape.bare))
-    message = f"expected {_expected(shape)}, found {_found(node, place.hidden)}{near}"
-    raise ConfigError(node.line, place.key, message, _remedy(node, shape, place.hidden)) from None
+    message = f"expected {_expected(shape)}, found {_found(node, position.hidden)}{near}"
+    raise ConfigError(node.origin, position.key, message, _remedy(node, shape, position.hidden)) from None
 
 
 def _remedy(node: Node, shape: Shape, hidden: bool) -> str:

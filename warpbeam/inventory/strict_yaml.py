@@ -1,4 +1,4 @@
-"""A strict subset of YAML 1.2, read into nodes that know their line.
+"""A strict subset of YAML 1.2, read into nodes that know their file and line.
 
 It leaves out what has surprised people: anchors, aliases, merge keys, tags, directives, several documents, duplicate
 keys, octal numbers, `22:22` as a number, `no` and `on` as booleans, text that runs over lines by mistake. It reads
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Never
 
+import msgspec
 import yaml
 from yaml import events as event
 
+from warpbeam.inventory.origin import FileLine
 from warpbeam.inventory.tree import ConfigError, Key, Mapping, Node, Scalar, Sequence
 
 # An inventory has four levels. libyaml allows 1000 and more, which would exceed the recursion limit of Python.
@@ -34,123 +37,141 @@ _BEGAN = frozenset({"while scanning a quoted scalar", "while scanning a simple k
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def parse(text: str) -> Node:
-    """Return the one document of a YAML text.
+class _Events(msgspec.Struct, frozen=True):
+    """The events of a file that libyaml finds one after the other."""
+
+    file: Path
+    rest: Iterator[Any]
+
+    def next(self) -> Any:
+        """Return the next event."""
+        return next(self.rest)
+
+    def at(self, line: int) -> FileLine:
+        """Return the origin of a value on `line`, counted from 1."""
+        return FileLine(self.file, line)
+
+
+def parse(text: str, file: Path) -> Node:
+    """Return the one document of the YAML text that `file` holds.
 
     Raises:
         ConfigError: the text is empty, no YAML, or uses what this module leaves out (see its docstring).
     """
     if odd := _UNPRINTABLE.search(text):
-        line = text.count("\n", 0, odd.start()) + 1
-        raise ConfigError(line, (), f"expected text, found the control character U+{ord(odd[0]):04X}", "remove it")
-    events = yaml.parse(text, Loader=_LOADER)
+        origin = FileLine(file, text.count("\n", 0, odd.start()) + 1)
+        raise ConfigError(origin, (), f"expected text, found the control character U+{ord(odd[0]):04X}", "remove it")
     try:
-        return _document(events)
+        return _document(_Events(file, yaml.parse(text, Loader=_LOADER)))
     except yaml.MarkedYAMLError as error:
-        raise _unreadable(error, text.splitlines()) from None
+        raise _unreadable(error, text.splitlines(), file) from None
 
 
-def _document(events: Iterator[Any]) -> Node:
-    next(events)
-    start = next(events)
+def _document(events: _Events) -> Node:
+    events.next()
+    start = events.next()
     is_empty = isinstance(start, event.StreamEndEvent)
     if not is_empty:
         if start.version or start.tags:
-            _leave_out(start, (), "a directive (%)")
-        node = _node(next(events), events, None, (), 0)
-        next(events)
-        end = next(events)
+            _leave_out(start, events, (), "a directive (%)")
+        node = _node(events.next(), events, None, (), 0)
+        events.next()
+        end = events.next()
         if not isinstance(end, event.StreamEndEvent):
-            _leave_out(end, (), "a second document (---)", "make it a file of its own")
+            _leave_out(end, events, (), "a second document (---)", "make it a file of its own")
         is_empty = isinstance(node, Scalar) and not node.text and not node.quoted
     if is_empty:
         hint = "the head of inventory/example.yml shows how to begin"
-        raise ConfigError(1, (), "expected keys and values, found an empty file", hint)
+        raise ConfigError(events.at(1), (), "expected keys and values, found an empty file", hint)
     return node
 
 
-def _node(found: Any, events: Iterator[Any], line: int | None, key: Key, depth: int) -> Node:
+def _node(found: Any, events: _Events, line: int | None, key: Key, depth: int) -> Node:
     """Return the node that begins with the event `found`; `line` is the line of its key, or None without one."""
     if isinstance(found, event.AliasEvent):
-        _leave_out(found, key, "an alias (*)", "write the value out; text that begins with * needs quotes")
+        _leave_out(found, events, key, "an alias (*)", "write the value out; text that begins with * needs quotes")
     if found.anchor is not None:
-        _leave_out(found, key, "an anchor (&)", "remove it; text that begins with & needs quotes")
+        _leave_out(found, events, key, "an anchor (&)", "remove it; text that begins with & needs quotes")
     if found.tag is not None:
-        _leave_out(found, key, "a tag (!)", "remove it; text that begins with ! needs quotes")
-    line = line or found.start_mark.line + 1
+        _leave_out(found, events, key, "a tag (!)", "remove it; text that begins with ! needs quotes")
+    origin = events.at(line or found.start_mark.line + 1)
     if isinstance(found, event.ScalarEvent):
-        return _scalar(found, line, key)
+        return _scalar(found, origin, key)
     if depth >= _DEPTH:
-        raise ConfigError(line, key, f"expected at most {_DEPTH} levels, found more", "look for a stray bracket")
+        raise ConfigError(origin, key, f"expected at most {_DEPTH} levels, found more", "look for a stray bracket")
     if isinstance(found, event.SequenceStartEvent):
         items = []
-        while not isinstance(each := next(events), event.SequenceEndEvent):
+        while not isinstance(each := events.next(), event.SequenceEndEvent):
             items.append(_node(each, events, None, key, depth + 1))
-        return Sequence(line, tuple(items))
+        return Sequence(origin, tuple(items))
     entries: dict[str, Node] = {}
-    while not isinstance(each := next(events), event.MappingEndEvent):
-        name = _key(each, key)
+    lines: dict[str, int] = {}
+    while not isinstance(each := events.next(), event.MappingEndEvent):
+        name = _key(each, events, key)
         here = each.start_mark.line + 1
         if name in entries:
-            message = f"expected each key once, found it on line {entries[name].line} and again"
-            raise ConfigError(here, (*key, name), message, "keep one")
-        entries[name] = _node(next(events), events, here, (*key, name), depth + 1)
-    return Mapping(line, entries)
+            message = f"expected each key once, found it on line {lines[name]} and again"
+            raise ConfigError(events.at(here), (*key, name), message, "keep one")
+        lines[name] = here
+        entries[name] = _node(events.next(), events, here, (*key, name), depth + 1)
+    return Mapping(origin, entries)
 
 
-def _key(found: Any, parent: Key) -> str:
+def _key(found: Any, events: _Events, parent: Key) -> str:
     """Return a key as text, whatever YAML would make of it: a host may be called 1 or on."""
-    line: int = found.start_mark.line + 1
+    origin = events.at(found.start_mark.line + 1)
     is_alias = isinstance(found, event.AliasEvent)
     if is_alias or isinstance(found, event.CollectionStartEvent):
         kind = "an alias" if is_alias else "a list or mapping"
         hint = "text that begins with { [ or * needs quotes"
-        raise ConfigError(line, parent, f"expected a name as key, found {kind}", hint)
+        raise ConfigError(origin, parent, f"expected a name as key, found {kind}", hint)
     if found.anchor is not None or found.tag is not None:
-        _leave_out(found, parent, "an anchor or a tag")
+        _leave_out(found, events, parent, "an anchor or a tag")
     if found.value == "<<" and not found.style:
-        _leave_out(found, parent, "a merge key (<<)", "write the keys out")
+        _leave_out(found, events, parent, "a merge key (<<)", "write the keys out")
     if found.start_mark.line != found.end_mark.line:
-        raise ConfigError(line, parent, "expected a key on one line, found several", "look at the indentation")
+        raise ConfigError(origin, parent, "expected a key on one line, found several", "look at the indentation")
     if not found.value:
-        raise ConfigError(line, parent, "expected a name as key, found nothing", "write a name before the colon")
+        raise ConfigError(origin, parent, "expected a name as key, found nothing", "write a name before the colon")
     return str(found.value)
 
 
-def _scalar(found: Any, line: int, key: Key) -> Scalar:
+def _scalar(found: Any, origin: FileLine, key: Key) -> Scalar:
     text = found.value
     if found.style:
-        return Scalar(line, text, text, quoted=True)
+        return Scalar(origin, text, text, quoted=True)
     if found.start_mark.line != found.end_mark.line:
         hint = "look at the indentation; text of several lines needs quotes or |"
-        raise ConfigError(line, key, "expected a value on one line, found several lines without quotes", hint)
+        raise ConfigError(origin, key, "expected a value on one line, found several lines without quotes", hint)
     if text in _WORDS:
-        return Scalar(line, text, _WORDS[text])
+        return Scalar(origin, text, _WORDS[text])
     if _WHOLE.match(text):
-        return Scalar(line, text, int(text))
+        return Scalar(origin, text, int(text))
     if _ODD_NUMBER.match(text):
         hint = f'write "{text}" if it is text; a number has no leading zero'
-        raise ConfigError(line, key, f"expected a decimal number or text in quotes, found {text}", hint)
+        raise ConfigError(origin, key, f"expected a decimal number or text in quotes, found {text}", hint)
     if _FLOAT.match(text):
-        return Scalar(line, text, float(text))
-    return Scalar(line, text, text)
+        return Scalar(origin, text, float(text))
+    return Scalar(origin, text, text)
 
 
-def _leave_out(found: Any, key: Key, what: str, hint: str = "remove it") -> Never:
-    raise ConfigError(found.start_mark.line + 1, key, f"expected plain keys and values, found {what}", hint)
+def _leave_out(found: Any, events: _Events, key: Key, what: str, hint: str = "remove it") -> Never:
+    origin = events.at(found.start_mark.line + 1)
+    raise ConfigError(origin, key, f"expected plain keys and values, found {what}", hint)
 
 
-def _unreadable(error: yaml.MarkedYAMLError, lines: list[str]) -> ConfigError:
+def _unreadable(error: yaml.MarkedYAMLError, lines: list[str], file: Path) -> ConfigError:
     """Return the error for a complaint of libyaml, whose texts quote nothing of the file."""
     mark = error.context_mark if error.context in _BEGAN else error.problem_mark
     line = mark.line + 1 if mark else 1
+    origin = FileLine(file, line)
     written = lines[line - 1] if line <= len(lines) else ""
     if "\t" in written[: len(written) - len(written.lstrip())]:
-        return ConfigError(line, (), "expected spaces, found a tab in the indentation", "indent with spaces")
+        return ConfigError(origin, (), "expected spaces, found a tab in the indentation", "indent with spaces")
     if "mapping values are not allowed" in (error.problem or ""):
         hint = 'look at the indentation of this line and the one before; text that holds ": " needs quotes'
     elif "cannot start any token" in (error.problem or ""):
         hint = "text that begins with @, ` or % needs quotes"
     else:
         hint = "look at the indentation, quotes and brackets of this line and the one before"
-    return ConfigError(line, (), f"expected YAML, found a fault ({error.problem})", hint)
+    return ConfigError(origin, (), f"expected YAML, found a fault ({error.problem})", hint)

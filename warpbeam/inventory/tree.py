@@ -1,10 +1,14 @@
-"""Positions in a YAML text: nodes that know their line, and the error that names a place."""
+"""Trees of an inventory: nodes that know their origin, and the error that names a place of a tree."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import msgspec
+
+from warpbeam.error import Misuse
+from warpbeam.inventory.origin import Origin
 
 Key = tuple[str, ...]
 
@@ -12,32 +16,10 @@ _LONGEST_SHOWN = 40
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
-class ConfigError(Exception):
-    """An error at a place of a YAML text.
-
-    Parameters:
-        line: counted from 1.
-        key: the path of keys that leads to the place; empty where no key is at fault.
-        message: what was expected and what was found.
-        hint: what to do.
-    """
-
-    def __init__(self, line: int, key: Key, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.line = line
-        self.key = key
-        self.message = message
-        self.hint = hint
-
-    def __str__(self) -> str:
-        """Return `12: hosts.web1.roles: expected ..., found ...`, to follow the file's name and a colon."""
-        return ": ".join(filter(None, (str(self.line), dotted(self.key), self.message)))
-
-
 class Scalar(msgspec.Struct, frozen=True):
     """A single value: `text` as written (without quotes), `value` as YAML 1.2 understands it."""
 
-    line: int
+    origin: Origin
     text: str
     value: bool | int | float | str | None
     quoted: bool = False
@@ -46,18 +28,48 @@ class Scalar(msgspec.Struct, frozen=True):
 class Sequence(msgspec.Struct, frozen=True):
     """A list."""
 
-    line: int
+    origin: Origin
     items: tuple[Node, ...]
 
 
 class Mapping(msgspec.Struct, frozen=True):
-    """Keys and values, in the order of the text. A value's line is the line of its key."""
+    """Keys and values, in the order of the source. A value's origin is that of its key."""
 
-    line: int
+    origin: Origin
     entries: dict[str, Node]
 
 
 Node = Scalar | Sequence | Mapping
+
+
+class Place(NamedTuple):
+    """A place of a tree: the path of keys that leads to it (empty: none is at fault), and its origin."""
+
+    key: Key
+    origin: Origin
+
+    def __str__(self) -> str:
+        """Return `inventory/production.yml:12: hosts.web1.roles`."""
+        return f"{self.origin}: {dotted(self.key)}" if self.key else str(self.origin)
+
+
+class ConfigError(Misuse):
+    """An error at a place of an inventory.
+
+    Parameters:
+        origin, key: the place; see `Place`.
+        message: what was expected and what was found.
+        hint: what to do.
+        others: further places that take part in the error; the message names those of other sources.
+    """
+
+    def __init__(self, origin: Origin, key: Key, message: str, hint: str = "", others: tuple[Place, ...] = ()) -> None:
+        elsewhere = [str(other) for other in others if other.origin.source != origin.source]
+        also = f"; see also {' and '.join(elsewhere)}" if elsewhere else ""
+        super().__init__(f"{Place(key, origin)}: {message}{also}", hint)
+        self.origin = origin
+        self.key = key
+        self.others = others
 
 
 def dotted(key: Key) -> str:
@@ -72,10 +84,10 @@ def quoted(text: str) -> str:
     return msgspec.json.encode(short.encode(errors="backslashreplace").decode()).decode()
 
 
-def line_of(node: Node, key: Key) -> int | None:
-    """Return the line of the node that `key` leads to, or None where the text has no such node."""
+def find(tree: Node, key: Key) -> Node | None:
+    """Return the node that `key` leads to, or None where the tree has no such node."""
     for part in key:
-        if not isinstance(node, Mapping) or part not in node.entries:
+        if not isinstance(tree, Mapping) or part not in tree.entries:
             return None
-        node = node.entries[part]
-    return node.line
+        tree = tree.entries[part]
+    return tree

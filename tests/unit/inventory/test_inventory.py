@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from warpbeam.error import Misuse
 from warpbeam.inventory.decode import Shape, fields, shape_of
 from warpbeam.inventory.files import environments
+from warpbeam.inventory.origin import FileLine
 from warpbeam.inventory.read import read_inventory
 from warpbeam.inventory.schema import Inventory, Secret
 from warpbeam.inventory.strict_yaml import parse
-from warpbeam.inventory.tree import Mapping
+from warpbeam.inventory.tree import Mapping, Node
 
 PROJECT = Path(__file__).parents[3]
 EXAMPLE = PROJECT / "inventory" / "example.yml"
@@ -365,7 +366,7 @@ def walk(shape: Shape, node: Any, key: str = "") -> Iterator[str]:
 
 
 def test_the_example_has_every_key_of_the_schema_and_no_other() -> None:
-    assert [*walk(shape_of(Inventory), parse(EXAMPLE.read_text()))] == []
+    assert [*walk(shape_of(Inventory), parse(EXAMPLE.read_text(), EXAMPLE))] == []
 
 
 def test_what_the_example_shows_to_begin_with_is_an_environment(here: Path) -> None:
@@ -380,9 +381,9 @@ def test_what_the_example_shows_to_begin_with_is_an_environment(here: Path) -> N
 
 def test_the_walk_notices_a_key_too_few_and_one_too_many() -> None:
     text = EXAMPLE.read_text()
-    assert [*walk(shape_of(Inventory), parse(text.replace("  drain: 30 ", "  drian: 30 ")))] != []
-    assert [*walk(shape_of(Inventory), parse(text.replace("\ndeploy_keys:", "\nkeys:")))] != []
-    assert [*walk(shape_of(Inventory), parse(text.replace("    command: pass", "    file: pass")))] == [
+    assert [*walk(shape_of(Inventory), parse(text.replace("  drain: 30 ", "  drian: 30 "), EXAMPLE))] != []
+    assert [*walk(shape_of(Inventory), parse(text.replace("\ndeploy_keys:", "\nkeys:"), EXAMPLE))] != []
+    assert [*walk(shape_of(Inventory), parse(text.replace("    command: pass", "    file: pass"), EXAMPLE))] == [
         ".secrets.*.command"
     ]
 
@@ -424,16 +425,21 @@ def test_every_key_with_a_default_states_it() -> None:
             assert ((section, field.name) in stated) == shown, f"{section}.{field.name}"
 
 
+def line(node: Node) -> int:
+    assert isinstance(node.origin, FileLine)
+    return node.origin.line
+
+
 def test_the_example_explains_each_key_on_its_line() -> None:
     text = EXAMPLE.read_text()
-    tree = parse(text)
+    tree = parse(text, EXAMPLE)
     assert isinstance(tree, Mapping)
     lines = text.splitlines()
     for name, node in tree.entries.items():
-        assert "#" in lines[node.line - 1], name
+        assert "#" in lines[line(node) - 1], name
         if isinstance(node, Mapping) and name not in ("hosts", "ports", "env", "secrets"):
             for inner, each in node.entries.items():
-                assert "#" in lines[each.line - 1], f"{name}.{inner}"
+                assert "#" in lines[line(each) - 1], f"{name}.{inner}"
 
 
 # Robust and quick
