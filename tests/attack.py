@@ -15,13 +15,13 @@ from tests.lab import LabHandle
 HOST = "web1"
 ROOT = "/opt/acme/hello"
 HELPER = "/usr/lib/warpbeam/hello/warpbeam-helper"
-# How a host says no. That something is not there is a no only to who lives in a sandbox, from whom things are hidden.
-NO = (
+# The refusals of a host. "Not found" is a refusal only in a sandbox, which hides things.
+REFUSAL = (
     "[Pp]ermission denied|Operation not permitted|Read-only file system|not allowed|not permitted|"
     "Access denied|Interactive authentication required|no new privileges|a password is required|Authentication failure|"
     "may not|must be (root|superuser)|cannot open /etc/gshadow"
 )
-HIDDEN = f"{NO}|No such file or directory|cannot access|No such process|Failed to connect|not supported"
+HIDDEN = f"{REFUSAL}|No such file or directory|cannot access|No such process|Failed to connect|not supported"
 
 # Each attack is run in a shell of its own without standard input; a line each: its status, and what it said.
 TRY = """
@@ -33,7 +33,7 @@ try() {
   printf '%s\\t%s\\n' "$status" "${said//[^[:print:]]/ }"
 }
 """
-# What may not change: of files the kind, mode, owner, size, time of the last change, aim (of a directory the time of
+# The state that may not change: kind, mode, owner, size, change time and aim of files (of a directory the time of
 # its last entry: on an overlay its being read counts as a change); programs run as another user; main processes and
 # rules. (The app writes below /var/lib, systemd too; and `activation` below plants a job.)
 STATE = """
@@ -49,7 +49,7 @@ nft --stateless --terse list ruleset
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How an attack ended: its exit status, and what it said."""
+    """The end of an attack: its exit status, and its output."""
 
     status: int
     said: str
@@ -60,7 +60,7 @@ Attacker = Callable[[LabHandle, str], str]
 
 
 def logged_in(user: str) -> Attacker:
-    """Who logs in with ssh."""
+    """A user who logs in with ssh."""
     return lambda lab, script: lab.ssh(HOST, "bash -s", user, stdin=script).stdout
 
 
@@ -100,13 +100,13 @@ def _expression(script: str) -> str:
 
 
 def _evaluated(lab: LabHandle, verb: str, stdin: str) -> str:
-    # Who wants a value of `eval` keeps its standard input open so long.
+    # The caller of `eval` keeps its standard input open until the value has come.
     feed = "cat; exec sleep 60 </dev/null 2>/dev/null" if verb == "eval" else "cat"
     value = lab.ssh(HOST, f"sudo -n {HELPER} {verb} < <({feed})", "deploy", stdin=stdin).stdout
     return base64.b64decode(value.split()[-1].strip('"')).decode()
 
 
-def attacked(lab: LabHandle, attacker: Attacker, attacks: Sequence[str]) -> dict[str, Outcome]:
+def try_attacks(lab: LabHandle, attacker: Attacker, attacks: Sequence[str]) -> dict[str, Outcome]:
     """Try all of them, in one request; how each ended."""
     script = TRY + pids(lab) + "".join(f"try {shlex.quote(attack)}\n" for attack in attacks)
     lines = attacker(lab, script).splitlines()
@@ -117,8 +117,8 @@ def attacked(lab: LabHandle, attacker: Attacker, attacks: Sequence[str]) -> dict
     }
 
 
-def got_through(outcomes: dict[str, Outcome], no: str = NO) -> dict[str, Outcome]:
-    """Those that were not plainly refused: they worked, or failed for a reason that is no protection."""
+def find_unrefused(outcomes: dict[str, Outcome], no: str = REFUSAL) -> dict[str, Outcome]:
+    """Find attacks that were not plainly refused: they worked, or failed for a reason that is no protection."""
     return {
         attack: outcome
         for attack, outcome in outcomes.items()
@@ -136,11 +136,11 @@ def pids(lab: LabHandle) -> str:
 
 
 @contextmanager
-def unharmed(lab: LabHandle, besides: str = "nothing") -> Iterator[None]:
-    """Fail unless the host is afterwards as it was before; `besides` is a pattern of what may change."""
+def assert_unchanged(lab: LabHandle, except_for: str = "nothing") -> Iterator[None]:
+    """Fail unless the host is afterwards as it was before; `except_for` is a pattern of what may change."""
     before = _state(lab)
     yield
-    changed = {line for line in before ^ _state(lab) if not re.search(besides, line)}
+    changed = {line for line in before ^ _state(lab) if not re.search(except_for, line)}
     assert not changed, "\n".join(sorted(changed))
 
 
@@ -150,7 +150,7 @@ def _state(lab: LabHandle) -> set[str]:
 
 @contextmanager
 def journal(lab: LabHandle, *arguments: str) -> Iterator[list[str]]:
-    """Afterwards: what the journal has got meanwhile, of what `arguments` of journalctl choose."""
+    """Collect the lines that the journal gets meanwhile, chosen by `arguments` of journalctl; read them afterwards."""
     since = lab.ssh(HOST, "date +@%s.%6N").stdout.strip()
     lines: list[str] = []
     yield lines

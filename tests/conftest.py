@@ -1,4 +1,4 @@
-"""Several processes that share the tests; the fault matrix (tests/hosts/test_faults.py): its options, its table."""
+"""Hooks of pytest: the name of the labs, several processes that share the tests, and the fault matrix's options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import lab
-from tests.faults.tally import TALLY
+from tests.faults.counters import COUNTERS
 from tests.lab import KEPT, chosen_suites, emit, labs_of
 from tests.schedule import Schedule, processes
 from warpbeam.error import Misuse
@@ -29,7 +29,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
-# How long an example takes says how busy this machine is, and no more.
+# The time that an example takes says only how busy this machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What cannot be is told before anything is collected: a Debian that there is not, the labs of another run."""
+    """Refuse an unknown Debian, and the labs of another run, before anything is collected."""
     try:
         chosen_suites()
     except Misuse as error:
@@ -75,7 +75,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """One of several processes hands in what its cases of the fault matrix came to."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["tally"] = TALLY.written()
+        output["counters"] = COUNTERS.written()
 
 
 def pytest_configure_node(node: Any) -> None:
@@ -85,7 +85,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a process hands in."""
-    TALLY.read(getattr(node, "workeroutput", {}).get("tally", "[]"))
+    COUNTERS.read(getattr(node, "workeroutput", {}).get("counters", "[]"))
 
 
 def pytest_unconfigure() -> None:
@@ -102,7 +102,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if figures:
         terminalreporter.section("figures")
         terminalreporter.write_line("\n".join(f"{name}: {figure}" for name, figure in sorted(figures)))
-    if TALLY.rows:
-        seeds = ", ".join(sorted({str(case.seed) for case, _ in TALLY.rows}))
+    if COUNTERS.rows:
+        seeds = ", ".join(sorted({str(case.seed) for case, _ in COUNTERS.rows}))
         terminalreporter.section(f"faults, seed {seeds}")
-        terminalreporter.write(TALLY.table())
+        terminalreporter.write(COUNTERS.table())

@@ -20,7 +20,7 @@ WORTH_TELLING = 120
 
 
 def read_table() -> dict[str, int]:
-    """How many seconds a file of tests on hosts takes on one Debian, by the file's name without its ending.
+    """Return the seconds that a file of tests on hosts takes on one Debian, by the file's name without its ending.
 
     The name and not the path: a file that is moved takes as long as before.
     """

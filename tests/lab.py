@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from threading import Lock
 
-from tests.patience import LONG
+from tests.timeouts import LONG
 from warpbeam.event import Event
 from warpbeam.lab import cgroup, lifetime
 from warpbeam.lab.client import config_file, key_file, ssh_argv
 from warpbeam.lab.state import SUITES, HostSpec, Suite, check_suite
 
-# What is about the system itself runs on both Debians, every other file on one: those of ON_TRIXIE on Debian 13,
+# Tests of the system itself run on both Debians, every other file on one: those of ON_TRIXIE on Debian 13,
 # the rest on Debian 12. A file keeps its Debian wherever it lies, and whatever files come and go beside it: some tests
 # hold on one Debian only.
 SHARED = "shared"
@@ -36,34 +36,34 @@ ON_BOTH = frozenset(
 )
 ON_TRIXIE = frozenset(
     [
-        "test_attacks_answers",
-        "test_attacks_bounds",
-        "test_attacks_cookie",
-        "test_attacks_journal",
-        "test_attacks_lab_power",
-        "test_attacks_lock",
-        "test_attacks_page",
-        "test_attacks_race",
-        "test_attacks_screen",
+        "test_answers",
         "test_balancer",
         "test_belonging",
+        "test_bounds",
         "test_build_content",
         "test_build_surroundings",
         "test_connection",
+        "test_cookie",
         "test_crash",
         "test_environment",
         "test_faults",
         "test_health",
+        "test_helper_lock",
         "test_hooks",
         "test_interrupt",
+        "test_journal",
         "test_lab",
+        "test_lab_power",
         "test_local",
         "test_login",
         "test_maintenance",
+        "test_page",
+        "test_race",
         "test_reboot",
         "test_requests",
         "test_rolling",
         "test_sandbox",
+        "test_screen",
         "test_trust",
         "test_wheel",
     ]
@@ -72,7 +72,7 @@ KEPT = os.environ.get("WARPBEAM_KEEP_LAB") == "1"
 
 
 def base_name() -> str:
-    """What the names of this run's labs begin with."""
+    """Return the beginning of the names of this run's labs."""
     return os.environ.get("WARPBEAM_TEST_LAB", "wbtest")
 
 
@@ -121,7 +121,7 @@ def lab_name(suite: Suite, process: str = "") -> str:
 
 
 def own_name(process: str = "") -> str:
-    """The lab that a process of the run makes and breaks again and again (tests/hosts/test_lab.py)."""
+    """The lab that a process of the run makes and breaks again and again (tests/hosts/lab/test_lab.py)."""
     return f"o{lab_name(SUITES[0], process)}"
 
 
@@ -131,7 +131,7 @@ def labs_of(process: str) -> tuple[str, ...]:
 
 
 def emit(event: Event) -> None:
-    """Where events of the lab go: pytest shows them when a test fails."""
+    """Print an event of the lab: pytest shows it when a test fails."""
     print(event, file=sys.stderr)
 
 
@@ -148,7 +148,7 @@ class Connections:
         self._guard = Lock()
 
     def options(self, host: str) -> tuple[str, ...]:
-        """What makes ssh use the connection; nothing where there is none, so that ssh itself says why."""
+        """Return options that make ssh use the connection; none where there is none, so ssh itself says why."""
         path = Path(self._directory, host)
         with self._guard:
             leader = cgroup.leader(self._lab, host)
@@ -204,7 +204,7 @@ class LabHandle:
         self.key = key_file(name)
 
     def up(self, *hosts: HostSpec, opt_size: int = lifetime.OPT_SIZE) -> None:
-        """Boot `hosts`, besides those that the lab has; each new one's /opt has `opt_size` MiB."""
+        """Boot `hosts`, in addition to those that the lab has; each new one's /opt has `opt_size` MiB."""
         lifetime.up(self.name, hosts, self.suite, emit, opt_size)
 
     def down(self) -> None:
@@ -218,7 +218,7 @@ class LabHandle:
             self._connections.close()
 
     def status(self, host: str) -> lifetime.HostStatus:
-        """What the host is doing."""
+        """Return the state of the host."""
         return next(found for found in lifetime.status(self.name) if found.name == host)
 
     def address(self, host: str) -> str:

@@ -1,5 +1,6 @@
-# What apps do with files, ports, programs, sockets and ciphers, each a function of a directory of its own; one line for each, with
-# what it returned. tests/hosts/test_sandbox.py runs it in the app's sandbox and outside, and compares.
+# Things that apps do with files, ports, programs, sockets and ciphers, each a function of a directory of its own; one line
+# for each, with its result. tests/hosts/provision/test_sandbox.py runs it in the sandbox of the app and outside, and
+# compares.
 private = :code.priv_dir(:hello) |> to_string()
 mode = fn path -> with {:ok, stat} <- File.stat(path), do: {:ok, Integer.to_string(stat.mode, 8)} end
 port = fn options -> fn command, arguments ->

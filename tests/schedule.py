@@ -1,4 +1,4 @@
-"""Who runs which tests when several processes share them (pytest-xdist): a file on one Debian is never divided.
+"""The schedule of tests for several processes (pytest-xdist): a file on one Debian is never divided.
 
 Each process has labs of its own (tests/lab.py), made when it first needs one. Therefore it keeps to one Debian while
 there is something to do for that; and the longest files are begun first, so that no process works alone at the end.
@@ -20,14 +20,14 @@ from warpbeam.lab.state import SUITES
 
 # Marks of tests that have to be asked for, and are then alone on the machine: they measure, or count what gets in time.
 LATE = ("load", "faults")
-# What the tests on hosts do is wait, most of the time: for a VM to boot, a connection to end, a deadline.
+# Tests on hosts wait most of the time: for a VM to boot, a connection to end, a deadline.
 PROCESSES_PER_CORE = 2
-# What two labs with their apps, a build and the process itself need at most.
+# The most that two labs with their apps, a build and the process itself need.
 MEMORY_PER_PROCESS = 2 * 1024**3
 # About how many seconds a file takes on one Debian, of those that take long, with four processes on two cores. A figure
 # that is wrong costs some time at the end of a run, nothing else.
 TOOK = read_table()
-# What each test of the others takes, roughly.
+# About how many seconds a test of another file takes.
 PER_TEST = 12
 
 
@@ -37,7 +37,7 @@ def is_asked_for(config: pytest.Config, mark: str) -> bool:
 
 
 def processes(config: pytest.Config) -> int:
-    """How many processes this machine can feed; 0 (just this one) for what must run alone or be watched as it runs."""
+    """Return how many processes this machine can feed; 0 (just this one) for tests that run alone or are watched."""
     if any(is_asked_for(config, mark) for mark in LATE) or config.getoption("capture") == "no":
         return 0
     cores = len(os.sched_getaffinity(0))
@@ -53,7 +53,7 @@ def suite_of(name: str) -> str:
 
 
 def unit_of(name: str) -> str:
-    """What is run in one piece: a test's file, with the Debian it runs on."""
+    """Return the unit of work of a test: its file, with the Debian it runs on."""
     suite = suite_of(name)
     return name.partition("::")[0] + (f"[{suite}]" if suite else "")
 
@@ -64,12 +64,12 @@ def is_of_hosts(unit: str) -> bool:
 
 
 def expected(unit: str, tests: int) -> int:
-    """How many seconds that takes, roughly."""
+    """Return about how many seconds that takes."""
     return TOOK.get(Path(unit.partition("[")[0]).stem, PER_TEST * tests) if is_of_hosts(unit) else tests
 
 
 def choose(waiting: Iterable[tuple[str, int]], home: str) -> str:
-    """Which unit a process takes next: first what needs no host, then what is for its own Debian, the longest first.
+    """Choose the next unit of a process: first without a host, then for its own Debian, and the longest first.
 
     Parameters:
         waiting: units, and how many tests each has.

@@ -109,7 +109,7 @@ class Zygote:
                 if isinstance(error, TimeoutError):
                     raise subprocess.TimeoutExpired(argv, timeout) from None
                 raise
-            # As subprocess has it, where it is asked for text.
+            # The same as subprocess does for text.
             texts = [each.decode().replace("\r\n", "\n").replace("\r", "\n") for each in said]
             return subprocess.CompletedProcess(argv, code, *texts)
 
@@ -187,7 +187,7 @@ def _serve(control: socket.socket) -> dict[str, Any]:
                 stream = socket.socket(fileno=number)
                 process = os.fork()
                 if process == 0:
-                    # What the zygote has open is not for a `fab`, whose programs would hold it.
+                    # A `fab` may not inherit the files of the zygote: its programs would hold them.
                     for other in (control, *streams.values()):
                         other.close()
                     for descriptor in [other.fd for other in selector.get_map().values() if other.data]:
@@ -210,7 +210,7 @@ def _report(selector: selectors.BaseSelector, key: selectors.SelectorKey, stream
     selector.unregister(key.fileobj)
     os.close(key.fd)
     _, status = os.waitpid(key.data, 0)
-    # Who called may have given up.
+    # The caller may have given up.
     with suppress(OSError), streams.pop(key.data) as stream:
         stream.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
 

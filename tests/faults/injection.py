@@ -7,15 +7,15 @@ import subprocess
 import threading
 from collections.abc import Callable
 
-from tests.faults.ground import ROOT, Ground
+from tests.faults.fixture import ROOT, HostFixture
 from tests.faults.matrix import Case
 
-# How long no packet passes, in seconds: longer than it takes an impatient `fab` to notice.
+# Seconds in which no packet passes: more than an impatient `fab` needs to notice.
 CUT = 5.0
 SIGNALS = {"fab-term": signal.SIGTERM, "fab-kill": signal.SIGKILL, "fab-int": signal.SIGINT}
 
 
-def befall(case: Case, victim: Ground) -> None:
+def prepare_fault(case: Case, victim: HostFixture) -> None:
     """Make so what the case has from before its command."""
     match case.cell.fault:
         case "clock-back":
@@ -31,9 +31,9 @@ def befall(case: Case, victim: Ground) -> None:
             victim.make_inodes_scarce()
 
 
-def inject(
+def inject_fault(
     case: Case,
-    victim: Ground,
+    victim: HostFixture,
     fab: subprocess.Popen[str] | None,
     live: str,
     second: Callable[[], subprocess.Popen[str]],

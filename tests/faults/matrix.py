@@ -55,14 +55,14 @@ ELSEWHERE = frozenset(
 )
 # Steps that come only under a strategy, or only when something else happens first.
 ONLY = {"job.drain": "blue-green", "job.back": "blue-green"}
-# What must be bad, too, for a step to come; see `drill`.
+# A second fault that a step needs to come; see `fault_case`.
 BROUGHT_BY = {
     "job.undo": "unhealthy",
     "job.back": "death-in-drain",
     "job.balancer": "balancer",
 }
 
-# What can happen at any step.
+# Faults that can happen at any step.
 MOMENTARY = (
     "fab-term",
     "fab-kill",
@@ -77,7 +77,7 @@ MOMENTARY = (
     "inodes-full",
     "two-deploys",
 )
-# What is so from before the command to its end: (fault, commands it can befall).
+# Faults that last from before the command to its end, each with the commands that can have it.
 LASTING = {
     "clock-back": tuple(COMMANDS),
     "current-dangling": tuple(COMMANDS),

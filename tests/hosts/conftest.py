@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.environment import LabEnvironment
 from tests.lab import KEPT, Connections, LabHandle, chosen_suites, lab_name, suites_of
-from tests.neighbour import neighbour  # noqa: F401 (a fixture)
 from tests.schedule import LATE, is_asked_for
-from tests.stage import Stage
+from tests.second_app import second_app  # noqa: F401 (a fixture)
 from warpbeam.lab.state import SUITES, HostSpec, Suite, default_hosts
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What needs a lab runs once for each Debian, which its name tells: `test_x[trixie]`."""
+    """Run a test that needs a lab once for each Debian, which its name says: `test_x[trixie]`."""
     if "suite" in metafunc.fixturenames:
         chosen = chosen_suites()
         metafunc.parametrize("suite", chosen, ids=chosen, scope="session", indirect=True)
@@ -103,35 +103,37 @@ def both(labs: dict[Suite, LabHandle]) -> dict[Suite, LabHandle]:
 
 
 @pytest.fixture(scope="session")
-def stages() -> dict[Suite, Stage]:
-    """The stages that this process has set up."""
+def environments() -> dict[Suite, LabEnvironment]:
+    """The environments that this process has set up."""
     return {}
 
 
 @pytest.fixture(scope="session")
-def stage(lab: LabHandle, stages: dict[Suite, Stage], tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def environment(
+    lab: LabHandle, environments: dict[Suite, LabEnvironment], tmp_path_factory: pytest.TempPathFactory
+) -> LabEnvironment:
     """The sample app, set up on the lab and deployed once. A test that breaks something leaves it healthy again."""
-    if lab.suite not in stages:
-        made = Stage(lab, tmp_path_factory.mktemp("stage"))
+    if lab.suite not in environments:
+        made = LabEnvironment(lab, tmp_path_factory.mktemp("stage"))
         made.fab("setup")
         made.fab("deploy")
-        stages[lab.suite] = made
-    return stages[lab.suite]
+        environments[lab.suite] = made
+    return environments[lab.suite]
 
 
 @pytest.fixture
-def as_set_up(stage: Stage) -> Iterator[None]:
-    """Each test leaves the hosts as the stage's own inventory has them."""
+def as_set_up(environment: LabEnvironment) -> Iterator[None]:
+    """Each test leaves the hosts as the environment's own inventory has them."""
     yield
-    stage.write()
-    stage.fab("setup", "--restart")
-    assert {row["health"] for row in stage.status().values()} == {"healthy"}
+    environment.write()
+    environment.fab("setup", "--restart")
+    assert {row["health"] for row in environment.status().values()} == {"healthy"}
 
 
 @pytest.fixture
-def source(stage: Stage) -> Iterator[Stage]:
-    """The stage; what a test commits or leaves lying in the source is gone after it."""
-    head = stage.git("rev-parse", "HEAD")
-    yield stage
-    stage.git("reset", "-q", "--hard", head)
-    stage.git("clean", "-q", "-d", "--force")
+def source(environment: LabEnvironment) -> Iterator[LabEnvironment]:
+    """The environment; what a test commits or leaves lying in the source is gone after it."""
+    head = environment.git("rev-parse", "HEAD")
+    yield environment
+    environment.git("reset", "-q", "--hard", head)
+    environment.git("clean", "-q", "-d", "--force")

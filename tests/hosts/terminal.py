@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 import pexpect
 
-from tests.stage import PROJECT, Stage
+from tests.environment import PROJECT, LabEnvironment
 
 PROMPT = r"iex\(hello-[ab]@[0-9.]+\)\d+>"
 SOON = 20
 
 
 @contextlib.contextmanager
-def terminal(stage: Stage, *words: str, rows: int = 30, columns: int = 100) -> Iterator[pexpect.spawn]:
+def terminal(environment: LabEnvironment, *words: str, rows: int = 30, columns: int = 100) -> Iterator[pexpect.spawn]:
     """`fab ENVIRONMENT WORDS…` in a pseudo-terminal, ended in the end."""
-    program, *arguments = stage.argv(*words)
+    program, *arguments = environment.argv(*words)
     child = pexpect.spawn(
         program,
         arguments,
@@ -24,7 +24,7 @@ def terminal(stage: Stage, *words: str, rows: int = 30, columns: int = 100) -> I
         timeout=SOON,
         dimensions=(rows, columns),
         cwd=str(PROJECT),
-        env={**stage.environ, "TERM": "xterm"},
+        env={**environment.environ, "TERM": "xterm"},
     )
     try:
         yield child
@@ -33,9 +33,9 @@ def terminal(stage: Stage, *words: str, rows: int = 30, columns: int = 100) -> I
 
 
 @contextlib.contextmanager
-def console(stage: Stage, *words: str) -> Iterator[pexpect.spawn]:
+def console(environment: LabEnvironment, *words: str) -> Iterator[pexpect.spawn]:
     """`fab remote-console` at its first prompt."""
-    with terminal(stage, "remote-console", *words) as child:
+    with terminal(environment, "remote-console", *words) as child:
         child.expect(PROMPT)
         yield child
 

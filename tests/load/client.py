@@ -2,9 +2,9 @@
 
     python -m tests.load.client      (from the project's directory)
 
-The first line of standard input is an `Errand` as JSON; each later line names what goes on from now on, for the
+The first line of standard input is a `Workload` as JSON; each later line names what goes on from now on, for the
 latencies. Twice a second the number of requests so far goes to standard output; when standard input ends, requests in
-flight are waited for, and the last line is a `Tally`.
+flight are waited for, and the last line holds the `Counters`.
 
 It runs in a process of its own, so that it can be put into a host's network namespace and speaks from the host itself.
 """
@@ -20,13 +20,13 @@ from typing import Any
 import msgspec
 
 from tests.load.answer import Answer, Malformed
-from tests.load.tally import Kind, Tally, count
+from tests.load.counters import Counters, Kind, count
 
 
-class Errand(msgspec.Struct, frozen=True, kw_only=True):
-    """What to ask of whom: for each address so many workers of each kind. Times are seconds.
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests to make: for each address so many workers of each kind. Times are seconds.
 
-    `kept` keep their connection until they are told to close it; `fresh` connect for each request; `lazy` are kept
+    `kept` keep their connection until an answer says to close it; `fresh` connect for each request; `lazy` are kept
     ones that ask about once a second; `slow` and `streams` ask for answers that take from `least` to `long`. Between
     two requests of one worker there is half to one and a half of `pause`. A quick request that takes longer than
     `limit` has failed; a long one has that much more time than it asked for. What is in flight in the end is
@@ -112,7 +112,7 @@ class Wire(asyncio.Protocol):
             self._due.set_exception(Lost(kind, f"{what} (instance {self.pid or 'unknown'})"))
 
     def close(self) -> None:
-        """End it; what is in flight is nobody's any more."""
+        """End it; a request in flight gets no answer any more."""
         self.over = True
         if self._transport is not None:
             self._transport.close()
@@ -121,31 +121,31 @@ class Wire(asyncio.Protocol):
 class Client:
     """All workers of one process, and what they saw."""
 
-    def __init__(self, errand: Errand) -> None:
-        self.errand = errand
-        self.tally = Tally()
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self.counters = Counters()
         self.phase = "begin"
         self.ended = asyncio.Event()
 
-    async def run_on(self, port: int) -> Tally:
-        """Run against another port than the errand's."""
-        self.errand = msgspec.structs.replace(self.errand, port=port)
+    async def run_on(self, port: int) -> Counters:
+        """Run against another port than the one of its workload."""
+        self.workload = msgspec.structs.replace(self.workload, port=port)
         return await self.run()
 
-    async def run(self) -> Tally:
+    async def run(self) -> Counters:
         """Work until `ended` is set; then what is in flight is waited for."""
-        errand = self.errand
+        workload = self.workload
         kinds = {
-            self.kept: errand.kept,
-            self.lazy: errand.lazy,
-            self.fresh: errand.fresh,
-            self.slow: errand.slow,
-            self.streams: errand.streams,
+            self.kept: workload.kept,
+            self.lazy: workload.lazy,
+            self.fresh: workload.fresh,
+            self.slow: workload.slow,
+            self.streams: workload.streams,
         }
-        numbers = random.Random(errand.seed)
+        numbers = random.Random(workload.seed)
         workers = [
             asyncio.create_task(work(address, random.Random(numbers.random())))
-            for address in errand.addresses
+            for address in workload.addresses
             for work, number in kinds.items()
             for _ in range(number)
         ]
@@ -153,18 +153,18 @@ class Client:
         try:
             # A worker ends early only by a fault of this client, which is not to pass for a quiet server.
             await asyncio.wait([ended, *workers], return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait(workers, timeout=errand.farewell)
+            await asyncio.wait(workers, timeout=workload.farewell)
             for worker in workers:
                 if worker.done():
                     worker.result()
         finally:
             for task in (ended, *workers):
                 task.cancel()
-        return self.tally
+        return self.counters
 
     async def kept(self, address: str, chance: random.Random) -> None:
         """Quick requests over one connection, for as long as the server keeps it."""
-        await self._keeping(address, chance, self.errand.pause)
+        await self._keeping(address, chance, self.workload.pause)
 
     async def lazy(self, address: str, chance: random.Random) -> None:
         """A kept connection on which little is asked. (A server that drains closes those that are idle for seconds.)"""
@@ -174,12 +174,12 @@ class Client:
         wire: Wire | None = None
         while not await self._rest(pause, chance):
             if wire is not None and wire.over:
-                self.tally.idle += 1
+                self.counters.idle += 1
                 wire.close()
                 wire = None
             wire = await self._quick(address, wire, close=False)
             if wire is not None and wire.over:
-                self.tally.handed += 1
+                self.counters.handed += 1
                 wire.close()
                 wire = None
         if wire is not None:
@@ -187,19 +187,19 @@ class Client:
 
     async def fresh(self, address: str, chance: random.Random) -> None:
         """A connection for each request: now the server closes it, now we do."""
-        while not await self._rest(self.errand.pause, chance):
+        while not await self._rest(self.workload.pause, chance):
             wire = await self._quick(address, None, close=chance.random() < 0.5)
             if wire is not None:
                 wire.close()
 
     async def slow(self, address: str, chance: random.Random) -> None:
         """Requests whose answer takes its time."""
-        while not await self._rest(self.errand.pause, chance):
+        while not await self._rest(self.workload.pause, chance):
             await self._long(address, "/slow", chance)
 
     async def streams(self, address: str, chance: random.Random) -> None:
         """Requests whose answer comes bit by bit."""
-        while not await self._rest(self.errand.pause, chance):
+        while not await self._rest(self.workload.pause, chance):
             await self._long(address, "/stream", chance)
 
     async def _rest(self, pause: float, chance: random.Random) -> bool:
@@ -211,14 +211,14 @@ class Client:
         phase, began = self.phase, time.perf_counter()
         try:
             wire = wire or await self._connect(address)
-            rest = self.errand.limit - (time.perf_counter() - began)
+            rest = self.workload.limit - (time.perf_counter() - began)
             answer = await wire.ask("/", rest, close=close)
             self._identify(wire, answer)
         except Lost as lost:
             self._count(lost, address, wire)
             return None
         micros = round((time.perf_counter() - began) * 1_000_000)
-        self.tally.micros.setdefault(phase, []).append(micros)
+        self.counters.micros.setdefault(phase, []).append(micros)
         return wire
 
     async def _long(self, address: str, path: str, chance: random.Random) -> None:
@@ -226,9 +226,9 @@ class Client:
         wire = await self._quick(address, None, close=False)
         if wire is None or wire.over:
             return
-        ms = round(chance.uniform(self.errand.least, self.errand.long) * 1000)
+        ms = round(chance.uniform(self.workload.least, self.workload.long) * 1000)
         try:
-            answer = await wire.ask(f"{path}?ms={ms}", self.errand.limit + ms / 1000, close=False)
+            answer = await wire.ask(f"{path}?ms={ms}", self.workload.limit + ms / 1000, close=False)
             if path == "/slow":
                 self._identify(wire, answer)
             elif answer.status != 200:
@@ -236,21 +236,23 @@ class Client:
             elif answer.body != b"tick\n" * (ms // 100 + 1):
                 raise Lost("malformed", f"{path}: {len(answer.body)} bytes in {ms} ms")
             else:
-                count(self.tally.answered, "stream")
-            what = f"{path[1:]}, begun before a flip" if wire.pid != self.tally.instances[-1] else path[1:]
-            count(self.tally.long, what)
+                count(self.counters.answered, "stream")
+            what = f"{path[1:]}, begun before a flip" if wire.pid != self.counters.instances[-1] else path[1:]
+            count(self.counters.long, what)
         except Lost as lost:
             self._count(lost, f"{address}{path}", wire)
         finally:
             wire.close()
 
     async def _connect(self, address: str) -> Wire:
-        self.tally.connections += 1
+        self.counters.connections += 1
         loop = asyncio.get_running_loop()
         try:
-            _, wire = await asyncio.wait_for(loop.create_connection(Wire, address, self.errand.port), self.errand.limit)
+            _, wire = await asyncio.wait_for(
+                loop.create_connection(Wire, address, self.workload.port), self.workload.limit
+            )
         except TimeoutError:
-            raise Lost("late", f"no connection within {self.errand.limit:g} s") from None
+            raise Lost("late", f"no connection within {self.workload.limit:g} s") from None
         except ConnectionRefusedError as error:
             raise Lost("refused", str(error)) from None
         except ConnectionError as error:
@@ -268,17 +270,17 @@ class Client:
             slot, pid = str(told["slot"]), int(told["pid"])
         except (msgspec.DecodeError, KeyError, ValueError):
             raise Lost("malformed", f"the body is {answer.body[:60]!r}") from None
-        count(self.tally.answered, slot)
-        seen = self.tally.instances
+        count(self.counters.answered, slot)
+        seen = self.counters.instances
         if pid not in seen:
             seen.append(pid)
         elif pid != seen[-1] and wire.pid == pid and not wire.spanned:
             wire.spanned = True
-            count(self.tally.spanning, seen[seen.index(pid) + 1])
+            count(self.counters.spanning, seen[seen.index(pid) + 1])
         wire.pid = pid
 
     def _count(self, lost: Lost, where: str, wire: Wire | None) -> None:
-        self.tally.fail(lost.kind, f"{where}, {self.phase}, {time.strftime('%T')}: {lost}")
+        self.counters.fail(lost.kind, f"{where}, {self.phase}, {time.strftime('%T')}: {lost}")
         if wire is not None:
             wire.close()
 
@@ -288,9 +290,9 @@ async def main() -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    client = Client(msgspec.json.decode(await reader.readline(), type=Errand))
+    client = Client(msgspec.json.decode(await reader.readline(), type=Workload))
 
-    async def heed() -> None:
+    async def read_phases() -> None:
         while line := await reader.readline():
             client.phase = line.decode().strip()
         client.ended.set()
@@ -298,10 +300,10 @@ async def main() -> None:
     async def emit() -> None:
         while not client.ended.is_set():
             await asyncio.sleep(0.5)
-            print(client.tally.requests, flush=True)
+            print(client.counters.requests, flush=True)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(heed())
+        group.create_task(read_phases())
         group.create_task(emit())
         work = group.create_task(client.run())
     print(msgspec.json.encode(work.result()).decode(), flush=True)

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.load.answer import Answer, Malformed
-from tests.load.client import Client, Errand
-from tests.load.crew import PROJECT
-from tests.load.tally import Tally
+from tests.load.client import Client, Workload
+from tests.load.clients import PROJECT
+from tests.load.counters import Counters
 
 BODY = b'{"slot":"a","pid":7}\n'
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -42,9 +42,9 @@ def answers(*pieces: bytes, reset: bool = False) -> Fault:
     return act
 
 
-async def seen(fault: Fault | None, errand: Errand, times: int = 1) -> Tally:
+async def seen(fault: Fault | None, workload: Workload, times: int = 1) -> Counters:
     """What a client sees of a server that does `fault` (None: serves well), once it has asked `times` times."""
-    client = Client(errand)
+    client = Client(workload)
     count = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,10 +66,10 @@ async def seen(fault: Fault | None, errand: Errand, times: int = 1) -> Tally:
         return await asyncio.wait_for(client.run_on(port), 10)
 
 
-def one(**workers: int) -> Errand:
+def one(**workers: int) -> Workload:
     """Workers of the kinds that are named, and none of the others."""
     none = {"kept": 0, "fresh": 0, "lazy": 0, "slow": 0, "streams": 0}
-    return Errand(addresses=("127.0.0.1",), pause=0.01, limit=0.3, **{**none, **workers})
+    return Workload(addresses=("127.0.0.1",), pause=0.01, limit=0.3, **{**none, **workers})
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def one(**workers: int) -> Errand:
 )
 @pytest.mark.parametrize("worker", ["kept", "fresh", "slow"])
 def test_each_way_to_fail_is_counted_once_and_by_its_name(fault: Fault, kind: str, worker: str) -> None:
-    tally = asyncio.run(seen(fault, one(**{worker: 1})))
+    counters = asyncio.run(seen(fault, one(**{worker: 1})))
 
-    assert tally.failed == {kind: 1}, tally.examples
-    assert tally.answered == {}
-    assert tally.requests == 1
+    assert counters.failed == {kind: 1}, counters.examples
+    assert counters.answered == {}
+    assert counters.requests == 1
 
 
 def test_what_takes_longer_than_the_limit_is_late() -> None:
@@ -101,29 +101,29 @@ def test_what_takes_longer_than_the_limit_is_late() -> None:
         asyncio.get_running_loop().call_later(2, writer.close)
         writer.close = lambda: None  # type: ignore[method-assign]
 
-    tally = asyncio.run(seen(silent, one(kept=1)))
+    counters = asyncio.run(seen(silent, one(kept=1)))
 
-    assert tally.failed == {"late": 1}
+    assert counters.failed == {"late": 1}
 
 
 def test_a_port_where_nobody_listens_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-    async def ask() -> Tally:
+    async def ask() -> Counters:
         client = Client(one(fresh=1))
         asyncio.get_running_loop().call_later(0.05, client.ended.set)
         return await client.run_on(port)
 
-    tally = asyncio.run(ask())
-    assert tally.failed.keys() == {"refused"}
+    counters = asyncio.run(ask())
+    assert counters.failed.keys() == {"refused"}
 
 
 def test_a_stream_with_a_piece_missing_has_failed() -> None:
     def stream(ticks: int) -> bytes:
         return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5\r\ntick\n\r\n" * ticks + b"0\r\n\r\n"
 
-    async def ask(ticks: int) -> Tally:
+    async def ask(ticks: int) -> Counters:
         client = Client(msgspec.structs.replace(one(streams=1), least=0.25, long=0.25))
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,10 +139,10 @@ def test_a_stream_with_a_piece_missing_has_failed() -> None:
         async with server:
             return await client.run_on(server.sockets[0].getsockname()[1])
 
-    whole, lacking = asyncio.run(ask(3)), asyncio.run(ask(2))
+    whole, missing = asyncio.run(ask(3)), asyncio.run(ask(2))
 
     assert (whole.failed, whole.answered) == ({}, {"a": 1, "stream": 1})
-    assert (lacking.failed, lacking.answered) == ({"malformed": 1}, {"a": 1})
+    assert (missing.failed, missing.answered) == ({"malformed": 1}, {"a": 1})
 
 
 def test_kept_connections_are_used_until_the_server_says_close_and_fresh_ones_once() -> None:
@@ -172,8 +172,8 @@ def test_a_connection_that_outlives_the_first_answer_of_a_new_instance_spans_a_f
     client._identify(old, told(1))
     client._identify(new, told(2))
 
-    assert client.tally.instances == [1, 2]
-    assert client.tally.spanning == {2: 1}
+    assert client.counters.instances == [1, 2]
+    assert client.counters.spanning == {2: 1}
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 400)), st.booleans())
@@ -199,25 +199,25 @@ def test_arbitrary_bytes_are_an_answer_or_malformed_or_want_more(text: bytes) ->
 
 
 def test_the_program_counts_phases_and_ends_with_its_input() -> None:
-    errand = msgspec.json.encode(one(fresh=1)).decode()
+    workload = msgspec.json.encode(one(fresh=1)).decode()
 
     done = subprocess.run(
         [sys.executable, "-m", "tests.load.client"],
         cwd=PROJECT,
-        input=f"{errand}\nquiet\n",
+        input=f"{workload}\nquiet\n",
         capture_output=True,
         text=True,
         timeout=20,
         check=True,
     )
 
-    assert msgspec.json.decode(done.stdout.splitlines()[-1], type=Tally).instances == []
+    assert msgspec.json.decode(done.stdout.splitlines()[-1], type=Counters).instances == []
 
 
 def test_tallies_add_up() -> None:
-    total = Tally()
+    total = Counters()
     for micros in ([1000, 2000], [3000]):
-        other = Tally(answered={"a": len(micros)}, instances=[5, 6], spanning={6: 2}, micros={"quiet": micros})
+        other = Counters(answered={"a": len(micros)}, instances=[5, 6], spanning={6: 2}, micros={"quiet": micros})
         other.fail("eof", "gone")
         total.add(other)
 

@@ -55,3 +55,12 @@ def test_every_package_is_in_the_tree_of_the_page() -> None:
     packages = [package.name for package in (PROJECT / "warpbeam").iterdir() if (package / "__init__.py").exists()]
 
     assert [name for name in packages if f"\n  {name}/" not in tree] == []
+
+
+def test_tests_are_in_the_folders_of_the_packages() -> None:
+    packages = {package.parent.name for package in (PROJECT / "warpbeam").glob("*/__init__.py")}
+    unit = {file.parent.name for file in (PROJECT / "tests" / "unit").rglob("test_*.py")} - {"unit"}
+    hosts = {file.parent.name for file in (PROJECT / "tests" / "hosts").rglob("test_*.py")}
+
+    assert unit <= packages
+    assert hosts <= packages | {"attacks"}

@@ -143,7 +143,7 @@ def _text(file: Path) -> str:
         return ""
 
 
-def test_a_command_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_command_that_fails_is_reported_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(Broken, match="no such host") as caught:
         measure(Command(("sh", "-c", "echo no such host; exit 3"), tmp_path), (), (), tmp_path / "log")
 

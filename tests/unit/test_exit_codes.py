@@ -84,7 +84,7 @@ def runs(version: str) -> AppStatus:
     return AppStatus(says(), "a", {"a": name, "b": ""}, "healthy", releases, None)
 
 
-def test_hosts_that_run_different_releases_are_told_by_what_they_run() -> None:
+def test_hosts_that_run_different_releases_are_reported_by_what_they_run() -> None:
     assert differing({"web1": runs("1.0"), "web2": runs("1.0"), "web3": AWAY, "web4": EMPTY}) == ""
     assert differing({"web1": runs("1.0"), "web2": runs("1.1"), "web3": runs("1.0")}) == (
         "hosts run different releases: 1.0 (c0ffee00) on web1, web3; 1.1 (c0ffee00) on web2"

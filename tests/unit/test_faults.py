@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.faults.counters import Counters
 from tests.faults.matrix import (
     BROUGHT_BY,
     COMMANDS,
@@ -19,7 +20,6 @@ from tests.faults.matrix import (
     telling,
     text_of,
 )
-from tests.faults.tally import Tally
 
 
 def test_every_script_that_tells_steps_is_in_the_matrix_or_said_to_be_elsewhere() -> None:
@@ -53,7 +53,7 @@ def test_all_cells_are_cases_once_in_an_order_that_the_seed_decides() -> None:
     assert list(cases(1, 5)) == list(cases(1, 0))[:5]
 
 
-def test_a_step_that_two_scripts_tell_is_told_apart_by_their_order() -> None:
+def test_a_step_that_two_scripts_tell_is_distinguished_by_their_order() -> None:
     def case(command: str, step: str) -> Case:
         return Case(0, 0, Cell("restart", step, "crash"), command, ("web1",), "web1", 0)
 
@@ -63,7 +63,7 @@ def test_a_step_that_two_scripts_tell_is_told_apart_by_their_order() -> None:
 
 
 def test_what_one_process_tried_is_in_the_table_of_another() -> None:
-    one, all_of_them = Tally(), Tally()
+    one, all_of_them = Counters(), Counters()
     for case, outcome in zip(cases(1, 3), ("survived", "broken", "untried"), strict=True):
         one.add(case, outcome)
 

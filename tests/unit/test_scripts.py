@@ -147,9 +147,9 @@ def test_a_phase_is_sent_with_the_parts_whose_functions_its_script_calls(phase: 
     sent = "".join(texts[name] for name in sources(phase))
     shared = "".join(texts[part] for part in {part for other in phases() for part in with_contained(other.parts)})
 
-    lacking = {*CALL.findall(sent)} & {*FUNCTION.findall(shared)} - {*FUNCTION.findall(sent)}
+    missing = {*CALL.findall(sent)} & {*FUNCTION.findall(shared)} - {*FUNCTION.findall(sent)}
 
-    assert lacking == set()
+    assert missing == set()
 
 
 def test_the_root_helper_and_every_other_program_that_stays_on_hosts_pass_shellcheck() -> None:

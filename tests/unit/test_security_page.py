@@ -29,9 +29,9 @@ def section() -> str:
 
 def test_the_table_names_every_attack_test_and_no_other() -> None:
     named = {name for names in re.findall(r"\[([a-z_, ]+)\]", section()) for name in names.split(", ")}
-    files = (PROJECT / "tests" / "hosts").glob("test_attacks*.py")
+    files = (PROJECT / "tests" / "hosts" / "attacks").glob("test_*.py")
 
-    assert named == {file.stem.removeprefix("test_").removeprefix("attacks_") for file in files}
+    assert named == {file.stem.removeprefix("test_") for file in files}
 
 
 def test_every_actor_has_a_row_with_what_it_can_and_what_it_cannot() -> None:

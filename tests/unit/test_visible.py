@@ -149,7 +149,7 @@ def show_all() -> None:
 
 
 @pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}, {"NO_COLOR": "1"}], ids=str)
-def test_in_a_log_whatever_is_told_is_harmless(
+def test_in_a_log_every_text_is_harmless(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in variables.items():
@@ -165,7 +165,7 @@ def test_in_a_log_whatever_is_told_is_harmless(
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_on_a_terminal_whatever_is_told_is_harmless_and_no_row_begins_as_ours(
+def test_on_a_terminal_every_text_is_harmless_and_no_row_begins_as_ours(
     columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = on_terminal(show_all, columns, monkeypatch)
@@ -204,7 +204,7 @@ def on_terminal(show: Any, columns: int, monkeypatch: pytest.MonkeyPatch) -> str
     return b"".join(said).decode()
 
 
-def test_what_a_locale_has_no_letter_for_is_told_by_its_code() -> None:
+def test_what_a_locale_has_no_letter_for_is_reported_by_its_code() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
 
     print_lines(stream, "web1: │ é", "b")
@@ -284,7 +284,7 @@ def ways_out(tree: ast.AST) -> Iterator[str]:  # noqa: PLR0912 (a table of them)
                 yield "Exit"
 
 
-def test_there_is_no_way_to_a_stream_but_those_that_make_text_harmless() -> None:
+def test_every_write_to_a_stream_makes_text_harmless() -> None:
     found = {
         f"{file.relative_to(PROJECT)}: {way}"
         for directory in ("warpbeam", "tasks")
@@ -317,7 +317,7 @@ def test_there_is_no_way_to_a_stream_but_those_that_make_text_harmless() -> None
         "input(x)",
     ],
 )
-def test_a_new_way_to_a_stream_would_be_found(source: str) -> None:
+def test_a_new_write_to_a_stream_would_be_found(source: str) -> None:
     assert list(ways_out(ast.parse(source)))
 
 

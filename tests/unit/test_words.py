@@ -1,4 +1,4 @@
-"""The project's own style: words that are not used, how comments begin, how wide lines are."""
+"""The project's own style: words that are not used, the beginnings of comments, widths of lines, names of tests."""
 
 from __future__ import annotations
 
@@ -28,16 +28,20 @@ INSTEAD = {
     r"whoever|nobody's|besides|lacking": "everyone who, no one's, except or also, missing",
     r"so that one|is told|are told": "so a reader, is shown",
 }
-# What the words are part of on their own terms: a program's option, a path, text of another project.
+# Names that contain one of the words: a program's option, a path, text of another project.
 ALLOWED = re.compile(r"chroniclers?d|attendee|/usr/\S+")
 BAD_BEGINNINGS = ("Of", "What", "Whoever", "Those", "As", "Whose")
 PROSE = ("*.py", "*.sh", "*.j2", "*.md", "*.yml", "*.yaml", "script/*", ".ci/run")
 WIDTHS = {".py": 120, ".sh": 120, ".j2": 120, "": 120, ".yml": 100, ".yaml": 100}
+LONGEST_NAME = 80
+# This file holds the words; the last lines of a refused inventory are the message that it gets; the other two tell of
+# other projects and of the past.
+SKIPPED = ("tests/unit/test_words.py", "tests/unit/inventory/refused/", "bench/", "CHANGELOG.md")
 
 
 @cache
 def tracked(*patterns: str) -> tuple[Path, ...]:
-    """The files of the repository with these names, without tests and what other programs wrote."""
+    """The files of the repository with these names, without SKIPPED."""
     said = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", *patterns],
         cwd=PROJECT,
@@ -45,8 +49,7 @@ def tracked(*patterns: str) -> tuple[Path, ...]:
         text=True,
         check=True,
     ).stdout
-    skipped = ("tests/", "bench/", "CHANGELOG.md")
-    return tuple(PROJECT / name for name in said.split() if not name.startswith(skipped))
+    return tuple(PROJECT / name for name in said.split() if not name.startswith(SKIPPED))
 
 
 @cache
@@ -57,7 +60,7 @@ def lines_of(file: Path) -> tuple[str, ...]:
 
 def found(pattern: str) -> Iterator[str]:
     """Each place of the repository that has a word, as FILE:LINE: TEXT."""
-    # Names of classes are told from other words by their case.
+    # The case distinguishes names of classes from other words.
     flags = 0 if pattern[0].isupper() else re.IGNORECASE
     word = re.compile(rf"\b(?:{pattern})\b", flags)
     for file in tracked(*PROSE):
@@ -108,9 +111,21 @@ def test_lines_are_as_wide_as_the_style_says() -> None:
     """Markdown is checked by pymarkdown, which knows tables."""
     wide = [
         f"{file.relative_to(PROJECT)}:{number}: {len(line)} columns"
-        for file in tracked("*.py", "*.sh", "*.j2", "*.yml", "*.yaml", "script/*", ".ci/run")
+        for file in tracked(*PROSE)
+        if file.suffix != ".md"
         for number, line in enumerate(lines_of(file), 1)
         if len(line) > WIDTHS[file.suffix]
     ]
 
     assert wide == []
+
+
+def test_names_of_tests_are_sentences_of_bounded_length() -> None:
+    long = [
+        f"{file.relative_to(PROJECT)}:{node.lineno}: {node.name}"
+        for file in tracked("tests/*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and len(node.name) > LONGEST_NAME
+    ]
+
+    assert long == []

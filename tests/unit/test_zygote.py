@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage import PROJECT
+from tests.environment import PROJECT
 from tests.zygote import READ_LATE, zygote
 
 FAB = str(Path(sys.executable).parent / "fab")
-# All that a process has from whoever starts it, but for its number and its parent's.
+# All that a process has from its parent, but for its number and its parent's.
 TELLING = """
 import os, signal, sys
 print(os.getcwd(), sys.argv, sys.path, __name__, __file__, os.getpgrp())

@@ -1,8 +1,8 @@
 """Types for the answers of hosts: a pattern and a bound for each kind of field.
 
 A host may be compromised, and its answers go into names, files and messages about other hosts. So each field of an
-answer has one of these types (tests/unit/test_answer.py checks every field of every phase). A value that does not fit
-is a problem of its host alone (`warpbeam.host.run.run`). Text that a person wrote may hold any character but NUL,
+answer has one of these types (tests/unit/host/test_answer.py checks every field of every phase). A value that does not
+fit is a problem of its host alone (`warpbeam.host.run.run`). Text that a person wrote may hold any character but NUL,
 which a script's parameter cannot hold; such text is bounded in length, and is only shown.
 
 Patterns begin with `\\A` and end in `\\Z`: msgspec searches, and `$` would also match before a line end.

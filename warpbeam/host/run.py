@@ -135,7 +135,7 @@ def _read(said: Any, kind: Any, shell: Shell, phase: Phase[Any]) -> Any:
     """Return a host's answer as a value of type `kind`. Raises: Failed, where it does not fit; none of it is used."""
     try:
         # One thread at a time: when two threads are the first to use a type at once, msgspec 0.22 reads memory that it
-        # has not written yet, and the process crashes (tests/unit/test_phase.py).
+        # has not written yet, and the process crashes (tests/unit/host/test_phase.py).
         with CONVERTING:
             return msgspec.convert(said, kind)
     except (msgspec.ValidationError, RecursionError) as mismatch:
