@@ -16,7 +16,7 @@ from warpbeam.host.script import PACKAGE
 WHO = 'Zoë "the\\cat"\tof\nmany lines'
 KNOWN = {"at": "2026-11-23T12:00:00Z", "what": "deploy", "dirty": False, "who": WHO, "warpbeam": "0.2.0"}
 JOB = "ab12"
-# What an activation by Warpbeam before 0.2 left on a host.
+# The entry that an activation by Warpbeam before 0.2 left on a host.
 FORMER = f"{JOB}\n12\ndone\n" + json.dumps(KNOWN, separators=(",", ":"), ensure_ascii=False)
 BEGIN = f"begin_entry {JOB} 12 'done' {' '.join(map(shlex.quote, fields_of(KNOWN)))}"
 

@@ -116,7 +116,7 @@ def test_ready_answers_json_with_the_memory_of_the_slot_that_is_asked_for(line: 
     assert (said.memory > 500_000) is some
 
 
-# What systemd answers about a slot that runs, one that was never used, and the activation.
+# The answers of systemd about a slot that runs, one that was never used, and the activation.
 SHOWN = """ActiveState=active
 SubState=running
 MainPID=$pid
@@ -223,7 +223,7 @@ def test_the_record_says_what_runs_where_the_process_has_left_its_release(runnin
     assert (int(pid), release) == (running.process.pid, RELEASE)
     assert birth.isdigit()
     assert running.release() == (RELEASE, "")
-    # What links say later changes nothing.
+    # A later change of the links changes nothing.
     (running.root / "slots" / "a").unlink()
     (running.root / "slots" / "a").symlink_to(f"../releases/{OTHER}")
     assert running.release() == (RELEASE, "")

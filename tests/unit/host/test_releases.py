@@ -68,7 +68,7 @@ def test_a_rollback_goes_where_a_plan_says_whatever_the_marks(root: Path) -> Non
     described = phase(root, 'described; record "$REPLY"').partition(RECORD_START.decode())[2]
     found = msgspec.json.decode(described, type=list[Release])
 
-    # What Python makes of the host's answer.
+    # The values that Python makes of the host's answer.
     wanted = {
         before: max((each.name for each in found if each.is_good and each.name < before), default="")
         for before in (*names, AFTER_ALL)
@@ -89,7 +89,7 @@ def test_without_a_live_release_there_is_no_previous_one_but_a_newest_good_one(r
 
 
 @pytest.mark.parametrize("marks", COMBINATIONS)
-def test_the_mark_of_a_release_that_was_live_is_read_by_both_names_and_written_by_one(
+def test_the_mark_of_a_release_that_was_live_has_two_names_and_is_written_by_one(
     root: Path, marks: tuple[str, ...]
 ) -> None:
     release = name(COMBINATIONS.index(marks))
