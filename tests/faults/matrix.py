@@ -17,9 +17,11 @@ import msgspec
 from warpbeam.deploy.activate import JOBS
 from warpbeam.deploy.strategy import STRATEGIES as KNOWN
 
-# The scripts that run on hosts, by name; those of the lab run on this machine.
+# The scripts that run on hosts, by name; those of the lab run on this machine, and the helper has no steps.
 PACKAGE = Path(__file__).parents[2] / "warpbeam"
-SCRIPTS = {file.stem: file for file in PACKAGE.rglob("*.sh") if file.parent.name not in {"job", "strategy", "lab"}}
+SCRIPTS = {
+    file.stem: file for file in PACKAGE.rglob("*.sh") if file.parent.name not in {"job", "strategy", "lab", "helper"}
+}
 # The job's own parts, and those of its strategies, in the order in which they tell their steps.
 OF_THE_JOB = tuple(
     dict.fromkeys(

@@ -59,7 +59,7 @@ get_dependencies() {
   # file.
   if ! attempt mix deps.get --only "$mix_env"; then
     # An installed Hex may be one that this Erlang cannot load.
-    [[ $(<"$build/log") == *'ould not find '[\"H]* ]] || failed 'mix deps.get'
+    [[ $(<"$build/log") == *'ould not find '[\"H]* ]] || fail_of 'mix deps.get'
     get_hex
     must 'mix deps.get' mix deps.get --only "$mix_env"
   fi
@@ -87,7 +87,7 @@ make_release() {
   case ${#name[@]},$named,$(<"$build/log") in
     1,false,*'The available releases are: []'*) name=() ;;
     0,*'multiple releases'*) name=("$release") ;;
-    *) failed 'mix release' ;;
+    *) fail_of 'mix release' ;;
   esac
   must 'mix release' mix release "${name[@]}" --quiet --overwrite --path "$out"
 }

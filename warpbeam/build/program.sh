@@ -10,10 +10,10 @@ attempt() { shown "$build/log" env LC_ALL="$locale" "$@" </dev/null; }
 must() {
   local what=$1
   shift
-  attempt "$@" || failed "$what"
+  attempt "$@" || fail_of "$what"
 }
 
-failed() {
+fail_of() {
   recognise "$(tail -n 400 -- "$build/log")"
   fail "$1 failed on the build host" "$REPLY"
 }

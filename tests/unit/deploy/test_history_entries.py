@@ -11,7 +11,7 @@ import pytest
 
 from warpbeam.deploy.history import ACTION_PARTS, Entry, fields_of
 from warpbeam.deploy.lock import PARTS
-from warpbeam.host.script import PACKAGE
+from warpbeam.host.script import PACKAGE, with_contained
 
 WHO = 'Zoë "the\\cat"\tof\nmany lines'
 KNOWN = {"at": "2026-11-23T12:00:00Z", "what": "deploy", "dirty": False, "who": WHO, "warpbeam": "0.2.0"}
@@ -25,7 +25,7 @@ def lines_after(root: Path, script: str) -> list[str]:
     """Return the lines of the history after a script that has the shared parts, on a host where no job runs."""
     (root / "activation").mkdir(exist_ok=True)
     (root / "activation" / "log").touch()
-    parts = "; ".join(f". {PACKAGE}/{part}.sh" for part in (*PARTS, *ACTION_PARTS))
+    parts = "; ".join(f". {PACKAGE}/{part}.sh" for part in with_contained((*PARTS, *ACTION_PARTS)))
     text = f"root={root} app=x token=t entry=(x); {parts}; activating() {{ return 1; }}; {script}"
     subprocess.run(["bash", "-c", text], check=True, capture_output=True, text=True)
     file = root / "history.jsonl"

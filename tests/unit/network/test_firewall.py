@@ -116,7 +116,13 @@ def test_the_kernel_takes_every_table(firewall: Firewall, ports: dict[str, Publi
 
 def test_each_slot_has_its_own_port_for_every_variable() -> None:
     here = inventory(ports=PORTS)
-    more = {"node": "n", "interface": "{127,0,0,1}", "vm_flags": "", "fullsweep_after": None, "dump_bytes": 0}
+    more = {
+        "release_settings": {},
+        "interface": "{127,0,0,1}",
+        "vm_flags": "",
+        "fullsweep_after": None,
+        "dump_bytes": 0,
+    }
     for slot, http, https in (("a", 4001, 4011), ("b", 4002, 4012)):
         text = render("slot.env.j2", here, slot=slot, **more)
         assert f"\nPORT={http}\n" in text
