@@ -36,6 +36,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item in left])
         items[:] = [item for item in items if item not in left]
     for item in items:
+        if any(map(item.get_closest_marker, LATE)):
+            item.add_marker(pytest.mark.timeout(0))
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.hosts)
             if os.environ.get("WARPBEAM_NO_LAB") == "1":

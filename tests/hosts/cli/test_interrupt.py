@@ -22,7 +22,7 @@ from warpbeam.lab.network import host_link
 from warpbeam.lab.state import read_lab
 
 
-def on_stdout(process: subprocess.Popen[str], what: str) -> bool:
+def emits_line(process: subprocess.Popen[str], what: str) -> bool:
     """Whether the process says a line with `what` before its end."""
     assert process.stderr is not None
     return any(what in line for line in iter(process.stderr.readline, ""))
@@ -60,10 +60,10 @@ def test_a_third_ctrl_c_leaves_at_once_and_the_host_comes_to_its_end_alone(envir
         environment.lab.ssh("web1", "sudo systemctl kill --signal=STOP hello-activate")
         try:
             process.send_signal(signal.SIGINT)
-            assert on_stdout(process, "stopping")
-            assert on_stdout(process, "web1: undo")
+            assert emits_line(process, "stopping")
+            assert emits_line(process, "web1: undo")
             process.send_signal(signal.SIGINT)
-            assert on_stdout(process, "still ending in order: waiting for web1 (halt)")
+            assert emits_line(process, "still ending in order: waiting for web1 (cancel)")
             process.send_signal(signal.SIGINT)
             status, said = await_end(process, 20)
         finally:
@@ -279,7 +279,7 @@ def test_after_a_short_cut_the_outcome_is_read_back_and_the_deploy_completes(
         running_fab(environment, "-H", "web1", "deploy", "--force", until="web1: health") as process,
     ):
         with cut_line(environment, "web1"):
-            assert on_stdout(process, "asking how it ended")
+            assert emits_line(process, "asking how it ended")
         status, said = await_end(process)
 
     assert status == 0, said
