@@ -155,7 +155,8 @@ def test_status_tells_of_a_killed_vm_and_of_a_dead_host_in_plain_words(environme
         shown = environment.fab("status", expect=None)
         assert shown.returncode in (REFUSED, AMISS)
         text = shown.stdout
-        assert re.search(r"^web2: did not answer within 2 s$", text, re.MULTILINE)
+        # The kernel may have given up asking for the address of the dead host by now.
+        assert re.search(r"^web2: (did not answer within 2 s|cannot be reached: No route to host)$", text, re.MULTILINE)
     finally:
         environment.write()
         environment.lab.boot("web2")

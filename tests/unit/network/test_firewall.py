@@ -116,7 +116,7 @@ def test_the_kernel_takes_every_table(firewall: Firewall, ports: dict[str, Publi
 
 def test_each_slot_has_its_own_port_for_every_variable() -> None:
     here = inventory(ports=PORTS)
-    more = {
+    more: dict[str, Any] = {
         "release_settings": {},
         "interface": "{127,0,0,1}",
         "vm_flags": "",
