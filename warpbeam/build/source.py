@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from warpbeam.build.attributes import parents, sent_with_commit
 from warpbeam.build.git import git, run_git, texts_of
-from warpbeam.build.working_tree import dirty_files, sent_dirty, tree_of_working_tree
-from warpbeam.error import Misuse, Refused
+from warpbeam.build.working_tree import check_clean, dirty_files, sent_dirty, tree_of_working_tree
+from warpbeam.error import Misuse
 
 # The most characters of a commit's subject that are read, and that hosts keep.
 LONGEST_SUBJECT = 1000
@@ -75,7 +75,7 @@ def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False
     # A commit other than HEAD was named on purpose: changes in the working tree do not matter.
     changed = dirty_files(directory) if ref == "HEAD" else []
     if not allow_dirty and not leave_dirty:
-        _check_clean(directory, changed)
+        check_clean(directory, changed)
     dirty = allow_dirty and bool(changed)
     whole = tree_of_working_tree(top, prefix) if dirty else commit
     tree = _narrow(top, whole, prefix, ref)
@@ -127,19 +127,6 @@ def _find_commit(directory: Path, top: Path, ref: str) -> str:
         raise Misuse(f"{ref!r} is no commit", "give a branch, a tag or a commit id")
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     return git(directory, *asked, expect=f"there is no commit {ref!r} in {top}")
-
-
-def _check_clean(directory: Path, changed: Sequence[str]) -> None:
-    """Check that no file was changed. Raises: Refused, which names the first ten of them."""
-    if not changed:
-        return
-    more = [f"… and {len(changed) - 10} more"] if len(changed) > 10 else []
-    files, pronoun = (f"{len(changed)} files", "they") if len(changed) > 1 else ("1 file", "it")
-    raise Refused(
-        f"the working tree of {directory} differs from HEAD in {files}: {pronoun} would not be built",
-        "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
-        (*changed[:10], *more),
-    )
 
 
 def _narrow(top: Path, whole: str, prefix: str, ref: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from warpbeam.build.git import GIT_AS_PERSON, git, lines_of, names_of, run_git
@@ -19,6 +20,19 @@ def dirty_files(directory: Path) -> list[str]:
     done = run_git(directory, "status", "--porcelain", "--untracked-files=all", "--", ".", git=GIT_AS_PERSON)
     lines = lines_of(done.stdout)
     return [f"{line[:2].strip()} {line[3:]}" for line in lines]
+
+
+def check_clean(directory: Path, changed: Sequence[str]) -> None:
+    """Check that no file was changed. Raises: Refused, which names the first ten of them."""
+    if not changed:
+        return
+    more = [f"… and {len(changed) - 10} more"] if len(changed) > 10 else []
+    files, pronoun = (f"{len(changed)} files", "they") if len(changed) > 1 else ("1 file", "it")
+    raise Refused(
+        f"the working tree of {directory} differs from HEAD in {files}: {pronoun} would not be built",
+        "commit or stash them, name a commit with --ref, or give --dirty to build the tree as it stands",
+        (*changed[:10], *more),
+    )
 
 
 def tree_of_working_tree(top: Path, prefix: str) -> str:

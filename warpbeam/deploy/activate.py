@@ -7,19 +7,20 @@ from typing import ClassVar
 
 import msgspec
 
+from warpbeam.deploy.follow import Activated, read_back
 from warpbeam.deploy.history import HISTORY_PARTS, PendingEntry
 from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
 from warpbeam.deploy.strategy import BLUE_GREEN, RESTART
-from warpbeam.error import Lost, Refused
+from warpbeam.error import Lost
 from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
-from warpbeam.host.answer import Count, ReleaseName, SlotName
-from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
 from warpbeam.host.script import text_of
 from warpbeam.inventory.schema import Host
 
+# Seconds, beyond those that the inventory gives a job, until it is no longer waited for after a lost connection.
+PATIENCE = 30
 # The shared parts of a job, before those of its strategy.
 JOB_PARTS = (
     "host/common",
@@ -64,23 +65,6 @@ class BlueGreenJob(Job, frozen=True, kw_only=True):
 JOBS: dict[str, type[Job]] = {RESTART.name: RestartJob, BLUE_GREEN.name: BlueGreenJob}
 
 
-class Activated(msgspec.Struct, frozen=True):
-    """The answer of an activation that made a release live.
-
-    `left` was live before (or is empty). `cut` connections were still open when the old instance was stopped.
-    `maintenance`: the public port still answers with the maintenance page. `given_back` is added from `Ended`.
-    """
-
-    slot: SlotName
-    release: ReleaseName
-    left: ReleaseName
-    pid: Count
-    seconds: Count
-    cut: Count = 0
-    maintenance: bool = False
-    given_back: bool = False
-
-
 class Ended(msgspec.Struct, frozen=True):
     """The answer of a phase that followed a successful activation to its end.
 
@@ -106,16 +90,6 @@ class Activate(LockedPhase[Ended], frozen=True, kw_only=True):
     entry: tuple[str, ...]
     ends: bool
     keep: int
-
-
-class Follow(AppPhase[Activated], frozen=True, kw_only=True):
-    """Read back how an activation ended, once it has; the head of `warpbeam/deploy/follow.sh` explains its fields."""
-
-    script: ClassVar[str] = "deploy/follow"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "deploy/result")
-    answer: ClassVar[type] = Activated
-    job_id: str
-    patience: int
 
 
 def activate(
@@ -171,16 +145,6 @@ def activate(
         if fleet.interrupted:
             raise
         emit(Warn(host.name, f"{lost.message}; asking how it ended"))
-        return _read_back(fleet, host, job, lost, emit)
+        patience = job.health_deadline + job.drain + job.balancer_drain + PATIENCE
+        return read_back(fleet, host, job.job_id, patience, lost, emit)
     return msgspec.structs.replace(ended.activated, given_back=ended.given_back)
-
-
-def _read_back(fleet: Fleet, host: Host, job: Job, lost: Lost, emit: Emit) -> Activated:
-    """Return the answer of a job whose connection broke. Raises: Failed, as the job did; Lost, where it is unknown."""
-    patience = job.health_deadline + job.drain + job.balancer_drain + 30
-    phase = Follow(**app_parameters(fleet.inventory), job_id=job.job_id, patience=patience)
-    try:
-        return fleet.run(host, phase, emit)
-    except (Lost, Refused) as unknown:
-        hint = f"`fab {fleet.inventory.name} status` shows what runs; the same command again goes on from there"
-        raise Lost(f"{lost.message}; {unknown.message}", hint, lost.details) from None

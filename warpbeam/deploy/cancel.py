@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploy.activate import Activate, Activated
+from warpbeam.deploy.activate import Activate
+from warpbeam.deploy.follow import Activated
 from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text

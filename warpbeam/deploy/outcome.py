@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from warpbeam.deploy.activate import Activated
+from warpbeam.deploy.follow import Activated
 from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.deploy.policy import Policy
 from warpbeam.error import Failed, Lost, Problem

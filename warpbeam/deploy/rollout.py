@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from warpbeam.deploy.activate import Activated, activate
+from warpbeam.deploy.activate import activate
 from warpbeam.deploy.batch import batches
 from warpbeam.deploy.cancel import cancel_begun
 from warpbeam.deploy.finish import finish_hosts
+from warpbeam.deploy.follow import Activated
 from warpbeam.deploy.history import HistoryWriter, new_job, note
 from warpbeam.deploy.lock import Lease
 from warpbeam.deploy.migrate import migrate

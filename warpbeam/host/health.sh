@@ -77,6 +77,9 @@ health_asked() {
   fi
 }
 
+# Seconds until the first note about an instance that is not healthy yet.
+first_note=5
+
 # note_unhealthy SLOT SECONDS: emit the answer of an instance that is not healthy after SECONDS, at `note_after` seconds
 # and then each time at twice as many.
 note_unhealthy() {
@@ -93,7 +96,7 @@ restarts_of() { systemctl show --property=NRestarts --value -- "$app@$1.service"
 # is not healthy by the deadline, or when systemd has restarted it more than RESTARTS times. EVENT begins the message:
 # what came before the wait.
 until_healthy() {
-  local slot=$1 began waited lines why good again note_after=5
+  local slot=$1 began waited lines why good again note_after=$first_note
   uptime_seconds
   began=$REPLY
   while true; do

@@ -10,9 +10,10 @@ import pytest
 from tests.unit.deploy.test_plan import facts
 from tests.unit.deploy.test_plan import release as a_release
 from tests.unit.phases import Answer, TableFleet
-from warpbeam.deploy.activate import Activate, Activated, Ended
+from warpbeam.deploy.activate import Activate, Ended
 from warpbeam.deploy.cancel import Cancel, Ending, Undone
 from warpbeam.deploy.finish import Finish, Finished, finish_hosts
+from warpbeam.deploy.follow import Activated
 from warpbeam.deploy.history import HistoryWriter
 from warpbeam.deploy.lock import Lease
 from warpbeam.deploy.outcome import CheckFailure, HostOutcome, Rollout, hosts_to_bring_back, rollout_problem

@@ -18,9 +18,9 @@ import warpbeam
 from tests.unit.deploy.test_plan import INVENTORY, NOW, artifact, facts
 from warpbeam.build.artifact import Item, Toolchain
 from warpbeam.build.release import Built
-from warpbeam.deploy.activate import Activated
 from warpbeam.deploy.cancel import Ending
 from warpbeam.deploy.finish import Finished
+from warpbeam.deploy.follow import Activated
 from warpbeam.deploy.freeze import Locked
 from warpbeam.deploy.history import Entry
 from warpbeam.deploy.lock import Claim

@@ -7,7 +7,7 @@
 # await SLOT [undoing]: waits until the slot's instance is healthy and (unless undoing) has stayed healthy for
 # `health_settle` hundredths of a second. False: it did not become healthy; `reason` says why.
 await() {
-  local slot=$1 began waited healthy_since='' next=0 note_after=5 look_after=1
+  local slot=$1 began waited healthy_since='' next=0 note_after=$first_note look_after=1
   uptime_seconds
   began=$REPLY
   remember_instance "$slot"
