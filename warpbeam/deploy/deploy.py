@@ -47,7 +47,8 @@ def deploy(
         now = datetime.now(UTC)
         plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=target.name)
         emit_plan(plan, emit)
-        known = dict.fromkeys(lease.facts, digests(artifact))
+        # Nothing less: a release that only an earlier version knows is uploaded anew.
+        known = dict.fromkeys(lease.facts, digests(artifact)[:1])
         roll_out(fleet, plan, policy, lease, uploader, emit, known=known)
         if target.store is not None:
             note_live(target.store, fleet.inventory.name, _put_live(plan, artifact))

@@ -44,6 +44,8 @@ read_fields() {
     ((${#pending_fields[@]} > 0 && ${#pending_fields[@]} % 2 == 0))
     return
   fi
+  # It wrote some 600 characters. The loop takes a time that grows with their square.
+  ((${#text} <= 4096)) || return 1
   pending_fields=()
   while [[ $text =~ ^[{,]\"([a-z]+)\":(\"([^\"\\]|\\.)*\"|[a-z]+)(.*)$ ]]; do
     pending_fields+=("${BASH_REMATCH[1]}:" "${BASH_REMATCH[2]}")

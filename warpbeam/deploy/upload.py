@@ -64,14 +64,16 @@ def _runtime(artifact: Artifact) -> str:
 
 
 def digests(artifact: Artifact) -> tuple[str, ...]:
-    """Return the sha256 of all that a host keeps about a release's content: manifest, links, kind; then those of less.
+    """Return the digest of all that a host keeps about a release's content, as verify.sh has it; then two of less.
 
-    The others are for hosts where an earlier version of Warpbeam kept no kind, or no list of the links either.
+    The first is that of the sums of manifest, links and kind. The others are for hosts where an earlier version of
+    Warpbeam kept no kind, or no list of the links either.
     """
     links = "".join(f"{text}\n" for text in _links(artifact)).encode()
     files = manifest(artifact)
-    kept = (files + links + _runtime(artifact).encode(), files + links, files)
-    return tuple(hashlib.sha256(text).hexdigest() for text in kept)
+    kept = {"manifest": files, "links": links, "runtime": _runtime(artifact).encode()}
+    sums = "".join(f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in kept.items()).encode()
+    return tuple(hashlib.sha256(text).hexdigest() for text in (sums, files + links, files))
 
 
 def check_lacks(host: str, facts: HostFacts, files: int) -> None:

@@ -48,7 +48,7 @@ compare_kind() {
 }
 
 # compare RELEASE: sets `odd` (the first differences from what was deployed), `count` (the number of all differences)
-# and `digest` (the sha256 of the manifest, the list of links and the kind, which it compares with).
+# and `digest` (of the manifest, the list of links and the kind, which it compares with).
 compare() {
   local home=$releases/$1 ours=$releases/$1/.warpbeam line mode sum path entry target kind uid rest sums='' \
     paths=() lines=() has_links=true
@@ -66,13 +66,15 @@ compare() {
   fi
   lines=("$ours/manifest")
   if plain "$ours/links"; then lines+=("$ours/links"); else has_links=false; fi
-  # A release of an earlier Warpbeam has no word about its kind.
   if plain "$ours/runtime"; then
-    lines+=("$ours/runtime")
-  elif [[ -e $ours/runtime || -L $ours/runtime ]]; then
-    differs 'changed: the word about its kind is no plain file'
+    # The sums of the three, so that no line of one can be moved to another.
+    digest=$(cd -- "$ours" && sha256sum -- manifest links runtime 2>/dev/null | sha256sum)
+    if [[ $has_links == false ]]; then differs 'gone: its list of links'; fi
+  else
+    # An earlier Warpbeam kept no kind.
+    if [[ -e $ours/runtime || -L $ours/runtime ]]; then differs 'changed: the word about its kind is no plain file'; fi
+    digest=$(cat -- "${lines[@]}" | sha256sum)
   fi
-  digest=$(cat -- "${lines[@]}" | sha256sum)
   digest=${digest%% *}
   while IFS= read -r line; do
     mode=${line%% *} rest=${line#* }
@@ -85,7 +87,11 @@ compare() {
     wanted[./${rest#*  }]="$mode $sum"
   done < <(exec cat -- "$ours/manifest")
   if [[ $has_links == true ]]; then
-    while IFS= read -r path && IFS= read -r target; do leads[./$path]=$target; done < <(exec cat -- "$ours/links")
+    while IFS= read -r path; do
+      target=''
+      IFS= read -r target || differs 'changed: its list of links has a line too many'
+      leads[./$path]=$target
+    done < <(exec cat -- "$ours/links")
   fi
   while IFS= read -r -d '' entry && IFS= read -r -d '' target; do
     IFS=/ read -r -d '' kind mode uid path <<<"$entry" || true

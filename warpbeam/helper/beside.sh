@@ -46,10 +46,11 @@ explain_no_node() {
   strangers "$APP_USER" "$app@$slot.service" "${DIST_PORT[$slot]}"
   ((listening == 0)) || return 0
   for ((kind = 0; kind < ${#NO_NODE[@]}; kind += 3)); do
+    # The deploy user owns every file of a release that has such a name: root reads none of them.
     # shellcheck disable=SC2206 # a glob
-    files=("$root/releases/$release"/${NO_NODE[kind]} "$ETC/app.env")
-    if as_deploy grep -Eqs "${NO_NODE[kind + 1]}" -- "${files[0]}" ||
-      grep -Eqs "${NO_NODE[kind + 1]}" -- "${files[1]}"; then
+    files=("$root/releases/$release"/${NO_NODE[kind]})
+    if as_deploy grep -Eqs "${NO_NODE[kind + 1]}" -- "${files[@]}" ||
+      grep -Eqs "${NO_NODE[kind + 1]}" -- "$ETC/app.env"; then
       why=${NO_NODE[kind + 2]}
     fi
   done

@@ -6,13 +6,14 @@
 # where neither is in a release: a process may go anywhere, even into a directory whose name is a forged text.
 started_in() {
   REPLY=$(readlink -- "/proc/$1/cwd") || REPLY=''
-  if [[ $REPLY =~ ^"$root"/releases/([0-9]{8}T[0-9]{6}Z)(\ \(deleted\))?$ ]]; then
+  if [[ $REPLY =~ ^"$root"/releases/([0-9TZ]{16})(\ \(deleted\))?$ ]]; then
     REPLY=${BASH_REMATCH[1]}
-    return
+  else
+    REPLY=$(readlink -- "/proc/$1/exe") || REPLY=''
+    [[ $REPLY =~ ^"$root"/releases/([0-9TZ]{16})/erts-[^/]+/bin/[^/]+$ ]] || BASH_REMATCH=()
+    REPLY=${BASH_REMATCH[1]-}
   fi
-  REPLY=$(readlink -- "/proc/$1/exe") || REPLY=''
-  [[ $REPLY =~ ^"$root"/releases/([0-9]{8}T[0-9]{6}Z)/erts-[^/]+/bin/[^/]+$ ]] || BASH_REMATCH=()
-  REPLY=${BASH_REMATCH[1]-}
+  is_release "$REPLY" || REPLY=''
 }
 
 # environment_of NAMES < FILE: prints entries of a process's environment (proc(5)): those of the variables NAMES (an

@@ -19,17 +19,17 @@ remember_instance() {
 # systemd. False where that cannot be read (cgroups v1, a slice of its own, hidepid), or where there is none.
 main_process() {
   while read -r pid; do
-    if stat_of "$pid" && [[ ${fields[1]} == 1 ]]; then return 0; fi
+    if stat_of "$pid" && [[ ${fields[1]-} == 1 ]]; then return 0; fi
   done 2>/dev/null <"/sys/fs/cgroup/system.slice/system-$app.slice/$app@$1.service/cgroup.procs"
   return 1
 }
 
-# stat_of PID: the fields of /proc/PID/stat after the process's name, in `fields`. The name may hold any character, in
-# parentheses (proc(5)).
+# stat_of PID: the fields of /proc/PID/stat after the process's name, in `fields`. The name may hold any character, a
+# line end too, in parentheses (proc(5)).
 stat_of() {
   local line=''
   fields=()
-  { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+  { IFS= read -r -d '' line <"/proc/$1/stat" || [[ -n $line ]]; } 2>/dev/null || return 1
   read -r -a fields <<<"${line##*) }"
 }
 birth_of() {

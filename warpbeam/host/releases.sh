@@ -13,8 +13,11 @@ releases=$root/releases
 # The mark of a release that was live, and its name in earlier versions of Warpbeam. The first one is written.
 LIVE_MARKS=(was_live healthy)
 
-# is_release NAME: whether NAME is a release's name; as a path it then stays in the directory.
-is_release() { [[ $1 =~ ^[0-9]{8}T[0-9]{6}Z$ ]]; }
+# is_release NAME: whether NAME is a release's name; as a path it then stays in the directory. The pattern is that of
+# `ReleaseName` in answer.py: one name that it refuses would make the whole answer of a host unusable.
+is_release() {
+  [[ $1 =~ ^[1-9][0-9]{3}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])([0-5][0-9]){2}Z$ ]]
+}
 
 # read_links: read the links, by their text alone: `live` (the slot that `current` names), `release_a` and `release_b`
 # (the releases of the slots) and `live_release` (that of the live slot); each is empty where there is none.

@@ -16,7 +16,7 @@ if [[ -n $slot ]]; then
   }
   uptime_seconds
   began=$REPLY
-  until [[ $(sudo -n -- "$helper" status </dev/null) != *'"redirect":[]'* ]]; do
+  until [[ $(sudo -n -- "$helper" status </dev/null) =~ (\"redirect\":\[|redirect\ )[0-9] ]]; do
     since "$began"
     ((REPLY < health_deadline)) || {
       note_action failed 'it booted and is healthy, but no public port leads there'

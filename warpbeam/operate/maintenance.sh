@@ -8,9 +8,9 @@
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 says=$(sudo -n -- "$helper" status </dev/null) || refuse 'the privileged helper does not answer' 'run setup'
-[[ $says == '{'*'}' ]] || refuse 'the privileged helper of this host is of another version of Warpbeam' 'run setup'
 already=false was=off
-if [[ $says == *'"maintenance":true'* ]]; then was=on; fi
+# A helper of a version before 0.2 answers in words.
+if [[ $says == *'"maintenance":true'* || $says == *'maintenance on'* ]]; then was=on; fi
 if [[ $was == "$verb" ]]; then
   already=true
   note "maintenance was $verb already"

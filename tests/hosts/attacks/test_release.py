@@ -13,8 +13,8 @@ from tests.attack import HELPER, HOST, ROOT
 from tests.environment import LabEnvironment
 
 RECORD = "/var/lib/warpbeam/hello/releases"
-# The sha256 of a manifest, its links and its kind, as verify.sh and the privileged helper have it.
-DIGEST = "cat .warpbeam/manifest .warpbeam/links .warpbeam/runtime | sha256sum | cut -d ' ' -f 1"
+# The digest of a manifest, its links and its kind, as verify.sh and the privileged helper have it.
+DIGEST = "(cd .warpbeam && sha256sum manifest links runtime) | sha256sum | cut -d ' ' -f 1"
 # Attacks in the directory of a release, with their undo and their message. Files are written in their place:
 # releases share files (hard links), so all that have one are changed. (`env` and the others are files of it.)
 TAMPERED = {
@@ -51,6 +51,12 @@ TO_FIT = {
     "a link more": (
         r"ln -s hello bin/planted; printf '%s\n' bin/planted hello >>.warpbeam/links",
         "rm bin/planted; : >.warpbeam/links",
+        "its manifest is not that with which it was put live",
+    ),
+    "a file less, its line moved to the links": (
+        "cp -p .warpbeam/manifest $kept.1; cp -p .warpbeam/links $kept.2; f=$(tail -n 1 .warpbeam/manifest); "
+        'mv "${f#*  }" $kept.3; (echo "$f"; cat $kept.2) >.warpbeam/links; head -n -1 $kept.1 >.warpbeam/manifest',
+        'cat $kept.1 >.warpbeam/manifest; cat $kept.2 >.warpbeam/links; f=$(tail -n 1 $kept.1); mv $kept.3 "${f#*  }"',
         "its manifest is not that with which it was put live",
     ),
     "another name to start by": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.environment import LabEnvironment
+from tests.timeouts import ANSWER
 
 
 def changed(environment: LabEnvironment, file: Path, text: str) -> None:
@@ -38,6 +39,14 @@ def test_an_instance_that_is_no_node_is_named_where_it_is_asked(environment: Lab
         failed = environment.fab("rpc", "1", expect=None)
         assert failed.returncode != 0
         assert cause in failed.stderr
+        # The release is the deploy user's: root opens none of its files, and waits for none.
+        extra = "/opt/acme/hello/current/releases/0"
+        environment.lab.ssh("web1", f"mkdir {extra} && mkfifo {extra}/env.sh", "deploy")
+        stuck = environment.fab("rpc", "--host", "web1", "1", expect=None, timeout=ANSWER)
+        reading = environment.lab.ssh("web1", "pgrep -u root -x grep", check=False)
+        environment.lab.ssh("web1", f"rm -r {extra}", "deploy")
+        assert stuck.returncode != 0
+        assert reading.stdout == ""
         environment.write(health={"rpc": "true", "timeout": 20})
         assert cause in environment.status()["web1"]["health"]
     finally:

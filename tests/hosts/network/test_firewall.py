@@ -91,7 +91,7 @@ def test_the_redirect_survives_the_first_start_of_the_systems_rules(
     environment: LabEnvironment,
 ) -> None:
     # A Debian with nftables.service not enabled: hello.service is active, nftables.service is not.
-    environment.lab.ssh(HOST, "sudo systemctl stop nftables && sudo systemctl start hello")
+    environment.lab.ssh(HOST, "sudo systemctl stop nftables && sudo systemctl reload hello")
     try:
         assert outside(environment) == [True, True]
         for _ in range(2):
@@ -100,7 +100,7 @@ def test_the_redirect_survives_the_first_start_of_the_systems_rules(
             )
             assert flushed.stdout.split()[:2] == ["active", "active"]
             assert outside(environment) == [True, True]
-            environment.lab.ssh(HOST, "sudo systemctl stop nftables && sudo systemctl start hello")
+            environment.lab.ssh(HOST, "sudo systemctl stop nftables && sudo systemctl reload hello")
     finally:
         environment.lab.ssh(HOST, "sudo systemctl start nftables hello")
 

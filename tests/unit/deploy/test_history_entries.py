@@ -62,6 +62,8 @@ def test_an_entry_without_a_result_of_its_own_job_is_completed_as_unknown(tmp_pa
         FORMER[:-1],
         f"{JOB}\n12\ndone\n",
         f"{JOB}\n12\ndone\nat:\n",
+        # To read it takes a time that grows with the square of its length.
+        pytest.param(f"{JOB}\n12\ndone\n" + "{" + ",".join(['"a":x'] * 2000) + "}\n", id="long"),
         f"{JOB}\n12\ndone\n" + "\t".join(fields_of(KNOWN)),
         f"{JOB}\nx[0]\ndone\n" + "\t".join(fields_of(KNOWN)) + "\n",
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from warpbeam.host.answer import ReleaseName
 from warpbeam.host.facts import About, Release
 from warpbeam.host.record import RECORD_START
 from warpbeam.host.script import PACKAGE, with_contained
@@ -54,6 +55,24 @@ def phase(root: Path, script: str) -> str:
 def helper(root: Path, script: str) -> str:
     """Run a script with the rules as the privileged helper contains them."""
     return bash(f"root={root} app=x\n{HELPER}\nfind_releases\n{script}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("20261123T120000Z", "19991231T235959Z", "20269999T999999Z", "00000101T000000Z", "20261301T000000Z"),
+        *("20260132T000000Z", "20260100T000000Z", "20260101T240000Z", "20260101T006000Z", "20260101T000060Z", "a"),
+    ],
+)
+def test_a_name_of_a_release_is_one_in_a_script_where_it_is_one_in_an_answer(text: str) -> None:
+    try:
+        answered = msgspec.convert(text, ReleaseName) == text
+    except msgspec.ValidationError:
+        answered = False
+
+    assert bash(f"root=/nowhere\n{shared('host/releases')}\nif is_release {text}; then echo yes; fi") == (
+        "yes\n" if answered else ""
+    )
 
 
 def bash(script: str) -> str:
