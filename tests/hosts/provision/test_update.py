@@ -58,7 +58,8 @@ def test_setup_of_this_version_converges_hosts_of_the_version_before(
     # The version before is set up as if this one had never been here.
     for host in ("web1", "web2"):
         environment.lab.ssh(host, f"sudo rm -r /etc/sudoers.d/warpbeam-hello {PROGRAMS}")
-    by(earlier, environment, "setup", "--restart")
+    # It cannot put a release of this one live again, whose digest has more in it.
+    by(earlier, environment, "setup")
     environment.version("6.1.0")
     by(earlier, environment, "deploy")
     before = {row["host"]: row["pid"] for row in json.loads(by(earlier, environment, "status", "--json"))}
