@@ -55,7 +55,7 @@ cat /etc/shadow
 """
 PLANTED = "20990101T000000Z"
 # Which release runs, in which slot, is the deploy user's to say: a `current` that leads nowhere gets another.
-INSTANCES = "^hello@[ab] runs| /run/hello-[ab](/cookie)?$|redirect to :400[12]$"
+INSTANCES = "^hello@[ab] runs| /run/hello-[ab](/cookie|/hello-.*[.]runtime[.]config)?$|redirect to :400[12]$"
 
 
 @contextmanager
