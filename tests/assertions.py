@@ -59,7 +59,7 @@ def assert_current_stays_whole(lab: LabHandle, *hosts: str) -> Iterator[None]:
     onlookers = {host: _onlooker(lab, host) for host in hosts or APP_HOSTS}
     for onlooker in onlookers.values():
         assert onlooker.stdout is not None
-        # Whatever it prints after this line is read when it has ended.
+        # Read the rest of its output once it has ended.
         onlooker.stdout.readline()
     with ExitStack() as stack:
         events = {host: stack.enter_context(_removals(lab, host)) for host in onlookers}

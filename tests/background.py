@@ -40,7 +40,7 @@ def await_end(process: subprocess.Popen[str], seconds: float = LONG) -> tuple[in
 
 
 def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
-    """Whether it holds within that time."""
+    """Return whether it holds within that time."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
@@ -50,13 +50,13 @@ def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
 
 
 def is_activating(environment: LabEnvironment, host: str) -> bool:
-    """Whether an activation runs on the host."""
+    """Return whether an activation runs on the host."""
     state = environment.lab.ssh(host, "systemctl show -P ActiveState hello-activate", check=False).stdout.strip()
     return state.endswith("activating")
 
 
 def is_serving(environment: LabEnvironment, host: str, version: str) -> bool:
-    """Whether the host serves that version on port 80."""
+    """Return whether the host serves that version on port 80."""
     try:
         return bool(environment.served(host)["version"] == version)
     except OSError:

@@ -32,7 +32,7 @@ PER_TEST = 12
 
 
 def is_asked_for(config: pytest.Config, mark: str) -> bool:
-    """Whether `-m` names one of LATE."""
+    """Return whether `-m` names one of LATE."""
     return mark in str(config.getoption("-m"))
 
 
@@ -59,7 +59,7 @@ def unit_of(name: str) -> str:
 
 
 def is_of_hosts(unit: str) -> bool:
-    """Whether it is one of the tests on hosts."""
+    """Return whether it is one of the tests on hosts."""
     return unit.startswith("tests/hosts/")
 
 

@@ -73,7 +73,7 @@ class Zygote:
         self._process.communicate()
 
     def fits(self, environ: Mapping[str, str]) -> bool:
-        """Whether a process with these variables would start as the zygote did."""
+        """Return whether a process with these variables would start as the zygote did."""
         return _read_early(environ) == self._environ
 
     def run(

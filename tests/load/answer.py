@@ -20,7 +20,7 @@ class Answer:
 
     @property
     def begun(self) -> bool:
-        """Whether its head has come."""
+        """Return whether its head has come."""
         return self.status > 0
 
     def feed(self, piece: bytes) -> bool:

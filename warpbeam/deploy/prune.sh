@@ -31,7 +31,7 @@ prune() {
   # person to look at.
   for release in "$releases"/*Z; do
     release=${release##*/}
-    if [[ $release =~ ^[0-9]{8}T[0-9]{6}Z$ && ! -e $releases/$release/.warpbeam &&
+    if is_release "$release" && [[ ! -e $releases/$release/.warpbeam &&
       $release != "$release_a" && $release != "$release_b" ]]; then
       pruned+=("$release")
     fi

@@ -21,7 +21,7 @@ READING = 300.0
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The state of a release on a host. `digest` is that of its manifest and links, `recorded` what root keeps."""
+    """The state of a release on a host; `digest` is of its manifest, links and kind, `recorded` what root keeps."""
 
     name: ReleaseName
     digest: Sha256

@@ -7,6 +7,7 @@ verb_eval() {
 }
 
 verb_migrate() {
-  input_release
-  alone "$release"
+  input 'a release'
+  is_release "$REPLY" || die 'expected a release such as 20261123T120000Z on standard input'
+  alone "$REPLY"
 }

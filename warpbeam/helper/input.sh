@@ -12,9 +12,3 @@ input_slot() {
   [[ $REPLY == a || $REPLY == b ]] || die 'expected a slot (a or b) on standard input'
   slot=$REPLY
 }
-
-input_release() {
-  input 'a release'
-  [[ $REPLY =~ ^[0-9]{8}T[0-9]{6}Z$ ]] || die 'expected a release such as 20261123T120000Z on standard input'
-  release=$REPLY
-}

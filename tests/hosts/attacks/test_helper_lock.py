@@ -24,7 +24,7 @@ open STDOUT, '>&F'; open STDERR, '>&F'; exec 'sudo', '-n', '{HELPER}', 'reconcil
 
 
 def is_free(lab: LabHandle) -> bool:
-    """Whether the helper's lock can be had within a few seconds."""
+    """Return whether the helper's lock can be had within a few seconds."""
     return lab.ssh(HOST, f"sudo flock -w 5 {LOCK} true", check=False).returncode == 0
 
 

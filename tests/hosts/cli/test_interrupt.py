@@ -23,7 +23,7 @@ from warpbeam.lab.state import read_lab
 
 
 def emits_line(process: subprocess.Popen[str], what: str) -> bool:
-    """Whether the process says a line with `what` before its end."""
+    """Return whether the process says a line with `what` before its end."""
     assert process.stderr is not None
     return any(what in line for line in iter(process.stderr.readline, ""))
 

@@ -46,7 +46,7 @@ def uptime(environment: LabEnvironment, host: str) -> float:
 
 
 def is_over(environment: LabEnvironment, host: str, ends: int) -> bool:
-    """Whether a lease that ends at that uptime of the host has ended."""
+    """Return whether a lease that ends at that uptime of the host has ended."""
     return uptime(environment, host) > ends + 1
 
 

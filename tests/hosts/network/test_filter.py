@@ -57,7 +57,7 @@ def row(environment: LabEnvironment) -> dict[str, Any]:
 
 
 def connects(address: str, port: int) -> bool:
-    """Whether a new connection from here is taken."""
+    """Return whether a new connection from here is taken."""
     try:
         socket.create_connection((address, port), timeout=1).close()
     except OSError:
@@ -66,12 +66,12 @@ def connects(address: str, port: int) -> bool:
 
 
 def both(environment: LabEnvironment, port: int) -> list[bool]:
-    """Whether a new connection from here is taken, by IPv4 and IPv6."""
+    """Return whether a new connection from here is taken, by IPv4 and IPv6."""
     return [connects(address, port) for address in (environment.lab.address(HOST), environment.lab.address6(HOST))]
 
 
 def pings(address: str) -> bool:
-    """Whether an echo request (RFC 792, RFC 4443) is answered."""
+    """Return whether an echo request (RFC 792, RFC 4443) is answered."""
     six = ":" in address
     family, protocol, kind, answer = (
         (socket.AF_INET6, socket.getprotobyname("ipv6-icmp"), 128, 129)

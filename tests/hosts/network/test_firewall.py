@@ -41,7 +41,7 @@ def own_rules(environment: LabEnvironment) -> Iterator[str]:
 
 
 def answers(environment: LabEnvironment, address: str, port: int = 80) -> bool:
-    """Whether the app answers there, from outside."""
+    """Return whether the app answers there, from outside."""
     try:
         with urllib.request.urlopen(f"http://{address}:{port}/health", timeout=10) as answer:
             return bool(answer.status == 200)
@@ -50,7 +50,7 @@ def answers(environment: LabEnvironment, address: str, port: int = 80) -> bool:
 
 
 def outside(environment: LabEnvironment) -> list[bool]:
-    """Whether port 80 answers by IPv4 and IPv6, from outside."""
+    """Return whether port 80 answers by IPv4 and IPv6, from outside."""
     return [
         answers(environment, environment.lab.address(HOST)),
         answers(environment, f"[{environment.lab.address6(HOST)}]"),

@@ -122,7 +122,7 @@ def test_a_word_that_nobody_waits_for_any_more_leaves_nothing_behind(environment
 
 
 def let_in(environment: LabEnvironment) -> bool:
-    """Whether ssh forwards for the app's user, by the key that it has planted in its home."""
+    """Return whether ssh forwards for the app's user, by the key that it has planted in its home."""
     *argv, host = ssh_argv(environment.lab.name, HOST)
     words = (*argv, "-l", "hello", "-o", "BatchMode=yes", "-W", "127.0.0.1:22", host)
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)

@@ -279,7 +279,7 @@ def test_a_second_interrupt_says_what_is_waited_for_and_a_third_leaves_at_once(p
 
 
 def said_soon(process: subprocess.Popen[str], what: str) -> bool:
-    """Whether `process` prints a line with `what` on standard error."""
+    """Return whether `process` prints a line with `what` on standard error."""
     assert process.stderr is not None
     return any(what in line for line in iter(process.stderr.readline, ""))
 
