@@ -30,7 +30,7 @@ defmodule Hello.MixProject do
   defp releases do
     [
       hello: [
-        steps: [:assemble, :tar],
+        steps: [:assemble],
         include_executables_for: [:unix],
         strip_beams: true
       ]

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from warpbeam.build.artifact import Artifact
 from warpbeam.deploy.lock import holding
-from warpbeam.deploy.plan import Plan, emit_plan, plan_deploy
+from warpbeam.deploy.plan import Plan, emit_plan
+from warpbeam.deploy.plan_deploy import plan_deploy
 from warpbeam.deploy.policy import Policy
 from warpbeam.deploy.rollout import roll_out
 from warpbeam.deploy.target import TargetRequest, find_target, note_live

@@ -8,7 +8,7 @@ from typing import Any
 from warpbeam.build.revisions import commits_since, migrations_added, migrations_lost
 from warpbeam.build.source import Source
 from warpbeam.deploy.lock import look
-from warpbeam.deploy.plan import same_source
+from warpbeam.deploy.plan_deploy import same_source
 from warpbeam.error import Problem
 from warpbeam.event import silent
 from warpbeam.fleet.fleet import Fleet

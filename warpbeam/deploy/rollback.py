@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from warpbeam.deploy.lock import holding
-from warpbeam.deploy.plan import Plan, emit_plan, plan_restart, plan_rollback
+from warpbeam.deploy.plan import Plan, emit_plan
+from warpbeam.deploy.plan_rollback import plan_restart, plan_rollback
 from warpbeam.deploy.policy import Policy
 from warpbeam.deploy.rollout import roll_out
 from warpbeam.deploy.upload import digests

@@ -24,7 +24,7 @@ ln -s empty data/to-nothing-in-it
 def held(environment: LabEnvironment, command: str) -> None:
     """Have a step of `mix release` run this in the release."""
     write_source(environment, "rel/step.sh", command)
-    change_mix_exs(environment, "[:assemble, :tar]", "[:assemble, &hold/1]")
+    change_mix_exs(environment, "[:assemble]", "[:assemble, &hold/1]")
     step = '  defp hold(release) do\n    script = Path.expand("rel/step.sh")\n'
     step += '    {_, 0} = System.cmd("bash", ["-e", script], cd: release.path)\n    release\n  end\n'
     change_mix_exs(environment, "  defp releases do", f"{step}\n  defp releases do")

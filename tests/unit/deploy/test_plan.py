@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
-from warpbeam.deploy.plan import plan_deploy, plan_restart, plan_rollback
+from warpbeam.deploy.plan_deploy import plan_deploy
+from warpbeam.deploy.plan_rollback import plan_restart, plan_rollback
 from warpbeam.error import Refused
 from warpbeam.helper.program import HELPER_VERSION
 from warpbeam.host.facts import HelperAnswer, HostFacts, Mark, Release, about
@@ -331,7 +332,7 @@ def test_without_a_previous_release_the_hint_names_a_newer_one_not_rolled_back()
     )
 
 
-def test_a_rollback_with_only_withdrawn_releases_left_names_them_and_says_to_choose() -> None:
+def test_a_rollback_with_no_good_release_left_names_the_others_and_says_to_choose() -> None:
     hosts = {
         "web1": facts(
             release("0", "0.9", "failed"),
@@ -342,7 +343,7 @@ def test_a_rollback_with_only_withdrawn_releases_left_names_them_and_says_to_cho
         )
     }
 
-    with pytest.raises(Refused, match="web1: there is no release to go back to: the others were rolled back") as raised:
+    with pytest.raises(Refused, match="the others were rolled back from or failed") as raised:
         plan_rollback(INVENTORY, hosts, "")
 
     assert raised.value.hint == (
@@ -351,6 +352,7 @@ def test_a_rollback_with_only_withdrawn_releases_left_names_them_and_says_to_cho
     assert raised.value.details == (
         "web1: 20261123T000000Z 3.0 (3.000000), rolled back from",
         "web1: 20261121T000000Z 1.0 (1.000000), rolled back from",
+        "web1: 20261120T000000Z 0.9 (0.900000), failed",
     )
     assert plan_rollback(INVENTORY, hosts, "1.0").hosts[0].release == "20261121T000000Z"
 

@@ -25,7 +25,8 @@ from warpbeam.deploy.freeze import Locked
 from warpbeam.deploy.history import Entry
 from warpbeam.deploy.lock import Claim
 from warpbeam.deploy.migrate import Migrated
-from warpbeam.deploy.plan import plan_deploy, plan_rollback
+from warpbeam.deploy.plan_deploy import plan_deploy
+from warpbeam.deploy.plan_rollback import plan_rollback
 from warpbeam.deploy.target import _agreed_live
 from warpbeam.deploy.upload import Upload, Uploaded, check_lacks
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
