@@ -67,8 +67,8 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
     """Show what is running: release, slot, pid, since when, memory, restarts, health."""
     from warpbeam.cli.session import session
     from warpbeam.event import Warn
-    from warpbeam.operate.instances import status_rows
     from warpbeam.operate.status import differing, judged, states
+    from warpbeam.operate.status_rows import status_rows
 
     here = session(c)
     here.fleet.set_jobs(jobs)

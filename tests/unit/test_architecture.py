@@ -20,8 +20,8 @@ def files_of_a_deploy() -> list[Path]:
 def names_of(file: Path) -> tuple[str, ...]:
     """The words by which another file uses `file`: its module or its script."""
     if file.parent.name == "helper":
-        # The job asks the helper for a verb.
-        return (f"call_helper {file.stem} ",)
+        # The job asks the helper for a verb, or a phase does, through sudo.
+        return (f"call_helper {file.stem} ", f'"$helper" {file.stem} ')
     if file.suffix == ".sh":
         relative = file.relative_to(PROJECT / "warpbeam").with_suffix("")
         return (f'"{relative}"',)

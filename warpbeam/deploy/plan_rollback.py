@@ -12,7 +12,7 @@ from warpbeam.inventory.schema import Inventory
 
 # Marks of a release that was live, and whose last activation did not fail.
 BEEN_LIVE = ("healthy", "withdrawn")
-# What became of the releases that a person may go back to by name, by their marks; empty for a good release.
+# The fate of the releases that a person may go back to by name, by their marks; empty for a good release.
 AFTERWARDS = {"healthy": "", "withdrawn": ", rolled back from", "failed": ", failed"}
 
 

@@ -32,7 +32,7 @@ SUDO_VERBS = (
 )
 # Parts that several verbs need.
 _TABLES = ("helper/state", "host/listeners", "helper/tables")
-_RELEASES = ("helper/user", "host/releases", "helper/releases")
+_RELEASES = ("helper/user", "host/release_rules", "helper/releases")
 _LIVE = ("helper/state", *_RELEASES, "helper/live")
 _INSTANCE = (*_RELEASES, "host/instance", "helper/process", "helper/instance")
 _RECONCILE = (*_TABLES, *_INSTANCE, "helper/lock", "helper/mend", "helper/reconcile")

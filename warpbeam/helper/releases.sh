@@ -1,5 +1,5 @@
 #!/bin/bash
-# The functions that host/releases.sh needs, as the deploy user: `as_deploy` is in user.sh.
+# The functions that host/release_rules.sh needs, as the deploy user: `as_deploy` is in user.sh.
 
 # plain FILE: whether FILE is a readable regular file, and no link; for files of the deploy user.
 plain() { as_deploy test -f "$1" -a ! -L "$1" -a -r "$1"; }

@@ -85,7 +85,7 @@ class Release(msgspec.Struct, frozen=True):
 
     @property
     def is_good(self) -> bool:
-        """Whether a rollback may go there by itself: `is_good` of `warpbeam/host/releases.sh`, by the answer's mark."""
+        """Whether a rollback may go there by itself, as `is_good` of warpbeam/host/release_rules.sh has it."""
         return self.mark == "healthy"
 
     @property

@@ -9,7 +9,7 @@ for name in "${release-}" "${base-}"; do
   [[ -z $name ]] || is_release "$name" || refuse 'expected a release such as 20261123T120000Z' 'nothing was done'
 done
 
-# The functions that releases.sh needs. A phase runs as the deploy user.
+# The functions that release_rules.sh needs. A phase runs as the deploy user.
 as_deploy() { "$@"; }
 is_usable() { about "$1"; }
 

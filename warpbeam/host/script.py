@@ -18,7 +18,7 @@ from warpbeam.host.phase import Phase
 # The scripts lie here: each beside the module of its phase, shared parts in `host/` and `deploy/`.
 PACKAGE = Path(__file__).parents[1]
 # Parts that the privileged helper contains too, by the part of the phases that needs each, and is sent after it.
-CONTAINED = {"host/common": "host/json", "host/layout": "host/releases"}
+CONTAINED = {"host/common": "host/json", "host/layout": "host/release_rules"}
 # An empty line, or one that is a comment alone. No string in a script has such a line (tests/unit/test_scripts.py).
 COMMENT = re.compile(r"^[ \t]*(?:#.*)?\n", re.MULTILINE)
 

@@ -196,7 +196,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         )
         files.append(File(f"{where}/ended-{slot}.nft", render("ended.nft.j2", inventory, slot=slot), "600"))
     files += [
-        File(responder, render("maintenance_responder.sh.j2", inventory), "755"),
+        File(responder, render("maintenance_sender.sh.j2", inventory), "755"),
         *(
             File(
                 f"/lib/systemd/system/{app}-maintenance{suffix}",

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Masks the secrets of environment files. warpbeam/provision/comparison.py does the same with what setup would write;
+# Masks the secrets of environment files. warpbeam/provision/text_diff.py does the same with what setup would write;
 # a test compares the two.
 
 # masked FILE KEY NAME ...: the text of FILE, in REPLY, with a keyed digest in place of each value except those of

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from warpbeam.event import Emit, Line, Note, Warn
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.binding import unnamed
-from warpbeam.provision.comparison import compared
 from warpbeam.provision.cookie import Cookie
 from warpbeam.provision.difference import Difference, HostState
 from warpbeam.provision.rights import has_password
+from warpbeam.provision.text_diff import compared
 
 
 def emit_owner(facts: Mapping[str, HostState], inventory: Inventory, cookie: str, emit: Emit) -> None:

@@ -125,7 +125,7 @@ def compare(fleet: Fleet, emit: Emit, *, fetch: bool = False) -> list[dict[str, 
         raise untouched(problems)
     wanted = None
     if fetch:
-        from warpbeam.provision.comparison import masked
+        from warpbeam.provision.text_diff import masked
 
         wanted = digests(masked(secrets_text(inventory, fetch_secrets(inventory)), (), key))
     return rows(tuple(inventory.secrets), found, wanted)

@@ -176,7 +176,7 @@ class Running:
         for directory in (f"releases/{RELEASE}", f"releases/{OTHER}", "slots", "elsewhere"):
             (self.root / directory).mkdir(parents=True)
         (self.root / "slots" / "a").symlink_to(f"../releases/{RELEASE}")
-        parts = ("host/releases", "host/instance", "helper/process", "helper/instance")
+        parts = ("host/release_rules", "host/instance", "helper/process", "helper/instance")
         text = "".join(map(shared, parts)).replace("/run/warpbeam-$app", f"{place}/run")
         self.settings = f"set -euo pipefail; export LC_ALL=C; app=x root={self.root}\n{text}\n"
         self.file = place / "run" / "slot-a"

@@ -16,10 +16,10 @@ from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.host.script import PACKAGE
 from warpbeam.inventory.schema import Host, Inventory, Secret
 from warpbeam.provision import secrets
-from warpbeam.provision.comparison import masked
 from warpbeam.provision.footprint import footprint, secrets_text
 from warpbeam.provision.secret_file import SecretsState, digests, rows
 from warpbeam.provision.secrets import MAX_BYTES, fetch_secrets
+from warpbeam.provision.text_diff import masked
 
 APP = Inventory(org="acme", app="hello", hosts={"web1": Host("web1")})
 PLANTED = "planted-4f1b"

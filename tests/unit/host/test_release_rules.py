@@ -23,7 +23,7 @@ AFTER_ALL = "20990101T000000Z"
 # The helper's rules, without setpriv(1), which needs root.
 HELPER = f"""set -euo pipefail; export LC_ALL=C; hindered=no
 as_deploy() {{ "$@"; }}
-{shared("host/releases")}
+{shared("host/release_rules")}
 {shared("helper/releases")}
 {shared("helper/mend")}
 """
@@ -70,7 +70,7 @@ def test_a_name_of_a_release_is_one_in_a_script_where_it_is_one_in_an_answer(tex
     except msgspec.ValidationError:
         answered = False
 
-    assert bash(f"root=/nowhere\n{shared('host/releases')}\nif is_release {text}; then echo yes; fi") == (
+    assert bash(f"root=/nowhere\n{shared('host/release_rules')}\nif is_release {text}; then echo yes; fi") == (
         "yes\n" if answered else ""
     )
 
@@ -193,5 +193,5 @@ def test_a_mended_current_leads_to_the_newest_good_release(root: Path) -> None:
 
 
 def test_phases_and_helper_contain_the_same_file() -> None:
-    assert (PACKAGE / "host" / "releases.sh").exists()
-    assert "host/releases" in with_contained(("host/layout",))
+    assert (PACKAGE / "host" / "release_rules.sh").exists()
+    assert "host/release_rules" in with_contained(("host/layout",))

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from warpbeam.host.script import PACKAGE
-from warpbeam.provision.comparison import compared, masked
 from warpbeam.provision.difference import HostState, PathState
 from warpbeam.provision.footprint import systemd_quoted
 from warpbeam.provision.item import File
+from warpbeam.provision.text_diff import compared, masked
 
 KEY = "k3y"
 OURS = "# Secrets of hello. Written by Warpbeam's setup.\n"
