@@ -38,24 +38,28 @@ def assemble(project: Path, inventory: Path) -> Collection:
     from warpbeam.inventory.files import environments
 
     from . import (
-        app,
         build,
+        console,
         deploy,
         doctor,
         firewall,
         hosts,
         lab,
         lock,
+        logs,
         maintenance,
+        power,
         release,
         secrets,
         setup,
+        status,
         version,
     )
 
     namespace = Collection()
-    for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS, *doctor.TASKS, *version.TASKS):
-        namespace.add_task(task)
+    for module in (setup, build, release, power, status, console, logs, doctor, version):
+        for task in module.TASKS:
+            namespace.add_task(task)
     groups = {
         "deploy": deploy,
         "firewall": firewall,

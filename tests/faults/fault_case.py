@@ -99,7 +99,7 @@ class FaultCase:
                     names = [
                         row
                         for row in self.environment.releases(host)
-                        if row["version"] == other and row["mark"] == "healthy"
+                        if row["version"] == other and row["state"] == "healthy"
                     ]
                     assert_that(bool(names), f"{host} has no {other}")
             return str(live.pop())

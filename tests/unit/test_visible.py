@@ -244,7 +244,7 @@ EXITS = {
     "warpbeam/operate/logs.py: .write": "a file without a name",
     "warpbeam/ssh/hostkeys.py: .write": "known_hosts",
     "warpbeam/ssh/transport.py: logging": "a handler that throws away",
-    "tasks/app.py: os.exec": "the console: OpenSSH has the terminal",
+    "tasks/console.py: os.exec": "the console: OpenSSH has the terminal",
     "tasks/lab.py: os.exec": "OpenSSH has the terminal",
 }
 WRITERS = {"print", "pprint", "print_exc", "print_exception", "print_stack", "print_tb", "basicConfig", "excepthook"}

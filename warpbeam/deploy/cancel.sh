@@ -5,13 +5,24 @@
 # Parameters: root (the app's directory), app (its name), job_id (of the activation).
 : "${root?}" "${app?}" "${job_id?}"
 
-if activating; then
-  step undo
-  # A full disk has no inode for the file but those of the spare space.
-  touch -- "$root/activation/cancel" 2>/dev/null ||
-    { rm -rf -- "$root/activation/spare"; touch -- "$root/activation/cancel"; }
-  while activating; do sleep 0.1; done
-fi
-# The result of a job stays until the next job begins.
-result_of "$job_id" || refuse 'that activation did not begin' 'nothing was changed by it'
-answer "$result_kind:" "$result_ending"
+# is_ours: whether the activation that runs is ours: its history entry is there from its beginning until its result is.
+is_ours() { text_of "$root/activation/pending" 131072 && [[ $REPLY == "$job_id"$'\n'* ]]; }
+
+# ask_to_stop: leaves the file that the job looks for. A full disk has no inode for it but those of the spare space.
+ask_to_stop() {
+  local file=$root/activation/cancel
+  touch -- "$file" 2>/dev/null || { rm -rf -- "$root/activation/spare"; touch -- "$file"; }
+}
+
+main() {
+  if activating && { is_ours || result_of "$job_id"; }; then
+    step undo
+    ask_to_stop
+    while activating; do sleep 0.1; done
+  fi
+  # The result of a job stays until the next job begins.
+  result_of "$job_id" || refuse 'that activation did not begin' 'nothing was changed by it'
+  answer "$result_kind:" "$result_ending"
+}
+
+main

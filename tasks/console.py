@@ -1,0 +1,98 @@
+"""The running node: console, rpc and eval."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invoke import task
+
+if TYPE_CHECKING:
+    from warpbeam.cli.session import Session
+    from warpbeam.inventory.schema import Host
+
+
+@task(
+    auto_shortflags=False,
+    help={"host": "the host whose node it is (default: the first app host)"},
+)
+def remote_console(c: Any, host: str = "") -> None:
+    """Open IEx on the running node, as the app user; ends the chain of tasks."""
+    import os
+    import sys
+
+    from warpbeam.cli.session import session
+    from warpbeam.fleet.selection import one_host
+    from warpbeam.operate.console import console_argv
+
+    here = session(c)
+    there = one_host(here.inventory, host)
+    argv = console_argv(here.fleet, there)
+    _say_where(here, there)
+    here.close()
+    sys.stdout.flush()
+    # OpenSSH replaces this process, so nothing of ours is between keyboard and node, and its exit status is ours.
+    os.execvp(argv[0], argv)  # noqa: S606 (no shell; an argument list made by openssh_argv)
+
+
+@task(
+    auto_shortflags=False,
+    positional=["expression"],
+    help={
+        "expression": "an Elixir expression; `-` reads it from standard input",
+        "host": "the host to ask (default: the first app host)",
+        "all": "ask every app host, all at once",
+    },
+)
+def rpc(c: Any, expression: str, host: str = "", all: bool = False) -> None:
+    """Evaluate an Elixir expression on the running node, and print its value."""
+    _evaluate(c, "rpc", expression, host, everyone=all)
+
+
+@task(
+    name="eval",
+    auto_shortflags=False,
+    positional=["expression"],
+    help={
+        "expression": "an Elixir expression; `-` reads it from standard input",
+        "host": "the host to ask (default: the first app host)",
+        "all": "ask every app host, all at once",
+    },
+)
+def evaluate(c: Any, expression: str, host: str = "", all: bool = False) -> None:
+    """Evaluate an Elixir expression in a VM of its own, with the service's environment, and print its value."""
+    _evaluate(c, "eval", expression, host, everyone=all)
+
+
+def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) -> None:
+    import sys
+
+    from warpbeam.cli.session import session
+    from warpbeam.error import Unreachable
+    from warpbeam.operate import expression as asking
+
+    here = session(c)
+    hosts = asking.hosts_to_ask(here.inventory, host, everyone=everyone)
+    if not everyone:
+        _say_where(here, *hosts)
+    text = asking.read_expression(expression, sys.stdin.buffer)
+    on_stdout = here.report.output(prefixed=everyone)
+    on_stderr = here.report.output(prefixed=everyone, error=True)
+    try:
+        asking.evaluate(here.fleet, hosts, verb, text, on_stdout, on_stderr)
+    except Unreachable as away:
+        if host:
+            raise
+        raise asking.with_other_host(away, here.inventory, hosts) from None
+
+
+def _say_where(here: Session, host: Host) -> None:
+    """Print the host's name on a terminal, where the environment has several app hosts."""
+    import sys
+
+    from warpbeam.event import Note
+
+    if sys.stderr.isatty() and len(here.fleet.inventory.app_hosts) > 1:
+        here.emit(Note("", f"on {host.name}"))
+
+
+TASKS = (remote_console, rpc, evaluate)
