@@ -25,7 +25,6 @@ SHARED = "shared"
 ON_BOTH = frozenset(
     [
         "test_build",
-        "test_deploy",
         "test_filter",
         "test_firewall",
         "test_hardening",
