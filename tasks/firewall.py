@@ -22,7 +22,8 @@ def status(c: Any, json: bool = False) -> None:
     """Show where the public ports lead on every host, and what filters there (as admin)."""
     from warpbeam.cli.session import session
     from warpbeam.fleet.work import gravest_problem
-    from warpbeam.network.firewall import table_rows, tables
+    from warpbeam.network.firewall import tables
+    from warpbeam.network.firewall_rows import table_rows
 
     here = session(c)
     with here.report.asking():

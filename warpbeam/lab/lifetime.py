@@ -15,6 +15,7 @@ from warpbeam.event import Emit, Note, Settled, Step, Warn
 from warpbeam.lab import cgroup, machine, rootfs
 from warpbeam.lab.client import key_file, make_key, write_client
 from warpbeam.lab.command import run
+from warpbeam.lab.disk import wait_released
 from warpbeam.lab.inotify import give_back, suffice
 from warpbeam.lab.network import addresses, choose_network, drop_link, network_lock, plug_in, raise_bridge
 from warpbeam.lab.requirement import require_identity, require_programs, require_root
@@ -221,7 +222,7 @@ def _clear(name: str) -> None:
     for host in cgroup.hosts_of(name):
         cgroup.kill(name, host)
     for image in directory.glob("hosts/*/opt.img"):
-        machine.wait_released(image)
+        wait_released(image)
     below = f"{directory}/"
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for mount in reversed(mounts):

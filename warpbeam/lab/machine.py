@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import struct
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from warpbeam.error import Failed
 from warpbeam.lab import cgroup
 from warpbeam.lab.client import host_names, key_file, known_hosts_file, make_key, ssh_argv
 from warpbeam.lab.command import environment, run
+from warpbeam.lab.disk import opened_disk, shut_down, wait_released
 from warpbeam.lab.network import address4, address6, addresses, drop_link, host_link, machine_name
 from warpbeam.lab.state import Lab, Member, remove_tree
 
@@ -23,7 +21,6 @@ ADMIN = 1000
 SSH = 22
 # A boot takes a second or two; many boots at once on a small machine take longer.
 READY_WITHIN = 120.0
-RELEASED_WITHIN = 20.0
 # How long a host may have no process at all before it counts as ended.
 BEGUN_WITHIN = 3.0
 POLL = 0.05
@@ -36,9 +33,6 @@ HOST_KEY = "host_key.pub"
 HOST_NAMES = "host_names"
 # Directories where nspawn keeps files for each machine; they stay behind when nspawn is killed.
 NSPAWN = ("/run/systemd/nspawn/propagate", "/run/systemd/nspawn/unix-export")
-# linux/fs.h, fs/ext4/ext4.h: shut a mounted file system down at once, without writing its journal.
-FS_IOC_SHUTDOWN = 0x8004587D
-NO_LOG_FLUSH = 2
 
 
 def is_running(lab: str, host: str) -> bool:
@@ -197,13 +191,12 @@ def power_loss(lab: Lab, member: Member) -> None:
     """
     if not is_running(lab.name, member.name):
         raise Failed(f"{member.name} of lab {lab.name} does not run", f"`fab lab.boot {member.name}` boots it")
-    disk = _open_disk(lab, member)
-    try:
-        cgroup.freeze(lab.name, member.name)
-        fcntl.ioctl(disk, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
-    finally:
-        os.close(disk)
-        cgroup.kill(lab.name, member.name)
+    with opened_disk(lab, member) as disk:
+        try:
+            cgroup.freeze(lab.name, member.name)
+            shut_down(disk)
+        finally:
+            cgroup.kill(lab.name, member.name)
     wait_released(lab.home(member) / "opt.img")
 
 
@@ -240,57 +233,6 @@ def end_of(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - CONSOLE))
         return file.read(CONSOLE).decode(errors="replace")
-
-
-def loops(image: Path) -> tuple[str, ...]:
-    """Return the loop devices that are backed by `image`."""
-    found = []
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            if backing.read_text().strip().removesuffix(" (deleted)") == str(image):
-                found.append(backing.parts[3])
-        except OSError:
-            continue
-    return tuple(sorted(found))
-
-
-def wait_released(image: Path) -> None:
-    """Wait until the kernel has unmounted a disk image: two mounts at once would destroy it.
-
-    Raises:
-        Failed: the image is still in use at the end of that time.
-    """
-    deadline = time.monotonic() + RELEASED_WITHIN
-    while held := loops(image):
-        if time.monotonic() > deadline:
-            raise Failed(
-                f"{image} is still in use, on {', '.join(held)}",
-                f"see who has it mounted: grep -l {held[0]} /proc/*/mounts",
-            )
-        time.sleep(POLL)
-
-
-def _open_disk(lab: Lab, member: Member) -> int:
-    """Open the file system of a running host's /opt, at the mount that boot.sh made; return the descriptor.
-
-    The host's own /opt is not used: it may be a link to any file system of this machine.
-
-    Raises:
-        Failed: the disk is not mounted there.
-    """
-    place = lab.home(member) / "opt"
-    for watcher in cgroup.watchers(lab.name, member.name):
-        with suppress(OSError):
-            disk = os.open(f"/proc/{watcher}/root{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            device = os.fstat(disk).st_dev
-            name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
-            if name in loops(lab.home(member) / "opt.img"):
-                return disk
-            os.close(disk)
-    raise Failed(
-        f"the disk of {member.name} of lab {lab.name} is not mounted at {place}",
-        f"an earlier version booted it: `fab lab.crash {member.name}`, then `fab lab.boot {member.name}`",
-    )
 
 
 def _answers(address: str) -> bool:

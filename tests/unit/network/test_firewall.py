@@ -23,7 +23,8 @@ from warpbeam.inventory.firewall import (
 )
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.filter import filter_rules
-from warpbeam.network.firewall import Table, expected_leads, table_rows, table_sentence, together
+from warpbeam.network.firewall import Table, table_sentence, together
+from warpbeam.network.firewall_rows import expected_leads, table_rows
 from warpbeam.provision.footprint import redirect_files, render
 
 HOST = Host(name="web1", port=2222)
