@@ -103,12 +103,12 @@ def check_writable(files: Iterable[NewFile]) -> None:
             raise Refused(
                 f"{seen(place)}: expected a directory, found something else", "rename it; nothing was written"
             )
-        if not os.access(place, wanted):
+        if not os.access(place, wanted, effective_ids=os.access in os.supports_effective_ids):
             what = "this file" if new.added else "a file in this directory"
             raise Refused(f"{seen(place)}: may not write {what}", "look at its owner and mode; nothing was written")
 
 
-def write(new: NewFile) -> None:
+def write_file(new: NewFile) -> None:
     """Write a file that does not exist, or add to one. Raises: Refused, where that fails; never overwrites anything."""
     flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
     flags |= os.O_APPEND if new.added else os.O_CREAT | os.O_EXCL

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from warpbeam.error import Misuse
 from warpbeam.event import Emit, Line, Note, Warn
 from warpbeam.init.advice import advise, next_commands
-from warpbeam.init.files import FilePlan, check_writable, plan_files, write
+from warpbeam.init.files import FilePlan, check_writable, plan_files, write_file
 from warpbeam.init.repository import App, read_app
 from warpbeam.init.request import InitRequest, choose_names
 from warpbeam.inventory.conflicts import check_conflicts
@@ -36,7 +36,7 @@ def init(request: InitRequest, confirm: Callable[[str], bool], emit: Emit) -> No
             emit(Note("", "nothing was written"))
             return
         for new in plan.new:
-            write(new)
+            write_file(new)
         emit(Note("", f"wrote {', '.join(seen(new.file) for new in plan.new)}"))
     else:
         emit(Note("", "nothing to write: every file is there"))

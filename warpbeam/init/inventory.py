@@ -66,7 +66,7 @@ def hosts(request: InitRequest, app: App) -> tuple[NewHost, ...]:
     build, found = request.build_host or BUILD_HOST, []
     addresses = tuple(dict.fromkeys(request.app_hosts or (APP_HOST,)))
     if build not in addresses:
-        found.append(NewHost("build1", build, ("build",), "has Elixir and Erlang, and builds the release"))
+        found.append(NewHost("build1", build, ("build",), "has Elixir, and builds the release"))
     for number, address in enumerate(addresses, 1):
         roles = ["app", *(["build"] if address == build else []), *(["migrate"] if app.migrate and number == 1 else [])]
         comment = "runs the app" + (", and migrates before a switch" if "migrate" in roles else "")
@@ -129,17 +129,23 @@ def _optional(app: App) -> Iterator[str]:
 
 
 def _aligned(lines: list[str]) -> str:
-    """Return the lines of a paragraph with their comments in one column; a comment of its own is folded."""
-    column = max((len(text) + 2 for text, comment in map(_parted, lines) if comment and text[-1] != ":"), default=0)
-    done = []
-    for line in lines:
-        text, comment = _parted(line)
+    """Return the lines of a paragraph with their comments in one column.
+
+    A comment that would pass the edge stands above its line; a comment of its own is folded.
+    """
+    parts = [_parted(line) for line in lines]
+    column = max((len(text) + 2 for text, comment in parts if text and comment and text[-1] != ":"), default=0)
+    done: list[str] = []
+    for text, comment in parts:
+        start = f"{text}  " if text.endswith(":") else f"{text:<{max(column, COLUMN)}}"
         if not text:
-            done += textwrap.wrap(line, WIDEST, subsequent_indent="# ", break_long_words=False)
-        elif text.endswith(":"):
-            done.append(f"{text}  # {comment}" if comment else text)
+            done += textwrap.wrap(comment, WIDEST, subsequent_indent="# ", break_long_words=False)
+        elif not comment:
+            done.append(text)
+        elif len(start) + len(comment) > WIDEST - 2:
+            done += [f"{text[: len(text) - len(text.lstrip())]}# {comment}", text]
         else:
-            done.append(f"{text:<{max(column, COLUMN)}}# {comment}" if comment else text)
+            done.append(f"{start}# {comment}")
     return "\n".join(done)
 
 

@@ -1,4 +1,4 @@
-"""What a person asks of `fab init`, and the names that come of it: each is checked before anything is written."""
+"""A request to `fab init`, and the names that come of it: each is checked before anything is written."""
 
 from __future__ import annotations
 
