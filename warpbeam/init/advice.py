@@ -54,8 +54,8 @@ def _about_release(app: App) -> Iterator[str]:
         yield f"mix.exs has several releases: `{app.release}` is deployed; `release` can name {' or '.join(others)}"
     if app.mix.tars:
         yield "the step `:tar` in `releases` of mix.exs is not needed: Warpbeam makes its own tarball"
-    if app.mix.digests and not app.mix.runs_digest and not _finds_assets():
-        yield "make the build run `assets.deploy`: docs/phoenix.md, step 2"
+    if (app.node or (app.mix.digests and not app.mix.runs_digest)) and not _finds_assets():
+        yield "have the build make the assets: docs/phoenix.md, step 2"
     if not app.locked:
         yield "commit mix.lock (`mix deps.get` makes it): a release is built from locked dependencies"
     if not app.tools:
@@ -65,7 +65,7 @@ def _about_release(app: App) -> Iterator[str]:
 
 
 def _finds_assets() -> bool:
-    """Return whether this version runs `assets.deploy` by itself."""
+    """Return whether this version finds out by itself how assets are made."""
     return "assets" in Build.__struct_fields__
 
 

@@ -13,7 +13,7 @@ from warpbeam.build.git import run_git
 from warpbeam.error import Refused
 from warpbeam.host.template import filled
 from warpbeam.init.inventory import inventory_text
-from warpbeam.init.repository import App
+from warpbeam.init.repository import App, text_of
 from warpbeam.init.request import InitRequest, Names
 from warpbeam.inventory.files import seen
 
@@ -22,8 +22,9 @@ FABFILES = ("fabfile.py", "fabfile")
 CONFIGURATIONS = ("fabric.yaml", "fabric.yml", "fabric.json", "fabric.py")
 EXECUTOR = "warpbeam.cli.executor.Executor"
 COLLECTION = "collection(__file__)"
-# Built artifacts; what Python compiles of fabfile.py. A deploy refuses a working tree with files that git has not.
-IGNORED = (".warpbeam/", "__pycache__/")
+# Built artifacts: a deploy refuses a working tree with files that git neither has nor ignores. Compiled modules of
+# Python are none of these: Invoke has Python write none.
+IGNORED = (".warpbeam/",)
 
 
 class NewFile(msgspec.Struct, frozen=True):
@@ -129,12 +130,8 @@ def _present(project: Path, names: Iterable[str]) -> Path | None:
 
 
 def _content(file: Path) -> str:
-    """Return the text of a file that a person has written, or an empty text where it cannot be read."""
-    try:
-        place = file / "__init__.py" if file.is_dir() else file
-        return place.read_text("utf-8", "replace") if place.is_file() else ""
-    except OSError:
-        return ""
+    """Return the text of a file, or of a package's first module; an empty text where it is no file."""
+    return text_of(file / "__init__.py" if file.is_dir() else file) or ""
 
 
 def _continued(file: Path, lines: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from warpbeam.error import Misuse
 from warpbeam.event import Emit, Line, Note, Warn
 from warpbeam.init.advice import advise, next_commands
 from warpbeam.init.files import FilePlan, check_writable, plan_files, write_file
-from warpbeam.init.repository import App, read_app
+from warpbeam.init.repository import App, read_app, text_of
 from warpbeam.init.request import InitRequest, choose_names
 from warpbeam.inventory.conflicts import check_conflicts
 from warpbeam.inventory.decode import decode
@@ -54,7 +54,7 @@ def _inventory(request: InitRequest, plan: FilePlan) -> str:
     """Return the text of the environment, there or to be written. Raises: Misuse, where ours is not valid."""
     text = next((new.text for new in plan.new if new.file == request.inventory), None)
     if text is None:
-        return request.inventory.read_text("utf-8", "replace") if request.inventory.is_file() else ""
+        return text_of(request.inventory) or ""
     tree = parse(text, request.inventory)
     check_conflicts(decode(tree, Inventory), tree)
     return text

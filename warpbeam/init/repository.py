@@ -79,7 +79,7 @@ class App(msgspec.Struct, frozen=True):
 
 def read_app(directory: Path) -> App:
     """Return the app in `directory`. Raises: Misuse, where there is no mix project, or it is in no git repository."""
-    text = _text(directory / "mix.exs")
+    text = text_of(directory / "mix.exs")
     if text is None:
         above = next((each for each in directory.parents if (each / "mix.exs").is_file()), None)
         raise Misuse(
@@ -99,15 +99,15 @@ def read_app(directory: Path) -> App:
             misuse.hint if owned or "not installed" in misuse.reason else made,
         ) from None
     members = _members(directory, mix)
-    modules = [text for file in _modules(directory, members) if (text := _text(file)) is not None]
-    configurations = {name: text for name in _CONFIGURATIONS if (text := _text(directory / name)) is not None}
+    modules = [text for file in _modules(directory, members) if (text := text_of(file)) is not None]
+    configurations = {name: text for name in _CONFIGURATIONS if (text := text_of(directory / name)) is not None}
     configuration = next(iter(configurations), "")
     folders = [directory, *members]
     return App(
         directory=directory,
         top=top,
         mix=mix,
-        members=tuple(read_mix_file(_text(each / "mix.exs") or "") for each in members),
+        members=tuple(read_mix_file(text_of(each / "mix.exs") or "") for each in members),
         owner=_owner(directory),
         tools=_tools(directory, top),
         locked=(directory / "mix.lock").is_file(),
@@ -130,7 +130,7 @@ def seen_below(directory: Path, file: Path) -> str:
 def _check_whole(directory: Path) -> None:
     """Refuse an app of an umbrella: the umbrella has its lock file and its releases. Raises: Misuse."""
     umbrella = directory.parent.parent
-    text = _text(umbrella / "mix.exs")
+    text = text_of(umbrella / "mix.exs")
     apps = read_mix_file(text).apps_path if text is not None else ""
     if apps and umbrella / apps == directory.parent:
         raise Misuse(f"{directory} is an app of the umbrella {umbrella}", f"go to {umbrella}: its releases are there")
@@ -164,7 +164,7 @@ def _owner(directory: Path) -> str:
 def _tools(directory: Path, top: Path) -> tuple[str, ...]:
     """Return the lines of the nearest .tool-versions, in the directory or above it in the repository."""
     for place in (directory, *directory.parents):
-        text = _text(place / ".tool-versions")
+        text = text_of(place / ".tool-versions")
         if text is not None:
             lines = (line.partition("#")[0].split() for line in text.splitlines())
             return tuple(" ".join(words) for words in lines if words)
@@ -173,7 +173,7 @@ def _tools(directory: Path, top: Path) -> tuple[str, ...]:
     return ()
 
 
-def _text(file: Path) -> str | None:
+def text_of(file: Path) -> str | None:
     """Return the beginning of a file of source, or None where there is none. Raises: Misuse, where it is unreadable."""
     if not file.is_file():
         return None

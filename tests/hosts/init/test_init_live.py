@@ -123,7 +123,8 @@ def test_an_app_goes_from_git_clone_to_live_by_init_setup_and_deploy(
     person.git("add", *words.split())
     person.git("commit", "-q", "-m", "deployed by Warpbeam")
 
-    person.run("fab", "production", "setup", "deploy", HELLO_SECRET_KEY_BASE="sixty-four letters")
+    deployed = person.run("fab", "production", "setup", "deploy", HELLO_SECRET_KEY_BASE="sixty-four letters")
+    assert "web1: migrate" in deployed.stderr
 
     with urllib.request.urlopen(f"http://{labs[suite].address(WEB)}/", timeout=ANSWER) as answer:
         assert json.loads(answer.read())["app"] == "hello"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from tests.unit.init.test_reading import PHOENIX, UMBRELLA
@@ -110,7 +111,7 @@ def test_a_phoenix_app_gets_its_own_values_and_a_valid_inventory(shop: Path) -> 
     assert "# config/runtime.exs also reads: POOL_SIZE\n" in written(shop)
     assert any("production.yml is valid: acme/shop on build1 (build), web1 (app, migrate)" in line for line in said)
     assert (shop / "fabric.yaml").read_text() == (PROJECT / "fabric.yaml").read_text()
-    assert (shop / ".gitignore").read_text() == "/_build/\n.warpbeam/\n__pycache__/\n"
+    assert (shop / ".gitignore").read_text() == "/_build/\n.warpbeam/\n"
 
 
 def test_every_key_of_the_inventory_has_a_comment_and_no_line_is_wide(shop: Path) -> None:
@@ -365,3 +366,39 @@ def test_what_would_be_written_is_shown_whole_before_the_question(shop: Path) ->
     lines = [event.text for event in shown if isinstance(event, Line)]
     assert "\n".join(lines).count(written(shop).strip()) == 1
     assert "namespace = collection(__file__)" in lines
+
+
+def test_lines_that_git_ignores_already_are_not_added(shop: Path) -> None:
+    (shop / ".gitignore").write_text("/_build/\n**/.warp*\n")
+
+    assert not any(".gitignore" in line for line in run(shop))
+
+    assert (shop / ".gitignore").read_text() == "/_build/\n**/.warp*\n"
+
+
+def test_a_virtual_environment_in_the_repository_is_ignored(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(shop / ".venv"))
+    run(shop)
+
+    assert (shop / ".gitignore").read_text() == "/_build/\n.warpbeam/\n/.venv/\n"
+
+
+def test_a_persons_own_list_of_ignored_files_does_not_count(shop: Path, home: Path) -> None:
+    (home / ".config" / "git").mkdir(parents=True)
+    (home / ".config" / "git" / "ignore").write_text(".warpbeam/\n")
+    run(shop)
+
+    assert (shop / ".gitignore").read_text() == "/_build/\n.warpbeam/\n"
+
+
+@pytest.mark.parametrize(("answer", "is_written"), [("yes", True), ("no", False), ("", False)])
+def test_a_terminal_is_asked(shop: Path, tmp_path: Path, answer: str, is_written: bool) -> None:
+    (tmp_path / "environments").mkdir()
+    environ = {**os.environ, "WARPBEAM_INVENTORY": str(tmp_path / "environments")}
+    words = ["init", f"--source={shop}"]
+    with pexpect.spawn(str(Path(sys.executable).parent / "fab"), words, cwd=str(PROJECT), env=environ) as child:
+        child.expect_exact("write these files? [yes/no] ")
+        child.sendline(answer)
+        child.expect(pexpect.EOF)
+
+    assert (tmp_path / "environments" / "production.yml").exists() is is_written

@@ -1,4 +1,4 @@
-"""What is read of an app's files, as text: mix.exs, config/runtime.exs and modules, and nothing of comments."""
+"""The reading of an app's files as text: mix.exs, config/runtime.exs and modules, and nothing of comments."""
 
 from __future__ import annotations
 
