@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 
 import msgspec
@@ -115,13 +116,28 @@ def write_file(new: NewFile) -> None:
     flags |= os.O_APPEND if new.added else os.O_CREAT | os.O_EXCL
     try:
         new.file.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(new.file, flags, 0o666), "wb") as opened:
-            opened.write(new.text.encode())
+        with os.fdopen(os.open(new.file, flags, 0o666), "wb", buffering=0) as opened:
+            _write_whole(opened, new)
     except OSError as error:
         raise Refused(
             f"{seen(new.file)}: cannot write it: {error.strerror}",
             "files that were written before it stay; the same command again writes what is missing",
         ) from None
+
+
+def _write_whole(opened: FileIO, new: NewFile) -> None:
+    """Write the text of a file that was just made or opened; where that fails, the file is as it was before."""
+    before, rest = os.fstat(opened.fileno()).st_size, new.text.encode()
+    try:
+        while rest:
+            rest = rest[opened.write(rest) :]
+    except OSError:
+        # Half a file would count as one that is there.
+        if new.added:
+            opened.truncate(before)
+        else:
+            new.file.unlink()
+        raise
 
 
 def _present(project: Path, names: Iterable[str]) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -402,3 +403,30 @@ def test_a_terminal_is_asked(shop: Path, tmp_path: Path, answer: str, is_written
         child.expect(pexpect.EOF)
 
     assert (tmp_path / "environments" / "production.yml").exists() is is_written
+
+
+@contextmanager
+def files_of_at_most(count: int) -> Iterator[None]:
+    """Let the kernel refuse larger files meanwhile: a full disk for this process alone (setrlimit(2))."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_write_that_fails_leaves_no_half_file_and_can_be_repeated(shop: Path) -> None:
+    (shop / ".gitignore").write_text("#" * 900)
+    with files_of_at_most(902), pytest.raises(Refused, match=r"production\.yml: cannot write it: File too large"):
+        run(shop)
+    assert (shop / "fabric.yaml").is_file()
+    assert not (shop / "inventory" / "production.yml").exists()
+
+    (shop / "inventory" / "production.yml").write_text("org: acme\n")
+    with files_of_at_most(902), pytest.raises(Refused, match=r"\.gitignore: cannot write it"):
+        run(shop)
+    assert (shop / ".gitignore").read_text() == "#" * 900
+
+    (shop / "inventory" / "production.yml").unlink()
+    assert any("is valid: acme/shop" in line for line in run(shop))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,10 @@ def test_migrations_are_a_function_of_a_release_module_without_arguments(call: s
 def test_an_app_that_looks_for_the_drain_file_drains() -> None:
     assert drains(['Path.join(System.get_env("RUNTIME_DIRECTORY", "/run"), "drain")'])
     assert not drains(['# "RUNTIME_DIRECTORY" "drain"', 'System.get_env("RUNTIME_DIRECTORY")'])
+
+
+def test_the_plug_of_the_phoenix_page_is_a_drain_and_a_health_path() -> None:
+    blocks = re.findall(r"```elixir\n(.*?)```", (HELLO.parents[1] / "docs" / "phoenix.md").read_text(), re.DOTALL)
+
+    assert drains(blocks)
+    assert find_health_path(blocks) == "/health"
