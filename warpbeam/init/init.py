@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from warpbeam.error import Misuse
 from warpbeam.event import Emit, Line, Note, Warn
@@ -41,13 +41,7 @@ def init(request: InitRequest, confirm: Callable[[str], bool], emit: Emit) -> No
     else:
         emit(Note("", "nothing to write: every file is there"))
     _read_back(request, emit)
-    steps = [*advise(request, app, names, plan, inventory)]
-    emit(Note("", "left to do by hand:"))
-    for number, step in enumerate(steps, 1):
-        emit(Note("", f"  {number}. {step}"))
-    emit(Note("", "then:"))
-    for command in next_commands():
-        emit(Note("", f"  {command}"))
+    _show_rest([*advise(request, app, names, plan, inventory)], emit)
 
 
 def _inventory(request: InitRequest, plan: FilePlan) -> str:
@@ -69,6 +63,17 @@ def _show(app: App, plan: FilePlan, emit: Emit) -> None:
         emit(Note("", f"{seen(new.file)}, {'these lines at its end' if new.added else 'new'}:"))
         for line in new.text.splitlines():
             emit(Line("", line))
+
+
+def _show_rest(steps: Sequence[str], emit: Emit) -> None:
+    """Show what is left to do by hand, and the commands after that."""
+    if steps:
+        emit(Note("", "left to do by hand:"))
+    for number, step in enumerate(steps, 1):
+        emit(Note("", f"  {number}. {step}"))
+    emit(Note("", "then:"))
+    for command in next_commands():
+        emit(Note("", f"  {command}"))
 
 
 def _found(app: App) -> Iterator[str]:

@@ -88,16 +88,7 @@ def read_app(directory: Path) -> App:
         )
     mix = read_mix_file(text)
     _check_whole(directory)
-    expected = f"{directory} is in no git repository"
-    try:
-        top = Path(git(directory, "rev-parse", "--show-toplevel", expect=expected))
-    except Misuse as misuse:
-        owned = "safe.directory" in misuse.hint
-        made = "Warpbeam builds what git has: git init && git add --all && git commit"
-        raise Misuse(
-            f"{directory} is in a git repository of another user, which git does not read" if owned else misuse.reason,
-            misuse.hint if owned or "not installed" in misuse.reason else made,
-        ) from None
+    top = _find_top(directory)
     members = _members(directory, mix)
     modules = [text for file in _modules(directory, members) if (text := text_of(file)) is not None]
     configurations = {name: text for name in _CONFIGURATIONS if (text := text_of(directory / name)) is not None}
@@ -120,6 +111,21 @@ def read_app(directory: Path) -> App:
         migrations=any(True for each in folders for _ in each.glob("priv/*/migrations/*.exs")),
         drains=drains((*configurations.values(), *modules)),
     )
+
+
+def _find_top(directory: Path) -> Path:
+    """Return the directory of the repository around `directory`. Raises: Misuse, where there is none that git reads."""
+    expected = f"{directory} is in no git repository"
+    try:
+        return Path(git(directory, "rev-parse", "--show-toplevel", expect=expected))
+    except Misuse as misuse:
+        if "safe.directory" in misuse.hint:
+            owned = f"{directory} is in a git repository of another user, which git does not read"
+            raise Misuse(owned, misuse.hint) from None
+        if misuse.reason != expected:
+            raise
+        made = "Warpbeam builds what git has: git init && git add --all && git commit"
+        raise Misuse(expected, made) from None
 
 
 def seen_below(directory: Path, file: Path) -> str:

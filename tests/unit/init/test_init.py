@@ -430,3 +430,11 @@ def test_a_write_that_fails_leaves_no_half_file_and_can_be_repeated(shop: Path) 
 
     (shop / "inventory" / "production.yml").unlink()
     assert any("is valid: acme/shop" in line for line in run(shop))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_repository_of_another_user_is_refused_in_gits_own_words(shop: Path) -> None:
+    for place in (shop, *shop.rglob("*")):
+        os.chown(place, 65534, 65534, follow_symlinks=False)
+
+    assert "is in a git repository of another user, which git does not read" in refusal(Misuse, shop)
