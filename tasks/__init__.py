@@ -24,7 +24,12 @@ def collection(fabfile: str) -> Collection:
         invoke.Exit: see `assemble`.
     """
     project = Path(fabfile).resolve().parent
-    return assemble(project, Path(os.environ.get("WARPBEAM_INVENTORY") or project / "inventory"))
+    return assemble(project, inventories(project))
+
+
+def inventories(project: Path) -> Path:
+    """Return the directory of environments for the directory of a `fabfile.py`."""
+    return Path(os.environ.get("WARPBEAM_INVENTORY") or project / "inventory")
 
 
 def assemble(project: Path, inventory: Path) -> Collection:
@@ -44,6 +49,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
         doctor,
         firewall,
         hosts,
+        init,
         lab,
         lock,
         logs,
@@ -64,6 +70,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
         "deploy": deploy,
         "firewall": firewall,
         "hosts": hosts,
+        "init": init,
         "lab": lab,
         "lock": lock,
         "maintenance": maintenance,

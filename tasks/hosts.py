@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from invoke import Collection, task
@@ -14,27 +13,18 @@ from invoke import Collection, task
 )
 def trust(c: Any, yes: bool = False) -> None:
     """Show the host keys, and record those that are unknown once you have said yes."""
+    from warpbeam.cli.question import ask
     from warpbeam.cli.session import session
     from warpbeam.ssh.trust import trust
 
     here = session(c)
     inventory = here.inventory
-    confirm = (lambda _: True) if yes else ask
+
+    def confirm(question: str) -> bool:
+        missing = "there is no terminal to ask on whether to record these keys"
+        return yes or ask(question, missing, "compare the fingerprints, and run it again with --yes")
+
     trust(inventory.hosts.values(), inventory.ssh, inventory.name, confirm, here.emit)
-
-
-def ask(question: str) -> bool:
-    """Ask on the terminal; return True for `y` or `yes` only. Raises: Misuse, where there is no terminal."""
-    from warpbeam.cli.screen import print_lines
-    from warpbeam.error import Misuse
-
-    if not sys.stdin.isatty():
-        raise Misuse(
-            "there is no terminal to ask on whether to record these keys",
-            "compare the fingerprints, and run it again with --yes",
-        )
-    print_lines(sys.stderr, f"{question} [yes/no] ", end="")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @task(

@@ -236,6 +236,7 @@ EXITS = {
     "warpbeam/cli/report.py: Console": "rich, with lines that `visible` made",
     "warpbeam/cli/report.py: console.print": "rich, with lines that `visible` made",
     "warpbeam/cli/screen.py: .write": "print_lines",
+    "warpbeam/init/files.py: .write": "a file",
     "warpbeam/lab/command.py: .write": "a program's input",
     "warpbeam/host/local.py: .write": "a program's input",
     "warpbeam/host/local.py: os.write": "a program's input",

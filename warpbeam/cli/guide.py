@@ -35,6 +35,8 @@ class Guide(Fab):
     """The stock program, with messages for people who do not know yet what to type."""
 
     inventory: Path
+    # The name of a program that runs one task and takes no word for it.
+    alone = ""
 
     @property
     def _environments(self) -> list[str]:
@@ -91,9 +93,10 @@ class Guide(Fab):
         context = self.parser.contexts[name]
         options = [option_line(flags, text or "", flags[2:] in LISTED) for flags, text in context.help_tuples()]
         text = inspect.getdoc(self.collection[name]) or ""
-        # The lab takes no environment, and a word that is an environment takes no second one.
-        where = "" if name in self._environments or name.startswith("lab.") else "ENVIRONMENT "
-        lines = [f"Usage: fab {where}{name}{' [--options]' if options else ''} [TASK ...]", ""]
+        # The lab and `init` take no environment, and a word that is an environment takes no second one.
+        alone = name in self._environments or name.partition(".")[0] in ("lab", "init")
+        command = self.alone or f"fab {'' if alone else 'ENVIRONMENT '}{name}"
+        lines = [f"Usage: {command}{' [--options]' if options else ''}{'' if self.alone else ' [TASK ...]'}", ""]
         for line in text.splitlines():
             lines += folded(self.leading_indent + line, room_on(sys.stdout), self.leading_indent).split("\n")
         print_lines(sys.stdout, *lines, "", "Options:")
@@ -160,7 +163,7 @@ def explain(
     if chosen:
         return f"there is no task {word}{nearest(word, [*tasks, *environments])}", "`fab --list` shows every task"
     file = seen(inventory / f"{word}.yml")
-    known = ", ".join(environments) or "none yet: the head of inventory/example.yml shows how to begin"
+    known = ", ".join(environments) or "none yet: `fab init` writes one"
     return (
         f"there is no {file} and no task {word}{nearest(word, [*environments, *tasks])}",
         f"the environments are: {known}; `fab --list` shows every task",

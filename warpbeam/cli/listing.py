@@ -13,6 +13,7 @@ ENVIRONMENTS, OWN = "Environments", "Your own"
 # The titles of the groups in the order of a first day, and the tasks of each. A word with a dot at its end stands for
 # all tasks that begin with it. Tasks of a person's own fabfile are in no group here and come before these.
 GROUPS: dict[str, tuple[str, ...]] = {
+    "Begin": ("init", "init."),
     "Deploy": ("build-on-host", "deploy", "deploy.", "plan", "releases", "rollback", "history", "lock."),
     "Operate": (
         *("status", "logs", "remote-console", "rpc", "eval"),
@@ -26,6 +27,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 OVERRIDING = re.compile(r"in place of `(?P<section>\w+): (?P<key>\w+)` of the inventory")
 # Words for the values of other options, in place of Invoke's STRING and INT.
 VALUES = {
+    "app-hosts": "ADDRESSES",
+    "build-host": "ADDRESS",
     "expression": "EXPRESSION",
     "grep": "PATTERN",
     "host": "HOST",
@@ -35,12 +38,14 @@ VALUES = {
     "message": "TEXT",
     "name": "LAB",
     "opt-size": "MIB",
+    "org": "NAME",
     "reason": "TEXT",
     "ref": "COMMIT",
     "release": "live",
     "since": "TIME",
     "skip": "HOST",
     "slot": "a|b",
+    "source": "DIRECTORY",
     "suite": "DEBIAN",
     "timeout": "SECONDS",
     "to": "RELEASE",

@@ -55,7 +55,7 @@ class Session:
         others = sorted(set(self.environments) - {"demo"})
         name = self.chosen or (others[0] if len(others) == 1 else "")
         if not name:
-            known = ", ".join(sorted(self.environments)) or "none: the head of inventory/example.yml shows how to begin"
+            known = ", ".join(sorted(self.environments)) or "none: `fab init` writes one"
             raise Misuse(
                 f"no environment is chosen; there is: {known}",
                 "name it first, as in `fab demo status`, or set FABRIC_ENVIRONMENT",
@@ -159,7 +159,7 @@ def session(c: Any) -> Session:
         raise Exit(
             error_text(
                 "this task needs Warpbeam's executor",
-                "copy Warpbeam's fabric.yaml beside fabfile.py: it names the executor",
+                "`warpbeam-init` writes fabric.yaml, which names it; or copy Warpbeam's beside fabfile.py",
             ),
             code=Misuse.code,
         )

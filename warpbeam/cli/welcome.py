@@ -22,7 +22,7 @@ def welcome(environments: Sequence[str], inventory: Path) -> list[str]:
     lines += [f"  {name:<16}{seen(inventory / name)}.yml" for name in environments]
     own = [name for name in environments if name != "demo"]
     if not own:
-        lines.append(f"  {'(your own)':<16}the head of {seen(inventory / 'example.yml')} shows how to begin")
+        lines.append(f"  {'(your own)':<16}`fab init` writes it; {seen(inventory / 'example.yml')} has every key")
     steps = _first_steps(environments)
     if steps:
         width = max(COLUMNS, *(len(words) + 2 for words, _ in steps))

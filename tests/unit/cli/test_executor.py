@@ -347,5 +347,5 @@ def test_without_fabric_yaml_it_is_said_what_is_missing(tmp_path: Path, word: st
     assert (code, out) == (2, "")
     assert err == (
         "error: this task needs Warpbeam's executor\n"
-        "  hint: copy Warpbeam's fabric.yaml beside fabfile.py: it names the executor\n"
+        "  hint: `warpbeam-init` writes fabric.yaml, which names it; or copy Warpbeam's beside fabfile.py\n"
     )
