@@ -75,7 +75,7 @@ def test_the_releases_of_an_umbrella_are_read_from_the_function_that_has_them() 
 def test_the_sample_app_is_read_as_it_is() -> None:
     found = read_mix_file((HELLO / "mix.exs").read_text())
 
-    assert (found.module, found.app, found.releases, found.tars) == ("Hello", "hello", ("hello",), True)
+    assert (found.module, found.app, found.releases, found.tars) == ("Hello", "hello", ("hello",), False)
 
 
 @pytest.mark.parametrize(
