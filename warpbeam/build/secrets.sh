@@ -45,7 +45,6 @@ with_secrets() (
   local -a pairs=()
   shift
   for wanted in $names; do pairs+=("$wanted=${secret_values[$wanted]}"); done
-
   if ((${#pairs[@]})); then export -- "${pairs[@]}"; fi
   exec env LC_ALL="$locale" "$@" </dev/null
 )
