@@ -105,8 +105,9 @@ installs_more() {
     grep -Es '^ *"[^"]*/node_modules/' -- "$lock" | grep -qv '^ *"node_modules/'
 }
 
-# find_tasks: puts what Mix must run into mix_tasks, each as DIRECTORY:TASK, and the directories whose script `deploy` npm
-# must run before that into scripts. No VM is started to ask: aliases are in the text of mix.exs, and tasks are compiled.
+# find_tasks: puts what Mix must run into mix_tasks, each as DIRECTORY:TASK, and into scripts the directories where npm
+# must run the script `deploy` before that. No VM is started to ask: aliases are in the text of mix.exs, and tasks are
+# compiled.
 find_tasks() {
   local directory text
   if has_alias . || has_task Assets.Deploy; then
@@ -120,16 +121,17 @@ find_tasks() {
     # Phoenix before 1.6 has no assets.deploy: its script `deploy` runs webpack.
     for directory in "${node_projects[@]}"; do
       text=$(<"$directory/package.json")
-      if [[ $text =~ \"scripts\"[[:space:]]*:[[:space:]]*\{[^}]*\"deploy\"[[:space:]]*: ]]; then scripts+=("$directory"); fi
+      [[ $text =~ \"scripts\"[[:space:]]*:[[:space:]]*\{[^}]*\"deploy\"[[:space:]]*: ]] || continue
+      scripts+=("$directory")
     done
     if ((${#scripts[@]})) || has_static; then mix_tasks=(.:phx.digest); fi
   fi
-  # A step of the release that runs the task: a second run would only take its time.
-  if ((${#mix_tasks[@]})) && grep -Eqs "Mix\.Task\.(re)?run\(?[[:space:]]*\"${mix_tasks[0]##*:}\"" -- mix.exs apps/*/mix.exs
-  then
-    mix_tasks=()
-  fi
+  # A step of the release may run the task: a second run would only take its time.
+  if ((${#mix_tasks[@]})) && is_run_by_mix_exs "${mix_tasks[0]##*:}"; then mix_tasks=(); fi
 }
+
+# is_run_by_mix_exs TASK: whether code in mix.exs runs that task.
+is_run_by_mix_exs() { grep -Eqs "^[^#]*Mix\.Task\.(re)?run\(?[[:space:]]*\"$1\"" -- mix.exs apps/*/mix.exs; }
 
 # has_alias DIRECTORY: whether mix.exs there names assets.deploy as an alias.
 has_alias() { grep -Eqs '^[^#]*("assets\.deploy":|:"assets\.deploy")' -- "$1/mix.exs"; }

@@ -9,6 +9,7 @@ import os
 import re
 import secrets as entropy
 import shlex
+import signal
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.background import await_end, eventually, running_fab
 from tests.build_environment import change_mix_exs, last_manifest, on_build_host, write_source
 from tests.environment import PROJECT, LabEnvironment
 from tests.npm import lock, npm, package  # noqa: F401 (a fixture)
@@ -136,7 +138,7 @@ def process_lists(token: str) -> Iterator[tuple[set[str], set[tuple[int, str]]]]
     done = threading.Event()
 
     def look() -> None:
-        while not done.wait(0.02):
+        while not done.wait(0.05):
             for process in os.scandir("/proc"):
                 with suppress(OSError):
                     if process.name.isdigit():
@@ -202,7 +204,7 @@ def test_packages_and_a_digest_are_made_and_served_and_the_token_is_nowhere_else
     here = subprocess.run(["grep", "-rlsa", token, *places], capture_output=True, text=True, check=False).stdout.split()
     assert here == [str(file)]
     look = (
-        f"grep -rlsa --exclude-dir=proc --exclude-dir=sys --devices=skip {token} / ; "
+        f"grep -rlsa --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr --devices=skip {token} / ; "
         f"journalctl --no-pager --output=export | grep -c {token}; true"
     )
     for host in ("build1", "web1"):
@@ -265,6 +267,18 @@ tr '\\0' ' ' </proc/$$/cmdline >>{made}"""
     failed = source.fab("build-on-host", expect=4).stderr
     assert "error: build1: command 2 of build.assets failed on the build host" in failed
     assert "│ here" in failed
+
+
+def test_ctrl_c_in_the_step_ends_its_programs_on_the_build_host(source: LabEnvironment) -> None:
+    source.write(build={"assets": ["echo begun; sleep 4321"]})
+
+    with running_fab(source, "build-on-host", "--rebuild", until="begun") as process:
+        process.send_signal(signal.SIGINT)
+        status, said = await_end(process)
+
+    assert (status, said.splitlines()[-1]) == (130, "interrupted")
+    running = "pgrep -u deploy -f '[s]leep 4321'"
+    assert eventually(lambda: source.lab.ssh("build1", running, check=False).stdout == "", 5)
 
 
 def test_a_release_that_holds_a_secret_of_the_build_is_refused(source: LabEnvironment) -> None:
