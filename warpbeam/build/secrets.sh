@@ -74,7 +74,7 @@ check_secrets() {
   done < <(grep -rlZaF -f <(printf '%s\n' "${texts[@]}") -- "$out" || true)
   if ((${#found[@]})); then
     fail 'the release holds a secret of the build' \
-      'the lines above name the files: use the value only while they are made, or put one that is public into build.env' \
+      'the lines above name the files: use the value only while they are made; a public one belongs in build.env' \
       "${found[@]:0:20}"
   fi
 }

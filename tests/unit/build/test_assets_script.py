@@ -157,7 +157,7 @@ MORE = "if installs_more assets; then printf more; fi"
 
 
 def test_node_modules_stays_only_where_npm_would_make_the_same(app: Path) -> None:
-    plain = {"node_modules/a": {}, "node_modules/a/node_modules/b": {}, "../deps/phoenix": {}}
+    plain: dict[str, object] = {"node_modules/a": {}, "node_modules/a/node_modules/b": {}, "../deps/phoenix": {}}
     for directory, packages in {"assets": plain, "more": {**plain, "../local/node_modules/b": {}}}.items():
         write(app, f"{directory}/package.json", '{"scripts": {"deploy": "x"}}')
         write(app, f"{directory}/package-lock.json", json.dumps({"packages": packages}, indent=2))
