@@ -43,6 +43,7 @@ COMMANDS = {
 ELSEWHERE = frozenset(
     [
         "after_reboot",
+        "assets",
         "build",
         "cancel",
         "converge",

@@ -7,7 +7,8 @@
 # stream), anew (true: nothing of an earlier build is used), keep (patterns of paths that stay between builds),
 # with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the build), commit (its id, for
 # WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the tarball is KEY.tar.gz), elixir,
-# otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl), runtime (the kind of the release).
+# otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl), runtime (the kind of the release), those
+# of secrets.sh and of assets.sh.
 : "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}"
 : "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}" "${runtime?}"
 
@@ -120,10 +121,12 @@ find_libcrypto() {
 
 main() {
   prepare
+  read_secrets
   step source
   unpack_source
   cd -- "$src"
   renew
+  find_assets
   step dependencies
   get_dependencies
   if [[ $with_tests == true ]]; then
@@ -132,6 +135,7 @@ main() {
   fi
   step compile
   must 'mix compile' mix compile
+  make_assets
   step release
   make_release
   "${runtime}_tidy"
@@ -139,6 +143,7 @@ main() {
   find_libcrypto
   step check
   check_content
+  check_secrets
   names_node=false
   if "${runtime}_names_node"; then names_node=true; fi
   "${runtime}_check"

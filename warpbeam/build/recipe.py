@@ -62,5 +62,8 @@ def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
         "tools": plan.tools,
         "env": plan.env,
     }
+    # Not build.secrets: a token lets the build in somewhere, and a new one must not make every artifact anew.
+    if plan.assets != "auto":
+        how = {**how, "assets": plan.assets}
     parts = [[source.tree, source.prefix, source.sent], how, msgspec.to_builtins(toolchain), epmd_source()]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from warpbeam.build.archive import archive
 from warpbeam.build.artifact import Item, Manifest
 from warpbeam.build.recipe import Recipe, epmd_source
+from warpbeam.build.secrets import fetch_build_secrets, values_for_host
 from warpbeam.event import Emit
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
 from warpbeam.host.phase import Phase
@@ -43,6 +45,8 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
         "host/common",
         "build/tools",
         "build/program",
+        "build/secrets",
+        "build/assets",
         "build/source",
         "build/content",
         "build/tarball",
@@ -71,17 +75,22 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     otp: str
     epmd: str
     runtime: str
+    assets: str
+    asset_commands: tuple[str, ...]
+    secret_names: tuple[str, ...]
 
 
 def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, anew: bool) -> Built:
     """Compile the source of `recipe` on the host of `shell` and assemble a release there; a clean source is sent along.
 
     Raises:
+        Misuse: a secret of the build cannot be fetched; nothing was built.
         Refused: another build runs there.
         Failed: the build failed; its last lines are in the details.
     """
     inventory, source = recipe.inventory, recipe.source
     plan = inventory.build
+    secrets = fetch_build_secrets(inventory)
     phase = MakeRelease(
         root=str(inventory.root),
         release=inventory.release_name,
@@ -103,8 +112,12 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
         otp=recipe.toolchain.otp,
         epmd=epmd_source(),
         runtime=plan.flavor,
+        assets=plan.assets if isinstance(plan.assets, str) else "own",
+        asset_commands=() if isinstance(plan.assets, str) else plan.assets,
+        secret_names=tuple(secrets),
     )
-    return run(shell, phase, emit, () if source.dirty else archive(source.top, source.commit, source.prefix))
+    files = () if source.dirty else archive(source.top, source.commit, source.prefix)
+    return run(shell, phase, emit, chain(values_for_host(secrets), files))
 
 
 def describe(recipe: Recipe, built: Built) -> Manifest:

@@ -228,9 +228,14 @@ def _variables(inventory: Inventory) -> Iterator[_Finding]:
             if name in parts[one]:
                 message = f"expected a variable under {one} or under {other}, found it under both"
                 yield _finding(message, "remove one of them", (other, name), (one, name))
-    if "MIX_ENV" in inventory.build.env:
-        message = "expected a variable of the build's own, found what build.mix_env says"
-        yield _finding(message, "set build.mix_env instead", ("build", "env", "MIX_ENV"))
+    for part, given in (("env", [*inventory.build.env]), ("secrets", [*inventory.build.secrets])):
+        if "MIX_ENV" in given:
+            message = "expected a variable of the build's own, found what build.mix_env says"
+            yield _finding(message, "set build.mix_env instead", ("build", part, "MIX_ENV"))
+    for name in inventory.build.secrets:
+        if name in inventory.build.env:
+            message = "expected a variable under build.env or under build.secrets, found it under both"
+            yield _finding(message, "remove one of them", ("build", "secrets", name), ("build", "env", name))
 
 
 def _service(inventory: Inventory) -> Iterator[_Finding]:

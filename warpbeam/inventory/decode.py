@@ -39,7 +39,7 @@ class Shape(NamedTuple):
 
     hint: Any
     bare: Any
-    kind: Literal["optional", "struct", "dict", "list", "pair", "path", "literal", "value"]
+    kind: Literal["optional", "choice", "struct", "dict", "list", "pair", "path", "literal", "value"]
     inner: tuple[Shape, ...]
     description: str
     remedy: str
@@ -99,7 +99,7 @@ def shape_of(hint: Any) -> Shape:
     origin, args = origin_of(bare), args_of(bare)
     kind: Any = {dict: "dict", tuple: "pair", Literal: "literal"}.get(origin, "path" if bare is Path else "value")
     if origin in (Union, types.UnionType):
-        kind = "optional"
+        kind = "optional" if types.NoneType in args else "choice"
     elif kind == "pair" and args[-1] is Ellipsis:
         kind, args = "list", args[:1]
     elif isinstance(bare, type) and issubclass(bare, msgspec.Struct):
@@ -136,6 +136,8 @@ def _fit(node: Node, shape: Shape, position: Position) -> Any:
     match shape.kind:
         case "optional":
             fitted = None if _is_nothing(node) else _fit(node, shape.inner[0], position)
+        case "choice":
+            fitted = _fit_choice(node, shape, position)
         case "struct":
             fitted = _fit_struct(node, shape, position)
         case "dict":
@@ -204,6 +206,16 @@ def _fit_tuple(node: Node, shape: Shape, position: Position) -> tuple[Any, ...]:
     return tuple(_fit(each, of, position) for each, of in zip(node.items, inner, strict=True))
 
 
+def _fit_choice(node: Node, shape: Shape, position: Position) -> Any:
+    """Return a node that is a list, or else one of some words."""
+    words, items = shape.inner
+    if isinstance(node, Sequence) and len(node.items) >= items.least:
+        return _fit(node, items, position)
+    if not isinstance(node, Scalar) or not _fits(node.text, words):
+        _misfit(node, shape, position)
+    return node.text
+
+
 def _fit_path(node: Node, shape: Shape, position: Position) -> Path:
     text = node.value if isinstance(node, Scalar) else None
     if not isinstance(text, str) or not _fits(text, shape_of(PathText)):
@@ -244,7 +256,7 @@ def _remedy(node: Node, shape: Shape, hidden: bool) -> str:
             return "write it in quotes" if hidden else f'write it in quotes: "{node.text}"'
         if shape.bare in (int, float) and node.quoted:
             return "write the number without quotes"
-        if shape.kind in ("list", "pair") and node.value is not None:
+        if shape.kind in ("list", "pair", "choice") and node.value is not None:
             return "write a list: [one, two], or a line that begins with - for each"
     return shape.remedy or _EXPLAINED
 

@@ -7,7 +7,7 @@ match before a line end at the end of the text.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -157,6 +157,13 @@ NodePeer = Annotated[
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(?:/[0-9]{1,2})?\Z",
         description="the name of a host of this inventory, or an IPv4 address or network",
     ),
+]
+BuildCommand = Annotated[
+    str, Meta(pattern=r"^[^\0]*[^\0\s][^\0]*\Z", description="a command for bash on the build host, such as npm ci")
+]
+Assets = Annotated[
+    Literal["auto", "none"] | Annotated[tuple[BuildCommand, ...], Meta(min_length=1)],
+    Meta(description='"auto", "none" or a list of commands', extra={"hint": "docs/assets.md explains each"}),
 ]
 ShellCommand = Annotated[str, Meta(pattern=r"^[^\0]*[^\0\s][^\0]*\Z", description="a command for this machine's shell")]
 

@@ -19,6 +19,7 @@ from warpbeam.inventory.names import (
     Address,
     AppName,
     AppPort,
+    Assets,
     Batch,
     DeployKey,
     DirectiveName,
@@ -138,7 +139,8 @@ class Deploy(Value, frozen=True):
 class Build(Value, frozen=True):
     """Settings for making the release on the build host.
 
-    `keep` are paths of the source where files that git does not have stay from one build to the next.
+    `keep` are paths of the source where files that git does not have stay from one build to the next. `secrets` are
+    variables of the asset step alone.
     """
 
     flavor: Literal["mix"] = "mix"
@@ -146,6 +148,8 @@ class Build(Value, frozen=True):
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
     env: dict[VariableName, VariableValue] = {}
     keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
+    assets: Assets = "auto"
+    secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
 
 
 class Vm(Value, frozen=True):

@@ -59,6 +59,7 @@ BUILD_PACKAGES = (
     "erlang-tools",
     "erlang-xmerl",
     "git",
+    "nodejs",
     "python3",
 )
 # Beginnings of the lines of mmdebstrap's and layer.sh's output that are shown.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -27,19 +28,24 @@ def fetch_secrets(inventory: Inventory) -> dict[str, str]:
     """
     if not inventory.app_hosts:
         return {}
-    values = {name: _fetch(name, secret, inventory.file) for name, secret in inventory.secrets.items()}
+    return fetch_values("secrets", inventory.secrets, inventory.file)
+
+
+def fetch_values(key: str, references: Mapping[str, Secret], file: Path) -> dict[str, str]:
+    """Return the value of each of the `references` that are under `key` in the inventory `file`. Raises: Misuse."""
+    values = {name: _fetch(f"{key}.{name}", secret, file) for name, secret in references.items()}
     total = sum(len(value.encode()) for value in values.values())
     if total > MAX_TOTAL:
         raise Misuse(
-            f"{inventory.file}: secrets: together they are {total} bytes; expected at most {MAX_TOTAL}",
+            f"{file}: {key}: together they are {total} bytes; expected at most {MAX_TOTAL}",
             "no process could be started with more: put large ones in files of the app's own",
         )
     return values
 
 
 @cache
-def _fetch(name: str, secret: Secret, inventory: Path) -> str:
-    where = f"{inventory}: secrets.{name}"
+def _fetch(key: str, secret: Secret, inventory: Path) -> str:
+    where = f"{inventory}: {key}"
     raw = _read(where, secret, inventory.parent)
     if len(raw) > MAX_BYTES:
         raise Misuse(

@@ -15,7 +15,7 @@ from warpbeam.build.recipe import Recipe, key_of
 from warpbeam.build.source import Source
 from warpbeam.error import Failed
 from warpbeam.event import Event, Warn
-from warpbeam.inventory.schema import Build, Host, Inventory
+from warpbeam.inventory.schema import Build, Host, Inventory, Secret
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.store import Store
 
@@ -65,6 +65,9 @@ def test_whatever_changes_what_is_built_changes_the_key() -> None:
         key(build=Build(mix_env="test")),
         key(build=Build(tools="mise")),
         key(build=Build(env={"A": "1"})),
+        key(build=Build(assets="none")),
+        key(build=Build(assets=("npm ci",))),
+        key(build=Build(assets=("npm ci", "mix phx.digest"))),
         *(key(tools=msgspec.structs.replace(TOOLS, **{name: "other"})) for name in TOOLS.__struct_fields__),
     ]
     assert len({key(), *others}) == len(others) + 1
@@ -72,6 +75,8 @@ def test_whatever_changes_what_is_built_changes_the_key() -> None:
     assert key(build=Build(env={"A": "1", "B": "2"})) == key(build=Build(env={"B": "2", "A": "1"}))
     assert key() == key(msgspec.structs.replace(source, commit="d" * 40, subject="another", directory=Path("x")))
     assert key() == key(build=Build(keep=("priv/static",)))
+    # A secret lets the build in somewhere, and does not decide what it finds there.
+    assert key() == key(build=Build(secrets={"NPM_TOKEN": Secret(env="A")}))
 
 
 def test_what_is_kept_is_found_whole(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warpbeam.build.secrets import fetch_build_secrets, values_for_host
 from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.host.script import PACKAGE
-from warpbeam.inventory.schema import Host, Inventory, Secret
+from warpbeam.inventory.schema import Build, Host, Inventory, Secret
 from warpbeam.provision import secrets
 from warpbeam.provision.footprint import footprint, secrets_text
 from warpbeam.provision.secret_file import SecretsState, digests, rows
@@ -104,6 +105,18 @@ def test_secrets_that_are_too_much_together_are_refused(tmp_path: Path) -> None:
 def test_a_reference_that_leads_nowhere_is_reported_with_its_place(tmp_path: Path, reference: Secret) -> None:
     with pytest.raises(Misuse, match=r"stage\.yml: secrets\.KEY: "):
         fetch_secrets(inventory(tmp_path, KEY=reference))
+
+
+def test_a_secret_of_the_build_is_fetched_by_the_same_rules_and_named_by_its_own_key(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"a token\n")
+    made = msgspec.structs.replace(APP, file=tmp_path / "stage.yml", build=Build(secrets={"A": Secret(env="NOT_SET")}))
+
+    with pytest.raises(Misuse, match=r"stage\.yml: build\.secrets\.A: the environment variable NOT_SET is not set"):
+        fetch_build_secrets(made)
+
+    references = {"B": Secret(command="cat token"), "A": Secret(file=tmp_path / "token")}
+    values = fetch_build_secrets(msgspec.structs.replace(made, build=Build(secrets=references)))
+    assert b"".join(values_for_host(values)) == b"a token\0a token\n\0"
 
 
 def test_push_writes_the_file_that_setup_writes() -> None:

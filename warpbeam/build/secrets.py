@@ -1,0 +1,23 @@
+"""The secrets of a build: variables for single steps of it, with values that only these steps see.
+
+`secrets.sh` beside this module takes them on the build host. They are in the body of the phase, before the source, and
+not in its parameters: parameters are kept with the phase, and a phase can be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from warpbeam.inventory.schema import Inventory
+from warpbeam.provision.secrets import fetch_values
+
+
+def fetch_build_secrets(inventory: Inventory) -> dict[str, str]:
+    """Return the value of every secret of the build, by name. Raises: Misuse, where one cannot be fetched."""
+    return fetch_values("build.secrets", inventory.build.secrets, inventory.file)
+
+
+def values_for_host(secrets: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield the values in their order, each ended by a NUL, which no value holds."""
+    for value in secrets.values():
+        yield value.encode() + b"\0"
