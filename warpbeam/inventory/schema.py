@@ -138,12 +138,14 @@ class Deploy(Value, frozen=True):
 class Build(Value, frozen=True):
     """Settings for making the release on the build host.
 
-    `keep` are paths of the source where files that git does not have stay from one build to the next.
+    `keep` are paths of the source where files that git does not have stay from one build to the next. With `install`,
+    setup installs on build hosts what asdf and mise need to build an Erlang.
     """
 
     flavor: Literal["mix"] = "mix"
     mix_env: MixEnv = "prod"
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
+    install: bool = False
     env: dict[VariableName, VariableValue] = {}
     keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
 
