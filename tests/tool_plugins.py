@@ -71,6 +71,11 @@ def put_plugins(environment: LabEnvironment, directory: str = PLUGINS) -> None:
     put(environment, f"{directory}/elixir/bin/exec-env", EXEC_ENV)
 
 
+def as_deploy(environment: LabEnvironment, script: str) -> str:
+    """Run a script as the deploy user on the build host, in its home, and return its output."""
+    return environment.lab.ssh("build1", "sudo -iu deploy bash -s", stdin=script).stdout
+
+
 def put(environment: LabEnvironment, path: str, text: str) -> None:
     """Write a program of the deploy user's on the build host."""
     command = f'mkdir -p "$(dirname {path})" && cat >{path} && chmod 755 {path}'

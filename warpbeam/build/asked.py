@@ -19,7 +19,7 @@ MISE_FILES = (
     *(".mise.local.toml", "mise.local.toml", ".mise.toml", "mise.toml"),
     *("mise/config.toml", ".mise/config.toml", ".config/mise.toml", ".config/mise/config.toml"),
 )
-# What these files call a tool, and what Warpbeam calls it.
+# The names of tools in these files, each with Warpbeam's own.
 NAMES = {"elixir": "elixir", "erlang": "erlang", "nodejs": "nodejs", "node": "nodejs"}
 # A version becomes the name of a directory and an argument of asdf or mise.
 VERSION = re.compile(

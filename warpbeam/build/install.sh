@@ -20,7 +20,7 @@ lock() {
 }
 
 # attempt COMMAND ...: runs a program of the installation in a directory without files of asdf or mise; the program does
-# not keep our locks. Its output goes to the log. A line of it is shown every few seconds, so that one sees it work:
+# not keep our locks. Its output goes to the log. A line of it is shown every few seconds, as a sign that it works;
 # where it fails, the message has its last lines.
 attempt() {
   local text next=0
@@ -103,8 +103,8 @@ main() {
   lock
   while ((${#missing[@]})); do
     first=${missing[0]}
-    step "install $first"
     add_plugin "${first%% *}"
+    step "install $first"
     "install_by_$tools" "${first%% *}" "${first#* }"
     done_ones+=("$first")
     # Later ones are installed with this one on the PATH.

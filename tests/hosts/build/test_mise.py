@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from tests.background import await_end, eventually, running_fab
 from tests.build_environment import last_manifest, write_source
 from tests.environment import LabEnvironment
 from tests.mise import mise_tarball
-from tests.tool_plugins import OTHER_ELIXIR, OTHER_ERLANG, PLUGINS, SLOW, put, put_plugins, system_versions
+from tests.tool_plugins import OTHER_ELIXIR, OTHER_ERLANG, PLUGINS, SLOW, as_deploy, put, put_plugins, system_versions
 from warpbeam.lab.client import ssh_argv
 
 MISE = "/home/deploy/.local/bin/mise"
@@ -22,20 +21,12 @@ CONFIG = '[settings]\nuse_versions_host = false\ndisable_backends = ["core"]\n'
 OTHERS = f"elixir {OTHER_ELIXIR}\nerlang {OTHER_ERLANG}\n"
 
 
-def as_deploy(environment: LabEnvironment, command: str) -> str:
-    """Run a command as the deploy user on the build host, and return its output."""
-    words = f"sudo -iu deploy bash -c {shlex.quote(command)}"
-    return environment.lab.ssh("build1", words).stdout
-
-
 def upload_mise(environment: LabEnvironment) -> None:
     """Put the program where mise's own installer puts it; no login has it on its PATH."""
     argv = (*ssh_argv(environment.lab.name, "build1")[:-1], "-l", "admin", "build1")
-    command = (
-        f"sudo -iu deploy bash -c 'mkdir -p ~/.local/bin && tar -xzO package/bin/mise >{MISE} && chmod 755 {MISE}'"
-    )
+    unpack = f"mkdir -p ~/.local/bin && tar -xzO package/bin/mise >{MISE} && chmod 755 {MISE}"
     with mise_tarball().open("rb") as tarball:
-        subprocess.run((*argv, command), stdin=tarball, check=True, timeout=60)
+        subprocess.run((*argv, f"sudo -iu deploy bash -c '{unpack}'"), stdin=tarball, check=True, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +62,7 @@ def test_versions_that_mise_has_not_are_installed_erlang_first_and_built_with(ap
     # Without `build.tools`: the system's versions do not fit, and mise is there.
     app.write()
     doctor = app.fab("doctor", "-H", "build1", expect=None).stdout
-    built = app.fab("build-on-host").stderr
+    built = app.fab("build-on-host", "--rebuild").stderr
     again = app.fab("build-on-host", "--rebuild").stderr
     after = app.fab("doctor", "-H", "build1", expect=None).stdout
 
@@ -91,9 +82,10 @@ def test_a_file_of_mise_decides_before_tool_versions_between_installed_versions(
     elixir, erlang = system_versions(app)
     commit_versions(app, OTHERS)
     app.fab("build-on-host")
+    as_deploy(app, f"rm -rf .local/share/mise/installs/erlang/{erlang}")
     commit_versions(app, f'[tools]\nerlang = ["{erlang}"]\nelixir = {{ version = "prefix:{elixir}" }}\n', "mise.toml")
 
-    first = app.fab("build-on-host").stderr
+    first = app.fab("build-on-host", "--rebuild").stderr
     of_mise = last_manifest(app)
     app.git("rm", "-q", "mise.toml")
     app.commit("no mise.toml")
@@ -121,7 +113,7 @@ def test_an_installation_that_was_interrupted_is_done_again(app: LabEnvironment)
     as_deploy(app, f"{MISE} uninstall --all erlang >/dev/null 2>&1; rm -rf .local/share/mise/installs/erlang")
     commit_versions(app, OTHERS)
     as_deploy(app, f"touch {SLOW}")
-    # What is built already needs no tools.
+    # An artifact that exists needs no tools.
     assert "install" not in app.fab("build-on-host").stderr
     with running_fab(app, "build-on-host", "--rebuild", until="install erlang") as process:
         assert eventually(lambda: bool(as_deploy(app, f"ls {SLOW}.begun 2>/dev/null || true")))

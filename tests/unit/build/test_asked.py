@@ -12,6 +12,7 @@ from warpbeam.build.source import Source, find_source
 from warpbeam.error import Misuse
 
 VERSIONS = "elixir 1.16.3\nerlang 26.2\nnodejs 20.11.1\nruby 3\n"
+OF_VERSIONS = AskedTools("1.16.3", "26.2", "20.11.1")
 
 
 def source_with(directory: Path, files: dict[str, str]) -> Source:
@@ -50,7 +51,7 @@ def test_every_form_of_mises_tools_is_read(tmp_path: Path, tools: str, wanted: t
 @pytest.mark.parametrize(
     ("files", "tools", "wanted"),
     [
-        ({"app/.tool-versions": VERSIONS}, "auto", AskedTools("1.16.3", "26.2", "20.11.1")),
+        ({"app/.tool-versions": VERSIONS}, "auto", OF_VERSIONS),
         ({"app/.tool-versions": "node 20\n"}, "mise", AskedTools(nodejs="20")),
         # Of one directory, mise's own files come first; the nearest directory comes before all.
         (
@@ -74,7 +75,7 @@ def test_every_form_of_mises_tools_is_read(tmp_path: Path, tools: str, wanted: t
             AskedTools("1.17", "27.0", files=".config/mise/config.toml and .tool-versions"),
         ),
         # asdf does not read mise's files.
-        ({"app/.tool-versions": VERSIONS, "app/mise.toml": "[tools"}, "asdf", AskedTools("1.16.3", "26.2", "20.11.1")),
+        ({"app/.tool-versions": VERSIONS, "app/mise.toml": "[tools"}, "asdf", OF_VERSIONS),
     ],
 )
 def test_the_file_that_decides_is_the_one_that_the_tool_reads(
@@ -90,7 +91,7 @@ def test_the_file_that_decides_is_the_one_that_the_tool_reads(
         (
             "mise.toml",
             '[tools]\nelixir = "{{ env.ELIXIR }}"',
-            r"mise.toml of the source asks for the version '\{\{ env",
+            r"asks for the version '\{\{ env",
         ),
         (".tool-versions", "erlang ../../etc\n", "asks for the version '../../etc' of erlang"),
         (".tool-versions", "elixir --help\n", "asks for the version '--help' of elixir"),
