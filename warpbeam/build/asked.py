@@ -23,7 +23,7 @@ MISE_FILES = (
 NAMES = {"elixir": "elixir", "erlang": "erlang", "nodejs": "nodejs", "node": "nodejs"}
 # A version becomes the name of a directory and an argument of asdf or mise.
 VERSION = re.compile(
-    r"(?:(?:prefix|latest|ref|tag|branch|rev):)?[A-Za-z0-9][A-Za-z0-9._+~=-]*|path:/[A-Za-z0-9._+~=/@-]+"
+    r"(?:(?:prefix|latest|ref|tag|branch|rev):)?[A-Za-z0-9][A-Za-z0-9._+~-]*|path:/[A-Za-z0-9._+~=/@-]+"
 )
 
 

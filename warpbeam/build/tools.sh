@@ -182,6 +182,8 @@ use_versions() {
     [[ $tools-$tool != mise-nodejs ]] || name=node
     if find_installed "$name" "${versions[@]}"; then
       use_version "$name" "$REPLY"
+    elif [[ ${versions[0]} == path:* ]]; then
+      refuse "${versions[0]#path:} on this build host is no $tool" 'the source asks for it by that path'
     else
       missing+=("$name ${versions[0]}")
     fi

@@ -68,9 +68,23 @@ def test_asdf_gets_its_plugins_and_the_versions_of_tool_versions(app: LabEnviron
     )
 
 
+def test_setup_would_install_the_packages_that_an_erlang_needs_on_build_hosts(app: LabEnvironment) -> None:
+    app.write(build={"install": True})
+
+    planned = app.fab("setup", "--check", expect=None)
+
+    said = planned.stdout + planned.stderr
+    assert "package libncurses-dev installed" in said
+    assert "ncurses-devel" not in said
+    assert said.count("package libncurses-dev") == 1
+
+
 def test_a_version_that_asdf_cannot_install_does_not_count_as_installed(app: LabEnvironment) -> None:
     elixir, _ = system_versions(app)
     put(app, PLACES["since 0.16"], ASDF)
+    write_source(app, ".tool-versions", f"elixir {elixir}\nerlang path:/opt/none\n")
+    app.commit("a path")
+    assert "/opt/none on this build host is no erlang" in app.fab("build-on-host", expect=3).stderr
     write_source(app, ".tool-versions", f"elixir {elixir}\nerlang 25.6.6\n")
     app.commit("versions")
 

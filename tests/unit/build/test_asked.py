@@ -53,7 +53,7 @@ def test_every_form_of_mises_tools_is_read(tmp_path: Path, tools: str, wanted: t
     [
         ({"app/.tool-versions": VERSIONS}, "auto", OF_VERSIONS),
         ({"app/.tool-versions": "node 20\n"}, "mise", AskedTools(nodejs="20")),
-        # Of one directory, mise's own files come first; the nearest directory comes before all.
+        # In one directory, mise's own files come first; the nearest directory comes before all.
         (
             {"app/.tool-versions": VERSIONS, "app/mise.toml": '[tools]\nelixir = "1.17"'},
             "auto",
