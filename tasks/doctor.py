@@ -28,7 +28,8 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
 
     here = session(c)
     fleet = here.local_fleet if local else here.fleet
-    findings = [*examine(fleet, here.emit), *examine_tools(fleet, here.project)]
+    findings = examine(fleet, here.emit)
+    findings += examine_tools(fleet, here.project, findings)
     wrong = sum(not finding.good for finding in findings)
     if json:
         here.report.table(rows(findings), as_json=True)

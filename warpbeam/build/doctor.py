@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from warpbeam.build.artifact import Toolchain
@@ -17,12 +18,13 @@ from warpbeam.provision.finding import Finding
 CHECK = "tools"
 
 
-def examine_tools(fleet: Fleet, project: Path) -> list[Finding]:
-    """Return one finding for each chosen build host; nothing is installed.
+def examine_tools(fleet: Fleet, project: Path, others: Sequence[Finding]) -> list[Finding]:
+    """Return one finding for each chosen build host that `others` find reachable; nothing is installed.
 
     Without a source that can be read here, the finding only says what the host has.
     """
-    hosts = [host for host in fleet.inventory.hosts.values() if "build" in host.roles]
+    away = {finding.host for finding in others if finding.check == "ssh" and not finding.good}
+    hosts = [host for host in fleet.inventory.hosts.values() if "build" in host.roles and host.name not in away]
     if not hosts:
         return []
     tools, asked, unread = fleet.inventory.build.tools, AskedTools(), ""
