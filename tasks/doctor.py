@@ -17,6 +17,7 @@ from invoke import Exit, task
 )
 def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     """Look at everything on every host (as admin), change nothing, and say what to mend; exit 5 when something is."""
+    from warpbeam.build.doctor import examine_tools
     from warpbeam.cli.findings import lines
     from warpbeam.cli.screen import print_lines, room_on
     from warpbeam.cli.session import session
@@ -26,7 +27,9 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     from warpbeam.version import VERSION
 
     here = session(c)
-    findings = examine(here.local_fleet if local else here.fleet, here.emit)
+    fleet = here.local_fleet if local else here.fleet
+    findings = examine(fleet, here.emit)
+    findings += examine_tools(fleet, here.project, findings)
     wrong = sum(not finding.good for finding in findings)
     if json:
         here.report.table(rows(findings), as_json=True)

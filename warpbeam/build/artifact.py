@@ -23,14 +23,18 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     link: str = ""
 
 
-class Toolchain(msgspec.Struct, frozen=True):
-    """The tools and the platform of a build host; they decide on which hosts a release can run."""
+class Toolchain(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The tools and the platform of a build host; they decide on which hosts a release can run.
+
+    `nodejs` is set only where the source asks for one.
+    """
 
     elixir: Version
     otp: Version
     cpu: Machine
     libc: Libc
     os: Label
+    nodejs: Version = ""
 
 
 class Manifest(msgspec.Struct, frozen=True):

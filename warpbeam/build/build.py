@@ -6,7 +6,7 @@ import msgspec
 
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.download import download
-from warpbeam.build.recipe import Recipe, ask_recipe
+from warpbeam.build.recipe import Recipe, ask_recipe, install_tools
 from warpbeam.build.release import describe, make_release
 from warpbeam.build.source import Source
 from warpbeam.build.stopwatch import Stopwatch
@@ -32,8 +32,8 @@ def build(
 
     Raises:
         Misuse: no host has the role build.
-        Refused: the build host's tools are not what .tool-versions asks for, or another build runs there.
-        Failed: the build failed; its last lines are in the details.
+        Refused: the build host's tools are not what the source asks for, or another build runs there.
+        Failed: the build failed, or a version could not be installed; its last lines are in the details.
     """
     recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
     kept = None if anew else find_kept(recipe, store, emit)
@@ -92,6 +92,8 @@ def _make(
 ) -> Artifact:
     """Build the artifact of `recipe` on `host`, and download it into the store."""
     watch, shell = Stopwatch(emit), fleet.shell(host)
+    if recipe.missing:
+        recipe = install_tools(shell, recipe, watch.emit)
     if recipe.source.dirty:
         _send_working_tree(fleet, host, recipe, watch.emit)
     built = make_release(shell, recipe, watch.emit, with_tests=with_tests, anew=anew)

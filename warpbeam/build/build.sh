@@ -24,6 +24,7 @@ prepare() {
   exec 8>"$build/lock"
   flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
   choose_tools
+  ((${#missing[@]} == 0)) || refuse "this build host has no ${missing[0]} any more" 'build again: that installs it'
   export MIX_ENV=$mix_env WARPBEAM_COMMIT=$commit HEX_HTTP_TIMEOUT=60 LANG=C.UTF-8
   for variable in "${variables[@]}"; do export "${variable?}"; done
   # Mix needs UTF-8, since names of files need not be ASCII. This script's own commands compare and sort bytes.
@@ -33,8 +34,8 @@ prepare() {
 }
 
 # has_hex: whether Hex and rebar3 are installed. Looking at their directories avoids the VM that `mix local.hex
-# --if-missing` starts. Not with asdf or mise, unless MIX_HOME is set: their shims may set another home of Mix for each
-# version.
+# --if-missing` starts. Not with asdf or mise, unless MIX_HOME is set: where the source asks for no version of Elixir,
+# their shims may set another home of Mix for each version.
 has_hex() {
   local home=${MIX_HOME:-$HOME/.mix} minor=${elixir#*.} found
   [[ ($tools == system || -n ${MIX_HOME-}) && -z ${MIX_XDG-} ]] || return 1

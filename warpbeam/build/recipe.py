@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.build.artifact import Toolchain
+from warpbeam.build.asked import AskedTools, asked_tools
 from warpbeam.build.source import Source
-from warpbeam.build.toolchain import AskToolchain, asked_tools
+from warpbeam.build.toolchain import InstallTools, ask_toolchain
 from warpbeam.event import Emit
 from warpbeam.host.run import run
 from warpbeam.inventory.schema import Inventory
@@ -21,7 +22,8 @@ from warpbeam.shell import Shell
 class Recipe(msgspec.Struct, frozen=True):
     """The source of an artifact, the settings and the tools of its build. The same key is not built twice.
 
-    `want_elixir` and `want_erlang` are the versions that .tool-versions asks for, as `asked_tools` returns them.
+    `want_elixir`, `want_erlang` and `want_nodejs` are the versions that the source asks for, as `asked_tools` returns
+    them. `tools` is whose tools they are. Where some are `missing`, `install_tools` comes before a build.
     """
 
     source: Source
@@ -30,18 +32,54 @@ class Recipe(msgspec.Struct, frozen=True):
     want_elixir: str
     want_erlang: str
     key: str
+    want_nodejs: str = ""
+    tools: str = "system"
+    missing: tuple[str, ...] = ()
 
 
 def ask_recipe(shell: Shell, inventory: Inventory, source: Source, emit: Emit) -> Recipe:
     """Return the recipe of `source` on the build host of `shell`, whose tools it asks for.
 
     Raises:
-        Refused: the build host's tools are not what .tool-versions asks for.
+        Refused: the build host's tools are not what the source asks for.
     """
-    elixir, erlang = asked_tools(source)
-    phase = AskToolchain(tools=inventory.build.tools, want_elixir=elixir, want_erlang=erlang)
-    toolchain = run(shell, phase, emit)
-    return Recipe(source, inventory, toolchain, elixir, erlang, key_of(source, inventory, toolchain))
+    return _ask(shell, inventory, source, asked_tools(source, inventory.build.tools), inventory.build.tools, emit)
+
+
+def install_tools(shell: Shell, recipe: Recipe, emit: Emit) -> Recipe:
+    """Install on the host of `shell` what `recipe` finds missing there; return the recipe with what there is then.
+
+    Raises:
+        Refused: a build or an installation runs there.
+        Failed: asdf or mise could not install a version; its last lines are in the details.
+    """
+    inventory, source = recipe.inventory, recipe.source
+    asked = asked_tools(source, inventory.build.tools)
+    phase = InstallTools(
+        root=str(inventory.root),
+        variables=tuple(f"{name}={value}" for name, value in inventory.build.env.items()),
+        tools=recipe.tools,
+        want_elixir=asked.elixir,
+        want_erlang=asked.erlang,
+        want_nodejs=asked.nodejs,
+    )
+    run(shell, phase, emit)
+    return _ask(shell, inventory, source, asked, recipe.tools, emit)
+
+
+def _ask(shell: Shell, inventory: Inventory, source: Source, asked: AskedTools, tools: str, emit: Emit) -> Recipe:
+    found = run(shell, ask_toolchain(tools, asked), emit)
+    return Recipe(
+        source,
+        inventory,
+        found.toolchain,
+        asked.elixir,
+        asked.erlang,
+        key_of(source, inventory, found.toolchain),
+        want_nodejs=asked.nodejs,
+        tools=found.tools,
+        missing=found.missing,
+    )
 
 
 @cache

@@ -71,6 +71,7 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     tools: str
     want_elixir: str
     want_erlang: str
+    want_nodejs: str
     elixir: str
     otp: str
     epmd: str
@@ -105,9 +106,10 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
         commit=source.commit,
         tree=source.tree,
         key=recipe.key,
-        tools=plan.tools,
+        tools=recipe.tools,
         want_elixir=recipe.want_elixir,
         want_erlang=recipe.want_erlang,
+        want_nodejs=recipe.want_nodejs,
         elixir=recipe.toolchain.elixir,
         otp=recipe.toolchain.otp,
         epmd=epmd_source(),

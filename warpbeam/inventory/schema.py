@@ -139,13 +139,15 @@ class Deploy(Value, frozen=True):
 class Build(Value, frozen=True):
     """Settings for making the release on the build host.
 
-    `keep` are paths of the source where files that git does not have stay from one build to the next. `secrets` are
-    variables of the asset step alone.
+    `keep` are paths of the source where files that git does not have stay from one build to the next. With `install`,
+    setup installs on build hosts what asdf and mise need to build an Erlang. `secrets` are variables of the asset step
+    alone.
     """
 
     flavor: Literal["mix"] = "mix"
     mix_env: MixEnv = "prod"
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
+    install: bool = False
     env: dict[VariableName, VariableValue] = {}
     keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
     assets: Assets = "auto"

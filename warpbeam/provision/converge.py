@@ -13,6 +13,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import HELPER_VERSION, helper
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
+from warpbeam.provision.compiler import asked_packages
 from warpbeam.provision.difference import Difference, HostState, difference
 from warpbeam.provision.footprint import COOKIE_MARK, Footprint, etc
 from warpbeam.provision.item import File
@@ -97,7 +98,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str =
         files=tuple(part for file in want.files for part in (file.path, file.sha256, _shown(file, want, key))),
         key=key,
         units=want.units,
-        packages=want.packages,
+        packages=asked_packages(want.packages, compiler=want.compiler),
         programs=("nft", "sudo", "visudo", "setpriv", "ss", "flock") if is_app else ("tar",),
         cookie_file=f"{etc(inventory)}/cookie.env" if is_app else "",
         cookie_variable=COOKIE,

@@ -30,6 +30,7 @@ from warpbeam.host.answer import (
     UserId,
     Word,
 )
+from warpbeam.provision.compiler import wanted_packages
 from warpbeam.provision.footprint import Footprint
 from warpbeam.provision.item import Directory, File, User
 from warpbeam.provision.keys import described, listed
@@ -158,11 +159,12 @@ def difference(want: Footprint, found: HostState, name: str) -> Difference:
             raise Refused(
                 f"{directory.path} is a {there.kind}; expected a directory", "move it out of the way", host=name
             )
-    uninstalled = tuple(package for package in want.packages if package in found.uninstalled)
+    packages = wanted_packages(want.packages, found.installer, compiler=want.compiler)
+    uninstalled = tuple(dict.fromkeys(package for package in packages if package in found.uninstalled))
     if uninstalled and not found.installer:
         raise Refused(
             f"packages are not installed, and there is neither apt nor dnf: {', '.join(uninstalled)}",
-            "install them by hand, or take them out of `packages`",
+            "install them by hand, or take them out of `packages`" + (" and build.install" if want.compiler else ""),
             host=name,
         )
     items: tuple[Directory | File, ...] = (*want.directories, *want.files)

@@ -28,6 +28,7 @@ from warpbeam.host.template import filled, shared, systemd_quoted
 from warpbeam.inventory.schema import SLOTS, Host, Inventory
 from warpbeam.network.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provision import unit
+from warpbeam.provision.compiler import compiles
 from warpbeam.provision.item import Directory, File, User
 from warpbeam.runtime.kinds import COOKIE, RUNTIMES, UNNAMED, alone_settings
 
@@ -50,6 +51,8 @@ class Footprint(msgspec.Struct, frozen=True):
     files: tuple[File, ...]
     units: tuple[str, ...]
     packages: tuple[str, ...] = ()
+    # Also the packages that the build of an Erlang needs.
+    compiler: bool = False
     absent: tuple[str, ...] = ()
     keys: str = ""
     ledger: str = ""
@@ -123,6 +126,7 @@ def footprint(
         files=tuple(files),
         units=tuple(units),
         packages=inventory.packages if is_app else (),
+        compiler=compiles(inventory, host),
         absent=(
             # By default sshd also reads authorized_keys2 (sshd_config(5), AuthorizedKeysFile).
             *((f"{keys}2",) if keys else ()),

@@ -76,9 +76,10 @@ def test_all_is_well_and_there_is_a_line_for_each_check_and_host(environment: La
         "disk",
         "upgrades",
         "logins",
+        "tools",
     ]
     assert {line[2] for line in lines} == {"ok"}
-    assert "all is well: 45 checks" in done.stderr
+    assert "all is well: 46 checks" in done.stderr
 
 
 def test_it_changes_nothing(environment: LabEnvironment) -> None:

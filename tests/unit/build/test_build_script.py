@@ -12,7 +12,7 @@ import pytest
 from warpbeam.host.script import PACKAGE
 
 PROGRAM = (PACKAGE / "build/program.sh").read_text()
-TOOLS = f"tools=system want_elixir= want_erlang=\n{(PACKAGE / 'build/tools.sh').read_text()}"
+TOOLS = f"tools=asdf want_elixir= want_erlang= want_nodejs=\n{(PACKAGE / 'build/tools.sh').read_text()}"
 
 
 def said(script: str, *arguments: str, **variables: str) -> str:
@@ -78,6 +78,7 @@ def test_a_hint_is_about_what_a_tool_said(text: str, hint: str) -> None:
         ("1.14.0", "latest:1.15", False),
         ("1.14.0", "prefix:1.14", True),
         ("1.14.0", "ref:v1.15.0", True),
+        ("1.14.0", "main-otp-27", True),
         ("1.14.0", "path:/opt/elixir", True),
         ("25.2.3", "25", True),
         ("25.2.3", "25.2.3.1", False),
@@ -96,17 +97,33 @@ def test_a_version_fits_as_asdf_and_mise_have_it(version: str, wanted: str, fits
         ("1.14", "1.14.5-otp-25"),
         ("1.9 1.13", "1.13.4"),
         ("latest:1.14", "1.14.5-otp-25"),
-        ("ref:main", "ref:main"),
-        ("9.9 8.8", "9.9"),
+        ("latest", "1.140.0"),
+        ("1.15", "1.15.1"),
+        ("1.15.2 1.13", "1.13.4"),
+        ("ref:main", "ref-main"),
+        ("system", ""),
+        ("9.9 8.8", "none"),
     ],
 )
 def test_of_the_versions_that_are_asked_for_one_that_asdf_has_is_chosen(
     tmp_path: Path, wanted: str, chosen: str
 ) -> None:
-    for version in ("1.13.4", "1.14.0", "1.14.5-otp-25", "1.140.0"):
-        (tmp_path / "installs" / "elixir" / version).mkdir(parents=True)
+    for version in ("1.13.4", "1.14.0", "1.14.5-otp-25", "1.15.1", "1.15.2", "1.140.0", "1.140.1", "ref-main"):
+        program = tmp_path / "installs" / "elixir" / version / "bin" / "elixir"
+        program.parent.mkdir(parents=True)
+        program.touch(0o755)
+    # Three whose installation has not ended: one of asdf, one of mise, one without the program.
+    (tmp_path / ".warpbeam-elixir-1.15.2").touch()
+    (tmp_path / "cache" / "elixir" / "1.140.1").mkdir(parents=True)
+    (tmp_path / "cache" / "elixir" / "1.140.1" / "incomplete").touch()
+    (tmp_path / "installs" / "elixir" / "1.14.6" / "bin").mkdir(parents=True)
+    (tmp_path / "installs" / "elixir" / "1.15").symlink_to("./1.15.2")
 
-    assert said(f'{TOOLS}\nasdf=$1; installed elixir $2; echo "$REPLY"', str(tmp_path), wanted) == f"{chosen}\n"
+    script = (
+        f'{TOOLS}\ndata=$1 cache=$1/cache; if find_installed elixir $2; then echo "${{REPLY##*/}}"; else echo none; fi'
+    )
+
+    assert said(script, str(tmp_path), wanted) == f"{chosen}\n"
 
 
 def test_a_logins_settings_of_mix_and_git_are_removed_and_those_of_the_network_stay() -> None:

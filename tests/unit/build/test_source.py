@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from warpbeam.build.archive import archive
+from warpbeam.build.asked import AskedTools, asked_tools
 from warpbeam.build.revisions import commits_since, migrations_added
 from warpbeam.build.source import find_source, read_file
-from warpbeam.build.toolchain import asked_tools
 from warpbeam.build.working_tree import ignored_files
 from warpbeam.error import Misuse, Refused
 
@@ -416,7 +416,8 @@ def test_versions_are_looked_for_as_asdf_and_mise_do(
         if text is not None:
             commit(directory, ".tool-versions", text)
 
-    assert asked_tools(find_source(app)) == wanted
+    asked = asked_tools(find_source(app))
+    assert (asked.elixir, asked.erlang) == wanted
 
 
 @pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
@@ -428,9 +429,9 @@ def test_versions_behind_a_link_are_those_of_the_file_that_it_leads_to(tmp_path:
     for target, wanted in {"../../tools/versions": "1.14", "../../nothing": "1.13", "/etc/x": "1.13"}.items():
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-        assert asked_tools(find_source(app, allow_dirty=True)) == (wanted, "24")
+        assert asked_tools(find_source(app, allow_dirty=True)) == AskedTools(wanted, "24")
         commit(app, "a", target)
-        assert asked_tools(find_source(app)) == (wanted, "24")
+        assert asked_tools(find_source(app)) == AskedTools(wanted, "24")
 
 
 def test_a_file_that_is_read_here_has_a_bound(app: Path) -> None:

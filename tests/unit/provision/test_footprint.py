@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Refused
 from warpbeam.helper.program import HELPER_VERSION, SUDO_VERBS
-from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.inventory.schema import Build, Host, Inventory
+from warpbeam.provision.compiler import COMPILER, asked_packages
 from warpbeam.provision.cookie import COOKIE_LENGTH, Cookie, agreed_cookie, mint_cookie
 from warpbeam.provision.difference import HostState, PathState, UserState, difference, outdated
 from warpbeam.provision.footprint import COOKIE_MARK, Footprint, footprint, systemd_quoted
@@ -189,6 +191,25 @@ def test_missing_packages_are_planned_or_refused_where_nothing_can_install_them(
     assert difference(wanted, found, "web1").sentences() == ["package libvips42 installed"]
     with pytest.raises(Refused, match="neither apt nor dnf: libvips42"):
         difference(wanted, msgspec.structs.replace(found, installer=""), "web1")
+
+
+@pytest.mark.parametrize(("installer", "library"), [("apt", "libncurses-dev"), ("dnf", "ncurses-devel")])
+def test_a_build_host_gets_what_the_build_of_an_erlang_needs_where_that_is_asked_for(
+    installer: Literal["apt", "dnf"], library: str
+) -> None:
+    inventory = msgspec.structs.replace(INVENTORY, build=Build(install=True), packages=("curl",))
+    both = msgspec.structs.replace(BUILD, roles=("app", "build"))
+    for host, compiler in ((BUILD, True), (APP, False), (both, True)):
+        wanted = want(host, inventory)
+        asked = asked_packages(wanted.packages, compiler=wanted.compiler)
+        found = msgspec.structs.replace(as_found(wanted), uninstalled=asked, installer=installer)
+
+        packages = difference(wanted, found, host.name).packages
+
+        # No package of the other installer, and none twice.
+        assert (library in packages, len({*packages})) == (compiler, len(packages))
+        assert {*packages} == {*(COMPILER[installer] if compiler else ()), *wanted.packages}
+    assert not want(BUILD).compiler
 
 
 def test_setup_does_not_take_over_what_is_not_its_own() -> None:

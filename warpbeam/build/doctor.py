@@ -1,0 +1,72 @@
+"""The finding of `doctor` about a build host: which tools it has beside what the source asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from warpbeam.build.artifact import Toolchain
+from warpbeam.build.asked import AskedTools, asked_tools
+from warpbeam.build.source import find_source
+from warpbeam.build.toolchain import BuildTools, ask_toolchain
+from warpbeam.error import Problem
+from warpbeam.event import silent
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.inventory.schema import Host
+from warpbeam.provision.finding import Finding
+
+CHECK = "tools"
+
+
+def examine_tools(fleet: Fleet, project: Path, others: Sequence[Finding]) -> list[Finding]:
+    """Return one finding for each chosen build host that `others` find reachable; nothing is installed.
+
+    Without a source that can be read here, the finding only says what the host has.
+    """
+    away = {finding.host for finding in others if finding.check == "ssh" and not finding.good}
+    hosts = [host for host in fleet.inventory.hosts.values() if "build" in host.roles and host.name not in away]
+    if not hosts:
+        return []
+    tools, asked, unread = fleet.inventory.build.tools, AskedTools(), ""
+    try:
+        asked = asked_tools(find_source(fleet.inventory.source or project, leave_dirty=True), tools)
+    except Problem as problem:
+        unread = problem.reason
+
+    def ask(host: Host) -> BuildTools:
+        return fleet.run(host, ask_toolchain(tools, asked), silent)
+
+    return [_finding(host, answer, asked, unread) for host, answer in _paired(hosts, fleet.everywhere(hosts, ask))]
+
+
+def _paired(hosts: list[Host], answers: dict[str, BuildTools | Problem]) -> list[tuple[str, BuildTools | Problem]]:
+    return [(host.name, answers[host.name]) for host in hosts]
+
+
+def _finding(host: str, answer: BuildTools | Problem, asked: AskedTools, unread: str) -> Finding:
+    if isinstance(answer, Problem):
+        return Finding(host, CHECK, False, answer.reason, answer.hint)
+    wanted = {"Elixir": asked.elixir, "Erlang": asked.erlang, "Node.js": asked.nodejs}
+    asks = ", ".join(f"{name} {versions}" for name, versions in wanted.items() if versions)
+    beside = f"{asked.files} asks for {asks}" if asks else "the source asks for no version"
+    if unread:
+        beside = f"not compared with the source: {unread}"
+    if answer.missing:
+        beside += f"; the next build installs {', '.join(answer.missing)} by {answer.tools}"
+    return Finding(host, CHECK, True, f"{_has(answer)} ({answer.tools}); {beside}")
+
+
+def _has(answer: BuildTools) -> str:
+    """Return what a host has; a version that is missing is no part of it, although its toolchain names it."""
+    chain: Toolchain = answer.toolchain
+    missing = {name.partition(" ")[0] for name in answer.missing}
+    has = [
+        f"{name} {version}"
+        for name, version, words in (
+            ("Elixir", chain.elixir, {"elixir"}),
+            ("Erlang/OTP", chain.otp, {"erlang"}),
+            ("Node.js", chain.nodejs, {"node", "nodejs"}),
+        )
+        if version and not words & missing
+    ]
+    return ", ".join(has) or "none of the tools yet"
