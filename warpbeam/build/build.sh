@@ -3,13 +3,16 @@
 # ROOT/build/carried.
 #
 # Parameters: root (the app's directory on this host), release (its name in mix.exs), named (true: the inventory names
-# the release), mix_env, strip (how many leading directories the paths of the stream lose), carried (true: there is no
-# stream), anew (true: nothing of an earlier build is used), keep (patterns of paths that stay between builds),
-# with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the build), commit (its id, for
-# WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the tarball is KEY.tar.gz), elixir,
-# otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl), runtime (the kind of the release).
-: "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}"
-: "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}" "${runtime?}"
+# the release), mix_env, strip (how many leading directories the paths of the stream lose), place (the app's directory
+# in the source, empty or ending in a slash), places (all paths of the source), carried (true: rsync has brought the
+# source, the stream has its submodules alone), anew (true: nothing of an earlier build is used), keep (patterns of
+# paths that stay between builds), with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the
+# build), commit (its id, for WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the
+# tarball is KEY.tar.gz), elixir, otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl), runtime
+# (the kind of the release).
+: "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${place?}" "${places[@]-}" "${carried?}" "${anew?}"
+: "${keep[@]-}" "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}"
+: "${epmd?}" "${runtime?}"
 
 build=$root/build
 src=$build/src
@@ -124,6 +127,7 @@ main() {
   unpack_source
   cd -- "$src"
   renew
+  cd -- "$src/$place"
   step dependencies
   get_dependencies
   if [[ $with_tests == true ]]; then

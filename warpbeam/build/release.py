@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from warpbeam.build.archive import archive
+from warpbeam.build.archive import archive, joined
 from warpbeam.build.artifact import Item, Manifest
 from warpbeam.build.recipe import Recipe, epmd_source
+from warpbeam.build.source import Source
 from warpbeam.event import Emit
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
 from warpbeam.host.phase import Phase
@@ -56,6 +58,8 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     named: bool
     mix_env: str
     strip: int
+    place: str
+    places: tuple[str, ...]
     carried: bool
     anew: bool
     keep: tuple[str, ...]
@@ -87,7 +91,9 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
         release=inventory.release_name,
         named=inventory.release is not None,
         mix_env=plan.mix_env,
-        strip=source.prefix.count("/"),
+        strip=source.layout.base.count("/"),
+        place=source.layout.place,
+        places=source.layout.places,
         carried=source.dirty,
         anew=anew,
         keep=plan.keep,
@@ -104,7 +110,14 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
         epmd=epmd_source(),
         runtime=plan.flavor,
     )
-    return run(shell, phase, emit, () if source.dirty else archive(source.top, source.commit, source.prefix))
+    return run(shell, phase, emit, files_of(source))
+
+
+def files_of(source: Source) -> Iterator[bytes]:
+    """Yield the files of a source as a tar stream; of a dirty one, those of its submodules alone."""
+    main = [] if source.dirty else [archive(source.top, source.commit, *source.layout.paths)]
+    submodules = [archive(each.top, each.commit, place=f"{each.path}/") for each in source.submodules]
+    return joined([*main, *submodules])
 
 
 def describe(recipe: Recipe, built: Built) -> Manifest:

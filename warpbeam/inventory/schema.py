@@ -26,6 +26,7 @@ from warpbeam.inventory.names import (
     DrainSeconds,
     Expression,
     HostName,
+    IncludedPath,
     KeptPath,
     MixEnv,
     NodePeer,
@@ -138,7 +139,8 @@ class Deploy(Value, frozen=True):
 class Build(Value, frozen=True):
     """Settings for making the release on the build host.
 
-    `keep` are paths of the source where files that git does not have stay from one build to the next.
+    `keep` are paths of the source where files that git does not have stay from one build to the next. `include` are
+    paths outside the source that come to the build host with it.
     """
 
     flavor: Literal["mix"] = "mix"
@@ -146,6 +148,7 @@ class Build(Value, frozen=True):
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
     env: dict[VariableName, VariableValue] = {}
     keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
+    include: tuple[IncludedPath, ...] = ()
 
 
 class Vm(Value, frozen=True):
