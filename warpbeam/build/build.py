@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import msgspec
 
 from warpbeam.build.artifact import Artifact
@@ -91,9 +93,11 @@ def _make(
 ) -> Artifact:
     """Build the artifact of `recipe` on `host`, and download it into the store."""
     watch, shell = Stopwatch(emit), fleet.shell(host)
+    own = fleet.with_agent(host) if recipe.inventory.build.forward_agent else nullcontext(shell)
     if recipe.source.dirty:
         _send_working_tree(fleet, host, recipe, watch.emit)
-    built = make_release(shell, recipe, watch.emit, with_tests=with_tests, anew=anew)
+    with own as builder:
+        built = make_release(builder, recipe, watch.emit, with_tests=with_tests, anew=anew)
     watch.begin("download")
     artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
     emit(Note(host.name, f"took {watch}"))

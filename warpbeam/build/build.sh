@@ -34,45 +34,6 @@ prepare() {
   export LC_ALL=C
 }
 
-# has_hex: whether Hex and rebar3 are installed. Looking at their directories avoids the VM that `mix local.hex
-# --if-missing` starts. Not with asdf or mise, unless MIX_HOME is set: their shims may set another home of Mix for each
-# version.
-has_hex() {
-  local home=${MIX_HOME:-$HOME/.mix} minor=${elixir#*.} found
-  [[ ($tools == system || -n ${MIX_HOME-}) && -z ${MIX_XDG-} ]] || return 1
-  minor=${elixir%%.*}-${minor%%.*}
-  found=("${MIX_ARCHIVES:-$home/archives}"/hex-*)
-  [[ -e ${found[0]} ]] || return 1
-  [[ -e ${MIX_REBAR3:-$home/elixir/$minor/rebar3} || -e $home/elixir/$minor-otp-${otp%%.*}/rebar3 ]]
-}
-
-get_hex() {
-  must 'mix local.hex' mix local.hex --force --if-missing
-  must 'mix local.rebar' mix local.rebar --force --if-missing
-}
-
-# get_dependencies: fetches what the lock file names, and fails if mix.exs asks for more.
-get_dependencies() {
-  local lock lines
-  lock=$(sed -En 's/^[^#]*\blockfile:[[:space:]]*"([^"#]+)".*/\1/p' mix.exs | head -n 1)
-  lock=${lock:-mix.lock}
-  cp -f -- "$lock" "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
-  if grep -qs '{:hex,' -- "$lock" && ! has_hex; then get_hex; fi
-  # Not with --check-locked: Elixir before 1.15 ignores it, and a newer one does not say what is missing in the lock
-  # file.
-  if ! attempt mix deps.get --only "$mix_env"; then
-    # An installed Hex may be one that this Erlang cannot load.
-    [[ $(<"$build/log") == *'ould not find '[\"H]* ]] || fail_of 'mix deps.get'
-    get_hex
-    must 'mix deps.get' mix deps.get --only "$mix_env"
-  fi
-  if [[ -e $lock ]] && ! cmp -s -- "$lock" "$build/mix.lock.before"; then
-    mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" "$lock" | tail -n +3)
-    fail "$lock is out of date: mix.exs asks for what it does not lock" \
-      "run \`mix deps.get\`, commit $lock, and build again" "${lines[@]}"
-  fi
-}
-
 run_tests() {
   attempt env MIX_ENV=test mix 'do' deps.get --check-locked + test ||
     fail 'mix test failed on the build host' 'nothing was built'

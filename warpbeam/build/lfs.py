@@ -23,14 +23,14 @@ def check_objects(top: Path, commit: str, path: str, known: str) -> None:
         known: the configured commands of git's filters, as `git config --get-regexp` prints them.
 
     Raises:
-        Refused: git is told to leave pointers as they are, or contents are missing.
+        Refused: git is configured to leave pointers as they are, or contents are missing.
     """
     oids = pointers(top, commit, path)
     if not oids:
         return
     if re.search(r"^filter\.lfs\.\S+ .*--skip\b", known, re.MULTILINE):
         raise Refused(
-            "git on this machine is told to leave LFS files as pointers (git lfs install --skip-smudge)",
+            "git on this machine is configured to leave LFS files as pointers (git lfs install --skip-smudge)",
             "`git lfs install --force`",
         )
     store = _object_directory(top)

@@ -9,6 +9,7 @@ import msgspec
 
 from warpbeam.build.archive import archive, joined
 from warpbeam.build.artifact import Item, Manifest
+from warpbeam.build.hex import fetch_access
 from warpbeam.build.recipe import Recipe, epmd_source
 from warpbeam.build.source import Source
 from warpbeam.event import Emit
@@ -46,6 +47,7 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
         "build/tools",
         "build/program",
         "build/source",
+        "build/dependencies",
         "build/content",
         "build/tarball",
         *CHECKS,
@@ -75,6 +77,11 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     otp: str
     epmd: str
     runtime: str
+    hex_mirror: str
+    hex_offline: bool
+    hex_unsafe: bool
+    hex_repositories: tuple[str, ...]
+    deploy_key: str
 
 
 def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, anew: bool) -> Built:
@@ -86,6 +93,7 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
     """
     inventory, source = recipe.inventory, recipe.source
     plan = inventory.build
+    access = fetch_access(inventory)
     phase = MakeRelease(
         root=str(inventory.root),
         release=inventory.release_name,
@@ -109,6 +117,11 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
         otp=recipe.toolchain.otp,
         epmd=epmd_source(),
         runtime=plan.flavor,
+        hex_mirror=plan.hex.mirror or "",
+        hex_offline=plan.hex.offline,
+        hex_unsafe=plan.hex.unsafe_registry,
+        hex_repositories=access.repositories,
+        deploy_key=access.deploy_key,
     )
     return run(shell, phase, emit, files_of(source))
 

@@ -33,7 +33,7 @@ linked() { xargs -0r cp --link --parents --no-dereference --remove-destination -
 # depends on the file. A changed file gets the time of this build: with the commit's time, Mix would not compile a
 # change that was committed before the last build and leaves the file's size as it was.
 renew() {
-  local file text
+  local file text toolchain
   local -a same=()
   (cd -- "$new" && find . ! -type d -printf '%P\0' | sort -z) >"$build/tracked.new"
   # Files that git had at the last build and has no more: they may lie below a path that stays.
@@ -45,7 +45,11 @@ renew() {
     same+=("$file")
   done <"$build/tracked"
   if ((${#same[@]})); then comm -z -12 -- <(sums) <(cd -- "$new" && sums) | cut -z -c 67- | linked; fi
-  if [[ $anew != true ]]; then keep_built; fi
+  toolchain_id; toolchain=$REPLY
+  if [[ $anew != true ]]; then
+    swap_caches "$toolchain"
+    keep_built
+  fi
   cd -- "$build"
   rm -rf -- "$src.old"
   mv -T -- "$src" "$src.old" && mv -T -- "$new" "$src"
@@ -56,6 +60,38 @@ renew() {
   text="$mix_env $tools $elixir $otp ${variables[*]}"
   if [[ ! -e $build/how || $(<"$build/how") != "$text" ]]; then xargs -0r touch -h -- <"$build/tracked"; fi
   printf '%s\n' "$text" >"$build/how"
+  printf '%s\n' "$toolchain" >"$build/toolchain"
+}
+
+# toolchain_id: puts a name for what decides whether compiled files and libraries load into REPLY.
+toolchain_id() {
+  local system
+  system=$(grep -E '^(ID|VERSION_ID)=' /etc/os-release) || true
+  REPLY=$(printf '%s\n' "$elixir" "$otp" "$(uname -m)" "$system" | sha256sum | head -c 16)
+}
+
+# swap_caches ID: puts what another toolchain has made aside, and takes back what toolchain ID has made before. Those of
+# two others are kept.
+swap_caches() {
+  local before mine=$build/caches/$1 aside path
+  before=$(cat -- "$build/toolchain" 2>/dev/null) || before=$1
+  [[ $before != "$1" && -d $src/$place ]] || return 0
+  aside=$build/caches/$before
+  rm -rf -- "$aside"
+  mkdir -p -- "$aside/deps"
+  cd -- "$src/$place"
+  if [[ -d _build && ! -L _build ]]; then mv -T -- _build "$aside/_build"; fi
+  for path in deps/*; do
+    if [[ -e $path/.hex || -e $path/.git ]]; then mv -- "$path" "$aside/deps/"; fi
+  done
+  if [[ -d $mine ]]; then
+    if [[ -d $mine/_build ]]; then mv -T -- "$mine/_build" _build; fi
+    mkdir -p -- deps
+    find "$mine/deps" -mindepth 1 -maxdepth 1 -exec mv -t deps -- {} +
+    rm -rf -- "$mine"
+  fi
+  find "$build/caches" -mindepth 1 -maxdepth 1 -printf '%T@ %p\0' | sort -z -r -n | tail -z -n +3 |
+    cut -z -d ' ' -f 2- | xargs -0r rm -rf --
 }
 
 # keep_built: takes what the last build has made and fetched from the old source into the new one.

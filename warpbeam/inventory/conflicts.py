@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from warpbeam.inventory import reserved
 from warpbeam.inventory.firewall import is_network
+from warpbeam.inventory.hex import unknown_secrets
 from warpbeam.inventory.tree import ConfigError, Key, Node, Place, find
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _findings(inventory: Inventory) -> Iterator[_Finding]:
     yield from _firewall(inventory)
     yield from _health(inventory)
     yield from _variables(inventory)
+    yield from _build(inventory)
     yield from _service(inventory)
     yield from _vm(inventory)
 
@@ -231,6 +233,17 @@ def _variables(inventory: Inventory) -> Iterator[_Finding]:
     if "MIX_ENV" in inventory.build.env:
         message = "expected a variable of the build's own, found what build.mix_env says"
         yield _finding(message, "set build.mix_env instead", ("build", "env", "MIX_ENV"))
+
+
+def _build(inventory: Inventory) -> Iterator[_Finding]:
+    for name, key in unknown_secrets(inventory.build):
+        yield _finding(
+            f'expected the name of one of build.secrets, found "{name}"', "say there where its value is", key
+        )
+    if inventory.build.deploy_key and inventory.build.forward_agent:
+        message = "expected build.deploy_key or build.forward_agent, found both"
+        hint = "git asks one agent: remove one of them"
+        yield _finding(message, hint, ("build", "forward_agent"), ("build", "deploy_key"))
 
 
 def _service(inventory: Inventory) -> Iterator[_Finding]:

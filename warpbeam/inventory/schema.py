@@ -14,6 +14,7 @@ from msgspec import Meta
 from warpbeam.error import Misuse
 from warpbeam.inventory.decode import DERIVED, HIDDEN
 from warpbeam.inventory.firewall import Firewall, PublicPort
+from warpbeam.inventory.hex import Hex
 from warpbeam.inventory.hooks import Hooked, Hooks
 from warpbeam.inventory.names import (
     Address,
@@ -140,7 +141,8 @@ class Build(Value, frozen=True):
     """Settings for making the release on the build host.
 
     `keep` are paths of the source where files that git does not have stay from one build to the next. `include` are
-    paths outside the source that come to the build host with it.
+    paths outside the source that come to the build host with it. `deploy_key` names one of the `secrets`: a private key
+    with which git fetches dependencies; with `forward_agent`, git uses the keys of this machine's ssh agent instead.
     """
 
     flavor: Literal["mix"] = "mix"
@@ -149,6 +151,10 @@ class Build(Value, frozen=True):
     env: dict[VariableName, VariableValue] = {}
     keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
     include: tuple[IncludedPath, ...] = ()
+    hex: Hex = msgspec.field(default_factory=Hex)
+    secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
+    deploy_key: VariableName | None = None
+    forward_agent: Annotated[bool, Meta(description="true or false")] = False
 
 
 class Vm(Value, frozen=True):

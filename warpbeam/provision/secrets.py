@@ -27,7 +27,7 @@ def fetch_secrets(inventory: Inventory) -> dict[str, str]:
     """
     if not inventory.app_hosts:
         return {}
-    values = {name: _fetch(name, secret, inventory.file) for name, secret in inventory.secrets.items()}
+    values = {name: _fetch(f"secrets.{name}", secret, inventory.file) for name, secret in inventory.secrets.items()}
     total = sum(len(value.encode()) for value in values.values())
     if total > MAX_TOTAL:
         raise Misuse(
@@ -37,9 +37,14 @@ def fetch_secrets(inventory: Inventory) -> dict[str, str]:
     return values
 
 
+def fetch_build_secret(inventory: Inventory, name: str) -> str:
+    """Return the value of one of `build.secrets`. Raises: Misuse, as `fetch_secrets`."""
+    return _fetch(f"build.secrets.{name}", inventory.build.secrets[name], inventory.file)
+
+
 @cache
-def _fetch(name: str, secret: Secret, inventory: Path) -> str:
-    where = f"{inventory}: secrets.{name}"
+def _fetch(key: str, secret: Secret, inventory: Path) -> str:
+    where = f"{inventory}: {key}"
     raw = _read(where, secret, inventory.parent)
     if len(raw) > MAX_BYTES:
         raise Misuse(

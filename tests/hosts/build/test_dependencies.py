@@ -1,4 +1,4 @@
-"""What a build needs beside its source: included paths, git submodules, files of Git LFS, dependencies, caches."""
+"""The needs of a build beside its source: included paths, git submodules, files of Git LFS, dependencies, caches."""
 
 from __future__ import annotations
 

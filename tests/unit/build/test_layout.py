@@ -25,7 +25,7 @@ LAYOUTS = [
     # Everything above the app.
     ("apps/hello/", [".."], ("apps",), "apps/", "hello/", ("",)),
     ("apps/hello/", ["../.."], ("",), "", "apps/hello/", ("",)),
-    # What the app has anyway, and what lies below another path.
+    # A path of the app itself, and a path below another one.
     ("apps/hello/", ["lib", "../hello"], ("apps/hello",), "apps/hello/", "", ("",)),
     ("", ["vendor/x"], ("",), "", "", ("",)),
     (

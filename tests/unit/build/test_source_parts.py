@@ -1,4 +1,4 @@
-"""What a source has beside its own tree: included paths, git submodules, and the files behind pointers of Git LFS."""
+"""The parts of a source beside its own tree: included paths, git submodules, and files that Git LFS keeps."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_settings_that_leave_pointers_of_git_lfs_send_none(top: Path, picture: P
     git(top, "config", *setting)
 
     if "--skip" in setting[1]:
-        with pytest.raises(Refused, match="told to leave LFS files as pointers"):
+        with pytest.raises(Refused, match="configured to leave LFS files as pointers"):
             find_source(top / "apps/hello")
     else:
         assert sent(find_source(top / "apps/hello"))["priv/logo.png"] == "a picture"
