@@ -69,19 +69,34 @@ add_deploy_key() {
     fail 'build.deploy_key is no private key that ssh-add accepts' 'it must have no passphrase' "$said"
 }
 
-# has_hex: whether Hex and rebar3 are installed. Looking at their directories avoids the VM that `mix local.hex
-# --if-missing` starts. Not with asdf or mise, unless MIX_HOME is set: their shims may set another home of Mix for each
-# version.
+# knows_mix_home: whether Mix's home is known. Looking at its files avoids the VM that `mix local.hex --if-missing`
+# starts. Not with asdf or mise, unless MIX_HOME is set: their shims may set another home of Mix for each version.
+knows_mix_home() { [[ ($tools == system || -n ${MIX_HOME-}) && -z ${MIX_XDG-} ]]; }
+
 has_hex() {
-  local home=${MIX_HOME:-$HOME/.mix} minor=${elixir#*.} found
-  [[ ($tools == system || -n ${MIX_HOME-}) && -z ${MIX_XDG-} ]] || return 1
+  local found=("${MIX_ARCHIVES:-${MIX_HOME:-$HOME/.mix}/archives}"/hex-*)
+  knows_mix_home && [[ -e ${found[0]} ]]
+}
+
+has_rebar() {
+  local home=${MIX_HOME:-$HOME/.mix} minor=${elixir#*.}
   minor=${elixir%%.*}-${minor%%.*}
-  found=("${MIX_ARCHIVES:-$home/archives}"/hex-*)
-  [[ -e ${found[0]} ]] || return 1
-  [[ -e ${MIX_REBAR3:-$home/elixir/$minor/rebar3} || -e $home/elixir/$minor-otp-${otp%%.*}/rebar3 ]]
+  knows_mix_home &&
+    [[ -e ${MIX_REBAR3:-$home/elixir/$minor/rebar3} || -e $home/elixir/$minor-otp-${otp%%.*}/rebar3 ]]
+}
+
+# get_missing LOCK: installs Hex and rebar3, if they are missing and a package of the lock file needs them.
+get_missing() {
+  if grep -qs '{:hex,' -- "$1" && ! has_hex; then must 'mix local.hex' mix local.hex --force --if-missing; fi
+  if grep -qs '\[[^]]*:rebar3' -- "$1" && ! has_rebar; then
+    must 'mix local.rebar' mix local.rebar --force --if-missing
+  fi
 }
 
 get_hex() {
+  [[ $hex_offline != true ]] ||
+    fail 'Hex or rebar3 is missing on the build host, and build.hex.offline lets nothing be fetched' \
+      "install them there as $(id -un): mix archive.install FILE, mix local.rebar rebar3 FILE"
   must 'mix local.hex' mix local.hex --force --if-missing
   must 'mix local.rebar' mix local.rebar --force --if-missing
 }
@@ -93,7 +108,8 @@ get_dependencies() {
   lock=$(sed -En 's/^[^#]*\blockfile:[[:space:]]*"([^"#]+)".*/\1/p' mix.exs | head -n 1)
   lock=${lock:-mix.lock}
   cp -f -- "$lock" "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
-  if grep -qs '{:hex,' -- "$lock" && ! has_hex; then get_hex; fi
+  # Offline, Mix itself says what is missing.
+  if [[ $hex_offline != true ]]; then get_missing "$lock"; fi
   # Not with --check-locked: Elixir before 1.15 ignores it, and a newer one does not say what is missing in the lock
   # file.
   if ! attempt mix deps.get --only "$mix_env"; then

@@ -55,7 +55,8 @@ def _public_key(inventory: Inventory, name: str, file: Path) -> str:
             text = opened.read(LONGEST_KEY + 1).decode("utf-8", "replace")
     except OSError as error:
         raise Misuse(f"{where}: {file} cannot be read: {error.strerror}") from None
-    if "-----BEGIN PUBLIC KEY-----" not in text or len(text) > LONGEST_KEY:
+    # Hex itself writes the second form.
+    if not text.startswith(("-----BEGIN PUBLIC KEY-----", "-----BEGIN RSA PUBLIC KEY-----")) or len(text) > LONGEST_KEY:
         raise Misuse(
             f"{where}: expected a public key that begins with -----BEGIN PUBLIC KEY-----, found another file: {file}",
             "`mix hex.registry build` makes one; a registry serves its own at URL/public_key",

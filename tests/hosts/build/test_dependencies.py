@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.background import eventually
 from tests.build_environment import last_manifest
 from tests.environment import LabEnvironment
 
@@ -114,3 +117,135 @@ def test_an_app_of_a_monorepo_is_built_with_its_library_submodule_and_lfs_files(
     assert digests(environment, "/Elixir.Money.beam") not in ([], money)
     assert digests(environment, "/priv/logo.png") == [picture]
     assert environment.lab.ssh("build1", "ls /opt/acme/hello/build/src", "deploy").stdout.split() == listed
+
+
+HOME = "/home/admin"
+LEAF = f"ssh://admin@127.0.0.1{HOME}/leaf.git"
+
+
+@pytest.fixture
+def app(environment: LabEnvironment) -> Iterator[LabEnvironment]:
+    """The environment; the commits of a test are gone after it."""
+    head = environment.git("rev-parse", "HEAD")
+    yield environment
+    environment.write()
+    environment.git("reset", "-q", "--hard", head)
+
+
+@pytest.fixture
+def key(app: LabEnvironment, tmp_path: Path) -> Iterator[Path]:
+    """A key with which a git server, here the build host's admin, lets a build fetch a dependency of the app."""
+    file = tmp_path / "leaf_key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "leaf", "-f", file], check=True)
+    authorized = f"{HOME}/.ssh/authorized_keys"
+    saved = f"cp -p {authorized} {authorized}.before && cat >>{authorized}"
+    app.lab.ssh("build1", saved, stdin=Path(f"{file}.pub").read_text())
+    made = "rm -rf leaf leaf.git && mkdir leaf && cd leaf && cat >mix.exs && git init -q . && git add -A"
+    made += " && git -c user.name=T -c user.email=t@localhost commit -q -m leaf"
+    made += " && git clone -q --bare . ../leaf.git && git rev-parse HEAD"
+    commit = app.lab.ssh("build1", made, stdin=DEPENDENCY % {"app": "leaf", "module": "Leaf"}).stdout.strip()
+    mix = app.source / "mix.exs"
+    mix.write_text(mix.read_text().replace("deps: []", f'deps: [{{:leaf, git: "{LEAF}"}}]'))
+    (app.source / "mix.lock").write_text(f'%{{\n  "leaf": {{:git, "{LEAF}", "{commit}", []}},\n}}\n')
+    app.git("add", "--force", "mix.lock")
+    app.commit("a dependency of a private repository")
+    yield file
+    app.lab.ssh("build1", f"mv {authorized}.before {authorized}")
+
+
+@pytest.fixture
+def agent(tmp_path: Path, key: Path) -> Iterator[dict[str, str]]:
+    """The variables of an ssh agent that holds the key."""
+    socket = str(tmp_path / "agent")
+    variables = {"SSH_AUTH_SOCK": socket}
+    with subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL) as running:
+        assert eventually(lambda: Path(socket).exists())
+        subprocess.run(["ssh-add", "-q", key], env={**os.environ, **variables}, check=True)
+        yield variables
+        running.terminate()
+
+
+def test_a_git_dependency_is_fetched_by_a_forwarded_agent_or_a_deploy_key(
+    app: LabEnvironment, key: Path, agent: dict[str, str]
+) -> None:
+    trusting = {"env": {"GIT_SSH_COMMAND": "ssh -o StrictHostKeyChecking=accept-new"}}
+    app.write(build=trusting)
+    failed = app.fab("build-on-host", expect=4, variables=agent)
+    assert "Permission denied (publickey" in failed.stderr
+    assert "build.deploy_key" in failed.stderr
+
+    # The connection of the build has the agent, and no other: a hook on the build host runs over the usual one.
+    hook = {"build": {"before": [{"run": "echo agent: ${SSH_AUTH_SOCK-none}", "on": "hosts"}]}}
+    app.write(build={**trusting, "forward_agent": True}, hooks=hook)
+    built = app.fab("build-on-host", variables=agent)
+    assert "agent: none" in built.stderr
+    assert "lib/leaf-1.0.0/ebin/leaf.app" in [item.path for item in last_manifest(app).files]
+    without = app.fab("build-on-host", "--rebuild", expect=3, variables={"SSH_AUTH_SOCK": ""})
+    assert "no ssh agent on this machine" in without.stderr
+
+    app.write(build={**trusting, "secrets": {"LEAF_KEY": {"file": str(key)}}, "deploy_key": "LEAF_KEY"})
+    cleaned = app.fab("build-on-host", "--clean", "--rebuild")
+    assert "MB of earlier builds" in cleaned.stderr
+    assert "* Getting leaf" in cleaned.stderr
+    left = "pgrep -u deploy ssh-agent; grep -rl 'PRIVATE KEY' /opt/acme/hello/build /dev/shm ~/.ssh; true"
+    assert app.lab.ssh("build1", left, "deploy").stdout == ""
+    key.write_text("no key\n")
+    app.fab("build-on-host")
+    refused = app.fab("build-on-host", "--rebuild", expect=4)
+    assert "build.deploy_key is no private key that ssh-add accepts" in refused.stderr
+
+
+# Shows what Hex would read, and leaves a cache as Hex does.
+SHOW = """fn _ ->
+  for name <- ~w(HEX_MIRROR HEX_OFFLINE HEX_UNSAFE_REGISTRY), do: IO.puts("#{name}=#{System.get_env(name)}")
+  home = System.fetch_env!("HEX_HOME")
+  {:ok, config} = :file.consult(Path.join(home, "hex.config"))
+  repos = config[:"$repos"]
+  IO.inspect(Map.keys(repos))
+  IO.inspect(repos["acme"].url)
+  IO.inspect(:erlang.crc32(repos["hexpm:corp"].auth_key))
+  IO.inspect(repos["acme"].public_key =~ "BEGIN PUBLIC KEY")
+  IO.inspect(repos["old"])
+  File.write!(Path.join(home, "cache.ets"), "registry")
+end"""
+
+
+def test_hex_gets_what_the_inventory_says_and_no_key_stays(app: LabEnvironment, tmp_path: Path) -> None:
+    """Hex itself is not here; the build shows what Hex would read."""
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    subprocess.run(["openssl", "genrsa", "-out", private, "2048"], check=True, capture_output=True)
+    subprocess.run(["openssl", "rsa", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    mix = app.source / "mix.exs"
+    mix.write_text(mix.read_text().replace("aliases: [", f'aliases: ["deps.get": [{SHOW}, "deps.get"], '))
+    app.commit("shows what Hex would read")
+    old = """{'$repos',#{<<"old">> => #{url => <<"http://old">>}}}."""
+    app.lab.ssh("build1", "mkdir -p ~/.hex && cat >~/.hex/hex.config", "deploy", stdin=old)
+    hexes = {
+        "mirror": "http://mirror.example",
+        "offline": True,
+        "unsafe_registry": True,
+        "public_keys": {"acme": str(public)},
+        "organizations": {"corp": "CORP"},
+        "repositories": {"acme": {"url": "http://packages.example", "key": "CORP"}},
+    }
+    secrets = {"CORP": {"env": "CORP_KEY"}}
+    app.write(build={"hex": hexes, "secrets": secrets})
+    try:
+        built = app.fab("build-on-host", "--rebuild", variables={"CORP_KEY": "s3cr3t-key"})
+        refused = app.fab("build-on-host", "--rebuild", expect=2)
+        kept = app.lab.ssh("build1", "cat ~/.hex/hex.config ~/.hex/cache.ets; ls /dev/shm", "deploy").stdout
+    finally:
+        app.lab.ssh("build1", "rm -rf ~/.hex", "deploy")
+
+    for line in ("HEX_MIRROR=http://mirror.example", "HEX_OFFLINE=1", "HEX_UNSAFE_REGISTRY=1"):
+        assert line in built.stderr
+    assert '["acme", "hexpm:corp", "old"]' in built.stderr
+    assert '"http://packages.example"' in built.stderr
+    assert str(zlib.crc32(b"s3cr3t-key")) in built.stderr
+    assert '%{url: "http://old"}' in built.stderr
+    assert "s3cr3t" not in built.stdout + built.stderr
+    assert "build.secrets.CORP: the environment variable CORP_KEY is not set" in refused.stderr
+    assert kept == f"{old}registry"
+    found = "grep -rl s3cr3t /opt/acme/hello ~ /dev/shm /tmp 2>/dev/null; true"
+    assert app.lab.ssh("build1", found, "deploy").stdout == ""
+    assert not [file for file in app.store.directory.iterdir() if b"s3cr3t" in file.read_bytes()]
