@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
+from warpbeam.inventory.decode import HIDDEN
 from warpbeam.inventory.names import VariableName
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Switch = Annotated[bool, Meta(description="true or false")]
 class Repository(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A Hex repository other than hex.pm; `key` names an entry of `build.secrets`."""
 
-    url: RegistryUrl
+    url: Annotated[RegistryUrl, HIDDEN]
     key: VariableName | None = None
 
 
@@ -46,7 +47,7 @@ class Hex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `build.secrets`.
     """
 
-    mirror: RegistryUrl | None = None
+    mirror: Annotated[RegistryUrl | None, HIDDEN] = None
     offline: Switch = False
     unsafe_registry: Switch = False
     public_keys: dict[RepositoryName, Path] = {}
