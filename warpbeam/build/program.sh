@@ -29,6 +29,10 @@ recognise() {
       REPLY='does a link there lead to nothing, or outside of `source`? Only what is below `source` comes to the'
       REPLY+=' build host'
       ;;
+    *'Unknown repository '* | *'Unknown organization '*)
+      REPLY='build.hex.repositories and build.hex.organizations name them' ;;
+    *'/packages/'*'.tar": no such file'*)
+      REPLY='the build host does not have this package, and build.hex.offline lets nothing be fetched' ;;
     *'Unknown release '* | *'multiple releases'*)
       REPLY='`release` in the inventory must be one of the releases of mix.exs' ;;
     *'has declared in its mix.exs file it supports only Elixir'*)

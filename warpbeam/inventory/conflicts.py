@@ -240,6 +240,13 @@ def _build(inventory: Inventory) -> Iterator[_Finding]:
         yield _finding(
             f'expected the name of one of build.secrets, found "{name}"', "say there where its value is", key
         )
+    hexes = inventory.build.hex
+    for name in hexes.repositories:
+        # Hex 2.5 crashes where it has no key.
+        if name not in hexes.public_keys and not hexes.unsafe_registry:
+            message = f"expected the public key of {name} under build.hex.public_keys, found none"
+            hint = "a repository serves it at URL/public_key; or set build.hex.unsafe_registry"
+            yield _finding(message, hint, ("build", "hex", "repositories", name))
     if inventory.build.deploy_key and inventory.build.forward_agent:
         message = "expected build.deploy_key or build.forward_agent, found both"
         hint = "git asks one agent: remove one of them"
