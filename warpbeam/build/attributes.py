@@ -8,6 +8,7 @@ from pathlib import Path
 
 from warpbeam.build.archive import archive_digest
 from warpbeam.build.git import run_git, texts_of
+from warpbeam.build.lfs import check_objects
 from warpbeam.error import Refused
 
 # Attributes that change the content of an archive (gitattributes(5)): text that depends on the commit, and filters.
@@ -22,7 +23,8 @@ def sent_with_commit(top: Path, commit: str, prefix: str, tree: str, modes: dict
         own: the attributes file of this clone alone; git has no option to ignore it.
 
     Raises:
-        Refused: files need a filter that this machine's git does not know: their pointers would be sent in their place.
+        Refused: files need a filter that this machine's git does not know, or contents of LFS that are not here: their
+            pointers would be sent in their place.
     """
     # The attributes in directories above the source apply to it and are not in its tree.
     outside = [f"{commit}:{path}.gitattributes" for path in parents(prefix)]
@@ -40,6 +42,8 @@ def sent_with_commit(top: Path, commit: str, prefix: str, tree: str, modes: dict
                 f"git on this machine does not know the filter {name!r}, through which .gitattributes has files go",
                 "`git lfs install` once, after installing git-lfs" if name == "lfs" else "install and configure it",
             )
+    if "lfs" in filters:
+        check_objects(top, commit, prefix.rstrip("/"), known)
     # An archive can name the commit's tags (`$Format:%(describe)$`), which can change although the commit does not.
     archived = archive_digest(top, commit, prefix) if any(map(SUBST.search, texts)) else ""
     decisive = [with_own.hex(), known, *([archived] if archived else []), *filter(None, above)]

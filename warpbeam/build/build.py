@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import msgspec
 
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.download import download
 from warpbeam.build.recipe import Recipe, ask_recipe, install_tools
 from warpbeam.build.release import describe, make_release
-from warpbeam.build.source import Source
+from warpbeam.build.source import Source, files_to_leave_out
 from warpbeam.build.stopwatch import Stopwatch
-from warpbeam.build.working_tree import ignored_files
 from warpbeam.error import Misuse
 from warpbeam.event import Emit, Note, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
@@ -94,9 +95,11 @@ def _make(
     watch, shell = Stopwatch(emit), fleet.shell(host)
     if recipe.missing:
         recipe = install_tools(shell, recipe, watch.emit)
+    own = fleet.with_agent(host) if recipe.inventory.build.forward_agent else nullcontext(shell)
     if recipe.source.dirty:
         _send_working_tree(fleet, host, recipe, watch.emit)
-    built = make_release(shell, recipe, watch.emit, with_tests=with_tests, anew=anew)
+    with own as builder:
+        built = make_release(builder, recipe, watch.emit, with_tests=with_tests, anew=anew)
     watch.begin("download")
     artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
     emit(Note(host.name, f"took {watch}"))
@@ -106,9 +109,8 @@ def _make(
 def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> None:
     """Copy a dirty working tree to the build host."""
     emit(Step(host.name, "rsync the working tree"))
-    directory = recipe.source.directory
-    left_out = ["/.git", "/_build", *map(this_path, ignored_files(directory))]
-    fleet.rsync(host, directory, f"{recipe.inventory.root}/build/carried", left_out, emit)
+    directory, left_out = files_to_leave_out(recipe.source)
+    fleet.rsync(host, directory, f"{recipe.inventory.root}/build/carried", [*map(this_path, left_out)], emit)
 
 
 def _emit_node(artifact: Artifact, emit: Emit) -> None:

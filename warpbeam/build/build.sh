@@ -3,14 +3,16 @@
 # ROOT/build/carried.
 #
 # Parameters: root (the app's directory on this host), release (its name in mix.exs), named (true: the inventory names
-# the release), mix_env, strip (how many leading directories the paths of the stream lose), carried (true: there is no
-# stream), anew (true: nothing of an earlier build is used), keep (patterns of paths that stay between builds),
-# with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the build), commit (its id, for
-# WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the tarball is KEY.tar.gz), elixir,
-# otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl), runtime (the kind of the release), those
-# of secrets.sh and of assets.sh.
-: "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${carried?}" "${anew?}" "${keep[@]-}"
-: "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}" "${epmd?}" "${runtime?}"
+# the release), mix_env, strip (how many leading directories the paths of the stream lose), place (the app's directory
+# in the source, empty or ending in a slash), places (all paths of the source), carried (true: rsync has brought the
+# source, the stream has its submodules alone), anew (true: nothing of an earlier build is used), keep (patterns of
+# paths that stay between builds), with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the
+# build), commit (its id, for WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the
+# tarball is KEY.tar.gz), elixir, otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl), runtime
+# (the kind of the release), those of secrets.sh, of assets.sh and of dependencies.sh.
+: "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${place?}" "${places[@]-}" "${carried?}" "${anew?}"
+: "${keep[@]-}" "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}"
+: "${epmd?}" "${runtime?}"
 
 build=$root/build
 src=$build/src
@@ -31,45 +33,6 @@ prepare() {
   locale=C.UTF-8
   [[ $LC_ALL == C ]] || locale=$LC_ALL
   export LC_ALL=C
-}
-
-# has_hex: whether Hex and rebar3 are installed. Looking at their directories avoids the VM that `mix local.hex
-# --if-missing` starts. Not with asdf or mise, unless MIX_HOME is set: where the source asks for no version of Elixir,
-# their shims may set another home of Mix for each version.
-has_hex() {
-  local home=${MIX_HOME:-$HOME/.mix} minor=${elixir#*.} found
-  [[ ($tools == system || -n ${MIX_HOME-}) && -z ${MIX_XDG-} ]] || return 1
-  minor=${elixir%%.*}-${minor%%.*}
-  found=("${MIX_ARCHIVES:-$home/archives}"/hex-*)
-  [[ -e ${found[0]} ]] || return 1
-  [[ -e ${MIX_REBAR3:-$home/elixir/$minor/rebar3} || -e $home/elixir/$minor-otp-${otp%%.*}/rebar3 ]]
-}
-
-get_hex() {
-  must 'mix local.hex' mix local.hex --force --if-missing
-  must 'mix local.rebar' mix local.rebar --force --if-missing
-}
-
-# get_dependencies: fetches what the lock file names, and fails if mix.exs asks for more.
-get_dependencies() {
-  local lock lines
-  lock=$(sed -En 's/^[^#]*\blockfile:[[:space:]]*"([^"#]+)".*/\1/p' mix.exs | head -n 1)
-  lock=${lock:-mix.lock}
-  cp -f -- "$lock" "$build/mix.lock.before" 2>/dev/null || : >"$build/mix.lock.before"
-  if grep -qs '{:hex,' -- "$lock" && ! has_hex; then get_hex; fi
-  # Not with --check-locked: Elixir before 1.15 ignores it, and a newer one does not say what is missing in the lock
-  # file.
-  if ! attempt mix deps.get --only "$mix_env"; then
-    # An installed Hex may be one that this Erlang cannot load.
-    [[ $(<"$build/log") == *'ould not find '[\"H]* ]] || fail_of 'mix deps.get'
-    get_hex
-    must 'mix deps.get' mix deps.get --only "$mix_env"
-  fi
-  if [[ -e $lock ]] && ! cmp -s -- "$lock" "$build/mix.lock.before"; then
-    mapfile -t lines < <(diff -U0 -- "$build/mix.lock.before" "$lock" | tail -n +3)
-    fail "$lock is out of date: mix.exs asks for what it does not lock" \
-      "run \`mix deps.get\`, commit $lock, and build again" "${lines[@]}"
-  fi
 }
 
 run_tests() {
@@ -127,6 +90,7 @@ main() {
   unpack_source
   cd -- "$src"
   renew
+  cd -- "$src/$place"
   find_assets
   step dependencies
   get_dependencies

@@ -25,6 +25,11 @@ CHOSEN = {
     "i18n.logOutputEncoding": "UTF-8",
     "log.showSignature": "false",
     "tar.umask": "0002",
+    # A filter that fails must not leave the file as it is in git. LFS must not leave files out (git-lfs-config(5)).
+    "filter.lfs.required": "true",
+    "lfs.fetchinclude": "",
+    "lfs.fetchexclude": "",
+    "lfs.skipdownloaderrors": "false",
 }
 # The person's own settings decide whether a working tree differs from HEAD: they were in force at the checkout.
 GIT_AS_PERSON = ("git", *(word for name, value in CHOSEN.items() for word in ("-c", f"{name}={value}")))
@@ -86,6 +91,17 @@ def names_of(directory: Path, *arguments: str, stdin: bytes = b"") -> list[str]:
     """Return the names that git wrote, each ended by NUL."""
     text = run_git(directory, *arguments, stdin=stdin).stdout
     return [name for name in text.decode("utf-8", "surrogateescape").split("\0") if name]
+
+
+def modes_of(top: Path, tree: str, *paths: str) -> dict[str, str]:
+    """Return the mode of each file of a tree (git-ls-tree(1)), by its path in the tree.
+
+    Parameters:
+        paths: only the files at or below these; without any, all files.
+    """
+    text = run_git(top, "ls-tree", "-r", "-z", "--full-tree", tree, "--", *paths).stdout
+    entries = (entry.partition("\t") for entry in text.decode("utf-8", "surrogateescape").split("\0") if entry)
+    return {name: about.partition(" ")[0] for about, _, name in entries}
 
 
 def texts_of(top: Path, objects: Sequence[str], *options: str) -> list[str | None]:

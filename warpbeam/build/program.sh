@@ -29,20 +29,26 @@ recognise() {
       REPLY='does a link there lead to nothing, or outside of `source`? Only what is below `source` comes to the'
       REPLY+=' build host'
       ;;
+    *'Unknown repository '* | *'Unknown organization '*)
+      REPLY='build.hex.repositories and build.hex.organizations name them' ;;
+    *'/packages/'*'.tar": no such file'*)
+      REPLY='the build host does not have this package, and build.hex.offline lets nothing be fetched' ;;
     *'Unknown release '* | *'multiple releases'*)
       REPLY='`release` in the inventory must be one of the releases of mix.exs' ;;
     *'has declared in its mix.exs file it supports only Elixir'*)
       REPLY='install such an Elixir on the build host, or see build.tools in the inventory' ;;
     *'the dependency is not available'* | *'could not find an app file'* | *'Could not start or find the dependency'*)
-      REPLY='is it a path outside of `source`? Only what is below `source` comes to the build host: move it there, or'
-      REPLY+=' fetch it by git or Hex'
+      REPLY='is it a path outside of `source`? Only what is below `source` comes to the build host, and what'
+      REPLY+=' build.include names'
       ;;
     *'Permission denied (publickey'* | *'could not read Username'* | *'Host key verification failed'*)
-      REPLY="on the build host $(id -un) must be able to fetch this: a key in ~/.ssh, the host in known_hosts" ;;
+      REPLY="on the build host $(id -un) must be able to fetch this: build.deploy_key, build.forward_agent or a key in"
+      REPLY+=' ~/.ssh there; the host in known_hosts'
+      ;;
     *'could not verify the signature'* | *'Could not verify'* | *'ublic key'*'repo'* | *'ublic key'*'registry'*)
-      REPLY="the build host does not trust the registry: see mix hex.repo there, as $(id -un)" ;;
+      REPLY="the build host does not trust the registry: build.hex.public_keys has the key that signs it" ;;
     *'No authenticated organization'* | *'authenticat'*'hex.'* | *'(401)'* | *'(403)'*)
-      REPLY="on the build host $(id -un) must be let in: HEX_API_KEY, mix hex.organization or mix hex.repo there" ;;
+      REPLY="the registry must let the build in: build.hex.organizations or build.hex.repositories, with a key" ;;
     *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | \
       *'Could not install Hex'* | *'Failed to fetch record'* | *'httpc request failed'*)
       REPLY='can the build host reach what mix.exs and mix.lock name?' ;;

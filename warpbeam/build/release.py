@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from warpbeam.build.archive import archive
+from warpbeam.build.archive import archive, joined
 from warpbeam.build.artifact import Item, Manifest
+from warpbeam.build.hex import fetch_access
 from warpbeam.build.recipe import Recipe, epmd_source
-from warpbeam.build.secrets import fetch_build_secrets, values_for_host
+from warpbeam.build.secrets import fetch_asset_secrets, values_for_host
+from warpbeam.build.source import Source
 from warpbeam.event import Emit
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
 from warpbeam.host.phase import Phase
@@ -48,6 +51,7 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
         "build/secrets",
         "build/assets",
         "build/source",
+        "build/dependencies",
         "build/content",
         "build/tarball",
         *CHECKS,
@@ -60,6 +64,8 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     named: bool
     mix_env: str
     strip: int
+    place: str
+    places: tuple[str, ...]
     carried: bool
     anew: bool
     keep: tuple[str, ...]
@@ -79,6 +85,11 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     assets: str
     asset_commands: tuple[str, ...]
     secret_names: tuple[str, ...]
+    hex_mirror: str
+    hex_offline: bool
+    hex_unsafe: bool
+    hex_repositories: tuple[str, ...]
+    deploy_key: str
 
 
 def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, anew: bool) -> Built:
@@ -91,13 +102,16 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
     """
     inventory, source = recipe.inventory, recipe.source
     plan = inventory.build
-    secrets = fetch_build_secrets(inventory)
+    secrets = fetch_asset_secrets(inventory)
+    access = fetch_access(inventory)
     phase = MakeRelease(
         root=str(inventory.root),
         release=inventory.release_name,
         named=inventory.release is not None,
         mix_env=plan.mix_env,
-        strip=source.prefix.count("/"),
+        strip=source.layout.base.count("/"),
+        place=source.layout.place,
+        places=source.layout.places,
         carried=source.dirty,
         anew=anew,
         keep=plan.keep,
@@ -117,9 +131,20 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
         assets=plan.assets if isinstance(plan.assets, str) else "own",
         asset_commands=() if isinstance(plan.assets, str) else plan.assets,
         secret_names=tuple(secrets),
+        hex_mirror=plan.hex.mirror or "",
+        hex_offline=plan.hex.offline,
+        hex_unsafe=plan.hex.unsafe_registry,
+        hex_repositories=access.repositories,
+        deploy_key=access.deploy_key,
     )
-    files = () if source.dirty else archive(source.top, source.commit, source.prefix)
-    return run(shell, phase, emit, chain(values_for_host(secrets), files))
+    return run(shell, phase, emit, chain(values_for_host(secrets), files_of(source)))
+
+
+def files_of(source: Source) -> Iterator[bytes]:
+    """Yield the files of a source as a tar stream; of a dirty one, those of its submodules alone."""
+    main = [] if source.dirty else [archive(source.top, source.commit, *source.layout.paths)]
+    submodules = [archive(each.top, each.commit, place=f"{each.path}/") for each in source.submodules]
+    return joined([*main, *submodules])
 
 
 def describe(recipe: Recipe, built: Built) -> Manifest:

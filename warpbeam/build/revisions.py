@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from warpbeam.build.git import lines_of, run_git
 from warpbeam.build.source import Source
+from warpbeam.build.working_tree import literal
 
 # How many commits, or migrations, are shown, and how many characters of each.
 MOST_TOLD = 1000
@@ -47,7 +48,9 @@ def commits_since(source: Source, since: str) -> list[str] | None:
     style = ["--format=%h %s (%an)"] if ancestor else ["--left-right", "--format=%m %h %s (%an)"]
     dots = ".." if ancestor else "..."
     most = f"--max-count={MOST_TOLD + 1}"
-    done = run_git(source.top, "log", most, *style, f"{since}{dots}{source.commit}", "--", source.prefix or ".")
+    done = run_git(
+        source.top, "log", most, *style, f"{since}{dots}{source.commit}", "--", *literal(source.layout.paths)
+    )
     return _split_nul(done.stdout)
 
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from warpbeam.inventory.hex import named_secrets
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.secrets import fetch_values
 
 
-def fetch_build_secrets(inventory: Inventory) -> dict[str, str]:
-    """Return the value of every secret of the build, by name. Raises: Misuse, where one cannot be fetched."""
-    return fetch_values("build.secrets", inventory.build.secrets, inventory.file)
+def fetch_asset_secrets(inventory: Inventory) -> dict[str, str]:
+    """Return the value of each secret of the asset step, by name: those that neither Hex nor git uses.
+
+    Raises: Misuse, where one cannot be fetched.
+    """
+    elsewhere = {*named_secrets(inventory.build).values()}
+    references = {name: each for name, each in inventory.build.secrets.items() if name not in elsewhere}
+    return fetch_values("build.secrets", references, inventory.file)
 
 
 def values_for_host(secrets: Mapping[str, str]) -> Iterator[bytes]:

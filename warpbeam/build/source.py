@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from warpbeam.build.attributes import parents, sent_with_commit
-from warpbeam.build.git import git, run_git, texts_of
-from warpbeam.build.working_tree import check_clean, dirty_files, sent_dirty, tree_of_working_tree
+from warpbeam.build.git import git, modes_of, run_git, texts_of
+from warpbeam.build.layout import Layout, lay_out, names_beside
+from warpbeam.build.submodule import Submodule, submodules_of
+from warpbeam.build.working_tree import (
+    check_clean,
+    dirty_files,
+    ignored_files,
+    sent_dirty,
+    tree_of_working_tree,
+)
 from warpbeam.error import Misuse
 
 # The most characters of a commit's subject that are read, and that hosts keep.
@@ -24,8 +33,6 @@ BINARY = (
     *("beam", "bin", "bz2", "dylib", "gz", "jar", "so", "tar", "tgz", "wasm", "xz", "zip", "zst"),
 )
 TEXTS = (":/", *(f":(exclude,top,icase)*.{ending}" for ending in BINARY))
-# The mode of a submodule in a tree (git-ls-tree(1)).
-SUBMODULE = "160000"
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -33,6 +40,7 @@ class Source(msgspec.Struct, frozen=True):
 
     `prefix` is the directory's path below the top of its repository, empty or ending in a slash. `sent` identifies what
     decides, together with the tree, which bytes leave git. `whole` is the whole repository's tree, or the commit.
+    `more` are the paths of `build.include` in the repository.
     """
 
     directory: Path
@@ -44,6 +52,13 @@ class Source(msgspec.Struct, frozen=True):
     dirty: bool = False
     sent: str = ""
     whole: str = ""
+    more: tuple[str, ...] = ()
+    submodules: tuple[Submodule, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """The paths of the repository that a build has."""
+        return Layout(self.prefix, self.more)
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -57,40 +72,110 @@ class Repository(msgspec.Struct, frozen=True):
     attributes: Path
 
 
-def find_source(directory: Path, ref: str = "HEAD", *, allow_dirty: bool = False, leave_dirty: bool = False) -> Source:
+def find_source(
+    directory: Path,
+    ref: str = "HEAD",
+    *,
+    include: Sequence[str] = (),
+    allow_dirty: bool = False,
+    leave_dirty: bool = False,
+) -> Source:
     """Return the source in `directory` at `ref`.
 
     Parameters:
+        include: further paths that a build needs, relative to `directory`: `build.include`.
         allow_dirty: where the working tree differs from HEAD, take the working tree as it stands.
         leave_dirty: where the working tree differs from HEAD, take HEAD instead of refusing.
 
     Raises:
-        Misuse: no such directory, repository, commit, or no mix project there.
+        Misuse: no such directory, repository, commit, or no mix project there, or `include` leads out of it.
         Refused: the working tree below `directory` is dirty (a deploy of HEAD would silently leave the changes out), or
             git cannot give all files of the commit.
     """
     repository = _find_repository(directory)
-    top, prefix = repository.top, repository.prefix
+    top = repository.top
+    layout = lay_out(str(top), repository.prefix, include)
     commit = _find_commit(directory, top, ref)
     # A commit other than HEAD was named on purpose: changes in the working tree do not matter.
-    changed = dirty_files(directory) if ref == "HEAD" else []
+    changed = changed_files(directory, layout, top) if ref == "HEAD" else []
     if not allow_dirty and not leave_dirty:
         check_clean(directory, changed)
     dirty = allow_dirty and bool(changed)
-    whole = tree_of_working_tree(top, prefix) if dirty else commit
-    tree = _narrow(top, whole, prefix, ref)
-    modes = _modes(top, tree)
-    _check_project(directory, prefix, modes, ref)
-    sent = sent_dirty(directory) if dirty else sent_with_commit(top, commit, prefix, tree, modes, repository.attributes)
+    whole = tree_of_working_tree(top, layout.paths) if dirty else commit
+    trees = {path: _narrow(top, whole, path, ref) for path in (layout.prefix.rstrip("/"), *layout.more)}
+    modes = modes_of(top, whole, *filter(None, layout.paths))
+    if f"{layout.prefix}mix.exs" not in modes:
+        raise Misuse(f"{directory} holds no mix.exs at {ref!r}", "see `source` in the inventory")
+    submodules = submodules_of(top, whole, modes, dirty=dirty)
+    parts = [sent_dirty(top / layout.base, layout.places)] if dirty else _sent(repository, commit, trees, modes)
+    return Source(
+        directory,
+        top,
+        layout.prefix,
+        commit,
+        _identity(trees),
+        _subject(top, commit),
+        dirty,
+        _join([*parts, *(submodule.sent for submodule in submodules)], _commit_if_read(top, commit, trees, submodules)),
+        whole,
+        layout.more,
+        submodules,
+    )
+
+
+def changed_files(directory: Path, layout: Layout, top: Path) -> list[str]:
+    """Return the files of a source's working tree that differ from HEAD, as `dirty_files` does."""
+    return dirty_files(top, layout.paths) if layout.more else dirty_files(directory)
+
+
+def files_to_leave_out(source: Source) -> tuple[Path, list[str]]:
+    """Return the directory to copy for a dirty source, and the paths below it to leave out; submodules are among them.
+
+    Submodules come as the files of their commits.
+    """
+    layout = source.layout
+    directory = source.top / layout.base
+    submodules = [f"{submodule.path}/".removeprefix(layout.base) for submodule in source.submodules]
+    ignored = ignored_files(directory, layout.places)
+    own = [".git", f"{layout.place}_build"]
+    return directory, [*own, *ignored, *submodules, *names_beside(directory, layout.places)]
+
+
+def _sent(repository: Repository, commit: str, trees: Mapping[str, str], modes: Mapping[str, str]) -> list[str]:
+    """Return what `sent_with_commit` returns for each path of the source."""
+    said: list[str] = []
+    for path, tree in trees.items():
+        prefix = f"{path}/" if path else ""
+        below = {name.removeprefix(prefix): mode for name, mode in modes.items() if name.startswith(prefix)}
+        said.append(sent_with_commit(repository.top, commit, prefix, tree, below, repository.attributes))
+    return said
+
+
+def _identity(trees: Mapping[str, str]) -> str:
+    """Return the id of all that is at these paths: the tree's own where there is only one."""
+    (_, only), *others = trees.items()
+    if not others:
+        return only
+    return hashlib.sha256(msgspec.json.encode([*trees.items()])).hexdigest()[: len(only)]
+
+
+def _join(parts: Sequence[str], commit: str) -> str:
+    """Return one text for what the parts of a source are sent with: that of the only part that has one, or a digest."""
+    first, *others = parts
+    joined = hashlib.sha256("\0".join(parts).encode()).hexdigest() if any(others) else first
     # A build that reads COMMIT_VARIABLE makes another release of another commit, even of the same tree.
-    if _reads_commit(top, tree):
-        sent = f"{sent} {commit}".strip()
-    return Source(directory, top, prefix, commit, tree, _subject(top, commit), dirty, sent, whole)
+    return f"{joined} {commit}".strip()
+
+
+def _commit_if_read(top: Path, commit: str, trees: Mapping[str, str], submodules: Sequence[Submodule]) -> str:
+    """Return the commit where a file of the source contains the name of its variable; otherwise empty text."""
+    places = [*((top, tree) for tree in trees.values()), *((each.top, each.commit) for each in submodules)]
+    return commit if any(_reads_commit(top, tree) for top, tree in places) else ""
 
 
 def read_file(source: Source, name: str) -> str | None:
     """Return the text of a small file of the source, or None where it does not exist."""
-    return texts_of(source.top, [f"{source.tree}:{name}"])[0]
+    return texts_of(source.top, [f"{source.whole}:{source.prefix}{name}"])[0]
 
 
 def read_above(source: Source, name: str) -> list[str]:
@@ -129,29 +214,10 @@ def _find_commit(directory: Path, top: Path, ref: str) -> str:
     return git(directory, *asked, expect=f"there is no commit {ref!r} in {top}")
 
 
-def _narrow(top: Path, whole: str, prefix: str, ref: str) -> str:
-    """Return the id of the tree at `prefix` in the tree or commit `whole`. Raises: Misuse, where there is none."""
-    name = f"{whole}:{prefix.rstrip('/')}" if prefix else f"{whole}^{{tree}}"
-    return git(top, "rev-parse", "--verify", name, expect=f"{prefix or '.'} does not exist in commit {ref!r}")
-
-
-def _modes(top: Path, tree: str) -> dict[str, str]:
-    """Return the mode of each file of a tree (git-ls-tree(1)), by path."""
-    text = run_git(top, "ls-tree", "-r", "-z", "--full-tree", tree).stdout.decode("utf-8", "surrogateescape")
-    entries = (entry.partition("\t") for entry in text.split("\0") if entry)
-    return {name: about.partition(" ")[0] for about, _, name in entries}
-
-
-def _check_project(directory: Path, prefix: str, modes: Mapping[str, str], ref: str) -> None:
-    """Check that the files are a mix project, all of which git archive sends. Raises: Misuse."""
-    if "mix.exs" not in modes:
-        raise Misuse(f"{directory} holds no mix.exs at {ref!r}", "see `source` in the inventory")
-    submodules = [prefix + name for name, mode in modes.items() if mode == SUBMODULE]
-    if submodules:
-        raise Misuse(
-            f"{directory} holds a git submodule, whose files are not carried to the build host: {submodules[0]}",
-            "vendor it or use a Mix dependency",
-        )
+def _narrow(top: Path, whole: str, path: str, ref: str) -> str:
+    """Return the id of the tree at `path` in the tree or commit `whole`. Raises: Misuse, where there is none."""
+    name = f"{whole}:{path}" if path else f"{whole}^{{tree}}"
+    return git(top, "rev-parse", "--verify", name, expect=f"{path or '.'} does not exist in commit {ref!r}")
 
 
 def _reads_commit(top: Path, tree: str) -> bool:

@@ -10,8 +10,7 @@ import msgspec
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.build import build, build_host, build_recipe, emit_kept, find_kept
 from warpbeam.build.recipe import ask_recipe
-from warpbeam.build.source import Source, find_source
-from warpbeam.build.working_tree import dirty_files
+from warpbeam.build.source import Source, changed_files, find_source
 from warpbeam.deploy.lock import check_reachable, look
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Emit, Note, Warn
@@ -56,14 +55,16 @@ def store_of(fleet: Fleet, project: Path) -> Store:
 
 def source_of(fleet: Fleet, project: Path, ref: str, *, dirty: bool = False) -> Source:
     """Return the app's source at `ref`: from where the inventory says, else the repository around fabfile.py."""
-    return find_source(fleet.inventory.source or project, ref, allow_dirty=dirty)
+    inventory = fleet.inventory
+    return find_source(inventory.source or project, ref, include=inventory.build.include, allow_dirty=dirty)
 
 
 def source_to_plan(fleet: Fleet, project: Path, ref: str, emit: Emit, *, dirty: bool = False) -> Source:
     """Return the source as `source_of`, for looking only: leave a dirty working tree out, with a warning."""
     directory = fleet.inventory.source or project
-    source = find_source(directory, ref, allow_dirty=dirty, leave_dirty=True)
-    if ref == "HEAD" and not dirty and (changed := dirty_files(directory)):
+    include = fleet.inventory.build.include
+    source = find_source(directory, ref, include=include, allow_dirty=dirty, leave_dirty=True)
+    if ref == "HEAD" and not dirty and (changed := changed_files(directory, source.layout, source.top)):
         count = f"{len(changed)} file{'s' if len(changed) != 1 else ''}"
         what = f"the working tree of {directory} differs from HEAD in {count}, left out here"
         emit(Warn("", f"{what}; a deploy will want them committed, or --dirty"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,6 +103,16 @@ class Fleet:
         with self.shells.anew(host, identity) as beside:
             return self.run(beside, phase, emit, body, identity)
 
+    @contextmanager
+    def with_agent(self, host: Host) -> Iterator[Shell]:
+        """Yield a shell of `host` over a connection of its own, whose commands may use this machine's ssh agent."""
+        from warpbeam.ssh.connection import connect
+
+        inventory = self.inventory
+        shell = connect(host, inventory.users.deploy, inventory.ssh, inventory.name, forward_agent=True)
+        with self.shells.also(shell):
+            yield shell
+
     def everywhere(self, hosts: Sequence[Host], work: Callable[[Host], T]) -> dict[str, T | Problem]:
         """Do `work` for all `hosts` at once; return its value or the Problem it raised, by host name, in order.
 
@@ -136,6 +147,11 @@ class LocalFleet(Fleet):
         here = Host(name=HERE, roles=("app", "build", "migrate"))
         alone = msgspec.structs.replace(inventory, hosts={HERE: here}, all_hosts={HERE: here})
         super().__init__(alone, sudo_password)
+
+    @contextmanager
+    def with_agent(self, host: Host) -> Iterator[Shell]:
+        """Yield the shell of this machine: its commands have the agent's socket in their variables already."""
+        yield self.shell(host)
 
     def _connect(self, host: Host, identity: Identity) -> Shell:
         from warpbeam.host.local import local_shell

@@ -63,6 +63,19 @@ class Shells:
                 shell = self._shells.pop((beside.name, identity))
             shell.close()
 
+    @contextmanager
+    def also(self, shell: Shell) -> Iterator[None]:
+        """Have an interrupt reach one more `shell` of a host, which is closed at the end."""
+        key: tuple[str, Identity] = (f"{shell.name} also", "deploy")
+        with self._guard:
+            self._shells[key] = shell
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._shells.pop(key, None)
+            shell.close()
+
     @property
     def busy(self) -> list[str]:
         """The names of the hosts in whose shells something runs, sorted; takes no lock."""

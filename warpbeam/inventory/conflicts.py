@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from warpbeam.inventory import reserved
 from warpbeam.inventory.firewall import is_network
+from warpbeam.inventory.hex import unknown_secrets
 from warpbeam.inventory.tree import ConfigError, Key, Node, Place, find
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _findings(inventory: Inventory) -> Iterator[_Finding]:
     yield from _firewall(inventory)
     yield from _health(inventory)
     yield from _variables(inventory)
+    yield from _build(inventory)
     yield from _service(inventory)
     yield from _vm(inventory)
 
@@ -236,6 +238,24 @@ def _variables(inventory: Inventory) -> Iterator[_Finding]:
         if name in inventory.build.env:
             message = "expected a variable under build.env or under build.secrets, found it under both"
             yield _finding(message, "remove one of them", ("build", "secrets", name), ("build", "env", name))
+
+
+def _build(inventory: Inventory) -> Iterator[_Finding]:
+    for name, key in unknown_secrets(inventory.build):
+        yield _finding(
+            f'expected the name of one of build.secrets, found "{name}"', "say there where its value is", key
+        )
+    hexes = inventory.build.hex
+    for name in hexes.repositories:
+        # Hex 2.5 crashes where it has no key.
+        if name not in hexes.public_keys and not hexes.unsafe_registry:
+            message = f"expected the public key of {name} under build.hex.public_keys, found none"
+            hint = "a repository serves it at URL/public_key; or set build.hex.unsafe_registry"
+            yield _finding(message, hint, ("build", "hex", "repositories", name))
+    if inventory.build.deploy_key and inventory.build.forward_agent:
+        message = "expected build.deploy_key or build.forward_agent, found both"
+        hint = "git asks one agent: remove one of them"
+        yield _finding(message, hint, ("build", "forward_agent"), ("build", "deploy_key"))
 
 
 def _service(inventory: Inventory) -> Iterator[_Finding]:

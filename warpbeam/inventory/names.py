@@ -71,6 +71,14 @@ KeptPath = Annotated[
         "outside _build and deps, which are kept anyway",
     ),
 ]
+# A path relative to the source.
+IncludedPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:\.\.|[A-Za-z0-9_][A-Za-z0-9._-]*)(?:/(?:\.\.|[A-Za-z0-9_][A-Za-z0-9._-]*))*\Z",
+        description="a path relative to the source such as ../shared_lib, of letters, digits, ., - and _",
+    ),
+]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
 # The app does not run as root, so it cannot listen below 1024 (`ip_unprivileged_port_start` in `ip(7)`).
 AppPort = Annotated[

@@ -14,6 +14,7 @@ from msgspec import Meta
 from warpbeam.error import Misuse
 from warpbeam.inventory.decode import DERIVED, HIDDEN
 from warpbeam.inventory.firewall import Firewall, PublicPort
+from warpbeam.inventory.hex import Hex
 from warpbeam.inventory.hooks import Hooked, Hooks
 from warpbeam.inventory.names import (
     Address,
@@ -27,6 +28,7 @@ from warpbeam.inventory.names import (
     DrainSeconds,
     Expression,
     HostName,
+    IncludedPath,
     KeptPath,
     MixEnv,
     NodePeer,
@@ -140,8 +142,10 @@ class Build(Value, frozen=True):
     """Settings for making the release on the build host.
 
     `keep` are paths of the source where files that git does not have stay from one build to the next. With `install`,
-    setup installs on build hosts what asdf and mise need to build an Erlang. `secrets` are variables of the asset step
-    alone.
+    setup installs on build hosts what asdf and mise need to build an Erlang. `include` are paths outside the source
+    that come to the build host with it. `deploy_key` names one of the `secrets`: a private key with which git fetches
+    dependencies; with `forward_agent`, git uses the keys of this machine's ssh agent instead. Those of the `secrets`
+    that neither `deploy_key` nor `hex` names are variables of the asset step.
     """
 
     flavor: Literal["mix"] = "mix"
@@ -151,7 +155,11 @@ class Build(Value, frozen=True):
     env: dict[VariableName, VariableValue] = {}
     keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
     assets: Assets = "auto"
+    include: tuple[IncludedPath, ...] = ()
+    hex: Hex = msgspec.field(default_factory=Hex)
     secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
+    deploy_key: VariableName | None = None
+    forward_agent: Annotated[bool, Meta(description="true or false")] = False
 
 
 class Vm(Value, frozen=True):

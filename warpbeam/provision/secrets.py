@@ -43,6 +43,11 @@ def fetch_values(key: str, references: Mapping[str, Secret], file: Path) -> dict
     return values
 
 
+def fetch_build_secret(inventory: Inventory, name: str) -> str:
+    """Return the value of one of `build.secrets`. Raises: Misuse, as `fetch_secrets`."""
+    return _fetch(f"build.secrets.{name}", inventory.build.secrets[name], inventory.file)
+
+
 @cache
 def _fetch(key: str, secret: Secret, inventory: Path) -> str:
     where = f"{inventory}: {key}"

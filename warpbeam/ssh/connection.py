@@ -17,21 +17,28 @@ from warpbeam.inventory.schema import Host, Ssh
 from warpbeam.shell import OnBytes
 from warpbeam.ssh.attempt import Attempt
 from warpbeam.ssh.channel import Process
+from warpbeam.ssh.forwarding import Forwarding
 from warpbeam.ssh.opening import Opening
 from warpbeam.ssh.ssh_config import Settings, resolve
 from warpbeam.ssh.transport import Transport
 
 
-def connect(host: Host, user: str | None, ssh: Ssh, environment: str = "ENV") -> Connection:
+def connect(
+    host: Host, user: str | None, ssh: Ssh, environment: str = "ENV", *, forward_agent: bool = False
+) -> Connection:
     """Return the connection to a host of the inventory, as `user` (None: the user of the ssh configuration).
 
     `ssh -G` runs and the connection opens at the first use, so that both happen for all hosts at once.
+
+    Parameters:
+        forward_agent: the commands there may use the keys of this machine's ssh agent.
     """
     return Connection(
         host.name,
         lambda: resolve(
             host.name, host.address or host.name, ssh=ssh, user=user, port=host.port, environment=environment
         ),
+        forward_agent=forward_agent,
     )
 
 
@@ -48,9 +55,10 @@ def openssh_argv(connection: Connection, command: Sequence[str], tty: bool) -> l
 class Connection:
     """A `warpbeam.shell.Shell` over SSH. Several threads may use it at once."""
 
-    def __init__(self, name: str, ask: Callable[[], Settings]) -> None:
+    def __init__(self, name: str, ask: Callable[[], Settings], *, forward_agent: bool = False) -> None:
         self.name = name
         self._ask = ask
+        self._forward_agent = forward_agent
         self._asking = threading.Lock()
         self._settings: Settings | None = None
         self._opening: Opening | None = None
@@ -139,8 +147,21 @@ class Connection:
                         f"opens no session: {error}", host=self.settings.name, place=self.settings.label
                     ) from error
             else:
+                if self._forward_agent:
+                    self._forwarding().ask(channel)
                 return channel
         raise AssertionError("unreachable")
+
+    def _forwarding(self) -> Forwarding:
+        """Return the forwarding of this machine's agent. Raises: Refused, where there is none."""
+        if self.settings.agent is None:
+            raise Refused(
+                "there is no ssh agent on this machine that could be forwarded",
+                "start one and `ssh-add` a key, or remove build.forward_agent",
+                host=self.settings.name,
+                place=self.settings.label,
+            )
+        return Forwarding(self.settings.agent)
 
     def _transport(self, attempt: Attempt | None = None) -> Transport:
         """Return the transport, opened now if it is not open; a hop uses the `attempt` of the host behind it."""

@@ -33,6 +33,14 @@ HINTS = [
         "does not trust the registry",
     ),
     ("Failed to fetch record for jason from registry (using cache instead)\n{:failed_connect, nxdomain}", "reach"),
+    (
+        '** (Mix) Unknown repository "acme", add new repositories with the `mix hex.repo add`',
+        "build.hex.repositories",
+    ),
+    (
+        '** (File.Error) could not read file "/home/x/.hex/packages/acme/foo-1.0.0.tar": no such file or directory',
+        "build.hex.offline",
+    ),
     ("git@github.com: Permission denied (publickey).", "must be able to fetch this"),
     (
         "** (Mix) You're trying to run :shop on Elixir v1.14.0 but it has declared in its mix.exs file it supports only"

@@ -367,34 +367,14 @@ def test_attributes_of_one_clone_alone_are_distinguished(tmp_path: Path, app: Pa
 
 
 def test_files_of_a_filter_that_git_does_not_know_here_are_refused(app: Path) -> None:
-    commit(app, ".gitattributes", "*.bin filter=lfs diff=lfs\n")
-    git(app, "config", "filter.lfs.clean", "cat")
+    commit(app, ".gitattributes", "*.bin filter=vault diff=vault\n")
+    git(app, "config", "filter.vault.clean", "cat")
 
-    with pytest.raises(Refused, match="does not know the filter 'lfs'") as raised:
+    with pytest.raises(Refused, match="does not know the filter 'vault'") as raised:
         find_source(app)
-    assert "git lfs install" in raised.value.hint
-    git(app, "config", "filter.lfs.smudge", "cat")
+    assert "install and configure it" in raised.value.hint
+    git(app, "config", "filter.vault.smudge", "cat")
     assert find_source(app).sent != ""
-
-
-def add_submodule(repository: Path, path: str) -> None:
-    """Commit a submodule: an entry that names a commit of another repository."""
-    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{git(repository, 'rev-parse', 'HEAD')},{path}")
-    git(repository, "commit", "-q", "-m", f"submodule {path}")
-
-
-@pytest.mark.parametrize("app", ["apps/hello"], indirect=True)
-def test_a_submodule_is_in_the_way_only_where_it_would_be_built(tmp_path: Path, app: Path) -> None:
-    repository = tmp_path / "repository"
-    commit(repository, ".gitmodules", '[submodule "site"]\n\tpath = site\n\turl = ../site\n')
-    add_submodule(repository, "site")
-    add_submodule(repository, "apps/hello2/vendor")
-    find_source(app, "HEAD~0")
-
-    add_submodule(repository, "apps/hello/vendor/it")
-
-    with pytest.raises(Misuse, match="whose files are not carried to the build host: apps/hello/vendor/it"):
-        find_source(app, "HEAD~0")
 
 
 @pytest.mark.parametrize(

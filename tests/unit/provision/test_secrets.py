@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpbeam.build.secrets import fetch_build_secrets, values_for_host
+from warpbeam.build.secrets import fetch_asset_secrets, values_for_host
 from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.host.script import PACKAGE
 from warpbeam.inventory.schema import Build, Host, Inventory, Secret
@@ -112,10 +112,10 @@ def test_a_secret_of_the_build_is_fetched_by_the_same_rules_and_named_by_its_own
     made = msgspec.structs.replace(APP, file=tmp_path / "stage.yml", build=Build(secrets={"A": Secret(env="NOT_SET")}))
 
     with pytest.raises(Misuse, match=r"stage\.yml: build\.secrets\.A: the environment variable NOT_SET is not set"):
-        fetch_build_secrets(made)
+        fetch_asset_secrets(made)
 
     references = {"B": Secret(command="cat token"), "A": Secret(file=tmp_path / "token")}
-    values = fetch_build_secrets(msgspec.structs.replace(made, build=Build(secrets=references)))
+    values = fetch_asset_secrets(msgspec.structs.replace(made, build=Build(secrets=references)))
     assert b"".join(values_for_host(values)) == b"a token\0a token\n\0"
 
 

@@ -1,0 +1,19 @@
+#!/bin/bash
+# Removes what builds of the app keep on this host, and answers with its size in bytes.
+#
+# Parameters: root (the app's directory on this host).
+: "${root?}"
+
+# Everything but the lock, which another build may be waiting for.
+main() {
+  local build=$root/build size
+  [[ -d $build && -w $build ]] ||
+    refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+  exec 8>"$build/lock"
+  flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
+  size=$(du -sb -- "$build")
+  find "$build" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf -- {} +
+  answer bytes: "${size%%[!0-9]*}"
+}
+
+main
