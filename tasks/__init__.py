@@ -39,6 +39,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
 
     from . import (
         app,
+        artifacts,
         build,
         deploy,
         doctor,
@@ -57,6 +58,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
     for task in (*setup.TASKS, *build.TASKS, *release.TASKS, *app.TASKS, *doctor.TASKS, *version.TASKS):
         namespace.add_task(task)
     groups = {
+        "artifacts": artifacts,
         "deploy": deploy,
         "firewall": firewall,
         "hosts": hosts,

@@ -14,17 +14,44 @@ from invoke import task
         "dirty": "build the working tree as it stands, uncommitted changes included",
         "rebuild": "build from nothing, although the release is kept already",
         "test": "run `mix test` on the build host before, and build nothing when it fails",
+        "here": "build on this machine, as this user, as a CI runner does",
+        "push": "copy the artifact to the store of the inventory (`build.store`) afterwards",
+        "json": "print the artifact's key, checksum and files as JSON on standard output",
     },
 )
-def build_on_host(c: Any, ref: str = "HEAD", dirty: bool = False, rebuild: bool = False, test: bool = False) -> None:
+def build_on_host(
+    c: Any,
+    ref: str = "HEAD",
+    dirty: bool = False,
+    rebuild: bool = False,
+    test: bool = False,
+    here: bool = False,
+    push: bool = False,
+    json: bool = False,
+) -> None:
     """Build the release of a commit on the build host, and keep it here."""
-    from warpbeam.build.build import build
+    from warpbeam.build.build import build_keyed
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import source_of, store_of
+    from warpbeam.event import Note
+    from warpbeam.store.listing import built_row
+    from warpbeam.store.place import needed_store, shared_store
+    from warpbeam.store.transfer import push as push_artifact
 
-    here = session(c)
-    source = source_of(here.fleet, here.project, ref, dirty=dirty)
-    build(here.fleet, source, store_of(here.fleet, here.project), here.emit, with_tests=test, anew=rebuild)
+    asking = session(c)
+    # Before a build that takes minutes.
+    shared = needed_store(asking.fleet) if push else shared_store(asking.fleet)
+    if here:
+        asking.here_fleet.make_root()
+    fleet = asking.here_fleet if here else asking.fleet
+    source, store = source_of(fleet, asking.project, ref, dirty=dirty), store_of(fleet, asking.project)
+    key, artifact = build_keyed(fleet, source, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
+    if push and shared is not None:
+        push_artifact(key, store, shared, asking.emit)
+    if json:
+        asking.report.table([built_row(key, artifact)], as_json=True)
+    else:
+        asking.emit(Note("", f"`fab ENV deploy --artifact {key}` puts it live without a build"))
 
 
 TASKS = (build_on_host,)

@@ -83,7 +83,7 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
     inventory, source = recipe.inventory, recipe.source
     plan = inventory.build
     phase = MakeRelease(
-        root=str(inventory.root),
+        root=inventory.build_root or str(inventory.root),
         release=inventory.release_name,
         named=inventory.release is not None,
         mix_env=plan.mix_env,

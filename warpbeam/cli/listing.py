@@ -13,7 +13,7 @@ ENVIRONMENTS, OWN = "Environments", "Your own"
 # The titles of the groups in the order of a first day, and the tasks of each. A word with a dot at its end stands for
 # all tasks that begin with it. Tasks of a person's own fabfile are in no group here and come before these.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Deploy": ("build-on-host", "deploy", "deploy.", "plan", "releases", "rollback", "history", "lock."),
+    "Deploy": ("build-on-host", "deploy", "deploy.", "plan", "releases", "rollback", "history", "lock.", "artifacts."),
     "Operate": (
         *("status", "logs", "remote-console", "rpc", "eval"),
         *("restart", "start", "stop", "maintenance.", "version"),
@@ -26,11 +26,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
 OVERRIDING = re.compile(r"in place of `(?P<section>\w+): (?P<key>\w+)` of the inventory")
 # Words for the values of other options, in place of Invoke's STRING and INT.
 VALUES = {
+    "artifact": "KEY|FILE",
     "expression": "EXPRESSION",
     "grep": "PATTERN",
     "host": "HOST",
     "hosts": "N",
     "jobs": "N",
+    "keep": "N",
+    "key": "KEY",
     "lines": "N",
     "message": "TEXT",
     "name": "LAB",

@@ -69,6 +69,7 @@ def _findings(inventory: Inventory) -> Iterator[_Finding]:
     yield from _firewall(inventory)
     yield from _health(inventory)
     yield from _variables(inventory)
+    yield from _store(inventory)
     yield from _service(inventory)
     yield from _vm(inventory)
 
@@ -231,6 +232,13 @@ def _variables(inventory: Inventory) -> Iterator[_Finding]:
     if "MIX_ENV" in inventory.build.env:
         message = "expected a variable of the build's own, found what build.mix_env says"
         yield _finding(message, "set build.mix_env instead", ("build", "env", "MIX_ENV"))
+
+
+def _store(inventory: Inventory) -> Iterator[_Finding]:
+    build = inventory.build
+    if build.store_endpoint and not (build.store or "").startswith("s3://"):
+        message = f"expected a store s3://BUCKET/PREFIX beside build.store_endpoint, found {build.store or 'none'}"
+        yield _finding(message, "only S3 has an endpoint", ("build", "store_endpoint"), ("build", "store"))
 
 
 def _service(inventory: Inventory) -> Iterator[_Finding]:

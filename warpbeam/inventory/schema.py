@@ -36,10 +36,12 @@ from warpbeam.inventory.names import (
     Requirement,
     Seconds,
     ShellCommand,
+    StorePlace,
     UrlPath,
     UserName,
     VariableName,
     VariableValue,
+    WebAddress,
 )
 
 Role = Literal["app", "build", "migrate"]
@@ -138,7 +140,8 @@ class Deploy(Value, frozen=True):
 class Build(Value, frozen=True):
     """Settings for making the release on the build host.
 
-    `keep` are paths of the source where files that git does not have stay from one build to the next.
+    `keep` are paths of the source where files that git does not have stay from one build to the next. `store` is the
+    shared store of artifacts (warpbeam/store/place.py), `store_endpoint` the URL of an S3 server that is not Amazon's.
     """
 
     flavor: Literal["mix"] = "mix"
@@ -146,6 +149,8 @@ class Build(Value, frozen=True):
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
     env: dict[VariableName, VariableValue] = {}
     keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
+    store: StorePlace | None = None
+    store_endpoint: WebAddress | None = None
 
 
 class Vm(Value, frozen=True):
@@ -189,7 +194,8 @@ _WHERE = Meta(extra={"hint": "say where the value is: {env: NAME}, {command: ...
 class Inventory(Value, frozen=True):
     """One environment. `file` is the file that it was read from, `name` the file's name without .yml.
 
-    `hosts` are those chosen with -H, or all; `all_hosts` are always all hosts of the file.
+    `hosts` are those chosen with -H, or all; `all_hosts` are always all hosts of the file. `build_root` is where builds
+    are, where that is not below `root`: on this machine (`build-on-host --here`).
     """
 
     org: OrgName
@@ -198,6 +204,7 @@ class Inventory(Value, frozen=True):
     name: Annotated[str, DERIVED] = ""
     file: Annotated[Path, DERIVED] = Path()
     all_hosts: Annotated[dict[HostName, Host], DERIVED] = {}
+    build_root: Annotated[str, DERIVED] = ""
     warpbeam: Requirement | None = None
     source: Path | None = None
     release: AppName | None = None
