@@ -8,6 +8,7 @@ from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.download import download
 from warpbeam.build.recipe import Recipe, ask_recipe
 from warpbeam.build.release import describe, make_release
+from warpbeam.build.sbom import sbom
 from warpbeam.build.source import Source
 from warpbeam.build.stopwatch import Stopwatch
 from warpbeam.build.working_tree import ignored_files
@@ -156,6 +157,7 @@ def _make(
     built = make_release(shell, recipe, watch.emit, with_tests=with_tests, anew=anew)
     watch.begin("download")
     artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
+    store.keep_sbom(recipe.key, sbom(artifact.manifest))
     emit(Note(host.name, f"took {watch}"))
     return artifact
 

@@ -8,6 +8,7 @@ import msgspec
 
 from warpbeam.build.archive import archive
 from warpbeam.build.artifact import Item, Manifest
+from warpbeam.build.lock_file import locked_dependencies
 from warpbeam.build.recipe import Recipe, epmd_source
 from warpbeam.event import Emit
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
@@ -128,4 +129,5 @@ def describe(recipe: Recipe, built: Built) -> Manifest:
         files=built.files,
         directories=built.directories,
         names_node=built.names_node,
+        dependencies=locked_dependencies(source),
     )

@@ -80,7 +80,7 @@ class S3Bucket:
         """The client, made at its first use: boto3 takes a third of a second to load."""
         if self._made is None:
             try:
-                import boto3
+                from boto3.session import Session
                 from botocore.config import Config
                 from botocore.exceptions import BotoCoreError
             except ImportError:
@@ -97,7 +97,7 @@ class S3Bucket:
                 response_checksum_validation="when_required",
             )
             try:
-                self._made = boto3.client("s3", endpoint_url=self._endpoint, config=config)
+                self._made = Session().client("s3", endpoint_url=self._endpoint, config=config)
             except (BotoCoreError, ValueError) as error:
                 raise Misuse(f"the store {self.label}: {_first_line(error)}", SETTINGS) from None
         return self._made

@@ -7,8 +7,10 @@
 main() {
   local new
   enter_store
-  mkdir -p -- "$subdirectory" 2>/dev/null && cd -- "$subdirectory" && [[ -w . ]] ||
+  mkdir -p -- "$subdirectory" 2>/dev/null || true
+  [[ -d $subdirectory && -w $subdirectory ]] ||
     refuse "$directory/$subdirectory is not writable by $(id -un)" 'see who owns it'
+  cd -- "$subdirectory"
   new=$(mktemp -- ".$name.XXXXXXXX")
   # shellcheck disable=SC2064 # its value now
   trap "rm -f -- '$new'" EXIT
