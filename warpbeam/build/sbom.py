@@ -36,13 +36,11 @@ def sbom(manifest: Manifest) -> bytes:
             Property(name="warpbeam:dirty", value=str(manifest.dirty).lower()),
         ],
     )
-    document = Bom(serial_number=uuid.uuid5(SERIALS, manifest.sha256))
-    document.metadata.component = app
     components = [_component(dependency) for dependency in manifest.dependencies]
     for name, version in (("elixir", manifest.toolchain.elixir), ("erlang", manifest.toolchain.otp)):
         components.append(Component(type=ComponentType.PLATFORM, name=name, version=version, bom_ref=f"tool:{name}"))
-    for component in components:
-        document.components.add(component)
+    document = Bom(serial_number=uuid.uuid5(SERIALS, manifest.sha256), components=components)
+    document.metadata.component = app
     document.register_dependency(app, components)
     return JsonV1Dot6(document).output_as_string(indent=1).encode()
 

@@ -92,6 +92,7 @@ def read_text(store: SharedStore, name: str, most: int) -> bytes:
     return bytes(text)
 
 
-def too_long(store: SharedStore, name: str, most: int) -> Failed:
+def too_long(store: SharedStore, name: str, most: int) -> Refused:
     """Return the error for a file that has more bytes than it may have."""
-    return Failed(f"{name} in the store {store.label} has more than {most} bytes", "look at who may write to the store")
+    what = f"{name} in the store {store.label} has more than {most} bytes"
+    return Refused(what, "nothing of it is kept; look at who may write to the store")
