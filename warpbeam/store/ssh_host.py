@@ -126,6 +126,8 @@ class SshHost:
         try:
             status = self._shell.execute(READER, [render(phase)], beginning, complaints)
         except Refused as refused:
+            if left < 0:
+                raise
             raise self._unavailable(refused) from None
         except Breach as breach:
             raise Failed(str(breach), f"look at the host of the store {self.label}", host=self._shell.name) from None

@@ -122,7 +122,7 @@ def test_what_a_runner_builds_is_deployed_elsewhere_byte_by_byte(
     assert json.loads(elsewhere("artifacts.verify", "--json").stdout)[0]["state"] == "intact"
     assert json.loads(elsewhere("artifacts.prune", "--keep", "1", "--json").stdout) == []
 
-    # As files that CI has kept, on a third machine.
+    # The same as files that CI has kept, on a third machine.
     files = tmp_path / "downloaded"
     files.mkdir()
     for name in (f"{key}.json", f"{key}.tar.gz"):

@@ -285,7 +285,9 @@ def test_a_prune_keeps_the_newest_and_what_is_live_in_any_environment(
     assert len(left) <= 2
     assert prune_here(here, 1).removed == (keys[2], keys[1], keys[0])
     assert set(here.kept()) == {keys[3]}
-    here.note_live("stage", PutLive(here.find(keys[3]).manifest.sha256, "c" * 40, "s", False, ""))  # type: ignore[union-attr]
+    newest = here.find(keys[3])
+    assert newest is not None
+    here.note_live("stage", PutLive(newest.manifest.sha256, "c" * 40, "s", False, ""))
     keep(here, OTHER, b"newer")
     assert prune_here(here, 1).live == (keys[3],)
 
@@ -355,7 +357,7 @@ def test_without_boto3_the_message_says_what_to_install(monkeypatch: pytest.Monk
     assert "warpbeam[s3]" in misuse.value.hint
 
 
-def test_a_bucket_that_is_not_there_and_a_server_that_does_not_answer_are_one_message(
+def test_a_missing_bucket_and_a_server_that_does_not_answer_are_one_message(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket(server, "there", monkeypatch)
