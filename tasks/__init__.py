@@ -43,6 +43,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
     from warpbeam.inventory.files import environments
 
     from . import (
+        artifacts,
         build,
         console,
         deploy,
@@ -67,6 +68,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
         for task in module.TASKS:
             namespace.add_task(task)
     groups = {
+        "artifacts": artifacts,
         "deploy": deploy,
         "firewall": firewall,
         "hosts": hosts,

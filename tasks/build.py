@@ -15,22 +15,48 @@ from invoke import task
         "rebuild": "build from nothing, although the release is kept already",
         "clean": "first remove what earlier builds of the app left on the build host",
         "test": "run `mix test` on the build host before, and build nothing when it fails",
+        "here": "build on this machine, as this user, as a CI runner does",
+        "push": "copy the artifact to the store of the inventory (`build.store`) afterwards",
+        "json": "print the artifact's key, checksum and files as JSON on standard output",
     },
 )
 def build_on_host(
-    c: Any, ref: str = "HEAD", dirty: bool = False, rebuild: bool = False, clean: bool = False, test: bool = False
+    c: Any,
+    ref: str = "HEAD",
+    dirty: bool = False,
+    rebuild: bool = False,
+    clean: bool = False,
+    test: bool = False,
+    here: bool = False,
+    push: bool = False,
+    json: bool = False,
 ) -> None:
     """Build the release of a commit on the build host, and keep it here."""
-    from warpbeam.build.build import build
+    from warpbeam.build.build import build_keyed
     from warpbeam.build.clean import clean as remove_kept
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import source_of, store_of
+    from warpbeam.event import Note
+    from warpbeam.store.listing import built_row
+    from warpbeam.store.place import needed_store, shared_store
+    from warpbeam.store.transfer import push as push_artifact
 
-    here = session(c)
-    source = source_of(here.fleet, here.project, ref, dirty=dirty)
+    asking = session(c)
+    # Before a build that takes minutes.
+    shared = needed_store(asking.fleet) if push else shared_store(asking.fleet)
+    if here:
+        asking.here_fleet.make_root()
+    fleet = asking.here_fleet if here else asking.fleet
+    source, store = source_of(fleet, asking.project, ref, dirty=dirty), store_of(fleet, asking.project)
     if clean:
-        remove_kept(here.fleet, here.emit)
-    build(here.fleet, source, store_of(here.fleet, here.project), here.emit, with_tests=test, anew=rebuild)
+        remove_kept(fleet, asking.emit)
+    key, artifact = build_keyed(fleet, source, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
+    if push and shared is not None:
+        push_artifact(key, store, shared, asking.emit)
+    if json:
+        asking.report.table([built_row(key, artifact)], as_json=True)
+    else:
+        asking.emit(Note("", f"`fab ENV deploy --artifact {key}` puts it live without a build"))
 
 
 TASKS = (build_on_host,)

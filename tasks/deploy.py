@@ -23,6 +23,7 @@ HELP = {
     help={
         **HELP,
         "dirty": "deploy the working tree as it stands, uncommitted changes included",
+        "artifact": "put this one live and build nothing: a key, here or in the store, or the path of its file",
         "release": "`live`: what this machine put live last and the other hosts run, for one that joins them",
         **rolling.HELP,
     },
@@ -31,6 +32,7 @@ def deploy(
     c: Any,
     ref: str = "",
     release: str = "",
+    artifact: str = "",
     dirty: bool = False,
     force: bool = False,
     rebuild: bool = False,
@@ -48,16 +50,28 @@ def deploy(
     from warpbeam.deploy.deploy import deploy as put_live
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.error import Misuse
+    from warpbeam.store.place import shared_store
 
     here = session(c)
     if release not in ("", "live"):
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty or rebuild):
         raise Misuse("--release live and --ref, --dirty or --rebuild say two different things", "give one of them")
+    if artifact and (ref or release or dirty or rebuild):
+        two = "--artifact and --ref, --release, --dirty or --rebuild say two different things"
+        raise Misuse(two, "give one of them: an artifact is built already")
     here.fleet.set_jobs(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     selection = rolling.selection_of(skip, skip_unreachable, wait)
-    asked = TargetRequest(here.project, ref or "HEAD", live=bool(release), dirty=dirty, anew=rebuild)
+    asked = TargetRequest(
+        here.project,
+        ref or "HEAD",
+        live=bool(release),
+        dirty=dirty,
+        anew=rebuild,
+        artifact=artifact,
+        shared=shared_store(here.fleet),
+    )
     with rolling.explained(here, here.fleet):
         put_live(here.fleet, asked, selection, policy, here.emit, force=force, migrate=not no_migrate)
 
@@ -68,11 +82,12 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False,
     from warpbeam.cli.session import session
     from warpbeam.deploy.deploy import deploy as put_live
     from warpbeam.deploy.target import TargetRequest
+    from warpbeam.store.place import shared_store
 
     here = session(c)
     fleet = here.local_fleet
     policy = rolling.policy_of(fleet, "", "", "")
-    asked = TargetRequest(here.project, ref, anew=rebuild, noted=False)
+    asked = TargetRequest(here.project, ref, anew=rebuild, noted=False, shared=shared_store(here.fleet))
     with rolling.explained(here, fleet):
         put_live(fleet, asked, rolling.selection_of(), policy, here.emit, force=force, migrate=not no_migrate)
 

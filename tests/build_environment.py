@@ -28,7 +28,7 @@ def change_mix_exs(environment: LabEnvironment, old: str, new: str) -> None:
 
 def last_manifest(environment: LabEnvironment) -> Manifest:
     """The manifest of what was built last."""
-    file = max(environment.store.directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
+    file = max(environment.store.directory.glob(f"{'?' * 20}.json"), key=lambda each: each.stat().st_mtime)
     found = environment.store.find(file.stem)
     assert found is not None
     return found.manifest

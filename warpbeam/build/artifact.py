@@ -37,6 +37,18 @@ class Toolchain(msgspec.Struct, frozen=True, omit_defaults=True):
     nodejs: Version = ""
 
 
+class Dependency(msgspec.Struct, frozen=True):
+    """A package that the source locks; `origin` is a repository of Hex, or the URL of a git repository.
+
+    `sha256` is the checksum of the package's file; a git repository has none, but a commit as its `version`.
+    """
+
+    name: Label
+    version: Label
+    sha256: Sha256
+    origin: Label
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """The description of an artifact: its app, its source, the tools of its build, its files."""
 
@@ -60,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True):
     directories: tuple[str, ...] = ()
     # It sets the name of its node itself, which overrides the node name of the slot.
     names_node: bool = False
+    dependencies: tuple[Dependency, ...] = ()
 
 
 class Artifact(msgspec.Struct, frozen=True, dict=True):

@@ -6,10 +6,11 @@ from contextlib import nullcontext
 
 import msgspec
 
-from warpbeam.build.artifact import Artifact
+from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.download import download
 from warpbeam.build.recipe import Recipe, ask_recipe, install_tools
 from warpbeam.build.release import describe, make_release
+from warpbeam.build.sbom import sbom
 from warpbeam.build.source import Source, files_to_leave_out
 from warpbeam.build.stopwatch import Stopwatch
 from warpbeam.error import Misuse
@@ -19,15 +20,26 @@ from warpbeam.fleet.hooks import around
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.runtime.kinds import RUNTIMES
 from warpbeam.ssh.rsync import this_path
+from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.shared import Absent, SharedStore, Unavailable
 from warpbeam.store.store import Store
+from warpbeam.store.transfer import pull
 
 
 def build(
-    fleet: Fleet, source: Source, store: Store, emit: Emit, *, with_tests: bool = False, anew: bool = False
+    fleet: Fleet,
+    source: Source,
+    store: DirectoryStore,
+    emit: Emit,
+    *,
+    with_tests: bool = False,
+    anew: bool = False,
+    shared: SharedStore | None = None,
 ) -> Artifact:
-    """Return the artifact of `source`: from the store, or built on the environment's build host and downloaded.
+    """Return the artifact of `source`: from a store, or built on the environment's build host and downloaded.
 
     Parameters:
+        shared: the store to look in where `store` does not have the artifact, or None.
         with_tests: run `mix test` first; to run them, build even when the store has the artifact.
         anew: build from scratch even when the store has the artifact, and replace that.
 
@@ -36,12 +48,26 @@ def build(
         Refused: the build host's tools are not what the source asks for, or another build runs there.
         Failed: the build failed, or a version could not be installed; its last lines are in the details.
     """
+    return build_keyed(fleet, source, store, emit, with_tests=with_tests, anew=anew, shared=shared)[1]
+
+
+def build_keyed(
+    fleet: Fleet,
+    source: Source,
+    store: DirectoryStore,
+    emit: Emit,
+    *,
+    with_tests: bool = False,
+    anew: bool = False,
+    shared: SharedStore | None = None,
+) -> tuple[str, Artifact]:
+    """Build like `build`; return the artifact's key too, under which both stores know it."""
     recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
-    kept = None if anew else find_kept(recipe, store, emit)
+    kept = None if anew else find_stored(recipe, store, shared, emit)
     if kept is not None and not with_tests:
         emit_kept(kept, emit)
-        return kept
-    return build_recipe(fleet, recipe, store, emit, with_tests=with_tests, anew=anew)
+        return recipe.key, kept
+    return recipe.key, build_recipe(fleet, recipe, store, emit, with_tests=with_tests, anew=anew)
 
 
 def build_host(inventory: Inventory) -> Host:
@@ -63,10 +89,44 @@ def find_kept(recipe: Recipe, store: Store, emit: Emit) -> Artifact | None:
         what = f"the artifact {recipe.key} that is kept on this machine was changed since it was built"
         emit(Warn("", f"{what}: building it again"))
         return None
-    # Another commit may have the same tree: describe the artifact by the commit that was asked for.
-    source = recipe.source
-    described = msgspec.structs.replace(kept.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty)
-    return Artifact(kept.tarball, described)
+    return _described(kept, recipe.source)
+
+
+def find_stored(recipe: Recipe, store: DirectoryStore, shared: SharedStore | None, emit: Emit) -> Artifact | None:
+    """Return the artifact of that recipe, from this machine's store or else the shared one; None where neither has it.
+
+    Raises:
+        Refused: what the shared store has is not what it says, or is of another recipe; nothing of it is kept.
+    """
+    kept = find_kept(recipe, store, emit)
+    if kept is not None or shared is None:
+        return kept
+    try:
+        pulled = pull(recipe.key, store, shared, recipe.inventory, emit, lambda made: _difference(made, recipe))
+    except Absent:
+        return None
+    except Unavailable as away:
+        emit(Warn("", f"{away.message}: going on without it"))
+        return None
+    return _described(pulled, recipe.source)
+
+
+def _difference(made: Manifest, recipe: Recipe) -> str:
+    """Return how a manifest differs from one that the recipe would make; empty where it does not."""
+    plan = recipe.inventory.build
+    asked = (recipe.source.tree, plan.flavor, plan.mix_env, recipe.toolchain)
+    for name, wanted in zip(("tree", "flavor", "mix_env", "toolchain"), asked, strict=True):
+        if getattr(made, name) != wanted:
+            return f"it has another {name} than its key stands for"
+    return ""
+
+
+def _described(artifact: Artifact, source: Source) -> Artifact:
+    """Describe an artifact by the commit that was asked for: another commit may have the same tree."""
+    manifest = msgspec.structs.replace(
+        artifact.manifest, commit=source.commit, subject=source.subject, dirty=source.dirty
+    )
+    return Artifact(artifact.tarball, manifest)
 
 
 def emit_kept(artifact: Artifact, emit: Emit) -> None:
@@ -102,6 +162,7 @@ def _make(
         built = make_release(builder, recipe, watch.emit, with_tests=with_tests, anew=anew)
     watch.begin("download")
     artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
+    store.keep_sbom(recipe.key, sbom(artifact.manifest))
     emit(Note(host.name, f"took {watch}"))
     return artifact
 
@@ -110,7 +171,8 @@ def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> 
     """Copy a dirty working tree to the build host."""
     emit(Step(host.name, "rsync the working tree"))
     directory, left_out = files_to_leave_out(recipe.source)
-    fleet.rsync(host, directory, f"{recipe.inventory.root}/build/carried", [*map(this_path, left_out)], emit)
+    root = recipe.inventory.build_root or recipe.inventory.root
+    fleet.rsync(host, directory, f"{root}/build/carried", [*map(this_path, left_out)], emit)
 
 
 def _emit_node(artifact: Artifact, emit: Emit) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from warpbeam.build.archive import archive, joined
 from warpbeam.build.artifact import Item, Manifest
 from warpbeam.build.hex import fetch_access
+from warpbeam.build.lock_file import locked_dependencies
 from warpbeam.build.recipe import Recipe, epmd_source
 from warpbeam.build.secrets import fetch_asset_secrets, values_for_host
 from warpbeam.build.source import Source
@@ -105,7 +106,7 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
     secrets = fetch_asset_secrets(inventory)
     access = fetch_access(inventory)
     phase = MakeRelease(
-        root=str(inventory.root),
+        root=inventory.build_root or str(inventory.root),
         release=inventory.release_name,
         named=inventory.release is not None,
         mix_env=plan.mix_env,
@@ -168,4 +169,5 @@ def describe(recipe: Recipe, built: Built) -> Manifest:
         files=built.files,
         directories=built.directories,
         names_node=built.names_node,
+        dependencies=locked_dependencies(source),
     )

@@ -14,7 +14,7 @@ ENVIRONMENTS, OWN = "Environments", "Your own"
 # all tasks that begin with it. Tasks of a person's own fabfile are in no group here and come before these.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Begin": ("init", "init."),
-    "Deploy": ("build-on-host", "deploy", "deploy.", "plan", "releases", "rollback", "history", "lock."),
+    "Deploy": ("build-on-host", "deploy", "deploy.", "plan", "releases", "rollback", "history", "lock.", "artifacts."),
     "Operate": (
         *("status", "logs", "remote-console", "rpc", "eval"),
         *("restart", "start", "stop", "maintenance.", "version"),
@@ -29,11 +29,14 @@ OVERRIDING = re.compile(r"in place of `(?P<section>\w+): (?P<key>\w+)` of the in
 VALUES = {
     "app-hosts": "ADDRESSES",
     "build-host": "ADDRESS",
+    "artifact": "KEY|FILE",
     "expression": "EXPRESSION",
     "grep": "PATTERN",
     "host": "HOST",
     "hosts": "N",
     "jobs": "N",
+    "keep": "N",
+    "key": "KEY",
     "lines": "N",
     "message": "TEXT",
     "name": "LAB",

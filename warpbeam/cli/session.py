@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from warpbeam.cli.report import Report
     from warpbeam.event import Event
     from warpbeam.fleet.fleet import Fleet
+    from warpbeam.fleet.here import HereFleet
     from warpbeam.inventory.schema import Inventory
 
 
@@ -42,6 +43,7 @@ class Session:
         self._inventories: dict[str, Inventory] = {}
         self._fleets: dict[str, Fleet] = {}
         self._local_fleets: dict[str, Fleet] = {}
+        self._here_fleets: dict[str, HereFleet] = {}
         self._report: Report | None = None
         self._guard = RLock()
 
@@ -106,6 +108,16 @@ class Session:
             self._local_fleets[name] = LocalFleet(self.inventory, self.sudo_password)
         return self._local_fleets[name]
 
+    @property
+    def here_fleet(self) -> HereFleet:
+        """This machine as the build host, as the user of this process."""
+        from warpbeam.fleet.here import HereFleet
+
+        name = self.environment
+        if name not in self._here_fleets:
+            self._here_fleets[name] = HereFleet(self.inventory)
+        return self._here_fleets[name]
+
     def begin_task(self) -> None:
         """Reset options that belong to the previous task alone (`--jobs`)."""
         for fleet in self._open:
@@ -133,7 +145,7 @@ class Session:
 
     @property
     def _open(self) -> list[Fleet]:
-        return [*self._fleets.values(), *self._local_fleets.values()]
+        return [*self._fleets.values(), *self._local_fleets.values(), *self._here_fleets.values()]
 
     def close(self) -> None:
         """End the live display and every connection."""

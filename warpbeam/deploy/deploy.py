@@ -10,7 +10,7 @@ from warpbeam.deploy.plan import Plan, emit_plan
 from warpbeam.deploy.plan_deploy import plan_deploy
 from warpbeam.deploy.policy import Policy
 from warpbeam.deploy.rollout import roll_out
-from warpbeam.deploy.target import TargetRequest, find_target, note_live
+from warpbeam.deploy.target import TargetRequest, find_target, note_live, share_live
 from warpbeam.deploy.upload import Uploader, digests
 from warpbeam.event import Emit, Settled, Warn
 from warpbeam.fleet.connecting import connecting
@@ -53,6 +53,8 @@ def deploy(
         roll_out(fleet, plan, policy, lease, uploader, emit, known=known)
         if target.store is not None:
             note_live(target.store, fleet.inventory.name, _put_live(plan, artifact))
+    if target.store is not None and asked.shared is not None:
+        share_live(target.store, asked.shared, fleet.inventory.name, emit)
     _emit_nothing_done(fleet, plan, emit, migrate=migrate)
     return plan
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.build.artifact import Artifact
-from warpbeam.build.build import build, build_host, build_recipe, emit_kept, find_kept
+from warpbeam.build.build import build, build_host, build_recipe, emit_kept, find_stored
 from warpbeam.build.recipe import ask_recipe
 from warpbeam.build.source import Source, changed_files, find_source
+from warpbeam.deploy.chosen import chosen_artifact
 from warpbeam.deploy.lock import check_reachable, look
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Emit, Note, Warn
@@ -18,14 +19,17 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
 from warpbeam.host.facts import Release
 from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.shared import Absent, SharedStore, Unavailable, key_with
 from warpbeam.store.store import PutLive, Store
+from warpbeam.store.transfer import pull, push_live
 
 
 class TargetRequest(msgspec.Struct, frozen=True):
     """The artifact that a user asks for: that of the source at `ref` or, with `live`, the one that the hosts run.
 
     `project` is the directory of fabfile.py. `dirty`: the working tree as it stands. `anew`: build it although it is
-    kept. `noted`: note on this machine that it is live in the environment.
+    kept. `noted`: note on this machine that it is live in the environment. `artifact` is the key or the file of one
+    that exists, or empty; `shared` is the shared store, or None.
     """
 
     project: Path
@@ -34,6 +38,8 @@ class TargetRequest(msgspec.Struct, frozen=True):
     dirty: bool = False
     anew: bool = False
     noted: bool = True
+    artifact: str = ""
+    shared: SharedStore | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -44,10 +50,10 @@ class Target(msgspec.Struct, frozen=True):
 
     artifact: Artifact
     name: str = ""
-    store: Store | None = None
+    store: DirectoryStore | None = None
 
 
-def store_of(fleet: Fleet, project: Path) -> Store:
+def store_of(fleet: Fleet, project: Path) -> DirectoryStore:
     """Return the store that keeps the artifacts of the fleet's app on this machine."""
     inventory = fleet.inventory
     return DirectoryStore(project / ".warpbeam" / "artifacts" / f"{inventory.org}-{inventory.app}")
@@ -72,7 +78,7 @@ def source_to_plan(fleet: Fleet, project: Path, ref: str, emit: Emit, *, dirty: 
 
 
 def find_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, emit: Emit) -> Target:
-    """Return the target that the user asked for: what hosts run, what the store has, or else what is built now.
+    """Return the target that the user asked for: what hosts run, what a store has, or else what is built now.
 
     Raises:
         Misuse: there is no such source, or no host has the role build.
@@ -80,21 +86,24 @@ def find_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, em
         Failed: the build failed.
     """
     if asked.live:
-        return live_target(fleet, asked.project, emit)
-    source = source_of(fleet, asked.project, asked.ref, dirty=asked.dirty)
+        return live_target(fleet, asked.project, emit, asked.shared)
     store = store_of(fleet, asked.project)
+    noting = store if asked.noted else None
+    if asked.artifact:
+        return Target(chosen_artifact(asked.artifact, fleet.inventory, store, asked.shared, emit), store=noting)
+    source = source_of(fleet, asked.project, asked.ref, dirty=asked.dirty)
     recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
-    artifact = None if asked.anew else find_kept(recipe, store, emit)
+    artifact = None if asked.anew else find_stored(recipe, store, asked.shared, emit)
     if artifact is not None:
         emit_kept(artifact, emit)
     else:
         # A build takes minutes, which would be in vain if a host is not ready.
         check_reachable(fleet, selection)
         artifact = build_recipe(fleet, recipe, store, emit, anew=asked.anew)
-    return Target(artifact, store=store if asked.noted else None)
+    return Target(artifact, store=noting)
 
 
-def live_target(fleet: Fleet, project: Path, emit: Emit) -> Target:
+def live_target(fleet: Fleet, project: Path, emit: Emit, shared: SharedStore | None = None) -> Target:
     """Return the artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
 
     A host's answer alone decides nothing: the release that the others report must be what this machine put live last.
@@ -115,7 +124,7 @@ def live_target(fleet: Fleet, project: Path, emit: Emit) -> Target:
     others = {name: release for name, release in live.items() if name not in chosen} or live
     store = store_of(fleet, project)
     ours = _agreed_live(others, store.last_live(fleet.inventory.name))
-    artifact = _kept_artifact(store, ours.sha256)
+    artifact = _kept_artifact(store, ours.sha256) or _shared_artifact(fleet, store, shared, ours.sha256, emit)
     if artifact is None:
         label = next(iter(others.values())).label
         if ours.dirty:
@@ -151,6 +160,32 @@ def _kept_artifact(store: Store, sha256: str) -> Artifact | None:
     """Return the store's artifact with that digest; None where there is none, or it was changed."""
     artifact = store.with_sha256(sha256)
     return artifact if artifact is not None and artifact.is_unchanged() else None
+
+
+def _shared_artifact(
+    fleet: Fleet, store: DirectoryStore, shared: SharedStore | None, sha256: str, emit: Emit
+) -> Artifact | None:
+    """Return the shared store's artifact with that digest, pulled; None where there is none."""
+    if shared is None:
+        return None
+    try:
+        key = key_with(shared, sha256)
+        artifact = pull(key, store, shared, fleet.inventory, emit) if key else None
+    except (Absent, Unavailable):
+        return None
+    return artifact if artifact is not None and artifact.manifest.sha256 == sha256 else None
+
+
+def share_live(store: Store, shared: SharedStore, environment: str, emit: Emit) -> None:
+    """Record in the shared store what `store` says is live in `environment`, or warn that this was not possible."""
+    live = store.last_live(environment)
+    if live is None:
+        return
+    try:
+        push_live(live, shared, environment)
+    except Problem as problem:
+        what = f"the store {shared.label} does not know what is live in {environment} now"
+        emit(Warn("", f"{what}, so `artifacts.prune --store` may remove it there: {problem.message}"))
 
 
 def note_live(store: Store, environment: str, live: PutLive) -> None:

@@ -59,6 +59,14 @@ class Fleet:
         """Return the connection to `host` as `identity`; it is made once and opened at its first use."""
         return self.shells.of(host, identity)
 
+    def shell_beside(self, host: Host, user: str | None) -> Shell:
+        """Return the connection to a host that need not be one of the environment, as `user` (None: as ssh says)."""
+        from warpbeam.ssh.connection import connect
+
+        inventory = self.inventory
+        name = f"{user or ''}@{host.name}:{host.port or ''}"
+        return self.shells.beside(name, lambda: connect(host, user, inventory.ssh, inventory.name))
+
     @property
     def here(self) -> Shell:
         """This machine, as the user of this process; `interrupt` ends its commands too."""

@@ -37,6 +37,13 @@ class Shells:
                 self._shells[key] = self._connect(host, identity)
             return self._shells[key]
 
+    def beside(self, name: str, connect: Callable[[], Shell]) -> Shell:
+        """Return the shell of that name, which no host of the environment has; `connect` makes it."""
+        with self._guard:
+            if (name, "deploy") not in self._shells:
+                self._shells[name, "deploy"] = connect()
+            return self._shells[name, "deploy"]
+
     @property
     def here(self) -> Shell:
         """This machine, as the user of this process."""

@@ -71,6 +71,7 @@ def _findings(inventory: Inventory) -> Iterator[_Finding]:
     yield from _health(inventory)
     yield from _variables(inventory)
     yield from _build(inventory)
+    yield from _store(inventory)
     yield from _service(inventory)
     yield from _vm(inventory)
 
@@ -256,6 +257,13 @@ def _build(inventory: Inventory) -> Iterator[_Finding]:
         message = "expected build.deploy_key or build.forward_agent, found both"
         hint = "git asks one agent: remove one of them"
         yield _finding(message, hint, ("build", "forward_agent"), ("build", "deploy_key"))
+
+
+def _store(inventory: Inventory) -> Iterator[_Finding]:
+    build = inventory.build
+    if build.store_endpoint and not (build.store or "").startswith("s3://"):
+        message = f"expected a store s3://BUCKET/PREFIX beside build.store_endpoint, found {build.store or 'none'}"
+        yield _finding(message, "only S3 has an endpoint", ("build", "store_endpoint"), ("build", "store"))
 
 
 def _service(inventory: Inventory) -> Iterator[_Finding]:

@@ -79,6 +79,21 @@ IncludedPath = Annotated[
         description="a path relative to the source such as ../shared_lib, of letters, digits, ., - and _",
     ),
 ]
+# A shared store: warpbeam/store/place.py takes the URLs apart.
+_STORE_PATH = r"""[^\s\x00-\x1f\x7f`$;&|<>"'\\]+"""
+StorePlace = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:~?/{_STORE_PATH}"
+        rf"|ssh://(?:[A-Za-z_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]{{1,5}})?/{_STORE_PATH}"
+        r"|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._/-]*)?)\Z",
+        description="an absolute path, ssh://HOST/PATH or s3://BUCKET/PREFIX",
+    ),
+]
+WebAddress = Annotated[
+    str,
+    Meta(pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?\Z", description="an http or https URL"),
+]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
 # The app does not run as root, so it cannot listen below 1024 (`ip_unprivileged_port_start` in `ip(7)`).
 AppPort = Annotated[

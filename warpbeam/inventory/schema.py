@@ -39,10 +39,12 @@ from warpbeam.inventory.names import (
     Requirement,
     Seconds,
     ShellCommand,
+    StorePlace,
     UrlPath,
     UserName,
     VariableName,
     VariableValue,
+    WebAddress,
 )
 
 Role = Literal["app", "build", "migrate"]
@@ -145,7 +147,9 @@ class Build(Value, frozen=True):
     setup installs on build hosts what asdf and mise need to build an Erlang. `include` are paths outside the source
     that come to the build host with it. `deploy_key` names one of the `secrets`: a private key with which git fetches
     dependencies; with `forward_agent`, git uses the keys of this machine's ssh agent instead. Those of the `secrets`
-    that neither `deploy_key` nor `hex` names are variables of the asset step.
+    that neither `deploy_key` nor `hex` names are variables of the asset step. `store` is
+    the shared store of artifacts (warpbeam/store/place.py), `store_endpoint` the URL of an S3 server that is not
+    Amazon's.
     """
 
     flavor: Literal["mix"] = "mix"
@@ -160,6 +164,8 @@ class Build(Value, frozen=True):
     secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
     deploy_key: VariableName | None = None
     forward_agent: Annotated[bool, Meta(description="true or false")] = False
+    store: StorePlace | None = None
+    store_endpoint: WebAddress | None = None
 
 
 class Vm(Value, frozen=True):
@@ -203,7 +209,8 @@ _WHERE = Meta(extra={"hint": "say where the value is: {env: NAME}, {command: ...
 class Inventory(Value, frozen=True):
     """One environment. `file` is the file that it was read from, `name` the file's name without .yml.
 
-    `hosts` are those chosen with -H, or all; `all_hosts` are always all hosts of the file.
+    `hosts` are those chosen with -H, or all; `all_hosts` are always all hosts of the file. `build_root` is where builds
+    are, where that is not below `root`: on this machine (`build-on-host --here`).
     """
 
     org: OrgName
@@ -212,6 +219,7 @@ class Inventory(Value, frozen=True):
     name: Annotated[str, DERIVED] = ""
     file: Annotated[Path, DERIVED] = Path()
     all_hosts: Annotated[dict[HostName, Host], DERIVED] = {}
+    build_root: Annotated[str, DERIVED] = ""
     warpbeam: Requirement | None = None
     source: Path | None = None
     release: AppName | None = None

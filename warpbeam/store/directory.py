@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from warpbeam.build.content import violation
 from warpbeam.error import Failed
 from warpbeam.limit import MEGABYTE
 from warpbeam.store.store import PutLive
+
+KEY = re.compile(r"[0-9a-f]{20}")
 
 # Bytes that must stay free on this machine's disk after a download.
 ROOM_LEFT = 256 * MEGABYTE
@@ -32,9 +35,8 @@ class DirectoryStore:
 
     def find(self, key: str) -> Artifact | None:
         """Return the artifact of that key; None where it is missing, its manifest is flawed or its size is wrong."""
-        file = self.directory / f"{key}.json"
         try:
-            manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+            manifest = msgspec.json.decode(self.manifest_file(key).read_bytes(), type=Manifest)
             if violation(manifest.files, manifest.directories):
                 return None
             artifact = Artifact(self.directory / f"{key}.tar.gz", manifest)
@@ -50,20 +52,18 @@ class DirectoryStore:
     def last_live(self, environment: str) -> PutLive | None:
         """Return what this machine deployed last in that environment, or None where that is not recorded."""
         try:
-            return msgspec.json.decode((self.directory / f"{environment}.live").read_bytes(), type=PutLive)
+            return msgspec.json.decode(self.live_file(environment).read_bytes(), type=PutLive)
         except (OSError, msgspec.DecodeError):
             return None
 
     def note_live(self, environment: str, what: PutLive | None) -> None:
         """Record what was deployed last in that environment; None removes the record."""
-        file = self.directory / f"{environment}.live"
+        file = self.live_file(environment)
         if what is None:
             file.unlink(missing_ok=True)
             return
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self.directory / f".{environment}.live.{os.getpid()}"
-        new.write_bytes(msgspec.json.encode(what))
-        new.replace(file)
+        self._write(file.name, msgspec.json.encode(what))
 
     def check_room(self, size: int, origin: str) -> None:
         """Check that this machine's disk has room for an artifact of `size` bytes from the host `origin`.
@@ -90,8 +90,11 @@ class DirectoryStore:
         finally:
             file.unlink(missing_ok=True)
 
-    def keep(self, key: str, manifest: Manifest, digest: str) -> Artifact:
+    def keep(self, key: str, manifest: Manifest, digest: str, text: bytes = b"") -> Artifact:
         """Give the tarball that was written its name and write its manifest; to be called inside `incoming`.
+
+        Parameters:
+            text: the manifest as it came from elsewhere, to be kept byte for byte; empty: it is written anew.
 
         Raises:
             Failed: the digest of what arrived is not that of the manifest.
@@ -103,10 +106,46 @@ class DirectoryStore:
             )
         tarball = self.directory / f"{key}.tar.gz"
         self._incoming(key).replace(tarball)
-        described = self.directory / f".{key}.json.{os.getpid()}"
-        described.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=0))
-        described.replace(self.directory / f"{key}.json")
+        self.sbom_file(key).unlink(missing_ok=True)
+        self._write(f"{key}.json", text or msgspec.json.format(msgspec.json.encode(manifest), indent=0))
         return Artifact(tarball, manifest)
+
+    def keep_sbom(self, key: str, text: bytes) -> None:
+        """Write the SBOM of the artifact of that key."""
+        self._write(self.sbom_file(key).name, text)
+
+    def manifest_file(self, key: str) -> Path:
+        """Return the path of the manifest of that key, whether it is there or not."""
+        return self.directory / f"{key}.json"
+
+    def sbom_file(self, key: str) -> Path:
+        """Return the path of the SBOM of that key, whether it is there or not."""
+        return self.directory / f"{key}.cdx.json"
+
+    def live_file(self, environment: str) -> Path:
+        """Return the path of the record of what this machine deployed there last, whether it is there or not."""
+        return self.directory / f"{environment}.live"
+
+    def kept(self) -> dict[str, int]:
+        """Return the keys that have a manifest, each with the seconds since 1970 when that was written."""
+        files = (file for file in self.directory.glob("*.json") if KEY.fullmatch(file.stem))
+        return {file.stem: int(file.stat().st_mtime) for file in files}
+
+    def all_live(self) -> dict[str, PutLive]:
+        """Return what this machine deployed last, by environment."""
+        names = (file.stem for file in sorted(self.directory.glob("*.live")))
+        found = {name: self.last_live(name) for name in names}
+        return {name: live for name, live in found.items() if live is not None}
+
+    def remove(self, key: str) -> None:
+        """Remove the artifact of that key; its manifest first, so that no half of it is found."""
+        for file in (self.manifest_file(key), self.directory / f"{key}.tar.gz", self.sbom_file(key)):
+            file.unlink(missing_ok=True)
+
+    def _write(self, name: str, text: bytes) -> None:
+        new = self.directory / f".{name}.{os.getpid()}"
+        new.write_bytes(text)
+        new.replace(self.directory / name)
 
     def _incoming(self, key: str) -> Path:
         return self.directory / f".{key}.tar.gz.{os.getpid()}"

@@ -42,6 +42,9 @@ class Store(Protocol):
             Failed: the digest of what arrived is not that of the manifest.
         """
 
+    def keep_sbom(self, key: str, text: bytes) -> None:
+        """Write the SBOM of the artifact of that key."""
+
     def last_live(self, environment: str) -> PutLive | None:
         """Return what this machine put live last in that environment, or None where that is not recorded."""
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sysconfig
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.environment import PROJECT, UV, LabEnvironment
-from tests.lab import LabHandle
+from tests.environment import LabEnvironment
+from tests.runner import send, send_project
 
 HOST = "build1"
 HOME = "/srv/warpbeam"
@@ -25,43 +23,15 @@ INVENTORY = {
     "health": {"deadline": 20, "settle": 0},
     "deploy": {"migrate": "Hello.Release.migrate()", "drain": 5},
 }
-# Fabric and what it needs; not the tools that only look at code.
-LEFT_OUT = ("mypy*", "ruff*", "hypothesis*", "*pytest*", "grimp*", "__pycache__", "lexers")
-
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def send(lab: LabHandle, files: list[str], directory: Path, target: str) -> None:
-    """Copy files (or a directory's, but for those left out) onto the host."""
-    names = "\0".join(files)
-    pack = ["tar", "-c", "-C", str(directory), *(f"--exclude={name}" for name in LEFT_OUT), "--null", "-T", "-"]
-    packed = subprocess.run(pack, input=names.encode(), capture_output=True, check=True).stdout
-    unpack = f"sudo mkdir -p {target} && sudo tar -x --no-same-owner -C {target}"
-    subprocess.run(["ssh", "-F", str(lab.ssh_config), HOST, unpack], input=packed, check=True, timeout=60)
-
-
-def packages_for(python: str, directory: Path) -> Path:
-    """Install the packages of requirements.txt, for another Python than this one."""
-    argv = [UV, "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes"]
-    subprocess.run(
-        [*argv, f"--python-version={python}", f"--target={directory}", "-r", str(PROJECT / "requirements.txt")],
-        check=True,
-    )
-    return directory
 
 
 @pytest.fixture(scope="module")
 def fab(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """`fab here WORDS…` on the host itself, from a clone of this project there; `user` owns it while it runs."""
     lab = environment.lab
-    python = lab.ssh(HOST, "python3 -c 'import sysconfig; print(sysconfig.get_python_version())'").stdout.strip()
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    send(lab, [name for name in listed.split("\0") if name and (PROJECT / name).exists()], PROJECT, HOME)
-    packages = Path(sysconfig.get_path("purelib"))
-    if python != sysconfig.get_python_version():
-        packages = packages_for(python, tmp_path_factory.mktemp("packages"))
-    send(lab, ["."], packages, f"{HOME}/packages")
-    send(lab, ["."], environment.source, f"{HOME}/hello")
+    send_project(lab, HOST, HOME, tmp_path_factory.mktemp("packages"))
+    send(lab, HOST, ["."], environment.source, f"{HOME}/hello")
     lab.ssh(HOST, f"sudo tee {HOME}/inventory/here.yml", stdin=json.dumps(INVENTORY))
     script = f'#!/bin/sh\ncd {HOME}\nPYTHONPATH=packages exec python3 -m fabric here "$@"\n'
     lab.ssh(HOST, f"sudo tee {HOME}/fab; sudo chmod 755 {HOME}/fab", stdin=script)

@@ -39,7 +39,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     step("source_of")
     step("ask_recipe", SimpleNamespace(key="key"))
-    step("find_kept")
+    step("find_stored")
     step("check_reachable")
     step("build_recipe", MADE)
     return taken
@@ -51,14 +51,14 @@ def find(asked: TargetRequest, *roles: str) -> Artifact:
 
 def test_what_is_not_kept_is_built_once_the_hosts_are_ready(steps: list[str], tmp_path: Path) -> None:
     assert find(TargetRequest(tmp_path)) is MADE
-    assert steps == ["source_of", "ask_recipe", "find_kept", "check_reachable", "build_recipe"]
+    assert steps == ["source_of", "ask_recipe", "find_stored", "check_reachable", "build_recipe"]
 
 
 def test_what_is_kept_is_taken_without_a_further_look_at_the_hosts(
     steps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = artifact("3.0")
-    monkeypatch.setattr(target, "find_kept", lambda *args: kept)
+    monkeypatch.setattr(target, "find_stored", lambda *args: kept)
 
     assert find(TargetRequest(tmp_path)) is kept
     assert steps == ["source_of", "ask_recipe"]

@@ -21,7 +21,8 @@ defmodule Hello.ConfigTest do
   end
 
   test "without an environment there are defaults" do
-    assert Enum.sort(read(%{})) == [drain_seconds: 10, port: 4000, state_directory: "/var/lib/hello"]
+    assert Enum.sort(read(%{})) ==
+             [drain_seconds: 10, peers: [], port: 4000, state_directory: "/var/lib/hello"]
   end
 
   test "the environment is heeded" do
@@ -33,7 +34,7 @@ defmodule Hello.ConfigTest do
              "HELLO_FAULT" => "hang"
            })
            |> Enum.sort() ==
-             [drain_file: "/run/x/drain", drain_seconds: 0, fault: "hang", port: 80, state_directory: "/s"]
+             [drain_file: "/run/x/drain", drain_seconds: 0, fault: "hang", peers: [], port: 80, state_directory: "/s"]
   end
 
   test "a port that is none is an error that says what was expected" do

@@ -1,0 +1,110 @@
+"""Artifacts on this machine and in the store that the inventory names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Collection, Exit, task
+
+JSON = "print JSON on standard output"
+STORE = "those in the store of the inventory, not those on this machine"
+
+
+@task(name="list", auto_shortflags=False, help={"json": JSON})
+def list_(c: Any, json: bool = False) -> None:
+    """List the artifacts that this machine and the store have, and where each is live."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploy.target import store_of
+    from warpbeam.store.listing import artifact_rows
+    from warpbeam.store.place import shared_store
+
+    here = session(c)
+    found = artifact_rows(store_of(here.fleet, here.project), shared_store(here.fleet), here.inventory)
+    here.report.table(found, as_json=json)
+
+
+@task(positional=["key"], auto_shortflags=False, help={"key": "the artifact, as `artifacts.list` shows it"})
+def push(c: Any, key: str) -> None:
+    """Copy an artifact of this machine to the store."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploy.target import store_of
+    from warpbeam.store.place import needed_store
+    from warpbeam.store.transfer import push as push_artifact
+
+    here = session(c)
+    push_artifact(_checked(key), store_of(here.fleet, here.project), needed_store(here.fleet), here.emit)
+
+
+@task(positional=["key"], auto_shortflags=False, help={"key": "the artifact, as `artifacts.list` shows it"})
+def pull(c: Any, key: str) -> None:
+    """Copy an artifact of the store to this machine, and check it."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploy.target import store_of
+    from warpbeam.store.place import needed_store
+    from warpbeam.store.transfer import pull as pull_artifact
+
+    here = session(c)
+    store, shared = store_of(here.fleet, here.project), needed_store(here.fleet)
+    pull_artifact(_checked(key), store, shared, here.inventory, here.emit)
+
+
+@task(auto_shortflags=False, help={"store": STORE, "json": JSON})
+def verify(c: Any, store: bool = False, json: bool = False) -> None:
+    """Check that artifacts are what their manifests say."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploy.target import store_of
+    from warpbeam.error import AMISS
+    from warpbeam.store.place import needed_store
+    from warpbeam.store.verify import verify_here, verify_shared
+
+    here = session(c)
+    if store:
+        found = verify_shared(needed_store(here.fleet), here.inventory)
+    else:
+        found = verify_here(store_of(here.fleet, here.project))
+    here.report.table(found, as_json=json)
+    if any("problem" in row for row in found):
+        raise Exit(code=AMISS)
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "keep": "how many of the newest stay (default 10); those that are live stay too",
+        "store": STORE,
+        "json": JSON,
+    },
+)
+def prune(c: Any, keep: int = 10, store: bool = False, json: bool = False) -> None:
+    """Remove old artifacts of this machine or of the store."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploy.target import store_of
+    from warpbeam.error import Misuse
+    from warpbeam.event import Note
+    from warpbeam.store.place import needed_store
+    from warpbeam.store.prune import prune_here, prune_shared
+
+    here = session(c)
+    if keep < 1:
+        raise Misuse(f"--keep {keep}: expected at least 1")
+    ours = store_of(here.fleet, here.project)
+    pruned = prune_shared(ours, needed_store(here.fleet), keep) if store else prune_here(ours, keep)
+    rows = [{"key": key, "state": "removed"} for key in pruned.removed]
+    rows += [{"key": key, "state": "kept: it is live"} for key in pruned.live]
+    if rows or json:
+        here.report.table(rows, as_json=json)
+    else:
+        here.emit(Note("", f"nothing to remove: there are no more than {keep}"))
+
+
+def _checked(key: str) -> str:
+    """Return `key`. Raises: Misuse, where it is none."""
+    from warpbeam.error import Misuse
+    from warpbeam.store.directory import KEY
+
+    if not KEY.fullmatch(key):
+        raise Misuse(f"{key!r} is no artifact's key", "a key has 20 hexadecimal digits: see `fab ENV artifacts.list`")
+    return key
+
+
+namespace = Collection(list_, push, pull, verify, prune)

@@ -1,0 +1,102 @@
+"""The artifact that a person names (`deploy --artifact`): by its key, here or in the shared store, or by a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from warpbeam.build.artifact import Artifact, Manifest
+from warpbeam.error import Misuse, Refused
+from warpbeam.event import Emit, Note
+from warpbeam.inventory.schema import Inventory
+from warpbeam.store.directory import KEY, DirectoryStore
+from warpbeam.store.manifest import read_manifest
+from warpbeam.store.shared import MOST_MANIFEST, PIECE, Absent, SharedStore, Sink, tarball_name
+from warpbeam.store.transfer import pull, take_in
+
+TARBALL = re.compile(r"(?P<key>.+?)(?:-[0-9a-f]{16})?\.tar\.gz")
+
+
+def chosen_artifact(
+    named: str, inventory: Inventory, here: DirectoryStore, shared: SharedStore | None, emit: Emit
+) -> Artifact:
+    """Return the artifact that a person names by a key or a file. No repository and no build host is asked.
+
+    Raises:
+        Misuse: `named` is neither a key nor a file.
+        Refused: neither store has the key, or the artifact is not what its manifest says or of another app.
+    """
+    if KEY.fullmatch(named):
+        return _by_key(named, inventory, here, shared, emit)
+    return _by_file(Path(named).expanduser(), inventory, here, emit)
+
+
+def _by_key(key: str, inventory: Inventory, here: DirectoryStore, shared: SharedStore | None, emit: Emit) -> Artifact:
+    kept = here.find(key)
+    if kept is not None and kept.is_unchanged():
+        # An artifact with that key may be of another release of the app.
+        read_manifest(here.manifest_file(key).read_bytes(), inventory, f"{key}.json on this machine")
+        emit(Note("", f"from this machine: {inventory.app} {kept.label}"))
+        return kept
+    changed = "it was changed on this machine since it was built" if kept else "this machine does not have it"
+    if shared is None:
+        raise Refused(
+            f"there is no artifact {key}: {changed}, and the inventory names no store (`build.store`)",
+            "`fab ENV artifacts.list` shows those there are; a file is named by its path, such as ./KEY.json",
+        )
+    try:
+        return pull(key, here, shared, inventory, emit)
+    except Absent:
+        raise Refused(
+            f"there is no artifact {key}: {changed}, and the store {shared.label} does not have it",
+            "`fab ENV artifacts.list` shows those there are; `artifacts.push` where it was built puts it there",
+        ) from None
+
+
+def _by_file(file: Path, inventory: Inventory, here: DirectoryStore, emit: Emit) -> Artifact:
+    """Return the artifact of a file, kept on this machine from now on."""
+    found = TARBALL.fullmatch(file.name)
+    manifest_file = file.with_name(f"{found['key']}.json") if found else file
+    try:
+        text = _read(manifest_file)
+    except OSError as error:
+        raise Misuse(
+            f"--artifact {file}: {manifest_file} cannot be read: {error.strerror}",
+            "give a key of 20 hexadecimal digits, or the path of KEY.json or KEY.tar.gz, which lie together",
+        ) from None
+    manifest = read_manifest(text, inventory, str(manifest_file))
+    # A file may have any name: its content then decides the key.
+    key = manifest_file.stem if KEY.fullmatch(manifest_file.stem) else manifest.sha256[:20]
+    tarball = file if found else _tarball_beside(manifest_file, manifest)
+
+    def read(manifest: Manifest, sink: Sink) -> None:
+        left = manifest.size
+        with tarball.open("rb") as opened:
+            while left and (piece := opened.read(min(left, PIECE))):
+                left -= len(piece)
+                sink(piece)
+
+    kept = here.find(key)
+    if kept is not None and kept.manifest == manifest and kept.is_unchanged():
+        return kept
+    artifact = take_in(key, text, manifest, here, read, str(tarball))
+    emit(Note("", f"from {tarball}: {inventory.app} {artifact.label}, kept as {key}"))
+    return artifact
+
+
+def _tarball_beside(file: Path, manifest: Manifest) -> Path:
+    """Return the tarball beside a manifest, by its name on this machine or its name in a shared store."""
+    names = (f"{file.stem}.tar.gz", tarball_name(file.stem, manifest.sha256))
+    beside = next((path for name in names if (path := file.with_name(name)).is_file()), None)
+    if beside is None:
+        raise Misuse(f"--artifact {file}: there is no {names[0]} beside it", "copy both files")
+    return beside
+
+
+def _read(file: Path) -> bytes:
+    """Return the bytes of a manifest. Raises: OSError, Refused."""
+    with file.open("rb") as opened:
+        text = opened.read(MOST_MANIFEST + 1)
+    if len(text) > MOST_MANIFEST:
+        raise Refused(f"{file} is no manifest of an artifact: it has more than {MOST_MANIFEST} bytes")
+    return text

@@ -1,0 +1,74 @@
+"""Whether artifacts are still what their manifests say, here or in the shared store: all of their bytes are read."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from warpbeam.build.artifact import Artifact
+from warpbeam.build.tarball import difference
+from warpbeam.error import Failed, Refused
+from warpbeam.inventory.schema import Inventory
+from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.listing import described, manifests_in
+from warpbeam.store.manifest import read_manifest
+from warpbeam.store.shared import MOST_MANIFEST, SharedStore, Unavailable, read_text, tarball_name
+
+INTACT = "intact"
+
+
+def verify_here(here: DirectoryStore) -> list[dict[str, Any]]:
+    """Return a row for each artifact of this machine; `problem` says how one is not what its manifest says."""
+    rows = []
+    for key in sorted(here.kept()):
+        found = here.find(key)
+        wrong = _wrong(found) if found else "its manifest cannot be read, or its tarball has another size or is missing"
+        rows.append(_row(key, found, wrong))
+    return rows
+
+
+def _wrong(artifact: Artifact) -> str:
+    if not artifact.is_unchanged():
+        return "its checksum is not that of the manifest: it was changed"
+    return difference(artifact.tarball, artifact.manifest.files)
+
+
+def verify_shared(shared: SharedStore, inventory: Inventory) -> list[dict[str, Any]]:
+    """Return the same rows for the artifacts of the shared store, which are read from there and not kept.
+
+    Raises: Unavailable, where the shared store cannot be reached.
+    """
+    rows = []
+    for key in sorted(manifests_in(shared.files())):
+        try:
+            rows.append(_verified(key, shared, inventory))
+        except Unavailable:
+            raise
+        except (Refused, Failed) as wrong:
+            rows.append(_row(key, None, wrong.message))
+    return rows
+
+
+def _verified(key: str, shared: SharedStore, inventory: Inventory) -> dict[str, Any]:
+    text = read_text(shared, f"{key}.json", MOST_MANIFEST)
+    manifest = read_manifest(text, inventory, f"{key}.json in the store {shared.label}")
+    digest, size = hashlib.sha256(), 0
+
+    def sink(piece: bytes) -> None:
+        nonlocal size
+        size += len(piece)
+        digest.update(piece)
+
+    shared.read(tarball_name(key, manifest.sha256), manifest.size, sink)
+    same = (digest.hexdigest(), size) == (manifest.sha256, manifest.size)
+    wrong = "" if same else "its checksum is not that of the manifest: it was changed"
+    return {"key": key, **described(manifest), "state": INTACT if same else "changed"} | _problem(wrong)
+
+
+def _row(key: str, artifact: Artifact | None, wrong: str) -> dict[str, Any]:
+    manifest = artifact.manifest if artifact else None
+    return {"key": key, **described(manifest), "state": "changed" if wrong else INTACT} | _problem(wrong)
+
+
+def _problem(wrong: str) -> dict[str, str]:
+    return {"problem": wrong} if wrong else {}
