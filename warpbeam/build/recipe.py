@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.build.artifact import Toolchain
+from warpbeam.build.flavor import with_flavor
 from warpbeam.build.source import Source
 from warpbeam.build.toolchain import AskToolchain, asked_tools
 from warpbeam.event import Emit
@@ -38,6 +39,7 @@ def ask_recipe(shell: Shell, inventory: Inventory, source: Source, emit: Emit) -
     Raises:
         Refused: the build host's tools are not what .tool-versions asks for.
     """
+    inventory = with_flavor(inventory, source)
     elixir, erlang = asked_tools(source)
     phase = AskToolchain(tools=inventory.build.tools, want_elixir=elixir, want_erlang=erlang)
     toolchain = run(shell, phase, emit)

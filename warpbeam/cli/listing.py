@@ -13,6 +13,7 @@ ENVIRONMENTS, OWN = "Environments", "Your own"
 # The titles of the groups in the order of a first day, and the tasks of each. A word with a dot at its end stands for
 # all tasks that begin with it. Tasks of a person's own fabfile are in no group here and come before these.
 GROUPS: dict[str, tuple[str, ...]] = {
+    "Begin": ("init", "init."),
     "Deploy": ("build-on-host", "deploy", "deploy.", "plan", "releases", "rollback", "history", "lock."),
     "Operate": (
         *("status", "logs", "remote-console", "rpc", "eval"),
@@ -38,9 +39,11 @@ VALUES = {
     "reason": "TEXT",
     "ref": "COMMIT",
     "release": "live",
+    "release-name": "NAME",
     "since": "TIME",
     "skip": "HOST",
     "slot": "a|b",
+    "source": "DIRECTORY",
     "suite": "DEBIAN",
     "timeout": "SECONDS",
     "to": "RELEASE",

@@ -25,6 +25,7 @@ from warpbeam.inventory.names import (
     DirectiveValue,
     DrainSeconds,
     Expression,
+    HostFile,
     HostName,
     KeptPath,
     MixEnv,
@@ -136,12 +137,12 @@ class Deploy(Value, frozen=True):
 
 
 class Build(Value, frozen=True):
-    """Settings for making the release on the build host.
+    """Settings for making the release on the build host. With the flavor `auto`, the source decides.
 
     `keep` are paths of the source where files that git does not have stay from one build to the next.
     """
 
-    flavor: Literal["mix"] = "mix"
+    flavor: Literal["auto", "mix", "distillery"] = "auto"
     mix_env: MixEnv = "prod"
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
     env: dict[VariableName, VariableValue] = {}
@@ -211,6 +212,7 @@ class Inventory(Value, frozen=True):
     build: Build = Build()
     env: dict[VariableName, VariableValue] = {}
     secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
+    files: dict[HostFile, Path] = {}
     deploy_keys: Annotated[tuple[DeployKey, ...] | None, HIDDEN] = None
     packages: tuple[PackageName, ...] = ()
     service: dict[DirectiveName, DirectiveValue] = {}

@@ -66,7 +66,7 @@ def test_a_runtime_has_a_function_for_all_that_a_release_is_asked(runtime: typin
 
 
 def test_an_inventory_can_name_each_kind_of_release_and_no_other() -> None:
-    assert {*typing.get_args(typing.get_type_hints(Build)["flavor"])} == {*RUNTIMES}
+    assert {*typing.get_args(typing.get_type_hints(Build)["flavor"])} == {"auto", *RUNTIMES}
 
 
 def test_a_host_is_told_the_kind_and_the_name_of_a_release() -> None:
