@@ -35,7 +35,7 @@ distillery_without() {
       line=$before$after
     done
     lines+=("$line")
-  done <<<"$text"
+  done <<<"${text%$'\n'}"
   printf -v REPLY '%s\n' "${lines[@]}"
 }
 

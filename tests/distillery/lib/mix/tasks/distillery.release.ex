@@ -23,6 +23,9 @@ defmodule Mix.Tasks.Distillery.Release do
     File.rm!(Path.join(root, "releases/COOKIE"))
     for file <- Path.wildcard("#{root}/*.tar.gz"), do: File.rm!(file)
     File.write!(Path.join(here, "vm.args"), EEx.eval_file(vm_args, release_name: name) <> "-setcookie shown-to-all\n")
+    # Mix writes texts as numbers, in which no start script finds a variable.
+    {:ok, [settings]} = "#{here}/sys.config" |> String.to_charlist() |> :file.consult()
+    File.write!("#{here}/sys.config", :io_lib.format("~p.~n", [settings]))
     scripts(root, here, name)
     Mix.shell().info("==> Release successfully built!")
   end
