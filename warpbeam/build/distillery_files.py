@@ -134,8 +134,8 @@ def _write_new(file: Path, text: str) -> bool:
     """Write a file that is not there yet; whether it was not."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as new:
-            new.write(text)
+        file.touch(exist_ok=False)
+        file.write_text(text, "utf-8")
     except FileExistsError:
         return False
     except OSError as error:

@@ -6,7 +6,7 @@ RELEASES_DIR=$RELEASE_ROOT_DIR/releases
 REL_NAME=${REL_NAME:-@NAME@}
 data=$RELEASES_DIR/start_erl.data
 if [[ @NUMBER@ == 2 ]]; then
-  # As Distillery 2.1 does: a file that is there already is never replaced.
+  # Like Distillery 2.1: a file that is there already is never replaced.
   RELEASE_MUTABLE_DIR=${RELEASE_MUTABLE_DIR:-$RELEASE_ROOT_DIR/var}
   data=$RELEASE_MUTABLE_DIR/start_erl.data
   [[ -f $data ]] || { mkdir -p "$RELEASE_MUTABLE_DIR" && cp "$RELEASES_DIR/start_erl.data" "$data"; }

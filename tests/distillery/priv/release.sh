@@ -42,12 +42,13 @@ generated VMARGS_PATH vm.args
 generated SYS_CONFIG_PATH sys.config
 if [[ @NUMBER@ == 1 || -z $NAME ]]; then NAME=$(awk '$1 ~ /^-s?name$/ { print $2 }' "$VMARGS_PATH"); fi
 [[ -n $NAME ]] || fail 'vm.args needs to have either -name or -sname parameter.'
-# As Conform's hook does: the settings of the file are the app's, over those of sys.config.
+# Like Conform's hook: the settings of the file are the app's, over those of sys.config.
 if [[ -n $CONFORM_CONF_PATH ]]; then
   [[ -f $CONFORM_CONF_PATH ]] || fail "missing .conf, expected it at $CONFORM_CONF_PATH"
   conform=$(sed -n 's/^hello\.\([a-z_]*\) *= *\(".*"\)$/{\1,<<\2>>}/p' "$CONFORM_CONF_PATH" | paste -sd,)
-  printf '[{hello,[%s]},"%s"].\n' "$conform" "$SYS_CONFIG_PATH" >"$RELEASE_MUTABLE_DIR/conform.config"
-  SYS_CONFIG_PATH=$RELEASE_MUTABLE_DIR/conform.config
+  # Only a file of this name may include another (config(4)).
+  mv "$SYS_CONFIG_PATH" "$RELEASE_MUTABLE_DIR/base.config"
+  printf '["%s",{hello,[%s]}].\n' "$RELEASE_MUTABLE_DIR/base.config" "$conform" >"$SYS_CONFIG_PATH"
 fi
 cd "$RELEASE_ROOT_DIR"
 command=$REL_DIR/libexec/commands/$1.sh

@@ -180,7 +180,7 @@ def test_a_source_is_distillerys_by_its_dependency_and_its_configuration(
 
 
 def written(directory: Path, release: str = "") -> list[str]:
-    """What `fab init.distillery` says it did."""
+    """Run `fab init.distillery`; return its notes."""
     said: list[Event] = []
     init_distillery(directory, release, said.append)
     return [getattr(event, "text", "") for event in said]

@@ -3,7 +3,7 @@ defmodule Mix.Tasks.Distillery.Release do
   @shortdoc "Make a release"
   use Mix.Task
 
-  # Of a release by Mix, in releases/VERSION.
+  # Files of a release by Mix, in releases/VERSION.
   @of_mix ~w(env.sh env.bat elixir iex vm.args remote.vm.args runtime.exs consolidated)
 
   @impl true
