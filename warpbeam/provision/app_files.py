@@ -33,6 +33,11 @@ def app_files(inventory: Inventory) -> tuple[File, ...]:
     )
 
 
+def check_sources(inventory: Inventory) -> None:
+    """Check that every source can be read, once and before any host is asked. Raises: Misuse."""
+    app_files(inventory)
+
+
 def file_variables(inventory: Inventory) -> dict[str, str]:
     """Return the variables that tell the app of its files: Conform's, where one of them is a .conf."""
     conf = next((path for path in inventory.files if path.endswith(".conf")), None)
