@@ -7,6 +7,8 @@ from typing import Any
 
 from invoke import Collection, task
 
+from .init_distillery import distillery
+
 
 @task(
     auto_shortflags=False,
@@ -44,7 +46,7 @@ def init(c: Any, source: str = "", org: str = "", app_hosts: str = "", build_hos
     init(request, confirm, here.emit)
 
 
-namespace = Collection("init", init)
+namespace = Collection("init", init, distillery)
 
 
 def main() -> None:

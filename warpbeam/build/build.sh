@@ -40,10 +40,14 @@ run_tests() {
     fail 'mix test failed on the build host' 'nothing was built'
 }
 
-# make_release: runs `mix release`. An app without `releases` in its mix.exs has Mix's default release, which `mix
-# release` accepts no name for. Sets `out`, the release's directory.
+# make_release: runs `mix release`, or what makes a release of another kind. An app without `releases` in its mix.exs
+# has Mix's default release, which `mix release` accepts no name for. Sets `out`, the release's directory.
 make_release() {
   local name=("$release")
+  if [[ $runtime != mix ]]; then
+    "${runtime}_make"
+    return
+  fi
   out=$build/out
   rm -rf -- "$out"
   [[ $named == true ]] || grep -qs releases mix.exs || name=()

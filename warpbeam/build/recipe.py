@@ -11,6 +11,7 @@ import msgspec
 
 from warpbeam.build.artifact import Toolchain
 from warpbeam.build.asked import AskedTools, asked_tools
+from warpbeam.build.flavor import with_flavor
 from warpbeam.build.source import Source
 from warpbeam.build.toolchain import InstallTools, ask_toolchain
 from warpbeam.event import Emit
@@ -43,6 +44,7 @@ def ask_recipe(shell: Shell, inventory: Inventory, source: Source, emit: Emit) -
     Raises:
         Refused: the build host's tools are not what the source asks for.
     """
+    inventory = with_flavor(inventory, source)
     return _ask(shell, inventory, source, asked_tools(source, inventory.build.tools), inventory.build.tools, emit)
 
 

@@ -45,6 +45,7 @@ VALUES = {
     "reason": "TEXT",
     "ref": "COMMIT",
     "release": "live",
+    "release-name": "NAME",
     "since": "TIME",
     "skip": "HOST",
     "slot": "a|b",
@@ -71,11 +72,10 @@ def grouped(pairs: Sequence[tuple[str, str | None]]) -> dict[str, list[tuple[str
         pairs: names and first lines of all tasks, as Invoke lists them.
     """
     groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (ENVIRONMENTS, OWN, *GROUPS)}
-    for listed, text in sorted(pairs):
-        name = DEFAULT.sub(r"\g<group>", listed)
-        is_environment = (text or "").startswith(ENVIRONMENT)
+    for name, text in sorted((DEFAULT.sub(r"\g<group>", listed), text or "") for listed, text in pairs):
+        is_environment = text.startswith(ENVIRONMENT)
         title = ENVIRONMENTS if is_environment else group_of(name)
-        groups[title].append((name, (text or "").removeprefix(ENVIRONMENT)))
+        groups[title].append((name, text.removeprefix(ENVIRONMENT)))
     return {title: lines for title, lines in groups.items() if lines}
 
 

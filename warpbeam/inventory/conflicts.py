@@ -11,6 +11,7 @@ from warpbeam.inventory import reserved
 from warpbeam.inventory.firewall import is_network
 from warpbeam.inventory.hex import unknown_secrets
 from warpbeam.inventory.tree import ConfigError, Key, Node, Place, find
+from warpbeam.runtime.kinds import own_variable_user
 
 if TYPE_CHECKING:
     from warpbeam.inventory.schema import Inventory
@@ -72,6 +73,7 @@ def _findings(inventory: Inventory) -> Iterator[_Finding]:
     yield from _variables(inventory)
     yield from _build(inventory)
     yield from _store(inventory)
+    yield from _files(inventory)
     yield from _service(inventory)
     yield from _vm(inventory)
 
@@ -219,7 +221,8 @@ def _variables(inventory: Inventory) -> Iterator[_Finding]:
     parts = {"env": [*inventory.env], "secrets": [*inventory.secrets], "ports": [*inventory.ports]}
     for part, names in parts.items():
         for name in names:
-            if owner := reserved.variable_owner(name):
+            own = own_variable_user(inventory.build.flavor, name)
+            if owner := reserved.variable_owner(name) or own:
                 message = f"expected a variable of the app's own, found one that is not: {owner}"
                 yield _finding(message, "remove it", (part, name))
     for name, value in inventory.env.items():
@@ -264,6 +267,18 @@ def _store(inventory: Inventory) -> Iterator[_Finding]:
     if build.store_endpoint and not (build.store or "").startswith("s3://"):
         message = f"expected a store s3://BUCKET/PREFIX beside build.store_endpoint, found {build.store or 'none'}"
         yield _finding(message, "only S3 has an endpoint", ("build", "store_endpoint"), ("build", "store"))
+
+
+def _files(inventory: Inventory) -> Iterator[_Finding]:
+    directory = f"/etc/{inventory.org}/{inventory.app}"
+    for path in inventory.files:
+        place, _, name = path.rpartition("/")
+        if place != directory:
+            message = f"expected a file in {directory}, where the app's settings are, found it elsewhere"
+            yield _finding(message, f"{directory}/{name}", ("files", path))
+        elif name.endswith((".env", ".nft")):
+            message = "expected a name that setup does not use itself (NAME.env and NAME.nft are its own)"
+            yield _finding(message, "choose another ending", ("files", path))
 
 
 def _service(inventory: Inventory) -> Iterator[_Finding]:

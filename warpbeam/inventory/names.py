@@ -146,6 +146,14 @@ DeployKey = Annotated[
         description='a public key ("ssh-ed25519 AAAA...") or the path of a .pub file',
     ),
 ]
+# A file that setup puts on hosts; conflicts() checks its directory.
+HostFile = Annotated[
+    str,
+    Meta(
+        pattern=r"^/(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\Z",
+        description="an absolute path of letters, digits and . _ - /, such as /etc/ORG/APP/APP.conf",
+    ),
+]
 Expression = Annotated[
     str,
     Meta(

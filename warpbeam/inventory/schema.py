@@ -27,6 +27,7 @@ from warpbeam.inventory.names import (
     DirectiveValue,
     DrainSeconds,
     Expression,
+    HostFile,
     HostName,
     IncludedPath,
     KeptPath,
@@ -141,7 +142,7 @@ class Deploy(Value, frozen=True):
 
 
 class Build(Value, frozen=True):
-    """Settings for making the release on the build host.
+    """Settings for making the release on the build host. With the flavor `auto`, the source decides.
 
     `keep` are paths of the source where files that git does not have stay from one build to the next. With `install`,
     setup installs on build hosts what asdf and mise need to build an Erlang. `include` are paths outside the source
@@ -152,7 +153,7 @@ class Build(Value, frozen=True):
     Amazon's.
     """
 
-    flavor: Literal["mix"] = "mix"
+    flavor: Literal["auto", "mix", "distillery"] = "auto"
     mix_env: MixEnv = "prod"
     tools: Literal["auto", "asdf", "mise", "system"] = "auto"
     install: bool = False
@@ -233,6 +234,7 @@ class Inventory(Value, frozen=True):
     build: Build = Build()
     env: dict[VariableName, VariableValue] = {}
     secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
+    files: dict[HostFile, Path] = {}
     deploy_keys: Annotated[tuple[DeployKey, ...] | None, HIDDEN] = None
     packages: tuple[PackageName, ...] = ()
     service: dict[DirectiveName, DirectiveValue] = {}

@@ -156,11 +156,13 @@ verified() {
   done
 }
 
-# put PATH MODE NEEDS < CONTENT: write a new file beside PATH, check it, rename it over PATH.
+# put PATH MODE NEEDS GROUP < CONTENT: write a new file beside PATH, check it, rename it over PATH.
 put() {
-  local path=$1 mode=$2 needs=$3 new=$1.warpbeam-new
+  local path=$1 mode=$2 needs=$3 group=$4 new=$1.warpbeam-new
   rm -f -- "$new"
   (umask 077 && set -C && cat >"$new")
+  # Before the mode, which may open the file to the group.
+  [[ $(stat -c %G -- "$new") == "$group" ]] || chgrp -- "$group" "$new"
   chmod "$mode" -- "$new"
   case $needs in
     visudo) visudo -cqf "$new" ;;
@@ -180,16 +182,16 @@ put() {
 }
 
 write_files() {
-  local i path mode owner needs words text said parts
+  local i path mode owner group needs words text said parts
   # Functions for the bash that runs as another user: it gets an empty environment.
   parts=$(declare -f verified put)
   for ((i = 0; i < ${#files[@]}; i += 6)); do
-    path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} needs=${files[i + 4]}
+    path=${files[i]} mode=${files[i + 1]} owner=${files[i + 2]} group=${files[i + 3]} needs=${files[i + 4]}
     # The content goes through a pipe: bash would put a large here-string into a file in /tmp for a moment.
     # shellcheck disable=SC2016 # expanded by the inner bash
     words=$(as "$owner" "$owner" bash -euo pipefail -c "$parts
       overrides=(${overrides[*]@Q})
-      "'put "$@"' put "$path" "$mode" "$needs" 2>&1 \
+      "'put "$@"' put "$path" "$mode" "$needs" "$group" 2>&1 \
       < <(printf '%s' "${files[i + 5]}")) || {
       mapfile -t said <<<"$words"
       fail "$path could not be written, or its check failed" \
@@ -225,7 +227,7 @@ record_sums() {
     sum=$(printf '%s' "${files[i + 5]}" | sha256sum)
     sums[${files[i]}]=${sum%% *}
   done
-  for path in "${!sums[@]}"; do printf '%s %s\n' "${sums[$path]}" "$path"; done | sort -k 2 | put "$ledger" 600 ''
+  for path in "${!sums[@]}"; do printf '%s %s\n' "${sums[$path]}" "$path"; done | sort -k 2 | put "$ledger" 600 '' root
 }
 
 # check_evicted: a login that began just before `shut_out` may have started processes since. They must not undo the

@@ -28,6 +28,7 @@ from warpbeam.host.template import filled, shared, systemd_quoted
 from warpbeam.inventory.schema import SLOTS, Host, Inventory
 from warpbeam.network.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provision import unit
+from warpbeam.provision.app_files import app_files, file_variables, settings_directory
 from warpbeam.provision.compiler import compiles
 from warpbeam.provision.item import Directory, File, User
 from warpbeam.runtime.kinds import COOKIE, RUNTIMES, UNNAMED, alone_settings
@@ -98,7 +99,7 @@ def footprint(
         units += [f"{inventory.app}{suffix}.service" for suffix in ("", "-firewall", "-filter")]
         directories += [
             Directory(f"/etc/{inventory.org}", "755", "root", "root"),
-            Directory(etc(inventory), "700", "root", "root"),
+            settings_directory(inventory),
             Directory("/usr/lib/warpbeam", "755", "root", "root"),
             Directory(programs(inventory), "755", "root", "root"),
             Directory("/var/lib/warpbeam", "755", "root", "root"),
@@ -211,6 +212,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
             for suffix, template in (("@.service", "maintenance.service.j2"), (".socket", "maintenance.socket.j2"))
         ),
         *redirect_files(inventory),
+        *app_files(inventory),
     ]
     return files
 
@@ -248,7 +250,7 @@ def _nodes_rules(inventory: Inventory) -> str:
 
 
 def _own_variables(inventory: Inventory) -> dict[str, str]:
-    return {"LANG": "C.UTF-8", "MIX_ENV": inventory.build.mix_env, **inventory.env}
+    return {"LANG": "C.UTF-8", "MIX_ENV": inventory.build.mix_env, **file_variables(inventory), **inventory.env}
 
 
 def redirect_files(inventory: Inventory) -> tuple[File, ...]:
@@ -301,9 +303,10 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         helper_version=HELPER_VERSION,
         helper_verbs=SUDO_VERBS,
         runtimes=RUNTIMES,
-        tmp_variables=[runtime.tmp for runtime in RUNTIMES.values()],
-        version_variables=[runtime.version for runtime in RUNTIMES.values()],
-        shared_variables=[name for runtime in RUNTIMES.values() for name in runtime.shared],
+        # Each name once: kinds may share it.
+        tmp_variables=[*dict.fromkeys(runtime.tmp for runtime in RUNTIMES.values())],
+        version_variables=[*dict.fromkeys(runtime.version for runtime in RUNTIMES.values())],
+        shared_variables=[*dict.fromkeys(name for runtime in RUNTIMES.values() for name in runtime.shared)],
         most_expression=MOST_EXPRESSION,
         read_and_evaluate=READ_AND_EVALUATE,
         find_and_evaluate=FIND_AND_EVALUATE,

@@ -14,6 +14,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.provision.app_files import check_sources
 from warpbeam.provision.binding import check_bindings
 from warpbeam.provision.converge import converge, inspect
 from warpbeam.provision.cookie import Cookie, agreed_cookie, mint_cookie
@@ -88,6 +89,7 @@ def set_up(
         Failed: a host could not be set up; events report the others.
     """
     inventory = fleet.inventory
+    check_sources(inventory)
     material = Material(fetch_secrets(inventory), read_deploy_keys(inventory))
     left_out = [host.name for host in inventory.all_app_hosts if host.name not in inventory.hosts]
     if rotate_cookie:

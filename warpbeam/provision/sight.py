@@ -8,7 +8,7 @@ from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.cluster import mates, seen_hosts
 from warpbeam.provision.examine import Examination
 from warpbeam.provision.finding import Finding
-from warpbeam.runtime.kinds import RUNTIMES
+from warpbeam.runtime.kinds import kind_of
 
 PAGE = "docs/clusters.md"
 
@@ -57,7 +57,7 @@ def _reason(inventory: Inventory, host: Host, other: Host, seen: Mapping[str, Ex
     if says == "refused":
         return (
             f"no node listens at {other.address}:{port}",
-            f"{RUNTIMES[inventory.build.flavor].node_hint}; `fab {inventory.name} setup --restart`",
+            f"{kind_of(inventory.build.flavor).node_hint}; `fab {inventory.name} setup --restart`",
         )
     return (
         "neither calls the other, though it could, or they do not take each other's cookie",

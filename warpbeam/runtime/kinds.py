@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from warpbeam.runtime.distillery import DISTILLERY
 from warpbeam.runtime.mix import MIX
+from warpbeam.runtime.runtime import Runtime
 
-RUNTIMES = {runtime.name: runtime for runtime in (MIX,)}
+RUNTIMES = {runtime.name: runtime for runtime in (MIX, DISTILLERY)}
 # The kind of a release without a word about it: earlier versions of Warpbeam deployed no other.
 UNNAMED = MIX
 # The variable in which root's file brings the cookie to the launcher, whatever the kind of the release.
 COOKIE = MIX.cookie
+
+
+def kind_of(flavor: str) -> Runtime:
+    """Return the kind of release that `build.flavor` names; Mix's where a build is to find it (`auto`)."""
+    return RUNTIMES.get(flavor, UNNAMED)
 
 
 def described(kind: str, release: str) -> str:
@@ -38,4 +45,11 @@ def variable_user(name: str) -> str:
         if name.startswith(runtime.prefix):
             own = f"{runtime.prefix} variables"
             return f"Warpbeam and the release's start script set {own}, for each slot and release anew"
+    return ""
+
+
+def own_variable_user(flavor: str, name: str) -> str:
+    """Return why an inventory with that `build.flavor` may not set `name`, where releases of others may use it."""
+    if name in kind_of(flavor).own:
+        return f"with build.flavor: {flavor}, the release's start script has it for itself"
     return ""

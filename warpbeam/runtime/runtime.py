@@ -29,9 +29,12 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     `as_node` and `alone` are the variables that make an instance an Erlang node, and a VM of its own none. `shared`
     are those that a VM takes from the instance with which it talks.
 
+    `own` are further names that the launcher and the start scripts set, for a release of this kind alone.
+
     `no_node` is an expression (grep -E) that a line matches which makes an instance no node: in `node_file` of the
-    release (a pattern of paths) or in the app's variables. `no_node_fix` says how to change that, `node_hint` where to
-    look. `fixed_node` is the warning about a release that sets the name of its node itself.
+    release (a pattern of paths) or in the app's variables; empty where an instance always is one. `no_node_fix` says
+    how to change that, `node_hint` where to look. `fixed_node` is the warning about a release that sets the name of its
+    node itself.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     built: str
     prefix: str
     assigned: frozenset[str]
+    own: frozenset[str] = frozenset()
     node: str
     cookie: str
     tmp: str

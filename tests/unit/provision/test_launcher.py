@@ -249,7 +249,7 @@ def test_a_release_starts_by_the_kind_and_the_name_that_the_upload_wrote(host: P
         "mix",
         "mix\n",
         "mix\nhello",
-        "distillery\nhello\n",
+        "rebar\nhello\n",
         "mixed\nhello\n",
         "mix\n../hello\n",
         "mix\nhello\nmore\n",
@@ -265,7 +265,7 @@ def test_a_release_of_an_unknown_kind_is_refused_and_changes_nothing(host: Path,
         done = launched(host, *words, RELEASE_COOKIE=COOKIE, RUNTIME_DIRECTORY=str(host / "run/hello-rpc-1"))
 
         assert (done.returncode, done.stdout) == (78, "")
-        assert "names no kind of release that this host can start (mix)" in done.stderr
+        assert "names no kind of release that this host can start (mix, distillery)" in done.stderr
         assert done.stderr.count("\n") == 1
     assert list((host / "var").iterdir()) == list((host / "run/hello-rpc-1").iterdir()) == []
 

@@ -26,6 +26,7 @@ KNOWLEDGE = re.compile(
 # Lines of the product that have it all the same: a part of the file's name, a part of the line, and why.
 KNOWN = (
     ("build/tools.sh", '"${!RELEASE_@}"', "a build starts without the variables of tools, those of Mix's tasks too"),
+    ("build/tools.sh", "[[ -x $2/bin/$program", "the program is one of a tool's version, not of a release"),
     ("helper", "cd in rel/env.sh", "the comment says why a process may have left its directory"),
     ("host/instance.sh", "vm.args, a file that it includes, env.sh", "the comment names sources of arguments"),
 )
@@ -66,7 +67,7 @@ def test_a_runtime_has_a_function_for_all_that_a_release_is_asked(runtime: typin
 
 
 def test_an_inventory_can_name_each_kind_of_release_and_no_other() -> None:
-    assert {*typing.get_args(typing.get_type_hints(Build)["flavor"])} == {*RUNTIMES}
+    assert {*typing.get_args(typing.get_type_hints(Build)["flavor"])} == {"auto", *RUNTIMES}
 
 
 def test_a_host_is_told_the_kind_and_the_name_of_a_release() -> None:
