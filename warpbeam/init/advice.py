@@ -9,8 +9,8 @@ from warpbeam.init.files import FilePlan
 from warpbeam.init.inventory import NEW_KEY, own_keys, secret_names, variable_here
 from warpbeam.init.repository import App, seen_below
 from warpbeam.init.request import PLACEHOLDER, InitRequest, Names
+from warpbeam.inventory.build import Build
 from warpbeam.inventory.files import seen
-from warpbeam.inventory.schema import Build
 
 
 def advise(request: InitRequest, app: App, names: Names, plan: FilePlan, inventory: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from warpbeam.inventory.decode import HIDDEN
 from warpbeam.inventory.names import VariableName
 
 if TYPE_CHECKING:
-    from warpbeam.inventory.schema import Build
+    from warpbeam.inventory.build import Build
 
 RegistryUrl = Annotated[
     str,

@@ -12,15 +12,14 @@ import msgspec
 from msgspec import Meta
 
 from warpbeam.error import Misuse
+from warpbeam.inventory.build import Build
 from warpbeam.inventory.decode import DERIVED, HIDDEN
 from warpbeam.inventory.firewall import Firewall, PublicPort
-from warpbeam.inventory.hex import Hex
 from warpbeam.inventory.hooks import Hooked, Hooks
 from warpbeam.inventory.names import (
     Address,
     AppName,
     AppPort,
-    Assets,
     Batch,
     DeployKey,
     DirectiveName,
@@ -29,9 +28,6 @@ from warpbeam.inventory.names import (
     Expression,
     HostFile,
     HostName,
-    IncludedPath,
-    KeptPath,
-    MixEnv,
     NodePeer,
     OrgName,
     PackageName,
@@ -39,14 +35,12 @@ from warpbeam.inventory.names import (
     Port,
     Requirement,
     Seconds,
-    ShellCommand,
-    StorePlace,
     UrlPath,
     UserName,
     VariableName,
     VariableValue,
-    WebAddress,
 )
+from warpbeam.inventory.secret import Secrets
 
 Role = Literal["app", "build", "migrate"]
 Slot = Literal["a", "b"]
@@ -141,34 +135,6 @@ class Deploy(Value, frozen=True):
     migrate: Expression | None = None
 
 
-class Build(Value, frozen=True):
-    """Settings for making the release on the build host. With the flavor `auto`, the source decides.
-
-    `keep` are paths of the source where files that git does not have stay from one build to the next. With `install`,
-    setup installs on build hosts what asdf and mise need to build an Erlang. `include` are paths outside the source
-    that come to the build host with it. `deploy_key` names one of the `secrets`: a private key with which git fetches
-    dependencies; with `forward_agent`, git uses the keys of this machine's ssh agent instead. Those of the `secrets`
-    that neither `deploy_key` nor `hex` names are variables of the asset step. `store` is
-    the shared store of artifacts (warpbeam/store/place.py), `store_endpoint` the URL of an S3 server that is not
-    Amazon's.
-    """
-
-    flavor: Literal["auto", "mix", "distillery"] = "auto"
-    mix_env: MixEnv = "prod"
-    tools: Literal["auto", "asdf", "mise", "system"] = "auto"
-    install: bool = False
-    env: dict[VariableName, VariableValue] = {}
-    keep: tuple[KeptPath, ...] = ("assets/node_modules", "apps/*/assets/node_modules")
-    assets: Assets = "auto"
-    include: tuple[IncludedPath, ...] = ()
-    hex: Hex = msgspec.field(default_factory=Hex)
-    secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
-    deploy_key: VariableName | None = None
-    forward_agent: Annotated[bool, Meta(description="true or false")] = False
-    store: StorePlace | None = None
-    store_endpoint: WebAddress | None = None
-
-
 class Vm(Value, frozen=True):
     """Settings of the Erlang VM; with None, the VM's default or the release's vm.args apply.
 
@@ -184,27 +150,6 @@ class Vm(Value, frozen=True):
     fullsweep_after: Annotated[int, Meta(ge=0, le=65535, description="a number from 0 to 65535")] | None = None
     crash_dump: Annotated[int, Meta(ge=0, le=65536, description="a number of MiB from 0 to 65536")] = 64
     peers: tuple[NodePeer, ...] = ()
-
-
-class Secret(Value, frozen=True):
-    """The source of a secret's value on this machine: exactly one of the three.
-
-    `env` is a variable of this machine's environment; `command` prints the value (one line end at the end is not part
-    of the value); `file` holds the value, byte for byte; its path is absolute after reading.
-    """
-
-    env: VariableName | None = None
-    command: ShellCommand | None = None
-    file: Path | None = None
-
-    def __post_init__(self) -> None:
-        given = [name for name in ("env", "command", "file") if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            raise ValueError(f"expected exactly one of env, command and file, found {found}")
-
-
-_WHERE = Meta(extra={"hint": "say where the value is: {env: NAME}, {command: ...} or {file: ...}"})
 
 
 class Inventory(Value, frozen=True):
@@ -233,7 +178,7 @@ class Inventory(Value, frozen=True):
     deploy: Deploy = Deploy()
     build: Build = Build()
     env: dict[VariableName, VariableValue] = {}
-    secrets: Annotated[dict[VariableName, Annotated[Secret, _WHERE]], HIDDEN] = {}
+    secrets: Secrets = {}
     files: dict[HostFile, Path] = {}
     deploy_keys: Annotated[tuple[DeployKey, ...] | None, HIDDEN] = None
     packages: tuple[PackageName, ...] = ()

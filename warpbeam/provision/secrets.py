@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from warpbeam.error import Misuse
-from warpbeam.inventory.schema import Inventory, Secret
+from warpbeam.inventory.schema import Inventory
+from warpbeam.inventory.secret import Secret
 
 # The kernel's limit for one string of an environment is 128 KiB (execve(2), MAX_ARG_STRLEN), name included.
 MAX_BYTES = 120_000

@@ -15,7 +15,9 @@ from warpbeam.build.recipe import Recipe, key_of
 from warpbeam.build.source import Source
 from warpbeam.error import Failed
 from warpbeam.event import Event, Warn
-from warpbeam.inventory.schema import Build, Host, Inventory, Secret
+from warpbeam.inventory.build import Build
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.inventory.secret import Secret
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.store import Store
 

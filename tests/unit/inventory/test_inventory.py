@@ -25,7 +25,8 @@ from warpbeam.inventory.decode import Shape, fields, shape_of
 from warpbeam.inventory.files import environments
 from warpbeam.inventory.origin import FileLine
 from warpbeam.inventory.read import read_inventory
-from warpbeam.inventory.schema import Inventory, Secret
+from warpbeam.inventory.schema import Inventory
+from warpbeam.inventory.secret import Secret
 from warpbeam.inventory.strict_yaml import parse
 from warpbeam.inventory.tree import Mapping, Node
 

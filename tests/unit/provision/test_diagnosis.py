@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from warpbeam.cli.findings import lines
-from warpbeam.inventory.schema import Host, Inventory, Secret, Users
+from warpbeam.inventory.schema import Host, Inventory, Users
+from warpbeam.inventory.secret import Secret
 from warpbeam.provision import diagnosis
 from warpbeam.provision.doctor import rows
 from warpbeam.provision.examine import Disk, Examination, Limits, Listener, Login, Table

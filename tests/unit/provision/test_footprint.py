@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Refused
 from warpbeam.helper.program import HELPER_VERSION, SUDO_VERBS
-from warpbeam.inventory.schema import Build, Host, Inventory
+from warpbeam.inventory.build import Build
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.compiler import COMPILER, asked_packages
 from warpbeam.provision.cookie import COOKIE_LENGTH, Cookie, agreed_cookie, mint_cookie
 from warpbeam.provision.difference import HostState, PathState, UserState, difference, outdated

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from warpbeam.build.secrets import fetch_asset_secrets, values_for_host
 from warpbeam.error import Misuse, Problem, Refused
 from warpbeam.host.script import PACKAGE
-from warpbeam.inventory.schema import Build, Host, Inventory, Secret
+from warpbeam.inventory.build import Build
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.inventory.secret import Secret
 from warpbeam.provision import secrets
 from warpbeam.provision.footprint import footprint, secrets_text
 from warpbeam.provision.secret_file import SecretsState, digests, rows

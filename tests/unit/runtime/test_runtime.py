@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from warpbeam.host.script import PACKAGE
+from warpbeam.inventory.build import Build
 from warpbeam.inventory.reserved import variable_owner
-from warpbeam.inventory.schema import Build
 from warpbeam.runtime.kinds import COOKIE, RUNTIMES, UNNAMED, alone_settings, described, slot_settings
 from warpbeam.runtime.runtime import CHECKS, COMMANDS, PREPARATIONS
 
