@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import PROJECT, LabEnvironment
+from tests.lab import LabHandle
 from tests.timeouts import COMMAND
 
 # The newest that runs with the Node.js of Debian 12 (18).
@@ -25,18 +26,25 @@ VERSION = "10.9.9"
 CACHE = PROJECT / ".cache"
 
 
+REMOVE = "sudo rm -rf /usr/local/lib/npm /usr/local/bin/npm /opt/acme/hello/build/npm /opt/acme/hello/build/npm-ci"
+PUT = "sudo bash -c 'mkdir -p /usr/local/lib/npm && base64 -d | tar -xz --strip-components=1 -C /usr/local/lib/npm"
+PUT += " && ln -sf ../lib/npm/bin/npm-cli.js /usr/local/bin/npm'"
+
+
 @pytest.fixture(scope="module")
 def npm(environment: LabEnvironment) -> Iterator[None]:
     """The build host has npm meanwhile."""
-    put = "sudo bash -c 'mkdir -p /usr/local/lib/npm && base64 -d | tar -xz --strip-components=1 -C /usr/local/lib/npm"
-    put += " && ln -s ../lib/npm/bin/npm-cli.js /usr/local/bin/npm'"
-    remove = "sudo rm -rf /usr/local/lib/npm /usr/local/bin/npm /opt/acme/hello/build/npm /opt/acme/hello/build/npm-ci"
-    environment.lab.ssh("build1", remove)
-    environment.lab.ssh("build1", put, stdin=base64.b64encode(tarball().read_bytes()).decode())
+    environment.lab.ssh("build1", REMOVE)
+    put_npm(environment.lab, "build1")
     try:
         yield
     finally:
-        environment.lab.ssh("build1", remove)
+        environment.lab.ssh("build1", REMOVE)
+
+
+def put_npm(lab: LabHandle, host: str) -> None:
+    """Install npm on a build host."""
+    lab.ssh(host, PUT, stdin=base64.b64encode(tarball().read_bytes()).decode())
 
 
 def tarball() -> Path:

@@ -9,7 +9,6 @@ from warpbeam.init.files import FilePlan
 from warpbeam.init.inventory import NEW_KEY, own_keys, secret_names, variable_here
 from warpbeam.init.repository import App, seen_below
 from warpbeam.init.request import PLACEHOLDER, InitRequest, Names
-from warpbeam.inventory.build import Build
 from warpbeam.inventory.files import seen
 
 
@@ -54,19 +53,12 @@ def _about_release(app: App) -> Iterator[str]:
         yield f"mix.exs has several releases: `{app.release}` is deployed; `release` can name {' or '.join(others)}"
     if app.mix.tars:
         yield "the step `:tar` in `releases` of mix.exs is not needed: Warpbeam makes its own tarball"
-    if (app.node or (app.mix.digests and not app.mix.runs_digest)) and not _finds_assets():
-        yield "have the build make the assets: docs/phoenix.md, step 2"
     if not app.locked:
         yield "commit mix.lock (`mix deps.get` makes it): a release is built from locked dependencies"
     if not app.tools:
         yield "commit .tool-versions, where the build host has several versions of Elixir or Erlang"
     if app.private:
-        yield f"let the build host fetch {', '.join(app.private)}, which git gets over ssh: docs/building.md"
-
-
-def _finds_assets() -> bool:
-    """Return whether this version finds out by itself how assets are made."""
-    return "assets" in Build.__struct_fields__
+        yield f"let the build host fetch {', '.join(app.private)}, which git gets over ssh: docs/dependencies.md"
 
 
 def _about_running(app: App) -> Iterator[str]:

@@ -13,8 +13,7 @@ class MixFile(msgspec.Struct, frozen=True):
     """A mix.exs. `app` is empty for the root of an umbrella, whose apps are in `apps_path`.
 
     `module` is its module without `.MixProject`. `deps` are all names of dependencies, `private` those that git gets
-    over ssh. `tars`: a release has the step `:tar`. `digests`: it defines the alias `assets.deploy`; `runs_digest`: it
-    also runs that as a step.
+    over ssh. `tars`: a release has the step `:tar`.
     """
 
     module: str = ""
@@ -25,14 +24,11 @@ class MixFile(msgspec.Struct, frozen=True):
     deps: frozenset[str] = frozenset()
     private: tuple[str, ...] = ()
     tars: bool = False
-    digests: bool = False
-    runs_digest: bool = False
 
 
 def read_mix_file(source: str) -> MixFile:
     """Return what the text of a mix.exs says."""
     words = words_of(source)
-    digests = [at(words, index + 1).text == ":" for index, word in enumerate(words) if word == _DIGEST]
     return MixFile(
         module=_after(words, Word("word", "defmodule"), "word").removesuffix(".MixProject").removesuffix(".Mixfile"),
         app=_after(words, Word("key", "app"), "atom"),
@@ -42,12 +38,7 @@ def read_mix_file(source: str) -> MixFile:
         deps=frozenset(name for name, _ in _deps(words)),
         private=tuple(name for name, rest in _deps(words) if _is_over_ssh(rest)),
         tars=Word("atom", "tar") in words,
-        digests=any(digests),
-        runs_digest=not all(digests),
     )
-
-
-_DIGEST = Word("string", "assets.deploy")
 
 
 def _after(words: Sequence[Word], before: Word, kind: str) -> str:

@@ -17,6 +17,7 @@ from tests.environment import ENV_SH, PROJECT, VM_ARGS
 from tests.hosts.cli.test_wheel import venv  # noqa: F401 (a fixture)
 from tests.hosts.conftest import raised
 from tests.lab import LabHandle
+from tests.npm import lock, package, put_npm
 from tests.timeouts import ANSWER, COMMAND
 from warpbeam.lab.state import SUITES, HostSpec, Suite
 
@@ -40,6 +41,27 @@ git config --system --replace-all safe.directory '*'
 git rev-parse HEAD
 """
 SECRET = '\nSystem.get_env("SECRET_KEY_BASE") || raise "SECRET_KEY_BASE is missing"\n'
+
+SHOUT = package("shout", "module.exports = text => text.toUpperCase()\n")
+BUILD_JS = """
+const fs = require("fs"), shout = require("shout")
+fs.mkdirSync("../priv/static", {recursive: true})
+fs.writeFileSync("../priv/static/app.js", shout("made by node"))
+"""
+
+
+def add_assets(app: Path) -> None:
+    """Give an app assets: a package that lies in the repository, and an alias that makes a file with it."""
+    assets = app / "assets"
+    (assets / "vendor").mkdir(parents=True)
+    (assets / "vendor" / "shout-1.0.0.tgz").write_bytes(SHOUT)
+    wanted = {"shout": "file:vendor/shout-1.0.0.tgz"}
+    (assets / "package.json").write_text(json.dumps({"name": "app", "dependencies": wanted}))
+    (assets / "package-lock.json").write_text(lock(wanted, {"shout": (wanted["shout"], SHOUT)}))
+    (assets / "build.js").write_text(BUILD_JS)
+    mix = app / "mix.exs"
+    alias = 'aliases: ["assets.deploy": ["cmd --cd assets node build.js"], '
+    mix.write_text(mix.read_text().replace("aliases: [", alias))
 
 
 class Person:
@@ -83,7 +105,7 @@ class Person:
 
 @pytest.fixture
 def person(suite: Suite, labs: dict[Suite, LabHandle], venv: Path, tmp_path: Path) -> Person:  # noqa: F811
-    """A person who has cloned an app with a git dependency, a migration and a secret, and fresh hosts."""
+    """A person who has cloned an app with assets, a git dependency, a migration and a secret, and fresh hosts."""
     lab = raised(labs, suite, HostSpec(BUILD, "build"), HostSpec(WEB))
     person = Person(venv, lab, tmp_path)
     origin = tmp_path / "origin"
@@ -95,6 +117,8 @@ def person(suite: Suite, labs: dict[Suite, LabHandle], venv: Path, tmp_path: Pat
     mix = (origin / "mix.exs").read_text()
     (origin / "mix.exs").write_text(mix.replace("deps: []", 'deps: [{:leaf, git: "/srv/leaf.git"}]'))
     (origin / "mix.lock").write_text(f'%{{\n  "leaf": {{:git, "/srv/leaf.git", "{leaf}", []}},\n}}\n')
+    add_assets(origin)
+    put_npm(lab, BUILD)
     with (origin / "config" / "runtime.exs").open("a") as runtime:
         runtime.write(SECRET)
     (origin / "rel").mkdir()
@@ -132,6 +156,8 @@ def test_an_app_goes_from_git_clone_to_live_by_init_setup_and_deploy(
     assert person.run("fab", "production", "rpc", asked).stdout.strip() == (
         '{:green, [:applied, :applied], "sixty-four letters"}'
     )
+    made = "File.read!(Application.app_dir(:hello, ~s(priv/static/app.js)))"
+    assert person.run("fab", "production", "rpc", made).stdout.strip() == '"MADE BY NODE"'
     # Nothing that a deploy leaves in the repository is in git's way.
     assert subprocess.check_output(["git", "-C", person.clone, "status", "--porcelain"]) == b""
     again = person.run("fab", "init", "--yes")

@@ -61,7 +61,7 @@ def test_names_releases_and_dependencies_are_read_from_mix_exs() -> None:
     assert {"phoenix", "ecto_sql", "billing", "hub"} <= found.deps
     assert "distillery" not in found.deps
     assert found.private == ("billing", "tools")
-    assert (found.tars, found.digests, found.runs_digest) == (False, True, False)
+    assert not found.tars
 
 
 def test_the_releases_of_an_umbrella_are_read_from_the_function_that_has_them() -> None:
@@ -69,7 +69,7 @@ def test_the_releases_of_an_umbrella_are_read_from_the_function_that_has_them() 
 
     assert (found.app, found.apps_path, found.default_release) == ("", "apps", "shop")
     assert found.releases == ("worker", "shop", "third")
-    assert (found.tars, found.digests, found.runs_digest) == (True, False, True)
+    assert found.tars
 
 
 def test_the_sample_app_is_read_as_it_is() -> None:
