@@ -19,6 +19,9 @@ from warpbeam.host.run import run
 from warpbeam.inventory.schema import Inventory
 from warpbeam.shell import Shell
 
+# Raise it when the build makes another release of the same source: artifacts of before are then built anew.
+FORMAT = 2
+
 
 class Recipe(msgspec.Struct, frozen=True):
     """The source of an artifact, the settings and the tools of its build. The same key is not built twice.
@@ -101,9 +104,9 @@ def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
         "mix_env": plan.mix_env,
         "tools": plan.tools,
         "env": plan.env,
+        # Not build.secrets: a token lets the build in somewhere, and a new one must not make every artifact anew.
+        "assets": plan.assets,
+        "format": FORMAT,
     }
-    # Not build.secrets: a token lets the build in somewhere, and a new one must not make every artifact anew.
-    if plan.assets != "auto":
-        how = {**how, "assets": plan.assets}
     parts = [[source.tree, source.prefix, source.sent], how, msgspec.to_builtins(toolchain), epmd_source()]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]
