@@ -26,6 +26,7 @@ from warpbeam.provision.finding import Finding
 from warpbeam.provision.footprint import Footprint, etc, footprint
 from warpbeam.provision.instance import instance
 from warpbeam.provision.keys import read_deploy_keys
+from warpbeam.provision.other_apps import check_other_apps
 from warpbeam.provision.owner import check_belonging
 from warpbeam.provision.sight import sight
 from warpbeam.version import VERSION
@@ -217,6 +218,7 @@ def _converged(
     want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
     try:
         check_belonging(inventory, {name: found})
+        check_other_apps(inventory, {name: found.others})
         plan = difference(want, found, name)
     except Problem as refused:
         yield Finding(name, "setup", False, refused.reason, refused.hint)
