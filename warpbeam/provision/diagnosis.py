@@ -12,7 +12,7 @@ from warpbeam.provision.difference import Difference, HostState, outdated
 from warpbeam.provision.examine import Examination
 from warpbeam.provision.finding import Finding, finding
 from warpbeam.provision.footprint import Footprint
-from warpbeam.provision.rights import excess, has_password
+from warpbeam.provision.rights import excess, has_password, together
 from warpbeam.provision.secret_file import digests
 from warpbeam.runtime.kinds import COOKIE
 
@@ -80,7 +80,7 @@ def rights(host: str, inventory: Inventory, found: HostState) -> Finding:
     return finding(
         host,
         "rights",
-        [f"{deploy} {', '.join(more)}"] if more else [],
+        [f"{deploy} {together(more)}"] if more else [],
         f"{deploy} may log in with a key and ask the privileged helper",
         f"take that from {deploy} on the host (gpasswd --delete, /etc/sudoers.d, usermod --password '*'), "
         "or name another `users.deploy`",
