@@ -14,6 +14,7 @@ from warpbeam.helper.program import MOST_EXPRESSION
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.operate.backtrace import Backtrace
 from warpbeam.operate.converse import call_helper
+from warpbeam.provision.check_owner import check_owner
 
 
 def read_expression(word: str, stdin: BinaryIO) -> str:
@@ -59,6 +60,7 @@ def evaluate(
     A node that hangs delays the end of the command, but not the output of the other hosts.
 
     Raises:
+        Refused: the app on a host belongs to another environment; nothing was evaluated there.
         Failed: the expression raised on a host, or the node is not there; `code` is the highest exit status of a host.
     """
 
@@ -82,6 +84,7 @@ def _evaluate_on(
     on_stdout: Callable[[bytes], None],
     on_stderr: Callable[[bytes], None],
 ) -> None:
+    check_owner(fleet, host)
     errors = Backtrace(lambda line: on_stderr(addressed_bytes(line, fleet.inventory.name)))
     status = call_helper(fleet, host, verb, expression, on_stdout, errors)
     errors.end()

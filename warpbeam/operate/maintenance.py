@@ -38,7 +38,7 @@ class Maintain(AppPhase[Shown], frozen=True, kw_only=True):
     """Turn maintenance on or off; the head of `warpbeam/operate/maintenance.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/maintenance"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/http", "host/connections")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/http", "host/connections", "provision/owner")
     answer: ClassVar[type] = Shown
     helper: str
     verb: str
@@ -47,6 +47,7 @@ class Maintain(AppPhase[Shown], frozen=True, kw_only=True):
     ports: tuple[int, ...]
     drain: int
     entry: tuple[str, ...]
+    environment: str
     # Empty, because maintenance takes no deploy lock.
     token: str = ""
 
@@ -87,6 +88,7 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
         ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),
         entry=action_entry(f"maintenance.{verb}"),
+        environment=inventory.name,
     )
     shown: dict[str, Shown] = {}
     problems: dict[str, Problem] = {}

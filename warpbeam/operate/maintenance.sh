@@ -3,10 +3,12 @@
 # so that no client stays with it. Takes no deploy lock: maintenance must work on bad days too.
 #
 # Parameters: root, app, helper, verb (on, off), message (on the page), public (the public port), ports (of
-# connections.sh), drain (seconds), those of note_action.sh.
+# connections.sh), drain (seconds), environment (that this host must belong to), those of note_action.sh.
 : "${root?}" "${app?}" "${helper?}" "${verb?}" "${message?}" "${public?}" "${ports?}" "${drain?}"
+: "${environment?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
+belongs_here
 says=$(sudo -n -- "$helper" status </dev/null) || refuse 'the privileged helper does not answer' 'run setup'
 already=false was=off
 # A helper of a version before 0.2 answers in words.
