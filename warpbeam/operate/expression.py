@@ -17,13 +17,20 @@ from warpbeam.operate.converse import call_helper
 from warpbeam.provision.check_owner import check_owner
 
 
-def read_expression(word: str, stdin: BinaryIO) -> str:
-    """Return the expression: `word`, or what `stdin` has if `word` is `-`.
+def read_expression(word: str, stdin: BinaryIO, *, blank: bool = False) -> str:
+    """Return the expression: `word`, or what `stdin` has if `word` is `-`; with `blank` it may be empty.
 
-    Raises: Misuse, where `stdin` has more than the privileged helper takes, or no text.
+    Raises: Misuse, where `stdin` has more than the privileged helper takes, or no text; where there is no expression.
     """
-    if word != "-":
-        return word
+    text = _read(stdin) if word == "-" else word
+    if not blank and not text.strip():
+        # Elixir reads an empty input as an atom, and says so in a CompileError.
+        where = "on standard input" if word == "-" else "on the command line"
+        raise Misuse(f"there is no expression {where}", "`fab ENV rpc 'node()'`, or `rpc -` with one on standard input")
+    return text
+
+
+def _read(stdin: BinaryIO) -> str:
     # One byte more shows that there is more, without a wait for an input that never ends.
     given = stdin.read(MOST_EXPRESSION + 1)
     if len(given) > MOST_EXPRESSION:
