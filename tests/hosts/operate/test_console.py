@@ -107,7 +107,7 @@ def test_a_console_of_a_host_that_does_not_answer_says_which_other_can_be_asked(
     try:
         # OpenSSH itself would say one line, and end with 255.
         with terminal(environment, "remote-console") as child:
-            child.expect("cannot be reached")
+            child.expect_exact("port 9")
             child.expect_exact("--host web2")
             assert exit_status(child) == 3
     finally:
