@@ -8,7 +8,7 @@ from warpbeam.host.template import shared
 from warpbeam.inventory.schema import Inventory
 
 # A deploy that needs another version of the helper asks for `setup`. Raise the version when the verbs change.
-HELPER_VERSION = "10"
+HELPER_VERSION = "11"
 SUDO_VERBS = (
     "version",
     "ready",

@@ -43,6 +43,7 @@ class Maintain(AppPhase[Shown], frozen=True, kw_only=True):
     helper: str
     verb: str
     message: str
+    keep: bool
     public: int
     ports: tuple[int, ...]
     drain: int
@@ -70,8 +71,10 @@ def check_message(message: str) -> str:
     return text
 
 
-def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str = DEFAULT_MESSAGE) -> dict[str, Shown]:
+def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str = "") -> dict[str, Shown]:
     """Turn maintenance on or off on every app host at once, and return what each serves now.
+
+    Without a `message`, a page that is shown already keeps its text; a new page has DEFAULT_MESSAGE.
 
     Raises:
         Misuse: the message cannot be on the page; no host runs the app.
@@ -83,7 +86,8 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
         **app_parameters(inventory),
         helper=helper(inventory),
         verb=verb,
-        message=check_message(message) if verb == "on" else "",
+        message=check_message(message or DEFAULT_MESSAGE) if verb == "on" else "",
+        keep=not message,
         public=inventory.http.port,
         ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),
