@@ -349,7 +349,7 @@ def test_what_is_broken_is_named_with_what_mends_it_and_nothing_else_is(
     assert wrong(environment, 0) == {}
 
 
-def test_an_app_that_does_not_run_is_wrong_and_its_settings_are_not_said_to_be_those_it_runs_with(
+def test_an_app_that_does_not_run_is_the_one_thing_that_is_wrong(
     environment: LabEnvironment,
 ) -> None:
     environment.fab("-H", HOST, "stop")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.environment import LabEnvironment
 
-# What must differ from the first app, as docs/inventory.md has it.
+# Ports that differ from those of the first app, as in docs/inventory.md.
 APART = {"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103}
 
 

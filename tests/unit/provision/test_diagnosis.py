@@ -111,8 +111,8 @@ def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
         ),
         (
             "ports",
-            "perl (hello@a.service of uid 1003) has port 4001",
-            {"listeners": (Listener(4001, "*", "perl", "hello@a.service", 1003),)},
+            "perl (hello@a.service of ann, uid 1003) has port 4001",
+            {"listeners": (Listener(4001, "*", "perl", "hello@a.service", 1003, "ann, uid 1003"),)},
         ),
         (
             "ports",
@@ -176,7 +176,7 @@ def test_a_deploy_user_of_another_app_is_named_and_not_wrong() -> None:
     assert "deploy_shop" not in found.found
 
 
-def test_the_settings_of_an_app_that_does_not_run_are_not_said_to_be_those_it_runs_with() -> None:
+def test_an_app_that_does_not_run_is_not_said_to_run_with_its_settings() -> None:
     def settings(started: int) -> str:
         want = footprint(INVENTORY, INVENTORY.hosts["web1"], {}, "", None)
         state = HostState((), {}, {}, (), "", started=started)
