@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from warpbeam.host.template import shared
 from warpbeam.inventory.schema import Inventory
 
-# A deploy that needs another version of the helper asks for `setup`. Raise the version when the verbs change.
+# A deploy that needs another version of the helper asks for `setup`. Raise the version when the verbs change, or
+# when the launcher learns a kind of release.
 HELPER_VERSION = "11"
 SUDO_VERBS = (
     "version",

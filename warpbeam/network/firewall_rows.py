@@ -1,4 +1,4 @@
-"""Rows of `firewall.status`: one for each host and public port, with what is wrong there."""
+"""The rows of `firewall.status`: one for each host and public port, and what is wrong there."""
 
 from __future__ import annotations
 
