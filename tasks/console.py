@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke import task
+from invoke import Exit, task
 
 if TYPE_CHECKING:
     from warpbeam.cli.session import Session
@@ -21,12 +21,20 @@ def remote_console(c: Any, host: str = "") -> None:
     import sys
 
     from warpbeam.cli.session import session
+    from warpbeam.error import DONE, Unreachable
     from warpbeam.fleet.selection import one_host
-    from warpbeam.operate.console import console_argv
+    from warpbeam.operate.console import console_argv, piped_expression
+    from warpbeam.operate.expression import with_other_host
 
     here = session(c)
     there = one_host(here.inventory, host)
-    argv = console_argv(here.fleet, there)
+    if not sys.stdin.isatty():
+        _ask(here, "rpc", piped_expression(sys.stdin.buffer), host, [there])
+        raise Exit(code=DONE)
+    try:
+        argv = console_argv(here.fleet, there)
+    except Unreachable as away:
+        raise (away if host else with_other_host(away, here.inventory, [there])) from None
     _say_where(here, there)
     here.close()
     sys.stdout.flush()
@@ -67,14 +75,20 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     import sys
 
     from warpbeam.cli.session import session
-    from warpbeam.error import Unreachable
     from warpbeam.operate import expression as asking
 
     here = session(c)
     hosts = asking.hosts_to_ask(here.inventory, host, everyone=everyone)
     if not everyone:
         _say_where(here, *hosts)
-    text = asking.read_expression(expression, sys.stdin.buffer)
+    _ask(here, verb, asking.read_expression(expression, sys.stdin.buffer), host, hosts, everyone=everyone)
+
+
+def _ask(here: Session, verb: str, text: str, host: str, hosts: list[Host], *, everyone: bool = False) -> None:
+    """Evaluate `text` on `hosts` and show what they print; `host` is the one that was asked for by name."""
+    from warpbeam.error import Unreachable
+    from warpbeam.operate import expression as asking
+
     on_stdout = here.report.output(prefixed=everyone)
     on_stderr = here.report.output(prefixed=everyone, error=True)
     try:

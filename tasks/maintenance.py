@@ -7,14 +7,17 @@ from typing import Any
 from invoke import Collection, task
 
 
-@task(auto_shortflags=False, help={"message": "what people read on the page (one line, at most 1000 bytes)"})
+@task(
+    auto_shortflags=False,
+    help={"message": "what people read on the page (one line of at most 1000 bytes); a page that is on keeps its own"},
+)
 def on(c: Any, message: str = "") -> None:
     """Show a page (503) in place of the app on every host until maintenance.off, through deploys and reboots too."""
     from warpbeam.cli.session import session
-    from warpbeam.operate.maintenance import DEFAULT_MESSAGE, maintain
+    from warpbeam.operate.maintenance import maintain
 
     here = session(c)
-    maintain(here.fleet, "on", here.emit, message or DEFAULT_MESSAGE)
+    maintain(here.fleet, "on", here.emit, message)
 
 
 @task(auto_shortflags=False)

@@ -81,15 +81,12 @@ def releases(c: Any, json: bool = False) -> None:
 def history(c: Any, lines: int = 20, json: bool = False) -> None:
     """List who deployed what, when, and how it ended, on every host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.history import history_rows
+    from warpbeam.deploy.history import history_rows, rows_for_people
 
     here = session(c)
     with here.report.asking():
         found = history_rows(here.fleet, lines, here.emit)
-    if not json:
-        # Without this column the table fits a terminal.
-        found = [{key: value for key, value in row.items() if key != "warpbeam"} for row in found]
-    rows.show(here, found, as_json=json)
+    rows.show(here, found if json else rows_for_people(found), as_json=json)
 
 
 TASKS = (rollback, plan, releases, history)

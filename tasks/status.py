@@ -14,7 +14,7 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
     """Show what is running: release, slot, pid, since when, memory, restarts, health."""
     from warpbeam.cli.session import session
     from warpbeam.event import Warn
-    from warpbeam.operate.status import differing, judged, states
+    from warpbeam.operate.status import differing, foreign, judged, states
     from warpbeam.operate.status_rows import status_rows
 
     here = session(c)
@@ -22,8 +22,9 @@ def status(c: Any, json: bool = False, jobs: str = "") -> None:
     with here.report.asking():
         found = states(here.fleet, here.emit)
     here.report.table(status_rows(here.fleet.inventory, found), as_json=json)
-    if text := differing(found):
-        here.emit(Warn("", text))
+    for text in (foreign(here.inventory, found), differing(found)):
+        if text:
+            here.emit(Warn("", text))
     if code := judged(found):
         raise Exit(code=code)
 

@@ -21,6 +21,9 @@ from warpbeam.lab.state import known_labs
 # The processes that share the tests of this run.
 BEGUN: set[str] = set()
 
+# The most characters, or bytes, of a value that stands whole in the name of a test.
+LONGEST_ID = 120
+
 # A shell without job control starts what it puts in the background with Ctrl-C ignored, and every process below
 # inherits that: the tests that press it would press in vain.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -40,6 +43,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=1, help="of the cases' order and chance (default 1)")
     group.addoption("--cases", type=int, default=100, help="how many; 0: every cell once, none untried (default 100)")
     group.addoption("--only", type=int, action="append", help="try this case of the seed alone; may be repeated")
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Shorten a long value in the name of its test: reports and terminals show names whole, and one was 1 MiB."""
+    if not isinstance(val, str | bytes) or len(val) <= LONGEST_ID:
+        return None
+    beginning = val[:40]
+    shown = beginning.decode("latin-1") if isinstance(beginning, bytes) else beginning
+    return f"{shown}... ({len(val)} in all)"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,6 +14,7 @@ from warpbeam.error import Failed, Lost, Misuse, Problem, Refused, restated
 from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
+from warpbeam.helper.program import helper
 from warpbeam.host.answer import LARGEST
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.facts import Holder, sifted
@@ -36,13 +37,15 @@ class Freeze(AppPhase[Locked], frozen=True, kw_only=True):
     """Read, take or give back the lock; the head of `warpbeam/deploy/freeze.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/freeze"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS)
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "provision/owner")
     answer: ClassVar[type] = Locked
     token: str
     verb: str
     text: str
     words: str
     force: bool
+    helper: str
+    environment: str
     entry: tuple[str, ...]
 
     sift = staticmethod(sifted)
@@ -114,16 +117,18 @@ def freeze(fleet: Fleet, reason: str, emit: Emit) -> None:
 def thaw(fleet: Fleet, emit: Emit, *, force: bool = False) -> None:
     """Give back a freeze on every app host; with `force` also the lease of a command that is gone.
 
-    Raises: Failed, where a host refused; the others were released.
+    Raises: Refused, where every host refused; Failed, where one did, and the others were released.
     """
     problem: Problem | None = None
-    for name, result in _everywhere(fleet, _phase(fleet, "release", force=force), emit).items():
+    results = _everywhere(fleet, _phase(fleet, "release", force=force), emit)
+    for name, result in results.items():
         if isinstance(result, Problem):
             problem = problem or result
         else:
             emit(Settled(name, f"released; it was held by {result.before}" if result.before else "was free"))
     if problem is not None:
-        raise restated(problem, Failed)
+        nothing = all(isinstance(result, Refused) for result in results.values())
+        raise restated(problem, Refused if nothing else Failed, "; no lock was released" if nothing else "")
 
 
 def _phase(
@@ -141,6 +146,8 @@ def _phase(
         text=msgspec.json.encode(holder).decode() if holder else "",
         words=str(holder or ""),
         force=force,
+        helper=helper(fleet.inventory),
+        environment=fleet.inventory.name,
         entry=_entry(verb, remark),
     )
 

@@ -2,10 +2,13 @@
 # The deploy lock at a person's request: shows who holds it, takes it until further notice (a freeze), or gives it back.
 #
 # Parameters: root (the app's directory), app (its name), token (of this command), verb (status, acquire, release), text
-# (JSON: who, why, since), words (the same for people), force (true: release a lease too), those of note_action.sh.
+# (JSON: who, why, since), words (the same for people), force (true: release a lease too), helper (path of the
+# privileged helper), environment (that this host must belong to, unless the verb is status), those of note_action.sh.
 : "${root?}" "${app?}" "${token?}" "${verb?}" "${text?}" "${words?}" "${force?}"
+: "${helper?}" "${environment?}"
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
+[[ $verb == status ]] || belongs_here
 before=''
 case $verb in
   status) if held; then before=$held_text; fi ;;

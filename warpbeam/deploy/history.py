@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
@@ -197,6 +197,18 @@ def history_rows(fleet: Fleet, count: int, emit: Emit) -> list[dict[str, Any]]:
             lines = "1 line" if len(wrong) == 1 else f"{len(wrong)} lines"
             problems.append({"host": host, "problem": f"{lines} of its history cannot be read: {wrong[0]}"})
     return sorted(rows, key=lambda row: (row["at"], row["host"])) + problems
+
+
+def rows_for_people(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return history rows that fit a screen: without the version of Warpbeam, and a freeze's reason under its row."""
+    shown = []
+    for row in rows:
+        fit = {key: value for key, value in row.items() if key != "warpbeam"}
+        what, _, reason = str(row.get("what", "")).partition(": ")
+        if reason:
+            fit |= {"what": what, "problem": "; ".join(filter(None, (reason, row.get("problem"))))}
+        shown.append(fit)
+    return shown
 
 
 def _entry(line: str) -> Entry | str | None:

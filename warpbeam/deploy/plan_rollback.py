@@ -75,7 +75,7 @@ def _no_way_back(name: str, have: HostFacts) -> Refused:
     # Do not propose the newest release that was rolled back from: somebody has just left it.
     good = next((release for release in others if release.is_good), None)
     if good is not None:
-        why = "none before the live one has been live without being rolled back from or failing since"
+        why = "every release before the live one failed, was rolled back from, or never was live"
         hint = f"`fab ENV rollback --to {good.name}` goes to {good.label}, which is newer and was not rolled back from"
     else:
         ended = {"withdrawn": "were rolled back from", "failed": "failed"}
@@ -92,7 +92,7 @@ def _named(have: HostFacts, to: str, host: str) -> str:
         if to in (release.name, release.artifact.version) or (len(to) >= 7 and release.artifact.commit.startswith(to))
     ]
     if not fits:
-        known = ", ".join(release.name for release in have.releases) or "none"
+        known = ", ".join(f"{release.label} {release.name}" for release in have.releases) or "none"
         raise Refused(f"there is no release {to!r}", f"it has: {known}", host=host)
     # A version or commit may have been deployed more than once: prefer what was live and was not rolled back from.
     return max(fits, key=lambda release: (*(release.mark == mark for mark in BEEN_LIVE), release.name)).name

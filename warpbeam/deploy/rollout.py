@@ -123,7 +123,12 @@ def activate_batch(
             ),
         )
     except KeyboardInterrupt:
-        emit(Note("", "stopping what is under way; a third Ctrl-C leaves that to the hosts"))
+        emit(
+            Note(
+                "",
+                "stopping what is under way; a second Ctrl-C says what that waits for, a third leaves it to the hosts",
+            )
+        )
         cancel_begun(fleet, hosts, jobs, emit)
         raise
     return _outcomes(results)

@@ -11,6 +11,18 @@ uid_of() {
   REPLY=$(exec id -u -- "$1")
 }
 
+# user_of NUMBER: the user with that number, for people, in REPLY: `ann, uid 1003`, or the number alone.
+user_of() {
+  local name number
+  while IFS=: read -r name _ number _; do
+    if [[ $number == "$1" ]]; then
+      REPLY="$name, uid $1"
+      return 0
+    fi
+  done </etc/passwd
+  REPLY="uid $1"
+}
+
 # strangers USER UNIT PORT ...: a sentence about the first listener at one of the ports, at any address, that is not
 # USER's process in UNIT, in REPLY (empty: nobody). `listening` is the number of sockets that listen there, `places` has
 # the port and address of each. A control group alone proves nothing, because any user can have a unit of that name in
@@ -30,7 +42,8 @@ strangers() {
     number=0
     if [[ $text =~ \ uid:([0-9]+)\  ]]; then number=${BASH_REMATCH[1]}; fi
     if [[ $number != "$own" ]]; then
-      REPLY="port $port is held by another user (uid $number), not by $user"
+      user_of "$number"
+      REPLY="port $port is held by another user ($REPLY), not by $user"
       return 0
     fi
     if [[ $text =~ \ cgroup:(/[^ ]*) && ${BASH_REMATCH[1]##*/} != "$unit" ]]; then

@@ -14,15 +14,23 @@ from warpbeam.helper.program import MOST_EXPRESSION
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.operate.backtrace import Backtrace
 from warpbeam.operate.converse import call_helper
+from warpbeam.provision.check_owner import check_owner
 
 
-def read_expression(word: str, stdin: BinaryIO) -> str:
-    """Return the expression: `word`, or what `stdin` has if `word` is `-`.
+def read_expression(word: str, stdin: BinaryIO, *, blank: bool = False) -> str:
+    """Return the expression: `word`, or what `stdin` has if `word` is `-`; with `blank` it may be empty.
 
-    Raises: Misuse, where `stdin` has more than the privileged helper takes, or no text.
+    Raises: Misuse, where `stdin` has more than the privileged helper takes, or no text; where there is no expression.
     """
-    if word != "-":
-        return word
+    text = _read(stdin) if word == "-" else word
+    if not blank and not text.strip():
+        # Elixir reads an empty input as an atom, and says so in a CompileError.
+        where = "on standard input" if word == "-" else "on the command line"
+        raise Misuse(f"there is no expression {where}", "`fab ENV rpc 'node()'`, or `rpc -` with one on standard input")
+    return text
+
+
+def _read(stdin: BinaryIO) -> str:
     # One byte more shows that there is more, without a wait for an input that never ends.
     given = stdin.read(MOST_EXPRESSION + 1)
     if len(given) > MOST_EXPRESSION:
@@ -59,6 +67,7 @@ def evaluate(
     A node that hangs delays the end of the command, but not the output of the other hosts.
 
     Raises:
+        Refused: the app on a host belongs to another environment; nothing was evaluated there.
         Failed: the expression raised on a host, or the node is not there; `code` is the highest exit status of a host.
     """
 
@@ -82,6 +91,7 @@ def _evaluate_on(
     on_stdout: Callable[[bytes], None],
     on_stderr: Callable[[bytes], None],
 ) -> None:
+    check_owner(fleet, host)
     errors = Backtrace(lambda line: on_stderr(addressed_bytes(line, fleet.inventory.name)))
     status = call_helper(fleet, host, verb, expression, on_stdout, errors)
     errors.end()

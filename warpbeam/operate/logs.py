@@ -13,7 +13,7 @@ from typing import IO
 import msgspec
 
 from warpbeam.error import Lost, Misuse, Problem, Refused
-from warpbeam.event import Emit, Warn
+from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import raise_gravest
 from warpbeam.inventory.schema import Host
@@ -47,6 +47,13 @@ class Query(msgspec.Struct, frozen=True):
         count = "" if self.count is None else str(self.count)
         return "\n".join([count, self.since, self.grep, self.slot, "yes" if self.follow else "no", ""])
 
+    @property
+    def nothing(self) -> str:
+        """A sentence for a journal without such lines."""
+        asked = (("--grep", self.grep), ("--since", self.since), ("--slot", self.slot))
+        options = " ".join(f"{name} {value}" for name, value in asked if value)
+        return f"no line matches {options}" if options else "the journal has no line of the app"
+
 
 def parse_query(*, lines: str = "", since: str = "", grep: str = "", slot: str = "", follow: bool = False) -> Query:
     """Return the query of the options of `logs`. Raises: Misuse, where one has an invalid value."""
@@ -70,7 +77,7 @@ def show_logs(fleet: Fleet, query: Query, show: Callable[[str, bytes], None], em
     if query.follow:
         _follow(fleet, hosts, query, show, emit)
     else:
-        _show_merged(fleet, hosts, query, show)
+        _show_merged(fleet, hosts, query, show, emit)
 
 
 def _follow(fleet: Fleet, hosts: Sequence[Host], query: Query, show: Callable[[str, bytes], None], emit: Emit) -> None:
@@ -87,7 +94,9 @@ def _follow(fleet: Fleet, hosts: Sequence[Host], query: Query, show: Callable[[s
     raise_gravest(fleet.everywhere(hosts, one))
 
 
-def _show_merged(fleet: Fleet, hosts: Sequence[Host], query: Query, show: Callable[[str, bytes], None]) -> None:
+def _show_merged(
+    fleet: Fleet, hosts: Sequence[Host], query: Query, show: Callable[[str, bytes], None], emit: Emit
+) -> None:
     seconds = fleet.inventory.ssh.answer_timeout * LONGER
     # A journal may be long: what does not fit into memory goes to a file, and is read back line by line.
     journals = {host.name: tempfile.SpooledTemporaryFile(IN_MEMORY) for host in hosts}  # noqa: SIM115 (ends with us)
@@ -102,9 +111,13 @@ def _show_merged(fleet: Fleet, hosts: Sequence[Host], query: Query, show: Callab
         read_journal(fleet, host, query, keep, seconds)
 
     results = fleet.everywhere(hosts, one)
+    shown = False
     for name, line in by_time({name: whole_lines(kept) for name, kept in journals.items()}):
         show(name, line + b"\n")
+        shown = True
     raise_gravest(results)
+    if not shown:
+        emit(Note("", query.nothing))
 
 
 def read_journal(

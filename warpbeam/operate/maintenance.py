@@ -38,15 +38,17 @@ class Maintain(AppPhase[Shown], frozen=True, kw_only=True):
     """Turn maintenance on or off; the head of `warpbeam/operate/maintenance.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/maintenance"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/http", "host/connections")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *ACTION_PARTS, "host/http", "host/connections", "provision/owner")
     answer: ClassVar[type] = Shown
     helper: str
     verb: str
     message: str
+    keep: bool
     public: int
     ports: tuple[int, ...]
     drain: int
     entry: tuple[str, ...]
+    environment: str
     # Empty, because maintenance takes no deploy lock.
     token: str = ""
 
@@ -69,8 +71,10 @@ def check_message(message: str) -> str:
     return text
 
 
-def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str = DEFAULT_MESSAGE) -> dict[str, Shown]:
+def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str = "") -> dict[str, Shown]:
     """Turn maintenance on or off on every app host at once, and return what each serves now.
+
+    Without a `message`, a page that is shown already keeps its text; a new page has DEFAULT_MESSAGE.
 
     Raises:
         Misuse: the message cannot be on the page; no host runs the app.
@@ -82,11 +86,13 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
         **app_parameters(inventory),
         helper=helper(inventory),
         verb=verb,
-        message=check_message(message) if verb == "on" else "",
+        message=check_message(message or DEFAULT_MESSAGE) if verb == "on" else "",
+        keep=not message,
         public=inventory.http.port,
         ports=inventory.slot_ports(),
         drain=math.ceil(inventory.deploy.drain),
         entry=action_entry(f"maintenance.{verb}"),
+        environment=inventory.name,
     )
     shown: dict[str, Shown] = {}
     problems: dict[str, Problem] = {}

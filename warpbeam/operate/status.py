@@ -11,9 +11,10 @@ from warpbeam.deploy.lock import PARTS
 from warpbeam.error import AMISS, DONE, Problem
 from warpbeam.event import Emit
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.host.answer import FEW, MANY, LiveSlot, ReleaseName, SlotName, Text
+from warpbeam.host.answer import FEW, MANY, LiveSlot, ReleaseName, SlotName, Text, Word
 from warpbeam.host.facts import HelperAnswer, Holder, Instance, Release, named, sifted
 from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
+from warpbeam.inventory.schema import Inventory
 from warpbeam.network.cluster import Links, node_ports
 
 # Seconds that an instance must have run since it last ended by itself, before it counts as healthy again.
@@ -21,7 +22,10 @@ CALM = 60
 
 
 class AppStatus(msgspec.Struct, frozen=True):
-    """The answer of `ReadStatus`: what a host runs; `helper` is the privileged helper's own answer."""
+    """The answer of `ReadStatus`: what a host runs; `helper` is the privileged helper's own answer.
+
+    `belongs` is the environment that the app there belongs to; empty where an older setup did not record it.
+    """
 
     helper: HelperAnswer
     live: LiveSlot
@@ -30,6 +34,7 @@ class AppStatus(msgspec.Struct, frozen=True):
     releases: Annotated[tuple[Release, ...], MANY]
     lock: Holder | None
     links: Links = ()
+    belongs: Word = ""
 
     @property
     def running(self) -> Instance | None:
@@ -76,8 +81,9 @@ class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):
     """Read what is running; the head of `warpbeam/operate/status.sh` explains its fields."""
 
     script: ClassVar[str] = "operate/status"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, *HEALTH_PARTS, "network/links")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, *HEALTH_PARTS, "network/links", "provision/owner")
     answer: ClassVar[type] = AppStatus
+    environment: str
     token: str = ""
     node_ports: tuple[int, ...] = ()
 
@@ -96,7 +102,11 @@ class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):
 
 def read_status(fleet: Fleet) -> ReadStatus:
     """Return the phase that asks a host of the fleet for its `AppStatus`."""
-    return ReadStatus(**health_parameters(fleet.inventory), node_ports=node_ports(fleet.inventory))
+    return ReadStatus(
+        **health_parameters(fleet.inventory),
+        node_ports=node_ports(fleet.inventory),
+        environment=fleet.inventory.name,
+    )
 
 
 def states(fleet: Fleet, emit: Emit) -> Mapping[str, AppStatus | Problem]:
@@ -114,6 +124,21 @@ def differing(found: Mapping[str, AppStatus | Problem]) -> str:
     if len(where) < 2:
         return ""
     return "hosts run different releases: " + "; ".join(f"{label} on {', '.join(on)}" for label, on in where.items())
+
+
+def foreign(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) -> str:
+    """Return a sentence on the hosts where the app belongs to another environment; empty if there is none."""
+    where: dict[str, list[str]] = {}
+    for host, state in found.items():
+        if isinstance(state, AppStatus) and state.belongs not in ("", inventory.name):
+            where.setdefault(state.belongs, []).append(host)
+    if not where:
+        return ""
+    owners = "; ".join(f"to {name!r} on {', '.join(on)}" for name, on in where.items())
+    return (
+        f"{inventory.app} belongs to another environment than {inventory.name!r}: {owners}; "
+        "commands that change something there refuse"
+    )
 
 
 def judged(found: Mapping[str, AppStatus | Problem]) -> int:

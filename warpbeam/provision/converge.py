@@ -24,7 +24,7 @@ class Inspect(Phase[HostState], frozen=True, kw_only=True):
     """Read what setup compares, and change nothing; the head of `warpbeam/provision/inspect.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/inspect"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/mask", "host/login")
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/mask", "host/login", "provision/other_apps")
     answer: ClassVar[type] = HostState
     users: tuple[str, ...]
     paths: tuple[str, ...]

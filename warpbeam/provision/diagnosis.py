@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from warpbeam.deploy.plan_rollback import BEEN_LIVE
 from warpbeam.deploy.verify import Verdict
 from warpbeam.error import Problem
 from warpbeam.helper.program import HELPER_VERSION, helper
 from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.operate.status import AppStatus
 from warpbeam.provision.difference import Difference, HostState, outdated
 from warpbeam.provision.examine import Examination
 from warpbeam.provision.finding import Finding, finding
 from warpbeam.provision.footprint import Footprint
-from warpbeam.provision.rights import excess, has_password
+from warpbeam.provision.other_apps import OtherApp
+from warpbeam.provision.rights import excess, has_password, together
 from warpbeam.provision.secret_file import digests
 from warpbeam.runtime.kinds import COOKIE
 
@@ -59,7 +62,36 @@ def converged(
     yield finding(host, "units", units, "as their templates say", mend)
     late = [path.rsplit("/", 1)[1] for path in outdated(want, found)]
     text = [f"the running app was started before {', '.join(late)} changed"] if late else []
-    yield finding(host, "settings", text, "the app runs with what is there", f"`fab {env} restart`")
+    well = "the app runs with what is there" if found.started else "no app runs; its next start is with what is there"
+    yield finding(host, "settings", text, well, f"`fab {env} restart`")
+
+
+def live(host: str, inventory: Inventory, state: AppStatus | Problem | None, seen: Examination) -> Finding:
+    """Return the finding on what is live: it must run and be healthy. `state`: None if the host was not asked."""
+    env = inventory.name
+    if not seen.live:
+        was = isinstance(state, AppStatus) and any(release.mark in BEEN_LIVE for release in state.releases)
+        text = "nothing is live, although releases have been"
+        well = f"nothing has been live here yet: `fab {env} deploy`"
+        return finding(host, "live", [text] if was else [], well, f"`fab {env} deploy`, or `fab {env} rollback`")
+    # Examination and status ask one after the other: an instance that either found running was running then.
+    runs = state.running is not None if isinstance(state, AppStatus) else seen.runs
+    if not runs:
+        why = "the live release does not run: clients are not served"
+        return finding(host, "live", [why], "", f"`fab {env} start`; `fab {env} logs` shows how it ended")
+    if not isinstance(state, AppStatus):
+        return Finding(
+            host, "live", True, f"it runs; its health is not known, because {inventory.users.deploy} could not ask"
+        )
+    label = state.live_release.label if state.live_release else "a release"
+    page = "; maintenance is on: clients see the page" if state.helper.maintenance else ""
+    return finding(
+        host,
+        "live",
+        [] if state.verdict == "healthy" else [f"{label} runs, but is not healthy: {state.verdict}"],
+        f"{label} runs, healthy{page}",
+        f"`fab {env} logs` shows why; `fab {env} rollback` goes back to the release before",
+    )
 
 
 def helpers(inventory: Inventory, found: HostState) -> Iterator[str]:
@@ -80,7 +112,7 @@ def rights(host: str, inventory: Inventory, found: HostState) -> Finding:
     return finding(
         host,
         "rights",
-        [f"{deploy} {', '.join(more)}"] if more else [],
+        [f"{deploy} {together(more)}"] if more else [],
         f"{deploy} may log in with a key and ask the privileged helper",
         f"take that from {deploy} on the host (gpasswd --delete, /etc/sudoers.d, usermod --password '*'), "
         "or name another `users.deploy`",
@@ -138,9 +170,14 @@ def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
     )
 
 
-def logins(host: Host, inventory: Inventory, seen: Examination) -> Finding:
-    """Return the finding on other users who may log in: they see the command lines of all users."""
-    ours = {inventory.users.deploy, inventory.users.admin or "", seen.me, "root"}
+def logins(host: Host, inventory: Inventory, seen: Examination, apps: Sequence[OtherApp] = ()) -> Finding:
+    """Return the finding on other users who may log in: they see the command lines of all users.
+
+    The deploy users of `apps`, other apps on the host, are as little strangers as ours.
+    """
+    theirs = {app.deploy: app.app for app in apps}
+    ours = {inventory.users.deploy, inventory.users.admin or "", seen.me, "root", *theirs}
+    deployers = [f"{login.name}, who deploys {theirs[login.name]}" for login in seen.logins if login.name in theirs]
     others = [f"{login.name} (by {login.means})" for login in seen.logins if login.name not in ours]
     hidden = any(
         option in ("hidepid=1", "hidepid=2", "hidepid=4", "hidepid=invisible", "hidepid=noaccess", "hidepid=ptraceable")
@@ -152,7 +189,12 @@ def logins(host: Host, inventory: Inventory, seen: Examination) -> Finding:
             host.name,
             "logins",
             True,
-            f"{names}; /proc shows them nothing of others" if others and hidden else names or "none but ours",
+            "; ".join(
+                (
+                    f"{names}; /proc shows them nothing of others" if others and hidden else names or "none but ours",
+                    *deployers,
+                )
+            ),
         )
     return Finding(
         host.name,

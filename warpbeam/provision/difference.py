@@ -34,6 +34,7 @@ from warpbeam.provision.compiler import wanted_packages
 from warpbeam.provision.footprint import Footprint
 from warpbeam.provision.item import Directory, File, User
 from warpbeam.provision.keys import described, listed
+from warpbeam.provision.other_apps import OtherApp
 
 
 class UserState(msgspec.Struct, frozen=True):
@@ -80,7 +81,7 @@ class HostState(msgspec.Struct, frozen=True):
     `sudo -l` for the deploy user, `shared` the roots of other apps that it owns; `ssh` is the port that our connection
     came to, or 0; `bound` are the ports at which processes of the app's user listen, as `tcp:4001`, `allowed` the
     present unit's rules for them (`SocketBindAllow=`), and `binds` whether systemd can enforce such rules;
-    `cookie_shown`: other users could read the cookie.
+    `cookie_shown`: other users could read the cookie; `others` are the other apps that Warpbeam set up here.
     """
 
     missing: Annotated[tuple[Word, ...], FEW]
@@ -101,6 +102,7 @@ class HostState(msgspec.Struct, frozen=True):
     allowed: Annotated[tuple[Label, ...], FEW] = ()
     binds: bool = True
     cookie_shown: bool = False
+    others: Annotated[tuple[OtherApp, ...], FEW] = ()
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 from warpbeam.network.cluster import mates, node_ports
+from warpbeam.operate.status import AppStatus, read_status
 from warpbeam.provision import diagnosis
 from warpbeam.provision.converge import inspect
 from warpbeam.provision.difference import HostState, difference
@@ -26,6 +27,7 @@ from warpbeam.provision.finding import Finding
 from warpbeam.provision.footprint import Footprint, etc, footprint
 from warpbeam.provision.instance import instance
 from warpbeam.provision.keys import read_deploy_keys
+from warpbeam.provision.other_apps import check_other_apps
 from warpbeam.provision.owner import check_belonging
 from warpbeam.provision.sight import sight
 from warpbeam.version import VERSION
@@ -79,8 +81,8 @@ class Greet(Phase[Greeting], frozen=True, kw_only=True):
 class Checkup(msgspec.Struct, frozen=True):
     """The results for one host: each is a fact, or the problem that kept us from it.
 
-    `verdicts` are those of its releases, if it runs the app. `asked` and `received` are when we asked the host and when
-    it answered, in seconds since the epoch, by this machine's clock.
+    `verdicts` are those of its releases and `state` is what runs, if it runs the app. `asked` and `received` are when
+    we asked the host and when it answered, in seconds since the epoch, by this machine's clock.
     """
 
     deploy: Problem | None
@@ -89,6 +91,7 @@ class Checkup(msgspec.Struct, frozen=True):
     asked: float
     received: float
     verdicts: Mapping[str, Verdict] | Problem
+    state: AppStatus | Problem | None = None
 
 
 def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
@@ -165,10 +168,11 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
     found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, silent))
     # If the deploy user cannot log in, that finding is enough: releases are not verified.
     verdicts = _tried(lambda: verify(fleet, host, (), silent)) if is_app and deployed is None else {}
+    state = _tried(lambda: fleet.run(host, read_status(fleet), silent)) if is_app and deployed is None else None
     # `examine.sh` reads the host's clock last, so `as_root` takes our time right after it.
     if isinstance(seen, Problem):
-        return Checkup(deployed, found, seen, asked, asked, verdicts)
-    return Checkup(deployed, found, seen[0], asked, seen[1], verdicts)
+        return Checkup(deployed, found, seen, asked, asked, verdicts, state)
+    return Checkup(deployed, found, seen[0], asked, seen[1], verdicts, state)
 
 
 def _tried(work: Callable[[], T]) -> T | Problem:
@@ -194,9 +198,11 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Itera
     yield from _converged(fleet, host, want, look.found, look.seen)
     yield from diagnosis.machine(name, look.seen, look.asked, look.received)
     if "app" in host.roles:
+        yield diagnosis.live(name, inventory, look.state, look.seen)
         yield from instance(name, inventory, look.seen)
         yield diagnosis.contents(name, look.verdicts)
-    yield diagnosis.logins(host, inventory, look.seen)
+    apps = look.found.others if isinstance(look.found, HostState) else ()
+    yield diagnosis.logins(host, inventory, look.seen, apps)
 
 
 def _converged(
@@ -217,6 +223,7 @@ def _converged(
     want, found = without_secrets(want, found, f"{etc(inventory)}/secrets.env")
     try:
         check_belonging(inventory, {name: found})
+        check_other_apps(inventory, {name: found.others})
         plan = difference(want, found, name)
     except Problem as refused:
         yield Finding(name, "setup", False, refused.reason, refused.hint)

@@ -30,13 +30,17 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """A listening TCP socket; `unit` is the control group (a unit's name) of its process, `uid` its user's number."""
+    """A listening TCP socket; `unit` is the control group (a unit's name) of its process.
+
+    `uid` is its user's number, `user` its user's name and number, for people.
+    """
 
     port: Port
     address: Label
     program: Text
     unit: Text
     uid: Count = 0
+    user: Label = ""
 
 
 class Table(msgspec.Struct, frozen=True):

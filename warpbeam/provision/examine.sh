@@ -85,7 +85,9 @@ look_at_ports() {
       program=${BASH_REMATCH[1]%%\"*}
       unit=$(sed -n 's/^0:://p' "/proc/${BASH_REMATCH[2]}/cgroup" 2>/dev/null) || unit=''
     fi
-    object port: "${address##*:}" address "${address%:*}" program "$program" unit "${unit##*/}" uid: "$owner"
+    user_of "$owner"
+    object port: "${address##*:}" address "${address%:*}" program "$program" unit "${unit##*/}" \
+      uid: "$owner" user "$REPLY"
     listeners+=("$REPLY")
   done
   uid_of "${app_user:-root}"

@@ -247,6 +247,7 @@ main() {
   find_rights
   ssh_port; port=$REPLY
   find_ports
+  find_other_apps
   array "${bound[@]}"; bound_json=$REPLY
   array "${allowed[@]}"; allowed_json=$REPLY
   array "${rights[@]}"; rights_json=$REPLY
@@ -257,7 +258,7 @@ main() {
   answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" \
     cookie "$cookie" uninstalled: "$uninstalled_json" installer "$installer" started: "$started" helper "$version" \
     belongs "$belongs" rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" \
-    allowed: "$allowed_json" binds: "$binds" cookie_shown: "$cookie_shown"
+    allowed: "$allowed_json" binds: "$binds" cookie_shown: "$cookie_shown" others: "[$other_apps]"
 }
 
 main

@@ -83,7 +83,7 @@ def ports(host: str, inventory: Inventory, seen: Examination) -> Finding:
             who = listener.program or "somebody"
             where = listener.unit or "no unit"
             if listener.unit in (unit for unit, _ in expected):
-                where += f" of uid {listener.uid}"
+                where += f" of {listener.user or listener.uid}"
             others.append(f"{who} ({where}) has port {listener.port}")
     cure = "stop it, or choose other ports under `http` and `ports` in the inventory"
     if not others:

@@ -20,6 +20,8 @@ STRONG = (
 )
 # An entry of `sudo -l`: the target user, tags, commands.
 _ENTRY = re.compile(r"\((?P<who>[^)]*)\)\s*(?P<tags>(?:[A-Z]+:\s*)*)(?P<commands>.*)")
+# The start of a command that is another app's helper.
+_HELPER = re.compile(r"/usr/lib/warpbeam/[^/ ]+/warpbeam-helper ")
 # The verb after another app's helper.
 _OTHER = re.compile(r"(?<=/warpbeam-helper) [a-z]+$")
 
@@ -35,7 +37,7 @@ def excess(inventory: Inventory, found: HostState) -> Iterator[str]:
         for command in dict.fromkeys(_beyond(entry, (helper(inventory), *former_programs(inventory)))):
             yield f"may run {command} through sudo"
     for directory in found.shared:
-        yield f"is the one of another app too, in {directory}"
+        yield f"owns {directory}, the directory of another app"
 
 
 def _beyond(entry: str, helpers: Sequence[str]) -> Iterator[str]:
@@ -54,6 +56,17 @@ def _beyond(entry: str, helpers: Sequence[str]) -> Iterator[str]:
             yield f"{_OTHER.sub('', command)} ({' '.join((read['who'], *sorted(tags)))})"
 
 
+def together(clauses: Sequence[str]) -> str:
+    """Return clauses about the deploy user as one: `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(clauses[:-1]), clauses[-1])))
+
+
+def deploys_another(inventory: Inventory, found: HostState) -> bool:
+    """Return whether the deploy user is that of another app too."""
+    theirs = (command for entry in found.rights for command in _beyond(entry, (helper(inventory),)))
+    return bool(found.shared) or any(_HELPER.match(command) for command in theirs)
+
+
 def has_password(inventory: Inventory, found: HostState) -> bool:
     """Return whether the deploy user has a password, so that it can log in without a key."""
     user = found.users.get(inventory.users.deploy)
@@ -69,10 +82,19 @@ def check_rights(inventory: Inventory, found: Mapping[str, HostState]) -> None:
     deploy = inventory.users.deploy
     for name, facts in found.items():
         if name in inventory.hosts and (more := list(excess(inventory, facts))):
+            if deploys_another(inventory, facts):
+                hint = (
+                    "each app on a host needs a deploy user of its own: set `users.deploy` in "
+                    f"{inventory.file} to another name, and setup makes that user"
+                )
+            else:
+                hint = (
+                    f"a deploy user asks the privileged helper of one app, and nothing else: take that from {deploy}, "
+                    "or name another `users.deploy`, which setup makes"
+                )
             raise Refused(
-                f"the user {deploy} {', '.join(more)}",
-                f"a deploy user asks the privileged helper of one app, and nothing else: take that from {deploy}, "
-                "or name another `users.deploy`, which setup makes",
+                f"the user {deploy} {together(more)}",
+                hint,
                 host=name,
                 nothing_changed=True,
             )

@@ -22,6 +22,7 @@ from warpbeam.provision.difference import Difference, HostState, difference, out
 from warpbeam.provision.footprint import Footprint, footprint
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.lockout import check_lockout
+from warpbeam.provision.other_apps import check_other_apps
 from warpbeam.provision.owner import check_belonging
 from warpbeam.provision.preview import emit_cookie, emit_difference, emit_owner, emit_risks
 from warpbeam.provision.rights import check_rights
@@ -177,6 +178,7 @@ def _check_facts(inventory: Inventory, facts: Mapping[str, HostState], *, take_o
     """Check that nothing on the hosts stands against their setup. Raises: Refused."""
     if not take_over:
         check_belonging(inventory, facts)
+    check_other_apps(inventory, {name: each.others for name, each in facts.items()})
     check_rights(inventory, facts)
     check_lockout(inventory, facts)
     check_bindings(inventory, facts)

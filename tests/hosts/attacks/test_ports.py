@@ -111,7 +111,7 @@ def test_a_stranger_at_the_port_of_a_stopped_app_gets_no_client(
         assert_nobody_gets_the_stranger(environment, port)
         told = environment.fab("status", "--json", expect=5).stdout
 
-    assert f"port {port} is held by another user (uid {uid(environment, who)}), not by hello" in told
+    assert f"port {port} is held by another user ({who}, uid {uid(environment, who)}), not by hello" in told
 
 
 @pytest.mark.parametrize("how", LISTENERS)
@@ -159,7 +159,7 @@ def test_a_deploy_is_not_led_to_a_stranger_that_has_the_idle_port(
         assert_nobody_gets_the_stranger(environment, PORTS[slot])
         assert environment.served(HOST)["version"] == before
 
-    who = f"port {PORTS[slot]} is held by another user (uid {uid(environment, 'shopkeeper')}), not by hello"
+    who = f"port {PORTS[slot]} is held by another user (shopkeeper, uid {uid(environment, 'shopkeeper')}), not by hello"
     assert who in done.stderr
     assert "is serving again, healthy" in done.stderr
     assert (said[0], who in said[1]) == (2, True), said
@@ -177,7 +177,10 @@ def test_the_old_release_is_not_healthy_where_a_stranger_has_taken_its_port(
         done = environment.fab("-H", HOST, "restart", expect=4)
 
         assert_nobody_gets_the_stranger(environment, old)
-        assert f"port {old} is held by another user (uid {uid(environment, 'shopkeeper')}), not by hello" in done.stderr
+        assert (
+            f"port {old} is held by another user (shopkeeper, uid {uid(environment, 'shopkeeper')}), not by hello"
+            in done.stderr
+        )
         assert "healthy" not in done.stderr.replace("NOT healthy", "").replace("not healthy", "")
         assert environment.fab("status", "-H", HOST, expect=5)
     # An instance that has just ended by itself is not healthy yet.
@@ -192,7 +195,10 @@ def test_only_systemd_listens_for_the_maintenance_page(environment: LabEnvironme
             done = environment.fab("-H", HOST, "maintenance.on", expect=4)
 
             assert_nobody_gets_the_stranger(environment, PAGE_PORT)
-            assert f"port {PAGE_PORT} is held by another user (uid {uid(environment, 'shopkeeper')})" in done.stderr
+            assert (
+                f"port {PAGE_PORT} is held by another user (shopkeeper, uid {uid(environment, 'shopkeeper')})"
+                in done.stderr
+            )
         environment.fab("-H", HOST, "maintenance.on")
         assert all(said.startswith("HTTP/1.1 503 ") for said in clients(environment))
     finally:

@@ -60,7 +60,9 @@ def test_a_third_ctrl_c_leaves_at_once_and_the_host_comes_to_its_end_alone(envir
         environment.lab.ssh("web1", "sudo systemctl kill --signal=STOP hello-activate")
         try:
             process.send_signal(signal.SIGINT)
-            assert emits_line(process, "stopping")
+            assert emits_line(
+                process, "stopping what is under way; a second Ctrl-C says what that waits for, a third leaves"
+            )
             assert emits_line(process, "web1: undo")
             process.send_signal(signal.SIGINT)
             assert emits_line(process, "still ending in order: waiting for web1 (cancel)")

@@ -92,7 +92,26 @@ def test_input_from_a_pipe_is_evaluated_and_ends(environment: LabEnvironment) ->
     two_lines = environment.fab("remote-console", "--host", "web2", stdin='name = "é"\nIO.puts("#{name} #{node()}")\n')
     assert "é hello-" in two_lines.stdout
 
+    for empty in ("", " \n"):
+        refused = environment.fab("remote-console", stdin=empty, expect=2).stderr
+        assert "remote-console needs a terminal" in refused
+        assert "`fab stage rpc EXPRESSION` evaluates one expression" in refused
+    assert "there is no expression on standard input" in environment.fab("rpc", "-", expect=2).stderr
+
     assert "boom" in environment.fab("remote-console", stdin='raise "boom"', expect=1).stderr
+
+
+def test_a_console_of_a_host_that_does_not_answer_says_which_other_can_be_asked(environment: LabEnvironment) -> None:
+    hosts = environment.settings["hosts"]
+    environment.write(hosts={**hosts, "web1": {**hosts["web1"], "port": 9}})
+    try:
+        # OpenSSH itself would say one line, and end with 255.
+        with terminal(environment, "remote-console") as child:
+            child.expect_exact("port 9")
+            child.expect_exact("--host web2")
+            assert exit_status(child) == 3
+    finally:
+        environment.write()
 
 
 def test_a_console_needs_a_node_that_runs(environment: LabEnvironment) -> None:

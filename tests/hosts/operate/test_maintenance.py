@@ -116,7 +116,10 @@ def test_on_and_off_may_be_said_twice(environment: LabEnvironment) -> None:
     environment.fab("maintenance.on", "--message", "one")
     done = environment.fab("maintenance.on", "--message", "two")
 
-    assert "maintenance was on already" in done.stderr
+    assert "maintenance was on already; its page has the new text" in done.stderr
+    assert "two" in get(environment.lab.address("web1"))[2]
+    done = environment.fab("maintenance.on")
+    assert "maintenance was on already; its page keeps the text that it has" in done.stderr
     assert "two" in get(environment.lab.address("web1"))[2]
     environment.fab("maintenance.off")
     assert "maintenance was off already" in environment.fab("maintenance.off").stderr

@@ -26,9 +26,22 @@ def test_a_second_environment_with_the_same_app_is_refused_before_any_change(
                 "rollback",
                 "secrets.push",
                 "firewall.apply",
+                "firewall.clear",
+                "maintenance.on",
+                "maintenance.off",
+                "lock.acquire --reason mine",
+                "lock.release",
+                "lock.release --force",
+                "stop",
+                "start",
+                "hosts.reboot",
+                "eval 1+1",
+                "rpc 1+1 --all",
             )
         ]
         looked = json.loads(environment.fab("-H", "web1", "doctor", "--json", inventory="other", expect=5).stdout)
+
+        seen = environment.fab("status", inventory="other")
 
     (told,) = (row for row in looked if row["check"] == "setup")
     assert told["found"] == f"hello on this host belongs to the environment '{ENVIRONMENT}', not to 'other'"
@@ -36,6 +49,10 @@ def test_a_second_environment_with_the_same_app_is_refused_before_any_change(
     for refused in refusals:
         assert f"belongs to the environment '{ENVIRONMENT}', not to 'other'" in refused.stderr
         assert "setup --take-over" in refused.stderr
+    assert (
+        f"warning: hello belongs to another environment than 'other': to '{ENVIRONMENT}' on web1, web2" in seen.stderr
+    )
+    assert "warning" not in environment.fab("status").stderr
     assert lasting_status(environment) == before
     assert environment.lab.ssh("web1", settings).stdout == written
 

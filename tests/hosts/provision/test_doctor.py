@@ -22,6 +22,7 @@ CHECKS = (
     "time",
     "disk",
     "upgrades",
+    "live",
     "releases",
     "limits",
     "firewall",
@@ -79,7 +80,7 @@ def test_all_is_well_and_there_is_a_line_for_each_check_and_host(environment: La
         "tools",
     ]
     assert {line[2] for line in lines} == {"ok"}
-    assert "all is well: 46 checks" in done.stderr
+    assert "all is well: 48 checks" in done.stderr
 
 
 def test_it_changes_nothing(environment: LabEnvironment) -> None:
@@ -197,7 +198,9 @@ BREAKS = {
         "sudo mkdir -p /etc/systemd/system/hello@.service.d && "
         "printf '[Service]\\nLimitNOFILE=1024\\n' | sudo tee /etc/systemd/system/hello@.service.d/x.conf && "
         "sudo systemctl daemon-reload && "
-        "sudo systemctl restart hello@$(basename $(sudo readlink /opt/acme/hello/current))",
+        "sudo systemctl restart hello@$(basename $(sudo readlink /opt/acme/hello/current)) && "
+        # Healthy again before it is looked at.
+        "timeout 20 bash -c 'until : </dev/tcp/127.0.0.1/80; do sleep 0.1; done' 2>/dev/null",
         "sudo rm -r /etc/systemd/system/hello@.service.d; sudo systemctl daemon-reload; "
         "sudo systemctl restart hello@$(basename $(sudo readlink /opt/acme/hello/current))",
         {"limits": "the app may open 1024 files; expected 16384"},
@@ -345,6 +348,21 @@ def test_what_is_broken_is_named_with_what_mends_it_and_nothing_else_is(
         environment.fab("firewall.apply")
         environment.fab("secrets.push", "--restart")
     assert wrong(environment, 0) == {}
+
+
+def test_an_app_that_does_not_run_is_the_one_thing_that_is_wrong(
+    environment: LabEnvironment,
+) -> None:
+    environment.fab("-H", HOST, "stop")
+    try:
+        told = findings(environment, 5)
+    finally:
+        environment.fab("-H", HOST, "start")
+    assert [key for key, row in told.items() if not row["ok"]] == [(HOST, "live")]
+    assert "does not run" in told[HOST, "live"]["found"]
+    assert "`fab stage start`" in told[HOST, "live"]["mend"]
+    assert "no app runs" in told[HOST, "settings"]["found"]
+    assert "runs, healthy" in told["web1", "live"]["found"]
 
 
 def test_a_needrestart_with_an_exception_for_the_app_is_well(environment: LabEnvironment) -> None:

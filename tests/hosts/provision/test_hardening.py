@@ -223,11 +223,12 @@ def test_two_apps_on_a_host_do_not_share_a_deploy_user(environment: LabEnvironme
     try:
         refused = environment.fab("setup", expect=3).stderr
         assert (
-            f"web1: the user deploy may run {HELPER} (root) through sudo, is the one of another app too, in {ROOT}"
+            f"web1: the user deploy may run {HELPER} (root) through sudo and owns {ROOT}, the directory of another app"
             in refused
         )
+        assert "set `users.deploy` in" in refused
         assert (
-            f"build1: the user deploy is the one of another app too, in {ROOT}"
+            f"build1: the user deploy owns {ROOT}, the directory of another app"
             in environment.fab("-H", "build1", "setup", expect=3).stderr
         )
         assert root(environment, "ls -d /opt/acme/second /etc/acme/second", check=False) == ""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.deploy.history import ACTION_PARTS, Entry, fields_of
+from warpbeam.cli.table import table_lines
+from warpbeam.deploy.history import ACTION_PARTS, Entry, fields_of, rows_for_people
 from warpbeam.deploy.lock import PARTS
 from warpbeam.host.script import PACKAGE, with_contained
 
@@ -90,3 +91,17 @@ def test_fields_of_an_entry_have_no_tab_which_separates_them() -> None:
     fields = fields_of(dict.fromkeys(Entry.__struct_fields__, WHO))
 
     assert not [field for field in fields if "\t" in field or "\n" in field]
+
+
+def test_the_reason_of_a_freeze_is_under_its_row_and_breaks_no_row_of_a_screen() -> None:
+    well = {"at": "2026-11-23T12:00:00Z", "host": "web1", "what": "deploy", "outcome": "done"}
+    rest = {"release": "20261123T120000Z", "seconds": 1.5, "warpbeam": "0.2.0"}
+    reason = "the quarter's end: accounts are closed until Monday, ask Ann"
+    frozen = {**well, "what": f"lock.acquire: {reason}", **rest}
+    lines = [*table_lines(rows_for_people([well | rest, frozen, frozen | {"problem": "lost"}]), 90)]
+
+    assert len(lines) == 6
+    assert lines[2].split()[2:4] == ["lock.acquire", "done"]
+    assert lines[3] == f"  ^ {reason}"
+    assert lines[5] == f"  ^ {reason}; lost"
+    assert "0.2.0" not in "".join(lines)

@@ -102,7 +102,9 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(file: Path) -> None:
         ("org: acme\n".encode("utf-16"), "x.yml:1: expected UTF-8, found the byte 0xff"),
         (b"org: acme\napp: h\0\n", "x.yml:2: expected text, found the control character U+0000"),
         (b"org: a\x1bcme\n", "x.yml:1: expected text, found the control character U+001B"),
-        (b"#" * (1 << 20) + b"\n", "x.yml: expected an inventory, found more than 1 MiB"),
+        pytest.param(
+            b"#" * (1 << 20) + b"\n", "x.yml: expected an inventory, found more than 1 MiB", id="more than 1 MiB"
+        ),
     ],
 )
 def test_bytes_that_are_no_text_are_refused(here: Path, content: bytes, message: str) -> None:

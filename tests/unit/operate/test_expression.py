@@ -9,6 +9,7 @@ import pytest
 
 from warpbeam.error import Misuse
 from warpbeam.helper.program import MOST_EXPRESSION
+from warpbeam.operate.console import piped_expression
 from warpbeam.operate.expression import read_expression
 
 
@@ -28,6 +29,20 @@ class Endless(io.RawIOBase):
 def test_a_word_is_the_expression_and_a_dash_means_standard_input() -> None:
     assert read_expression("1 + 1", io.BytesIO(b"2")) == "1 + 1"
     assert read_expression("-", io.BytesIO('"\u00e9"\n'.encode())) == '"\u00e9"\n'
+
+
+@pytest.mark.parametrize(("word", "given"), [("-", b""), ("-", b" \n"), ("", b"1"), ("  ", b"1")])
+def test_no_expression_is_refused_here_and_not_by_elixir(word: str, given: bytes) -> None:
+    with pytest.raises(Misuse, match="there is no expression on"):
+        read_expression(word, io.BytesIO(given))
+
+
+@pytest.mark.parametrize("given", [b"", b" \n"])
+def test_a_console_without_a_terminal_and_without_input_names_rpc(given: bytes) -> None:
+    with pytest.raises(Misuse, match="needs a terminal") as refused:
+        piped_expression(io.BytesIO(given))
+    assert "`fab ENV rpc EXPRESSION`" in refused.value.hint
+    assert piped_expression(io.BytesIO(b"1 + 1\n")) == "1 + 1\n"
 
 
 def test_as_much_as_a_helper_takes_is_read_and_not_a_byte_more() -> None:

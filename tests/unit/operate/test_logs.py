@@ -32,6 +32,11 @@ def test_a_query_has_a_hundred_lines_unless_a_number_or_a_time_bounds_them() -> 
     assert parse_query(since="1 h ago").count is None
 
 
+def test_a_journal_without_such_lines_is_said_with_what_was_asked_for() -> None:
+    assert Query(grep="boom", slot="a").nothing == "no line matches --grep boom --slot a"
+    assert Query().nothing == "the journal has no line of the app"
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("lines", "many"), ("lines", "1234567"), ("slot", "c"), ("since", "a\nb"), ("grep", "x" * 251)],

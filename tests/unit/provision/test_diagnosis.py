@@ -6,15 +6,22 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from warpbeam.cli.findings import lines
+from warpbeam.error import Problem, Refused
+from warpbeam.host.facts import About, HelperAnswer, Instance, Release
 from warpbeam.inventory.schema import Host, Inventory, Users
 from warpbeam.inventory.secret import Secret
+from warpbeam.operate.status import AppStatus
 from warpbeam.provision import diagnosis
+from warpbeam.provision.difference import Difference, HostState
 from warpbeam.provision.doctor import rows
 from warpbeam.provision.examine import Disk, Examination, Limits, Listener, Login, Table
 from warpbeam.provision.finding import Finding
+from warpbeam.provision.footprint import footprint
 from warpbeam.provision.instance import instance
+from warpbeam.provision.other_apps import OtherApp
 from warpbeam.version import VERSION
 
 INVENTORY = msgspec.structs.replace(
@@ -50,11 +57,17 @@ WELL = Examination(
 )
 
 
+HELPER = HelperAnswer(version="10", activating=False, maintenance=False, slots={"a": Instance(pid=7)})
+RELEASE = Release("20261123T120000Z", "healthy", About(version="1.0", commit="0" * 40))
+STATE = AppStatus(HELPER, "a", {"a": RELEASE.name}, "healthy", (RELEASE,), None)
+
+
 def look(received: float = 1000.0, **changes: Any) -> dict[str, Finding]:
     """Return every finding, by check, for a host that is well except for `changes`."""
     seen = msgspec.structs.replace(WELL, **changes)
     found = [
         *diagnosis.machine("web1", seen, received - 30, received),
+        diagnosis.live("web1", INVENTORY, STATE, seen),
         *instance("web1", INVENTORY, seen),
         diagnosis.logins(INVENTORY.hosts["web1"], INVENTORY, seen),
         *diagnosis.agreement(INVENTORY, {"web1": seen}),
@@ -65,7 +78,7 @@ def look(received: float = 1000.0, **changes: Any) -> dict[str, Finding]:
 def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
     found = look()
 
-    machine, instance = ["time", "disk", "upgrades"], ["releases", "limits", "firewall", "ports"]
+    machine, instance = ["time", "disk", "upgrades"], ["live", "releases", "limits", "firewall", "ports"]
     assert list(found) == [*machine, *instance, "logins", "cookie", "secrets"]
     assert all(finding.good and not finding.mend for finding in found.values())
 
@@ -99,8 +112,8 @@ def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
         ),
         (
             "ports",
-            "perl (hello@a.service of uid 1003) has port 4001",
-            {"listeners": (Listener(4001, "*", "perl", "hello@a.service", 1003),)},
+            "perl (hello@a.service of ann, uid 1003) has port 4001",
+            {"listeners": (Listener(4001, "*", "perl", "hello@a.service", 1003, "ann, uid 1003"),)},
         ),
         (
             "ports",
@@ -127,6 +140,51 @@ def test_what_is_wrong_is_one_finding_that_says_it_and_what_mends_it(
     assert [name for name, finding in found.items() if not finding.good] == [check]
     assert said in found[check].found
     assert found[check].mend
+
+
+@pytest.mark.parametrize(
+    ("state", "seen", "good", "said"),
+    [
+        (STATE, {}, True, "1.0 (00000000) runs, healthy"),
+        (replace(STATE, helper=replace(HELPER, maintenance=True)), {}, True, "healthy; maintenance is on"),
+        (replace(STATE, helper=replace(HELPER, slots={"a": Instance()})), {}, False, "does not run"),
+        (replace(STATE, health="it answers 500"), {}, False, "runs, but is not healthy: it answers 500"),
+        # The deploy user cannot log in, or the helper does not answer: the examination knows a little.
+        (None, {"runs": True}, True, "it runs; its health is not known"),
+        (Refused("no helper"), {"runs": False}, False, "does not run"),
+        (replace(STATE, live="", releases=()), {"live": ""}, True, "nothing has been live here yet"),
+        (replace(STATE, live=""), {"live": ""}, False, "nothing is live, although releases have been"),
+    ],
+)
+def test_what_is_live_runs_and_is_healthy_or_the_finding_says_why_not(
+    state: AppStatus | Problem | None, seen: dict[str, Any], good: bool, said: str
+) -> None:
+    found = diagnosis.live("web1", INVENTORY, state, replace(WELL, **seen))
+    assert (found.good, bool(found.mend)) == (good, not good)
+    assert said in found.found
+
+
+def test_a_deploy_user_of_another_app_is_named_and_not_wrong() -> None:
+    logins = (*WELL.logins, Login("deploy_shop", "key"))
+    host, seen = INVENTORY.hosts["web1"], replace(WELL, logins=logins)
+    assert not diagnosis.logins(host, INVENTORY, seen).good
+    found = diagnosis.logins(host, INVENTORY, seen, (OtherApp("shop", "live", "deploy_shop"),))
+    assert (found.good, found.found) == (True, "none but ours; deploy_shop, who deploys shop")
+    # A stranger is wrong all the same, and the other app's user is not one of those.
+    seen = replace(WELL, logins=(*logins, Login("ann", "key")))
+    found = diagnosis.logins(host, INVENTORY, seen, (OtherApp("shop", "live", "deploy_shop"),))
+    assert not found.good
+    assert "deploy_shop" not in found.found
+
+
+def test_an_app_that_does_not_run_is_not_said_to_run_with_its_settings() -> None:
+    def settings(started: int) -> str:
+        want = footprint(INVENTORY, INVENTORY.hosts["web1"], {}, "", None)
+        state = HostState((), {}, {}, (), "", started=started)
+        rows = diagnosis.converged("web1", want, Difference(), state, WELL, "stage")
+        return next(each.found for each in rows if each.check == "settings")
+
+    assert settings(0) == "no app runs; its next start is with what is there"
 
 
 def test_another_login_is_well_where_proc_hides_others_processes() -> None:

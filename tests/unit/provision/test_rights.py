@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -10,11 +12,12 @@ from warpbeam.helper.program import SUDO_VERBS, helper
 from warpbeam.inventory.schema import Host, Inventory, PublicPort
 from warpbeam.provision.difference import HostState, UserState
 from warpbeam.provision.lockout import check_lockout, taken_ports
-from warpbeam.provision.rights import check_rights, excess, has_password
+from warpbeam.provision.rights import check_rights, deploys_another, excess, has_password
 
 INVENTORY = Inventory(
     org="acme",
     app="hello",
+    file=Path("inventory/production.yml"),
     hosts={"web1": Host(name="web1", roles=("app",)), "build1": Host(name="build1", roles=("build",))},
     ports={"HTTPS_PORT": PublicPort(public=443, slots=(4011, 4012))},
 )
@@ -58,12 +61,28 @@ def test_groups_other_apps_and_a_password_are_reported() -> None:
     users = {"deploy": msgspec.structs.replace(DEPLOY, groups=("users", "docker"), password=True)}
     found = msgspec.structs.replace(GOOD, users=users, shared=("/opt/acme/other",))
 
-    with pytest.raises(
-        Refused, match=r"build1: the user deploy is in the group docker, is the one of another app too, in /opt"
-    ):
+    with pytest.raises(Refused) as refused:
         check_rights(INVENTORY, {"web1": GOOD, "build1": found})
+    said = "build1: the user deploy is in the group docker and owns /opt/acme/other, the directory of another app"
+    assert said in refused.value.message
+    assert "set `users.deploy` in inventory/production.yml to another name" in refused.value.hint
     assert has_password(INVENTORY, found)
     assert not has_password(INVENTORY, GOOD)
+
+
+def test_several_excess_rights_are_one_sentence_and_the_hint_says_which_key_to_set() -> None:
+    rights = (*GOOD.rights, f"(root) NOPASSWD: {OTHER} status, {OTHER} stop")
+    users = {"deploy": msgspec.structs.replace(DEPLOY, groups=("docker",))}
+    both = msgspec.structs.replace(GOOD, users=users, rights=rights, shared=("/opt/acme/other",))
+    with pytest.raises(Refused) as refused:
+        check_rights(INVENTORY, {"web1": both})
+    assert refused.value.message.startswith(
+        f"web1: the user deploy is in the group docker, may run {OTHER} (root) through sudo "
+        "and owns /opt/acme/other, the directory of another app"
+    )
+    # A helper alone is enough; a group that is too strong is another matter.
+    assert deploys_another(INVENTORY, msgspec.structs.replace(GOOD, rights=rights))
+    assert not deploys_another(INVENTORY, msgspec.structs.replace(GOOD, users=users))
 
 
 @pytest.mark.parametrize("port", [80, 443, 4001, 4012, 4003, 9002])
