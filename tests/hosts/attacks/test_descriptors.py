@@ -120,7 +120,7 @@ class After(msgspec.Struct, frozen=True):
 
 @pytest.fixture(scope="module")
 def after(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
-    """The app has descriptors of whoever had a stolen key; that key is removed, and the app deployed."""
+    """The app has descriptors from the owner of a stolen key; that key is removed, and the app deployed."""
     lab = environment.lab
     stolen = tmp_path_factory.mktemp("stolen") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stolen], check=True)
