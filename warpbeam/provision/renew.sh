@@ -61,6 +61,18 @@ note_suspects() {
     warn "who had the key may have changed the releases on this host: \`fab ENV deploy --force\` deploys the app anew"
 }
 
+# name_access_lists: warns about access control lists (acl(5)), which chmod(1) does not remove: they may let others into
+# the app's directory, or into what will be made there. `ls` marks them with a `+`.
+name_access_lists() {
+  local mode directory
+  for directory in "$root" "$root/releases" "$root/slots"; do
+    read -r mode _ < <(exec ls -ld -- "$directory")
+    if [[ $mode == *+ ]]; then
+      warn "$directory has an access control list: remove it there with \`setfacl -b -k\` (package acl)"
+    fi
+  done
+}
+
 # renew USER HOME: renews the files of USER, of which no process runs.
 renew() {
   local user=$1 home=$2 group said words
@@ -78,4 +90,5 @@ renew() {
     fail "the files of $root could not be made anew" 'is the disk full? mend it, then run setup again' "${said[@]}"
   }
   note_suspects
+  name_access_lists
 }

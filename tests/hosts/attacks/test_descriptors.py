@@ -93,6 +93,17 @@ for (my $round = 0; ; $round++) {{
   select undef, undef, undef, 0.002;
 }}
 """
+# Sets or removes an access control list, in which `nobody` may read (acl(5), setxattr(2)).
+ACCESS_LIST = r"""
+use Config;
+my ($SET, $REMOVE) = $Config{archname} =~ /^aarch64/ ? (5, 14) : (188, 197);
+my ($path, $kind) = (shift, 'system.posix_acl_access');
+my @entries = ([1, 7, -1], [2, 5, scalar getpwnam 'nobody'], [4, 5, -1], [16, 5, -1], [32, 0, -1]);
+my $list = pack 'L', 2;
+$list .= pack 'SSl', @$_ for @entries;
+my $done = @ARGV ? syscall($REMOVE, $path, $kind) : syscall($SET, $path, $kind, $list, length $list, 0);
+$done == 0 or die $!;
+"""
 # The files of the deploy user's that a descriptor is passed of: all but those of releases, and one of the live release.
 LISTED = f"""
 cd {ROOT}
@@ -130,6 +141,7 @@ def after(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory)
     files = lab.ssh(HOST, LISTED, "deploy").stdout.split("\n")[:-1]
     try:
         hold(lab, files)
+        lab.ssh(HOST, f"perl - {ROOT}/slots", "deploy", stdin=ACCESS_LIST)
         environment.write()
         setup = environment.fab("setup").stderr
         environment.fab("deploy", "--force", expect=None)
@@ -141,6 +153,7 @@ def after(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory)
             tuple(Held(name, int(names), int(more)) for more, names, name in held),
         )
     finally:
+        lab.ssh(HOST, f"perl - {ROOT}/slots away", "deploy", stdin=ACCESS_LIST)
         end = f"pkill -u hello -f '^perl {PLACE}/{NAME}'; rm -f {PLACE}/planted {PLACE}/held {PLACE}/{NAME}*"
         root(lab, f"{end} /home/deploy/planted; cat {PLACE}/{NAME}.log 2>/dev/null || true")
         environment.write()
@@ -183,3 +196,7 @@ def test_no_file_of_deploy_from_before_an_eviction_has_a_name_after_it(after: Af
 
 def test_setup_says_after_an_eviction_that_the_app_is_to_be_deployed_anew(after: After) -> None:
     assert "deploy --force" in after.setup
+
+
+def test_setup_names_an_access_control_list_that_outlives_a_key(after: After) -> None:
+    assert f"{ROOT}/slots has an access control list" in after.setup
