@@ -20,7 +20,8 @@ fi
 cd -- "$root/activation"
 # Write the entry of an earlier activation by the same command.
 settle || true
-rm -rf -- cancel result result.new spare
+# Each file is made anew, never emptied: somebody may hold a descriptor of the old one, and would write into the job.
+rm -rf -- cancel result result.new spare log job pending helper.out
 # `spare` holds room, in bytes and in inodes, that the job frees to write its result on a full disk.
 {
   : >log

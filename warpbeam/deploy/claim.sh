@@ -4,7 +4,8 @@
 #
 # Parameters: root (the app's directory), app (its name), helper (path of the privileged helper), token (of this
 # command), lease (seconds), text (JSON: who, why, since, version), words (the same for people), take (false: only
-# look), weigh (true: report the memory of the live instance), environment (that this host must belong to).
+# look), weigh (true: report the memory of the live instance), environment (that this host must belong to), that of
+# suspect.sh.
 : "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${text?}" "${words?}" "${take?}" "${weigh?}"
 : "${environment?}"
 
@@ -60,6 +61,8 @@ if [[ $take == true ]]; then
   litter=("$releases"/*.partial)
   # Remove what a command was about to rename when the host went down.
   litter+=("$lock".[0-9a-f]* "$root/current.new" "$root"/slots/*.new)
+  # Remove what setup has replaced, and the guard of earlier versions, which the app could lock.
+  litter+=("$root"/activation.[no]* "$lock.guard")
   # Remove what is no plain file where scripts write: opening a pipe would wait for ever, and a link leads anywhere.
   for file in "$root"/activation/* "$root"/activation/lists/*; do
     case ${file##*/} in lists | spare) [[ ! -d $file || -L $file ]] ;; *) ! plain "$file" ;; esac && litter+=("$file")
@@ -91,9 +94,11 @@ if [[ $take == true ]]; then settle || true; fi
 read_links
 base=$live_release
 if ! plain "$releases/$base/.warpbeam/manifest" && ((${#complete[@]})); then base=${complete[-1]}; fi
+if is_suspect "$base"; then base=''; fi
 lacks=''
 if [[ $take == true ]]; then
   have=/dev/null
+  rm -f -- "$root/activation/manifest"
   if plain "$releases/$base/.warpbeam/manifest"; then have=$releases/$base/.warpbeam/manifest; fi
   # Bound memory and time: awk reads a manifest without a line end as one line.
   lacks=$(ulimit -v 2000000 -t 20; exec awk -v have="$have" -v kept="$root/activation/manifest" '

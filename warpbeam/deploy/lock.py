@@ -20,7 +20,7 @@ from warpbeam.error import Held, Problem, Unreachable, untouched
 from warpbeam.event import Emit, Note, Warn, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
-from warpbeam.helper.program import helper
+from warpbeam.helper.program import helper, suspects_file
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.facts import Holder, HostFacts, sifted
 from warpbeam.host.phase import Phase
@@ -62,7 +62,7 @@ class Claim(LockedPhase[HostFacts], frozen=True, kw_only=True):
     """
 
     script: ClassVar[str] = "deploy/claim"
-    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/result", "deploy/history", "provision/owner")
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/result", "deploy/history", "provision/owner", "deploy/suspect")
     answer: ClassVar[type] = HostFacts
     helper: str
     text: str
@@ -70,6 +70,7 @@ class Claim(LockedPhase[HostFacts], frozen=True, kw_only=True):
     take: bool
     weigh: bool
     environment: str
+    suspects: str
 
     sift = staticmethod(sifted)
 
@@ -280,6 +281,7 @@ def _claim(fleet: Fleet, token: str, holder: Holder | None) -> Claim:
         # Only two instances that run side by side have to share the memory.
         weigh=STRATEGIES[inventory.deploy.strategy].second_instance,
         environment=inventory.name,
+        suspects=suspects_file(inventory),
     )
 
 

@@ -9,18 +9,20 @@
 : "${root?}" "${token?}"
 
 lock=$root/lock
+# The file lock lies where the app's user cannot enter: flock(2) needs no more than the right to read.
+guard_file=$root/activation/lock.guard
 
 # clear_guard: removes what is no plain file from the guard's place: opening a pipe there would wait, and no command
 # could bound that.
 clear_guard() {
-  if [[ -e $lock.guard || -L $lock.guard ]] && ! plain "$lock.guard"; then rm -rf -- "$lock.guard"; fi
+  if [[ -e $guard_file || -L $guard_file ]] && ! plain "$guard_file"; then rm -rf -- "$guard_file"; fi
 }
 
 # guard: takes the file lock under which everything reads and then writes the deploy lock.
 guard() {
   clear_guard
-  exec 7>"$lock.guard"
-  flock -w 30 7 || refuse "$lock.guard is held by a process that has not ended within 30 s" 'look for it with `fuser`'
+  exec 7>"$guard_file"
+  flock -w 30 7 || refuse "$guard_file is held by a process that has not ended within 30 s" 'look for it with `fuser`'
 }
 unguard() { exec 7>&-; }
 

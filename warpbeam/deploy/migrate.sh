@@ -8,6 +8,7 @@
 still_ours "$lease"
 step migrate
 log=$root/activation/migrate.log
+rm -rf -- "$log" "$log.status"
 status=0
 # The input stays open after the expression as long as this script lives: when that is interrupted, the helper sees the
 # end of its input and ends the migrations.

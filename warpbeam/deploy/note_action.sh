@@ -13,5 +13,5 @@ note_action() {
   since "$action_began"
   object "${entry[@]}" outcome "$1" release "$live_release" problem "${2-}" seconds: "$REPLY"
   clear_guard
-  { flock -w 5 7 && append "$REPLY"; } 7>"$lock.guard" || warn 'the history could not be written'
+  { flock -w 5 7 && append "$REPLY"; } 7>"$guard_file" || warn 'the history could not be written'
 }

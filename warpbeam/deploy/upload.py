@@ -21,6 +21,7 @@ from warpbeam.deploy.plan import HostPlan
 from warpbeam.error import Damaged, Failed, Problem, restated
 from warpbeam.event import Emit, Progress, Warn
 from warpbeam.fleet.fleet import Fleet
+from warpbeam.helper.program import suspects_file
 from warpbeam.host.answer import Count
 from warpbeam.host.facts import About, HostFacts
 from warpbeam.inventory.schema import Host
@@ -37,7 +38,7 @@ class Upload(LockedPhase[Uploaded], frozen=True, kw_only=True):
     """Make a complete release; the head of `warpbeam/deploy/upload.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/upload"
-    parts: ClassVar[tuple[str, ...]] = PARTS
+    parts: ClassVar[tuple[str, ...]] = (*PARTS, "deploy/suspect")
     answer: ClassVar[type] = Uploaded
     release: str
     base: str
@@ -46,6 +47,7 @@ class Upload(LockedPhase[Uploaded], frozen=True, kw_only=True):
     runtime: str
     links: tuple[str, ...]
     directories: tuple[str, ...]
+    suspects: str
 
 
 def manifest(artifact: Artifact) -> bytes:
@@ -141,6 +143,7 @@ class Uploader:
             runtime=_runtime(self.artifact),
             links=_links(self.artifact),
             directories=self.artifact.manifest.directories,
+            suspects=suspects_file(inventory),
         )
         try:
             return fleet.run(host, phase, emit, _pieces(self._stream(lacks), host.name, emit))

@@ -4,7 +4,7 @@
 # Parameters: root (the app's directory), app (its name), token (ours, of the lock), lease (seconds), release (to make),
 # base (release to link from, or empty), artifact (JSON about it), group (the app's, which must be able to read the
 # release), runtime (the kind of the release and its own name, a line each), links (for each symbolic link its path,
-# then its target), directories (those with nothing in them).
+# then its target), directories (those with nothing in them), that of suspect.sh.
 : "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}" "${runtime?}"
 : "${links[@]-}" "${directories[@]-}"
 
@@ -22,6 +22,8 @@ step link
 # has, all files, and the lines that openssl will print.
 lists=$root/activation/lists
 if [[ -e $partial || -e $metadata ]]; then remove "$partial" "$metadata"; fi
+# Made anew, never emptied: somebody may hold a descriptor of an old list, and would choose what is linked.
+rm -rf -- "$lists" "$root/activation/damaged"
 mkdir -p -- "$lists" "$partial" "$metadata"
 # The launcher reads this as the app: so it is written while its directory gives on the app's group.
 printf '%s' "$runtime" >"$metadata/runtime"
@@ -60,6 +62,11 @@ for path in "${directories[@]}"; do
 done
 xargs -r -d '\n' -a "$lists/directories" mkdir -p --
 if [[ -n $base ]]; then
+  # A key may have been removed since the claim.
+  if is_suspect "$base"; then
+    fail_kind=damaged fail "$base was there when a deploy key was removed" \
+      'nothing was switched; run the same command again'
+  fi
   (
     cd -- "$releases/$base" &&
       exec xargs -r -d '\n' -a "$lists/linked" cp --link --parents --target-directory="$partial" --

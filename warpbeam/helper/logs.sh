@@ -21,7 +21,8 @@ verb_logs() {
   [[ -z $pattern ]] || arguments+=("--grep=$pattern")
   arguments+=(--no-pager --quiet --output=short-iso)
   # The caller chooses the pattern, and root matches it: a pattern that never ends is ended (SIGXCPU).
-  if [[ $follow != yes ]]; then ulimit -t 120; fi
+  # One that follows the journal for days needs seconds, and so gets more.
+  if [[ $follow != yes ]]; then ulimit -t 120; elif [[ -n $pattern ]]; then ulimit -t 600; fi
   if [[ $follow != yes && -n $count && -n $pattern ]]; then
     # With both, journalctl shows the newest first (journalctl(1), --grep): find the oldest of them, and begin there.
     cursor=$(journalctl "${arguments[@]}" --show-cursor </dev/null | sed -n 's/^-- cursor: //p' | tail -n 1)

@@ -111,3 +111,8 @@ def helper(inventory: Inventory) -> str:
 def record_file(inventory: Inventory) -> str:
     """Return the file where the helper records the content of each release when it was put live; all may read it."""
     return f"/var/lib/warpbeam/{inventory.app}/releases"
+
+
+def suspects_file(inventory: Inventory) -> str:
+    """Return the file of the releases that were there when setup last removed a deploy key; all may read it."""
+    return f"/var/lib/warpbeam/{inventory.app}/suspects"

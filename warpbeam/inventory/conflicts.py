@@ -76,6 +76,13 @@ def _names(inventory: Inventory) -> Iterator[Finding]:
         message = f'expected a name of the app\'s own, found "{app}", which the operating system uses'
         free = f"{org.replace('-', '_')}_{app}"
         yield finding(message, f"call it {free}, and set `release` to what Mix calls it", ("app",))
+    if app.endswith(reserved.APP_ENDINGS):
+        ending = app[app.rindex("_") :]
+        message = f'expected a name that does not end in {ending}, found "{app}"'
+        hint = (
+            f"an app {app.removesuffix(ending)} on the same host has a firewall table of that name: call it otherwise"
+        )
+        yield finding(message, f"{hint}, and set `release` to what Mix calls it", ("app",))
     if org in reserved.ORGS:
         message = f'expected a name that is free in /etc, found "{org}", which the operating system uses'
         yield finding(message, "add something to it", ("org",))

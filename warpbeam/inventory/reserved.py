@@ -28,6 +28,9 @@ APPS = USERS | _words(
     ucf udev ufw unattended_upgrades user vim
     """
 )
+# Endings of the nftables tables of an app: warpbeam_APP_guard would be both the guard of APP and the redirect of an app
+# APP_guard.
+APP_ENDINGS = ("_guard", "_nodes")
 # `setup` makes /etc/ORG for root alone. Directories or files of these names exist already, and others read them.
 ORGS = _words(
     """

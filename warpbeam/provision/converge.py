@@ -10,7 +10,7 @@ import msgspec
 from warpbeam.error import Failed, Refused
 from warpbeam.event import Emit, Step, silent
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.helper.program import HELPER_VERSION, helper
+from warpbeam.helper.program import HELPER_VERSION, helper, suspects_file
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 from warpbeam.provision.compiler import asked_packages
@@ -59,7 +59,7 @@ class Converge(Phase[Changed], frozen=True, kw_only=True):
     """Apply a difference to a host; the head of `warpbeam/provision/converge.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/converge"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/evict")
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/evict", "provision/renew")
     answer: ClassVar[type] = Changed
     packages: tuple[str, ...]
     installer: str
@@ -77,6 +77,8 @@ class Converge(Phase[Changed], frozen=True, kw_only=True):
     overrides: tuple[str, ...]
     ledger: str
     reconcile: str
+    root: str
+    suspects: str
 
 
 def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str = "") -> HostState:
@@ -162,6 +164,8 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
             overrides=tuple(inventory.service),
             ledger=want.ledger,
             reconcile=helper(inventory) if "app" in host.roles and nft else "",
+            root=str(inventory.root) if "app" in host.roles else "",
+            suspects=suspects_file(inventory),
         )
         fleet.run(host, phase, emit, identity="admin")
         emit(Step(host.name, "check"))

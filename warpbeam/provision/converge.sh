@@ -8,7 +8,7 @@
 # masked), directories (PATH MODE OWNER GROUP, four items each), files (PATH MODE OWNER GROUP NEEDS CONTENT, six items
 # each), absent (files to remove), units (to enable and start), overrides (unit directives that the inventory sets),
 # ledger (the file that records the checksums of what setup wrote; empty: none), reconcile (the helper, if it must
-# reconcile; or empty).
+# reconcile; or empty), those of renew.sh.
 : "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}"
 : "${reconcile?}" "${packages[@]-}" "${installer?}" "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}"
 : "${evicted[@]-}" "${build?}" "${activation?}"
@@ -82,6 +82,16 @@ evict_users() {
     shut_out "${evicted[i]}"
     jobs_of "${evicted[i]}"
     if [[ -n $build ]]; then put_away "${evicted[i]}" "${evicted[i + 1]}" "$build"; fi
+  done
+}
+
+# renew_files: gives the files of users whose keys change new inodes. Before their keys are written: if this fails, the
+# next setup does all of it again.
+renew_files() {
+  local i
+  for ((i = 0; i < ${#evicted[@]}; i += 2)); do
+    nothing_left "${evicted[i]}"
+    renew "${evicted[@]:i:2}"
   done
 }
 
@@ -262,6 +272,7 @@ main() {
   mask_managers
   step directories
   make_directories
+  renew_files
   step files
   write_files
   remove_files

@@ -88,11 +88,17 @@ jobs_of() {
   )
 }
 
+# The files that a login may run.
+readonly LOGIN_FILES=(.bashrc .bash_profile .bash_login .profile .bash_logout
+  .zshenv .zshrc .pam_environment .ssh/rc .ssh/environment)
+# Files that programs of Warpbeam's commands run or obey: the Erlang VM, build tools, git and curl.
+# shellcheck disable=SC2034 # for renew.sh
+readonly OBEYED_FILES=(.erlang .config/erlang/.erlang .tool-versions .netrc .ssh/config)
+
 # login_files HOME: warn about the files that the user's next login would run, if they differ from those of a new user.
 login_files() {
   local name found=()
-  for name in .bashrc .bash_profile .bash_login .profile .bash_logout \
-    .zshenv .zshrc .pam_environment .ssh/rc .ssh/environment; do
+  for name in "${LOGIN_FILES[@]}"; do
     # The user owns the directory, so the name may be a link, a directory or a pipe. No process of the user runs that
     # could exchange it during these checks.
     if [[ -L $1/$name || (-e $1/$name && ! -f $1/$name) ]] ||

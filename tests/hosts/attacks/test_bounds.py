@@ -312,6 +312,18 @@ def test_what_the_helper_does_as_the_deploy_user_is_not_waited_for_without_end(
         )
 
 
+def test_a_pattern_that_is_looked_for_in_the_journal_has_an_end_of_processor_time(environment: LabEnvironment) -> None:
+    # The helper's input: count, time, pattern, slot, whether to follow.
+    asked = f"(printf '%s\\n' '' '' '(a*)*b' '' yes; sleep 20) | sudo -n {HELPER} logs"
+    follow = f"{{ {asked}; }} >/dev/null 2>&1 </dev/null &"
+    limits = "sudo cat /proc/$(pgrep -n -x journalctl)/limits"
+    environment.lab.ssh(HOST, f"{follow} until pgrep -x journalctl; do sleep 0.1; done >/dev/null; sleep 0.3", "deploy")
+
+    shown = environment.lab.ssh(HOST, limits).stdout
+
+    assert re.search(r"^Max cpu time +600 ", shown, re.MULTILINE), shown
+
+
 @pytest.fixture
 def restored(environment: LabEnvironment) -> Iterator[None]:
     """The deploy user's keys and processes are in order again."""

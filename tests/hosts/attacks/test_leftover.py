@@ -15,6 +15,7 @@ from tests.environment import LabEnvironment
 RAN = "/tmp/warpbeam-ran"
 WORD = f"EUID[$(touch${{IFS}}{RAN})0]"
 BOOT = "$(cat /proc/sys/kernel/random/boot_id)"
+GUARD = "activation/lock.guard"
 MANIFEST = "current/.warpbeam/manifest"
 # Contents of our files when the next command comes; as bash, in the app's directory.
 NUMBERS = {
@@ -78,9 +79,7 @@ def test_no_pipe_in_the_place_of_a_file_of_ours_is_waited_for(environment: LabEn
     environment.lab.ssh(HOST, f"cd {ROOT} && {plant}", "deploy")
     environment.fab("deploy", "--force", timeout=SOON)
     for verb in ("maintenance.on", "maintenance.off"):
-        environment.lab.ssh(
-            HOST, f"cd {ROOT} && rm -f lock.guard history.jsonl && mkfifo lock.guard history.jsonl", "deploy"
-        )
+        environment.lab.ssh(HOST, f"cd {ROOT} && rm -f {GUARD} history.jsonl && mkfifo {GUARD} history.jsonl", "deploy")
         environment.fab(verb, timeout=SOON)
 
     assert environment.status()[HOST]["health"] == "healthy"

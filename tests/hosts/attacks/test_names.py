@@ -48,3 +48,16 @@ def test_what_a_program_calls_itself_hides_nothing_from_doctor(environment: LabE
     assert not rows["ports"]["ok"]
     assert f"has port {port}" in rows["ports"]["found"]
     assert {"logins", "firewall", "limits"} <= set(rows)
+
+
+def test_no_name_of_an_app_makes_its_table_that_of_another_app(environment: LabEnvironment) -> None:
+    shown = "sudo nft --stateless --terse list table inet warpbeam_hello_guard"
+    before = environment.lab.ssh(HOST, shown).stdout
+    ports = {"port": 81, "slots": [4101, 4102], "distribution": [9101, 9102], "maintenance": 4103}
+    users = {"admin": "admin", "deploy": "shopkeeper"}
+
+    with environment.another("shop", app="hello_guard", release="hello", users=users, http=ports):
+        done = environment.fab("setup", inventory="shop", expect=2)
+
+    assert "expected a name that does not end in _guard" in done.stderr
+    assert environment.lab.ssh(HOST, shown).stdout == before

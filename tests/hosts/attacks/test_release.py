@@ -226,7 +226,9 @@ def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(environm
     lab.ssh(HOST, f"sudo tee -a {RECORD} >/dev/null", stdin=asked)
     script = f"""
         cd {ROOT}; mv releases/{live} away; mv activation/job job.mine; echo exit 0 >activation/job
-        for day in 02 03; do sudo -n {HELPER} activate <<<"202001${{day}}T000000Z {"0" * 64}"; done
+        for name in 2020010{{2,3}}T000000Z; do
+          mkdir releases/$name; sudo -n {HELPER} activate <<<"$name {"0" * 64}"; rmdir releases/$name
+        done
         mv job.mine activation/job; mv away releases/{live}
     """
     lab.ssh(HOST, "bash -s", "deploy", stdin=script)
@@ -248,3 +250,25 @@ def test_who_asks_for_a_thousand_activations_has_root_forget_no_release(environm
     assert "does not say any more which content" in anew.stderr
     # The releases that were not moved away are known as before.
     environment.fab("restart")
+
+
+def test_names_ahead_of_the_clock_that_are_gone_keep_no_deploy_out(environment: LabEnvironment, live: str) -> None:
+    lab = environment.lab
+    kept = lab.ssh(HOST, f"cat {RECORD}").stdout
+    # The deploy user needs an activation for each, and a directory. (Root writes them here, which takes less time.)
+    asked = 'for number in {1..1100}; do date --utc -d "+$1 min +$number sec" +%Y%m%dT%H%M%SZ; done'
+    write = f"bash -c {shlex.quote(asked)} - $1 | sed 's/$/ {'0' * 64}/' | sudo tee -a {RECORD} >/dev/null"
+    try:
+        lab.ssh(HOST, f"set -- 600; {write}")
+        environment.fab("deploy", "--force")
+        lab.ssh(HOST, f"set -- 10; {write}")
+        refused = environment.fab("deploy", "--force", expect=4)
+        # The cure that the message names.
+        lab.ssh(HOST, f"sudo rm {RECORD}")
+        environment.fab("deploy", "--force")
+        gone = lab.ssh(HOST, f"sudo -n {HELPER} activate <<<'20200101T000000Z {'0' * 64}'", "deploy", check=False)
+    finally:
+        lab.ssh(HOST, f"sudo tee -a {RECORD} >/dev/null", stdin=kept)
+
+    assert f"as root, remove {RECORD}" in refused.stderr
+    assert (gone.returncode, "there is no release 20200101T000000Z" in gone.stderr) == (2, True)

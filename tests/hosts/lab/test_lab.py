@@ -14,7 +14,7 @@ import pytest
 
 from tests.lab import LabHandle, emit, own_name
 from warpbeam.error import Misuse, Refused
-from warpbeam.lab import cgroup, inotify, lifetime, machine, rootfs
+from warpbeam.lab import cgroup, disk, inotify, lifetime, machine, rootfs
 from warpbeam.lab.state import LABS, SUITES, HostSpec, Suite, bridge_name, read_lab
 
 WEB1, WEB2 = HostSpec("web1"), HostSpec("web2")
@@ -331,7 +331,7 @@ def test_a_disk_that_something_else_still_holds_is_not_mounted_twice(
     device = subprocess.run(
         ("losetup", "--find", "--show", str(image)), capture_output=True, text=True, check=True
     ).stdout
-    monkeypatch.setattr(machine, "RELEASED_WITHIN", 0.2)
+    monkeypatch.setattr(disk, "RELEASED_WITHIN", 0.2)
     try:
         with pytest.raises(machine.Failed, match="still in use"):
             own.boot("web1")

@@ -329,6 +329,7 @@ CLAIM = Claim(
     take=False,
     weigh=False,
     environment="stage",
+    suspects="/none",
 )
 
 
@@ -690,6 +691,7 @@ def test_a_script_takes_nothing_for_a_release_that_is_none(release: str, base: s
         runtime="mix\nhello\n",
         links=(),
         directories=(),
+        suspects="/none",
     )
 
     done = subprocess.run(["bash", "-s"], input=render(phase), capture_output=True, check=False)
