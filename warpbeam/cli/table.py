@@ -73,9 +73,9 @@ def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequenc
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name in ("memory", "pid") and not value:
+    if name in ("memory", "pid", "size") and not value:
         return ""
-    if name == "memory":
+    if name in ("memory", "size"):
         return size(value)
     if isinstance(value, list):
         return visible(", ".join(map(str, value)) or "-")

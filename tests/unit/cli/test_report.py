@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from warpbeam.cli.problem_text import problem_lines
 from warpbeam.cli.report import Report
-from warpbeam.cli.table import GAP, INDENT, LEAST, packed
+from warpbeam.cli.table import GAP, INDENT, LEAST, packed, table_lines
 from warpbeam.error import Refused
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
 
@@ -188,3 +188,9 @@ def test_a_problem_is_shown_as_its_details_its_message_and_its_hint() -> None:
 
     assert lines == ["  | a line of a journal", "error: web1: it is not set up", "  hint: `fab shop setup`"]
     assert max(map(len, problem_lines(Refused("many words " * 20), 60))) <= 60
+
+
+def test_a_size_is_shown_with_its_unit_and_an_unknown_one_as_nothing() -> None:
+    rows = [{"key": "a", "size": 5_415_314}, {"key": "b", "size": 0}]
+
+    assert [*table_lines(rows, 80)] == ["key  size", "a    5.4 MB", "b"]
