@@ -40,12 +40,18 @@ def pull(c: Any, key: str) -> None:
     """Copy an artifact of the store to this machine, and check it."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import store_of
+    from warpbeam.error import Refused
     from warpbeam.store.place import needed_store
+    from warpbeam.store.shared import Absent
     from warpbeam.store.transfer import pull as pull_artifact
 
     here = session(c)
     store, shared = store_of(here.fleet, here.project), needed_store(here.fleet)
-    pull_artifact(_checked(key), store, shared, here.inventory, here.emit)
+    try:
+        pull_artifact(_checked(key), store, shared, here.inventory, here.emit)
+    except Absent:
+        hint = "`fab ENV artifacts.list` shows those there are; `artifacts.push` where it was built puts it there"
+        raise Refused(f"the store {shared.label} has no artifact {key}", hint) from None
 
 
 @task(auto_shortflags=False, help={"store": STORE, "json": JSON})

@@ -32,7 +32,7 @@ def deploy(
     c: Any,
     ref: str = "",
     release: str = "",
-    artifact: str = "",
+    artifact: str | None = None,
     dirty: bool = False,
     force: bool = False,
     rebuild: bool = False,
@@ -57,6 +57,8 @@ def deploy(
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty or rebuild):
         raise Misuse("--release live and --ref, --dirty or --rebuild say two different things", "give one of them")
+    if artifact is not None and not artifact.strip():
+        raise Misuse("--artifact: expected a key or the path of a file, found nothing", "is a variable empty?")
     if artifact and (ref or release or dirty or rebuild):
         two = "--artifact and --ref, --release, --dirty or --rebuild say two different things"
         raise Misuse(two, "give one of them: an artifact is built already")
@@ -69,7 +71,7 @@ def deploy(
         live=bool(release),
         dirty=dirty,
         anew=rebuild,
-        artifact=artifact,
+        artifact=artifact or "",
         shared=shared_store(here.fleet),
     )
     with rolling.explained(here, here.fleet):

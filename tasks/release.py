@@ -33,14 +33,17 @@ def rollback(
     """Roll every host back to its previous release."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.rollback import roll_back
-    from warpbeam.deploy.target import store_of
+    from warpbeam.deploy.target import rolled_back, share_live, store_of
+    from warpbeam.store.place import shared_store
 
     here = session(c)
     here.fleet.set_jobs(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     with rolling.explained(here, here.fleet):
         selection, store = rolling.selection_of(skip, skip_unreachable, wait), store_of(here.fleet, here.project)
-        roll_back(here.fleet, selection, policy, here.emit, to=to, store=store, force=force)
+        plan = roll_back(here.fleet, selection, policy, here.emit, to=to, store=store, force=force)
+        if shared := shared_store(here.fleet):
+            share_live(rolled_back(plan), shared, here.inventory.name, here.emit)
 
 
 @task(

@@ -13,7 +13,8 @@ from warpbeam.build.release import describe, make_release
 from warpbeam.build.sbom import sbom
 from warpbeam.build.source import Source, files_to_leave_out
 from warpbeam.build.stopwatch import Stopwatch
-from warpbeam.error import Misuse
+from warpbeam.build.working_tree import tree_of_working_tree
+from warpbeam.error import Misuse, Refused
 from warpbeam.event import Emit, Note, Settled, Step, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.hooks import around
@@ -67,7 +68,7 @@ def build_keyed(
     if kept is not None and not with_tests:
         emit_kept(kept, emit)
         return recipe.key, kept
-    return recipe.key, build_recipe(fleet, recipe, store, emit, with_tests=with_tests, anew=anew)
+    return build_recipe(fleet, recipe, store, emit, with_tests=with_tests, anew=anew)
 
 
 def build_host(inventory: Inventory) -> Host:
@@ -81,13 +82,16 @@ def build_host(inventory: Inventory) -> Host:
 
 
 def find_kept(recipe: Recipe, store: Store, emit: Emit) -> Artifact | None:
-    """Return the store's artifact of that recipe; None where there is none, or, with a warning, it was changed."""
+    """Return the store's artifact of that recipe; None where there is none or, with a warning, where it is another."""
     kept = store.find(recipe.key)
     if kept is None:
         return None
     if not kept.is_unchanged():
         what = f"the artifact {recipe.key} that is kept on this machine was changed since it was built"
         emit(Warn("", f"{what}: building it again"))
+        return None
+    if wrong := _difference(kept.manifest, recipe):
+        emit(Warn("", f"the artifact {recipe.key} on this machine is of another source, {wrong}: building it again"))
         return None
     return _described(kept, recipe.source)
 
@@ -137,21 +141,24 @@ def emit_kept(artifact: Artifact, emit: Emit) -> None:
 
 def build_recipe(
     fleet: Fleet, recipe: Recipe, store: Store, emit: Emit, *, with_tests: bool = False, anew: bool = False
-) -> Artifact:
-    """Build the artifact of `recipe` on the build host, with the hooks of a build. Parameters and errors as `build`."""
+) -> tuple[str, Artifact]:
+    """Build the artifact of `recipe` on the build host, with the hooks of a build; return it with its key.
+
+    The key is another than the recipe's where tools had to be installed. Parameters and errors as `build`.
+    """
     host = build_host(fleet.inventory)
     with around(fleet, "build", [host], emit, {host.name: {"COMMIT": recipe.source.commit}}) as about:
-        artifact = _make(fleet, host, recipe, store, emit, with_tests=with_tests, anew=anew)
+        key, artifact = _make(fleet, host, recipe, store, emit, with_tests=with_tests, anew=anew)
         about["VERSION"] = artifact.manifest.version
     emit(Settled(host.name, f"built {recipe.inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
     _emit_node(artifact, emit)
-    return artifact
+    return key, artifact
 
 
 def _make(
     fleet: Fleet, host: Host, recipe: Recipe, store: Store, emit: Emit, *, with_tests: bool, anew: bool
-) -> Artifact:
-    """Build the artifact of `recipe` on `host`, and download it into the store."""
+) -> tuple[str, Artifact]:
+    """Build the artifact of `recipe` on `host`, and download it into the store; return its key and it."""
     watch, shell = Stopwatch(emit), fleet.shell(host)
     if recipe.missing:
         recipe = install_tools(shell, recipe, watch.emit)
@@ -164,7 +171,7 @@ def _make(
     artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
     store.keep_sbom(recipe.key, sbom(artifact.manifest))
     emit(Note(host.name, f"took {watch}"))
-    return artifact
+    return recipe.key, artifact
 
 
 def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> None:
@@ -173,6 +180,9 @@ def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> 
     directory, left_out = files_to_leave_out(recipe.source)
     root = recipe.inventory.build_root or recipe.inventory.root
     fleet.rsync(host, directory, f"{root}/build/carried", [*map(this_path, left_out)], emit)
+    # The key stands for the tree as it was when the command began.
+    if tree_of_working_tree(recipe.source.top, recipe.source.layout.paths) != recipe.source.whole:
+        raise Refused("the working tree changed while it was copied", "nothing was built; run the same command again")
 
 
 def _emit_node(artifact: Artifact, emit: Emit) -> None:

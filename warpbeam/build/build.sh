@@ -36,7 +36,7 @@ prepare() {
 }
 
 run_tests() {
-  attempt env MIX_ENV=test mix 'do' deps.get --check-locked + test ||
+  { attempt env MIX_ENV=test mix deps.get --check-locked && attempt env MIX_ENV=test mix test; } ||
     fail 'mix test failed on the build host' 'nothing was built'
 }
 
@@ -102,6 +102,7 @@ main() {
     step test
     run_tests
   fi
+  end_agent
   step compile
   must 'mix compile' mix compile
   make_assets

@@ -32,11 +32,19 @@ prepare_access() {
 
 # end_access: removes what prepare_access made. Hex's cache stays for the next build.
 end_access() {
-  if [[ -n $agent ]]; then kill "$agent" || true; fi
+  end_agent
   if [[ -n $private ]]; then
     cp -f -- "$private/cache.ets" "$cache/cache.ets" 2>/dev/null || true
     rm -rf -- "$private"
   fi
+}
+
+# end_agent: ends the agent with the deploy key, and hides this machine's: what is built later needs none. (Programs of
+# the same user could still find the socket of a forwarded one.)
+end_agent() {
+  if [[ -n $agent ]]; then kill "$agent" || true; fi
+  agent=''
+  unset -v SSH_AUTH_SOCK SSH_AGENT_PID
 }
 
 # set_repositories: gives Hex a directory of its own, in memory, with the keys; the packages stay where they were.
@@ -48,7 +56,10 @@ set_repositories() {
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/hex
   fi
   mkdir -p -- "$cache/packages"
-  private=$(mktemp -d /dev/shm/warpbeam-hex.XXXXXXXX 2>/dev/null) || private=$(mktemp -d "$build/hex.XXXXXXXX")
+  # A build of this app that was killed could not remove its own.
+  rm -rf -- "/dev/shm/warpbeam-hex${root//\//-}".*
+  private=$(mktemp -d "/dev/shm/warpbeam-hex${root//\//-}.XXXXXXXX" 2>/dev/null) ||
+    fail 'there is no /dev/shm on the build host' 'it keeps the keys of build.hex, which are written to no disk'
   ln -s -- "$cache/packages" "$private/packages"
   cp -- "$cache/cache.ets" "$private/cache.ets" 2>/dev/null || true
   export HEX_HOME=$private

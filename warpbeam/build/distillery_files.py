@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -139,5 +140,9 @@ def _write_new(file: Path, text: str) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
+        # An empty file would count as there.
+        with contextlib.suppress(OSError):
+            if not file.stat().st_size:
+                file.unlink()
         raise Failed(f"{file} cannot be written: {error.strerror}", "see its directory") from None
     return True

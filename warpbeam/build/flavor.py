@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from warpbeam.build.source import Source, read_file
+from warpbeam.build.source import Source, read_file, read_lock_file
 from warpbeam.inventory.schema import Inventory
 
 # The file that Distillery cannot do without, and Mix does not read.
@@ -32,4 +32,4 @@ def uses_distillery(source: Source) -> bool:
     """
     if read_file(source, _CONFIG) is None:
         return False
-    return any(_NAMED.search(read_file(source, name) or "") for name in ("mix.exs", "mix.lock"))
+    return any(_NAMED.search(text) for text in (read_file(source, "mix.exs") or "", read_lock_file(source)))

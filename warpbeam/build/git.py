@@ -10,8 +10,9 @@ from pathlib import Path
 from warpbeam.environ import for_git
 from warpbeam.error import Misuse, Refused
 
-# The most bytes of a file of the source that is read here, such as .tool-versions.
+# The most bytes of a file of the source that is read here, such as .tool-versions, and of a mix.lock.
 LONGEST_FILE = 64 * 1024
+LONGEST_LOCK = 4 * 1024 * 1024
 # The most bytes of git's output that are read: the commits of a repository may be made to do harm.
 MOST_SAID = 64 * 1024 * 1024
 # Overrides for a person's settings (git-config(1)) that would change what is read or archived. The repository's own
@@ -20,6 +21,8 @@ CONTENT = {"core.autocrlf": "false", "core.eol": "lf", "core.attributesFile": "/
 CHOSEN = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
+    # A directory of the commit that looks like a bare repository is none: its configuration would count.
+    "safe.bareRepository": "explicit",
     "core.quotePath": "true",
     "color.ui": "false",
     "i18n.logOutputEncoding": "UTF-8",
@@ -104,14 +107,15 @@ def modes_of(top: Path, tree: str, *paths: str) -> dict[str, str]:
     return {name: about.partition(" ")[0] for about, _, name in entries}
 
 
-def texts_of(top: Path, objects: Sequence[str], *options: str) -> list[str | None]:
+def texts_of(top: Path, objects: Sequence[str], *options: str, longest: int = LONGEST_FILE) -> list[str | None]:
     """Return the text of each of these small files (`COMMIT:PATH`), or None where there is no such file.
 
     Parameters:
         options: options of git-cat-file(1).
+        longest: the most bytes that such a file may have.
 
     Raises:
-        Refused: a file has more than LONGEST_FILE bytes; no file that is read here has a reason for that.
+        Refused: a file has more bytes; no file that is read here has a reason for that.
     """
     asked = "".join(f"{name}\n" for name in objects).encode("utf-8", "surrogateescape")
     said = run_git(top, "cat-file", "--batch", *options, stdin=asked).stdout
@@ -126,10 +130,10 @@ def texts_of(top: Path, objects: Sequence[str], *options: str) -> list[str | Non
             continue
         size = int(words[-1])
         is_file = len(words) == 3 and words[1] == b"blob"
-        if is_file and size > LONGEST_FILE:
+        if is_file and size > longest:
             tree, _, path = name.partition(":")
             raise Refused(
-                f"{path} has {size} bytes in {tree[:8]}; expected at most {LONGEST_FILE}",
+                f"{path} has {size} bytes in {tree[:8]}; expected at most {longest}",
                 "look at what was committed there",
             )
         texts.append(said[:size].decode("utf-8", "replace") if is_file else None)

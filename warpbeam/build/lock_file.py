@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 
 from warpbeam.build.artifact import Dependency
-from warpbeam.build.source import Source, read_file
+from warpbeam.build.source import Source, read_lock_file
 
 # Far more than any app has; a lock file of a stranger's must not make the manifest endless.
 MOST = 5000
 LONGEST = 500
 # Mix writes one dependency a line (Mix.Dep.Lock).
-ENTRY = re.compile(r'^\s*"(?P<name>[^"\\]{1,200})":\s*\{:(?P<kind>hex|git), (?P<rest>.*)\},?\s*\}?\s*$')
+# An older Mix writes the first one after the opening `%{`.
+ENTRY = re.compile(r'^\s*(?:%\{)?\s*"(?P<name>[^"\\]{1,200})":\s*\{:(?P<kind>hex|git), (?P<rest>.*)\},?\}?$')
 HEX = re.compile(r':"?(?P<package>[A-Za-z0-9_.-]+)"?, "(?P<version>[^"\\]+)"(?:, "(?P<inner>[0-9a-f]{64})")?')
 # The end of a newer entry, after the versions that the package itself needs.
 HEX_END = re.compile(r', "(?P<repository>[^"\\]{1,200})"(?:, "(?P<outer>[0-9a-f]{64})")?\Z')
@@ -23,7 +24,7 @@ USER = re.compile(r"(?<=://)[^/@]*@")
 
 def locked_dependencies(source: Source) -> tuple[Dependency, ...]:
     """Return the dependencies of a source's mix.lock; none where it has no such file."""
-    return read_lock(read_file(source, "mix.lock") or "")
+    return read_lock(read_lock_file(source))
 
 
 def read_lock(text: str) -> tuple[Dependency, ...]:
@@ -34,7 +35,7 @@ def read_lock(text: str) -> tuple[Dependency, ...]:
 
 def _entries(text: str) -> Iterator[Dependency]:
     for line in text.splitlines():
-        entry = ENTRY.match(line) if len(line) < 100_000 else None
+        entry = ENTRY.match(line.rstrip()) if len(line) < 100_000 else None
         if entry is None:
             continue
         if entry["kind"] == "hex" and (match := HEX.match(entry["rest"])):

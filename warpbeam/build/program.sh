@@ -3,7 +3,8 @@
 # of the build, `locale` the programs' locale.
 
 # attempt COMMAND ...: runs one of the build's programs and shows its output.
-attempt() { shown "$build/log" env LC_ALL="$locale" "$@" </dev/null; }
+# A program that stays behind must not hold the lock of builds (8).
+attempt() { shown "$build/log" env LC_ALL="$locale" "$@" </dev/null 8>&-; }
 
 # must WHAT COMMAND ...: as attempt, but fails where COMMAND fails. The output was shown already, so the message adds
 # only a hint, where recognise knows one.

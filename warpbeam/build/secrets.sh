@@ -10,6 +10,8 @@
 declare -A secret_values=()
 # The texts that are masked, the longest first: a value may contain another one.
 masks=()
+# The texts that no release may hold.
+forbidden=()
 
 # read_secrets: reads the values from standard input. bash reads them byte by byte and takes nothing of the source.
 read_secrets() {
@@ -18,6 +20,7 @@ read_secrets() {
   for name in "${secret_names[@]}"; do
     IFS= read -r -d '' value || fail 'the secrets of the build did not arrive whole' 'run the same command again'
     secret_values[$name]=$value
+    forbid "$value"
     # Output comes line by line, so each line of a value is masked. Lines of three characters, as `}`, tell nothing.
     while IFS= read -r text; do
       text=${text%$'\r'}
@@ -46,7 +49,7 @@ with_secrets() (
   shift
   for wanted in $names; do pairs+=("$wanted=${secret_values[$wanted]}"); done
   if ((${#pairs[@]})); then export -- "${pairs[@]}"; fi
-  exec env LC_ALL="$locale" "$@" </dev/null
+  exec env LC_ALL="$locale" "$@" </dev/null 8>&-
 )
 
 # masked COMMAND ...: runs COMMAND and masks what it prints; returns its exit status.
@@ -59,19 +62,26 @@ masked() {
 # attempt_with_secrets NAMES COMMAND ...: as attempt of program.sh, with the secrets of these NAMES (words).
 attempt_with_secrets() { shown "$build/log" masked with_secrets "$@"; }
 
-# check_secrets: fails where a file of the release holds a secret, which a program of the build has put there. A text of
-# less than eight characters may stand anywhere by chance.
+# forbid VALUE: notes the texts of a secret that no release may hold. A text of less than eight characters may stand
+# anywhere by chance; so may the first line of a certificate, or a line of a JSON file.
+forbid() {
+  local text least=8
+  if [[ $1 == *$'\n'* ]]; then least=40; fi
+  while IFS= read -r text; do
+    text=${text%$'\r'}
+    if ((${#text} >= least)) && [[ $text != -----* ]]; then forbidden+=("$text"); fi
+  done < <(printf '%s\n' "$1")
+}
+
+# check_secrets: fails where a file of the release holds a secret, which a program of the build has put there.
 check_secrets() {
-  local text path
-  local -a texts=() found=()
-  for text in "${masks[@]}"; do
-    if ((${#text} >= 8)); then texts+=("$text"); fi
-  done
-  ((${#texts[@]})) || return 0
+  local path
+  local -a found=()
+  ((${#forbidden[@]})) || return 0
   while IFS= read -r -d '' path; do
     path=${path#"$out/"}
     found+=("${path@Q} holds a value of build.secrets")
-  done < <(grep -rlZaF -f <(printf '%s\n' "${texts[@]}") -- "$out" || true)
+  done < <(grep -rlZaF -f <(printf '%s\n' "${forbidden[@]}") -- "$out" || true)
   if ((${#found[@]})); then
     fail 'the release holds a secret of the build' \
       'the lines above name the files: use the value only while they are made; a public one belongs in build.env' \

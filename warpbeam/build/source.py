@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.build.attributes import parents, sent_with_commit
-from warpbeam.build.git import git, modes_of, run_git, texts_of
+from warpbeam.build.git import LONGEST_LOCK, git, modes_of, run_git, texts_of
 from warpbeam.build.layout import Layout, lay_out, names_beside
 from warpbeam.build.submodule import Submodule, submodules_of
 from warpbeam.build.working_tree import (
@@ -176,6 +176,11 @@ def _commit_if_read(top: Path, commit: str, trees: Mapping[str, str], submodules
 def read_file(source: Source, name: str) -> str | None:
     """Return the text of a small file of the source, or None where it does not exist."""
     return texts_of(source.top, [f"{source.whole}:{source.prefix}{name}"])[0]
+
+
+def read_lock_file(source: Source) -> str:
+    """Return the text of the source's mix.lock; empty where it does not exist."""
+    return texts_of(source.top, [f"{source.whole}:{source.prefix}mix.lock"], longest=LONGEST_LOCK)[0] or ""
 
 
 def read_above(source: Source, name: str) -> list[str]:

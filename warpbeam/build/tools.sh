@@ -89,6 +89,8 @@ find_installed() {
       if [[ ${REPLY##*/} == "$version" ]]; then return 0; fi
     fi
     while IFS= read -r path; do
+      # sort(1) has a release candidate after the version itself.
+      if [[ ${path##*/} == *-rc* && $version != *-rc* ]]; then continue; fi
       if is_whole "$tool" "$path"; then REPLY=$path; return 0; fi
     done < <(printf '%s\n' "${found[@]}" | sort -rV)
   done

@@ -57,6 +57,11 @@ class Guide(Fab):
             super().parse_tasks()
         except ParseError as error:
             raise self._misuse(error) from None
+        except ValueError as error:
+            # A word where an option takes a number: Invoke converts it by `int`.
+            word = str(error).rpartition(": ")[2]
+            hint = "`fab --help TASK` explains its options"
+            raise Exit(error_text(f"expected a number, found {word}", hint), code=MISUSE) from None
 
     def parse_cleanup(self) -> None:
         try:

@@ -28,7 +28,11 @@ def chosen_artifact(
     """
     if KEY.fullmatch(named):
         return _by_key(named, inventory, here, shared, emit)
-    return _by_file(Path(named).expanduser(), inventory, here, emit)
+    try:
+        file = Path(named).expanduser()
+    except RuntimeError:
+        raise Misuse(f"--artifact {named}: there is no such user on this machine") from None
+    return _by_file(file, inventory, here, emit)
 
 
 def _by_key(key: str, inventory: Inventory, here: DirectoryStore, shared: SharedStore | None, emit: Emit) -> Artifact:
@@ -68,6 +72,8 @@ def _by_file(file: Path, inventory: Inventory, here: DirectoryStore, emit: Emit)
     # A file may have any name: its content then decides the key.
     key = manifest_file.stem if KEY.fullmatch(manifest_file.stem) else manifest.sha256[:20]
     tarball = file if found else _tarball_beside(manifest_file, manifest)
+    if not tarball.is_file():
+        raise Misuse(f"--artifact {file}: there is no such file", "copy both files, KEY.json and KEY.tar.gz")
 
     def read(manifest: Manifest, sink: Sink) -> None:
         left = manifest.size

@@ -54,7 +54,7 @@ def deploy(
         if target.store is not None:
             note_live(target.store, fleet.inventory.name, _put_live(plan, artifact))
     if target.store is not None and asked.shared is not None:
-        share_live(target.store, asked.shared, fleet.inventory.name, emit)
+        share_live(target.store.last_live(fleet.inventory.name), asked.shared, fleet.inventory.name, emit)
     _emit_nothing_done(fleet, plan, emit, migrate=migrate)
     return plan
 

@@ -13,6 +13,7 @@ from warpbeam.build.recipe import ask_recipe
 from warpbeam.build.source import Source, changed_files, find_source
 from warpbeam.deploy.chosen import chosen_artifact
 from warpbeam.deploy.lock import check_reachable, look
+from warpbeam.deploy.plan import Plan
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
@@ -99,7 +100,7 @@ def find_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, em
     else:
         # A build takes minutes, which would be in vain if a host is not ready.
         check_reachable(fleet, selection)
-        artifact = build_recipe(fleet, recipe, store, emit, anew=asked.anew)
+        _, artifact = build_recipe(fleet, recipe, store, emit, anew=asked.anew)
     return Target(artifact, store=noting)
 
 
@@ -176,9 +177,20 @@ def _shared_artifact(
     return artifact if artifact is not None and artifact.manifest.sha256 == sha256 else None
 
 
-def share_live(store: Store, shared: SharedStore, environment: str, emit: Emit) -> None:
-    """Record in the shared store what `store` says is live in `environment`, or warn that this was not possible."""
-    live = store.last_live(environment)
+def rolled_back(plan: Plan) -> PutLive | None:
+    """Return what the hosts of a rollback say they have gone back to; None where they say different things.
+
+    A host's word: it is enough to keep an artifact from being pruned, and decides nothing else.
+    """
+    found = {
+        PutLive(step.about.sha256, step.about.commit, step.about.subject, step.about.dirty, step.release)
+        for step in plan.hosts
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def share_live(live: PutLive | None, shared: SharedStore, environment: str, emit: Emit) -> None:
+    """Record in the shared store what is live in `environment`, or warn that this was not possible."""
     if live is None:
         return
     try:

@@ -53,12 +53,15 @@ def _join(channel: paramiko.Channel, path: Path) -> None:
     """Pass bytes between a channel and the agent, until one of them ends."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
         agent.connect(str(path))
-        ends: list[Any] = [channel, agent]
+        # Not select(2), which knows no descriptor above 1023.
+        waiting = select.poll()
+        others: dict[int, tuple[Any, Any]] = {channel.fileno(): (channel, agent), agent.fileno(): (agent, channel)}
+        for number in others:
+            waiting.register(number, select.POLLIN)
         while True:
-            ready, _, _ = select.select(ends, [], [])
-            for end, other in ((channel, agent), (agent, channel)):
-                if end in ready:
-                    piece = end.recv(PIECE)
-                    if not piece:
-                        return
-                    other.sendall(piece)
+            for number, _ in waiting.poll():
+                end, other = others[number]
+                piece = end.recv(PIECE)
+                if not piece:
+                    return
+                other.sendall(piece)

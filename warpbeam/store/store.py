@@ -11,7 +11,7 @@ from warpbeam.build.artifact import Artifact, Manifest
 
 
 class PutLive(msgspec.Struct, frozen=True):
-    """The artifact that this machine deployed last in an environment, as recorded here and not as a host answers."""
+    """The artifact that is live in an environment, as the machine recorded it that put it there."""
 
     sha256: str
     commit: str

@@ -38,6 +38,8 @@ def push(key: str, here: DirectoryStore, shared: SharedStore, emit: Emit) -> boo
         raise Refused(f"the artifact {key} on this machine was changed since it was built", "build it again")
     manifest, described = artifact.manifest, here.manifest_file(key)
     if _has_the_same(key, described, manifest, shared):
+        # Its time says how old it is, by which a prune goes.
+        shared.write(f"{key}.json", described, lambda count: None)
         emit(Note("", f"{key} is in the store {shared.label} already"))
         return False
     done = 0

@@ -226,13 +226,13 @@ def test_what_fails_before_any_activation_has_a_line_where_it_failed(environment
     assert "the migrations of " in new["web1"]["problem"]
 
     version = commit_another_version(environment)
-    # A file is in the place of the upload.
-    environment.lab.ssh("web2", f"cd {ROOT}/activation/lists && rm -f -- * && chmod u-w .", "deploy")
+    # The upload cannot make its lists anew: a mount point cannot be removed.
+    environment.lab.ssh("web2", f"sudo mount -t tmpfs none {ROOT}/activation/lists")
     try:
         with assert_one_more_entry(environment, "web2") as new:
             failed = environment.fab("deploy", expect=4)
     finally:
-        environment.lab.ssh("web2", f"chmod u+w {ROOT}/activation/lists", "deploy")
+        environment.lab.ssh("web2", f"sudo umount {ROOT}/activation/lists")
     assert "nothing was switched on any host" in failed.stderr
     assert (new["web2"]["version"], new["web2"]["outcome"]) == (version, "failed")
     environment.fab("deploy")

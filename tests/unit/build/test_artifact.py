@@ -147,7 +147,7 @@ def test_a_tarball_that_was_changed_is_seen_though_its_size_is_the_same(tmp_path
 def recipe(commit: str) -> Recipe:
     """The recipe of the artifact `one`, whose source is that commit."""
     source = Source(Path(), Path(), "", commit, MANIFEST.tree, "another subject")
-    return Recipe(source, Inventory(org="acme", app="hello", hosts={}), TOOLS, "", "", "one")
+    return Recipe(source, Inventory(org="acme", app="hello", build=Build(flavor="mix"), hosts={}), TOOLS, "", "", "one")
 
 
 def test_a_kept_artifact_is_described_by_the_commit_that_was_asked_for(tmp_path: Path) -> None:

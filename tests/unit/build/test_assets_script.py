@@ -236,10 +236,11 @@ def test_secrets_that_do_not_arrive_whole_are_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_file_of_a_release_with_a_line_of_a_secret_is_named(tmp_path: Path) -> None:
-    secret = {"KEY": "-----BEGIN-----\nabcdefghijk\n}\n", "SHORT": "ab"}
+    line = "abcdefgh" * 8
+    secret = {"KEY": f"-----BEGIN-----\n{line}\n" + "  }, 'a line of any JSON file'\n}\n", "SHORT": "ab"}
     stdin = b"".join(values_for_host(secret))
-    write(tmp_path, "out/lib/a b/priv/app.js", "x = 'abcdefghijk'")
-    write(tmp_path, "out/lib/other", "ab } -----")
+    write(tmp_path, "out/lib/a b/priv/app.js", f"x = '{line}'")
+    write(tmp_path, "out/lib/other", "ab } -----BEGIN-----\n  }, 'a line of any JSON file'")
 
     said = run("out=$PWD/out; read_secrets; check_secrets", tmp_path, names="KEY SHORT", stdin=stdin, expect=4)
 

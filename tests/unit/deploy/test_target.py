@@ -41,7 +41,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     step("ask_recipe", SimpleNamespace(key="key"))
     step("find_stored")
     step("check_reachable")
-    step("build_recipe", MADE)
+    step("build_recipe", ("key", MADE))
     return taken
 
 
