@@ -64,10 +64,7 @@ def verify(c: Any, store: bool = False, json: bool = False) -> None:
     from warpbeam.store.verify import verify_here, verify_shared
 
     here = session(c)
-    if store:
-        found = verify_shared(needed_store(here.fleet), here.inventory)
-    else:
-        found = verify_here(store_of(here.fleet, here.project))
+    found = verify_shared(needed_store(here.fleet)) if store else verify_here(store_of(here.fleet, here.project))
     here.report.table(found, as_json=json)
     if any("problem" in row for row in found):
         raise Exit(code=AMISS)

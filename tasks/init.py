@@ -26,14 +26,14 @@ def init(c: Any, source: str = "", org: str = "", app_hosts: str = "", build_hos
     from warpbeam.cli.question import ask
     from warpbeam.cli.session import session
     from warpbeam.init.init import init
-    from warpbeam.init.request import InitRequest
+    from warpbeam.init.request import InitRequest, typed_path
 
     from . import inventories
 
     here = session(c)
     request = InitRequest(
         project=here.project,
-        source=Path(source).expanduser().resolve() if source else here.project,
+        source=typed_path(source) if source else here.project,
         inventories=inventories(here.project),
         org=org,
         app_hosts=tuple(filter(None, app_hosts.split(","))),

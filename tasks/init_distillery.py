@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from invoke import task
@@ -19,6 +18,7 @@ def distillery(c: Any, source: str = "", release_name: str = "") -> None:
     """Write rel/config.exs and rel/vm.args.eex for Distillery, if they are missing."""
     from warpbeam.build.distillery_files import init_distillery
     from warpbeam.cli.session import session
+    from warpbeam.init.request import typed_path
 
     here = session(c)
-    init_distillery(Path(source).expanduser().resolve() if source else here.project, release_name, here.emit)
+    init_distillery(typed_path(source) if source else here.project, release_name, here.emit)

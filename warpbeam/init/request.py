@@ -84,3 +84,11 @@ def _check(text: str, kind: Any, what: str, hint: str) -> None:
     if not _fits(text, kind):
         expected = next(note.description for note in kind.__metadata__ if note.description)
         raise Misuse(f'{what}: expected {expected}, found "{text}"', hint)
+
+
+def typed_path(text: str) -> Path:
+    """Return the absolute path that a person typed, with ~ for a home directory. Raises: Misuse, where it is none."""
+    try:
+        return Path(text).expanduser().resolve()
+    except RuntimeError:
+        raise Misuse(f"{text}: there is no such user on this machine") from None

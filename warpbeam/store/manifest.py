@@ -24,14 +24,9 @@ def read_manifest(text: bytes, inventory: Inventory, where: str) -> Manifest:
         where: the manifest as messages name it.
 
     Raises:
-        Refused: it is no manifest, breaks the rules for artifacts, or is one of another app.
+        Refused: as `decode_manifest`, or it is one of another app or release.
     """
-    try:
-        manifest = msgspec.json.decode(text, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(f"{where} is no manifest of an artifact: {str(error)[:200]}", HINT) from None
-    if wrong := _form(manifest) or violation(manifest.files, manifest.directories):
-        raise Refused(f"{where} describes what no artifact may be: {wrong}", HINT)
+    manifest = decode_manifest(text, where)
     ours, found = (inventory.app, inventory.release_name), (manifest.app, manifest.release)
     if found != ours:
         raise Refused(
@@ -39,6 +34,17 @@ def read_manifest(text: bytes, inventory: Inventory, where: str) -> Manifest:
             f"this environment has the release {ours[1]!r} of {ours[0]!r}",
             "see `app` and `release` in the inventory",
         )
+    return manifest
+
+
+def decode_manifest(text: bytes, where: str) -> Manifest:
+    """Return the manifest of an artifact of any app. Raises: Refused: it is none, or breaks the rules for artifacts."""
+    try:
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused(f"{where} is no manifest of an artifact: {str(error)[:200]}", HINT) from None
+    if wrong := _form(manifest) or violation(manifest.files, manifest.directories):
+        raise Refused(f"{where} describes what no artifact may be: {wrong}", HINT)
     return manifest
 
 

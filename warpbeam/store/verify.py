@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.tarball import difference
 from warpbeam.error import Failed, Refused
-from warpbeam.inventory.schema import Inventory
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.listing import described, manifests_in
-from warpbeam.store.manifest import read_manifest
+from warpbeam.store.manifest import decode_manifest
 from warpbeam.store.shared import MOST_MANIFEST, SharedStore, Unavailable, read_text, tarball_name
 
 INTACT = "intact"
@@ -33,15 +33,15 @@ def _wrong(artifact: Artifact) -> str:
     return difference(artifact.tarball, artifact.manifest.files)
 
 
-def verify_shared(shared: SharedStore, inventory: Inventory) -> list[dict[str, Any]]:
-    """Return the same rows for the artifacts of the shared store, which are read from there and not kept.
+def verify_shared(shared: SharedStore) -> list[dict[str, Any]]:
+    """Return the same rows for the artifacts of the shared store, of all releases; they are read and not kept.
 
     Raises: Unavailable, where the shared store cannot be reached.
     """
     rows = []
     for key in sorted(manifests_in(shared.files())):
         try:
-            rows.append(_verified(key, shared, inventory))
+            rows.append(_verified(key, shared))
         except Unavailable:
             raise
         except (Refused, Failed) as wrong:
@@ -49,20 +49,18 @@ def verify_shared(shared: SharedStore, inventory: Inventory) -> list[dict[str, A
     return rows
 
 
-def _verified(key: str, shared: SharedStore, inventory: Inventory) -> dict[str, Any]:
+def _verified(key: str, shared: SharedStore) -> dict[str, Any]:
     text = read_text(shared, f"{key}.json", MOST_MANIFEST)
-    manifest = read_manifest(text, inventory, f"{key}.json in the store {shared.label}")
-    digest, size = hashlib.sha256(), 0
+    manifest = decode_manifest(text, f"{key}.json in the store {shared.label}")
+    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
 
-    def sink(piece: bytes) -> None:
-        nonlocal size
-        size += len(piece)
-        digest.update(piece)
+        def sink(piece: bytes) -> None:
+            file.write(piece)
 
-    shared.read(tarball_name(key, manifest.sha256), manifest.size, sink)
-    same = (digest.hexdigest(), size) == (manifest.sha256, manifest.size)
-    wrong = "" if same else "its checksum is not that of the manifest: it was changed"
-    return {"key": key, **described(manifest), "state": INTACT if same else "changed"} | _problem(wrong)
+        shared.read(tarball_name(key, manifest.sha256), manifest.size, sink)
+        file.flush()
+        artifact = Artifact(Path(file.name), manifest)
+        return _row(key, artifact, _wrong(artifact))
 
 
 def _row(key: str, artifact: Artifact | None, wrong: str) -> dict[str, Any]:
