@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import msgspec
 
 from warpbeam.build.artifact import Artifact, Item
+from warpbeam.build.flavor import with_flavor
 from warpbeam.build.recipe import key_of
 from warpbeam.build.source import find_source
 from warpbeam.inventory.schema import Host, Inventory
@@ -147,7 +148,8 @@ def make_instant(artifact: Artifact, store: DirectoryStore, source: Path, letter
     )
     # The bench's environments have no build settings except the app's name.
     inventory = Inventory(org="acme", app="hello", hosts={"build1": Host(name="build1", roles=("build",))})
-    key = key_of(find_source(source, branch), inventory, manifest.toolchain)
+    found = find_source(source, branch)
+    key = key_of(found, with_flavor(inventory, found), manifest.toolchain)
     with store.incoming(key) as file:
         file.write(draft.read_bytes())
         file.flush()
