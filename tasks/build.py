@@ -32,7 +32,7 @@ def build_on_host(
     json: bool = False,
 ) -> None:
     """Build the release of a commit on the build host, and keep it here."""
-    from warpbeam.build.build import build_keyed
+    from warpbeam.build.build import build
     from warpbeam.build.clean import clean as remove_kept
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import source_of, store_of
@@ -50,7 +50,7 @@ def build_on_host(
     source, store = source_of(fleet, asking.project, ref, dirty=dirty), store_of(fleet, asking.project)
     if clean:
         remove_kept(fleet, asking.emit)
-    key, artifact = build_keyed(fleet, source, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
+    key, artifact = build(fleet, source, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
     if push and shared is not None:
         push_artifact(key, store, shared, asking.emit)
     if json:

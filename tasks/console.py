@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from warpbeam.cli.session import Session
     from warpbeam.inventory.schema import Host
 
+# The options of a question to a node.
+HELP = {
+    "expression": "an Elixir expression; `-` reads it from standard input",
+    "host": "the host to ask (default: the first app host)",
+    "all": "ask every app host, all at once",
+}
+
 
 @task(
     auto_shortflags=False,
@@ -45,11 +52,7 @@ def remote_console(c: Any, host: str = "") -> None:
 @task(
     auto_shortflags=False,
     positional=["expression"],
-    help={
-        "expression": "an Elixir expression; `-` reads it from standard input",
-        "host": "the host to ask (default: the first app host)",
-        "all": "ask every app host, all at once",
-    },
+    help=HELP,
 )
 def rpc(c: Any, expression: str, host: str = "", all: bool = False) -> None:
     """Evaluate an Elixir expression on the running node, and print its value."""
@@ -60,11 +63,7 @@ def rpc(c: Any, expression: str, host: str = "", all: bool = False) -> None:
     name="eval",
     auto_shortflags=False,
     positional=["expression"],
-    help={
-        "expression": "an Elixir expression; `-` reads it from standard input",
-        "host": "the host to ask (default: the first app host)",
-        "all": "ask every app host, all at once",
-    },
+    help=HELP,
 )
 def evaluate(c: Any, expression: str, host: str = "", all: bool = False) -> None:
     """Evaluate an Elixir expression in a VM of its own, with the service's environment, and print its value."""

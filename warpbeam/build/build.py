@@ -36,8 +36,8 @@ def build(
     with_tests: bool = False,
     anew: bool = False,
     shared: SharedStore | None = None,
-) -> Artifact:
-    """Return the artifact of `source`: from a store, or built on the environment's build host and downloaded.
+) -> tuple[str, Artifact]:
+    """Return the artifact of `source` and its key: from a store, or built on the build host and downloaded.
 
     Parameters:
         shared: the store to look in where `store` does not have the artifact, or None.
@@ -49,20 +49,6 @@ def build(
         Refused: the build host's tools are not what the source asks for, or another build runs there.
         Failed: the build failed, or a version could not be installed; its last lines are in the details.
     """
-    return build_keyed(fleet, source, store, emit, with_tests=with_tests, anew=anew, shared=shared)[1]
-
-
-def build_keyed(
-    fleet: Fleet,
-    source: Source,
-    store: DirectoryStore,
-    emit: Emit,
-    *,
-    with_tests: bool = False,
-    anew: bool = False,
-    shared: SharedStore | None = None,
-) -> tuple[str, Artifact]:
-    """Build like `build`; return the artifact's key too, under which both stores know it."""
     recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
     kept = None if anew else find_stored(recipe, store, shared, emit)
     if kept is not None and not with_tests:
@@ -178,8 +164,7 @@ def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> 
     """Copy a dirty working tree to the build host."""
     emit(Step(host.name, "rsync the working tree"))
     directory, left_out = files_to_leave_out(recipe.source)
-    root = recipe.inventory.build_root or recipe.inventory.root
-    fleet.rsync(host, directory, f"{root}/build/carried", [*map(this_path, left_out)], emit)
+    fleet.rsync(host, directory, f"{recipe.inventory.building}/build/carried", [*map(this_path, left_out)], emit)
     # The key stands for the tree as it was when the command began.
     if tree_of_working_tree(recipe.source.top, recipe.source.layout.paths) != recipe.source.whole:
         raise Refused("the working tree changed while it was copied", "nothing was built; run the same command again")

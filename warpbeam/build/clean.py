@@ -35,5 +35,5 @@ def clean(fleet: Fleet, emit: Emit) -> None:
         Refused: another build runs there, or the host is not set up.
     """
     host = build_host(fleet.inventory)
-    cleaned = fleet.run(host, Clean(root=fleet.inventory.build_root or str(fleet.inventory.root)), emit)
+    cleaned = fleet.run(host, Clean(root=fleet.inventory.building), emit)
     emit(Settled(host.name, f"removed {cleaned.bytes / 1e6:.1f} MB of earlier builds"))

@@ -61,7 +61,7 @@ def install_tools(shell: Shell, recipe: Recipe, emit: Emit) -> Recipe:
     inventory, source = recipe.inventory, recipe.source
     asked = asked_tools(source, inventory.build.tools)
     phase = InstallTools(
-        root=inventory.build_root or str(inventory.root),
+        root=inventory.building,
         variables=tuple(f"{name}={value}" for name, value in inventory.build.env.items()),
         tools=recipe.tools,
         want_elixir=asked.elixir,

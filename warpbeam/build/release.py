@@ -106,7 +106,7 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
     secrets = fetch_asset_secrets(inventory)
     access = fetch_access(inventory)
     phase = MakeRelease(
-        root=inventory.build_root or str(inventory.root),
+        root=inventory.building,
         release=inventory.release_name,
         named=inventory.release is not None,
         mix_env=plan.mix_env,

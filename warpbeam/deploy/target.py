@@ -131,7 +131,7 @@ def live_target(fleet: Fleet, project: Path, emit: Emit, shared: SharedStore | N
         if ours.dirty:
             raise Refused(f"{label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
         emit(Note("", f"{label} is not kept on this machine: building its commit again"))
-        artifact = build(fleet, source_of(fleet, project, ours.commit), store, emit)
+        _, artifact = build(fleet, source_of(fleet, project, ours.commit), store, emit)
     # One source tree can belong to several commits: name the commit that the hosts run.
     manifest = msgspec.structs.replace(artifact.manifest, commit=ours.commit, subject=ours.subject, dirty=ours.dirty)
     name = ours.release if any(release.name == ours.release for release in others.values()) else ""

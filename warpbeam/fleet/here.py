@@ -39,10 +39,12 @@ class HereFleet(LocalFleet):
 
     def rsync(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], emit: Emit) -> None:
         """Make `target` like `directory`, both on this machine. Raises: Refused, Failed."""
-        if any(set(pattern) & {"\0", "\n", "\r"} for pattern in leave_out):
+        from warpbeam.ssh.rsync import rules, unwritable
+
+        if unwritable(leave_out):
             raise Refused("rsync cannot leave out a file whose name has a line end", "rename the file, or commit it")
         with tempfile.NamedTemporaryFile("wb", suffix=".exclude") as excluded:
-            excluded.write(b"".join(b"- " + os.fsencode(pattern) + b"\n" for pattern in leave_out))
+            excluded.write(rules(leave_out))
             excluded.flush()
             argv = ["rsync", "-a", "--delete", f"--exclude-from={excluded.name}", "--", f"{directory}/", f"{target}/"]
             own = {name: value for name, value in for_shell().items() if not name.startswith("RSYNC_")}

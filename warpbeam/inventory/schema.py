@@ -236,6 +236,11 @@ class Inventory(Value, frozen=True):
         named = (host for host in self.app_hosts if "migrate" in host.roles)
         return next(named, next(iter(self.app_hosts), None))
 
+    @property
+    def building(self) -> str:
+        """Return the directory of the app's builds: this user's own (`--here`), else the one on the build host."""
+        return self.build_root or str(self.root)
+
     def port(self, slot: Slot) -> int:
         """Return the port where the instance in `slot` serves HTTP."""
         return self.http.slots[SLOTS.index(slot)]

@@ -33,6 +33,19 @@ MOST_SAID = 64 * MEGABYTE
 BROKEN = frozenset({10, 12, 30, 35, 255})
 
 
+def unwritable(exclude: Sequence[str]) -> str | None:
+    """Return the first pattern that no line of a file of patterns can hold, or None."""
+    return next((pattern for pattern in exclude if re.search(r"[\x00\n\r]", pattern)), None)
+
+
+def rules(exclude: Sequence[str]) -> bytes:
+    """Return a file of patterns for `--exclude-from`.
+
+    The prefix "- " keeps rsync from taking a pattern for a comment or a rule (rsync(1), FILTER RULES).
+    """
+    return b"".join(b"- " + os.fsencode(pattern) + b"\n" for pattern in exclude)
+
+
 def rsync(
     connection: Connection, source: Path, target: str, exclude: Sequence[str] = (), emit: Emit | None = None
 ) -> None:
@@ -51,15 +64,14 @@ def rsync(
         raise Misuse(f"{source} is not a directory that could be carried to {connection.name}")
     if not target.startswith("/") or re.search(r"[\x00-\x1f]", target):
         raise Misuse(f"{target!r} is not an absolute path on {connection.name}")
-    if bad := next((pattern for pattern in exclude if re.search(r"[\x00\n\r]", pattern)), None):
+    if bad := unwritable(exclude):
         raise Misuse(f"rsync cannot leave out {bad!r}", "rename the file: its name has a line end in it")
     settings = connection.settings
     with scratch() as directory:
         config = directory / "config"
         config.write_text(config_text(settings.options), "utf-8")
         excluded = directory / "exclude"
-        # The prefix "- " keeps rsync from taking a pattern for a comment or a rule (rsync(1), FILTER RULES).
-        excluded.write_bytes(b"".join(b"- " + os.fsencode(pattern) + b"\n" for pattern in exclude))
+        excluded.write_bytes(rules(exclude))
         interrupted = False
         runner: list[Rsync] = []
 
