@@ -11,6 +11,7 @@ import msgspec
 from bench.measurement import Command
 from bench.release import PROJECT, Release
 from bench.site import Site, as_root
+from warpbeam.provision.unit import OPEN_FILES
 
 CONFIGURATION = Path(__file__).parent / "configuration"
 # Releases that `tidy` keeps, the live one included. Capistrano's own setting (five) stays.
@@ -45,7 +46,8 @@ def root(name: str) -> str:
 
 def sandbox() -> str:
     """Return the directives of this project's unit that are the same for every app."""
-    lines = (PROJECT / "templates" / "sandbox.conf.j2").read_text().splitlines()
+    text = (PROJECT / "templates" / "service.conf.j2").read_text().replace("{{ open_files }}", str(OPEN_FILES))
+    lines = text.splitlines()
     return "\n".join(line for line in lines if re.match(r"[A-Z][A-Za-z]+=", line) and "{{" not in line)
 
 

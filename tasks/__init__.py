@@ -101,8 +101,8 @@ def assemble(project: Path, inventory: Path) -> Collection:
 
 def _word(name: str, file: Path) -> Task[Any]:
     """Return the task that means "use this inventory for what follows"; only a foreign executor calls its body."""
-    from warpbeam.cli.listing import ENVIRONMENT
     from warpbeam.cli.session import session
+    from warpbeam.cli.task_list import ENVIRONMENT
 
     def body(c: object) -> None:
         session(c)

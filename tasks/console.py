@@ -31,7 +31,7 @@ def remote_console(c: Any, host: str = "") -> None:
     from warpbeam.error import DONE, Unreachable
     from warpbeam.fleet.selection import one_host
     from warpbeam.operate.console import console_argv, piped_expression
-    from warpbeam.operate.expression import with_other_host
+    from warpbeam.operate.evaluate import with_other_host
 
     here = session(c)
     there = one_host(here.inventory, host)
@@ -74,7 +74,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
     import sys
 
     from warpbeam.cli.session import session
-    from warpbeam.operate import expression as asking
+    from warpbeam.operate import evaluate as asking
 
     here = session(c)
     hosts = asking.hosts_to_ask(here.inventory, host, everyone=everyone)
@@ -86,7 +86,7 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
 def _ask(here: Session, verb: str, text: str, host: str, hosts: list[Host], *, everyone: bool = False) -> None:
     """Evaluate `text` on `hosts` and show what they print; `host` is the one that was asked for by name."""
     from warpbeam.error import Unreachable
-    from warpbeam.operate import expression as asking
+    from warpbeam.operate import evaluate as asking
 
     on_stdout = here.report.output(prefixed=everyone)
     on_stderr = here.report.output(prefixed=everyone, error=True)

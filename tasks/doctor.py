@@ -17,13 +17,13 @@ from invoke import Exit, task
 )
 def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     """Look at everything on every host (as admin), change nothing, and say what to mend; exit 5 when something is."""
-    from warpbeam.build.doctor import examine_tools
     from warpbeam.cli.findings import lines
     from warpbeam.cli.screen import print_lines, room_on
     from warpbeam.cli.session import session
+    from warpbeam.doctor.doctor import examine, rows
+    from warpbeam.doctor.tools import examine_tools
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
-    from warpbeam.provision.doctor import examine, rows
     from warpbeam.version import VERSION
 
     here = session(c)

@@ -14,7 +14,7 @@ from threading import Lock
 
 from tests.timeouts import LONG
 from warpbeam.event import Event
-from warpbeam.lab import cgroup, lifetime
+from warpbeam.lab import cgroup, disk, lifetime
 from warpbeam.lab.client import config_file, key_file, ssh_argv
 from warpbeam.lab.state import SUITES, HostSpec, Suite, check_suite
 
@@ -202,7 +202,7 @@ class LabHandle:
         self.ssh_config = config_file(name)
         self.key = key_file(name)
 
-    def up(self, *hosts: HostSpec, opt_size: int = lifetime.OPT_SIZE) -> None:
+    def up(self, *hosts: HostSpec, opt_size: int = disk.OPT_SIZE) -> None:
         """Boot `hosts`, in addition to those that the lab has; each new one's /opt has `opt_size` MiB."""
         lifetime.up(self.name, hosts, self.suite, emit, opt_size)
 

@@ -12,13 +12,13 @@ import msgspec
 import paramiko
 import pytest
 
+from warpbeam.bound import Allowance, Breach, Complaints, Deadline
 from warpbeam.cli.output import LONGEST_LINE, Output
 from warpbeam.error import Lost, Refused
 from warpbeam.host.phase import Phase
 from warpbeam.host.record import Records
 from warpbeam.host.run import run
 from warpbeam.host.sudo import RootShell
-from warpbeam.limit import Allowance, Breach, Complaints, Deadline
 from warpbeam.operate.backtrace import Backtrace
 from warpbeam.shell import OnBytes
 from warpbeam.ssh.transport import MOST_GREETING, MOST_PACKET, Prompt

@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from warpbeam.cli.findings import lines
 from warpbeam.cli.report import Report
 from warpbeam.cli.screen import cut, folded, print_lines, unpadded, width
+from warpbeam.doctor.finding import Finding
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
-from warpbeam.provision.finding import Finding
 from warpbeam.visible import visible, visible_json
 
 PROJECT = Path(__file__).parents[2]

@@ -16,10 +16,11 @@ from warpbeam.build.stopwatch import Stopwatch
 from warpbeam.build.working_tree import tree_of_working_tree
 from warpbeam.error import Misuse, Refused
 from warpbeam.event import Emit, Note, Settled, Step, Warn
+from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.hooks import around
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.runtime.kinds import RUNTIMES
+from warpbeam.size import size
 from warpbeam.ssh.rsync import this_path
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.shared import Absent, SharedStore, Unavailable
@@ -136,7 +137,7 @@ def build_recipe(
     with around(fleet, "build", [host], emit, {host.name: {"COMMIT": recipe.source.commit}}) as about:
         key, artifact = _make(fleet, host, recipe, store, emit, with_tests=with_tests, anew=anew)
         about["VERSION"] = artifact.manifest.version
-    emit(Settled(host.name, f"built {recipe.inventory.app} {artifact.label}, {artifact.manifest.size / 1e6:.1f} MB"))
+    emit(Settled(host.name, f"built {recipe.inventory.app} {artifact.label}, {size(artifact.manifest.size)}"))
     _emit_node(artifact, emit)
     return key, artifact
 

@@ -11,6 +11,7 @@ from warpbeam.event import Emit, Settled
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Count
 from warpbeam.host.phase import Phase
+from warpbeam.size import size
 
 
 class Cleaned(msgspec.Struct, frozen=True):
@@ -36,4 +37,4 @@ def clean(fleet: Fleet, emit: Emit) -> None:
     """
     host = build_host(fleet.inventory)
     cleaned = fleet.run(host, Clean(root=fleet.inventory.building), emit)
-    emit(Settled(host.name, f"removed {cleaned.bytes / 1e6:.1f} MB of earlier builds"))
+    emit(Settled(host.name, f"removed {size(cleaned.bytes)} of earlier builds"))

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
+from warpbeam.bound import Allowance, Breach, Complaints
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.content import violation
 from warpbeam.build.release import Built
@@ -15,7 +16,6 @@ from warpbeam.event import Emit, Progress
 from warpbeam.host.login_output import Beginning
 from warpbeam.host.phase import Phase
 from warpbeam.host.script import READER, render
-from warpbeam.limit import Allowance, Breach, Complaints
 from warpbeam.shell import Shell
 from warpbeam.store.store import Store
 

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from warpbeam.bound import LONGEST_RECORD
 from warpbeam.build.archive import archive, joined
 from warpbeam.build.artifact import Item, Manifest
 from warpbeam.build.hex import fetch_access
@@ -19,7 +20,6 @@ from warpbeam.event import Emit
 from warpbeam.host.answer import FILES, AbsolutePath, Count, Library, Sha256, Text, Version
 from warpbeam.host.phase import Phase
 from warpbeam.host.run import run
-from warpbeam.limit import LONGEST_RECORD
 from warpbeam.runtime.kinds import RUNTIMES
 from warpbeam.shell import Shell
 

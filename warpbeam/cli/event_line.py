@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from warpbeam.cli.screen import size
 from warpbeam.event import Event, Line, Note, Progress, Settled, Step, Warn
+from warpbeam.size import size
 from warpbeam.visible import visible
 
 

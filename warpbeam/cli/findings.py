@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from warpbeam.cli.screen import folded
-from warpbeam.provision.finding import Finding
+from warpbeam.doctor.finding import Finding
 
 # Indent of a finding's further lines, where the columns before it fill more than half of the screen.
 LITTLE = 6

@@ -20,8 +20,8 @@ from invoke import Exit
 from invoke.exceptions import ParseError
 
 from warpbeam.cli.interruption import hush_when_unread
-from warpbeam.cli.listing import grouped, option_line
 from warpbeam.cli.screen import error_text, folded, print_lines, room_on
+from warpbeam.cli.task_list import grouped, option_line
 from warpbeam.cli.welcome import welcome
 from warpbeam.error import MISUSE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from warpbeam.cli.screen import cut, folded, size, width
+from warpbeam.cli.screen import cut, folded, width
+from warpbeam.size import size
 from warpbeam.visible import visible
 
 # Characters between columns, before a row's further lines, and in the last column at least.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from warpbeam.cli.screen import size
 from warpbeam.event import Progress
+from warpbeam.size import size
 
 SOON = 0.5  # seconds of a transfer before its rate is meaningful
 

@@ -31,6 +31,7 @@ JOB_PARTS = (
     "host/instance",
     "deploy/job/reserve",
     "deploy/job/await",
+    "deploy/job/app_lines",
     "deploy/job/slot",
     "deploy/job/traffic",
     "deploy/job/current",

@@ -10,8 +10,8 @@ from warpbeam.deploy.history import HistoryWriter, note
 from warpbeam.deploy.lock import PARTS, LockedPhase, locked_parameters
 from warpbeam.error import Problem
 from warpbeam.event import Emit
+from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.hooks import around
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import ExitStatus
 

@@ -13,7 +13,7 @@ from warpbeam.inventory.schema import Inventory
 class Policy(msgspec.Struct, frozen=True):
     """The rules by which a rollout goes from host to host.
 
-    `batch` says how many hosts change at once (see `warpbeam.deploy.batch`). `pause` is the seconds between two
+    `batch` says how many hosts change at once (see `warpbeam.deploy.batch_sizes`). `pause` is the seconds between two
     batches, after which a changed host that is no longer healthy is rolled back. `on_failure` says whether the other
     changed hosts stay (`stop`) or go back too (`rollback`).
     """

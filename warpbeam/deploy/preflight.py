@@ -6,6 +6,7 @@ from warpbeam.build.artifact import Artifact
 from warpbeam.error import Refused
 from warpbeam.helper.program import HELPER_VERSION
 from warpbeam.host.facts import HostFacts
+from warpbeam.size import size
 
 
 def check_memory(name: str, have: HostFacts) -> None:
@@ -16,8 +17,8 @@ def check_memory(name: str, have: HostFacts) -> None:
     """
     if have.memory < have.helper.memory:
         raise Refused(
-            f"{have.memory / 1e6:.0f} MB of memory are free; a second instance beside the live one would take "
-            f"{have.helper.memory / 1e6:.0f} MB",
+            f"{size(have.memory)} of memory are free; a second instance beside the live one would take "
+            f"{size(have.helper.memory)}",
             "make room, or use `deploy.strategy: restart`, which runs one at a time",
             host=name,
         )
@@ -72,7 +73,7 @@ def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
     needs = sum(artifact.files[index].size for index in have.lacks) + 16 * 1024 * 1024
     if have.free < needs:
         raise Refused(
-            f"{have.free / 1e6:.0f} MB are free for releases; expected {needs / 1e6:.0f} MB",
+            f"{size(have.free)} are free for releases; expected {size(needs)}",
             "make room; `deploy.keep` says how many releases stay",
             host=name,
         )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from warpbeam.deploy.activate import activate
-from warpbeam.deploy.batch import batches
+from warpbeam.deploy.batch_sizes import batches
 from warpbeam.deploy.cancel import cancel_begun
 from warpbeam.deploy.finish import finish_hosts
 from warpbeam.deploy.follow import Activated
@@ -32,8 +32,8 @@ from warpbeam.deploy.upload import Uploader, upload_releases
 from warpbeam.deploy.verify import check_release, verify_releases
 from warpbeam.error import Failed, Problem, restated
 from warpbeam.event import Emit, Note, Settled, Step
+from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.hooks import around
 from warpbeam.operate.status import read_status
 
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Releases that were on this host when setup last removed a deploy key (provision/renew.sh). A process of the app may
-# hold descriptors of their files, which the owner of that key passed on: such a process writes into every release that
-# shares those files.
+# Releases that were on this host when setup last removed a deploy key (provision/fresh_inodes.sh). A process of the app
+# may hold descriptors of their files, which the owner of that key passed on: such a process writes into every release
+# that shares those files.
 #
 # Parameters: suspects (root's file that names these releases, a line each).
 : "${suspects?}"

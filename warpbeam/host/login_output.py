@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from warpbeam.bound import Allowance
 from warpbeam.error import Refused
-from warpbeam.limit import Allowance
 from warpbeam.shell import OnBytes, Shell
 
 # The record that `render` puts before the script: the script begins.

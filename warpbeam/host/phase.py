@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from warpbeam.limit import LONGEST_RECORD
+from warpbeam.bound import LONGEST_RECORD
 
 A = TypeVar("A")
 

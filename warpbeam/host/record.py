@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from warpbeam.bound import LONGEST_RECORD, Breach, sized
 from warpbeam.event import Emit, Line, Note, Progress, Step, Warn
 from warpbeam.host.answer import LARGEST, MESSAGE
-from warpbeam.limit import LONGEST_RECORD, Breach, sized
 
 RECORD_START = b"\x1e"
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from warpbeam.bound import MOST_DONE, MOST_LOOKED, MOST_RECORDS, Allowance, Breach, Complaints, Deadline
 from warpbeam.error import Damaged, Failed, Held, Lost, Problem, Refused
 from warpbeam.event import Emit, Warn
 from warpbeam.host.answer import LINES, explained
@@ -16,7 +17,6 @@ from warpbeam.host.login_output import BEGUN, MOST_ECHOED, Beginning, not_begun
 from warpbeam.host.phase import Phase, script_name
 from warpbeam.host.record import Records, bounded, emit_progress
 from warpbeam.host.script import READER, render
-from warpbeam.limit import MOST_DONE, MOST_LOOKED, MOST_RECORDS, Allowance, Breach, Complaints, Deadline
 from warpbeam.shell import Shell
 
 A = TypeVar("A")
@@ -51,7 +51,7 @@ def run(
 
     Raises:
         Refused: a precondition of the script does not hold; it changed nothing. Or a script that only looks did not
-            answer in time, or exceeded a bound of `warpbeam.limit`.
+            answer in time, or exceeded a bound of `warpbeam.bound`.
         Failed: the script reported a failure.
         Lost: no answer came: the outcome is unknown and must be read back.
     """

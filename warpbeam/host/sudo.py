@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 
+from warpbeam.bound import Breach, sized
 from warpbeam.error import Misuse
-from warpbeam.limit import Breach, sized
 from warpbeam.shell import OnBytes, Shell
 
 # Constant text before the command, so that nothing needs quoting. A login as root needs no sudo.

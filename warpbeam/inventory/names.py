@@ -110,7 +110,7 @@ VariableName = Annotated[
 VariableValue = Annotated[str, Meta(pattern=r"^[^\0]*\Z", description="text (without NUL characters)")]
 Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds, more than 0 and at most 86400")]
 Pause = Annotated[float, Meta(ge=0, le=86400, description="a number of seconds from 0 to 86400")]
-# How many hosts change at once; warpbeam.deploy.batch reads it.
+# How many hosts change at once; warpbeam.deploy.batch_sizes reads it.
 Batch = Annotated[
     str,
     Meta(

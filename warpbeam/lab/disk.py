@@ -14,6 +14,8 @@ from warpbeam.error import Failed
 from warpbeam.lab import cgroup
 from warpbeam.lab.state import Lab, Member
 
+# The size of a new host's disk, in MiB.
+OPT_SIZE = 2048
 RELEASED_WITHIN = 20.0
 POLL = 0.05
 # linux/fs.h, fs/ext4/ext4.h: shut a mounted file system down at once, without writing its journal.

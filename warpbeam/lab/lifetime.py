@@ -15,7 +15,7 @@ from warpbeam.event import Emit, Note, Settled, Step, Warn
 from warpbeam.lab import cgroup, machine, rootfs
 from warpbeam.lab.client import key_file, make_key, write_client
 from warpbeam.lab.command import run
-from warpbeam.lab.disk import wait_released
+from warpbeam.lab.disk import OPT_SIZE, wait_released
 from warpbeam.lab.inotify import give_back, suffice
 from warpbeam.lab.network import addresses, choose_network, drop_link, network_lock, plug_in, raise_bridge
 from warpbeam.lab.requirement import require_identity, require_programs, require_root
@@ -41,7 +41,6 @@ from warpbeam.lab.state import (
     write_lab,
 )
 
-OPT_SIZE = 2048
 # The network of a lab that has not been written down yet.
 UNDECIDED = -1
 # How many hosts get new names in /etc/hosts at once.

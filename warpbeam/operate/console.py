@@ -8,7 +8,7 @@ from warpbeam.error import Misuse
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.inventory.schema import Host
-from warpbeam.operate.expression import read_expression
+from warpbeam.operate.evaluate import read_expression
 from warpbeam.provision.check_owner import check_owner
 
 

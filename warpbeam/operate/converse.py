@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
+from warpbeam.bound import Breach
 from warpbeam.error import Refused
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
@@ -12,7 +13,6 @@ from warpbeam.host.login_output import Beginning, not_begun
 from warpbeam.host.phase import Phase
 from warpbeam.host.script import READER, render
 from warpbeam.inventory.schema import Host
-from warpbeam.limit import Breach
 
 
 class CallHelper(Phase[None], frozen=True, kw_only=True):

@@ -12,12 +12,12 @@ from typing import IO
 
 import msgspec
 
+from warpbeam.bound import MEGABYTE, MOST_JOURNAL, Allowance, Breach, Complaints, Deadline
 from warpbeam.error import Lost, Misuse, Problem, Refused
 from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import raise_gravest
 from warpbeam.inventory.schema import Host
-from warpbeam.limit import MEGABYTE, MOST_JOURNAL, Allowance, Breach, Complaints, Deadline
 from warpbeam.operate.converse import call_helper
 
 # Bytes of a host's journal that are kept in memory, and bytes of the longest line that is shown whole.

@@ -59,7 +59,7 @@ class Converge(Phase[Changed], frozen=True, kw_only=True):
     """Apply a difference to a host; the head of `warpbeam/provision/converge.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/converge"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/evict", "provision/renew")
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/evict", "provision/fresh_inodes")
     answer: ClassVar[type] = Changed
     packages: tuple[str, ...]
     installer: str

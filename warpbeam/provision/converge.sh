@@ -8,7 +8,7 @@
 # masked), directories (PATH MODE OWNER GROUP, four items each), files (PATH MODE OWNER GROUP NEEDS CONTENT, six items
 # each), absent (files to remove), units (to enable and start), overrides (unit directives that the inventory sets),
 # ledger (the file that records the checksums of what setup wrote; empty: none), reconcile (the helper, if it must
-# reconcile; or empty), those of renew.sh.
+# reconcile; or empty), those of fresh_inodes.sh.
 : "${users[@]-}" "${closed[@]-}" "${unmanaged[@]-}" "${directories[@]-}" "${files[@]-}" "${units[@]-}"
 : "${reconcile?}" "${packages[@]-}" "${installer?}" "${absent[@]-}" "${overrides[@]-}" "${ledger?}" "${opened[@]-}"
 : "${evicted[@]-}" "${build?}" "${activation?}"

@@ -92,7 +92,7 @@ jobs_of() {
 readonly LOGIN_FILES=(.bashrc .bash_profile .bash_login .profile .bash_logout
   .zshenv .zshrc .pam_environment .ssh/rc .ssh/environment)
 # Files that programs of Warpbeam's commands run or obey: the Erlang VM, build tools, git and curl.
-# shellcheck disable=SC2034 # for renew.sh
+# shellcheck disable=SC2034 # for fresh_inodes.sh
 readonly OBEYED_FILES=(.erlang .config/erlang/.erlang .tool-versions .netrc .ssh/config)
 
 # login_files HOME: warn about the files that the user's next login would run, if they differ from those of a new user.

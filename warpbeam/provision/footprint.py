@@ -142,7 +142,8 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
     where, app = etc(inventory), inventory.app
     own = _own_variables(inventory)
     # The bindings come after the inventory's directives, so that those cannot remove them.
-    service = unit.overridden(render("sandbox.conf.j2", inventory), inventory.service) + unit.bindings(inventory)
+    directives = render("service.conf.j2", inventory, open_files=unit.OPEN_FILES)
+    service = unit.overridden(directives, inventory.service) + unit.bindings(inventory)
 
     def setting(name: str, text: str, clear: tuple[str, ...] = ()) -> File:
         return File(f"{where}/{name}", text, "600", secret=not clear, clear=clear, needs="restart")

@@ -10,8 +10,8 @@ import msgspec
 
 from warpbeam.error import Failed, Misuse, Problem, Refused, restated
 from warpbeam.event import Emit, Note, Settled, Warn
+from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.hooks import around
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.app_files import check_sources

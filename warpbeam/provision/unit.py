@@ -7,6 +7,8 @@ import ipaddress
 from warpbeam.inventory.schema import SLOTS, Host, Inventory, Slot
 from warpbeam.runtime.kinds import slot_settings
 
+# How many files the app may open, where `service` says nothing else.
+OPEN_FILES = 65536
 # Number of crash dumps that are kept, of both slots together.
 DUMPS_KEPT = 3
 _LOOPBACK = "127.0.0.1"

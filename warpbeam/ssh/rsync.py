@@ -20,10 +20,10 @@ import fabric
 import invoke
 import paramiko
 
+from warpbeam.bound import MEGABYTE, sized
 from warpbeam.environ import for_shell
 from warpbeam.error import Failed, Lost, Misuse, Refused
 from warpbeam.event import Emit, Note
-from warpbeam.limit import MEGABYTE, sized
 from warpbeam.ssh.connection import Connection
 
 LAST_LINES = 10

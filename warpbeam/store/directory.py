@@ -12,10 +12,11 @@ from typing import BinaryIO
 
 import msgspec
 
+from warpbeam.bound import MEGABYTE
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.content import violation
 from warpbeam.error import Failed
-from warpbeam.limit import MEGABYTE
+from warpbeam.size import size as sized
 from warpbeam.store.store import PutLive
 
 KEY = re.compile(r"[0-9a-f]{20}")
@@ -74,7 +75,7 @@ class DirectoryStore:
         free = shutil.disk_usage(self.directory).free
         if not 0 <= size <= free - ROOM_LEFT:
             raise Failed(
-                f"the artifact has {size / 1e6:.1f} MB, and this machine's disk {free / 1e6:.1f} MB free",
+                f"the artifact has {sized(size)}, and this machine's disk {sized(free)} free",
                 f"make room in {self.directory}, or see what the release holds",
                 host=origin,
             )

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from warpbeam.bound import MEGABYTE
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import Inventory
-from warpbeam.limit import MEGABYTE
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.manifest import read_manifest
 from warpbeam.store.shared import MOST_MANIFEST, NAME, Absent, SharedStore, StoredFile, read_text

@@ -13,8 +13,8 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
+from warpbeam.bound import MEGABYTE
 from warpbeam.error import Failed, Refused
-from warpbeam.limit import MEGABYTE
 
 # A manifest names each file of its release: as many bytes as the answer of a build may have.
 MOST_MANIFEST = 64 * MEGABYTE

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from warpbeam.bound import Breach, Complaints
 from warpbeam.error import Failed, Problem, Refused, restated
 from warpbeam.event import silent
 from warpbeam.host.answer import MANY, Count, EpochSeconds
@@ -15,7 +16,6 @@ from warpbeam.host.login_output import Beginning, not_begun
 from warpbeam.host.phase import Phase
 from warpbeam.host.run import run
 from warpbeam.host.script import READER, render
-from warpbeam.limit import Breach, Complaints
 from warpbeam.shell import Shell
 from warpbeam.store.shared import NAME, PIECE, Absent, OnSent, Sink, StoredFile, StoredName, Unavailable, too_long
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from warpbeam.cli.listing import GROUPS, grouped
+from warpbeam.cli.task_list import GROUPS, grouped
 
 PROJECT = Path(__file__).parents[3]
 

@@ -9,7 +9,7 @@ import pytest
 from invoke import Collection, Exit
 
 from tasks import assemble
-from warpbeam.cli.listing import OVERRIDING, VALUES
+from warpbeam.cli.task_list import OVERRIDING, VALUES
 from warpbeam.inventory.option import option_of
 
 PROJECT = Path(__file__).parents[3]

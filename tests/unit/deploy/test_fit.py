@@ -33,7 +33,7 @@ def facts(memory: int, live_memory: int) -> HostFacts:
 
 def test_a_second_instance_is_taken_to_be_as_large_as_the_live_one() -> None:
     check_memory("web1", facts(103_000_000, 102_400_000))
-    with pytest.raises(Refused, match=r"web1: 102 MB of memory are free; .* would take 102 MB"):
+    with pytest.raises(Refused, match=r"web1: 102.0 MB of memory are free; .* would take 102.4 MB"):
         check_memory("web1", facts(102_000_000, 102_400_000))
 
 

@@ -29,6 +29,7 @@ from warpbeam.deploy.plan_deploy import plan_deploy
 from warpbeam.deploy.plan_rollback import plan_rollback
 from warpbeam.deploy.target import _agreed_live
 from warpbeam.deploy.upload import Upload, Uploaded, check_lacks
+from warpbeam.doctor.examine import Disk, Examination, Listener, Login
 from warpbeam.error import Damaged, Failed, Held, Lost, Refused
 from warpbeam.event import Event, Progress, Warn
 from warpbeam.host.answer import MESSAGE, explained
@@ -43,7 +44,6 @@ from warpbeam.operate.power import Powered
 from warpbeam.operate.reboot import Booted, Serving
 from warpbeam.operate.status import AppStatus, ReadStatus
 from warpbeam.provision.difference import HostState, PathState, UserState
-from warpbeam.provision.examine import Disk, Examination, Listener, Login
 from warpbeam.provision.footprint import _variables, secrets_text
 from warpbeam.provision.secret_file import SecretsState
 from warpbeam.ssh.channel import Process

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from warpbeam.cli.listing import option_line
+from warpbeam.cli.task_list import option_line
 from warpbeam.deploy.policy import Policy, policy_of
 from warpbeam.error import Misuse
 from warpbeam.inventory.schema import Deploy, Host, Inventory

@@ -2,9 +2,8 @@
 # The steps of a job that start and stop instances, and their undo. `idle` is the slot of the new instance, `live` that
 # of the old one (empty: nothing was live before) and `left` the release of the old one.
 #
-# Parameters: app, root, helper, release (to make live), balancer_drain (seconds that the live instance answers 503 at
-# its health path before anything is switched).
-: "${app?}" "${root?}" "${helper?}" "${release?}" "${balancer_drain?}"
+# Parameters: app, root, helper, release (to make live).
+: "${app?}" "${root?}" "${helper?}" "${release?}"
 
 # take_slot: empties the idle slot and links it to the release. Undo: leave_slot.
 take_slot() {
@@ -28,30 +27,6 @@ leave_slot() {
     read_app_logs "$idle" "$began_at"
   fi
   rm -f -- "$root/slots/$idle" || true
-}
-
-# read_app_logs SLOT EPOCH: the last lines of the slot's unit since EPOCH, in `app_lines`, with the two lines that
-# systemd writes about each start.
-read_app_logs() {
-  mapfile -t app_lines < <(printf '%s\n' 40 "@$2" '' "$1" '' | print_app_logs)
-}
-print_app_logs() { sudo -n -- "$helper" logs | tail -n 25; }
-
-# leave_balancer: has load balancers that ask for health take this host out. Gives up when the new instance, where it
-# runs already (`pid`), ends meanwhile. Undo: restore_old puts the host back in.
-leave_balancer() {
-  local began
-  if [[ -z $live ]] || ((balancer_drain == 0)); then return 0; fi
-  step balancer
-  call_helper drain "$live" || true
-  uptime_seconds
-  began=$REPLY
-  # `<=`, because these are whole seconds: never less than `balancer_drain`.
-  while since "$began" && ((REPLY <= balancer_drain)); do
-    if asked_to_stop; then give_up "$stopped"; fi
-    if [[ -n ${pid-} ]] && ! is_running "$idle"; then give_up 'it ended by itself'; fi
-    pause 0.2
-  done
 }
 
 # stop_old: stops the old instance. Undo: restore_old.

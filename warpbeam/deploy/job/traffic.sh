@@ -1,8 +1,27 @@
 #!/bin/bash
 # The steps of a job that lead new connections from one instance to the other.
 #
-# Parameters: ports and those of health.sh, publics (for each pair of `ports`, the public port that leads there).
+# Parameters: ports and those of health.sh, publics (for each pair of `ports`, the public port that leads there),
+# balancer_drain (seconds that the live instance answers 503 at its health path before anything is switched).
 : "${ports?}" "${publics?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_timeout?}"
+: "${balancer_drain?}"
+
+# leave_balancer: has load balancers that ask for health take this host out. Gives up when the new instance, where it
+# runs already (`pid`), ends meanwhile. Undo: restore_old puts the host back in.
+leave_balancer() {
+  local began
+  if [[ -z $live ]] || ((balancer_drain == 0)); then return 0; fi
+  step balancer
+  call_helper drain "$live" || true
+  uptime_seconds
+  began=$REPLY
+  # `<=`, because these are whole seconds: never less than `balancer_drain`.
+  while since "$began" && ((REPLY <= balancer_drain)); do
+    if asked_to_stop; then give_up "$stopped"; fi
+    if [[ -n ${pid-} ]] && ! is_running "$idle"; then give_up 'it ended by itself'; fi
+    pause 0.2
+  done
+}
 
 # lead_to_new: leads new connections to the new instance, and asks the public ports. `maintenance` is true where the
 # maintenance page still answers there.

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.provision.test_diagnosis import WELL
+from tests.unit.doctor.test_diagnosis import WELL
+from warpbeam.doctor.examine import Call
+from warpbeam.doctor.sight import sight
 from warpbeam.inventory.schema import Host, Inventory, Vm
 from warpbeam.network.cluster import Link, mates, node_ports, seen_hosts
-from warpbeam.provision.examine import Call
-from warpbeam.provision.sight import sight
 
 HOSTS = {f"web{number}": Host(f"web{number}", address=f"10.0.0.{number}") for number in (1, 2, 3)}
 INVENTORY = msgspec.structs.replace(Inventory(org="acme", app="hello", hosts=HOSTS, vm=Vm(peers=("web2",))), name="st")

@@ -30,9 +30,9 @@ class Ran(msgspec.Struct, frozen=True):
 
 
 class RunHook(Phase[Ran], frozen=True, kw_only=True):
-    """Run a program of the user's own; the head of `warpbeam/fleet/hook.sh` explains its fields."""
+    """Run a program of the user's own; the head of `warpbeam/fleet/run_hook.sh` explains its fields."""
 
-    script: ClassVar[str] = "fleet/hook"
+    script: ClassVar[str] = "fleet/run_hook"
     answer: ClassVar[type] = Ran
     title: str
     program: str

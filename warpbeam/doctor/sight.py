@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from warpbeam.doctor.examine import Examination
+from warpbeam.doctor.finding import Finding
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.cluster import mates, seen_hosts
-from warpbeam.provision.examine import Examination
-from warpbeam.provision.finding import Finding
 from warpbeam.runtime.kinds import kind_of
 
 PAGE = "docs/clusters.md"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from warpbeam.doctor.examine import Examination
+from warpbeam.doctor.finding import Finding, finding
 from warpbeam.inventory.schema import SLOTS, Inventory
-from warpbeam.provision.examine import Examination
-from warpbeam.provision.finding import Finding, finding
+from warpbeam.provision.unit import OPEN_FILES
 
 # Share that must be free of each limit.
 ROOM = 0.1
@@ -15,7 +16,7 @@ ROOM = 0.1
 LOOPBACK = re.compile(r"127\.|\[::1\]|\[::ffff:127\.|.*%lo$")
 
 
-def instance(host: str, inventory: Inventory, seen: Examination) -> tuple[Finding, ...]:
+def app_needs(host: str, inventory: Inventory, seen: Examination) -> tuple[Finding, ...]:
     """Return the findings on what the app needs of its host."""
     checks = (releases, limits, firewall, ports)
     return tuple(check(host, inventory, seen) for check in checks)
@@ -39,8 +40,8 @@ def limits(host: str, inventory: Inventory, seen: Examination) -> Finding:
     if found.may_open and found.opened > (1 - ROOM) * found.may_open:
         short.append(f"the app has {found.opened} files open of {found.may_open}")
         mend.append("`service: {LimitNOFILE: ...}` in the inventory allows it more")
-    # The limit from the inventory or from `sandbox.conf.j2`. A container may be allowed less than that.
-    asked = inventory.service.get("LimitNOFILE", "65536").partition(":")[0]
+    # A container may be allowed less than that.
+    asked = inventory.service.get("LimitNOFILE", str(OPEN_FILES)).partition(":")[0]
     if found.may_open and asked.isdigit() and found.may_open < int(asked):
         short.append(f"the app may open {found.may_open} files; expected {asked} or more")
         mend.append("restart it, if LimitNOFILE was raised since; else the host allows no more (is it a container?)")

@@ -10,7 +10,7 @@ import pytest
 from warpbeam.error import Misuse
 from warpbeam.helper.program import MOST_EXPRESSION
 from warpbeam.operate.console import piped_expression
-from warpbeam.operate.expression import read_expression
+from warpbeam.operate.evaluate import read_expression
 
 
 class Endless(io.RawIOBase):

@@ -9,18 +9,18 @@ import pytest
 from msgspec.structs import replace
 
 from warpbeam.cli.findings import lines
+from warpbeam.doctor import diagnosis
+from warpbeam.doctor.app_needs import app_needs
+from warpbeam.doctor.doctor import rows
+from warpbeam.doctor.examine import Disk, Examination, Limits, Listener, Login, Table
+from warpbeam.doctor.finding import Finding
 from warpbeam.error import Problem, Refused
 from warpbeam.host.facts import About, HelperAnswer, Instance, Release
 from warpbeam.inventory.schema import Host, Inventory, Users
 from warpbeam.inventory.secret import Secret
 from warpbeam.operate.status import AppStatus
-from warpbeam.provision import diagnosis
 from warpbeam.provision.difference import Difference, HostState
-from warpbeam.provision.doctor import rows
-from warpbeam.provision.examine import Disk, Examination, Limits, Listener, Login, Table
-from warpbeam.provision.finding import Finding
 from warpbeam.provision.footprint import footprint
-from warpbeam.provision.instance import instance
 from warpbeam.provision.other_apps import OtherApp
 from warpbeam.version import VERSION
 
@@ -68,7 +68,7 @@ def look(received: float = 1000.0, **changes: Any) -> dict[str, Finding]:
     found = [
         *diagnosis.machine("web1", seen, received - 30, received),
         diagnosis.live("web1", INVENTORY, STATE, seen),
-        *instance("web1", INVENTORY, seen),
+        *app_needs("web1", INVENTORY, seen),
         diagnosis.logins(INVENTORY.hosts["web1"], INVENTORY, seen),
         *diagnosis.agreement(INVENTORY, {"web1": seen}),
     ]
@@ -88,8 +88,8 @@ def test_a_host_that_is_well_has_one_good_finding_for_each_check() -> None:
     [
         ("time", "4 s ahead of", {"clock": "1004"}),
         ("time", "4 s behind", {"clock": "966"}),
-        ("disk", "/ has 900 MB of 10000 free", {"disks": (Disk("/", 10**10, 9 * 10**8, 0, 0),)}),
-        ("disk", "/ has 199 MB of 300 free", {"disks": (Disk("/", 3 * 10**8, 199 * 10**6, 0, 0),)}),
+        ("disk", "/ has 900.0 MB of 10.0 GB free", {"disks": (Disk("/", 10**10, 9 * 10**8, 0, 0),)}),
+        ("disk", "/ has 199.0 MB of 300.0 MB free", {"disks": (Disk("/", 3 * 10**8, 199 * 10**6, 0, 0),)}),
         ("disk", "/ has 99 of 1000 inodes free", {"disks": (Disk("/", 10**10, 10**10, 1000, 99),)}),
         ("upgrades", "needrestart", {"restarts": ("needrestart may",)}),
         ("releases", "/x: it is 666 a:b; nobody but deploy should", {"writable": "/x: it is 666 a:b"}),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpbeam.deploy.batch import batches
+from warpbeam.deploy.batch_sizes import batches
 from warpbeam.inventory.names import Batch
 
 # The pattern of the inventory's schema.

@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from warpbeam.deploy.plan_rollback import BEEN_LIVE
 from warpbeam.deploy.verify import Verdict
+from warpbeam.doctor.examine import Examination
+from warpbeam.doctor.finding import Finding, finding
 from warpbeam.error import Problem
 from warpbeam.helper.program import HELPER_VERSION, helper
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.operate.status import AppStatus
 from warpbeam.provision.difference import Difference, HostState, outdated
-from warpbeam.provision.examine import Examination
-from warpbeam.provision.finding import Finding, finding
 from warpbeam.provision.footprint import Footprint
 from warpbeam.provision.other_apps import OtherApp
 from warpbeam.provision.rights import excess, has_password, together
 from warpbeam.provision.secret_file import digests
 from warpbeam.runtime.kinds import COOKIE
+from warpbeam.size import size
 
 # Seconds that a host's clock may differ from ours: certificates tolerate as much, and releases are named by time.
 SKEW = 2.0
@@ -139,7 +140,7 @@ def machine(host: str, seen: Examination, asked: float, received: float) -> Iter
     full = []
     for disk in seen.disks:
         if disk.size and (disk.free < ROOM * disk.size or disk.free < LEAST):
-            full.append(f"{disk.mount} has {disk.free / 1e6:.0f} MB of {disk.size / 1e6:.0f} free")
+            full.append(f"{disk.mount} has {size(disk.free)} of {size(disk.size)} free")
         if disk.inodes and disk.inodes_free < ROOM * disk.inodes:
             full.append(f"{disk.mount} has {disk.inodes_free} of {disk.inodes} inodes free")
     rooms = ", ".join(f"{disk.mount} {disk.free / 1e9:.1f} GB" for disk in seen.disks)

@@ -13,7 +13,7 @@ import msgspec
 from warpbeam.error import Failed, Problem
 from warpbeam.event import Emit, Step, Warn
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.hook import Ran, When, agreed, hook_phase, hook_variables, title_of
+from warpbeam.fleet.run_hook import Ran, When, agreed, hook_phase, hook_variables, title_of
 from warpbeam.fleet.work import after_all, raise_gravest
 from warpbeam.host.run import run
 from warpbeam.inventory.hooks import Hook, Hooked

@@ -9,11 +9,11 @@ from warpbeam.build.artifact import Toolchain
 from warpbeam.build.asked import AskedTools, asked_tools
 from warpbeam.build.source import find_source
 from warpbeam.build.toolchain import BuildTools, ask_toolchain
+from warpbeam.doctor.finding import Finding
 from warpbeam.error import Problem
 from warpbeam.event import silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.inventory.schema import Host
-from warpbeam.provision.finding import Finding
 
 CHECK = "tools"
 

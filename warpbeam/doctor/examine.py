@@ -1,4 +1,4 @@
-"""The answer of `warpbeam/provision/examine.sh`, as data."""
+"""The answer of `warpbeam/doctor/examine.sh`, as data."""
 
 from __future__ import annotations
 

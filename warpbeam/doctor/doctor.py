@@ -10,6 +10,11 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from warpbeam.deploy.verify import Verdict, verify
+from warpbeam.doctor import diagnosis
+from warpbeam.doctor.app_needs import app_needs
+from warpbeam.doctor.examine import Examination
+from warpbeam.doctor.finding import Finding
+from warpbeam.doctor.sight import sight
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Emit, Step, silent
 from warpbeam.fleet.fleet import Fleet
@@ -19,26 +24,21 @@ from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
 from warpbeam.network.cluster import mates, node_ports
 from warpbeam.operate.status import AppStatus, read_status
-from warpbeam.provision import diagnosis
 from warpbeam.provision.converge import inspect
 from warpbeam.provision.difference import HostState, difference
-from warpbeam.provision.examine import Examination
-from warpbeam.provision.finding import Finding
 from warpbeam.provision.footprint import Footprint, etc, footprint
-from warpbeam.provision.instance import instance
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.other_apps import check_other_apps
 from warpbeam.provision.owner import check_belonging
-from warpbeam.provision.sight import sight
 from warpbeam.version import VERSION
 
 T = TypeVar("T")
 
 
 class Examine(AppPhase[Examination], frozen=True, kw_only=True):
-    """Read, as root, what setup does not compare; the head of `warpbeam/provision/examine.sh` explains its fields."""
+    """Read, as root, what setup does not compare; the head of `warpbeam/doctor/examine.sh` explains its fields."""
 
-    script: ClassVar[str] = "provision/examine"
+    script: ClassVar[str] = "doctor/examine"
     parts: ClassVar[tuple[str, ...]] = (
         "host/common",
         "host/layout",
@@ -199,7 +199,7 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Itera
     yield from diagnosis.machine(name, look.seen, look.asked, look.received)
     if "app" in host.roles:
         yield diagnosis.live(name, inventory, look.state, look.seen)
-        yield from instance(name, inventory, look.seen)
+        yield from app_needs(name, inventory, look.seen)
         yield diagnosis.contents(name, look.verdicts)
     apps = look.found.others if isinstance(look.found, HostState) else ()
     yield diagnosis.logins(host, inventory, look.seen, apps)

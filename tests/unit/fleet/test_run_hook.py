@@ -13,8 +13,8 @@ import pytest
 
 from warpbeam.error import Failed, Misuse, Problem
 from warpbeam.event import Event, Line
+from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import HERE, LocalFleet
-from warpbeam.fleet.hooks import around
 from warpbeam.inventory.hooks import Hook, Hooks
 from warpbeam.inventory.read import read_inventory
 from warpbeam.inventory.schema import Host, Inventory, Users

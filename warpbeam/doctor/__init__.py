@@ -1,0 +1,1 @@
+"""Doctor: what is looked at on hosts, what is found, and what mends it."""
