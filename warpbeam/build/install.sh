@@ -13,8 +13,8 @@ lock() {
     refuse "$root/build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
   exec 8>"$root/build/lock"
   flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
-  mkdir -p -- "$data"
-  exec 9>"$data/.warpbeam-lock"
+  { mkdir -p -- "$data" && exec 9>"$data/.warpbeam-lock"; } ||
+    fail "$data cannot be written by $(id -un)" 'is there room on the build host? Then: who owns that directory?'
   flock -n 9 || refuse "another installation by $tools is running on this host" 'wait for it, or end it there'
   for variable in "${variables[@]}"; do export "${variable?}"; done
 }
