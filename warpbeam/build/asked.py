@@ -14,11 +14,15 @@ from warpbeam.build.source import Source
 from warpbeam.error import Misuse
 
 TOOL_VERSIONS = ".tool-versions"
-# The files of mise in one directory, the one that decides first (mise's "Configuration", config hierarchy).
+# The files of mise in one directory, the one that decides first: the order of mise 2026.9 itself (docs/toolchains.md).
 MISE_FILES = (
-    *(".mise.local.toml", "mise.local.toml", ".mise.toml", "mise.toml"),
-    *("mise/config.toml", ".mise/config.toml", ".config/mise.toml", ".config/mise/config.toml"),
+    *(".mise.local.toml", "mise.local.toml", "mise/config.local.toml", ".mise/config.local.toml"),
+    *(".config/mise.local.toml", ".config/mise/mise.local.toml", ".config/mise/config.local.toml"),
+    *(".mise.toml", "mise.toml", "mise/config.toml", ".mise/config.toml"),
+    *(".config/mise.toml", ".config/mise/mise.toml", ".config/mise/config.toml"),
 )
+# Editors of Windows put it at the beginning of a text; asdf and mise ignore it.
+BYTE_ORDER_MARK = "\ufeff"
 # The names of tools in these files, each with Warpbeam's own.
 NAMES = {"elixir": "elixir", "erlang": "erlang", "nodejs": "nodejs", "node": "nodejs"}
 # A version becomes the name of a directory and an argument of asdf or mise.
@@ -57,7 +61,8 @@ def asked_tools(source: Source, tools: str = "auto") -> AskedTools:
     for place, text in zip(places, texts, strict=True):
         if text is None:
             continue
-        found = _of_toml(place, text) if place.endswith(".toml") else _of_tool_versions(text)
+        plain = text.removeprefix(BYTE_ORDER_MARK)
+        found = _of_toml(place, plain) if place.endswith(".toml") else _of_tool_versions(plain)
         for tool, versions in found.items():
             if versions and tool not in asked:
                 asked[tool] = " ".join(_checked(place, tool, version) for version in versions)

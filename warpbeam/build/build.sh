@@ -24,6 +24,9 @@ prepare() {
   local variable
   [[ -d $build && -w $build ]] ||
     refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+  # A small system of dnf's may come without some of them.
+  need_programs 'install it there: tar, gzip, findutils, diffutils and util-linux have what a build needs' \
+    flock tar gzip find xargs cmp diff
   exec 8>"$build/lock"
   flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
   # Builds that were cut off left these. A tarball may be on its way to another machine, which does not hold the lock.

@@ -9,6 +9,7 @@ main() {
   local build=$root/build
   [[ -d $build && -w $build ]] ||
     refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+  type -P rsync >/dev/null || refuse "there is no rsync for $(id -un) on this build host" 'install rsync there'
   # Copies whose build never came.
   find "$build" -mindepth 1 -maxdepth 1 -name 'carried.*' -cmin +1440 -exec rm -rf -- {} +
   # The copy of the last build is the beginning: rsync sends what has changed.

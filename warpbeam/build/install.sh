@@ -11,6 +11,7 @@ lock() {
   local variable
   [[ -d $root/build && -w $root/build ]] ||
     refuse "$root/build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+  need_programs 'install util-linux there' flock
   exec 8>"$root/build/lock"
   flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
   { mkdir -p -- "$data" && exec 9>"$data/.warpbeam-lock"; } ||

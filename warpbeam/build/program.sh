@@ -79,7 +79,7 @@ recognise() {
       REPLY+=' build.include names'
       ;;
     *'Permission denied (publickey'* | *'could not read Username'* | *'Host key verification failed'* | \
-      *'Authentication failed for '* | *'The requested URL returned error: 40'[13]* | *'Repository not found'*)
+      *'Authentication failed for '* | *'The requested URL returned error: 40'[134]* | *'epository '*'not found'*)
       REPLY="on the build host $(id -un) must be able to fetch this: build.deploy_key, build.forward_agent or a key in"
       REPLY+=' ~/.ssh there; the host in known_hosts'
       ;;
@@ -99,7 +99,8 @@ recognise() {
     *'fatal error: '*.h*': No such file'*)
       REPLY='is the package of that header (its name ends in -dev) missing on the build host?' ;;
     *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | \
-      *':enoent'* | *'not found in the path'* | *'executable not found'* | *'make: '*': No such file or directory'*)
+      *':enoent'* | *'not found in the path'* | *'executable not found'* | *'is not available in your PATH'* | \
+      *'make: '*': No such file or directory'* | *'env: '*': No such file or directory'*)
       REPLY='is a program missing on the build host that this needs?' ;;
     *'could not compile dependency'*) REPLY='' ;;
     *'== Compilation error'* | *'errors on'*) REPLY='it does not compile at this commit' ;;
