@@ -100,7 +100,9 @@ install_packages() {
 installs_more() {
   local lock=$1/package-lock.json
   [[ ! -f $1/npm-shrinkwrap.json ]] || lock=$1/npm-shrinkwrap.json
-  grep -Eqs '"((pre|post)?install|prepublish|(pre|post)?prepare)"[[:space:]]*:' -- "$1/package.json" ||
+  # The first form of lock files does not say what is inside of linked packages.
+  grep -Eqs '"lockfileVersion"[[:space:]]*:[[:space:]]*1[^0-9]' -- "$lock" ||
+    grep -Eqs '"((pre|post)?install|prepublish|(pre|post)?prepare)"[[:space:]]*:' -- "$1/package.json" ||
     grep -Eqs 'install[-_]links' -- "$1/.npmrc" ~/.npmrc ||
     grep -Es '^ *"[^"]*/node_modules/' -- "$lock" | grep -qv '^ *"node_modules/'
 }

@@ -18,6 +18,7 @@
 build=$root/build
 src=$build/src
 new=$build/src.new
+made=false
 
 # prepare: takes the lock of builds on this host, chooses the tools, and sets what the programs of the build see.
 prepare() {
@@ -40,6 +41,13 @@ prepare() {
   locale=C.UTF-8
   [[ $LC_ALL == C ]] || locale=$LC_ALL
   export LC_ALL=C
+}
+
+# end_build: ends what this build must not leave behind, however it ends. A program that a whole build has started
+# stays: it may serve others, as epmd does.
+end_build() {
+  if [[ $made != true ]]; then end_programs; fi
+  end_access
 }
 
 run_tests() {
@@ -96,6 +104,8 @@ find_libcrypto() {
 
 main() {
   prepare
+  mark_programs
+  trap end_build EXIT
   trap 'printf "line %s: status %s: %s\n" "$LINENO" "$?" "$BASH_COMMAND" >&2; explain_full' ERR
   read_secrets
   step source
@@ -130,6 +140,7 @@ main() {
   files_of_release; files_json=$REPLY
   array "${directories[@]}"; directories_json=$REPLY
   sha=$(sha256sum -- "$tarball")
+  made=true
   answer version "$version" erts "$erts" libcrypto "$libcrypto" tarball "$tarball" sha256 "${sha%% *}" \
     size: "$(stat -c %s -- "$tarball")" names_node: "$names_node" files: "$files_json" directories: "$directories_json"
 }

@@ -51,6 +51,8 @@ recognise() {
     *'ould not resolve host'* | *'error sending request'* | *'dns error'* | *'onnection refused'* | \
       *'onnection timed out'* | *'Failed to connect'*)
       REPLY="can the build host reach what $tools downloads from?" ;;
+    *'returned error: 40'[13]* | *'(401 Unauthorized)'* | *'(403 Forbidden)'*)
+      REPLY='the server refuses this build host: is it a proxy that wants a name, or a limit of requests?' ;;
     *'ncurses'* | *'No curses library'* | *'No usable OpenSSL'* | *'C compiler'* | *'gcc: '*'not found'* | \
       *'cc: '*'not found'* | *'make: '*'not found'* | *"Command 'unzip'"* | \
       *'missing required'* | *'autoconf'*'not found'*)

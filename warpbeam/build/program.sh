@@ -2,6 +2,22 @@
 # Runs the programs of a build, shows their output, and hints at the causes of their failures. `build` is the directory
 # of the build, `locale` the programs' locale.
 
+# mark_programs: puts a mark of this build into the environment of all programs that it starts.
+mark_programs() {
+  mark=$(</proc/sys/kernel/random/uuid)
+  export WARPBEAM_BUILD=$mark
+}
+
+# end_programs: ends the programs of this build that still run. When a VM ends, the programs of its ports go on: each
+# has a session of its own, and a signal to this script's process group does not reach it.
+end_programs() {
+  local file
+  while IFS= read -r file; do
+    file=${file#/proc/}
+    kill -- "${file%%/*}" 2>/dev/null || true
+  done < <(env -u WARPBEAM_BUILD grep -lsaF "WARPBEAM_BUILD=$mark" /proc/[0-9]*/environ)
+}
+
 # attempt COMMAND ...: runs one of the build's programs and shows its output.
 # A program that stays behind must not hold the lock of builds (8).
 attempt() { shown "$build/log" env LC_ALL="$locale" "$@" </dev/null 8>&-; }
@@ -79,7 +95,8 @@ recognise() {
       REPLY+=' build.include names'
       ;;
     *'Permission denied (publickey'* | *'could not read Username'* | *'Host key verification failed'* | \
-      *'Authentication failed for '* | *'The requested URL returned error: 40'[134]* | *'epository '*'not found'*)
+      *'Authentication failed for '* | *'The requested URL returned error: 40'[134]* | \
+      *'Repository not found'* | *"fatal: repository '"*"' not found"*)
       REPLY="on the build host $(id -un) must be able to fetch this: build.deploy_key, build.forward_agent or a key in"
       REPLY+=' ~/.ssh there; the host in known_hosts'
       ;;
@@ -87,20 +104,20 @@ recognise() {
       REPLY="the build host does not trust the registry: build.hex.public_keys has the key that signs it" ;;
     *'No authenticated organization'* | *'authenticat'*'hex.'* | *'(401)'* | *'(403)'*)
       REPLY="the registry must let the build in: build.hex.organizations or build.hex.repositories, with a key" ;;
-    *'ertificate verif'*'fail'* | *'SSL certificate problem'* | *unknown_ca* | *'no_cacerts_found'*)
+    *'ertificate verification failed'* | *'ertificate verify failed'* | *'SSL certificate problem'* | *unknown_ca* | \
+      *no_cacerts_found*)
       REPLY='the build host does not trust the certificate of that server: are ca-certificates, and its own authority,'
       REPLY+=' installed there?'
       ;;
     *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | \
       *'Failed to connect'* | *'onnection refused'* | *'onnection timed out'* | *'Network is unreachable'* | \
-      *'No route to host'* | \
-      *'Could not install Hex'* | *'Failed to fetch record'* | *'httpc request failed'*)
+      *'No route to host'* | *'Could not install Hex'* | *'Failed to fetch record'* | *'httpc request failed'*)
       REPLY='can the build host reach what mix.exs and mix.lock name?' ;;
     *'fatal error: '*.h*': No such file'*)
       REPLY='is the package of that header (its name ends in -dev) missing on the build host?' ;;
     *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | \
       *':enoent'* | *'not found in the path'* | *'executable not found'* | *'is not available in your PATH'* | \
-      *'make: '*': No such file or directory'* | *'env: '*': No such file or directory'*)
+      *'make: '*': No such file or directory'* | *"env: ‘"* | *"env: '"*)
       REPLY='is a program missing on the build host that this needs?' ;;
     *'could not compile dependency'*) REPLY='' ;;
     *'== Compilation error'* | *'errors on'*) REPLY='it does not compile at this commit' ;;

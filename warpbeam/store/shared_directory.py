@@ -108,4 +108,5 @@ class SharedDirectory:
 
     def _unavailable(self, error: OSError) -> Unavailable:
         where = f": {error.filename}" if error.filename else ""
-        return Unavailable(f"the store {self.label} cannot be used: {error.strerror or error}{where}")
+        hint = "look at its room, at who may write there, and whether it is mounted"
+        return Unavailable(f"the store {self.label} cannot be used: {error.strerror or error}{where}", hint)

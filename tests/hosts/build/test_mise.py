@@ -109,6 +109,17 @@ def test_a_version_that_cannot_be_installed_is_one_message_with_the_last_lines(a
     assert "is it a version that mise knows?" in failed
 
 
+def test_without_a_network_a_version_of_mises_own_is_one_message(app: LabEnvironment) -> None:
+    put(app, "/home/deploy/.config/mise/config.toml", CONFIG.partition("disable_backends")[0])
+    commit_versions(app, "nodejs 20.11.1\n")
+
+    failed = app.fab("build-on-host", expect=4).stderr
+
+    put(app, "/home/deploy/.config/mise/config.toml", CONFIG)
+    assert "error: build1: mise could not install node 20.11.1\n  hint: can the build host reach what mise" in failed
+    assert "  | " in failed.partition("error: build1")[0]
+
+
 def test_an_installation_that_was_interrupted_is_done_again(app: LabEnvironment) -> None:
     as_deploy(app, f"{MISE} uninstall --all erlang >/dev/null 2>&1; rm -rf .local/share/mise/installs/erlang")
     commit_versions(app, OTHERS)

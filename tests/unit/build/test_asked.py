@@ -48,7 +48,7 @@ def test_every_form_of_mises_tools_is_read(tmp_path: Path, tools: str, wanted: t
     assert asked.files == ("mise.toml" if any(wanted) else ".tool-versions")
 
 
-# As editors of Windows and people write it; what asdf and mise make of each was looked up with mise 2026.9.15.
+# Texts of people and of editors of Windows; mise 2026.9.15 itself reads each as it is expected here.
 TEXTS = [
     ("erlang 27.1\r\nelixir 1.17.3-otp-27\r\n", ("1.17.3-otp-27", "27.1", "")),
     ("\ufefferlang 27.1\r\n", ("", "27.1", "")),
