@@ -90,7 +90,7 @@ def test_a_full_disk_is_named_in_every_step_and_the_same_command_builds_later(ap
         said = problem(app, "artifacts.push", row["key"], expect=4)
         assert re.search(r"could not be written in /opt/store: \S+ free\n  hint: make room there", said)
     assert as_root(app, "find /opt/store -type f") == ""
-    app.fab("artifacts.push", row["key"])
+    assert json.loads(app.fab("artifacts.push", row["key"], "--json").stdout) == [row]
     # Nothing of it is copied to a machine that only looks.
     elsewhere = {"FABRIC_WARPBEAM_PROJECT": str(app.directory / "elsewhere")}
     (plan, *_) = json.loads(app.fab("plan", "--artifact", row["key"], "--json", variables=elsewhere).stdout)
