@@ -87,19 +87,27 @@ def _of_toml(place: str, text: str) -> dict[str, list[str]]:
     except tomllib.TOMLDecodeError as error:
         raise Misuse(f"{place} of the source is no TOML: {error}", "mise does not read it either") from None
     named = tools if isinstance(tools, dict) else {}
-    found = {NAMES.get(name.removeprefix("core:")): _versions(value) for name, value in named.items()}
-    return {tool: versions for tool, versions in found.items() if tool is not None}
+    known = {tool: value for name, value in named.items() if (tool := NAMES.get(name.removeprefix("core:")))}
+    return {tool: _versions(place, tool, value) for tool, value in known.items()}
 
 
-def _versions(value: Any) -> list[str]:
-    """Return the versions of one tool: a text, a table with a `version`, or a list of these."""
+def _versions(place: str, tool: str, value: Any) -> list[str]:
+    """Return the versions of one tool: a text, a table with a `version`, or a list of these.
+
+    Raises: Misuse, where one is a number: 1.10 would be 1.1.
+    """
     match value:
         case list():
-            return [version for each in value for version in _versions(each)]
+            return [version for each in value for version in _versions(place, tool, each)]
         case {"version": version}:
-            return _versions(version)
-        case str() | int() | float():
-            return [str(value)]
+            return _versions(place, tool, version)
+        case str():
+            return [value]
+        case int() | float():
+            raise Misuse(
+                f"{place} of the source has a version of {tool} without quotes, which mise does not read either",
+                f'write it in quotes, such as {tool} = "1.10"',
+            )
     return []
 
 

@@ -29,7 +29,7 @@ def source_with(directory: Path, files: dict[str, str]) -> Source:
 FORMS = [
     ('elixir = "1.17.3-otp-27"\n"core:erlang" = "27.1"\nnode = "20"', ("1.17.3-otp-27", "27.1", "20")),
     ('elixir = ["1.17", "1.16"]\nerlang = { version = "27" }', ("1.17 1.16", "27", "")),
-    ('elixir = [{ version = "1.17", os = ["linux"] }, "system"]\nerlang = 27', ("1.17 system", "27", "")),
+    ('elixir = [{ version = "1.17", os = ["linux"] }, "system"]\nerlang = "27"', ("1.17 system", "27", "")),
     ('elixir = "prefix:1.17"\nerlang = "ref:abc"\nnode = "lts"', ("prefix:1.17", "ref:abc", "lts")),
     ('elixir = "latest"\nerlang = "path:/opt/otp-27"', ("latest", "path:/opt/otp-27", "")),
     ('ruby = "3"\n"npm:prettier" = "3"', ("", "", "")),
@@ -134,6 +134,9 @@ def test_the_file_that_decides_is_the_one_that_the_tool_reads(
             '[tools]\nelixir = "{{ env.ELIXIR }}"',
             r"asks for the version '\{\{ env",
         ),
+        ("mise.toml", "[tools]\nelixir = 1.10\n", "mise.toml of the source has a version of elixir without quotes"),
+        ("mise.toml", '[tools]\nerlang = ["27", 26]\n', "a version of erlang without quotes"),
+        ("mise.toml", "[tools]\nerlang = { version = true }\n", "a version of erlang without quotes"),
         (".tool-versions", "erlang ../../etc\n", "asks for the version '../../etc' of erlang"),
         (".tool-versions", "elixir --help\n", "asks for the version '--help' of elixir"),
         (".tool-versions", "elixir ref:../x\n", "asks for the version 'ref:../x'"),
