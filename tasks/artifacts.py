@@ -7,6 +7,7 @@ from typing import Any
 from invoke import Collection, Exit, task
 
 JSON = "print JSON on standard output"
+KEY = "the artifact, as `artifacts.list` shows it"
 STORE = "those in the store of the inventory, not those on this machine"
 
 
@@ -23,24 +24,29 @@ def list_(c: Any, json: bool = False) -> None:
     here.report.table(found, as_json=json)
 
 
-@task(positional=["key"], auto_shortflags=False, help={"key": "the artifact, as `artifacts.list` shows it"})
-def push(c: Any, key: str) -> None:
+@task(positional=["key"], auto_shortflags=False, help={"key": KEY, "json": JSON})
+def push(c: Any, key: str, json: bool = False) -> None:
     """Copy an artifact of this machine to the store."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import store_of
+    from warpbeam.store.listing import built_row
     from warpbeam.store.place import needed_store
     from warpbeam.store.transfer import push as push_artifact
 
     here = session(c)
-    push_artifact(_checked(key), store_of(here.fleet, here.project), needed_store(here.fleet), here.emit)
+    store = store_of(here.fleet, here.project)
+    push_artifact(_checked(key), store, needed_store(here.fleet), here.emit)
+    if json and (pushed := store.find(key)) is not None:
+        here.report.table([built_row(key, pushed)], as_json=True)
 
 
-@task(positional=["key"], auto_shortflags=False, help={"key": "the artifact, as `artifacts.list` shows it"})
-def pull(c: Any, key: str) -> None:
+@task(positional=["key"], auto_shortflags=False, help={"key": KEY, "json": JSON})
+def pull(c: Any, key: str, json: bool = False) -> None:
     """Copy an artifact of the store to this machine, and check it."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import store_of
     from warpbeam.error import Refused
+    from warpbeam.store.listing import built_row
     from warpbeam.store.place import needed_store
     from warpbeam.store.shared import Absent
     from warpbeam.store.transfer import pull as pull_artifact
@@ -48,10 +54,12 @@ def pull(c: Any, key: str) -> None:
     here = session(c)
     store, shared = store_of(here.fleet, here.project), needed_store(here.fleet)
     try:
-        pull_artifact(_checked(key), store, shared, here.inventory, here.emit)
+        pulled = pull_artifact(_checked(key), store, shared, here.inventory, here.emit)
     except Absent:
         hint = "`fab ENV artifacts.list` shows those there are; `artifacts.push` where it was built puts it there"
         raise Refused(f"the store {shared.label} has no artifact {key}", hint) from None
+    if json:
+        here.report.table([built_row(key, pulled)], as_json=True)
 
 
 @task(auto_shortflags=False, help={"store": STORE, "json": JSON})

@@ -14,6 +14,7 @@ HELP = {
     "rebuild": "build from nothing, although the release is kept already",
     "no-migrate": "do not run the migrations",
 }
+ARTIFACT = "put this one live and build nothing: a key, here or in the store, or the path of its file"
 
 
 @task(
@@ -23,7 +24,7 @@ HELP = {
     help={
         **HELP,
         "dirty": "deploy the working tree as it stands, uncommitted changes included",
-        "artifact": "put this one live and build nothing: a key, here or in the store, or the path of its file",
+        "artifact": ARTIFACT,
         "release": "`live`: what this machine put live last and the other hosts run, for one that joins them",
         **rolling.HELP,
     },
@@ -47,6 +48,7 @@ def deploy(
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
+    from warpbeam.deploy.chosen import check_artifact_alone
     from warpbeam.deploy.deploy import deploy as put_live
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.error import Misuse
@@ -57,11 +59,7 @@ def deploy(
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty or rebuild):
         raise Misuse("--release live and --ref, --dirty or --rebuild say two different things", "give one of them")
-    if artifact is not None and not artifact.strip():
-        raise Misuse("--artifact: expected a key or the path of a file, found nothing", "is a variable empty?")
-    if artifact and (ref or release or dirty or rebuild):
-        two = "--artifact and --ref, --release, --dirty or --rebuild say two different things"
-        raise Misuse(two, "give one of them: an artifact is built already")
+    check_artifact_alone(artifact, ref, release, dirty, rebuild)
     here.fleet.set_jobs(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     selection = rolling.selection_of(skip, skip_unreachable, wait)
@@ -78,10 +76,18 @@ def deploy(
         put_live(here.fleet, asked, selection, policy, here.emit, force=force, migrate=not no_migrate)
 
 
-@task(default=True, auto_shortflags=False, help=HELP)
-def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False, no_migrate: bool = False) -> None:
+@task(default=True, auto_shortflags=False, help={**HELP, "artifact": ARTIFACT})
+def local(
+    c: Any,
+    ref: str = "",
+    artifact: str | None = None,
+    force: bool = False,
+    rebuild: bool = False,
+    no_migrate: bool = False,
+) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
     from warpbeam.cli.session import session
+    from warpbeam.deploy.chosen import check_artifact_alone
     from warpbeam.deploy.deploy import deploy as put_live
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.store.place import shared_store
@@ -89,7 +95,15 @@ def local(c: Any, ref: str = "HEAD", force: bool = False, rebuild: bool = False,
     here = session(c)
     fleet = here.local_fleet
     policy = rolling.policy_of(fleet, "", "", "")
-    asked = TargetRequest(here.project, ref, anew=rebuild, noted=False, shared=shared_store(here.fleet))
+    check_artifact_alone(artifact, ref, rebuild)
+    asked = TargetRequest(
+        here.project,
+        ref or "HEAD",
+        anew=rebuild,
+        noted=False,
+        artifact=artifact or "",
+        shared=shared_store(here.fleet),
+    )
     with rolling.explained(here, fleet):
         put_live(fleet, asked, rolling.selection_of(), policy, here.emit, force=force, migrate=not no_migrate)
 

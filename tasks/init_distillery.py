@@ -16,8 +16,8 @@ from invoke import task
 )
 def distillery(c: Any, source: str = "", release_name: str = "") -> None:
     """Write rel/config.exs and rel/vm.args.eex for Distillery, if they are missing."""
-    from warpbeam.build.distillery_files import init_distillery
     from warpbeam.cli.session import session
+    from warpbeam.init.distillery import init_distillery
     from warpbeam.init.request import typed_path
 
     here = session(c)

@@ -51,18 +51,28 @@ def rollback(
     help={
         "ref": "the commit, branch or tag that would be deployed (default HEAD)",
         "dirty": "the working tree as it stands",
+        "artifact": "this one instead: a key, here or in the store, or the path of its file",
         "json": "print JSON on standard output",
     },
 )
-def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
+def plan(c: Any, ref: str = "", dirty: bool = False, artifact: str | None = None, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.preview import preview_deploy
-    from warpbeam.deploy.target import source_to_plan
+    from warpbeam.deploy.chosen import check_artifact_alone, chosen_manifest
+    from warpbeam.deploy.preview import preview_artifact, preview_deploy
+    from warpbeam.deploy.target import source_of_artifact, source_to_plan, store_of
+    from warpbeam.store.place import shared_store
 
     here = session(c)
-    source = source_to_plan(here.fleet, here.project, ref, here.emit, dirty=dirty)
-    here.report.plan(preview_deploy(here.fleet, source), as_json=json)
+    check_artifact_alone(artifact, ref, dirty)
+    if artifact:
+        store = store_of(here.fleet, here.project)
+        made = chosen_manifest(artifact, here.inventory, store, shared_store(here.fleet))
+        found = preview_artifact(here.fleet, made, source_of_artifact(here.fleet, here.project, made))
+    else:
+        source = source_to_plan(here.fleet, here.project, ref or "HEAD", here.emit, dirty=dirty)
+        found = preview_deploy(here.fleet, source)
+    here.report.plan(found, as_json=json)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})

@@ -238,6 +238,8 @@ EXITS = {
     "warpbeam/cli/screen.py: .write": "print_lines",
     "warpbeam/init/files.py: .write": "a file",
     "warpbeam/fleet/here.py: .write": "a file for rsync",
+    "warpbeam/store/directory.py: .write": "a file",
+    "warpbeam/store/incoming.py: .write": "a file",
     "warpbeam/store/verify.py: .write": "a file",
     "warpbeam/lab/command.py: .write": "a program's input",
     "warpbeam/host/local.py: .write": "a program's input",

@@ -14,11 +14,15 @@ from warpbeam.build.source import Source
 from warpbeam.error import Misuse
 
 TOOL_VERSIONS = ".tool-versions"
-# The files of mise in one directory, the one that decides first (mise's "Configuration", config hierarchy).
+# The files of mise in one directory, the one that decides first: the order of mise 2026.9 itself (docs/toolchains.md).
 MISE_FILES = (
-    *(".mise.local.toml", "mise.local.toml", ".mise.toml", "mise.toml"),
-    *("mise/config.toml", ".mise/config.toml", ".config/mise.toml", ".config/mise/config.toml"),
+    *(".mise.local.toml", "mise.local.toml", "mise/config.local.toml", ".mise/config.local.toml"),
+    *(".config/mise.local.toml", ".config/mise/mise.local.toml", ".config/mise/config.local.toml"),
+    *(".mise.toml", "mise.toml", "mise/config.toml", ".mise/config.toml"),
+    *(".config/mise.toml", ".config/mise/mise.toml", ".config/mise/config.toml"),
 )
+# Editors of Windows put it at the beginning of a text; asdf and mise ignore it.
+BYTE_ORDER_MARK = "\ufeff"
 # The names of tools in these files, each with Warpbeam's own.
 NAMES = {"elixir": "elixir", "erlang": "erlang", "nodejs": "nodejs", "node": "nodejs"}
 # A version becomes the name of a directory and an argument of asdf or mise.
@@ -57,7 +61,8 @@ def asked_tools(source: Source, tools: str = "auto") -> AskedTools:
     for place, text in zip(places, texts, strict=True):
         if text is None:
             continue
-        found = _of_toml(place, text) if place.endswith(".toml") else _of_tool_versions(text)
+        plain = text.removeprefix(BYTE_ORDER_MARK)
+        found = _of_toml(place, plain) if place.endswith(".toml") else _of_tool_versions(plain)
         for tool, versions in found.items():
             if versions and tool not in asked:
                 asked[tool] = " ".join(_checked(place, tool, version) for version in versions)
@@ -82,19 +87,27 @@ def _of_toml(place: str, text: str) -> dict[str, list[str]]:
     except tomllib.TOMLDecodeError as error:
         raise Misuse(f"{place} of the source is no TOML: {error}", "mise does not read it either") from None
     named = tools if isinstance(tools, dict) else {}
-    found = {NAMES.get(name.removeprefix("core:")): _versions(value) for name, value in named.items()}
-    return {tool: versions for tool, versions in found.items() if tool is not None}
+    known = {tool: value for name, value in named.items() if (tool := NAMES.get(name.removeprefix("core:")))}
+    return {tool: _versions(place, tool, value) for tool, value in known.items()}
 
 
-def _versions(value: Any) -> list[str]:
-    """Return the versions of one tool: a text, a table with a `version`, or a list of these."""
+def _versions(place: str, tool: str, value: Any) -> list[str]:
+    """Return the versions of one tool: a text, a table with a `version`, or a list of these.
+
+    Raises: Misuse, where one is a number: 1.10 would be 1.1.
+    """
     match value:
         case list():
-            return [version for each in value for version in _versions(each)]
+            return [version for each in value for version in _versions(place, tool, each)]
         case {"version": version}:
-            return _versions(version)
-        case str() | int() | float():
-            return [str(value)]
+            return _versions(place, tool, version)
+        case str():
+            return [value]
+        case int() | float():
+            raise Misuse(
+                f"{place} of the source has a version of {tool} without quotes, which mise does not read either",
+                f'write it in quotes, such as {tool} = "1.10"',
+            )
     return []
 
 

@@ -71,7 +71,7 @@ make_asset() {
   local what=$1
   shift
   attempt_with_secrets "${secret_names[*]}" "$@" && return
-  recognise_assets "$(tail -n 400 -- "$build/log")"
+  if find_full; then recognise enospc; else recognise_assets "$(tail -n 400 -- "$build/log")"; fi
   fail "$what failed on the build host" "$REPLY"
 }
 
@@ -100,7 +100,9 @@ install_packages() {
 installs_more() {
   local lock=$1/package-lock.json
   [[ ! -f $1/npm-shrinkwrap.json ]] || lock=$1/npm-shrinkwrap.json
-  grep -Eqs '"((pre|post)?install|prepublish|(pre|post)?prepare)"[[:space:]]*:' -- "$1/package.json" ||
+  # The first form of lock files does not say what is inside of linked packages.
+  grep -Eqs '"lockfileVersion"[[:space:]]*:[[:space:]]*1[^0-9]' -- "$lock" ||
+    grep -Eqs '"((pre|post)?install|prepublish|(pre|post)?prepare)"[[:space:]]*:' -- "$1/package.json" ||
     grep -Eqs 'install[-_]links' -- "$1/.npmrc" ~/.npmrc ||
     grep -Es '^ *"[^"]*/node_modules/' -- "$lock" | grep -qv '^ *"node_modules/'
 }
@@ -163,7 +165,6 @@ recognise_assets() {
     *'npm error code EUSAGE'* | *'npm ERR! code EUSAGE'*)
       REPLY='run `npm install` in that directory, commit package-lock.json, and build again' ;;
     *EINTEGRITY*) REPLY='a package is not the one that package-lock.json was made with' ;;
-    *ENOSPC* | *'No space left on device'*) REPLY="make room in $build on the build host" ;;
     *'The task "assets.deploy" could not be found'* | *'The task "phx.digest" could not be found'*)
       REPLY='set build.assets to `none`, or to the commands that make the assets' ;;
     *) recognise "$1" ;;

@@ -7,21 +7,20 @@ from contextlib import nullcontext
 import msgspec
 
 from warpbeam.build.artifact import Artifact, Manifest
+from warpbeam.build.carry import carry
 from warpbeam.build.download import download
 from warpbeam.build.recipe import Recipe, ask_recipe, install_tools
 from warpbeam.build.release import describe, make_release
 from warpbeam.build.sbom import sbom
-from warpbeam.build.source import Source, files_to_leave_out
+from warpbeam.build.source import Source
 from warpbeam.build.stopwatch import Stopwatch
-from warpbeam.build.working_tree import tree_of_working_tree
-from warpbeam.error import Misuse, Refused
-from warpbeam.event import Emit, Note, Settled, Step, Warn
+from warpbeam.error import Misuse
+from warpbeam.event import Emit, Note, Settled, Warn
 from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.runtime.kinds import RUNTIMES
 from warpbeam.size import size
-from warpbeam.ssh.rsync import this_path
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.shared import Absent, SharedStore, Unavailable
 from warpbeam.store.store import Store
@@ -150,25 +149,14 @@ def _make(
     if recipe.missing:
         recipe = install_tools(shell, recipe, watch.emit)
     own = fleet.with_agent(host) if recipe.inventory.build.forward_agent else nullcontext(shell)
-    if recipe.source.dirty:
-        _send_working_tree(fleet, host, recipe, watch.emit)
+    carried = carry(fleet, host, recipe, watch.emit) if recipe.source.dirty else ""
     with own as builder:
-        built = make_release(builder, recipe, watch.emit, with_tests=with_tests, anew=anew)
+        built = make_release(builder, recipe, watch.emit, with_tests=with_tests, anew=anew, carried=carried)
     watch.begin("download")
     artifact = download(shell, built, describe(recipe, built), store, recipe.key, emit)
     store.keep_sbom(recipe.key, sbom(artifact.manifest))
     emit(Note(host.name, f"took {watch}"))
     return recipe.key, artifact
-
-
-def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> None:
-    """Copy a dirty working tree to the build host."""
-    emit(Step(host.name, "rsync the working tree"))
-    directory, left_out = files_to_leave_out(recipe.source)
-    fleet.rsync(host, directory, f"{recipe.inventory.building}/build/carried", [*map(this_path, left_out)], emit)
-    # The key stands for the tree as it was when the command began.
-    if tree_of_working_tree(recipe.source.top, recipe.source.layout.paths) != recipe.source.whole:
-        raise Refused("the working tree changed while it was copied", "nothing was built; run the same command again")
 
 
 def _emit_node(artifact: Artifact, emit: Emit) -> None:

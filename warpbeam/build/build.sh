@@ -1,15 +1,16 @@
 #!/bin/bash
 # Builds a release from the source on standard input (a tar stream), or from the source that rsync has put into
-# ROOT/build/carried.
+# ROOT/build/CARRIED.
 #
 # Parameters: root (the app's directory on this host), release (its name in mix.exs), named (true: the inventory names
 # the release), mix_env, strip (how many leading directories the paths of the stream lose), place (the app's directory
-# in the source, empty or ending in a slash), places (all paths of the source), carried (true: rsync has brought the
-# source, the stream has its submodules alone), anew (true: nothing of an earlier build is used), keep (patterns of
-# paths that stay between builds), with_tests (true: `mix test` runs first), variables (NAME=VALUE, exported to the
-# build), commit (its id, for WARPBEAM_COMMIT), tree (the id of the source's git tree), key (the artifact's key: the
-# tarball is KEY.tar.gz), elixir, otp (the versions that toolchain.sh found), epmd (the text of erl_epmd.erl), runtime
-# (the kind of the release), those of secrets.sh, of assets.sh and of dependencies.sh.
+# in the source, empty or ending in a slash), places (all paths of the source), carried (the directory of
+# the source that rsync has brought, where the stream has its submodules alone; or empty), anew (true: nothing of an
+# earlier build is used), keep (patterns of paths that stay between builds), with_tests (true: `mix test` runs first),
+# variables (NAME=VALUE, exported to the build), commit (its id, for WARPBEAM_COMMIT), tree (the id of the source's git
+# tree), key (the artifact's key: the tarball is KEY.tar.gz), elixir, otp (the versions that toolchain.sh found), epmd
+# (the text of erl_epmd.erl), runtime (the kind of the release), those of secrets.sh, of assets.sh and of
+# dependencies.sh.
 : "${root?}" "${release?}" "${named?}" "${mix_env?}" "${strip?}" "${place?}" "${places[@]-}" "${carried?}" "${anew?}"
 : "${keep[@]-}" "${with_tests?}" "${variables[@]-}" "${commit?}" "${tree?}" "${key?}" "${elixir?}" "${otp?}"
 : "${epmd?}" "${runtime?}"
@@ -17,14 +18,21 @@
 build=$root/build
 src=$build/src
 new=$build/src.new
+made=false
 
 # prepare: takes the lock of builds on this host, chooses the tools, and sets what the programs of the build see.
 prepare() {
   local variable
   [[ -d $build && -w $build ]] ||
     refuse "$build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+  # A small system of dnf's may come without some of them.
+  need_programs 'install it there: tar, gzip, findutils, diffutils and util-linux have what a build needs' \
+    flock tar gzip find xargs cmp diff
   exec 8>"$build/lock"
   flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
+  # Builds that were cut off left these. A tarball may be on its way to another machine, which does not hold the lock.
+  rm -f -- "$build"/*.tar.gz.new
+  find "$build" -mindepth 1 -maxdepth 1 -name '*.tar.gz' -mmin +1440 -delete
   choose_tools
   ((${#missing[@]} == 0)) || refuse "this build host has no ${missing[0]} any more" 'build again: that installs it'
   export MIX_ENV=$mix_env WARPBEAM_COMMIT=$commit HEX_HTTP_TIMEOUT=60 LANG=C.UTF-8
@@ -33,6 +41,13 @@ prepare() {
   locale=C.UTF-8
   [[ $LC_ALL == C ]] || locale=$LC_ALL
   export LC_ALL=C
+}
+
+# end_build: ends what this build must not leave behind, however it ends. A program that a whole build has started
+# stays: it may serve others, as epmd does.
+end_build() {
+  if [[ $made != true ]]; then end_programs; fi
+  end_access
 }
 
 run_tests() {
@@ -89,6 +104,9 @@ find_libcrypto() {
 
 main() {
   prepare
+  mark_programs
+  trap end_build EXIT
+  trap 'printf "line %s: status %s: %s\n" "$LINENO" "$?" "$BASH_COMMAND" >&2; explain_full' ERR
   read_secrets
   step source
   unpack_source
@@ -122,6 +140,7 @@ main() {
   files_of_release; files_json=$REPLY
   array "${directories[@]}"; directories_json=$REPLY
   sha=$(sha256sum -- "$tarball")
+  made=true
   answer version "$version" erts "$erts" libcrypto "$libcrypto" tarball "$tarball" sha256 "${sha%% *}" \
     size: "$(stat -c %s -- "$tarball")" names_node: "$names_node" files: "$files_json" directories: "$directories_json"
 }

@@ -4,7 +4,7 @@
 # Parameters: root (the app's directory on this host).
 : "${root?}"
 
-# Everything but the lock, which another build may be waiting for.
+# Everything but the lock, which another build may be waiting for, and the trees that rsync may be copying now.
 main() {
   local build=$root/build size
   [[ -d $build && -w $build ]] ||
@@ -12,7 +12,7 @@ main() {
   exec 8>"$build/lock"
   flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
   size=$(du -sb -- "$build")
-  find "$build" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf -- {} +
+  find "$build" -mindepth 1 -maxdepth 1 ! -name lock ! -name 'carried.*' -exec rm -rf -- {} +
   answer bytes: "${size%%[!0-9]*}"
 }
 

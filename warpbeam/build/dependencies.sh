@@ -5,6 +5,8 @@
 # repositories: NAME FIELD VALUE, the value in base64; secret), deploy_key (a private key for git, or empty; secret).
 : "${hex_mirror?}" "${hex_offline?}" "${hex_unsafe?}" "${hex_repositories[@]-}" "${deploy_key?}"
 
+private='' agent=''
+
 # The text of a program for Elixir: it adds the settings on standard input to those of Hex's file on this host.
 # shellcheck disable=SC2016 # Elixir
 HEX_CONFIG='
@@ -24,8 +26,6 @@ prepare_access() {
   [[ -z $hex_mirror ]] || export HEX_MIRROR=$hex_mirror
   [[ $hex_offline != true ]] || export HEX_OFFLINE=1
   [[ $hex_unsafe != true ]] || export HEX_UNSAFE_REGISTRY=1
-  private='' agent=''
-  trap end_access EXIT
   if ((${#hex_repositories[@]})); then set_repositories; fi
   if [[ -n $deploy_key ]]; then add_deploy_key; fi
 }

@@ -11,10 +11,11 @@ lock() {
   local variable
   [[ -d $root/build && -w $root/build ]] ||
     refuse "$root/build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
+  need_programs 'install util-linux there' flock
   exec 8>"$root/build/lock"
   flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
-  mkdir -p -- "$data"
-  exec 9>"$data/.warpbeam-lock"
+  { mkdir -p -- "$data" && exec 9>"$data/.warpbeam-lock"; } ||
+    fail "$data cannot be written by $(id -un)" 'is there room on the build host? Then: who owns that directory?'
   flock -n 9 || refuse "another installation by $tools is running on this host" 'wait for it, or end it there'
   for variable in "${variables[@]}"; do export "${variable?}"; done
 }
@@ -50,6 +51,8 @@ recognise() {
     *'ould not resolve host'* | *'error sending request'* | *'dns error'* | *'onnection refused'* | \
       *'onnection timed out'* | *'Failed to connect'*)
       REPLY="can the build host reach what $tools downloads from?" ;;
+    *'returned error: 40'[13]* | *'(401 Unauthorized)'* | *'(403 Forbidden)'*)
+      REPLY='the server refuses this build host: is it a proxy that wants a name, or a limit of requests?' ;;
     *'ncurses'* | *'No curses library'* | *'No usable OpenSSL'* | *'C compiler'* | *'gcc: '*'not found'* | \
       *'cc: '*'not found'* | *'make: '*'not found'* | *"Command 'unzip'"* | \
       *'missing required'* | *'autoconf'*'not found'*)

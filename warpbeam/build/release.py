@@ -67,7 +67,7 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     strip: int
     place: str
     places: tuple[str, ...]
-    carried: bool
+    carried: str
     anew: bool
     keep: tuple[str, ...]
     with_tests: bool
@@ -93,8 +93,11 @@ class MakeRelease(Phase[Built], frozen=True, kw_only=True):
     deploy_key: str
 
 
-def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, anew: bool) -> Built:
+def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, anew: bool, carried: str = "") -> Built:
     """Compile the source of `recipe` on the host of `shell` and assemble a release there; a clean source is sent along.
+
+    Parameters:
+        carried: the directory that holds a dirty source there, as `carry` returns it.
 
     Raises:
         Misuse: a secret of the build cannot be fetched; nothing was built.
@@ -113,7 +116,7 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
         strip=source.layout.base.count("/"),
         place=source.layout.place,
         places=source.layout.places,
-        carried=source.dirty,
+        carried=carried,
         anew=anew,
         keep=plan.keep,
         with_tests=with_tests,

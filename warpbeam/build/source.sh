@@ -8,19 +8,30 @@ unpack_source() {
   local path
   rm -rf -- "$new"
   mkdir -p -- "$src" "$new"
-  if [[ $carried == true ]]; then
+  if [[ -n $carried ]]; then
     # The times of a working tree are not kept, as those of a commit are not (see renew). Only $places: an earlier rsync
     # may have left other files there.
     for path in "${places[@]}"; do
       mkdir -p -- "$(dirname -- "$new/$path")"
-      cp -r --no-dereference --preserve=mode -T -- "$build/carried/$path" "$new/$path"
+      cp -r --no-dereference --preserve=mode -T -- "$build/$carried/$path" "$new/$path"
     done
+    keep_copy
     # Keep what a commit would keep: no pipes, no empty directories, and of the modes only the owner's execute bit.
     find "$new" -mindepth 1 \( ! -type f ! -type l ! -type d -o -type d -empty \) -delete
     find "$new" \( -type d -o -type f -perm -u+x \) -exec chmod 750 -- {} + -o -type f -exec chmod 640 -- {} +
   fi
   # Several streams may follow one another: the repository and its submodules.
   tar -x --touch --ignore-zeros --strip-components="$strip" --no-same-owner -C "$new"
+}
+
+# keep_copy: leaves what rsync has brought for the next one to begin with. Another build may take it at any moment, so
+# it is moved and never removed in its place.
+keep_copy() {
+  local old=$build/carried.old
+  rm -rf -- "$old"
+  mv -T -- "$build/carried" "$old" 2>/dev/null || true
+  mv -T -- "$build/$carried" "$build/carried"
+  rm -rf -- "$old"
 }
 
 # sums: prints `SHA256  PATH` of each path in `same`, below the working directory, sorted.

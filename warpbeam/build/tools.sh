@@ -229,7 +229,14 @@ choose_tools() {
       refuse "$(id -un) has no ${missing[0]}, and no program asdf to install it" 'see docs/toolchains.md'
     return 0
   fi
-  type -P mix >/dev/null ||
-    refuse "there is no mix for $(id -un) (tools: $tools)" \
-      'install Elixir on the build host, or see build.tools in the inventory'
+  need_programs 'install Elixir and Erlang on the build host, or see build.tools in the inventory' mix elixir erl
+}
+
+# need_programs HINT PROGRAM ...: refuses where one of these programs is missing.
+need_programs() {
+  local hint=$1 program
+  shift
+  for program; do
+    type -P "$program" >/dev/null || refuse "there is no $program for $(id -un) on this build host" "$hint"
+  done
 }

@@ -16,7 +16,7 @@ import invoke
 from invoke import Call, Exit
 
 from warpbeam.cli.interruption import hush_when_unread, interruptible
-from warpbeam.cli.problem_text import print_bug, print_errors, print_problem
+from warpbeam.cli.problem_text import full_disk, print_bug, print_errors, print_problem
 from warpbeam.cli.session import Session
 from warpbeam.error import DONE, FAULT, INTERRUPTED, Misuse, Problem
 from warpbeam.event import Note
@@ -60,6 +60,9 @@ class Executor(invoke.Executor):
             except (Exit, invoke.exceptions.UnexpectedExit):
                 raise
             except Exception as bug:
+                if (full := full_disk(bug)) is not None:
+                    print_problem(full, str, debug=self._debug)
+                    raise Exit(code=full.code) from None
                 print_bug(bug, debug=self._debug)
                 raise Exit(code=FAULT) from None
             finally:

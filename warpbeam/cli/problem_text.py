@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 import traceback
 from collections.abc import Callable
 
 from warpbeam.cli.screen import folded, print_lines, room_on, unpadded
-from warpbeam.error import Problem
+from warpbeam.error import Failed, Problem
 
 
 def print_errors(*lines: str) -> None:
@@ -35,6 +36,19 @@ def print_problem(problem: Problem, addressed: Callable[[str], str], *, debug: b
     if debug:
         print_errors(*_traceback(problem))
     print_errors(*problem_lines(problem, room_on(sys.stderr), addressed))
+
+
+def full_disk(bug: Exception) -> Failed | None:
+    """Return an error of a full disk of this machine as a problem; None for any other error."""
+    if not isinstance(bug, OSError) or bug.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    import tempfile
+
+    where = f" for {bug.filename}" if isinstance(bug.filename, str) else ""
+    return Failed(
+        f"this machine's disk has no room left{where}",
+        f"make room where `fab` runs: below .warpbeam, and in {tempfile.gettempdir()} (TMPDIR); then run it again",
+    )
 
 
 def print_bug(bug: Exception, *, debug: bool) -> None:

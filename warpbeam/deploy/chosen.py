@@ -11,7 +11,7 @@ from warpbeam.event import Emit, Note
 from warpbeam.inventory.schema import Inventory
 from warpbeam.store.directory import KEY, DirectoryStore
 from warpbeam.store.manifest import read_manifest
-from warpbeam.store.shared import MOST_MANIFEST, PIECE, Absent, SharedStore, Sink, tarball_name
+from warpbeam.store.shared import MOST_MANIFEST, PIECE, Absent, SharedStore, Sink, read_text, tarball_name
 from warpbeam.store.transfer import pull, take_in
 
 TARBALL = re.compile(r"(?P<key>.+?)(?:-[0-9a-f]{16})?\.tar\.gz")
@@ -28,11 +28,46 @@ def chosen_artifact(
     """
     if KEY.fullmatch(named):
         return _by_key(named, inventory, here, shared, emit)
+    return _by_file(_file(named), inventory, here, emit)
+
+
+def check_artifact_alone(artifact: str | None, *others: object) -> None:
+    """Check the word after `--artifact`, beside which no option may say what else to build.
+
+    Raises: Misuse, where it is empty or one of `others` was given.
+    """
+    if artifact is not None and not artifact.strip():
+        raise Misuse("--artifact: expected a key or the path of a file, found nothing", "is a variable empty?")
+    if artifact and any(others):
+        two = "--artifact and --ref, --release, --dirty or --rebuild say two different things"
+        raise Misuse(two, "give one of them: an artifact is built already")
+
+
+def chosen_manifest(named: str, inventory: Inventory, here: DirectoryStore, shared: SharedStore | None) -> Manifest:
+    """Return the manifest of the artifact that `chosen_artifact` would return; nothing is copied to this machine.
+
+    Raises:
+        Misuse, Refused: as `chosen_artifact`, as far as the manifest alone tells.
+    """
+    if not KEY.fullmatch(named):
+        return _manifest_of(_file(named), inventory)[2]
+    if (kept := here.find(named)) is not None:
+        return read_manifest(here.manifest_file(named).read_bytes(), inventory, f"{named}.json on this machine")
+    if shared is None:
+        raise _unknown(named, kept, None)
     try:
-        file = Path(named).expanduser()
+        text = read_text(shared, f"{named}.json", MOST_MANIFEST)
+    except Absent:
+        raise _unknown(named, kept, shared) from None
+    return read_manifest(text, inventory, f"{named}.json in the store {shared.label}")
+
+
+def _file(named: str) -> Path:
+    """Return the path that a person typed. Raises: Misuse, where its ~ leads to no home directory."""
+    try:
+        return Path(named).expanduser()
     except RuntimeError:
         raise Misuse(f"--artifact {named}: there is no such user on this machine") from None
-    return _by_file(file, inventory, here, emit)
 
 
 def _by_key(key: str, inventory: Inventory, here: DirectoryStore, shared: SharedStore | None, emit: Emit) -> Artifact:
@@ -42,36 +77,34 @@ def _by_key(key: str, inventory: Inventory, here: DirectoryStore, shared: Shared
         read_manifest(here.manifest_file(key).read_bytes(), inventory, f"{key}.json on this machine")
         emit(Note("", f"from this machine: {inventory.app} {kept.label}"))
         return kept
-    changed = "it was changed on this machine since it was built" if kept else "this machine does not have it"
     if shared is None:
-        raise Refused(
-            f"there is no artifact {key}: {changed}, and the inventory names no store (`build.store`)",
-            "`fab ENV artifacts.list` shows those there are; a file is named by its path, such as ./KEY.json",
-        )
+        raise _unknown(key, kept, None)
     try:
         return pull(key, here, shared, inventory, emit)
     except Absent:
-        raise Refused(
-            f"there is no artifact {key}: {changed}, and the store {shared.label} does not have it",
-            "`fab ENV artifacts.list` shows those there are; `artifacts.push` where it was built puts it there",
-        ) from None
+        raise _unknown(key, kept, shared) from None
+
+
+def _unknown(key: str, kept: Artifact | None, shared: SharedStore | None) -> Refused:
+    """Return the refusal of a key that neither store has."""
+    changed = "it was changed on this machine since it was built" if kept else "this machine does not have it"
+    if shared is None:
+        return Refused(
+            f"there is no artifact {key}: {changed}, and the inventory names no store (`build.store`)",
+            "`fab ENV artifacts.list` shows those there are; a file is named by its path, such as ./KEY.json",
+        )
+    return Refused(
+        f"there is no artifact {key}: {changed}, and the store {shared.label} does not have it",
+        "`fab ENV artifacts.list` shows those there are; `artifacts.push` where it was built puts it there",
+    )
 
 
 def _by_file(file: Path, inventory: Inventory, here: DirectoryStore, emit: Emit) -> Artifact:
     """Return the artifact of a file, kept on this machine from now on."""
-    found = TARBALL.fullmatch(file.name)
-    manifest_file = file.with_name(f"{found['key']}.json") if found else file
-    try:
-        text = _read(manifest_file)
-    except OSError as error:
-        raise Misuse(
-            f"--artifact {file}: {manifest_file} cannot be read: {error.strerror}",
-            "give a key of 20 hexadecimal digits, or the path of KEY.json or KEY.tar.gz, which lie together",
-        ) from None
-    manifest = read_manifest(text, inventory, str(manifest_file))
+    manifest_file, text, manifest = _manifest_of(file, inventory)
     # A file may have any name: its content then decides the key.
     key = manifest_file.stem if KEY.fullmatch(manifest_file.stem) else manifest.sha256[:20]
-    tarball = file if found else _tarball_beside(manifest_file, manifest)
+    tarball = file if manifest_file != file else _tarball_beside(manifest_file, manifest)
     if not tarball.is_file():
         raise Misuse(f"--artifact {file}: there is no such file", "copy both files, KEY.json and KEY.tar.gz")
 
@@ -88,6 +121,20 @@ def _by_file(file: Path, inventory: Inventory, here: DirectoryStore, emit: Emit)
     artifact = take_in(key, text, manifest, here, read, str(tarball))
     emit(Note("", f"from {tarball}: {inventory.app} {artifact.label}, kept as {key}"))
     return artifact
+
+
+def _manifest_of(file: Path, inventory: Inventory) -> tuple[Path, bytes, Manifest]:
+    """Return the file of the manifest that `file` is or belongs to, its text, and it. Raises: Misuse, Refused."""
+    found = TARBALL.fullmatch(file.name)
+    manifest_file = file.with_name(f"{found['key']}.json") if found else file
+    try:
+        text = _read(manifest_file)
+    except OSError as error:
+        raise Misuse(
+            f"--artifact {file}: {manifest_file} cannot be read: {error.strerror}",
+            "give a key of 20 hexadecimal digits, or the path of KEY.json or KEY.tar.gz, which lie together",
+        ) from None
+    return manifest_file, text, read_manifest(text, inventory, str(manifest_file))
 
 
 def _tarball_beside(file: Path, manifest: Manifest) -> Path:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from warpbeam.deploy.lock import PARTS, Done, Lease, this_user
+from warpbeam.deploy.lock import PARTS, Lease, this_user
 from warpbeam.deploy.plan import HostPlan, Plan
 from warpbeam.error import Problem
 from warpbeam.event import Emit
@@ -34,6 +34,7 @@ from warpbeam.host.answer import (
 )
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.facts import About
+from warpbeam.host.phase import Done
 from warpbeam.version import VERSION
 from warpbeam.visible import visible
 

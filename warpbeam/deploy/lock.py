@@ -23,7 +23,7 @@ from warpbeam.fleet.selection import HostSelection
 from warpbeam.helper.program import helper, suspects_file
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.facts import Holder, HostFacts, sifted
-from warpbeam.host.phase import Phase
+from warpbeam.host.phase import Done, Phase
 from warpbeam.inventory.schema import Host, Inventory
 
 # Seconds of a host's own uptime. A `fab` that was killed blocks others no longer than this.
@@ -83,12 +83,6 @@ class Claim(LockedPhase[HostFacts], frozen=True, kw_only=True):
     def more_seconds(self) -> float | None:
         """See `Phase.more_seconds`."""
         return CLAIMING if self.take else None
-
-
-class Done(msgspec.Struct, frozen=True):
-    """The answer of a phase that has nothing to report."""
-
-    done: bool
 
 
 class Unlock(Phase[Done], frozen=True, kw_only=True):

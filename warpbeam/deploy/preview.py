@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.revisions import commits_since, migrations_added, migrations_lost
 from warpbeam.build.source import Source
 from warpbeam.deploy.lock import look
 from warpbeam.deploy.plan_deploy import same_source
+from warpbeam.deploy.preflight import check_compatibility
 from warpbeam.error import Problem
 from warpbeam.event import silent
 from warpbeam.fleet.fleet import Fleet
@@ -22,31 +25,54 @@ def preview_deploy(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
     return preview_rows(facts, source, fleet.inventory.release_name)
 
 
-def preview_rows(facts: Mapping[str, HostFacts | Problem], source: Source, release: str = "") -> list[dict[str, Any]]:
+def preview_artifact(fleet: Fleet, made: Manifest, source: Source | None) -> list[dict[str, Any]]:
+    """Return what a deploy of an artifact would do to each app host, as `preview_rows`.
+
+    Parameters:
+        source: the artifact's source on this machine, or None where no repository here has its commit.
+
+    Raises: Refused, where a host cannot run the artifact.
+    """
+    facts = look(fleet, HostSelection().hosts(fleet.inventory), silent)
+    for name, found in facts.items():
+        if not isinstance(found, Problem):
+            check_compatibility(name, found, Artifact(Path(), made))
+    return preview_rows(facts, source, fleet.inventory.release_name, made)
+
+
+def preview_rows(
+    facts: Mapping[str, HostFacts | Problem], source: Source | None, release: str = "", made: Manifest | None = None
+) -> list[dict[str, Any]]:
     """Return for each host from what to what, and which commits and migrations would go out. Raises: a host's Problem.
 
     Where a deploy goes back, `commits` has those that go out behind `>` and those that are taken out behind `<`, and
     `migrations_lost` the migrations of the latter. `commits` is None, and `note` says why, where they are unknown.
+
+    Parameters:
+        made: the manifest of the artifact to deploy; None: that of `source`.
     """
     rows = []
     for name, found in facts.items():
         if isinstance(found, Problem):
             raise found
-        rows.append({"host": name, **_preview(found, source, release)})
+        rows.append({"host": name, **_preview(found, source, release, made)})
     return rows
 
 
-def _preview(found: HostFacts, source: Source, release: str) -> dict[str, Any]:
-    live = found.live_release
-    asked = About(commit=source.commit, dirty=source.dirty)
-    to, change, note = f"{asked.short_commit} {source.subject}", "a new release", ""
-    commits = commits_since(source, live.artifact.commit) if live else None
+def _preview(found: HostFacts, source: Source | None, release: str, made: Manifest | None) -> dict[str, Any]:
+    live, wanted = found.live_release, made or source
+    assert wanted is not None  # noqa: S101 (one of them is there)
+    asked = About(commit=wanted.commit, dirty=wanted.dirty)
+    to, change, note = f"{asked.short_commit} {wanted.subject}", "a new release", ""
+    commits = commits_since(source, live.artifact.commit) if live and source else None
     if live is None:
         note = "nothing is live: all of it goes out"
-    elif live.artifact.tree == source.tree and (not release or live.artifact.release in ("", release)):
+    elif _is_same(live.artifact, wanted, release):
         to = f"{live.name} {live.label}{same_source(live.artifact, asked)}"
         change = "nothing: it runs this source already" if found.serving else "it is stopped, and would be started"
         commits = commits or []
+    elif source is None:
+        note = f"no repository on this machine has the commit {asked.short_commit}, so nothing can be compared"
     elif commits is None:
         note = (
             f"what it runs ({live.label}) is no commit of the repository {source.top}, so nothing can be compared: "
@@ -58,11 +84,18 @@ def _preview(found: HostFacts, source: Source, release: str) -> dict[str, Any]:
         "to": to,
         "change": change,
         "commits": commits,
-        "migrations": migrations_added(source, live.artifact.commit) if live and known else [],
-        "migrations_lost": migrations_lost(source, live.artifact.commit) if live and known else [],
+        "migrations": migrations_added(source, live.artifact.commit) if live and known and source else [],
+        "migrations_lost": migrations_lost(source, live.artifact.commit) if live and known and source else [],
         "locked": str(found.lock) if found.lock else "",
         "note": note,
     }
+
+
+def _is_same(live: About, wanted: Source | Manifest, release: str) -> bool:
+    """Whether the host runs the artifact, or what a build of the source would make."""
+    if isinstance(wanted, Manifest):
+        return live.sha256 == wanted.sha256
+    return live.tree == wanted.tree and (not release or live.release in ("", release))
 
 
 def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from warpbeam.build.artifact import Artifact
+from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.build import build, build_host, build_recipe, emit_kept, find_stored
 from warpbeam.build.recipe import ask_recipe
 from warpbeam.build.source import Source, changed_files, find_source
 from warpbeam.deploy.chosen import chosen_artifact
 from warpbeam.deploy.lock import check_reachable, look
 from warpbeam.deploy.plan import Plan
-from warpbeam.error import Problem, Refused
+from warpbeam.error import Failed, Problem, Refused, restated
 from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
@@ -76,6 +76,14 @@ def source_to_plan(fleet: Fleet, project: Path, ref: str, emit: Emit, *, dirty: 
         what = f"the working tree of {directory} differs from HEAD in {count}, left out here"
         emit(Warn("", f"{what}; a deploy will want them committed, or --dirty"))
     return source
+
+
+def source_of_artifact(fleet: Fleet, project: Path, made: Manifest) -> Source | None:
+    """Return the source of an artifact on this machine; None where no repository here has its commit."""
+    try:
+        return source_of(fleet, project, made.commit)
+    except Problem:
+        return None
 
 
 def find_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, emit: Emit) -> Target:
@@ -195,9 +203,9 @@ def share_live(live: PutLive | None, shared: SharedStore, environment: str, emit
         return
     try:
         push_live(live, shared, environment)
-    except Problem as problem:
+    except (Problem, OSError) as problem:
         what = f"the store {shared.label} does not know what is live in {environment} now"
-        emit(Warn("", f"{what}, so `artifacts.prune --store` may remove it there: {problem.message}"))
+        emit(Warn("", f"{what}, so `artifacts.prune --store` may remove it there: {problem}"))
 
 
 def note_live(store: Store, environment: str, live: PutLive) -> None:
@@ -206,4 +214,7 @@ def note_live(store: Store, environment: str, live: PutLive) -> None:
     if before is not None and (before.sha256, before.release) == (live.sha256, live.release):
         # Also when another commit has the same source: hosts keep the commit that it was first deployed as.
         return
-    store.note_live(environment, live)
+    try:
+        store.note_live(environment, live)
+    except Failed as failed:
+        raise restated(failed, Failed, "; the release is live, and this machine has not noted that") from None

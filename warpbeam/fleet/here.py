@@ -39,10 +39,8 @@ class HereFleet(LocalFleet):
 
     def rsync(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], emit: Emit) -> None:
         """Make `target` like `directory`, both on this machine. Raises: Refused, Failed."""
-        from warpbeam.ssh.rsync import rules, unwritable
+        from warpbeam.ssh.rsync import rules
 
-        if unwritable(leave_out):
-            raise Refused("rsync cannot leave out a file whose name has a line end", "rename the file, or commit it")
         with tempfile.NamedTemporaryFile("wb", suffix=".exclude") as excluded:
             excluded.write(rules(leave_out))
             excluded.flush()

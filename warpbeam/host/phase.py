@@ -46,6 +46,12 @@ class Phase(msgspec.Struct, Generic[A], frozen=True):
         return None
 
 
+class Done(msgspec.Struct, frozen=True):
+    """The answer of a phase that has nothing to report."""
+
+    done: bool
+
+
 def script_name(phase: Phase[Any] | type[Phase[Any]]) -> str:
     """Return what messages call the phase: the name of its script, such as `claim`."""
     return phase.script.rpartition("/")[2].replace("_", " ")

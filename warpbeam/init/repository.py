@@ -185,6 +185,7 @@ def text_of(file: Path) -> str | None:
         return None
     try:
         with file.open("rb") as opened:
-            return opened.read(4 * LONGEST_FILE).decode("utf-8", "replace")
+            # Editors of Windows put a byte order mark at the beginning.
+            return opened.read(4 * LONGEST_FILE).decode("utf-8-sig", "replace")
     except OSError as error:
         raise Misuse(f"{seen(file)}: cannot read it: {error.strerror}", "look at the file's owner and mode") from None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
-from warpbeam.inventory.decode import HIDDEN
 from warpbeam.inventory.names import VariableName
+from warpbeam.inventory.shape import HIDDEN
 
 if TYPE_CHECKING:
     from warpbeam.inventory.build import Build

@@ -13,7 +13,6 @@ from msgspec import Meta
 
 from warpbeam.error import Misuse
 from warpbeam.inventory.build import Build
-from warpbeam.inventory.decode import DERIVED, HIDDEN
 from warpbeam.inventory.firewall import Firewall, PublicPort
 from warpbeam.inventory.hooks import Hooked, Hooks
 from warpbeam.inventory.names import (
@@ -41,6 +40,7 @@ from warpbeam.inventory.names import (
     VariableValue,
 )
 from warpbeam.inventory.secret import Secrets
+from warpbeam.inventory.shape import DERIVED, HIDDEN
 
 Role = Literal["app", "build", "migrate"]
 Slot = Literal["a", "b"]

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from warpbeam.inventory.decode import HIDDEN
 from warpbeam.inventory.names import ShellCommand, VariableName
+from warpbeam.inventory.shape import HIDDEN
 
 
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
-
 from warpbeam.event import silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.app import AppPhase, app_parameters
+from warpbeam.host.phase import Done
 from warpbeam.inventory.schema import Host
 
 
-class Checked(msgspec.Struct, frozen=True):
-    """The answer of `CheckOwner`, which refuses otherwise."""
-
-    checked: bool
-
-
-class CheckOwner(AppPhase[Checked], frozen=True, kw_only=True):
+class CheckOwner(AppPhase[Done], frozen=True, kw_only=True):
     """Refuse another environment; the head of `warpbeam/provision/check_owner.sh` explains its fields."""
 
     script: ClassVar[str] = "provision/check_owner"
     parts: ClassVar[tuple[str, ...]] = ("host/common", "provision/owner")
-    answer: ClassVar[type] = Checked
+    answer: ClassVar[type] = Done
     helper: str
     environment: str
 

@@ -7,4 +7,4 @@
 
 [[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
 belongs_here
-answer checked: true
+answer done: true

@@ -56,7 +56,8 @@ def refusal(
             f"this machine cannot open more files: {error.strerror}", OPEN_FILES, host=settings.name, place=label
         )
     if isinstance(error, OSError):
-        return Unreachable(f"cannot be reached: {error.strerror or error}", host=settings.name, place=label)
+        hint = "is the host up, its address right, and no firewall between?"
+        return Unreachable(f"cannot be reached: {error.strerror or error}", hint, host=settings.name, place=label)
     return Refused(
         f"ended the connection before it had begun: {error or type(error).__name__}",
         f"does an SSH server listen on port {port}? Many connections at once exceed its MaxStartups: fewer --jobs",

@@ -33,16 +33,17 @@ MOST_SAID = 64 * MEGABYTE
 BROKEN = frozenset({10, 12, 30, 35, 255})
 
 
-def unwritable(exclude: Sequence[str]) -> str | None:
-    """Return the first pattern that no line of a file of patterns can hold, or None."""
-    return next((pattern for pattern in exclude if re.search(r"[\x00\n\r]", pattern)), None)
-
-
 def rules(exclude: Sequence[str]) -> bytes:
     """Return a file of patterns for `--exclude-from`.
 
     The prefix "- " keeps rsync from taking a pattern for a comment or a rule (rsync(1), FILTER RULES).
+
+    Raises: Refused, where a pattern has a line end, which no line of the file can hold.
     """
+    if bad := next((pattern for pattern in exclude if re.search(r"[\x00\n\r]", pattern)), None):
+        raise Refused(
+            f"rsync cannot leave out {bad!r}", "rename the file, whose name has a line end in it, or commit it"
+        )
     return b"".join(b"- " + os.fsencode(pattern) + b"\n" for pattern in exclude)
 
 
@@ -55,8 +56,8 @@ def rsync(
     times and symbolic links are kept; names may hold anything but line ends.
 
     Raises:
-        Misuse: a path or pattern that cannot be passed to rsync.
-        Refused: OpenSSH rejects its configuration for the host.
+        Misuse: a path that cannot be passed to rsync.
+        Refused: a pattern has a line end, or OpenSSH rejects its configuration for the host.
         Lost: the connection broke, or the host cannot be reached; `target` may be incomplete.
         Failed: rsync failed, or is not installed; `target` may be incomplete. Its last lines are in `details`.
     """
@@ -64,14 +65,13 @@ def rsync(
         raise Misuse(f"{source} is not a directory that could be carried to {connection.name}")
     if not target.startswith("/") or re.search(r"[\x00-\x1f]", target):
         raise Misuse(f"{target!r} is not an absolute path on {connection.name}")
-    if bad := unwritable(exclude):
-        raise Misuse(f"rsync cannot leave out {bad!r}", "rename the file: its name has a line end in it")
+    patterns = rules(exclude)
     settings = connection.settings
     with scratch() as directory:
         config = directory / "config"
         config.write_text(config_text(settings.options), "utf-8")
         excluded = directory / "exclude"
-        excluded.write_bytes(rules(exclude))
+        excluded.write_bytes(patterns)
         interrupted = False
         runner: list[Rsync] = []
 

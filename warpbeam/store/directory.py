@@ -17,6 +17,7 @@ from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.content import violation
 from warpbeam.error import Failed
 from warpbeam.size import size as sized
+from warpbeam.store.incoming import IncomingFile, explained
 from warpbeam.store.store import PutLive
 
 KEY = re.compile(r"[0-9a-f]{20}")
@@ -63,7 +64,7 @@ class DirectoryStore:
         if what is None:
             file.unlink(missing_ok=True)
             return
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make()
         self._write(file.name, msgspec.json.encode(what))
 
     def check_room(self, size: int, origin: str) -> None:
@@ -71,7 +72,7 @@ class DirectoryStore:
 
         Raises: Failed, where it has not.
         """
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make()
         free = shutil.disk_usage(self.directory).free
         if not 0 <= size <= free - ROOM_LEFT:
             raise Failed(
@@ -83,10 +84,10 @@ class DirectoryStore:
     @contextmanager
     def incoming(self, key: str) -> Iterator[BinaryIO]:
         """Yield a file to write a tarball into; it is removed at the end unless `keep` gave it its name."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make()
         file = self._incoming(key)
         try:
-            with file.open("wb") as opened:
+            with IncomingFile(file) as opened:
                 yield opened
         finally:
             file.unlink(missing_ok=True)
@@ -98,7 +99,7 @@ class DirectoryStore:
             text: the manifest as it came from elsewhere, to be kept byte for byte; empty: it is written anew.
 
         Raises:
-            Failed: the digest of what arrived is not that of the manifest.
+            Failed: the digest of what arrived is not that of the manifest, or the disk is full.
         """
         if digest != manifest.sha256:
             raise Failed(
@@ -145,8 +146,17 @@ class DirectoryStore:
 
     def _write(self, name: str, text: bytes) -> None:
         new = self.directory / f".{name}.{os.getpid()}"
-        new.write_bytes(text)
-        new.replace(self.directory / name)
+        try:
+            with IncomingFile(new) as opened:
+                opened.write(text)
+            new.replace(self.directory / name)
+        finally:
+            new.unlink(missing_ok=True)
+
+    def _make(self) -> None:
+        """Make the directory, which only this user may enter. Raises: Failed."""
+        with explained(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _incoming(self, key: str) -> Path:
         return self.directory / f".{key}.tar.gz.{os.getpid()}"

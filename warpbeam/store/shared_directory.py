@@ -6,7 +6,9 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from warpbeam.error import Failed
 from warpbeam.store.shared import NAME, PIECE, Absent, OnSent, Sink, StoredFile, Unavailable, too_long
@@ -56,11 +58,18 @@ class SharedDirectory:
             if not stat.S_ISREG(os.fstat(number).st_mode):
                 raise Failed(f"{self.directory / name} is no file", "look at who may write to the store")
             left = most
-            while piece := file.read(PIECE):
+            for piece in self._pieces(file):
                 left -= len(piece)
                 if left < 0:
                     raise too_long(self, name, most)
                 sink(piece)
+
+    def _pieces(self, file: BinaryIO) -> Iterator[bytes]:
+        try:
+            while piece := file.read(PIECE):
+                yield piece
+        except OSError as error:
+            raise self._unavailable(error) from None
 
     def write(self, name: str, content: Path, on_sent: OnSent) -> None:
         """See `SharedStore.write`."""
@@ -99,4 +108,5 @@ class SharedDirectory:
 
     def _unavailable(self, error: OSError) -> Unavailable:
         where = f": {error.filename}" if error.filename else ""
-        return Unavailable(f"the store {self.label} cannot be used: {error.strerror or error}{where}")
+        hint = "look at its room, at who may write there, and whether it is mounted"
+        return Unavailable(f"the store {self.label} cannot be used: {error.strerror or error}{where}", hint)

@@ -13,7 +13,7 @@ from warpbeam.error import Failed, Problem, Refused, restated
 from warpbeam.event import silent
 from warpbeam.host.answer import MANY, Count, EpochSeconds
 from warpbeam.host.login_output import Beginning, not_begun
-from warpbeam.host.phase import Phase
+from warpbeam.host.phase import Done, Phase
 from warpbeam.host.run import run
 from warpbeam.host.script import READER, render
 from warpbeam.shell import Shell
@@ -36,10 +36,6 @@ class HostFiles(msgspec.Struct, frozen=True):
     """The answer of list.sh."""
 
     files: Annotated[tuple[HostFile, ...], MANY]
-
-
-class StoreDone(msgspec.Struct, frozen=True):
-    """The answer of write.sh and remove.sh."""
 
 
 class ListStore(Phase[HostFiles], frozen=True, kw_only=True):
@@ -67,24 +63,24 @@ class ReadStore(Phase[None], frozen=True, kw_only=True):
     name: str
 
 
-class WriteStore(Phase[StoreDone], frozen=True, kw_only=True):
+class WriteStore(Phase[Done], frozen=True, kw_only=True):
     """Write a file from the body; the head of `warpbeam/store/write.sh` explains the fields."""
 
     script: ClassVar[str] = "store/write"
     parts: ClassVar[tuple[str, ...]] = PARTS
-    answer: ClassVar[type] = StoreDone
+    answer: ClassVar[type] = Done
     directory: str
     subdirectory: str
     name: str
     size: int
 
 
-class RemoveStored(Phase[StoreDone], frozen=True, kw_only=True):
+class RemoveStored(Phase[Done], frozen=True, kw_only=True):
     """Remove files; the head of `warpbeam/store/remove.sh` explains the fields."""
 
     script: ClassVar[str] = "store/remove"
     parts: ClassVar[tuple[str, ...]] = PARTS
-    answer: ClassVar[type] = StoreDone
+    answer: ClassVar[type] = Done
     directory: str
     subdirectory: str
     names: tuple[str, ...]

@@ -4,6 +4,11 @@
 # Parameters: those of enter.sh, name (of the file), size (its bytes).
 : "${name?}" "${size?}"
 
+fail_to_write() {
+  fail "$name could not be written in $directory: $(df -Ph . | awk 'END { print $4 }') free" \
+    'make room there (`fab ENV artifacts.prune --store` removes old artifacts), and run the same command again'
+}
+
 main() {
   local new
   enter_store
@@ -11,10 +16,10 @@ main() {
   [[ -d $subdirectory && -w $subdirectory ]] ||
     refuse "$directory/$subdirectory is not writable by $(id -un)" 'see who owns it'
   cd -- "$subdirectory"
-  new=$(mktemp -- ".$name.XXXXXXXX")
+  new=$(mktemp -- ".$name.XXXXXXXX" 2>/dev/null) || fail_to_write
   # shellcheck disable=SC2064 # its value now
   trap "rm -f -- '$new'" EXIT
-  head -c "$size" >"$new" || fail "$name could not be written in $directory: $(df -Ph . | awk 'END { print $4 }') free"
+  head -c "$size" >"$new" 2>/dev/null || fail_to_write
   [[ $(stat -c %s -- "$new") == "$size" ]] || fail "$name did not arrive whole" 'run the same command again'
   chmod 640 -- "$new"
   sync -- "$new"

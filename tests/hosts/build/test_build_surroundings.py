@@ -16,7 +16,14 @@ UMBRELLA = """defmodule Shop.MixProject do
   use Mix.Project
 
   def project do
-    [apps_path: "apps", version: version(), deps: [], releases: [hello: [version: version(), applications: apps()]]]
+    [apps_path: "apps", version: version(), deps: [], releases: releases()]
+  end
+
+  defp releases do
+    [
+      money: [version: "0.0.0", applications: [money: :permanent]],
+      hello: [version: version(), applications: apps()]
+    ]
   end
 
   defp apps, do: [hello: :permanent, money: :permanent]

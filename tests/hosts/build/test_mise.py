@@ -109,6 +109,40 @@ def test_a_version_that_cannot_be_installed_is_one_message_with_the_last_lines(a
     assert "is it a version that mise knows?" in failed
 
 
+# A Node.js that only says its version.
+NODE = """#!/bin/bash
+mkdir -p "$ASDF_INSTALL_PATH/bin" && cd "$ASDF_INSTALL_PATH/bin"
+printf '#!/bin/sh\\necho v%s\\n' "$ASDF_INSTALL_VERSION" >node && chmod 755 node
+"""
+
+
+def test_node_is_installed_in_the_version_of_tool_versions_and_used_for_assets(app: LabEnvironment) -> None:
+    put(app, f"{PLUGINS}/node/bin/install", NODE)
+    put(app, f"{PLUGINS}/node/bin/list-all", "#!/bin/sh\necho 18.99.0 20.99.0\n")
+    as_deploy(app, f"{MISE} plugins link node {PLUGINS}/node")
+    commit_versions(app, "nodejs 20.99.0\n")
+    app.write(build={"tools": "mise", "assets": ["node --version"]})
+
+    built = app.fab("build-on-host").stderr
+    doctor = app.fab("doctor", "-H", "build1", expect=None).stdout
+
+    as_deploy(app, f"{MISE} plugins uninstall node; rm -rf {PLUGINS}/node")
+    assert built.index("install node 20.99.0") < built.index("compile") < built.index("│ v20.99.0")
+    assert last_manifest(app).toolchain.nodejs == "20.99.0"
+    assert "Node.js 20.99.0" in " ".join(doctor.split())
+
+
+def test_without_a_network_a_version_of_mises_own_is_one_message(app: LabEnvironment) -> None:
+    put(app, "/home/deploy/.config/mise/config.toml", CONFIG.partition("disable_backends")[0])
+    commit_versions(app, "nodejs 20.11.1\n")
+
+    failed = app.fab("build-on-host", expect=4).stderr
+
+    put(app, "/home/deploy/.config/mise/config.toml", CONFIG)
+    assert "error: build1: mise could not install node 20.11.1\n  hint: can the build host reach what mise" in failed
+    assert "  | " in failed.partition("error: build1")[0]
+
+
 def test_an_installation_that_was_interrupted_is_done_again(app: LabEnvironment) -> None:
     as_deploy(app, f"{MISE} uninstall --all erlang >/dev/null 2>&1; rm -rf .local/share/mise/installs/erlang")
     commit_versions(app, OTHERS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.build.asked import AskedTools, asked_tools
+from warpbeam.build.asked import MISE_FILES, AskedTools, asked_tools
 from warpbeam.build.source import Source, find_source
 from warpbeam.error import Misuse
 
@@ -29,7 +29,7 @@ def source_with(directory: Path, files: dict[str, str]) -> Source:
 FORMS = [
     ('elixir = "1.17.3-otp-27"\n"core:erlang" = "27.1"\nnode = "20"', ("1.17.3-otp-27", "27.1", "20")),
     ('elixir = ["1.17", "1.16"]\nerlang = { version = "27" }', ("1.17 1.16", "27", "")),
-    ('elixir = [{ version = "1.17", os = ["linux"] }, "system"]\nerlang = 27', ("1.17 system", "27", "")),
+    ('elixir = [{ version = "1.17", os = ["linux"] }, "system"]\nerlang = "27"', ("1.17 system", "27", "")),
     ('elixir = "prefix:1.17"\nerlang = "ref:abc"\nnode = "lts"', ("prefix:1.17", "ref:abc", "lts")),
     ('elixir = "latest"\nerlang = "path:/opt/otp-27"', ("latest", "path:/opt/otp-27", "")),
     ('ruby = "3"\n"npm:prettier" = "3"', ("", "", "")),
@@ -46,6 +46,47 @@ def test_every_form_of_mises_tools_is_read(tmp_path: Path, tools: str, wanted: t
 
     assert (asked.elixir, asked.erlang, asked.nodejs) == wanted
     assert asked.files == ("mise.toml" if any(wanted) else ".tool-versions")
+
+
+# Texts of people and of editors of Windows; mise 2026.9.15 itself reads each as it is expected here.
+TEXTS = [
+    ("erlang 27.1\r\nelixir 1.17.3-otp-27\r\n", ("1.17.3-otp-27", "27.1", "")),
+    ("\ufefferlang 27.1\r\n", ("", "27.1", "")),
+    ("# erlang 26\n\n  erlang\t27.1   26.2# two\nelixir 1.17\nelixir 1.18", ("1.18", "27.1 26.2", "")),
+    (
+        "erlang ref:master\nelixir path:/opt/elixir-main\nnodejs system\n",
+        ("path:/opt/elixir-main", "ref:master", "system"),
+    ),
+    ("elixir main-otp-27\nerlang latest:27\nnode lts\nnodejs\n", ("main-otp-27", "latest:27", "lts")),
+    ("Erlang 27\nelixir# 1\nruby 3", ("", "", "")),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), TEXTS)
+def test_tool_versions_is_read_as_people_and_editors_write_it(
+    tmp_path: Path, text: str, wanted: tuple[str, str, str]
+) -> None:
+    source = source_with(tmp_path, {})
+    (tmp_path / "app/.tool-versions").write_bytes(text.encode())
+    subprocess.run(["git", "-C", tmp_path, "add", "--all"], check=True)
+    subprocess.run(
+        ["git", "-C", tmp_path, "-c", "user.name=T", "-c", "user.email=t@localhost", "commit", "-q", "-m", "x"],
+        check=True,
+    )
+
+    asked = asked_tools(find_source(source.directory))
+
+    assert (asked.elixir, asked.erlang, asked.nodejs) == wanted
+
+
+def test_of_all_files_of_mise_the_one_decides_that_decides_for_mise(tmp_path: Path) -> None:
+    left = [*MISE_FILES]
+    while left:
+        with_all = tmp_path / str(len(left))
+        source = source_with(
+            with_all, {f"app/{name}": f'\ufeff[tools]\r\nerlang = "{name.count("/")}"\r\n' for name in left}
+        )
+        assert asked_tools(source).files == left.pop(0)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +134,9 @@ def test_the_file_that_decides_is_the_one_that_the_tool_reads(
             '[tools]\nelixir = "{{ env.ELIXIR }}"',
             r"asks for the version '\{\{ env",
         ),
+        ("mise.toml", "[tools]\nelixir = 1.10\n", "mise.toml of the source has a version of elixir without quotes"),
+        ("mise.toml", '[tools]\nerlang = ["27", 26]\n', "a version of erlang without quotes"),
+        ("mise.toml", "[tools]\nerlang = { version = true }\n", "a version of erlang without quotes"),
         (".tool-versions", "erlang ../../etc\n", "asks for the version '../../etc' of erlang"),
         (".tool-versions", "elixir --help\n", "asks for the version '--help' of elixir"),
         (".tool-versions", "elixir ref:../x\n", "asks for the version 'ref:../x'"),

@@ -164,6 +164,13 @@ def test_node_modules_stays_only_where_npm_would_make_the_same(app: Path) -> Non
     assert run(MORE, app) == ""
     assert run(MORE.replace("assets", "more"), app) == "more"
 
+    write(
+        app,
+        "old/package-lock.json",
+        '{\n  "lockfileVersion": 1,\n  "dependencies": {"local": {"version": "file:x"}}\n}',
+    )
+    assert run(MORE.replace("assets", "old"), app) == "more"
+
     write(app, "assets/.npmrc", "install-links=true\n")
     assert run(MORE, app) == "more"
     write(app, "assets/.npmrc", "")

@@ -32,6 +32,39 @@ def make(build: Path, name: str) -> None:
         file.touch()
 
 
+def carried(build: Path, name: str) -> None:
+    """Run the function that takes in what rsync has brought into a directory, as bash in a build does it."""
+    script = f"set -euo pipefail\nbuild=$1 carried=$2\n{SOURCE}\nkeep_copy"
+    subprocess.run(["bash", "-c", script, "test", str(build), name], env={"PATH": os.environ["PATH"]}, check=True)
+
+
+def begin(build: Path, name: str) -> None:
+    """Make the directory of a copy, as the phase before an rsync does it."""
+    parts = "\n".join((PACKAGE / f"{part}.sh").read_text() for part in ("host/json", "host/common", "build/carry"))
+    (build / "build").mkdir(exist_ok=True)
+    script = f"root=$1 carried=$2\n{parts}"
+    subprocess.run(["bash", "-c", script, "test", str(build), name], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_two_builds_of_working_trees_at_once_have_a_copy_each(tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    begin(tmp_path, "carried.one")
+    (build / "carried.one/mine").touch()
+    begin(tmp_path, "carried.two")
+    assert [*(build / "carried.two").iterdir()] == []
+    (build / "carried.two/yours").touch()
+
+    carried(build, "carried.one")
+    # The next one begins with it; the other build, which ends later, is not in the way.
+    begin(tmp_path, "carried.three")
+    assert (build / "carried.three/mine").exists()
+    carried(build, "carried.two")
+    carried(build, "carried.three")
+
+    assert {path.name for path in build.iterdir()} == {"carried"}
+    assert [path.name for path in (build / "carried").iterdir()] == ["mine"]
+
+
 def test_what_one_toolchain_made_is_kept_for_it_and_for_no_other(tmp_path: Path) -> None:
     (tmp_path / "src/deps/own").mkdir(parents=True)
     (tmp_path / "src/deps/own/mix.exs").touch()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.test_shared_stores import APP, INVENTORY, KEY, keep, manifest
-from warpbeam.deploy.chosen import chosen_artifact
+from warpbeam.deploy.chosen import check_artifact_alone, chosen_artifact, chosen_manifest
 from warpbeam.error import Misuse, Refused
 from warpbeam.event import silent
 from warpbeam.store.directory import DirectoryStore
@@ -43,6 +43,31 @@ def test_a_key_is_looked_up_here_and_then_in_the_store(tmp_path: Path, here: Dir
     assert chosen_artifact(KEY, INVENTORY, here, shared, silent).manifest == made
     shutil.rmtree(tmp_path / "store")
     assert chosen_artifact(KEY, INVENTORY, here, shared, silent).manifest == made
+
+
+def test_a_plan_reads_the_manifest_alone(tmp_path: Path, here: DirectoryStore, files: Path) -> None:
+    (tmp_path / "store").mkdir()
+    shared = SharedDirectory(tmp_path / "store", APP)
+    with pytest.raises(Refused, match=r"and the store .*store does not have it"):
+        chosen_manifest(KEY, INVENTORY, here, shared)
+    other = DirectoryStore(tmp_path / "other")
+    made = keep(other, KEY)
+    push(KEY, other, shared, silent)
+
+    assert chosen_manifest(KEY, INVENTORY, here, shared) == made
+    assert chosen_manifest(str(files / f"{KEY}.tar.gz"), INVENTORY, here, None) == made
+    assert not here.directory.exists()
+    assert chosen_manifest(KEY, INVENTORY, other, None) == made
+
+
+@pytest.mark.parametrize("others", [("main", False), ("", True)])
+def test_an_artifact_and_a_commit_are_two_different_things(others: tuple[str, bool]) -> None:
+    check_artifact_alone(None, *others)
+    check_artifact_alone(KEY, "", False)
+    with pytest.raises(Misuse, match="say two different things"):
+        check_artifact_alone(KEY, *others)
+    with pytest.raises(Misuse, match="expected a key or the path of a file"):
+        check_artifact_alone("")
 
 
 def test_what_was_changed_here_is_taken_from_the_store(tmp_path: Path, here: DirectoryStore) -> None:

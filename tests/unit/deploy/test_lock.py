@@ -10,11 +10,11 @@ import pytest
 from tests.unit.deploy.test_plan import facts
 from tests.unit.phases import TableFleet
 from warpbeam.deploy import lock
-from warpbeam.deploy.lock import Claim, Done, holding
+from warpbeam.deploy.lock import Claim, holding
 from warpbeam.error import REFUSED, Failed, Held, Problem, Refused, Unreachable
 from warpbeam.event import Event, silent
 from warpbeam.fleet.selection import HostSelection
-from warpbeam.host.phase import Phase
+from warpbeam.host.phase import Done, Phase
 
 NAMES = ("web1", "web2", "web3")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.unit.deploy.test_plan import facts
+from tests.unit.deploy.test_plan import artifact, facts
 from warpbeam.build.source import Source, find_source
 from warpbeam.deploy.preview import preview_lines, preview_rows
 from warpbeam.host.facts import About, HostFacts, Release
@@ -73,6 +73,20 @@ def test_the_same_source_under_another_commit_is_shown_by_the_commit_of_the_host
     assert row["to"] == f"20261120T000000Z 1.0 (ffffffff), same source as {way[-1].commit[:8]}"
     assert row["change"] == "nothing: it runs this source already"
     assert list(preview_lines([row])) == ["", "web1: no commit goes out"]
+
+
+def test_an_artifact_is_compared_by_its_digest_and_its_commit_where_it_is_known(way: list[Source]) -> None:
+    made = msgspec.structs.replace(artifact().manifest, commit=way[-1].commit, subject="three", sha256="a" * 64)
+    hosts = {"web1": running(way[0], sha256="b" * 64), "web2": running(way[-1], sha256="a" * 64)}
+
+    first, second = preview_rows(hosts, way[-1], "hello", made)
+    assert (first["to"], first["change"]) == (f"{way[-1].commit[:8]} three", "a new release")
+    assert len(first["commits"]) == 2
+    assert second["change"] == "nothing: it runs this source already"
+    # A machine without the repository, such as a CI runner.
+    (alone, _) = preview_rows(hosts, None, "hello", made)
+    assert alone["commits"] is None
+    assert f"no repository on this machine has the commit {way[-1].commit[:8]}" in alone["note"]
 
 
 def test_a_dirty_tree_does_not_keep_anybody_from_looking(way: list[Source]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from warpbeam.init.code import drains, find_health_path, find_migrate
 from warpbeam.init.mix_file import MixFile, read_mix_file
+from warpbeam.init.repository import read_app
 from warpbeam.init.variables import Variable, read_variables
 
 HELLO = Path(__file__).parents[3] / "examples" / "hello"
@@ -161,3 +163,18 @@ def test_the_plug_of_the_phoenix_page_is_a_drain_and_a_health_path() -> None:
 
     assert drains(blocks)
     assert find_health_path(blocks) == "/health"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_files_of_windows_are_read_as_any_others(tmp_path: Path, mark: str) -> None:
+    app = tmp_path / "shop2"
+    subprocess.run(["git", "init", "-q", app], check=True)
+    mix = "defmodule Shop2.MixProject do\n  def project, do: [app: :shop2, releases: [one: [], two: []]]\n"
+    texts = {"mix.exs": f'{mix}  defp deps, do: [{{:phoenix, "~> 1.7"}}]\nend\n', ".tool-versions": "erlang 27 # x\n"}
+    for name, text in texts.items():
+        (app / name).write_bytes(f"{mark}{text}".replace("\n", "\r\n").encode())
+
+    read = read_app(app)
+
+    assert (read.name, read.mix.releases, read.has("phoenix")) == ("shop2", ("one", "two"), True)
+    assert read.tools == ("erlang 27",)

@@ -21,12 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpbeam.error import Misuse
-from warpbeam.inventory.decode import Shape, fields, shape_of
 from warpbeam.inventory.files import environments
 from warpbeam.inventory.origin import FileLine
 from warpbeam.inventory.read import read_inventory
 from warpbeam.inventory.schema import Inventory
 from warpbeam.inventory.secret import Secret
+from warpbeam.inventory.shape import Shape, fields, shape_of
 from warpbeam.inventory.strict_yaml import parse
 from warpbeam.inventory.tree import Mapping, Node
 

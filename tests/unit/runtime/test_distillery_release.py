@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from warpbeam.build.distillery_files import init_distillery
 from warpbeam.build.flavor import uses_distillery
 from warpbeam.build.source import find_source
 from warpbeam.error import Misuse
 from warpbeam.event import Event
 from warpbeam.host.script import PACKAGE
+from warpbeam.init.distillery import init_distillery
 
 REFUSE = 'refuse() { printf "%s\\n" "$*"; exit 78; }\n'
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+from os.path import lexists
 from pathlib import Path
 
 import msgspec
 
-from warpbeam.error import Failed, Misuse
+from warpbeam.error import Misuse
 from warpbeam.event import Emit, Note
+from warpbeam.init.files import NewFile, check_writable, write_file
 
 _APP = re.compile(r"^[^#\n]*\bapp:\s*:([a-z][a-z0-9_]{0,30})\b", re.MULTILINE)
 _UMBRELLA = re.compile(r"^[^#\n]*\bapps_path:", re.MULTILINE)
@@ -84,17 +85,18 @@ def init_distillery(directory: Path, release: str, emit: Emit) -> None:
 
     Raises:
         Misuse: there is no Mix project, or it does not say the name of its app.
-        Failed: a file cannot be written.
+        Refused: a file cannot be written.
     """
     project = read_project(directory)
     texts = {"rel/config.exs": config_text(project, release or project.name), "rel/vm.args.eex": _VM_ARGS}
     if not (release or project.name):
         raise Misuse(f"{directory / 'mix.exs'} names no app", "name the release: --release-name NAME")
-    for name, text in texts.items():
-        if _write_new(directory / name, text):
-            emit(Note("", f"wrote {name}"))
-        else:
-            emit(Note("", f"{name} is there already; nothing of it was changed"))
+    new = {name: NewFile(directory / name, text) for name, text in texts.items() if not lexists(directory / name)}
+    check_writable(new.values())
+    for name in texts:
+        if name in new:
+            write_file(new[name])
+        emit(Note("", f"wrote {name}" if name in new else f"{name} is there already; nothing of it was changed"))
 
 
 def read_project(directory: Path) -> Project:
@@ -129,20 +131,3 @@ def _text(file: Path) -> str:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _write_new(file: Path, text: str) -> bool:
-    """Write a file that is not there yet; whether it was not."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch(exist_ok=False)
-        file.write_text(text, "utf-8")
-    except FileExistsError:
-        return False
-    except OSError as error:
-        # An empty file would count as there.
-        with contextlib.suppress(OSError):
-            if not file.stat().st_size:
-                file.unlink()
-        raise Failed(f"{file} cannot be written: {error.strerror}", "see its directory") from None
-    return True
