@@ -164,7 +164,7 @@ def _send_working_tree(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> 
     """Copy a dirty working tree to the build host."""
     emit(Step(host.name, "rsync the working tree"))
     directory, left_out = files_to_leave_out(recipe.source)
-    fleet.rsync(host, directory, f"{recipe.inventory.building}/build/carried", [*map(this_path, left_out)], emit)
+    fleet.rsync(host, directory, f"{recipe.root}/build/carried", [*map(this_path, left_out)], emit)
     # The key stands for the tree as it was when the command began.
     if tree_of_working_tree(recipe.source.top, recipe.source.layout.paths) != recipe.source.whole:
         raise Refused("the working tree changed while it was copied", "nothing was built; run the same command again")

@@ -2,8 +2,8 @@
 
 msgspec's own path to a bad value loses the keys of mappings (`$.hosts[...].port`), so this module walks the nodes
 itself and leaves only single values to msgspec. The `extra` of a type's `Meta` holds what msgspec has no field for:
-`derived`, `hidden`, `numeral` (text that may be written as a number) and `hint` (what to do about a value that does not
-fit).
+`derived`, `hidden`, `numeral` (text that may be written as a number), `short` (the one key of a Struct that may be
+written as a word in its place) and `hint` (what to do about a value that does not fit).
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Shape(NamedTuple):
     derived: bool
     hidden: bool
     numeral: bool
+    short: str
 
 
 class Position(NamedTuple):
@@ -115,6 +116,7 @@ def shape_of(hint: Any) -> Shape:
         derived="derived" in said,
         hidden="hidden" in said,
         numeral="numeral" in said,
+        short=said.get("short", ""),
     )
 
 
@@ -161,6 +163,8 @@ def _fit_struct(node: Node, shape: Shape, position: Position) -> Any:
     known = fields(shape.bare)
     if _is_nothing(node):
         node = Mapping(node.origin, {})
+    if shape.short and isinstance(node, Scalar):
+        node = Mapping(node.origin, {shape.short: node})
     if not isinstance(node, Mapping):
         _misfit(node, shape, position)
     given = {}
