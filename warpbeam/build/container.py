@@ -169,4 +169,4 @@ def inside(shell: Shell, inventory: Inventory, found: FoundImage | None, build: 
     except Problem as problem:
         if container.image in problem.reason:
             raise
-        raise problem.hinted(f"this ran in the image {container.image} ({found.engine})") from None
+        raise problem.hinted(f"the build runs in the image {container.image} ({found.engine})") from None

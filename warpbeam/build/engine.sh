@@ -34,7 +34,7 @@ engine_lines() { mapfile -t lines < <(grep -v 'level=warning' -- "$1" | tail -n 
 # not known.
 recognise_engine() {
   local registry=${image%%/*}
-  [[ $registry != "$image" && $registry == *[.:]* ]] || registry=docker.io
+  [[ $registry != "$image" && ($registry == *[.:]* || $registry == localhost) ]] || registry=docker.io
   case $1 in
     *'no space left on device'* | *'No space left on device'* | *'disk quota exceeded'*)
       cause="there is no room on this host for the image $image"
@@ -70,15 +70,19 @@ recognise_engine() {
   esac
 }
 
-# refuse_engine FILE WHAT: refuses with what the output in FILE means, or else with WHAT, and with its last lines.
+# refuse_engine FILE WHAT [shown]: refuses with what the output in FILE means, or else with WHAT, and shows its last
+# lines, unless they were shown already.
 refuse_engine() {
-  local cause text lines
+  local cause hint text lines
   text=$(tail -c 20000 -- "$1")
   engine_lines "$1"
   if ! recognise_engine "$text"; then
     cause=$2
     REPLY='the lines above are its own'
   fi
-  for text in "${lines[@]}"; do line "$text"; done
-  refuse "$cause" "$REPLY"
+  hint=$REPLY
+  if [[ -z ${3-} ]]; then
+    for text in "${lines[@]}"; do line "$text"; done
+  fi
+  refuse "$cause" "$hint"
 }

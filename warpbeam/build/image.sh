@@ -31,7 +31,8 @@ examine_engine() {
 pull_image() {
   step "pull $image"
   # Docker's progress is for terminals; podman's says what it copies.
-  shown "$said" "${call[@]}" pull -- "$image" </dev/null || refuse_engine "$said" "$engine could not pull the image $image"
+  shown "$said" "${call[@]}" pull -- "$image" </dev/null ||
+    refuse_engine "$said" "$engine could not pull the image $image" shown
   look || refuse_engine "$said" "there is no image $image after it was pulled"
 }
 

@@ -57,6 +57,6 @@ def _store(build: Build) -> Iterator[Finding]:
 
 def _container(build: Build) -> Iterator[Finding]:
     for option in own_options(build.container) if build.container else ():
-        message = f'expected options that leave the build as Warpbeam runs it, found "{option.partition("=")[0]}"'
+        message = f'expected options that leave the build as Warpbeam runs it, found "{option}"'
         hint = "docs/containers.md has the options that Warpbeam sets itself"
         yield finding(message, hint, ("build", "container", "options"))

@@ -39,6 +39,7 @@ OWN_OPTIONS = frozenset(
         *("user", "userns", "variant", "workdir"),
     }
 )
+OWN_VARIABLES = ("HOME", "SSH_AUTH_SOCK", "WARPBEAM_IMAGE_PATH")
 SHORT = Meta(extra={"short": "image"}, description="an image, or keys and values (image, engine, pull, options)")
 
 
@@ -52,8 +53,11 @@ class Container(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def own_options(container: Container) -> Iterator[str]:
-    """Yield each of the `options` that may not be set."""
+    """Yield each of the `options` that may not be set, without its value."""
     for option in container.options:
         name, _, value = option.removeprefix("--").partition("=")
-        if name in OWN_OPTIONS or (name == "env" and value.partition("=")[0] in ("HOME", "WARPBEAM_IMAGE_PATH")):
-            yield option
+        variable = value.partition("=")[0]
+        if name in OWN_OPTIONS:
+            yield f"--{name}"
+        elif name == "env" and variable in OWN_VARIABLES:
+            yield f"--env={variable}"
