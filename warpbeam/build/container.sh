@@ -39,7 +39,7 @@ lock_builds() {
   local -a left
   exec 8>"$root/build/lock"
   flock -n 8 || refuse 'another build is running on this host' 'wait for it, or end it there'
-  mapfile -t left < <("${call[@]}" ps --all --quiet --filter "label=warpbeam=$root" 2>/dev/null)
+  mapfile -t left < <(exec "${call[@]}" ps --all --quiet --filter "label=warpbeam=$root" 2>/dev/null)
   if ((${#left[@]})); then "${call[@]}" rm --force -- "${left[@]}" >/dev/null 2>&1 || true; fi
   find "${own%/*}" -mindepth 1 -maxdepth 1 -printf '%T@ %p\0' | sort -z -r -n | tail -z -n +4 |
     cut -z -d ' ' -f 2- | xargs -0r rm -rf -- || true
@@ -150,7 +150,7 @@ explain() {
         'a build needs bash and what GNU has: coreutils, findutils, tar, grep, sed, gawk, gzip, diffutils' ;;
   esac
   # A script in the container may end with the same statuses.
-  errors=$(grep -E '^(Error: |docker: |ERROR [(]catatonit|[[]FATAL tini)' -- "$said") || errors=''
+  errors=$(exec grep -E '^(Error: |docker: |ERROR [(]catatonit|[[]FATAL tini)' -- "$said") || errors=''
   case $1,$errors in
     *[eE]'xec format error'*) refuse_engine "$said" '' ;;
     *'executable file'*'not found'* | *'exec pid1: No such file'* | *'exec sh failed: No such file'*)

@@ -21,7 +21,7 @@ find_engine() {
   fi
   engine=$found
   # Debian's podman-docker gives podman the name docker.
-  if [[ $engine == docker && $(docker --version 2>/dev/null) == podman* ]]; then engine=podman; fi
+  if [[ $engine == docker && $(exec docker --version 2>/dev/null) == podman* ]]; then engine=podman; fi
   # A login over ssh has no systemd of the user's, which podman asks to make a cgroup, and complains about otherwise.
   call=("$found")
   if [[ $engine == podman ]]; then call=("$found" --cgroup-manager=cgroupfs); fi
@@ -62,7 +62,8 @@ recognise_engine() {
       REPLY+="$(id -un); $engine system migrate" ;;
     *'permission denied while trying to connect'* | *'dial unix'*'permission denied'*)
       cause="$(id -un) may not use docker on this host"
-      REPLY="sudo usermod --append --groups docker $(id -un), which makes that user as mighty as root; or use podman" ;;
+      REPLY="use podman, or a docker that runs without root: setup refuses a deploy user in the group docker, who is as"
+      REPLY+=" mighty as root" ;;
     *'annot connect to the Docker daemon'* | *'Is the docker daemon running'*)
       cause='docker does not run on this host'
       REPLY='sudo systemctl start docker' ;;

@@ -6,7 +6,7 @@
 
 # look: puts the image's digest into `digest`; false where the image is not here.
 look() {
-  digest=$("${call[@]}" image inspect --format '{{.Id}}' -- "$image" 2>"$said") || return 1
+  digest=$(exec "${call[@]}" image inspect --format '{{.Id}}' -- "$image" 2>"$said") || return 1
   digest=${digest##*:}
 }
 
@@ -14,9 +14,12 @@ look() {
 examine_engine() {
   local found form='{{.Host.Security.Rootless}} {{.Host.OCIRuntime.Name}}'
   if [[ $engine == docker ]]; then form='{{range .SecurityOptions}}{{.}} {{end}}'; fi
-  found=$("${call[@]}" info --format "$form" 2>"$said") || refuse_engine "$said" "$engine cannot run on this host"
-  # The client of docker succeeds without a server.
-  if [[ $engine == docker && -z $found ]]; then refuse_engine "$said" 'docker cannot run on this host'; fi
+  found=$(exec "${call[@]}" info --format "$form" 2>"$said") || found=''
+  if [[ -z $found ]]; then
+    # Without its server, docker only says that the form does not fit.
+    [[ $engine == podman ]] || docker version >"$said" 2>&1 || true
+    refuse_engine "$said" "$engine cannot run on this host"
+  fi
   rootless=false runtime=''
   case $engine,$found in
     docker,*name=rootless*) rootless=true ;;
@@ -55,7 +58,7 @@ main() {
       *) refuse_engine "$said" "$engine cannot run on this host" ;;
     esac
   fi
-  version=$("${call[@]}" --version)
+  version=$(exec "${call[@]}" --version)
   version=${version##*version }
   answer engine "$engine" version "${version%%[, ]*}" digest "$digest" rootless: "$rootless" runtime "$runtime"
 }
