@@ -39,7 +39,7 @@ rm -r $d
 HOST = "build1"
 PACKAGES = ("podman", "crun", "uidmap", "catatonit")
 # Packages that podman depends on, and that a container on the host's network has no use for: half of the bytes.
-NEEDLESS = ("gnupg", "gpg", "dirmngr", "pinentry", "containernetworking", "iptables", "libip6tc", "libnf", "golang-gir")
+NEEDLESS = ("gnupg", "gpg", "dirmngr", "pinentry", "containernetworking", "iptables", "libip6tc", "libnf")
 # The storage must be on a real file system: overlayfs does not take an overlayfs for its upper directory, which the
 # rest of a lab's host is on. systemd-nspawn lets nothing in the host make a keyring.
 SETTINGS = """

@@ -39,7 +39,7 @@ def key(digest: str = "", **container: Any) -> str:
     return key_of(SOURCE, settings, msgspec.structs.replace(TOOLS, image=digest))
 
 
-def test_the_digest_of_the_image_and_the_options_decide_the_artifact_and_nothing_else_of_it() -> None:
+def test_the_digest_of_the_image_and_the_options_decide_the_artifact() -> None:
     of_image = key("a" * 64)
 
     assert len({key(), of_image, key("b" * 64), key("a" * 64, options=("--env=A=b",))}) == 4
@@ -90,7 +90,7 @@ class Machine:
         raise NotImplementedError
 
 
-def test_the_script_of_a_container_comes_before_what_runs_inside_and_neither_is_an_argument() -> None:
+def test_the_script_of_a_container_comes_first_and_nothing_is_an_argument() -> None:
     machine = Machine()
     with inside(machine, inventory(container=Container(IMAGE)), FOUND, build="k" * 20) as shell:
         assert isinstance(shell, ContainerShell)
