@@ -26,7 +26,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 class Toolchain(msgspec.Struct, frozen=True, omit_defaults=True):
     """The tools and the platform of a build host; they decide on which hosts a release can run.
 
-    `nodejs` is set only where the source asks for one.
+    `nodejs` is set only where the source asks for one, `image` (its digest) only for a build in a container.
     """
 
     elixir: Version
@@ -35,6 +35,7 @@ class Toolchain(msgspec.Struct, frozen=True, omit_defaults=True):
     libc: Libc
     os: Label
     nodejs: Version = ""
+    image: Sha256 = ""
 
 
 class Dependency(msgspec.Struct, frozen=True):

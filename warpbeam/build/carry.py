@@ -31,7 +31,7 @@ def carry(fleet: Fleet, host: Host, recipe: Recipe, emit: Emit) -> str:
     Raises:
         Refused: the tree changed meanwhile, or a name in it cannot be passed to rsync.
     """
-    root, carried = recipe.inventory.building, f"carried.{secrets.token_hex(8)}"
+    root, carried = recipe.root, f"carried.{secrets.token_hex(8)}"
     emit(Step(host.name, "rsync the working tree"))
     fleet.run(host, BeginCopy(root=root, carried=carried), emit)
     directory, left_out = files_to_leave_out(recipe.source)

@@ -11,6 +11,7 @@ import msgspec
 
 from warpbeam.build.artifact import Toolchain
 from warpbeam.build.asked import AskedTools, asked_tools
+from warpbeam.build.container import FoundImage, find_image, inside, root_of
 from warpbeam.build.flavor import with_flavor
 from warpbeam.build.source import Source
 from warpbeam.build.toolchain import InstallTools, ask_toolchain
@@ -27,7 +28,8 @@ class Recipe(msgspec.Struct, frozen=True):
     """The source of an artifact, the settings and the tools of its build. The same key is not built twice.
 
     `want_elixir`, `want_erlang` and `want_nodejs` are the versions that the source asks for, as `asked_tools` returns
-    them. `tools` is whose tools they are. Where some are `missing`, `install_tools` comes before a build.
+    them. `tools` is whose tools they are. Where some are `missing`, `install_tools` comes before a build. `found` is
+    the image of the container that the build runs in, or None.
     """
 
     source: Source
@@ -39,6 +41,12 @@ class Recipe(msgspec.Struct, frozen=True):
     want_nodejs: str = ""
     tools: str = "system"
     missing: tuple[str, ...] = ()
+    found: FoundImage | None = None
+
+    @property
+    def root(self) -> str:
+        """The directory of the build on the build host."""
+        return root_of(self.inventory, self.found)
 
 
 def ask_recipe(shell: Shell, inventory: Inventory, source: Source, emit: Emit) -> Recipe:
@@ -48,7 +56,10 @@ def ask_recipe(shell: Shell, inventory: Inventory, source: Source, emit: Emit) -
         Refused: the build host's tools are not what the source asks for.
     """
     inventory = with_flavor(inventory, source)
-    return _ask(shell, inventory, source, asked_tools(source, inventory.build.tools), inventory.build.tools, emit)
+    container = inventory.build.container
+    found = find_image(shell, container, emit) if container else None
+    asked = asked_tools(source, inventory.build.tools)
+    return _ask(shell, inventory, source, asked, inventory.build.tools, found, emit)
 
 
 def install_tools(shell: Shell, recipe: Recipe, emit: Emit) -> Recipe:
@@ -61,29 +72,41 @@ def install_tools(shell: Shell, recipe: Recipe, emit: Emit) -> Recipe:
     inventory, source = recipe.inventory, recipe.source
     asked = asked_tools(source, inventory.build.tools)
     phase = InstallTools(
-        root=inventory.building,
+        root=recipe.root,
         variables=tuple(f"{name}={value}" for name, value in inventory.build.env.items()),
         tools=recipe.tools,
         want_elixir=asked.elixir,
         want_erlang=asked.erlang,
         want_nodejs=asked.nodejs,
     )
-    run(shell, phase, emit)
-    return _ask(shell, inventory, source, asked, recipe.tools, emit)
+    with inside(shell, inventory, recipe.found, build=recipe.key) as builder:
+        run(builder, phase, emit)
+    return _ask(shell, inventory, source, asked, recipe.tools, recipe.found, emit)
 
 
-def _ask(shell: Shell, inventory: Inventory, source: Source, asked: AskedTools, tools: str, emit: Emit) -> Recipe:
-    found = run(shell, ask_toolchain(tools, asked), emit)
+def _ask(
+    shell: Shell,
+    inventory: Inventory,
+    source: Source,
+    asked: AskedTools,
+    tools: str,
+    found: FoundImage | None,
+    emit: Emit,
+) -> Recipe:
+    with inside(shell, inventory, found) as builder:
+        answer = run(builder, ask_toolchain(tools, asked), emit)
+    toolchain = msgspec.structs.replace(answer.toolchain, image=found.digest if found else "")
     return Recipe(
         source,
         inventory,
-        found.toolchain,
+        toolchain,
         asked.elixir,
         asked.erlang,
-        key_of(source, inventory, found.toolchain),
+        key_of(source, inventory, toolchain),
         want_nodejs=asked.nodejs,
-        tools=found.tools,
-        missing=found.missing,
+        tools=answer.tools,
+        missing=answer.missing,
+        found=found,
     )
 
 
@@ -108,5 +131,8 @@ def key_of(source: Source, inventory: Inventory, toolchain: Toolchain) -> str:
         "assets": plan.assets,
         "format": FORMAT,
     }
+    # The image is in the toolchain, by its digest.
+    if plan.container and plan.container.options:
+        how = {**how, "container": plan.container.options}
     parts = [[source.tree, source.prefix, source.sent], how, msgspec.to_builtins(toolchain), epmd_source()]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:20]

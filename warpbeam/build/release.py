@@ -11,6 +11,7 @@ import msgspec
 from warpbeam.bound import LONGEST_RECORD
 from warpbeam.build.archive import archive, joined
 from warpbeam.build.artifact import Item, Manifest
+from warpbeam.build.container import inside
 from warpbeam.build.hex import fetch_access
 from warpbeam.build.lock_file import locked_dependencies
 from warpbeam.build.recipe import Recipe, epmd_source
@@ -109,7 +110,7 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
     secrets = fetch_asset_secrets(inventory)
     access = fetch_access(inventory)
     phase = MakeRelease(
-        root=inventory.building,
+        root=recipe.root,
         release=inventory.release_name,
         named=inventory.release is not None,
         mix_env=plan.mix_env,
@@ -141,7 +142,8 @@ def make_release(shell: Shell, recipe: Recipe, emit: Emit, *, with_tests: bool, 
         hex_repositories=access.repositories,
         deploy_key=access.deploy_key,
     )
-    return run(shell, phase, emit, chain(values_for_host(secrets), files_of(source)))
+    with inside(shell, inventory, recipe.found, build=recipe.key) as builder:
+        return run(builder, phase, emit, chain(values_for_host(secrets), files_of(source)))
 
 
 def files_of(source: Source) -> Iterator[bytes]:

@@ -211,6 +211,8 @@ use_version() {
 
 choose_tools() {
   forget_login
+  # In a container, the image says where its programs are (container.sh).
+  if [[ -n ${WARPBEAM_IMAGE_PATH-} ]]; then PATH=$WARPBEAM_IMAGE_PATH:$PATH; fi
   choose_manager
   case $tools in
     asdf | mise)

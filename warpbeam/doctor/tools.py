@@ -7,12 +7,14 @@ from pathlib import Path
 
 from warpbeam.build.artifact import Toolchain
 from warpbeam.build.asked import AskedTools, asked_tools
+from warpbeam.build.container import find_image, inside
 from warpbeam.build.source import find_source
 from warpbeam.build.toolchain import BuildTools, ask_toolchain
 from warpbeam.doctor.finding import Finding
-from warpbeam.error import Problem
+from warpbeam.error import Problem, Refused, restated
 from warpbeam.event import silent
 from warpbeam.fleet.fleet import Fleet
+from warpbeam.host.run import run
 from warpbeam.inventory.schema import Host
 
 CHECK = "tools"
@@ -33,19 +35,35 @@ def examine_tools(fleet: Fleet, project: Path, others: Sequence[Finding]) -> lis
     except Problem as problem:
         unread = problem.reason
 
-    def ask(host: Host) -> BuildTools:
-        return fleet.run(host, ask_toolchain(tools, asked), silent)
+    def ask(host: Host) -> tuple[BuildTools, str]:
+        return _ask_in_container(fleet, host, asked) or (fleet.run(host, ask_toolchain(tools, asked), silent), "")
 
-    return [_finding(host, answer, asked, unread) for host, answer in _paired(hosts, fleet.everywhere(hosts, ask))]
-
-
-def _paired(hosts: list[Host], answers: dict[str, BuildTools | Problem]) -> list[tuple[str, BuildTools | Problem]]:
-    return [(host.name, answers[host.name]) for host in hosts]
+    answers = fleet.everywhere(hosts, ask)
+    return [_finding(host.name, answers[host.name], asked, unread) for host in hosts]
 
 
-def _finding(host: str, answer: BuildTools | Problem, asked: AskedTools, unread: str) -> Finding:
-    if isinstance(answer, Problem):
-        return Finding(host, CHECK, False, answer.reason, answer.hint)
+def _ask_in_container(fleet: Fleet, host: Host, asked: AskedTools) -> tuple[BuildTools, str] | None:
+    """Return the tools of the image that builds run in, and its description; None for builds without a container."""
+    build, seconds = fleet.inventory.build, fleet.inventory.ssh.answer_timeout
+    if build.container is None:
+        return None
+    shell = fleet.shell(host)
+    try:
+        found = find_image(shell, build.container, silent, pull="never", seconds=seconds)
+    except Refused as refused:
+        if build.container.pull == "never" or not refused.reason.endswith("is not on this host"):
+            raise
+        raise restated(refused, Refused, hint="the next build pulls it") from None
+    with inside(shell, fleet.inventory, found) as builder:
+        answer = run(builder, ask_toolchain(build.tools, asked), silent, seconds=seconds)
+    image = f"{build.container.image} {found.short} by {found.engine} {found.version}"
+    return answer, f", in the image {image} ({answer.toolchain.os})"
+
+
+def _finding(host: str, said: tuple[BuildTools, str] | Problem, asked: AskedTools, unread: str) -> Finding:
+    if isinstance(said, Problem):
+        return Finding(host, CHECK, False, said.reason, said.hint)
+    answer, image = said
     wanted = {"Elixir": asked.elixir, "Erlang": asked.erlang, "Node.js": asked.nodejs}
     asks = ", ".join(f"{name} {versions}" for name, versions in wanted.items() if versions)
     beside = f"{asked.files} asks for {asks}" if asks else "the source asks for no version"
@@ -53,7 +71,7 @@ def _finding(host: str, answer: BuildTools | Problem, asked: AskedTools, unread:
         beside = f"not compared with the source: {unread}"
     if answer.missing:
         beside += f"; the next build installs {', '.join(answer.missing)} by {answer.tools}"
-    return Finding(host, CHECK, True, f"{_has(answer)} ({answer.tools}); {beside}")
+    return Finding(host, CHECK, True, f"{_has(answer)} ({answer.tools}){image}; {beside}")
 
 
 def _has(answer: BuildTools) -> str:

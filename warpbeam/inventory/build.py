@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from warpbeam.inventory.container import SHORT, Container
 from warpbeam.inventory.hex import Hex
 from warpbeam.inventory.names import (
     Assets,
@@ -25,11 +26,12 @@ class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings for making the release on the build host. With the flavor `auto`, the source decides.
 
     `keep` are paths of the source where files that git does not have stay from one build to the next. With `install`,
-    setup installs on build hosts what asdf and mise need to build an Erlang. `include` are paths outside the source
-    that come to the build host with it. `deploy_key` names one of the `secrets`: a private key with which git fetches
-    dependencies; with `forward_agent`, git uses the keys of this machine's ssh agent instead. Those of the `secrets`
-    that neither `deploy_key` nor `hex` names are variables of the asset step. `store` is the shared
-    store of artifacts (warpbeam/store/place.py), `store_endpoint` the URL of an S3 server that is not Amazon's.
+    setup installs on build hosts what asdf and mise need to build an Erlang, or podman for a `container`: the image
+    that the build runs in (warpbeam/build/container.py). `include` are paths outside the source that come to the build
+    host with it. `deploy_key` names one of the `secrets`: a private key with which git fetches dependencies; with
+    `forward_agent`, git uses the keys of this machine's ssh agent instead. Those of the `secrets` that neither
+    `deploy_key` nor `hex` names are variables of the asset step. `store` is the shared store of artifacts
+    (warpbeam/store/place.py), `store_endpoint` the URL of an S3 server that is not Amazon's.
     """
 
     flavor: Literal["auto", "mix", "distillery"] = "auto"
@@ -44,5 +46,6 @@ class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrets: Secrets = {}
     deploy_key: VariableName | None = None
     forward_agent: Annotated[bool, Meta(description="true or false")] = False
+    container: Annotated[Container, SHORT] | None = None
     store: StorePlace | None = None
     store_endpoint: WebAddress | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from warpbeam.inventory.container import own_options
 from warpbeam.inventory.finding import Finding, finding
 from warpbeam.inventory.hex import unknown_secrets
 
@@ -18,6 +19,7 @@ def build_findings(inventory: Inventory) -> Iterator[Finding]:
     yield from _variables(inventory.build)
     yield from _access(inventory.build)
     yield from _store(inventory.build)
+    yield from _container(inventory.build)
 
 
 def _variables(build: Build) -> Iterator[Finding]:
@@ -51,3 +53,10 @@ def _store(build: Build) -> Iterator[Finding]:
     if build.store_endpoint and not (build.store or "").startswith("s3://"):
         message = f"expected a store s3://BUCKET/PREFIX beside build.store_endpoint, found {build.store or 'none'}"
         yield finding(message, "only S3 has an endpoint", ("build", "store_endpoint"), ("build", "store"))
+
+
+def _container(build: Build) -> Iterator[Finding]:
+    for option in own_options(build.container) if build.container else ():
+        message = f'expected options that leave the build as Warpbeam runs it, found "{option}"'
+        hint = "docs/containers.md has the options that Warpbeam sets itself"
+        yield finding(message, hint, ("build", "container", "options"))

@@ -101,6 +101,8 @@ def _fit_struct(node: Node, shape: Shape, position: Position) -> Any:
     known = fields(shape.bare)
     if _is_nothing(node):
         node = Mapping(node.origin, {})
+    if shape.short and isinstance(node, Scalar):
+        node = Mapping(node.origin, {shape.short: node})
     if not isinstance(node, Mapping):
         _misfit(node, shape, position)
     given = {}

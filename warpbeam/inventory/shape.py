@@ -1,7 +1,8 @@
 """The shape of a type: what the values of an inventory must look like, as its annotations say.
 
 The `extra` of a type's `Meta` holds what msgspec has no field for: `derived`, `hidden`, `numeral` (text that may be
-written as a number) and `hint` (what to do about a value that does not fit).
+written as a number), `short` (the one key of a Struct that may be written as a word in its place) and `hint` (what to
+do about a value that does not fit).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Shape(NamedTuple):
     derived: bool
     hidden: bool
     numeral: bool
+    short: str
 
 
 @cache
@@ -64,6 +66,7 @@ def shape_of(hint: Any) -> Shape:
         derived="derived" in said,
         hidden="hidden" in said,
         numeral="numeral" in said,
+        short=said.get("short", ""),
     )
 
 

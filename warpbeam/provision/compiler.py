@@ -1,8 +1,9 @@
-"""The OS packages that asdf and mise need on a build host to download an Erlang and to compile it."""
+"""The OS packages of a build host: what asdf and mise need to compile an Erlang, or an engine for containers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from warpbeam.inventory.schema import Host, Inventory
 
@@ -18,18 +19,33 @@ COMPILER: Mapping[str, tuple[str, ...]] = {
         *("openssl-devel", "perl", "unzip", "xz"),
     ),
 }
+# Podman without root: user numbers of its own, a network beside the host's, and a first process for containers.
+ENGINE: Mapping[str, tuple[str, ...]] = {
+    "apt": ("podman", "crun", "uidmap", "slirp4netns", "catatonit"),
+    "dnf": ("podman", "crun", "shadow-utils", "slirp4netns", "catatonit"),
+}
+Kit = Literal["", "compiler", "engine"]
+KITS: Mapping[Kit, Mapping[str, tuple[str, ...]]] = {"": {"apt": ()}, "compiler": COMPILER, "engine": ENGINE}
 
 
-def compiles(inventory: Inventory, host: Host) -> bool:
-    """Return whether setup installs `COMPILER` on `host`."""
-    return inventory.build.install and "build" in host.roles
+def kit_of(inventory: Inventory, host: Host) -> Kit:
+    """Return what setup installs on `host` for builds, with `build.install`.
+
+    It does not install docker, whose users are as mighty as root.
+    """
+    build = inventory.build
+    if not build.install or "build" not in host.roles:
+        return ""
+    if build.container is None:
+        return "compiler"
+    return "" if build.container.engine == "docker" else "engine"
 
 
-def asked_packages(packages: tuple[str, ...], *, compiler: bool) -> tuple[str, ...]:
+def asked_packages(packages: tuple[str, ...], *, kit: Kit) -> tuple[str, ...]:
     """Return the packages whose state a host is asked for: before its answer, its installer is not known."""
-    return (*packages, *(name for names in COMPILER.values() for name in names if compiler))
+    return (*packages, *(name for names in KITS[kit].values() for name in names))
 
 
-def wanted_packages(packages: tuple[str, ...], installer: str, *, compiler: bool) -> tuple[str, ...]:
+def wanted_packages(packages: tuple[str, ...], installer: str, *, kit: Kit) -> tuple[str, ...]:
     """Return the packages that a host with this installer should have; one without any is missing those of apt."""
-    return (*packages, *(COMPILER.get(installer, COMPILER["apt"]) if compiler else ()))
+    return (*packages, *KITS[kit].get(installer, KITS[kit]["apt"]))

@@ -100,7 +100,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str =
         files=tuple(part for file in want.files for part in (file.path, file.sha256, _shown(file, want, key))),
         key=key,
         units=want.units,
-        packages=asked_packages(want.packages, compiler=want.compiler),
+        packages=asked_packages(want.packages, kit=want.kit),
         programs=("nft", "sudo", "visudo", "setpriv", "ss", "flock") if is_app else ("tar",),
         cookie_file=f"{etc(inventory)}/cookie.env" if is_app else "",
         cookie_variable=COOKIE,

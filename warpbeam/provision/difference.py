@@ -161,12 +161,12 @@ def difference(want: Footprint, found: HostState, name: str) -> Difference:
             raise Refused(
                 f"{directory.path} is a {there.kind}; expected a directory", "move it out of the way", host=name
             )
-    packages = wanted_packages(want.packages, found.installer, compiler=want.compiler)
+    packages = wanted_packages(want.packages, found.installer, kit=want.kit)
     uninstalled = tuple(dict.fromkeys(package for package in packages if package in found.uninstalled))
     if uninstalled and not found.installer:
         raise Refused(
             f"packages are not installed, and there is neither apt nor dnf: {', '.join(uninstalled)}",
-            "install them by hand, or take them out of `packages`" + (" and build.install" if want.compiler else ""),
+            "install them by hand, or take them out of `packages`" + (" and build.install" if want.kit else ""),
             host=name,
         )
     items: tuple[Directory | File, ...] = (*want.directories, *want.files)

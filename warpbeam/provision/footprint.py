@@ -29,7 +29,7 @@ from warpbeam.inventory.schema import SLOTS, Host, Inventory
 from warpbeam.network.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provision import unit
 from warpbeam.provision.app_files import app_files, file_variables, settings_directory
-from warpbeam.provision.compiler import compiles
+from warpbeam.provision.compiler import Kit, kit_of
 from warpbeam.provision.item import Directory, File, User
 from warpbeam.runtime.kinds import COOKIE, RUNTIMES, UNNAMED, alone_settings
 
@@ -52,8 +52,8 @@ class Footprint(msgspec.Struct, frozen=True):
     files: tuple[File, ...]
     units: tuple[str, ...]
     packages: tuple[str, ...] = ()
-    # Also the packages that the build of an Erlang needs.
-    compiler: bool = False
+    # The packages that builds need beside them.
+    kit: Kit = ""
     absent: tuple[str, ...] = ()
     keys: str = ""
     ledger: str = ""
@@ -127,7 +127,7 @@ def footprint(
         files=tuple(files),
         units=tuple(units),
         packages=inventory.packages if is_app else (),
-        compiler=compiles(inventory, host),
+        kit=kit_of(inventory, host),
         absent=(
             # By default sshd also reads authorized_keys2 (sshd_config(5), AuthorizedKeysFile).
             *((f"{keys}2",) if keys else ()),

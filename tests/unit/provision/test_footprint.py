@@ -202,7 +202,7 @@ def test_a_build_host_gets_what_the_build_of_an_erlang_needs_where_that_is_asked
     both = msgspec.structs.replace(BUILD, roles=("app", "build"))
     for host, compiler in ((BUILD, True), (APP, False), (both, True)):
         wanted = want(host, inventory)
-        asked = asked_packages(wanted.packages, compiler=wanted.compiler)
+        asked = asked_packages(wanted.packages, kit=wanted.kit)
         found = msgspec.structs.replace(as_found(wanted), uninstalled=asked, installer=installer)
 
         packages = difference(wanted, found, host.name).packages
@@ -210,7 +210,7 @@ def test_a_build_host_gets_what_the_build_of_an_erlang_needs_where_that_is_asked
         # No package of the other installer, and none twice.
         assert (library in packages, len({*packages})) == (compiler, len(packages))
         assert {*packages} == {*(COMPILER[installer] if compiler else ()), *wanted.packages}
-    assert not want(BUILD).compiler
+    assert not want(BUILD).kit
 
 
 def test_setup_does_not_take_over_what_is_not_its_own() -> None:
