@@ -54,9 +54,31 @@ def pull(c: Any, key: str) -> None:
         raise Refused(f"the store {shared.label} has no artifact {key}", hint) from None
 
 
+@task(
+    positional=["artifact"],
+    auto_shortflags=False,
+    help={
+        "artifact": "a key, here or in the store, several with commas between them, or the path of a file",
+        "key": "the file of the key, in place of `build.sign`; a public one where the ssh agent has the private one",
+        "push": "copy it with its signature to the store of the inventory (`build.store`) afterwards",
+    },
+)
+def sign(c: Any, artifact: str, key: str = "", push: bool = False) -> None:
+    """Sign an artifact that is built already, in place of an earlier signature."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploy.sign import sign_artifacts
+    from warpbeam.deploy.target import store_of
+    from warpbeam.store.place import needed_store, shared_store
+
+    here = session(c)
+    shared = needed_store(here.fleet) if push else shared_store(here.fleet)
+    sign_artifacts(artifact, key, here.inventory, store_of(here.fleet, here.project), shared, here.emit, push=push)
+
+
 @task(auto_shortflags=False, help={"store": STORE, "json": JSON})
 def verify(c: Any, store: bool = False, json: bool = False) -> None:
-    """Check that artifacts are what their manifests say."""
+    """Check that artifacts are what their manifests say, and who signed them."""
+    from warpbeam.build.signature import trust_of
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import store_of
     from warpbeam.error import AMISS
@@ -64,7 +86,11 @@ def verify(c: Any, store: bool = False, json: bool = False) -> None:
     from warpbeam.store.verify import verify_here, verify_shared
 
     here = session(c)
-    found = verify_shared(needed_store(here.fleet)) if store else verify_here(store_of(here.fleet, here.project))
+    trust = trust_of(here.inventory)
+    if store:
+        found = verify_shared(needed_store(here.fleet), trust)
+    else:
+        found = verify_here(store_of(here.fleet, here.project), trust)
     here.report.table(found, as_json=json)
     if any("problem" in row for row in found):
         raise Exit(code=AMISS)
@@ -110,4 +136,4 @@ def _checked(key: str) -> str:
     return key
 
 
-namespace = Collection(list_, push, pull, verify, prune)
+namespace = Collection(list_, push, pull, sign, verify, prune)

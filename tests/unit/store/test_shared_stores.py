@@ -17,6 +17,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from warpbeam.build.artifact import Item, Manifest, Toolchain
+from warpbeam.build.signature import Trust
 from warpbeam.error import Failed, Misuse, Refused
 from warpbeam.event import silent
 from warpbeam.host.local import local_shell
@@ -36,6 +37,7 @@ INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": Host(name="web1")}
 TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")
 KEY, OTHER = "0123456789abcdef0123", "fedcba98765432100123"
 APP = "acme-hello"
+TRUST = Trust("acme", "hello")
 
 
 def tarball(content: bytes) -> bytes:
@@ -216,7 +218,7 @@ def test_an_artifact_that_was_changed_in_the_store_is_refused(
 
     assert here.kept() == {}
     assert [*here.directory.glob("*"), *here.directory.glob(".*")] == []
-    (row,) = verify_shared(shared)
+    (row,) = verify_shared(shared, TRUST)
     # One of another app is only in the wrong place.
     assert row["state"] == ("intact" if forged == "another app" else "changed")
 
@@ -313,7 +315,7 @@ def test_verify_finds_what_was_changed_on_this_machine(here: DirectoryStore) -> 
     file = here.directory / f"{OTHER}.tar.gz"
     file.write_bytes(b"x" * file.stat().st_size)
 
-    assert {row["key"]: row["state"] for row in verify_here(here)} == {KEY: "intact", OTHER: "changed"}
+    assert {row["key"]: row["state"] for row in verify_here(here, TRUST)} == {KEY: "intact", OTHER: "changed"}
 
 
 def test_files_of_others_in_the_store_are_left_alone(shared: SharedStore, here: DirectoryStore, tmp_path: Path) -> None:
