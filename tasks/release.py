@@ -58,11 +58,11 @@ def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> 
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.preview import preview_deploy
-    from warpbeam.deploy.target import source_to_plan
+    from warpbeam.deploy.target import source_to_plan, store_of
 
     here = session(c)
     source = source_to_plan(here.fleet, here.project, ref, here.emit, dirty=dirty)
-    here.report.plan(preview_deploy(here.fleet, source), as_json=json)
+    here.report.plan(preview_deploy(here.fleet, source, store_of(here.fleet, here.project)), as_json=json)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})

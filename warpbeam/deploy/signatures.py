@@ -9,6 +9,7 @@ import msgspec
 
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.signature import Trust, Unsound, Verdict, check, check_file, read_signature, trust_of
+from warpbeam.build.source import Source
 from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
 from warpbeam.error import Problem, Refused, untouched
 from warpbeam.event import Emit, Note, Warn
@@ -60,6 +61,21 @@ def check_signature(
         )
     emit(Note("", f"signed by {verdict}"))
     return _text(artifact, emit)
+
+
+def signer_of(source: Source, inventory: Inventory, store: DirectoryStore) -> str:
+    """Return who signed the artifact of `source` that this machine has, or why none counts; empty where all count."""
+    trust = trust_of(inventory)
+    if trust.allowed is None:
+        return ""
+    wanted = (source.tree, source.dirty, inventory.release_name)
+    newest_first = sorted(store.kept().items(), key=lambda each: -each[1])
+    found = (artifact for key, _ in newest_first if (artifact := store.find(key)))
+    made = next((it for it in found if (it.manifest.tree, it.manifest.dirty, it.manifest.release) == wanted), None)
+    if made is None:
+        return "nobody yet: this machine has no artifact of this source"
+    verdict = check_file(made, trust)
+    return f"nobody: {verdict.problem} ({made.key})" if verdict.problem else str(verdict)
 
 
 def _text(artifact: Artifact, emit: Emit) -> str:
