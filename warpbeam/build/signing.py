@@ -17,6 +17,7 @@ from warpbeam.build.signature import (
     Trust,
     Unsound,
     check_age,
+    check_file,
     keygen_command,
     missing_keygen,
     parse_signature,
@@ -98,8 +99,14 @@ def sign_kept(artifact: Artifact, inventory: Inventory, store: DirectoryStore, e
 
 
 def sign_with(artifact: Artifact, key: Path, trust: Trust, store: Store, emit: Emit) -> None:
-    """Sign an artifact of this machine's store, in place of an earlier signature. Raises: as `sign`."""
+    """Sign an artifact of this machine's store, in place of an earlier signature; warn where that will not count.
+
+    Raises: as `sign`.
+    """
     store.keep_signature(artifact.key, sign(artifact, key, trust, emit))
+    verdict = check_file(artifact, trust)
+    if verdict.problem:
+        emit(Warn("", f"{artifact.key} is signed, but no deploy takes it: {verdict.problem}"))
 
 
 def sign(artifact: Artifact, key: Path, trust: Trust, emit: Emit) -> bytes:

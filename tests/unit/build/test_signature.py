@@ -462,6 +462,10 @@ def test_a_signature_is_replaced_after_a_rotation_and_refused_before(
 ) -> None:
     signed(artifact, key)
     new = made_key(tmp_path / "new")
+    warned: list[Event] = []
+    sign_artifacts(KEY, str(new), inventory(allow()), here, None, warned.append, push=False)
+    assert [event for event in warned if isinstance(event, Warn) and "no deploy takes it: its key" in event.text]
+    signed(artifact, key)
     trust = allow(f"{ALICE} {{key}}\n{ALICE} {public(new)}", revoked=Path(f"{key}.pub").read_bytes())
     with pytest.raises(Refused, match=f"may not go live: its key SHA256:.* of {ALICE} is revoked"):
         check_signature(artifact, inventory(trust), here, None, silent)
