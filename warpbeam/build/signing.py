@@ -46,7 +46,7 @@ OTHERS = 0o077
 # What ssh-keygen says when a hardware key waits for a finger.
 TOUCH = "Confirm user presence"
 # Lines that say what we say.
-IDLE = ("Signing file ", "Write signature to ", "@@@", "Enter passphrase", "Enter PIN")
+IDLE = ("Signing ", "Write signature to ", "@@@", "Enter passphrase", "Enter PIN")
 WHERE = "see `build.sign` in the inventory, or --key"
 
 
@@ -120,7 +120,9 @@ def sign(artifact: Artifact, key: Path, trust: Trust, emit: Emit) -> bytes:
     attended = has_terminal()
     if attended:
         emit(Ask(""))
-    emit(Note("", f"signing {artifact.manifest.app} {artifact.label} with {key}"))
+    # An agent's key asks for its touch where the agent runs.
+    touch = "; touch the hardware key when it blinks" if not private and key.read_bytes().startswith(b"sk-") else ""
+    emit(Note("", f"signing {artifact.manifest.app} {artifact.label} with {key}{touch}"))
     with tempfile.TemporaryDirectory(prefix="warpbeam-") as directory:
         text = Path(directory, "statement")
         text.write_bytes(statement_of(artifact, trust))
@@ -223,5 +225,6 @@ def _explained(key: Path, said: str, *, private: bool, attended: bool) -> Misuse
         what = f"{agent} the private half of {key}, and it is not beside it"
         return Misuse(what, "ssh-add it, plug the hardware key in, or name the private key itself")
     lines = [line for line in said.splitlines() if not line.startswith(IDLE)]
-    hint = "is the hardware key plugged in? ssh-keygen's own words are above" if "FIDO" in said else ""
-    return Failed(f"ssh-keygen could not sign with {key}: {lines[-1] if lines else 'it said nothing'}", hint, (*lines,))
+    hint = "is the hardware key plugged in?" if "device not found" in said else ""
+    what = f"ssh-keygen could not sign with {key}: {lines[-1] if lines else 'it said nothing'}"
+    return Failed(what, hint, tuple(lines[:-1]))
