@@ -37,6 +37,7 @@ from warpbeam.event import Ask, Event, Note, Warn, silent
 from warpbeam.inventory.build import Build, Sign
 from warpbeam.inventory.schema import Deploy, Inventory
 from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.listing import built_row
 from warpbeam.store.shared import signature_name
 from warpbeam.store.shared_directory import SharedDirectory
 from warpbeam.store.transfer import pull, push
@@ -143,8 +144,12 @@ def test_the_statement_has_three_lines_of_the_app_and_the_digest(artifact: Artif
 def test_a_signature_by_an_allowed_key_names_its_principal(
     artifact: Artifact, key: Path, allow: Allow, alone: None
 ) -> None:
+    assert built_row(KEY, artifact, allow())["signed"] == built_row(KEY, artifact, allow())["signature"] == ""
+
     verdict = check_file(signed(artifact, key), allow())
 
+    row = built_row(KEY, artifact, allow())
+    assert (row["signed"], row["signature"]) == (ALICE, str(artifact.signature_file))
     assert (verdict.signer, verdict.problem) == (ALICE, "")
     assert verdict.fingerprint == fingerprint(key)
     assert artifact.signature_file.read_bytes().startswith(b"-----BEGIN SSH SIGNATURE-----\n")
