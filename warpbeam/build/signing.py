@@ -43,7 +43,7 @@ GRACE = 2
 # Bytes of a key file: a private RSA key of 16384 bits has 13,000.
 MOST_KEY = 64 * 1024
 OTHERS = 0o077
-# What ssh-keygen says when a hardware key waits for a finger.
+# The words of ssh-keygen when a hardware key waits for a touch.
 TOUCH = "Confirm user presence"
 # Lines that say what we say.
 IDLE = ("Signing ", "Write signature to ", "@@@", "Enter passphrase", "Enter PIN")

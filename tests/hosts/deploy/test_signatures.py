@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,9 @@ class Signers(msgspec.Struct):
 
     environment: LabEnvironment
     directory: Path
+    # Versions that no earlier run on a kept lab has built, and signed with keys of its own.
+    first: str
+    second: str
 
     @property
     def old(self) -> Path:
@@ -47,7 +51,8 @@ class Signers(msgspec.Struct):
 @pytest.fixture(scope="module")
 def signers(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signers]:
     """The environment with allowed signers; without them again afterwards."""
-    found = Signers(environment, tmp_path_factory.mktemp("keys"))
+    number = int(time.time()) % 100_000
+    found = Signers(environment, tmp_path_factory.mktemp("keys"), f"9.1.{number}", f"9.2.{number}")
     lines = ""
     for key in (found.old, found.new):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=LONG)
@@ -78,13 +83,13 @@ def key_of(environment: LabEnvironment, version: str) -> str:
 
 def test_a_deploy_signs_what_it_builds_and_hosts_get_the_signature(signers: Signers, tmp_path: Path) -> None:
     environment = signers.environment
-    environment.version("9.1.0")
+    environment.version(signers.first)
 
     done = environment.fab("deploy")
 
-    assert_serves(environment, "9.1.0")
+    assert_serves(environment, signers.first)
     assert f"signed by {ALICE} (SHA256:" in done.stderr
-    key = key_of(environment, "9.1.0")
+    key = key_of(environment, signers.first)
     for host in ("web1", "web2"):
         release = live(environment, host)
         place = ON_HOST.format(release=release)
@@ -119,14 +124,14 @@ def fingerprint(key: Path) -> str:
 
 def test_a_deploy_refuses_what_no_allowed_key_signed_before_it_takes_the_lock(signers: Signers) -> None:
     environment = signers.environment
-    environment.version("9.2.0")
+    environment.version(signers.second)
     signers.write(sign=None)
     before = environment.status()
 
     unsigned = environment.fab("deploy", expect=3)
 
     assert "may not go live: it is not signed; nothing was changed on any host" in unsigned.stderr
-    key = key_of(environment, "9.2.0")
+    key = key_of(environment, signers.second)
     assert f"fab stage artifacts.sign {key}" in unsigned.stderr
     assert {host: row["release"] for host, row in environment.status().items()} == {
         host: row["release"] for host, row in before.items()
@@ -136,7 +141,7 @@ def test_a_deploy_refuses_what_no_allowed_key_signed_before_it_takes_the_lock(si
     assert (row["state"], row["problem"]) == ("untrusted", "it is not signed")
     environment.fab("artifacts.sign", key, "--key", str(signers.old))
     environment.fab("deploy", "--artifact", key)
-    assert_serves(environment, "9.2.0")
+    assert_serves(environment, signers.second)
     signers.write(sign=None, revoked=signers.old)
     revoked = environment.fab("deploy", "--artifact", key, "--force", expect=3)
     assert f"its key {fingerprint(signers.old)} of {ALICE} is revoked" in revoked.stderr
@@ -144,7 +149,7 @@ def test_a_deploy_refuses_what_no_allowed_key_signed_before_it_takes_the_lock(si
 
 def test_a_new_signature_reaches_hosts_that_have_the_release_already(signers: Signers) -> None:
     environment = signers.environment
-    now, before = (key_of(environment, version) for version in ("9.2.0", "9.1.0"))
+    now, before = (key_of(environment, version) for version in (signers.second, signers.first))
     signers.write(sign=None, revoked=signers.old)
     environment.fab("setup")
     releases = {row["version"]: row["release"] for row in environment.releases("web1")}
@@ -154,7 +159,7 @@ def test_a_new_signature_reaches_hosts_that_have_the_release_already(signers: Si
 
     assert "is live on every host already" in done.stderr
     assert "2 signatures written beside releases that it had already" in done.stderr
-    for key, version in ((now, "9.2.0"), (before, "9.1.0")):
+    for key, version in ((now, signers.second), (before, signers.first)):
         assert signature_on(environment, "web1", releases[version]) == environment.store.signature_file(key).read_text()
     again = environment.fab("deploy", "--artifact", now)
     assert "written beside" not in again.stderr

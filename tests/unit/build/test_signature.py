@@ -169,7 +169,7 @@ def test_a_person_checks_a_signature_with_ssh_keygen_alone(
     assert done.returncode == 0, done.stderr
 
 
-# What the allowed signers say, or who signs; and a part of the finding.
+# The line of the allowed signers, and a part of the finding.
 WRONG: dict[str, tuple[str, str]] = {
     "unknown": (f"{ALICE} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGV4YW1wbGUga2V5LCBub3QgYSByZWFsIG9uZSE", "not among"),
     "expired": (f'{ALICE} valid-before="{BEFORE}" {{key}}', "has expired: .* allows it until 2020-01-01"),
