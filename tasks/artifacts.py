@@ -27,6 +27,7 @@ def list_(c: Any, json: bool = False) -> None:
 @task(positional=["key"], auto_shortflags=False, help={"key": KEY, "json": JSON})
 def push(c: Any, key: str, json: bool = False) -> None:
     """Copy an artifact of this machine to the store."""
+    from warpbeam.build.signature import trust_of
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import store_of
     from warpbeam.store.listing import built_row
@@ -37,12 +38,13 @@ def push(c: Any, key: str, json: bool = False) -> None:
     store = store_of(here.fleet, here.project)
     push_artifact(_checked(key), store, needed_store(here.fleet), here.emit)
     if json and (pushed := store.find(key)) is not None:
-        here.report.table([built_row(key, pushed)], as_json=True)
+        here.report.table([built_row(key, pushed, trust_of(here.inventory))], as_json=True)
 
 
 @task(positional=["key"], auto_shortflags=False, help={"key": KEY, "json": JSON})
 def pull(c: Any, key: str, json: bool = False) -> None:
     """Copy an artifact of the store to this machine, and check it."""
+    from warpbeam.build.signature import trust_of
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import store_of
     from warpbeam.error import Refused
@@ -59,12 +61,34 @@ def pull(c: Any, key: str, json: bool = False) -> None:
         hint = "`fab ENV artifacts.list` shows those there are; `artifacts.push` where it was built puts it there"
         raise Refused(f"the store {shared.label} has no artifact {key}", hint) from None
     if json:
-        here.report.table([built_row(key, pulled)], as_json=True)
+        here.report.table([built_row(key, pulled, trust_of(here.inventory))], as_json=True)
+
+
+@task(
+    positional=["artifact"],
+    auto_shortflags=False,
+    help={
+        "artifact": "a key, here or in the store, several with commas between them, or the path of a file",
+        "key": "the file of the key, in place of `build.sign`; a public one where the ssh agent has the private one",
+        "push": "copy it with its signature to the store of the inventory (`build.store`) afterwards",
+    },
+)
+def sign(c: Any, artifact: str, key: str = "", push: bool = False) -> None:
+    """Sign an artifact that is built already, in place of an earlier signature."""
+    from warpbeam.cli.session import session
+    from warpbeam.deploy.sign import sign_artifacts
+    from warpbeam.deploy.target import store_of
+    from warpbeam.store.place import needed_store, shared_store
+
+    here = session(c)
+    shared = needed_store(here.fleet) if push else shared_store(here.fleet)
+    sign_artifacts(artifact, key, here.inventory, store_of(here.fleet, here.project), shared, here.emit, push=push)
 
 
 @task(auto_shortflags=False, help={"store": STORE, "json": JSON})
 def verify(c: Any, store: bool = False, json: bool = False) -> None:
-    """Check that artifacts are what their manifests say."""
+    """Check that artifacts are what their manifests say, and who signed them."""
+    from warpbeam.build.signature import trust_of
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import store_of
     from warpbeam.error import AMISS
@@ -72,7 +96,11 @@ def verify(c: Any, store: bool = False, json: bool = False) -> None:
     from warpbeam.store.verify import verify_here, verify_shared
 
     here = session(c)
-    found = verify_shared(needed_store(here.fleet)) if store else verify_here(store_of(here.fleet, here.project))
+    trust = trust_of(here.inventory)
+    if store:
+        found = verify_shared(needed_store(here.fleet), trust)
+    else:
+        found = verify_here(store_of(here.fleet, here.project), trust)
     here.report.table(found, as_json=json)
     if any("problem" in row for row in found):
         raise Exit(code=AMISS)
@@ -118,4 +146,4 @@ def _checked(key: str) -> str:
     return key
 
 
-namespace = Collection(list_, push, pull, verify, prune)
+namespace = Collection(list_, push, pull, sign, verify, prune)

@@ -34,6 +34,7 @@ def build_on_host(
     """Build the release of a commit on the build host, and keep it here."""
     from warpbeam.build.build import build
     from warpbeam.build.clean import clean as remove_kept
+    from warpbeam.build.signature import trust_of
     from warpbeam.cli.session import session
     from warpbeam.deploy.target import source_of, store_of
     from warpbeam.event import Note
@@ -54,7 +55,7 @@ def build_on_host(
     if push and shared is not None:
         push_artifact(key, store, shared, asking.emit)
     if json:
-        asking.report.table([built_row(key, artifact)], as_json=True)
+        asking.report.table([built_row(key, artifact, trust_of(asking.inventory))], as_json=True)
     else:
         asking.emit(Note("", f"`fab ENV deploy --artifact {key}` puts it live without a build"))
 

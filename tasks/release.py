@@ -64,14 +64,14 @@ def plan(c: Any, ref: str = "", dirty: bool = False, artifact: str | None = None
     from warpbeam.store.place import shared_store
 
     here = session(c)
+    store = store_of(here.fleet, here.project)
     check_artifact_alone(artifact, ref, dirty)
     if artifact:
-        store = store_of(here.fleet, here.project)
         made = chosen_manifest(artifact, here.inventory, store, shared_store(here.fleet))
         found = preview_artifact(here.fleet, made, source_of_artifact(here.fleet, here.project, made))
     else:
         source = source_to_plan(here.fleet, here.project, ref or "HEAD", here.emit, dirty=dirty)
-        found = preview_deploy(here.fleet, source)
+        found = preview_deploy(here.fleet, source, store)
     here.report.plan(found, as_json=json)
 
 

@@ -20,7 +20,8 @@ EXIT_CODES = {
     FAILED: "failed; hosts may have changed, and the message says what state each is in",
     AMISS: (
         "looked, and not all is well: `status` found an app down or unhealthy, `setup --check` something to change, "
-        "`doctor` something to mend, `secrets.list` hosts that differ, `artifacts.verify` artifacts that were changed"
+        "`doctor` something to mend, `secrets.list` hosts that differ, `artifacts.verify` artifacts that were changed "
+        "or have no signature that counts"
     ),
     INTERRUPTED: "interrupted (Ctrl-C, TERM, HUP)",
 }

@@ -45,6 +45,10 @@ class Warn(Event, frozen=True):
     text: str
 
 
+class Ask(Event, frozen=True):
+    """The moment before a program may ask on the terminal: nothing is to be drawn over its question."""
+
+
 # Suffix of each warning that counts open connections.
 SOCKETS = "an open WebSocket counts as one: docs/zero-downtime.md says how to close it"
 

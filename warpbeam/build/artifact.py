@@ -87,6 +87,16 @@ class Artifact(msgspec.Struct, frozen=True, dict=True):
         """The version and the short commit, for messages."""
         return f"{self.manifest.version} ({self.manifest.commit[:8]}{', dirty' if self.manifest.dirty else ''})"
 
+    @property
+    def key(self) -> str:
+        """The key, which names the tarball in a store of this machine."""
+        return self.tarball.name.removesuffix(".tar.gz")
+
+    @property
+    def signature_file(self) -> Path:
+        """The path of the signature beside the tarball, whether it is there or not."""
+        return self.tarball.with_name(f"{self.key}.sig")
+
     @cached_property
     def files(self) -> tuple[Item, ...]:
         """The release's files without its links, in the order of the manifest."""

@@ -12,6 +12,7 @@ from warpbeam.build.download import download
 from warpbeam.build.recipe import Recipe, ask_recipe, install_tools
 from warpbeam.build.release import describe, make_release
 from warpbeam.build.sbom import sbom
+from warpbeam.build.signing import check_key, sign_kept, sign_made
 from warpbeam.build.source import Source
 from warpbeam.build.stopwatch import Stopwatch
 from warpbeam.error import Misuse
@@ -53,6 +54,7 @@ def build(
     kept = None if anew else find_stored(recipe, store, shared, emit)
     if kept is not None and not with_tests:
         emit_kept(kept, emit)
+        sign_kept(kept, fleet.inventory, store, emit)
         return recipe.key, kept
     return build_recipe(fleet, recipe, store, emit, with_tests=with_tests, anew=anew)
 
@@ -132,12 +134,16 @@ def build_recipe(
 
     The key is another than the recipe's where tools had to be installed. Parameters and errors as `build`.
     """
+    plan = fleet.inventory.build
+    if plan.sign is not None:
+        check_key(plan.sign.key)
     host = build_host(fleet.inventory)
     with around(fleet, "build", [host], emit, {host.name: {"COMMIT": recipe.source.commit}}) as about:
         key, artifact = _make(fleet, host, recipe, store, emit, with_tests=with_tests, anew=anew)
         about["VERSION"] = artifact.manifest.version
     emit(Settled(host.name, f"built {recipe.inventory.app} {artifact.label}, {size(artifact.manifest.size)}"))
     _emit_node(artifact, emit)
+    sign_made(artifact, fleet.inventory, store, emit)
     return key, artifact
 
 

@@ -21,7 +21,7 @@ from warpbeam.cli.live_table import LiveTable, stop
 from warpbeam.cli.output import Output
 from warpbeam.cli.screen import folded, print_lines, room_on, unpadded
 from warpbeam.cli.table import table_lines
-from warpbeam.event import Event, Progress, Settled, Step
+from warpbeam.event import Ask, Event, Progress, Settled, Step
 from warpbeam.visible import visible_json
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class Report:
 
     def emit(self, event: Event) -> None:
         """Show one event, from any thread; a terminal that is gone does not disturb the work."""
+        if isinstance(event, Ask):
+            self.close()
+            return
         self._safely(lambda: self._show(event))
 
     @contextlib.contextmanager

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from warpbeam.build.artifact import Artifact, Manifest
+from warpbeam.build.signature import Unsound, read_signature
 from warpbeam.error import Misuse, Refused
-from warpbeam.event import Emit, Note
+from warpbeam.event import Emit, Note, Warn
 from warpbeam.inventory.schema import Inventory
 from warpbeam.store.directory import KEY, DirectoryStore
 from warpbeam.store.manifest import read_manifest
@@ -117,9 +118,11 @@ def _by_file(file: Path, inventory: Inventory, here: DirectoryStore, emit: Emit)
 
     kept = here.find(key)
     if kept is not None and kept.manifest == manifest and kept.is_unchanged():
-        return kept
-    artifact = take_in(key, text, manifest, here, read, str(tarball))
-    emit(Note("", f"from {tarball}: {inventory.app} {artifact.label}, kept as {key}"))
+        artifact = kept
+    else:
+        artifact = take_in(key, text, manifest, here, read, str(tarball))
+        emit(Note("", f"from {tarball}: {inventory.app} {artifact.label}, kept as {key}"))
+    _take_signature(signature_beside(file), signature_beside(tarball), key, here, emit)
     return artifact
 
 
@@ -135,6 +138,23 @@ def _manifest_of(file: Path, inventory: Inventory) -> tuple[Path, bytes, Manifes
             "give a key of 20 hexadecimal digits, or the path of KEY.json or KEY.tar.gz, which lie together",
         ) from None
     return manifest_file, text, read_manifest(text, inventory, str(manifest_file))
+
+
+def signature_beside(file: Path) -> Path:
+    """Return the path of the signature beside a manifest or a tarball, whether it is there or not."""
+    return file.with_name(f"{file.name.removesuffix('.json').removesuffix('.tar.gz')}.sig")
+
+
+def _take_signature(first: Path, second: Path, key: str, here: DirectoryStore, emit: Emit) -> None:
+    """Keep the signature that lies beside a file, where there is one: it is of the artifact that a person names."""
+    file = first if first.exists() or first.is_symlink() else second
+    try:
+        signature = read_signature(file)
+    except Unsound as unsound:
+        emit(Warn("", f"{file} {unsound}; it is left out"))
+        return
+    if signature is not None:
+        here.keep_signature(key, signature.text)
 
 
 def _tarball_beside(file: Path, manifest: Manifest) -> Path:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from warpbeam.build.artifact import Artifact
+from warpbeam.build.digest import digests
 from warpbeam.deploy.lock import holding
 from warpbeam.deploy.plan import Plan, emit_plan
 from warpbeam.deploy.plan_deploy import plan_deploy
 from warpbeam.deploy.policy import Policy
 from warpbeam.deploy.rollout import roll_out
-from warpbeam.deploy.target import TargetRequest, find_target, note_live, share_live
-from warpbeam.deploy.upload import Uploader, digests
+from warpbeam.deploy.signatures import check_signature, place_signatures
+from warpbeam.deploy.target import TargetRequest, find_target, note_live, share_live, store_of
+from warpbeam.deploy.upload import Uploader
 from warpbeam.event import Emit, Settled, Warn
 from warpbeam.fleet.connecting import connecting
 from warpbeam.fleet.fleet import Fleet
@@ -40,14 +42,17 @@ def deploy(
     """
     with connecting(fleet, selection):
         target = find_target(fleet, asked, selection, emit)
+    store = store_of(fleet, asked.project)
+    signature = check_signature(target.artifact, fleet.inventory, store, asked.shared, emit)
     artifact, label = target.artifact, target.artifact.label
     with (
-        Uploader(artifact) as uploader,
+        Uploader(artifact, signature) as uploader,
         holding(fleet, selection, "deploy", emit, version=label, claim=uploader.claim) as lease,
     ):
         now = datetime.now(UTC)
         plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=target.name)
         emit_plan(plan, emit)
+        place_signatures(fleet, lease, store, emit)
         # Nothing less: a release that only an earlier version knows is uploaded anew.
         known = dict.fromkeys(lease.facts, digests(artifact)[:1])
         roll_out(fleet, plan, policy, lease, uploader, emit, known=known)

@@ -12,17 +12,24 @@ from warpbeam.build.source import Source
 from warpbeam.deploy.lock import look
 from warpbeam.deploy.plan_deploy import same_source
 from warpbeam.deploy.preflight import check_compatibility
+from warpbeam.deploy.signatures import signer_of
 from warpbeam.error import Problem
 from warpbeam.event import silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
 from warpbeam.host.facts import About, HostFacts
+from warpbeam.store.directory import DirectoryStore
 
 
-def preview_deploy(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
-    """Return what a deploy of `source` would do to each app host, as `preview_rows`, which the hosts are asked for."""
+def preview_deploy(fleet: Fleet, source: Source, store: DirectoryStore) -> list[dict[str, Any]]:
+    """Return what a deploy of `source` would do to each app host, as `preview_rows`, which the hosts are asked for.
+
+    With allowed signers, `signer` says who signed the artifact of `source` that `store` has.
+    """
     facts = look(fleet, HostSelection().hosts(fleet.inventory), silent)
-    return preview_rows(facts, source, fleet.inventory.release_name)
+    rows = preview_rows(facts, source, fleet.inventory.release_name)
+    signer = signer_of(source, fleet.inventory, store)
+    return [{**row, "signer": signer} for row in rows] if signer else rows
 
 
 def preview_artifact(fleet: Fleet, made: Manifest, source: Source | None) -> list[dict[str, Any]]:
@@ -101,7 +108,7 @@ def _is_same(live: About, wanted: Source | Manifest, release: str) -> bool:
 def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield lines for people: what goes out, once for all hosts where it is the same; first where most goes out.
 
-    Hosts to which nothing goes out come last, and then the locks that are in force.
+    Hosts to which nothing goes out come last, then the signer of the release and the locks that are in force.
     """
     groups: dict[tuple[Any, ...], list[str]] = {}
     for row in rows:
@@ -129,6 +136,9 @@ def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{hosts}: this goes back: {_counted(back, 'is taken out', 'are taken out')}"
         yield from (f"  {line}" for line in back)
         yield from (f"  migration {name}: what it did stays, nothing undoes it" for name in lost)
+    if signers := {str(row["signer"]) for row in rows if row.get("signer")}:
+        yield ""
+        yield f"signed by {', '.join(signers)}"
     if locked := [row for row in rows if row["locked"]]:
         yield ""
         yield from (f"{row['host']}: locked by {row['locked']}" for row in locked)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from warpbeam.build.digest import digests
 from warpbeam.deploy.lock import holding
 from warpbeam.deploy.plan import Plan, emit_plan
 from warpbeam.deploy.plan_rollback import plan_restart, plan_rollback
 from warpbeam.deploy.policy import Policy
 from warpbeam.deploy.rollout import roll_out
-from warpbeam.deploy.upload import digests
+from warpbeam.deploy.signatures import place_signatures
 from warpbeam.error import Failed, Refused
 from warpbeam.event import Emit
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
-from warpbeam.store.store import Store
+from warpbeam.store.directory import DirectoryStore
 
 
 def roll_back(
@@ -24,7 +25,7 @@ def roll_back(
     emit: Emit,
     *,
     to: str = "",
-    store: Store | None = None,
+    store: DirectoryStore | None = None,
     force: bool = False,
 ) -> Plan:
     """Roll the app hosts of `selection` back to their previous release, or to `to`.
@@ -40,6 +41,7 @@ def roll_back(
         # Clear the note: only the hosts say what they go back to, and to put that on others takes a person's word.
         if store is not None:
             store.note_live(fleet.inventory.name, None)
+        place_signatures(fleet, lease, store, emit)
         roll_out(fleet, plan, policy, lease, None, emit, known=known_digests(store, plan), force=force)
     return plan
 
@@ -50,12 +52,13 @@ def restart(
     policy: Policy,
     emit: Emit,
     *,
-    store: Store | None = None,
+    store: DirectoryStore | None = None,
     force: bool = False,
 ) -> Plan:
     """Give the app hosts of `selection` a new instance of what is live, in the other slot; the rest as `roll_back`."""
     with holding(fleet, selection, "restart", emit) as lease:
         plan = plan_restart(fleet.inventory, lease.facts)
+        place_signatures(fleet, lease, store, emit)
         roll_out(fleet, plan, policy, lease, None, emit, known=known_digests(store, plan), force=force)
     return plan
 
@@ -73,7 +76,7 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
         raise Failed(f"{message}: {refused.sentence}", refused.hint, refused.details) from refused
 
 
-def known_digests(store: Store | None, plan: Plan) -> dict[str, tuple[str, ...]]:
+def known_digests(store: DirectoryStore | None, plan: Plan) -> dict[str, tuple[str, ...]]:
     """Return the digests that the releases of `plan` may have, by the host's name, where this machine has the artifact.
 
     A host's answer about its release decides only with which artifact the release is compared.

@@ -10,6 +10,7 @@ import msgspec
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.build import build, build_host, build_recipe, emit_kept, find_stored
 from warpbeam.build.recipe import ask_recipe
+from warpbeam.build.signing import sign_kept
 from warpbeam.build.source import Source, changed_files, find_source
 from warpbeam.deploy.chosen import chosen_artifact
 from warpbeam.deploy.lock import check_reachable, look
@@ -99,12 +100,15 @@ def find_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, em
     store = store_of(fleet, asked.project)
     noting = store if asked.noted else None
     if asked.artifact:
-        return Target(chosen_artifact(asked.artifact, fleet.inventory, store, asked.shared, emit), store=noting)
+        chosen = chosen_artifact(asked.artifact, fleet.inventory, store, asked.shared, emit)
+        sign_kept(chosen, fleet.inventory, store, emit)
+        return Target(chosen, store=noting)
     source = source_of(fleet, asked.project, asked.ref, dirty=asked.dirty)
     recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
     artifact = None if asked.anew else find_stored(recipe, store, asked.shared, emit)
     if artifact is not None:
         emit_kept(artifact, emit)
+        sign_kept(artifact, fleet.inventory, store, emit)
     else:
         # A build takes minutes, which would be in vain if a host is not ready.
         check_reachable(fleet, selection)
@@ -140,6 +144,7 @@ def live_target(fleet: Fleet, project: Path, emit: Emit, shared: SharedStore | N
             raise Refused(f"{label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
         emit(Note("", f"{label} is not kept on this machine: building its commit again"))
         _, artifact = build(fleet, source_of(fleet, project, ours.commit), store, emit)
+    sign_kept(artifact, fleet.inventory, store, emit)
     # One source tree can belong to several commits: name the commit that the hosts run.
     manifest = msgspec.structs.replace(artifact.manifest, commit=ours.commit, subject=ours.subject, dirty=ours.dirty)
     name = ours.release if any(release.name == ours.release for release in others.values()) else ""

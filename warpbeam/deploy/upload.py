@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from warpbeam.build.artifact import PIECE, Artifact
+from warpbeam.build.digest import file_lines, kind_of, links_of
 from warpbeam.build.tarball import Unlike, pick
 from warpbeam.deploy.history import HistoryWriter, note
 from warpbeam.deploy.lock import PARTS, Claim, LockedPhase, locked_parameters
@@ -25,7 +25,6 @@ from warpbeam.helper.program import suspects_file
 from warpbeam.host.answer import Count
 from warpbeam.host.facts import About, HostFacts
 from warpbeam.inventory.schema import Host
-from warpbeam.runtime.kinds import described
 
 
 class Uploaded(msgspec.Struct, frozen=True):
@@ -48,34 +47,7 @@ class Upload(LockedPhase[Uploaded], frozen=True, kw_only=True):
     links: tuple[str, ...]
     directories: tuple[str, ...]
     suspects: str
-
-
-def manifest(artifact: Artifact) -> bytes:
-    """Return the artifact's regular files as the host compares and verifies them: lines `MODE SHA256  PATH`."""
-    return "".join(f"{item.mode} {item.sha256}  {item.path}\n" for item in artifact.files).encode()
-
-
-def _links(artifact: Artifact) -> tuple[str, ...]:
-    """Return for each link its path, then its target."""
-    return tuple(text for item in artifact.manifest.files if item.link for text in (item.path, item.link))
-
-
-def _runtime(artifact: Artifact) -> str:
-    """Return the text that says beside the release of which kind it is, and its name."""
-    return described(artifact.manifest.flavor, artifact.manifest.release)
-
-
-def digests(artifact: Artifact) -> tuple[str, ...]:
-    """Return the digest of all that a host keeps about a release's content, as verify.sh has it; then two of less.
-
-    The first is that of the sums of manifest, links and kind. The others are for hosts where an earlier version of
-    Warpbeam kept no kind, or no list of the links either.
-    """
-    links = "".join(f"{text}\n" for text in _links(artifact)).encode()
-    files = manifest(artifact)
-    kept = {"manifest": files, "links": links, "runtime": _runtime(artifact).encode()}
-    sums = "".join(f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in kept.items()).encode()
-    return tuple(hashlib.sha256(text).hexdigest() for text in (sums, files + links, files))
+    signature: str
 
 
 def check_lacks(host: str, facts: HostFacts, files: int) -> None:
@@ -90,11 +62,16 @@ def check_lacks(host: str, facts: HostFacts, files: int) -> None:
 
 
 class Uploader:
-    """The upload of one artifact to many hosts. As a context manager it removes its temporary files at the end."""
+    """The upload of one artifact to many hosts. As a context manager it removes its temporary files at the end.
 
-    def __init__(self, artifact: Artifact) -> None:
+    Parameters:
+        signature: the text of the artifact's signature, or empty.
+    """
+
+    def __init__(self, artifact: Artifact, signature: str = "") -> None:
         self.artifact = artifact
-        self._manifest = manifest(artifact)
+        self.signature = signature
+        self._manifest = file_lines(artifact)
         self._streams: dict[tuple[int, ...], Path] = {}
         self._guard = Lock()
         self._scratch = ExitStack()
@@ -140,10 +117,11 @@ class Uploader:
             base=base,
             artifact=msgspec.json.encode(about).decode(),
             group=inventory.app_user,
-            runtime=_runtime(self.artifact),
-            links=_links(self.artifact),
+            runtime=kind_of(self.artifact),
+            links=links_of(self.artifact),
             directories=self.artifact.manifest.directories,
             suspects=suspects_file(inventory),
+            signature=self.signature,
         )
         try:
             return fleet.run(host, phase, emit, _pieces(self._stream(lacks), host.name, emit))

@@ -4,9 +4,9 @@
 # Parameters: root (the app's directory), app (its name), token (ours, of the lock), lease (seconds), release (to make),
 # base (release to link from, or empty), artifact (JSON about it), group (the app's, which must be able to read the
 # release), runtime (the kind of the release and its own name, a line each), links (for each symbolic link its path,
-# then its target), directories (those with nothing in them), that of suspect.sh.
+# then its target), directories (those with nothing in them), signature (of the release, or empty), that of suspect.sh.
 : "${root?}" "${app?}" "${token?}" "${lease?}" "${release?}" "${base?}" "${artifact?}" "${group?}" "${runtime?}"
-: "${links[@]-}" "${directories[@]-}"
+: "${links[@]-}" "${directories[@]-}" "${signature?}"
 
 still_ours "$lease"
 partial=$releases/$release.partial
@@ -163,6 +163,8 @@ printf '%s\n' "$artifact" >"$metadata/artifact.json"
 # verify.sh reads the links here: the manifest has none.
 : >"$metadata/links"
 if ((${#links[@]})); then printf '%s\n' "${links[@]}" >"$metadata/links"; fi
+# Like the marks of a release, it is no part of it: another signature may replace it.
+if [[ -n $signature ]]; then printf '%s' "$signature" >"$metadata/signature"; fi
 # The rename fails where `.warpbeam` is a link, or a directory with something in it (rename(2)).
 mv -T -- "$metadata" .warpbeam
 cd -- "$root"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,6 +23,12 @@ from warpbeam.inventory.names import (
 from warpbeam.inventory.secret import Secrets
 
 
+class Sign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The key that signs releases: a private key, or a public one whose private half the ssh agent has."""
+
+    key: Path
+
+
 class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings for making the release on the build host. With the flavor `auto`, the source decides.
 
@@ -31,7 +38,8 @@ class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host with it. `deploy_key` names one of the `secrets`: a private key with which git fetches dependencies; with
     `forward_agent`, git uses the keys of this machine's ssh agent instead. Those of the `secrets` that neither
     `deploy_key` nor `hex` names are variables of the asset step. `store` is the shared store of artifacts
-    (warpbeam/store/place.py), `store_endpoint` the URL of an S3 server that is not Amazon's.
+    (warpbeam/store/place.py), `store_endpoint` the URL of an S3 server that is not Amazon's. `sign` names the key by
+    which this machine signs what it builds.
     """
 
     flavor: Literal["auto", "mix", "distillery"] = "auto"
@@ -49,3 +57,4 @@ class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     container: Annotated[Container, SHORT] | None = None
     store: StorePlace | None = None
     store_endpoint: WebAddress | None = None
+    sign: Sign | None = None

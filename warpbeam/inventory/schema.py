@@ -133,6 +133,8 @@ class Deploy(Value, frozen=True):
     pause: Annotated[Pause, _PAUSE] = 0
     on_failure: Annotated[Literal["stop", "rollback"], _ON_FAILURE] = "stop"
     migrate: Expression | None = None
+    allowed_signers: Path | None = None
+    revoked_signers: Path | None = None
 
 
 class Vm(Value, frozen=True):

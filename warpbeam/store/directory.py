@@ -29,6 +29,8 @@ ROOM_LEFT = 256 * MEGABYTE
 class DirectoryStore:
     """The artifacts of one app on this machine: `KEY.tar.gz` and `KEY.json` in a private directory.
 
+    `KEY.sig` is the signature of a signed one. `KEY.origin` says where one came from that was not built here.
+
     `ENVIRONMENT.live` records what this machine deployed there last.
     """
 
@@ -92,11 +94,12 @@ class DirectoryStore:
         finally:
             file.unlink(missing_ok=True)
 
-    def keep(self, key: str, manifest: Manifest, digest: str, text: bytes = b"") -> Artifact:
+    def keep(self, key: str, manifest: Manifest, digest: str, text: bytes = b"", origin: str = "") -> Artifact:
         """Give the tarball that was written its name and write its manifest; to be called inside `incoming`.
 
         Parameters:
             text: the manifest as it came from elsewhere, to be kept byte for byte; empty: it is written anew.
+            origin: where it came from, in words; empty: this machine built it, or its build host.
 
         Raises:
             Failed: the digest of what arrived is not that of the manifest, or the disk is full.
@@ -109,12 +112,27 @@ class DirectoryStore:
         tarball = self.directory / f"{key}.tar.gz"
         self._incoming(key).replace(tarball)
         self.sbom_file(key).unlink(missing_ok=True)
+        self.signature_file(key).unlink(missing_ok=True)
+        self.origin_file(key).unlink(missing_ok=True)
+        if origin:
+            self._write(self.origin_file(key).name, f"{origin}\n".encode())
         self._write(f"{key}.json", text or msgspec.json.format(msgspec.json.encode(manifest), indent=0))
         return Artifact(tarball, manifest)
 
     def keep_sbom(self, key: str, text: bytes) -> None:
         """Write the SBOM of the artifact of that key."""
         self._write(self.sbom_file(key).name, text)
+
+    def keep_signature(self, key: str, text: bytes) -> None:
+        """Write the signature of the artifact of that key, in place of an earlier one."""
+        self._write(self.signature_file(key).name, text)
+
+    def origin(self, key: str) -> str:
+        """Return where the artifact of that key came from, in words; empty where it was built for this machine."""
+        try:
+            return self.origin_file(key).read_text("utf-8", "replace").strip()
+        except OSError:
+            return ""
 
     def manifest_file(self, key: str) -> Path:
         """Return the path of the manifest of that key, whether it is there or not."""
@@ -123,6 +141,14 @@ class DirectoryStore:
     def sbom_file(self, key: str) -> Path:
         """Return the path of the SBOM of that key, whether it is there or not."""
         return self.directory / f"{key}.cdx.json"
+
+    def signature_file(self, key: str) -> Path:
+        """Return the path of the signature of that key, whether it is there or not."""
+        return self.directory / f"{key}.sig"
+
+    def origin_file(self, key: str) -> Path:
+        """Return the path of the file that says where the artifact came from, whether it is there or not."""
+        return self.directory / f"{key}.origin"
 
     def live_file(self, environment: str) -> Path:
         """Return the path of the record of what this machine deployed there last, whether it is there or not."""
@@ -141,7 +167,9 @@ class DirectoryStore:
 
     def remove(self, key: str) -> None:
         """Remove the artifact of that key; its manifest first, so that no half of it is found."""
-        for file in (self.manifest_file(key), self.directory / f"{key}.tar.gz", self.sbom_file(key)):
+        self.manifest_file(key).unlink(missing_ok=True)
+        beside = (self.sbom_file(key), self.signature_file(key), self.origin_file(key))
+        for file in (self.directory / f"{key}.tar.gz", *beside):
             file.unlink(missing_ok=True)
 
     def _write(self, name: str, text: bytes) -> None:

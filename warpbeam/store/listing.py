@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from warpbeam.bound import MEGABYTE
 from warpbeam.build.artifact import Artifact, Manifest
+from warpbeam.build.signature import Trust, Verdict, check, check_file, trust_of
 from warpbeam.error import Refused
+from warpbeam.event import silent
 from warpbeam.inventory.schema import Inventory
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.manifest import read_manifest
-from warpbeam.store.shared import MOST_MANIFEST, NAME, Absent, SharedStore, StoredFile, read_text
+from warpbeam.store.shared import (
+    MOST_MANIFEST,
+    NAME,
+    Absent,
+    SharedStore,
+    StoredFile,
+    read_text,
+    signature_name,
+)
+from warpbeam.store.signatures import pull_signature
 from warpbeam.store.store import PutLive
 
 # A record of what is live is a few hundred bytes, and a subject.
 MOST_RECORD = MEGABYTE
 
 
-def built_row(key: str, artifact: Artifact) -> dict[str, Any]:
+def built_row(key: str, artifact: Artifact, trust: Trust) -> dict[str, Any]:
     """Return an artifact of this machine as a program needs it."""
-    made = artifact.manifest
+    made, verdict = artifact.manifest, check_file(artifact, trust)
     return {
         "key": key,
         "version": made.version,
@@ -33,6 +45,8 @@ def built_row(key: str, artifact: Artifact) -> dict[str, Any]:
         "size": made.size,
         "tarball": str(artifact.tarball),
         "manifest": str(artifact.tarball.with_name(f"{key}.json")),
+        "signature": str(artifact.signature_file) if artifact.signature_file.exists() else "",
+        "signed": signed(verdict),
     }
 
 
@@ -44,23 +58,35 @@ def artifact_rows(here: DirectoryStore, shared: SharedStore | None, inventory: I
     kept, files = here.kept(), shared.files() if shared else {}
     there = manifests_in(files)
     live = live_digests(here, shared, files)
+    trust = trust_of(inventory)
     rows = []
     for key, when in sorted((there | kept).items(), key=lambda each: (-each[1], each[0])):
         found = here.find(key)
         manifest: Manifest | None = found.manifest if found else None
+        verdict = check_file(found, trust) if found else Verdict()
         problem = "" if found or key not in kept else "its manifest or its size is wrong on this machine"
         if manifest is None and shared is not None and key in there:
             try:
                 text = read_text(shared, f"{key}.json", MOST_MANIFEST)
                 manifest = read_manifest(text, inventory, f"{key}.json in the store {shared.label}")
+                if signature_name(key, manifest.sha256) in files:
+                    signature = pull_signature(key, manifest, shared, silent)
+                    # The check needs no tarball.
+                    verdict = check(signature, Artifact(Path(f"{key}.tar.gz"), manifest), trust)
             except (Absent, Refused) as wrong:
                 problem = wrong.message
-        row = {"key": key, "time": moment(when), **described(manifest), "here": found is not None}
+        row = {"key": key, "time": moment(when), **described(manifest), "signed": signed(verdict)}
+        row["here"] = found is not None
         if shared is not None:
             row["store"] = key in there
         row["live"] = live.get(manifest.sha256, []) if manifest else []
         rows.append({**row, "problem": problem} if problem else row)
     return rows
+
+
+def signed(verdict: Verdict) -> str:
+    """Return the column about a signature: the signer or, where that is not known, the key; empty where unsigned."""
+    return verdict.signer or verdict.fingerprint
 
 
 def described(manifest: Manifest | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ MOST_MANIFEST = 64 * MEGABYTE
 # The digest in a tarball's name is what makes two pushes of one key at the same time harmless: whichever manifest is
 # written last, the tarball that it describes is there.
 NAME = re.compile(
-    r"(?P<key>[0-9a-f]{20})(?:(?P<manifest>\.json)|-(?P<digest>[0-9a-f]{16})\.(?:tar\.gz|cdx\.json))"
+    r"(?P<key>[0-9a-f]{20})(?:(?P<manifest>\.json)|-(?P<digest>[0-9a-f]{16})\.(?:tar\.gz|cdx\.json|sig))"
     r"|(?P<environment>[a-z][a-z0-9-]{0,62})\.live"
 )
 PIECE = 1 << 18
@@ -77,6 +77,11 @@ def tarball_name(key: str, sha256: str) -> str:
 def sbom_name(key: str, sha256: str) -> str:
     """Return the name of an artifact's SBOM in a shared store."""
     return f"{key}-{sha256[:16]}.cdx.json"
+
+
+def signature_name(key: str, sha256: str) -> str:
+    """Return the name of an artifact's signature in a shared store."""
+    return f"{key}-{sha256[:16]}.sig"
 
 
 def key_with(store: SharedStore, sha256: str) -> str:

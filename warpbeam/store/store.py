@@ -45,6 +45,9 @@ class Store(Protocol):
     def keep_sbom(self, key: str, text: bytes) -> None:
         """Write the SBOM of the artifact of that key."""
 
+    def keep_signature(self, key: str, text: bytes) -> None:
+        """Write the signature of the artifact of that key, in place of an earlier one."""
+
     def last_live(self, environment: str) -> PutLive | None:
         """Return what this machine put live last in that environment, or None where that is not recorded."""
 

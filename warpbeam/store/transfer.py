@@ -16,7 +16,16 @@ from warpbeam.event import Emit, Note, Progress, Settled
 from warpbeam.inventory.schema import Inventory
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.manifest import HINT, read_manifest
-from warpbeam.store.shared import MOST_MANIFEST, Absent, SharedStore, Sink, read_text, sbom_name, tarball_name
+from warpbeam.store.shared import (
+    MOST_MANIFEST,
+    Absent,
+    SharedStore,
+    Sink,
+    read_text,
+    sbom_name,
+    tarball_name,
+)
+from warpbeam.store.signatures import pull_signature, push_signature
 from warpbeam.store.store import PutLive
 
 # Reads the tarball of a manifest: passes its bytes on, no more than the manifest says.
@@ -38,6 +47,7 @@ def push(key: str, here: DirectoryStore, shared: SharedStore, emit: Emit) -> boo
         raise Refused(f"the artifact {key} on this machine was changed since it was built", "build it again")
     manifest, described = artifact.manifest, here.manifest_file(key)
     if _has_the_same(key, described, manifest, shared):
+        push_signature(artifact, shared, emit)
         # Its time says how old it is, by which a prune goes.
         shared.write(f"{key}.json", described, lambda count: None)
         emit(Note("", f"{key} is in the store {shared.label} already"))
@@ -52,6 +62,7 @@ def push(key: str, here: DirectoryStore, shared: SharedStore, emit: Emit) -> boo
     shared.write(tarball_name(key, manifest.sha256), artifact.tarball, on_sent)
     if (sbom := here.sbom_file(key)).exists():
         shared.write(sbom_name(key, manifest.sha256), sbom, lambda count: None)
+    push_signature(artifact, shared, emit)
     shared.write(f"{key}.json", described, lambda count: None)
     emit(Settled("", f"pushed {key}, {manifest.app} {artifact.label}, to {shared.label}"))
     return True
@@ -106,6 +117,8 @@ def pull(
 
     artifact = take_in(key, text, manifest, here, read, f"{key} in the store {shared.label}")
     _pull_sbom(key, manifest, here, shared)
+    if signature := pull_signature(key, manifest, shared, emit):
+        here.keep_signature(key, signature.text)
     emit(Settled("", f"pulled {key}, {manifest.app} {artifact.label}, from {shared.label}"))
     return artifact
 
@@ -134,7 +147,7 @@ def take_in(key: str, text: bytes, manifest: Manifest, here: DirectoryStore, rea
             raise Refused(f"{where} is not what its manifest says: its checksum is another", HINT)
         if wrong := difference(Path(file.name), manifest.files):
             raise Refused(f"{where} is not what its manifest says: {wrong}", HINT)
-        return here.keep(key, manifest, manifest.sha256, text)
+        return here.keep(key, manifest, manifest.sha256, text, origin=where)
 
 
 def _pull_sbom(key: str, manifest: Manifest, here: DirectoryStore, shared: SharedStore) -> None:

@@ -7,23 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from warpbeam.build.artifact import Artifact
+from warpbeam.build.signature import Trust, Unsound, Verdict, check, check_file
 from warpbeam.build.tarball import difference
 from warpbeam.error import Failed, Refused
 from warpbeam.store.directory import DirectoryStore
-from warpbeam.store.listing import described, manifests_in
+from warpbeam.store.listing import described, manifests_in, signed
 from warpbeam.store.manifest import decode_manifest
 from warpbeam.store.shared import MOST_MANIFEST, SharedStore, Unavailable, read_text, tarball_name
+from warpbeam.store.signatures import signature_in
 
-INTACT = "intact"
+# The states of an artifact. An untrusted one is what its manifest says, without a signature that counts.
+INTACT, CHANGED, UNTRUSTED = "intact", "changed", "untrusted"
 
 
-def verify_here(here: DirectoryStore) -> list[dict[str, Any]]:
-    """Return a row for each artifact of this machine; `problem` says how one is not what its manifest says."""
+def verify_here(here: DirectoryStore, trust: Trust) -> list[dict[str, Any]]:
+    """Return a row for each artifact of this machine; `problem` says how one is not what its manifest says.
+
+    With the allowed signers of `trust`, an artifact that none of them signed has a problem too.
+    """
     rows = []
     for key in sorted(here.kept()):
         found = here.find(key)
         wrong = _wrong(found) if found else "its manifest cannot be read, or its tarball has another size or is missing"
-        rows.append(_row(key, found, wrong))
+        rows.append(_row(key, found, wrong, check_file(found, trust) if found else Verdict()))
     return rows
 
 
@@ -33,7 +39,7 @@ def _wrong(artifact: Artifact) -> str:
     return difference(artifact.tarball, artifact.manifest.files)
 
 
-def verify_shared(shared: SharedStore) -> list[dict[str, Any]]:
+def verify_shared(shared: SharedStore, trust: Trust) -> list[dict[str, Any]]:
     """Return the same rows for the artifacts of the shared store, of all releases; they are read and not kept.
 
     Raises: Unavailable, where the shared store cannot be reached.
@@ -41,15 +47,15 @@ def verify_shared(shared: SharedStore) -> list[dict[str, Any]]:
     rows = []
     for key in sorted(manifests_in(shared.files())):
         try:
-            rows.append(_verified(key, shared))
+            rows.append(_verified(key, shared, trust))
         except Unavailable:
             raise
         except (Refused, Failed) as wrong:
-            rows.append(_row(key, None, wrong.message))
+            rows.append(_row(key, None, wrong.message, Verdict()))
     return rows
 
 
-def _verified(key: str, shared: SharedStore) -> dict[str, Any]:
+def _verified(key: str, shared: SharedStore, trust: Trust) -> dict[str, Any]:
     text = read_text(shared, f"{key}.json", MOST_MANIFEST)
     manifest = decode_manifest(text, f"{key}.json in the store {shared.label}")
     with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
@@ -60,13 +66,17 @@ def _verified(key: str, shared: SharedStore) -> dict[str, Any]:
         shared.read(tarball_name(key, manifest.sha256), manifest.size, sink)
         file.flush()
         artifact = Artifact(Path(file.name), manifest)
-        return _row(key, artifact, _wrong(artifact))
+        wrong = _wrong(artifact)
+    try:
+        verdict = check(signature_in(shared, key, manifest.sha256), artifact, trust)
+    except (Unsound, Refused, Failed) as unsound:
+        verdict = Verdict(problem=f"its signature {unsound}")
+    return _row(key, artifact, wrong, verdict)
 
 
-def _row(key: str, artifact: Artifact | None, wrong: str) -> dict[str, Any]:
+def _row(key: str, artifact: Artifact | None, wrong: str, verdict: Verdict) -> dict[str, Any]:
     manifest = artifact.manifest if artifact else None
-    return {"key": key, **described(manifest), "state": "changed" if wrong else INTACT} | _problem(wrong)
-
-
-def _problem(wrong: str) -> dict[str, str]:
-    return {"problem": wrong} if wrong else {}
+    state = CHANGED if wrong else UNTRUSTED if verdict.problem else INTACT
+    row = {"key": key, **described(manifest), "signed": signed(verdict), "state": state}
+    problem = wrong or verdict.problem
+    return {**row, "problem": problem} if problem else row

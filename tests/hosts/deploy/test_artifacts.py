@@ -203,13 +203,14 @@ def test_the_commands_of_a_recipe_build_push_and_deploy(
     variables = {"GITHUB_OUTPUT": f"{HOME}/build.env", "KNOWN_HOSTS": hosts.read_text().rstrip("\n")}
     if recipe == "gitlab.yml":
         lab.ssh(RUNNER, f"sudo tee {HOME}/deploy-key", stdin=lab.key.read_text())
-        variables["DEPLOY_KEY"] = f"{HOME}/deploy-key"
+        variables["DEPLOY_KEY"] = variables["SIGNING_KEY"] = f"{HOME}/deploy-key"
     else:
-        variables["DEPLOY_KEY"] = key
+        variables["DEPLOY_KEY"] = variables["SIGNING_KEY"] = key
     bash(f"rm -f {HOME}/build.env")
 
     build, deploy = (commands_of(recipe, job).replace("fab production", f"fab {ENVIRONMENT}") for job in JOBS)
     bash(build, variables)
+    bash("ssh-keygen -yf ~/.ssh/release && rm ~/.ssh/release")
     key_line = bash(f"cat {HOME}/build.env").stdout.strip()
     # Another runner has nothing of the first but the key.
     bash(f"rm -rf {HOME}/.warpbeam {HOME}/hello")

@@ -6,7 +6,7 @@ import msgspec
 
 from tests.unit.deploy.test_plan import artifact
 from warpbeam.build.artifact import Artifact, Item
-from warpbeam.deploy.upload import digests
+from warpbeam.build.digest import digests
 from warpbeam.deploy.verify import Verdict
 
 GOOD = Verdict("20261123T120000Z", "a" * 64, "a" * 64, (), 0)

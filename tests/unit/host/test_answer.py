@@ -692,6 +692,7 @@ def test_a_script_takes_nothing_for_a_release_that_is_none(release: str, base: s
         links=(),
         directories=(),
         suspects="/none",
+        signature="",
     )
 
     done = subprocess.run(["bash", "-s"], input=render(phase), capture_output=True, check=False)

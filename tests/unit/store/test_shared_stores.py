@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import subprocess
 import sys
 import tarfile
 import threading
@@ -17,15 +18,17 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from warpbeam.build.artifact import Item, Manifest, Toolchain
+from warpbeam.build.signature import Trust, check_file
+from warpbeam.build.signing import sign
 from warpbeam.error import Failed, Misuse, Refused
-from warpbeam.event import silent
+from warpbeam.event import Event, Warn, silent
 from warpbeam.host.local import local_shell
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.listing import artifact_rows
 from warpbeam.store.prune import choose, prune_here, prune_shared
 from warpbeam.store.s3 import S3Bucket
-from warpbeam.store.shared import Absent, SharedStore, Unavailable, key_with, read_text, tarball_name
+from warpbeam.store.shared import Absent, SharedStore, Unavailable, key_with, read_text, signature_name, tarball_name
 from warpbeam.store.shared_directory import SharedDirectory
 from warpbeam.store.ssh_host import SshHost
 from warpbeam.store.store import PutLive
@@ -36,6 +39,7 @@ INVENTORY = Inventory(org="acme", app="hello", hosts={"web1": Host(name="web1")}
 TOOLS = Toolchain(elixir="1.14.0", otp="25", cpu="x86_64", libc="glibc 2.36", os="Debian 12")
 KEY, OTHER = "0123456789abcdef0123", "fedcba98765432100123"
 APP = "acme-hello"
+TRUST = Trust("acme", "hello")
 
 
 def tarball(content: bytes) -> bytes:
@@ -216,7 +220,7 @@ def test_an_artifact_that_was_changed_in_the_store_is_refused(
 
     assert here.kept() == {}
     assert [*here.directory.glob("*"), *here.directory.glob(".*")] == []
-    (row,) = verify_shared(shared)
+    (row,) = verify_shared(shared, TRUST)
     # One of another app is only in the wrong place.
     assert row["state"] == ("intact" if forged == "another app" else "changed")
 
@@ -313,7 +317,7 @@ def test_verify_finds_what_was_changed_on_this_machine(here: DirectoryStore) -> 
     file = here.directory / f"{OTHER}.tar.gz"
     file.write_bytes(b"x" * file.stat().st_size)
 
-    assert {row["key"]: row["state"] for row in verify_here(here)} == {KEY: "intact", OTHER: "changed"}
+    assert {row["key"]: row["state"] for row in verify_here(here, TRUST)} == {KEY: "intact", OTHER: "changed"}
 
 
 def test_files_of_others_in_the_store_are_left_alone(shared: SharedStore, here: DirectoryStore, tmp_path: Path) -> None:
@@ -379,3 +383,99 @@ def test_s3_without_credentials_says_where_they_come_from(server: str, monkeypat
     with pytest.raises(Unavailable, match="Unable to locate credentials") as refused:
         S3Bucket("s3://there", "there", "", APP, server).files()
     assert "AWS_PROFILE" in refused.value.hint
+
+
+def signed(store: DirectoryStore, key: str, tmp_path: Path, name: str = "release") -> str:
+    """Sign an artifact with a new key of that name; return the key's fingerprint."""
+    file = tmp_path / name
+    if not file.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
+    found = store.find(key)
+    assert found is not None
+    store.keep_signature(key, sign(found, file, TRUST, silent))
+    return check_file(found, TRUST).fingerprint
+
+
+def test_a_signature_goes_with_its_artifact_and_a_new_one_replaces_it(
+    shared: SharedStore, here: DirectoryStore, there: DirectoryStore, tmp_path: Path
+) -> None:
+    made = keep(here, KEY)
+    push(KEY, here, shared, silent)
+    pull(KEY, there, shared, INVENTORY, silent)
+    assert not there.signature_file(KEY).exists()
+
+    for name in ("first", "second"):
+        key = signed(here, KEY, tmp_path, name)
+        assert not push(KEY, here, shared, silent), "the artifact is there already"
+        pull(KEY, there, shared, INVENTORY, silent)
+        assert there.signature_file(KEY).read_bytes() == here.signature_file(KEY).read_bytes()
+        assert artifact_rows(there, shared, INVENTORY)[0]["signed"] == key
+        (row,) = artifact_rows(DirectoryStore(tmp_path / "none"), shared, INVENTORY)
+        assert row["signed"] == key
+
+    assert signature_name(KEY, made.sha256) in shared.files()
+    keep(here, OTHER, b"newer")
+    os.utime(here.manifest_file(KEY), (1, 1))
+    assert prune_here(here, 1).removed == (KEY,)
+    assert not here.signature_file(KEY).exists()
+
+
+def test_a_pruned_artifact_takes_its_signature_along(shared: SharedStore, here: DirectoryStore, tmp_path: Path) -> None:
+    for key in (KEY, OTHER):
+        keep(here, key, key.encode())
+        signed(here, key, tmp_path)
+        push(key, here, shared, silent)
+
+    (gone,) = prune_shared(here, shared, 1).removed
+
+    assert [name for name in shared.files() if name.startswith(gone)] == []
+    assert len([name for name in shared.files() if name.endswith(".sig")]) == 1
+
+
+@pytest.mark.parametrize("forged", [b"nonsense", b"x" * (1 << 20), b"\x1b[2J", b""])
+def test_what_a_store_sends_in_place_of_a_signature_is_left_out(
+    forged: bytes, shared: SharedStore, here: DirectoryStore, there: DirectoryStore, tmp_path: Path
+) -> None:
+    made = keep(here, KEY)
+    push(KEY, here, shared, silent)
+    put(shared, tmp_path, signature_name(KEY, made.sha256), forged)
+    events: list[Event] = []
+
+    pull(KEY, there, shared, INVENTORY, events.append)
+
+    assert not there.signature_file(KEY).exists()
+    (warning,) = [event.text for event in events if isinstance(event, Warn)]
+    assert "counts as unsigned" in warning
+    (row,) = verify_shared(shared, TRUST)
+    assert row["state"] == "untrusted"
+
+
+def test_verify_finds_what_no_allowed_key_signed_here_and_in_the_store(
+    shared: SharedStore, here: DirectoryStore, tmp_path: Path
+) -> None:
+    for key in (KEY, OTHER):
+        keep(here, key, key.encode())
+    signed(here, KEY, tmp_path)
+    for key in (KEY, OTHER):
+        push(key, here, shared, silent)
+    allowed = tmp_path / "allowed_signers"
+    allowed.write_text(f"alice@acme.example {(tmp_path / 'release.pub').read_text()}")
+    trust = Trust("acme", "hello", allowed)
+
+    for rows in (verify_here(here, trust), verify_shared(shared, trust)):
+        found = {row["key"]: row for row in rows}
+        assert (found[KEY]["state"], found[KEY]["signed"]) == ("intact", "alice@acme.example")
+        assert (found[OTHER]["state"], found[OTHER]["problem"]) == ("untrusted", "it is not signed")
+    assert {row["state"] for row in verify_shared(shared, TRUST)} == {"intact"}
+    changed = here.directory / f"{KEY}.tar.gz"
+    changed.write_bytes(b"x" * changed.stat().st_size)
+    assert verify_here(here, trust)[0]["state"] == "changed"
+
+
+def test_a_push_refuses_a_file_that_is_no_signature(shared: SharedStore, here: DirectoryStore) -> None:
+    keep(here, KEY)
+    here.signature_file(KEY).write_text("nonsense")
+
+    with pytest.raises(Refused, match=r"\.sig is no signature of ssh-keygen's") as refused:
+        push(KEY, here, shared, silent)
+    assert f"artifacts.sign {KEY}" in refused.value.hint
