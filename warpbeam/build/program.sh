@@ -50,6 +50,10 @@ recognise() {
       REPLY="the build host does not trust the registry: build.hex.public_keys has the key that signs it" ;;
     *'No authenticated organization'* | *'authenticat'*'hex.'* | *'(401)'* | *'(403)'*)
       REPLY="the registry must let the build in: build.hex.organizations or build.hex.repositories, with a key" ;;
+    *'could not download metadata at '*hex-*.csv* | *'could not download metadata at '*rebar-*.csv*)
+      REPLY="does it have \`installs/\`, as hex.pm and its mirrors do? Else install Hex and rebar3 on the build host as"
+      REPLY+=" $(id -un): mix archive.install FILE, mix local.rebar rebar3 FILE"
+      ;;
     *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | \
       *'Could not install Hex'* | *'Failed to fetch record'* | *'httpc request failed'*)
       REPLY='can the build host reach what mix.exs and mix.lock name?' ;;
