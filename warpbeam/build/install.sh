@@ -88,7 +88,8 @@ forget_kerl() {
 # do not always show them. HINT is for an output without a hint of its own.
 fail_to() {
   local -a said
-  recognise "$(tail -n 400 -- "$log"; last_of_kerl 400)" "${2:-is it a version that $tools knows? See docs/toolchains.md}"
+  recognise "$(tail -n 400 -- "$log"; last_of_kerl 400)" \
+    "${2:-is it a version that $tools knows? See docs/toolchains.md}"
   mapfile -t said < <({ last_of_kerl 8; tail -n 12 -- "$log"; } | last_written)
   fail "$tools could not $1" "$REPLY" "${said[@]}"
 }
