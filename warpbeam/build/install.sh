@@ -88,13 +88,12 @@ forget_kerl() {
 # do not always show them. HINT is for an output without a hint of its own.
 fail_to() {
   local -a said
-  recognise "$(tail -n 400 -- "$log"; last_of_kerl 400)" \
-    "${2:-is it a version that $tools knows? See docs/toolchains.md}"
+  recognise "$(tail -n 400 -- "$log"; last_of_kerl 400)" "${2-}"
   mapfile -t said < <({ last_of_kerl 8; tail -n 12 -- "$log"; } | last_written)
   fail "$tools could not $1" "$REPLY" "${said[@]}"
 }
 
-# recognise TEXT HINT: puts a hint for a program's output into REPLY; HINT where there is none.
+# recognise TEXT [HINT]: puts a hint for a program's output into REPLY; HINT where there is no other.
 recognise() {
   case $1 in
     *'No space left on device'* | *'Disk quota exceeded'*)
@@ -106,7 +105,7 @@ recognise() {
       *'cc: '*'not found'* | *'make: '*'not found'* | *"Command 'unzip'"* | \
       *'missing required'* | *'autoconf'*'not found'*)
       REPLY='`build: {install: true}` and `setup` install what the build of an Erlang needs' ;;
-    *) REPLY=$2 ;;
+    *) REPLY=${2:-is it a version that $tools knows? See docs/toolchains.md} ;;
   esac
 }
 
