@@ -6,6 +6,9 @@
 # installation, such as KERL_CONFIGURE_OPTIONS), those of tools.sh.
 : "${root?}" "${variables[@]-}"
 
+# After so many seconds without a line, a program's silence is shown.
+silence=15
+
 # lock: one build or installation at a time.
 lock() {
   local variable
@@ -24,26 +27,74 @@ lock() {
 # not keep our locks. Its output goes to the log. A line of it is shown every few seconds, as a sign that it works;
 # where it fails, the message has its last lines.
 attempt() {
-  local text next=0
+  : >"$log.began"
   (cd -- "$root/build" && "$@" </dev/null 8>&- 9>&- 2>&1 && echo 0 >"$log.status" || echo 1 >"$log.status") |
-    tee -- "$log" | while IFS= read -r text; do
-    uptime_seconds
-    ((REPLY >= next)) || continue
-    next=$((REPLY + 3))
-    line "$text"
-  done
+    tee -- "$log" | show_signs
   [[ $(<"$log.status") == 0 ]]
 }
 
-# fail_to WHAT: ends with the last lines of the program that could not do WHAT.
+# show_signs: shows a line of its input every few seconds. While there is none, it shows how long that has been, and the
+# last line of Kerl's log: Kerl says nothing for the minutes in which it compiles an Erlang.
+show_signs() {
+  local text part='' next=0 began status
+  uptime_seconds; began=$REPLY
+  while true; do
+    IFS= read -r -t "$silence" text && status=0 || status=$?
+    if ((status > 128)); then
+      # The beginning of a line may have come: the rest comes later.
+      part+=$text
+      since "$began"
+      line "($((REPLY / 60)) min $((REPLY % 60)) s) $(last_of_kerl 1)"
+      continue
+    fi
+    ((status == 0)) || return 0
+    text=$part$text part=''
+    uptime_seconds
+    ((REPLY >= next)) || continue
+    next=$((REPLY + 3))
+    line "$(last_written <<<"$text")"
+  done
+}
+
+# last_written: copies its input; of a line that its program wrote over (the meter of a download), only the last state.
+last_written() { sed -e $'s/\r*$//' -e $'s/.*\r//'; }
+
+# last_of_kerl COUNT: prints the last lines of Kerl's newest log, if Kerl has written it since our program began.
+last_of_kerl() {
+  local file newest=$log.began
+  for file in "$(kerl_home)"/builds/*/otp_*.log; do
+    if [[ $file -nt $newest ]]; then newest=$file; fi
+  done
+  if [[ $newest != "$log.began" ]]; then tail -n "$1" -- "$newest"; fi
+}
+
+# kerl_home: prints the directory where Kerl, by which asdf and mise compile an Erlang, has its builds.
+kerl_home() {
+  case $tools in
+    asdf) echo "$data/plugins/erlang/kerl-home" ;;
+    mise) echo "$cache/erlang/kerl" ;;
+  esac
+}
+
+# forget_kerl VERSION: removes what an interrupted build of this Erlang left. Its lock file stays for 14 days, and Kerl
+# refuses to build until then, without a word where its output is no terminal.
+forget_kerl() {
+  local home
+  home=$(kerl_home)
+  rm -rf -- "$home/builds/$1" "$home/builds/asdf_$1"
+  rm -f -- "$home"/gits/*/build.lock
+}
+
+# fail_to WHAT [HINT]: ends with the last lines of the program that could not do WHAT, and of Kerl's log: asdf and mise
+# do not always show them. HINT is for an output without a hint of its own.
 fail_to() {
   local -a said
-  recognise "$(tail -n 400 -- "$log")"
-  mapfile -t said < <(tail -n 12 -- "$log")
+  recognise "$(tail -n 400 -- "$log"; last_of_kerl 400)" "${2-}"
+  mapfile -t said < <({ last_of_kerl 8; tail -n 12 -- "$log"; } | last_written)
   fail "$tools could not $1" "$REPLY" "${said[@]}"
 }
 
-# recognise TEXT: puts a hint for a program's output into REPLY.
+# recognise TEXT [HINT]: puts a hint for a program's output into REPLY; HINT where there is no other.
 recognise() {
   case $1 in
     *'No space left on device'* | *'Disk quota exceeded'*)
@@ -57,7 +108,7 @@ recognise() {
       *'cc: '*'not found'* | *'make: '*'not found'* | *"Command 'unzip'"* | \
       *'missing required'* | *'autoconf'*'not found'*)
       REPLY='`build: {install: true}` and `setup` install what the build of an Erlang needs' ;;
-    *) REPLY="is it a version that $tools knows? See docs/toolchains.md" ;;
+    *) REPLY=${2:-is it a version that $tools knows? See docs/toolchains.md} ;;
   esac
 }
 
@@ -65,7 +116,8 @@ recognise() {
 add_plugin() {
   [[ $tools == asdf && ! -e $data/plugins/$1 ]] || return 0
   step "asdf plugin $1"
-  attempt "$manager" plugin add "$1" || fail_to "add the plugin $1"
+  attempt "$manager" plugin add "$1" ||
+    fail_to "add the plugin $1" 'asdf clones its list of plugins, and then the plugin: can the build host do that?'
 }
 
 # resolve TOOL VERSION: puts the version that asdf knows for `latest`, `latest:1.17` or `prefix:1.17` into REPLY.
@@ -86,6 +138,7 @@ install_by_asdf() {
   local version begun
   resolve "$@"; version=$REPLY
   begun=$data/.warpbeam-$1-${version/:/-}
+  if [[ $1 == erlang && -e $begun ]]; then forget_kerl "${version#*:}"; fi
   : >"$begun" || fail "cannot write to $data" 'is there room on the build host?'
   rm -rf -- "$data/installs/$1/${version/:/-}"
   attempt "$manager" install "$1" "$version" || fail_to "install $1 $version"
@@ -96,6 +149,7 @@ install_by_asdf() {
 # takes what is left of another one for whole.
 install_by_mise() {
   local version=${2/#latest:/prefix:}
+  if [[ $1 == erlang && -e $cache/erlang/$version/incomplete ]]; then forget_kerl "$version"; fi
   attempt "$manager" install --force "$1@$version" || fail_to "install $1 $2"
 }
 

@@ -27,7 +27,9 @@ install_packages() {
   how='the same command goes on from here'
   case $installer in
     apt)
-      apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold --no-install-recommends)
+      # Without Use-Pty=0, the lines of dpkg end as those of a terminal do.
+      apt=(apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold)
+      apt+=(--no-install-recommends)
       shown "$log" "${apt[@]}" update || warn 'apt-get update failed; going on with the lists that are here'
       for package in "${packages[@]}"; do
         # apt-get takes an unknown name with a dot for a pattern, and installs every package that matches it.

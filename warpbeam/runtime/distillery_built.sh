@@ -59,6 +59,8 @@ distillery_make() {
     case $(tail -n 400 -- "$build/log") in
       *'Release failed:'*:eacces*)
         hint='Distillery 2.1.1 and older make no release with Erlang/OTP 25 or newer: see docs/distillery.md' ;;
+      *'Invalid application `:sasl`'*)
+        hint='Elixir 1.15 and newer need `prune_code_paths: false` in `project` of mix.exs: see docs/distillery.md' ;;
       *'Mix.Dep.loaded'*) hint='Distillery 1.5 makes no release with this Elixir: see docs/distillery.md' ;;
       *'could not be found'*) hint='is Distillery among the dependencies for this MIX_ENV?' ;;
     esac

@@ -40,6 +40,10 @@ HINTS = [
         '** (File.Error) could not read file "/home/x/.hex/packages/acme/foo-1.0.0.tar": no such file or directory',
         "build.hex.offline",
     ),
+    (
+        "Could not install Hex because Mix could not download metadata at https://mirror/installs/hex-1.x.csv.",
+        "does it have `installs/`",
+    ),
     ("git@github.com: Permission denied (publickey).", "must be able to fetch this"),
     (
         "** (Mix) You're trying to run :shop on Elixir v1.14.0 but it has declared in its mix.exs file it supports only"
