@@ -54,6 +54,7 @@ ELSEWHERE = frozenset(
         "power",
         "reboot",
         "secrets",
+        "signatures",
     ]
 )
 # Steps that come only under a strategy, or only when something else happens first.

@@ -229,6 +229,7 @@ def test_wide_letters_count_as_two_columns() -> None:
 # Modules that may write to a stream, or let another program write, and why.
 EXITS = {
     "warpbeam/build/download.py: .write": "a file",
+    "warpbeam/build/signature.py: .write": "a file",
     "warpbeam/build/git.py: .write": "git's input",
     "warpbeam/cli/executor.py: logging": "lines of libraries, with a bar before each",
     "warpbeam/cli/interruption.py: os.write": "a text of our own, in a signal's handler",
@@ -240,6 +241,7 @@ EXITS = {
     "warpbeam/fleet/here.py: .write": "a file for rsync",
     "warpbeam/store/directory.py: .write": "a file",
     "warpbeam/store/incoming.py: .write": "a file",
+    "warpbeam/store/signatures.py: .write": "a file",
     "warpbeam/store/verify.py: .write": "a file",
     "warpbeam/lab/command.py: .write": "a program's input",
     "warpbeam/host/local.py: .write": "a program's input",

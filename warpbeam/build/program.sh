@@ -108,6 +108,7 @@ recognise() {
       *no_cacerts_found*)
       REPLY='the build host does not trust the certificate of that server: are ca-certificates, and its own authority,'
       REPLY+=' installed there?'
+      ;;
     *'could not download metadata at '*hex-*.csv* | *'could not download metadata at '*rebar-*.csv*)
       REPLY="does it have \`installs/\`, as hex.pm and its mirrors do? Else install Hex and rebar3 on the build host as"
       REPLY+=" $(id -un): mix archive.install FILE, mix local.rebar rebar3 FILE"
