@@ -133,6 +133,8 @@ class Deploy(Value, frozen=True):
     pause: Annotated[Pause, _PAUSE] = 0
     on_failure: Annotated[Literal["stop", "rollback"], _ON_FAILURE] = "stop"
     migrate: Expression | None = None
+    allowed_signers: Path | None = None
+    revoked_signers: Path | None = None
 
 
 class Vm(Value, frozen=True):
@@ -204,6 +206,16 @@ class Inventory(Value, frozen=True):
     def root(self) -> PurePosixPath:
         """The directory of the app on its hosts."""
         return PurePosixPath("/opt", self.org, self.app)
+
+    @property
+    def admits(self) -> bool:
+        """Whether hosts run only releases that root has verified and copied (docs/admission.md)."""
+        return self.deploy.allowed_signers is not None
+
+    @property
+    def admitted(self) -> PurePosixPath:
+        """The directory of those copies, beside `root`: the deploy user cannot write there."""
+        return self.root.with_name(f"{self.app}.admitted")
 
     @property
     def app_hosts(self) -> tuple[Host, ...]:
