@@ -23,7 +23,7 @@ class Signer:
     def __init__(self, directory: Path, name: str) -> None:
         self.name = name
         self.key = directory / name
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", self.key], check=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(self.key)], check=True)
         self.public = Path(f"{self.key}.pub").read_text().strip()
 
     def allowed(self, options: str = "") -> str:
@@ -33,7 +33,7 @@ class Signer:
     def sign(self, digest: str, app: str = "acme/hello", namespace: str = NAMESPACE) -> str:
         """The signature over a release's digest."""
         statement = f"warpbeam-release 1\n{app}\n{digest}\n"
-        command = ["ssh-keygen", "-q", "-Y", "sign", "-f", self.key, "-n", namespace]
+        command = ("ssh-keygen", "-q", "-Y", "sign", "-f", str(self.key), "-n", namespace)
         return subprocess.run(command, input=statement, capture_output=True, text=True, check=True).stdout
 
 

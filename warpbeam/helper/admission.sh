@@ -37,16 +37,22 @@ approve() {
   ln -sfn -- "$release" "$ADMITTED/.$slot" && mv -fT -- "$ADMITTED/.$slot" "$ADMITTED/$slot" && sync -- "$ADMITTED"
 }
 
-# find_used: puts the admitted releases from which a process runs into `used`, an associative array of the caller's; and
-# where no slot runs, that of the live slot.
-find_used() {
-  local target slot pid runs=no
-  used=()
+# find_entered: puts the admitted releases in which a process is, or whose program it runs, into `used`, an associative
+# array of the caller's.
+find_entered() {
+  local target
   while IFS= read -r target; do
     target=${target#"$ADMITTED/"}
     target=${target%%[/ ]*}
     if is_release "$target"; then used[$target]=1; fi
   done < <(find /proc/[0-9]*/cwd /proc/[0-9]*/exe -maxdepth 0 -lname "$ADMITTED/*" -printf '%l\n' 2>/dev/null)
+}
+
+# find_used: does the same with all releases from which a process runs; and where no slot runs, that of the live slot.
+find_used() {
+  local slot pid runs=no
+  used=()
+  find_entered
   for slot in a b; do
     pid=$(property "$app@$slot.service" MainPID)
     if ((pid > 0)); then

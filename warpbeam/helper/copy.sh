@@ -85,7 +85,7 @@ read_manifest() {
 # copy_files RELEASE: copies the files, links and empty directories into $new. The deploy user reads, and a process
 # that can write nowhere else and has none of root's powers unpacks.
 copy_files() {
-  local patience=900 free most
+  local patience=900 free most said=''
   { read -r _; read -r free; } < <(exec df --output=avail -B1 -- "$ADMITTED")
   most=$((free - SPARE_BYTES))
   ((most > 0)) || cannot "$ADMITTED is on a full disk: $((free / 1048576)) MB are free: make room there"
@@ -104,7 +104,9 @@ copy_files() {
       -- tar --extract --file=- --no-same-owner --no-same-permissions >/dev/null 2>"$lists/said" || {
     { read -r _; read -r free; } < <(exec df --output=avail -B1 -- "$ADMITTED")
     if ((free <= SPARE_BYTES)); then cannot "$ADMITTED is on a full disk: make room there"; fi
-    cannot "the files of $1 could not be copied: some are missing, cannot be read, or are more than $most bytes"
+    IFS= read -r -d '' -n 200 said <"$lists/said" || true
+    said=${said//[^[:print:]]/ }
+    cannot "the files of $1 could not be copied: some are missing, cannot be read, or are more than $most bytes $said"
   }
 }
 

@@ -31,7 +31,7 @@ settled() {
   local -A used=()
   [[ -d $ADMITTED ]] || return 0
   if [[ $ADMISSION == no ]]; then
-    find_used
+    find_entered
     ((${#used[@]})) || rm -rf -- "$ADMITTED"
   elif [[ ! -e /run/$app-activate || ${SERVICE_RESULT-} == success ]]; then
     (

@@ -20,7 +20,8 @@ MOST = 65536
 # A public key in a line of ssh-keygen(1): its type and its content.
 _KEY = re.compile(r"(?:^|\s)((?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+)\s+([A-Za-z0-9+/]+={0,2})(?=\s|$)")
 # The beginning of a line of ALLOWED SIGNERS: principals, then options, which may hold spaces in quotes.
-_SIGNER = re.compile(r'(?!(?:sk-)?(?:ssh|ecdsa)-)("[^"]+"|[^\s"]+)((?:\s+|,)[a-z-]+(?:="[^"]*")?)*\s*')
+_OPTION = r'(?:cert-authority|(?:namespaces|valid-after|valid-before)="[^"]*")'
+_SIGNER = re.compile(rf'(?!(?:sk-)?(?:ssh|ecdsa)-)("[^"]+"|[^\s"]+)(?:\s+{_OPTION}(?:,{_OPTION})*)?\s*')
 
 
 def signer_findings(inventory: Inventory) -> Iterator[Finding]:

@@ -29,7 +29,8 @@ UNPACKING = (
     "ProtectKernelModules=yes",
     "ProtectKernelTunables=yes",
     "ProtectControlGroups=yes",
-    "RestrictAddressFamilies=none",
+    # systemd-run of systemd 252 does not take `none`.
+    "RestrictAddressFamilies=AF_UNIX",
     "RestrictNamespaces=yes",
     "RestrictRealtime=yes",
     "RestrictSUIDSGID=yes",

@@ -14,6 +14,8 @@ from tests.environment import LabEnvironment
 def admission(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admission]:
     """A host that admits what alice signs; its live release is hers."""
     made = Admission(environment, tmp_path_factory.mktemp("signers"))
+    # A lab that was kept may have some.
+    made.as_deploy("rm -f $R/releases/*/.warpbeam/signature")
     made.write(made.alice.allowed())
     refused = environment.fab("setup", expect=3)
     assert "would not be admitted: it has no signature" in refused.stderr
@@ -38,7 +40,7 @@ def test_an_unsigned_release_is_refused_and_a_signed_one_runs_from_roots_tree(ad
     before = admission.live()
     assert before.startswith(ADMITTED)
 
-    release = deployed(admission, "admitted 1")
+    release = deployed(admission, "7.1.0")
     assert admission.live() == before
 
     admission.sign(release, admission.alice)
@@ -46,4 +48,53 @@ def test_an_unsigned_release_is_refused_and_a_signed_one_runs_from_roots_tree(ad
 
     assert admission.live() == f"{ADMITTED}/{release}"
     assert admission.environment.status()[HOST]["release"] == release
-    assert admission.environment.served(HOST)["version"] == "admitted 1"
+    assert admission.environment.served(HOST)["version"] == "7.1.0"
+
+
+def test_a_release_of_a_revoked_or_expired_signer_is_not_rolled_back_to(admission: Admission) -> None:
+    environment, old = admission.environment, admission.live().rpartition("/")[2]
+    release = deployed(admission, "7.2.0")
+    admission.sign(release, admission.bob)
+    refused = environment.fab("rollback", "--to", release, expect=3)
+    assert f"{release} is not admitted: its signature is by no key of allowed_signers" in refused.stderr
+
+    # Rotation: both count for a while, then bob alone. What alice signed runs on.
+    admission.write(admission.alice.allowed() + admission.bob.allowed('namespaces="warpbeam-release"'))
+    environment.fab("setup")
+    environment.fab("rollback", "--to", release)
+    assert admission.live() == f"{ADMITTED}/{release}"
+    admission.write(admission.alice.allowed() + admission.bob.allowed(), revoked=f"{admission.alice.public}\n")
+    environment.fab("setup")
+
+    assert old not in admission.admitted()
+    refused = environment.fab("rollback", "--to", old, expect=3)
+    assert f"{old} is not admitted: the key of its signer 'alice@acme' is revoked" in refused.stderr
+    assert admission.live() == f"{ADMITTED}/{release}"
+    admission.write(admission.bob.allowed('valid-before="20200101"'))
+    warned = environment.fab("setup")
+    assert f"the live release {release}: the key of its signer has expired" in warned.stderr
+    # A restart, a crash and a boot need no signer.
+    environment.fab("restart")
+    admission.lab.crash(HOST)
+    admission.lab.boot(HOST)
+    assert environment.status()[HOST]["release"] == release
+    said = environment.fab("doctor", expect=None)
+    assert f"the signer of the live release {release} may not sign any more" in said.stdout + said.stderr
+    admission.write(admission.alice.allowed() + admission.bob.allowed())
+    environment.fab("setup")
+
+
+def test_console_rpc_and_eval_are_the_admins_and_migrations_are_the_inventorys(admission: Admission) -> None:
+    environment = admission.environment
+    assert environment.fab("rpc", "1 + 1").stdout.strip() == "2"
+    assert environment.fab("eval", "1 + 2").stdout.strip() == "3"
+
+    for verb in ("console", "rpc", "eval"):
+        assert "not allowed" in admission.call(verb, "1").stderr, verb
+    release = admission.live().rpartition("/")[2]
+    slot = "a" if environment.status()[HOST]["slot"] == "a" else "b"
+    own = 'File.write!("/var/lib/hello/mine", "x")'
+    refused = admission.call("migrate", f"{release}\n{len(own)}\n{own}").stderr
+    assert "the expression is not that of the inventory" in refused
+    assert "the expression is not that of the inventory" in admission.call("well", f"{slot}\n{own}").stderr
+    assert admission.as_root("ls /var/lib/hello/mine 2>/dev/null", check=False) == ""

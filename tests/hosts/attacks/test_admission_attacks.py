@@ -1,0 +1,171 @@
+"""Attacks on admission by somebody who has the deploy key and no signer's: their code never runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.admission import ADMITTED, HELPER, HOST, ROOT, Admission
+from tests.environment import LabEnvironment
+
+PLANTED = "20991231T000000Z"
+
+
+@pytest.fixture(scope="module")
+def admission(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admission]:
+    """A host that admits what alice signs, once; its live release is hers."""
+    made = Admission(environment, tmp_path_factory.mktemp("signers"))
+    made.sign(made.live().rpartition("/")[2], made.alice)
+    made.write(made.alice.allowed())
+    environment.fab("setup", "--restart")
+    yield made
+    made.as_deploy("rm -rf $R/releases/20991231*")
+    environment.write()
+    environment.fab("setup", "--restart")
+
+
+@pytest.fixture
+def planted(admission: Admission) -> Iterator[str]:
+    """A copy of the live release under a name of the attacker's, which has code of theirs; signed for the original."""
+    original = admission.live().rpartition("/")[2]
+    admission.as_deploy(f"""
+        rm -rf $R/releases/{PLANTED}; cp -a $R/releases/{original} $R/releases/{PLANTED}
+        cd $R/releases/{PLANTED}; chmod -R u+w .
+        printf '#!/bin/bash\\ntouch /var/lib/hello/mine\\n' >bin/hello; chmod 750 bin/hello""")
+    yield PLANTED
+    admission.as_deploy(f"rm -rf $R/releases/{PLANTED}; ln -sfn slots/b $R/current", check=False)
+    admission.as_root(
+        "p=$(readlink $A/a); q=$(readlink $A/b); cd $R/slots; [ -z $p ] || ln -sfn ../releases/$p a; "
+        "[ -z $q ] || ln -sfn ../releases/$q b; chown -h deploy:hello a b; "
+        "s=a; systemctl is-active -q hello@b && s=b; ln -sfn slots/$s $R/current; chown -h deploy:hello $R/current; "
+        "$H reconcile",
+        check=False,
+    )
+
+
+def assert_not_run(admission: Admission, before: str) -> None:
+    assert admission.as_root("ls /var/lib/hello/mine 2>/dev/null", check=False) == ""
+    assert PLANTED not in admission.admitted()
+    assert admission.live() == before
+
+
+def test_a_planted_release_is_not_admitted_and_does_not_start_in_any_manner(admission: Admission, planted: str) -> None:
+    before = admission.live()
+
+    assert "is not what was signed: it was changed: './bin/hello'" in admission.call("admit", f"{planted}\n").stderr
+    admission.as_deploy(f"for s in a b; do ln -sfn ../releases/{planted} $R/slots/$s; done")
+    for slot in ("a", "b"):
+        admission.call("stop", f"{slot}\n")
+        assert "is not admitted" in admission.call("start", f"{slot}\n").stderr
+    admission.call("reconcile")
+    assert "is not admitted" in admission.call("migrate", f"{planted}\n1\n1").stderr
+    # The activation's job is the attacker's own.
+    admission.as_deploy(
+        f"cd $R/activation; mv job job.was; printf 'sudo -n {HELPER} start <<<a; ln -sfn slots/a {ROOT}/current' >job; "
+        "sudo -n $H activate </dev/null; mv -f job.was job",
+        check=False,
+    )
+    admission.lab.crash(HOST)
+    admission.lab.boot(HOST)
+
+    assert_not_run(admission, before)
+
+
+@pytest.mark.parametrize(
+    ("why", "change"),
+    [
+        ("it has no signature", ": >.warpbeam/signature"),
+        ("its signature is no text", "head -c 40000 /dev/zero >.warpbeam/signature"),
+        ("its signature is no text", "rm .warpbeam/signature; mkfifo .warpbeam/signature; false"),
+        ("is of something else", "printf '640 %064d  lib/mine\\n' 0 >>.warpbeam/manifest"),
+        ("is of something else", "printf '../../../../etc/cron.d/x\\n/x\\n' >.warpbeam/links"),
+        ("holds 'lib/pipe'", "mkfifo lib/pipe"),
+        ("differs in 'f lib/mine'", ": >lib/mine"),
+        ("differs in 'l releases/mine", "ln -s /etc/passwd releases/mine"),
+        ("differs in the directory 'mine'", "mkdir mine"),
+        ("could not be copied", "rm bin/hello"),
+        ("differs in", "rm bin/hello; ln -s /etc/shadow bin/hello"),
+    ],
+)
+def test_what_was_tampered_with_after_the_upload_is_not_admitted(
+    admission: Admission, planted: str, why: str, change: str
+) -> None:
+    before = admission.live()
+    admission.as_deploy(
+        f"cd $R/releases/{planted}; {{ {change}; }} || true; find . -type d -empty >$R/activation/empty"
+    )
+
+    said = admission.call("admit", f"{planted}\n").stderr
+
+    # An empty directory is compared only where it was copied.
+    assert why in said or ("differs in the directory" in why and PLANTED in said) or "no signature" in said, said
+    assert_not_run(admission, before)
+    assert not [name for name in admission.admitted() if name.startswith(".")]
+
+
+def test_signatures_of_other_keys_apps_contents_and_purposes_are_refused(admission: Admission, planted: str) -> None:
+    before = admission.live()
+    digest = admission.digest(planted)
+    for signer, how, why in (
+        (admission.mallory, {}, "by no key of allowed_signers"),
+        (admission.alice, {"namespace": "file"}, "is of something else"),
+        (admission.alice, {"app": "acme/other"}, "is of something else"),
+        (admission.alice, {"digest": "0" * 64}, "is of something else"),
+    ):
+        admission.sign(planted, signer, **{"digest": digest, **how})
+        assert why in admission.call("admit", f"{planted}\n").stderr
+    assert_not_run(admission, before)
+
+
+def test_files_that_change_during_an_admission_never_get_into_roots_tree(admission: Admission, planted: str) -> None:
+    """The attacker swaps files and links as fast as they can, and keeps descriptors open for writing."""
+    original = admission.live().rpartition("/")[2]
+    admission.as_deploy(f"""
+        cd $R/releases; rm -rf {planted}; cp -a {original} {planted}; cd {planted}; chmod -R u+w .
+        cp bin/hello $R/activation/good; printf '#!/bin/bash\\ntouch /var/lib/hello/mine\\n' >$R/activation/evil
+        chmod 750 $R/activation/good $R/activation/evil
+        (exec 5<>bin/hello; end=$((SECONDS + 9))
+         while ((SECONDS < end)); do
+           cp -a $R/activation/evil x 2>/dev/null; mv -fT x bin/hello
+           ln -sfn /etc/passwd y; mv -fT y bin/hello; mv -T lib lib2; ln -sn /etc lib; rm lib; mv -T lib2 lib
+           cp -a $R/activation/good x; mv -fT x bin/hello
+           printf 'touch /var/lib/hello/mine' >&5
+         done) >/dev/null 2>&1 </dev/null &""")
+    ended = [admission.call("admit", f"{planted}\n") for _ in range(6)]
+
+    for done in ended:
+        assert done.returncode == 0 or "warpbeam-helper: " in done.stderr, done
+    left = admission.as_root(
+        f"""
+        cd $A; find . ! -user root -o ! -type l -perm /022; ls -d .new .lists 2>/dev/null
+        if [ -d {planted} ]; then cmp {planted}/bin/hello {original}/bin/hello; fi
+        for r in 2*; do cd $A/$r; cut -d' ' -f2- .warpbeam/manifest | sha256sum --check --quiet; done""",
+        check=False,
+    )
+    assert left == ""
+    assert admission.as_root("ls /var/lib/hello/mine 2>/dev/null", check=False) == ""
+    admission.as_root(f"rm -rf $A/{planted}")
+
+
+def test_an_interrupted_admission_and_a_full_disk_leave_nothing_half_made(admission: Admission) -> None:
+    release = admission.live().rpartition("/")[2]
+    copy = "20991231T000001Z"
+    admission.as_deploy(f"cp -a $R/releases/{release} $R/releases/{copy}")
+
+    admission.as_root("fallocate -l $(($(df --output=avail -B1 /opt | tail -1) - 70000000)) /opt/full")
+    full = admission.call("admit", f"{copy}\n").stderr
+    admission.as_root("rm /opt/full")
+    assert "is on a full disk" in full or "could not be copied" in full
+    admission.as_root(f"timeout -s KILL 0.35 $H admit <<<{copy}; mkdir -p $A/.new $A/.lists", check=False)
+    admission.lab.power_loss(HOST)
+    admission.lab.boot(HOST)
+    assert copy not in admission.admitted()
+    assert admission.live() == f"{ADMITTED}/{release}"
+
+    assert admission.call("admit", f"{copy}\n").stdout.split()[-1] == "admitted"
+    assert not [name for name in admission.admitted() if name.startswith(".")]
+    # Its release goes: the copy goes with the next admission.
+    admission.as_deploy(f"rm -rf $R/releases/{copy}")
+    assert admission.call("admit", f"{release}\n").stdout.split()[-1] == "known"
+    assert copy not in admission.admitted()
