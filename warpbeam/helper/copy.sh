@@ -85,7 +85,7 @@ read_manifest() {
 # copy_files RELEASE: copies the files, links and empty directories into $new. The deploy user reads, and a process
 # that can write nowhere else and has none of root's powers unpacks.
 copy_files() {
-  local patience=900 free most said=''
+  local patience=300 free most said=''
   { read -r _; read -r free; } < <(exec df --output=avail -B1 -- "$ADMITTED")
   most=$((free - SPARE_BYTES))
   ((most > 0)) || cannot "$ADMITTED is on a full disk: $((free / 1048576)) MB are free: make room there"

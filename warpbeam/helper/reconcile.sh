@@ -41,15 +41,23 @@ settled() {
   fi
 }
 
-# admit_live: where nothing was admitted for the live slot yet, admits what it names: admission was just switched on, or
-# root's tree is gone.
+# admit_live: follows the wish of the live slot's link. Where root has no link for that slot (admission was just switched
+# on), admits what the slot names; else a boot would wait for a copy that the deploy user can hold up.
 admit_live() {
   local reason
   read_links
   [[ -n $live ]] || return 0
   approved "$live"
   if [[ -n $REPLY && $REPLY == "$live_release" ]]; then return 0; fi
-  is_admitted "$live_release" || (admit "$live_release") >/dev/null || true
+  if [[ -z $REPLY && -n $live_release ]] && ! is_admitted "$live_release"; then
+    # Not by `||`: bash would ignore `set -e` in there, and go on after a step that failed.
+    set +e
+    (
+      set -e
+      admit "$live_release"
+    ) >/dev/null
+    set -e
+  fi
   approve "$live" "$live_release" || printf 'warpbeam-helper: %s\n' "$reason" >&2
 }
 

@@ -34,12 +34,12 @@ is_accepted() {
   printf -v statement 'warpbeam-release 1\n%s\n%s' "${root#/opt/}" "$2"
   while IFS= read -r who; do
     if signed_by "$who" "$file" "$statement" "$REVOKED"; then return 0; fi
+    if [[ -e $REVOKED ]] && signed_by "$who" "$file" "$statement" ''; then
+      reason="the key of its signer ${who@Q} is revoked"
+      return 1
+    fi
   done <<<"$principals"
-  if [[ -e $REVOKED ]] && signed_by "$who" "$file" "$statement" ''; then
-    reason="the key of its signer ${who@Q} is revoked"
-  else
-    reason="its signature, of ${who@Q}, is of something else: another app, another content or another purpose"
-  fi
+  reason="its signature, of ${principals@Q}, is of something else: another app, another content or another purpose"
   return 1
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.admission import ADMITTED, HOST, Admission
+from tests.background import eventually
 from tests.environment import LabEnvironment
 
 
@@ -77,7 +78,7 @@ def test_a_release_of_a_revoked_or_expired_signer_is_not_rolled_back_to(admissio
     environment.fab("restart")
     admission.lab.crash(HOST)
     admission.lab.boot(HOST)
-    assert environment.status()[HOST]["release"] == release
+    assert eventually(lambda: admission.live() == f"{ADMITTED}/{release}")
     said = environment.fab("doctor", expect=None)
     assert f"the signer of the live release {release} may not sign any more" in said.stdout + said.stderr
     admission.write(admission.alice.allowed() + admission.bob.allowed())
