@@ -62,7 +62,7 @@ class Admission:
         self.environment.write(**{**self.settings, "deploy": deploy, **changes})
 
     def as_deploy(self, script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a script as whoever has the deploy key."""
+        """Run a script as somebody who has the deploy key."""
         return self.lab.ssh(HOST, "bash -s", "deploy", check=check, stdin=f"set -e; R={ROOT}; H={HELPER}\n{script}")
 
     def as_root(self, script: str, *, check: bool = True) -> str:

@@ -1,8 +1,8 @@
 #!/bin/bash
 # The verb `admitted`: which releases are admitted, and whether their signatures count now. Changes nothing.
 
-# Prints a line for each admitted release: its name, the slots that start it (or -), and why its signature does not count
-# now (or nothing).
+# Prints a line for each admitted release: its name, the slots that start it (or -), and why its signature does not
+# count now (or nothing).
 verb_admitted() {
   local directory release slots slot reason
   [[ $ADMISSION == yes ]] || return 0

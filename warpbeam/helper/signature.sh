@@ -6,7 +6,7 @@
 readonly MOST_SIGNATURE=16384
 
 # without_rights COMMAND ...: runs a command as nobody, because a signature is text of the deploy user's, and ssh-keygen
-# reads it. A capability of no use here keeps other processes of nobody's from tracing it (ptrace(2)).
+# reads it. A capability of no use here keeps other processes of that user from tracing it (ptrace(2)).
 without_rights() {
   timeout --signal=KILL 10 setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
     --inh-caps=+net_bind_service --ambient-caps=+net_bind_service -- "$@"
@@ -19,7 +19,7 @@ is_accepted() {
   reason=''
   if [[ ! -s $file ]]; then
     reason='it has no signature'
-  elif (($(stat --format=%s -- "$file") > MOST_SIGNATURE)) || grep -q '[^ -~]' -- "$file"; then
+  elif (($(stat --format=%s -- "$file") > MOST_SIGNATURE)) || ! tr -cd '\12\40-\176' <"$file" | cmp -s -- "$file"; then
     reason='its signature is no text that ssh-keygen makes'
   elif [[ ! -s $SIGNERS ]]; then
     reason="there is no $SIGNERS"

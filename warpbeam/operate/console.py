@@ -35,7 +35,7 @@ def console_argv(fleet: Fleet, host: Host) -> list[str]:
     from warpbeam.ssh.connection import Connection, openssh_argv
 
     check_owner(fleet, host)
-    # With admission, a console is the admin's: whoever has one runs what they like. sudo may ask for a password there.
+    # With admission, a console is the admin's: it runs anything. sudo may ask for a password there.
     admits = fleet.inventory.admits
     command = ["sudo", *(() if admits else ("-n",)), "--", helper(fleet.inventory), "console"]
     shell = fleet.shell(host, "admin" if admits else "deploy")

@@ -91,5 +91,5 @@ def _changes(found: HostState, files: Mapping[str, File], settings: str) -> bool
 def _note_switched_off(inventory: Inventory, hosts: Mapping[str, HostState], settings: str, emit: Emit) -> None:
     for host in inventory.app_hosts:
         if signers_file(settings) in hosts[host.name].paths:
-            text = "admission is switched off: whoever has the deploy key decides again what runs"
+            text = "admission is switched off: the deploy key alone decides again what runs"
             emit(Note(host.name, f"{text}; {inventory.admitted} is removed once the app was restarted"))

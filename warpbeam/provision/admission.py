@@ -1,4 +1,4 @@
-"""What setup puts on a host for admission: root's files of signers and expressions, and root's tree of releases."""
+"""Root's files of signers and expressions, and root's tree of admitted releases, which setup puts on a host."""
 
 from __future__ import annotations
 

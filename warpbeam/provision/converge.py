@@ -145,7 +145,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
     """
     inventory = fleet.inventory
     if plan:
-        # What the helper has to make agree again: tables, and what admission leaves when it is switched off.
+        # The helper makes tables agree again, and removes what admission leaves when it is switched off.
         nft = any(file.needs in ("nft", "reconcile") for file in plan.files) or bool(plan.absent)
         phase = Converge(
             packages=plan.packages,

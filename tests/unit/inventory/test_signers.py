@@ -53,7 +53,7 @@ def test_lines_that_ssh_keygen_takes_are_signers(tmp_path: Path, line: str) -> N
 def test_a_file_that_lets_nobody_sign_is_refused_with_its_line(tmp_path: Path, text: bytes, why: str) -> None:
     (tmp_path / "allowed").write_bytes(text)
 
-    with pytest.raises(Misuse, match="deploy.allowed_signers") as refused:
+    with pytest.raises(Misuse, match=r"deploy\.allowed_signers") as refused:
         read_signers(named(tmp_path / "allowed"))
     assert why in refused.value.reason
 
@@ -70,7 +70,7 @@ def test_revoked_keys_are_public_keys_and_need_signers_beside_them(tmp_path: Pat
 
     assert read_signers(named(tmp_path / "allowed", tmp_path / "revoked"))[1] == f"{KEY} bob\n"
     (tmp_path / "revoked").write_text(f"bob {KEY}\n")
-    with pytest.raises(Misuse, match="deploy.revoked_signers"):
+    with pytest.raises(Misuse, match=r"deploy\.revoked_signers"):
         read_signers(named(tmp_path / "allowed", tmp_path / "revoked"))
     assert [found.keys[0] for found in signer_findings(named(None, tmp_path / "revoked"))] == [
         ("deploy", "revoked_signers")
