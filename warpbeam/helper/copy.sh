@@ -129,7 +129,7 @@ compare_copy() {
   xargs -r -d '\n' -a "$lists/runnable" chmod 750 --
   # Like verify.sh: openssl is five times as fast, and sha256sum names the files that differ.
   if ! command -v openssl >/dev/null ||
-    ! cmp -s -- "$lists/sums" <(cut -d '*' -f 2- -- "$lists/sums" | xargs -r -d '\n' openssl dgst -sha256 -r 2>/dev/null)
+    ! cmp -s -- "$lists/sums" <(cut -c 67- -- "$lists/sums" | xargs -r -d '\n' openssl dgst -sha256 -r 2>/dev/null)
   then
     odd=$(sha256sum --check --quiet --strict -- "$lists/sums" 2>/dev/null | head -n 1) || true
     if ! sha256sum --check --status --strict -- "$lists/sums" 2>/dev/null; then

@@ -41,8 +41,8 @@ settled() {
   fi
 }
 
-# admit_live: follows the wish of the live slot's link. Where root has no link for that slot (admission was just switched
-# on), admits what the slot names; else a boot would wait for a copy that the deploy user can hold up.
+# admit_live: follows the wish of the live slot's link. Where root has no link for that slot (admission was just
+# switched on), admits what the slot names; else a boot would wait for a copy that the deploy user can hold up.
 admit_live() {
   local reason
   read_links
