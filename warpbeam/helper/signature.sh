@@ -19,7 +19,7 @@ is_accepted() {
   reason=''
   if [[ ! -s $file ]]; then
     reason='it has no signature'
-  elif (($(stat --format=%s -- "$file") > MOST_SIGNATURE)) || ! tr -cd '\12\40-\176' <"$file" | cmp -s -- "$file"; then
+  elif (($(stat --format=%s -- "$file") > MOST_SIGNATURE || $(tr -d '\12\40-\176' <"$file" | wc -c) > 0)); then
     reason='its signature is no text that ssh-keygen makes'
   elif [[ ! -s $SIGNERS ]]; then
     reason="there is no $SIGNERS"
