@@ -90,7 +90,6 @@ TAMPERED = {
     "rm bin/hello": "could not be copied",
     "rm bin/hello; ln -s /etc/shadow bin/hello": "differs in",
     "rm bin/hello; mkfifo bin/hello": "holds 'bin/hello', which is no plain file",
-    "mv lib mine; ln -s mine lib": "differs in",
     "mkdir $'lib/a\\nb'": "which is no plain file, directory or link",
     'f=$(tail -n 1 .warpbeam/manifest | cut -c 71-); ln -f bin/hello "$f"': "differs in",
 }
@@ -115,7 +114,7 @@ def test_files_that_nobody_signed_are_left_out_of_what_is_admitted(admission: Ad
     release = admission.live().rpartition("/")[2]
     admission.as_deploy(f"""
         cd $R/releases; rm -rf {PLANTED}; cp -a {release} {PLANTED}; cd {PLANTED}; chmod -R u+w .
-        mkfifo lib/pipe; echo >vm.args; ln -s /etc/passwd releases/mine; mkdir mine; chmod 4755 bin/hello""")
+        mkfifo lib/pipe; echo >vm.args; ln -s /etc/passwd releases/mine; mv lib mine; ln -s mine lib; chmod 4755 bin/hello""")
 
     assert admission.call("admit", f"{PLANTED}\n").stdout.split()[-1] == "admitted"
     found = admission.as_root(
