@@ -6,26 +6,31 @@
 : "${root?}" "${app?}" "${helper?}" "${token?}" "${lease?}" "${release?}"
 
 main() {
-  local said='' word status=0 problems
+  local said='' word status=1 problems=$root/activation/admit.said
   still_ours "$lease"
   step admit
-  problems=$root/activation/admit.said
   rm -rf -- "$problems"
-  # Its words are steps; the last one says how it ended.
-  # shellcheck disable=SC2024 # the file is this user's own
-  coproc { exec sudo -n -- "$helper" admit <<<"$release" 2>"$problems"; }
-  local helper_pid=$COPROC_PID
+  # The helper's words are steps, and the last one says how it ended; then comes its status.
   while IFS= read -r -n 64 word; do
-    said=$word
-    case $word in signature | copy | verify) step "admit: $word" ;; esac
-  done <&"${COPROC[0]}" || true
-  wait "$helper_pid" || status=$?
+    case $word in
+      '= '*) status=${word#= } ;;
+      signature | copy | verify) step "admit: $word" ;;
+      *) said=$word ;;
+    esac
+  done < <(
+    code=0
+    # shellcheck disable=SC2024 # the file is this user's own
+    sudo -n -- "$helper" admit <<<"$release" 2>"$problems" || code=$?
+    printf '= %s\n' "$code"
+  )
   IFS= read -r -d '' -n 4096 word <"$problems" || true
   word=${word%$'\n'}
-  if ((status != 0)); then
-    refuse "${word##*warpbeam-helper: }" 'nothing was switched; docs/admission.md says what each refusal means'
+  if [[ $status != 0 ]]; then
+    word=${word##*warpbeam-helper: }
+    refuse "${word:-the privileged helper did not answer about $release}" 'nothing was switched; docs/admission.md says what each refusal means'
   fi
-  [[ -z $word ]] || warn "${word#warpbeam-helper: }"
+  word=${word#warpbeam-helper: }
+  [[ -z $word ]] || warn "${word//$'\n'warpbeam-helper: /; }"
   answer admitted "$said"
 }
 
