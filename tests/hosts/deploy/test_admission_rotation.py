@@ -30,11 +30,17 @@ def admission(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFact
 
 
 def deployed(admission: Admission, version: str) -> str:
-    """Upload a version, which nobody has signed; its name."""
-    admission.environment.version(version)
-    refused = admission.environment.fab("deploy", expect=3)
-    assert "is not admitted: it has no signature" in refused.stderr
-    return admission.releases()[-1]
+    """Have somebody with the deploy key and an inventory of their own deploy a version that nobody signed; its name."""
+    environment = admission.environment
+    file = environment.inventories / "stage.yml"
+    ours = file.read_text()
+    environment.write(**admission.settings)
+    environment.version(version)
+    refused = environment.fab("deploy", expect=4)
+    file.write_text(ours)
+    release = admission.releases()[-1]
+    assert f"the release {release} is not admitted on this host" in refused.stderr
+    return release
 
 
 def test_an_unsigned_release_is_refused_and_a_signed_one_runs_from_roots_tree(admission: Admission) -> None:
@@ -42,6 +48,8 @@ def test_an_unsigned_release_is_refused_and_a_signed_one_runs_from_roots_tree(ad
     assert before.startswith(ADMITTED)
 
     release = deployed(admission, "7.1.0")
+    refused = admission.environment.fab("rollback", "--to", release, expect=3)
+    assert f"the release {release} is not admitted: it has no signature" in refused.stderr
     assert admission.live() == before
 
     admission.sign(release, admission.alice)
