@@ -114,7 +114,8 @@ def test_files_that_nobody_signed_are_left_out_of_what_is_admitted(admission: Ad
     release = admission.live().rpartition("/")[2]
     admission.as_deploy(f"""
         cd $R/releases; rm -rf {PLANTED}; cp -a {release} {PLANTED}; cd {PLANTED}; chmod -R u+w .
-        mkfifo lib/pipe; echo >vm.args; ln -s /etc/passwd releases/mine; mv lib mine; ln -s mine lib; chmod 4755 bin/hello""")
+        mkfifo lib/pipe; echo >vm.args; ln -s /etc/passwd releases/mine; mv lib mine; ln -s mine lib
+        chmod 4755 bin/hello""")
 
     assert admission.call("admit", f"{PLANTED}\n").stdout.split()[-1] == "admitted"
     found = admission.as_root(
