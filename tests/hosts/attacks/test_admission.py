@@ -91,7 +91,7 @@ TAMPERED = {
     "rm bin/hello; ln -s /etc/shadow bin/hello": "differs in",
     "rm bin/hello; mkfifo bin/hello": "holds 'bin/hello', which is no plain file",
     "mkdir $'lib/a\\nb'": "which is no plain file, directory or link",
-    'f=$(tail -n 1 .warpbeam/manifest | cut -c 71-); ln -f bin/hello "$f"': "differs in",
+    'f=$(tail -n 1 .warpbeam/manifest | cut -c 71-); ln -f bin/hello "$f"': "which is no plain file",
 }
 
 
