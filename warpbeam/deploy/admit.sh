@@ -27,7 +27,8 @@ main() {
   word=${word%$'\n'}
   if [[ $status != 0 ]]; then
     word=${word##*warpbeam-helper: }
-    refuse "${word:-the privileged helper did not answer about $release}" 'nothing was switched; docs/admission.md says what each refusal means'
+    refuse "${word:-the privileged helper did not answer about $release}" \
+      'nothing was switched; docs/admission.md says what each refusal means'
   fi
   word=${word#warpbeam-helper: }
   [[ -z $word ]] || warn "${word//$'\n'warpbeam-helper: /; }"

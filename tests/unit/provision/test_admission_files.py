@@ -93,7 +93,7 @@ def test_the_signed_statement_has_the_apps_name_and_the_digest() -> None:
     assert statement in shared("helper/signature")
 
 
-# What is wrong in the signed lists of a release, and the end of what the helper says of it.
+# Paths of a signed manifest that no release may have, each with the helper's words about it.
 WRONG = {
     "../x": "the path ../x",
     "/etc/x": "the path /etc/x",
@@ -151,7 +151,7 @@ def test_signed_lists_become_what_the_copy_is_compared_with(tmp_path: Path) -> N
     assert (lists / "sums").read_text() == f"{SUM} *./bin/a\n{SUM} *./lib/x y/b\n"
 
 
-def test_doctor_names_a_live_release_whose_signer_may_not_sign_and_those_not_admitted() -> None:
+def test_doctor_names_a_live_release_whose_signer_may_not_sign_any_more() -> None:
     def said(reason: str, *names: str, live: str = NEW) -> tuple[bool, str]:
         copies = (AdmittedCopy(NEW, "a", reason),)
         found = signers("web1", "stage", AdmittedState(copies, live, names))
