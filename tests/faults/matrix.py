@@ -42,6 +42,7 @@ COMMANDS = {
 # Scripts that tell steps too, but in other commands, or when one of these was interrupted.
 ELSEWHERE = frozenset(
     [
+        "admit",
         "after_reboot",
         "assets",
         "build",

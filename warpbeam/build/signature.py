@@ -22,6 +22,7 @@ from warpbeam.build.artifact import Artifact
 from warpbeam.build.digest import digests
 from warpbeam.environ import for_shell
 from warpbeam.error import Misuse, Refused
+from warpbeam.inventory.signers import read_signers
 
 if TYPE_CHECKING:
     from warpbeam.inventory.schema import Inventory
@@ -69,7 +70,9 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def trust_of(inventory: Inventory) -> Trust:
-    """Return whose signatures count in an environment."""
+    """Return whose signatures count in an environment. Raises: Misuse, where a file of signers is not as it must be."""
+    # Hosts get the same files, so that what counts here counts there.
+    read_signers(inventory)
     plan = inventory.deploy
     return Trust(inventory.org, inventory.app, plan.allowed_signers, plan.revoked_signers)
 

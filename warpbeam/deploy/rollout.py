@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from warpbeam.deploy.activate import activate
+from warpbeam.deploy.admit import admit_releases
 from warpbeam.deploy.batch_sizes import batches
 from warpbeam.deploy.cancel import cancel_begun
 from warpbeam.deploy.finish import finish_hosts
@@ -66,6 +67,7 @@ def roll_out(
         with _nothing_switched(plan, emit):
             if uploader is not None:
                 upload_releases(fleet, uploader, writer, emit)
+            admit_releases(fleet, writer, emit)
             if plan.migrate_on is not None:
                 migrate(fleet, writer, emit)
         _emit_unchanged(fleet, plan, lease, emit)

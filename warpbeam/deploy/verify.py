@@ -51,7 +51,7 @@ class Verify(AppPhase[Verified], frozen=True, kw_only=True):
     """Compare releases with their manifests; the head of `warpbeam/deploy/verify.sh` explains its fields."""
 
     script: ClassVar[str] = "deploy/verify"
-    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout")
+    parts: ClassVar[tuple[str, ...]] = ("host/common", "host/layout", "host/digest")
     answer: ClassVar[type] = Verified
     record: str
     chosen: tuple[str, ...]

@@ -67,8 +67,8 @@ compare() {
   lines=("$ours/manifest")
   if plain "$ours/links"; then lines+=("$ours/links"); else has_links=false; fi
   if plain "$ours/runtime"; then
-    # The sums of the three, so that no line of one can be moved to another.
-    digest=$(cd -- "$ours" && sha256sum -- manifest links runtime 2>/dev/null | sha256sum)
+    digest_of "$ours"
+    digest=$REPLY
     if [[ $has_links == false ]]; then differs 'gone: its list of links'; fi
   else
     # An earlier Warpbeam kept no kind.

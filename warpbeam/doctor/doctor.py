@@ -11,6 +11,7 @@ import msgspec
 
 from warpbeam.deploy.verify import Verdict, verify
 from warpbeam.doctor import diagnosis
+from warpbeam.doctor.admitted import AdmittedState, read_admitted, signers
 from warpbeam.doctor.app_needs import app_needs
 from warpbeam.doctor.examine import Examination
 from warpbeam.doctor.finding import Finding
@@ -81,8 +82,9 @@ class Greet(Phase[Greeting], frozen=True, kw_only=True):
 class Checkup(msgspec.Struct, frozen=True):
     """The results for one host: each is a fact, or the problem that kept us from it.
 
-    `verdicts` are those of its releases and `state` is what runs, if it runs the app. `asked` and `received` are when
-    we asked the host and when it answered, in seconds since the epoch, by this machine's clock.
+    `verdicts` are those of its releases, `state` is what runs and `admitted` what it admitted, if it runs the app.
+    `asked` and `received` are when we asked the host and when it answered, in seconds since the epoch, by this
+    machine's clock.
     """
 
     deploy: Problem | None
@@ -92,6 +94,7 @@ class Checkup(msgspec.Struct, frozen=True):
     received: float
     verdicts: Mapping[str, Verdict] | Problem
     state: AppStatus | Problem | None = None
+    admitted: AdmittedState | Problem | None = None
 
 
 def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
@@ -169,10 +172,12 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
     # If the deploy user cannot log in, that finding is enough: releases are not verified.
     verdicts = _tried(lambda: verify(fleet, host, (), silent)) if is_app and deployed is None else {}
     state = _tried(lambda: fleet.run(host, read_status(fleet), silent)) if is_app and deployed is None else None
+    asks = inventory.admits and is_app and deployed is None
+    admitted = _tried(lambda: read_admitted(fleet, host)) if asks else None
     # `examine.sh` reads the host's clock last, so `as_root` takes our time right after it.
     if isinstance(seen, Problem):
-        return Checkup(deployed, found, seen, asked, asked, verdicts, state)
-    return Checkup(deployed, found, seen[0], asked, seen[1], verdicts, state)
+        return Checkup(deployed, found, seen, asked, asked, verdicts, state, admitted)
+    return Checkup(deployed, found, seen[0], asked, seen[1], verdicts, state, admitted)
 
 
 def _tried(work: Callable[[], T]) -> T | Problem:
@@ -201,6 +206,8 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Itera
         yield diagnosis.live(name, inventory, look.state, look.seen)
         yield from app_needs(name, inventory, look.seen)
         yield diagnosis.contents(name, look.verdicts)
+        if look.admitted is not None:
+            yield signers(name, inventory.name, look.admitted)
     apps = look.found.others if isinstance(look.found, HostState) else ()
     yield diagnosis.logins(host, inventory, look.seen, apps)
 

@@ -59,6 +59,12 @@ class Fleet:
         """Return the connection to `host` as `identity`; it is made once and opened at its first use."""
         return self.shells.of(host, identity)
 
+    def root_shell(self, host: Host) -> Shell:
+        """Return a shell that runs commands on `host` as root, by the admin's connection."""
+        from warpbeam.host.sudo import RootShell
+
+        return RootShell(self.shell(host, "admin"), self._sudo_password)
+
     def shell_beside(self, host: Host, user: str | None) -> Shell:
         """Return the connection to a host that need not be one of the environment, as `user` (None: as ssh says)."""
         from warpbeam.ssh.connection import connect
@@ -91,11 +97,7 @@ class Fleet:
         # An interrupt ends running commands only; one that comes between two phases must not let the next begin.
         check = interruption()
         check()
-        shell = self.shell(host, identity)
-        if identity == "admin":
-            from warpbeam.host.sudo import RootShell
-
-            shell = RootShell(shell, self._sudo_password)
+        shell = self.root_shell(host) if identity == "admin" else self.shell(host, identity)
         with self.activity.phase(host, script_name(phase)):
             return run(shell, phase, emit, body, check, self._seconds(phase))
 

@@ -13,6 +13,8 @@ beside() {
   release_of "$slot" "$pid"
   release=$REPLY
   [[ -n $release ]] || die "$app@$slot.service does not run from $root/releases"
+  [[ $ADMISSION == no ]] || is_admitted "$release" ||
+    cannot "$release runs in slot $slot and is not admitted: \`fab $ENVIRONMENT deploy\` puts an admitted one there"
   exec 3<"/proc/$pid/environ"
   # The open file belongs to one process: check that this is still the process whose directory was read.
   release_of "$slot" "$pid"

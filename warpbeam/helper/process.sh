@@ -6,12 +6,12 @@
 # where neither is in a release: a process may go anywhere, even into a directory whose name is a forged text.
 started_in() {
   REPLY=$(readlink -- "/proc/$1/cwd") || REPLY=''
-  if [[ $REPLY =~ ^"$root"/releases/([0-9TZ]{16})(\ \(deleted\))?$ ]]; then
-    REPLY=${BASH_REMATCH[1]}
+  if [[ $REPLY =~ ^("$root/releases"|"$ADMITTED")/([0-9TZ]{16})(\ \(deleted\))?$ ]]; then
+    REPLY=${BASH_REMATCH[2]}
   else
     REPLY=$(readlink -- "/proc/$1/exe") || REPLY=''
-    [[ $REPLY =~ ^"$root"/releases/([0-9TZ]{16})/erts-[^/]+/bin/[^/]+$ ]] || BASH_REMATCH=()
-    REPLY=${BASH_REMATCH[1]-}
+    [[ $REPLY =~ ^("$root/releases"|"$ADMITTED")/([0-9TZ]{16})/erts-[^/]+/bin/[^/]+$ ]] || BASH_REMATCH=()
+    REPLY=${BASH_REMATCH[2]-}
   fi
   is_release "$REPLY" || REPLY=''
 }

@@ -9,7 +9,7 @@ from warpbeam.inventory.schema import Inventory
 
 # A deploy that needs another version of the helper asks for `setup`. Raise the version when the verbs change, or
 # when the launcher learns a kind of release.
-HELPER_VERSION = "11"
+HELPER_VERSION = "12"
 SUDO_VERBS = (
     "version",
     "ready",
@@ -24,6 +24,8 @@ SUDO_VERBS = (
     "activate",
     "serve",
     "maintenance",
+    "admit",
+    "admitted",
     "migrate",
     "logs",
     "console",
@@ -31,14 +33,21 @@ SUDO_VERBS = (
     "well",
     "eval",
 )
+# With admission, a stolen deploy key must not evaluate anything: these verbs are then the admin's.
+ADMIN_VERBS = ("console", "rpc", "eval")
 # Parts that several verbs need.
 _TABLES = ("helper/state", "host/listeners", "helper/tables")
 _RELEASES = ("helper/user", "host/release_rules", "helper/releases")
 _LIVE = ("helper/state", *_RELEASES, "helper/live")
 _INSTANCE = (*_RELEASES, "host/instance", "helper/process", "helper/instance")
-_RECONCILE = (*_TABLES, *_INSTANCE, "helper/lock", "helper/mend", "helper/reconcile")
-_BESIDE = (*_LIVE, *_INSTANCE, "host/listeners", "helper/sandboxed", "helper/beside")
-_ALONE = (*_LIVE, "helper/input", "helper/wait", "helper/sandboxed", "helper/alone", "helper/eval")
+_SIGNATURE = ("host/digest", "helper/signature", "helper/admission")
+_ADMISSION = ("helper/state", *_INSTANCE, *_SIGNATURE, "helper/copy", "helper/admit")
+_RECONCILE = ("helper/input", *_TABLES, *_ADMISSION, "helper/lock", "helper/mend", "helper/reconcile")
+_BESIDE = (*_LIVE, *_INSTANCE, *_SIGNATURE, "host/listeners", "helper/sandboxed", "helper/beside")
+_ALONE = (
+    *(*_LIVE, *_INSTANCE, *_SIGNATURE, "helper/input", "helper/wait", "helper/sandboxed"),
+    *("helper/own_expression", "helper/alone", "helper/eval"),
+)
 # The shell files of each verb, beside the head (templates/helper.sh.j2). All are one file on a host, so that an update
 # is atomic. The order counts: bash parses a script as it runs it, and each deploy calls the helper three times, so the
 # verbs of a deploy come first. A verb runs as soon as its parts are read (`program`).
@@ -48,11 +57,13 @@ VERB_PARTS: Mapping[str, tuple[str, ...]] = {
     "version": ("helper/version",),
     # The job's own verbs, which `serve` runs.
     "serve": (
-        *("helper/input", *_RECONCILE),
+        *_RECONCILE,
         *("helper/start", "helper/stop", "helper/abandon", "helper/switch", "helper/drain", "helper/serve"),
     ),
     "reconcile": _RECONCILE,
-    "start": ("helper/input", *_TABLES, *_INSTANCE, "helper/start"),
+    "start": ("helper/input", *_TABLES, *_INSTANCE, *_SIGNATURE, "helper/start"),
+    "admit": ("helper/input", *_ADMISSION),
+    "admitted": ("helper/state", *_INSTANCE, *_SIGNATURE, "helper/admitted"),
     "stop": ("helper/input", "helper/lock", "helper/stop"),
     "abandon": ("helper/input", "helper/state", *_RELEASES, "helper/abandon"),
     "switch": ("helper/input", *_TABLES, "helper/lock", "helper/switch"),
@@ -70,7 +81,7 @@ VERB_PARTS: Mapping[str, tuple[str, ...]] = {
     "logs": ("helper/input", "helper/wait", "helper/logs"),
     "console": (*_BESIDE, "helper/console"),
     "rpc": (*_BESIDE, "helper/expression", "helper/rpc"),
-    "well": ("helper/input", *_BESIDE, "helper/expression", "helper/well"),
+    "well": ("helper/input", *_BESIDE, "helper/expression", "helper/own_expression", "helper/well"),
     "eval": _ALONE,
     "migrate": _ALONE,
 }
@@ -98,6 +109,11 @@ def program(head: str) -> str:
         there.update(parts)
         texts.append(f"if [[ $verb == {verb} ]]; then verb_{verb}; exit; fi\n")
     return "\n".join(texts)
+
+
+def sudo_verbs(inventory: Inventory) -> tuple[str, ...]:
+    """Return the verbs that the deploy user may ask for."""
+    return tuple(verb for verb in SUDO_VERBS if not inventory.admits or verb not in ADMIN_VERBS)
 
 
 def programs(inventory: Inventory) -> str:

@@ -8,14 +8,57 @@ rules_state() { systemctl show --property=ActiveState,StateChangeTimestampMonoto
 # has flushed the tables, and no second reconcile comes. So this looks whether the rules were loaded meanwhile.
 verb_reconcile() {
   local before after round
+  if [[ ${SERVICE_RESULT-} == success ]]; then
+    settled
+    return 0
+  fi
   lock
   for round in {1..20}; do
     before=$(rules_state)
     reconcile
     after=$(rules_state)
-    if [[ $before == "$after" && $after != reloading* ]]; then return 0; fi
+    if [[ $before == "$after" && $after != reloading* ]]; then
+      settled
+      return 0
+    fi
     sleep 0.2
   done
+}
+
+# settled: looks at the admitted copies once it is settled what runs: the release that an activation has replaced may be
+# a revoked signer's. Where admission is off, removes the whole tree, if no process runs from there.
+settled() {
+  local -A used=()
+  [[ -d $ADMITTED ]] || return 0
+  if [[ $ADMISSION == no ]]; then
+    find_entered
+    ((${#used[@]})) || rm -rf -- "$ADMITTED"
+  elif [[ ! -e /run/$app-activate || ${SERVICE_RESULT-} == success ]]; then
+    (
+      lock_admission
+      discard
+    ) || true
+  fi
+}
+
+# admit_live: follows the wish of the live slot's link. Where root has no link for that slot (admission was just
+# switched on), admits what the slot names; else a boot would wait for a copy that the deploy user can hold up.
+admit_live() {
+  local reason
+  read_links
+  [[ -n $live ]] || return 0
+  approved "$live"
+  if [[ -n $REPLY && $REPLY == "$live_release" ]]; then return 0; fi
+  if [[ -z $REPLY && -n $live_release ]] && ! is_admitted "$live_release"; then
+    # Not by `||`: bash would ignore `set -e` in there, and go on after a step that failed.
+    set +e
+    (
+      set -e
+      admit "$live_release"
+    ) >/dev/null
+    set -e
+  fi
+  approve "$live" "$live_release" || printf 'warpbeam-helper: %s\n' "$reason" >&2
 }
 
 reconcile() {
@@ -29,6 +72,7 @@ reconcile() {
   if [[ $busy == yes ]]; then
     read_links
   else
+    [[ $ADMISSION == no ]] || admit_live
     mend_current || printf 'warpbeam-helper: current could not be mended\n' >&2
   fi
   if [[ -n $live ]] || in_maintenance; then redirect "$live"; fi

@@ -4,8 +4,8 @@
 # plain FILE: whether FILE is a readable regular file, and no link; for files of the deploy user.
 plain() { as_deploy test -f "$1" -a ! -L "$1" -a -r "$1"; }
 
-# is_usable RELEASE: whether the release is complete: its manifest is there.
-is_usable() { marked "$1" manifest; }
+# is_usable RELEASE: whether the release is complete: its manifest is there. With admission, only admitted ones can run.
+is_usable() { marked "$1" manifest && [[ $ADMISSION == no || (-d $ADMITTED/$1 && ! -L $ADMITTED/$1) ]]; }
 
 # find_releases: the newest thousand releases, oldest first, in `complete`.
 find_releases() {

@@ -6,6 +6,6 @@
 sandboxed() {
   local unit=$1 release=$2
   shift 2
-  exec systemd-run --quiet --collect --wait --unit="$unit.service" --working-directory="$root/releases/$release" \
+  exec systemd-run --quiet --collect --wait --unit="$unit.service" --working-directory="$RUNNABLE/$release" \
     "${SANDBOX[@]}" --property=TimeoutStopSec=5 --property=RuntimeDirectory="$unit" "$@"
 }

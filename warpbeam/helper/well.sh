@@ -6,5 +6,9 @@ verb_well() {
   input_slot
   find_main_process
   take_expression
+  if [[ $ADMISSION == yes ]]; then
+    check_expression "$(cat)"
+    exec <"$ETC/expression-well"
+  fi
   beside --pipe rpc "$READ_AND_REQUIRE"
 }

@@ -11,6 +11,7 @@ from warpbeam.inventory import reserved
 from warpbeam.inventory.build_conflicts import build_findings
 from warpbeam.inventory.finding import Finding, finding
 from warpbeam.inventory.firewall import is_network
+from warpbeam.inventory.signers import signer_findings
 from warpbeam.inventory.tree import ConfigError, Key, Node, Place, find
 from warpbeam.runtime.kinds import own_variable_user
 
@@ -65,6 +66,7 @@ def _findings(inventory: Inventory) -> Iterator[Finding]:
     yield from _health(inventory)
     yield from _variables(inventory)
     yield from build_findings(inventory)
+    yield from signer_findings(inventory)
     yield from _files(inventory)
     yield from _service(inventory)
     yield from _vm(inventory)

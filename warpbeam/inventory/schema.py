@@ -208,6 +208,16 @@ class Inventory(Value, frozen=True):
         return PurePosixPath("/opt", self.org, self.app)
 
     @property
+    def admits(self) -> bool:
+        """Whether hosts run only releases that root has verified and copied (docs/admission.md)."""
+        return self.deploy.allowed_signers is not None
+
+    @property
+    def admitted(self) -> PurePosixPath:
+        """The directory of those copies, beside `root`: the deploy user cannot write there."""
+        return self.root.with_name(f"{self.app}.admitted")
+
+    @property
     def app_hosts(self) -> tuple[Host, ...]:
         """The chosen hosts that run the app, in the file's order."""
         return tuple(host for host in self.hosts.values() if "app" in host.roles)

@@ -35,6 +35,8 @@ def console_argv(fleet: Fleet, host: Host) -> list[str]:
     from warpbeam.ssh.connection import Connection, openssh_argv
 
     check_owner(fleet, host)
-    command = ["sudo", "-n", "--", helper(fleet.inventory), "console"]
-    shell = fleet.shell(host)
+    # With admission, a console is the admin's: it runs anything. sudo may ask for a password there.
+    admits = fleet.inventory.admits
+    command = ["sudo", *(() if admits else ("-n",)), "--", helper(fleet.inventory), "console"]
+    shell = fleet.shell(host, "admin" if admits else "deploy")
     return openssh_argv(shell, command, tty=True) if isinstance(shell, Connection) else command

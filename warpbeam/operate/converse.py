@@ -8,7 +8,7 @@ from typing import ClassVar
 from warpbeam.bound import Breach
 from warpbeam.error import Refused
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.helper.program import helper
+from warpbeam.helper.program import ADMIN_VERBS, helper
 from warpbeam.host.login_output import Beginning, not_begun
 from warpbeam.host.phase import Phase
 from warpbeam.host.script import READER, render
@@ -40,7 +40,9 @@ def call_helper(
     Raises: Refused, where the login did not run the script.
     """
     phase = CallHelper(helper=helper(fleet.inventory), verb=f"{verb}-follow" if follow else verb, input=text)
-    shell, sent = fleet.shell(host), render(phase)
+    # With admission, the deploy key must not evaluate anything.
+    shell = fleet.root_shell(host) if fleet.inventory.admits and verb in ADMIN_VERBS else fleet.shell(host)
+    sent = render(phase)
     # The login's own output is no part of the answer.
     beginning = Beginning(on_stdout)
     try:

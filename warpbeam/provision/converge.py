@@ -12,7 +12,7 @@ from warpbeam.event import Emit, Step, silent
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import HELPER_VERSION, helper, suspects_file
 from warpbeam.host.phase import Phase
-from warpbeam.inventory.schema import Host
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.compiler import asked_packages
 from warpbeam.provision.difference import Difference, HostState, difference
 from warpbeam.provision.footprint import COOKIE_MARK, Footprint, etc
@@ -101,7 +101,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str =
         key=key,
         units=want.units,
         packages=asked_packages(want.packages, kit=want.kit),
-        programs=("nft", "sudo", "visudo", "setpriv", "ss", "flock") if is_app else ("tar",),
+        programs=_programs(inventory) if is_app else ("tar",),
         cookie_file=f"{etc(inventory)}/cookie.env" if is_app else "",
         cookie_variable=COOKIE,
         cookie_mark=COOKIE_MARK,
@@ -123,6 +123,11 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str =
     return found
 
 
+def _programs(inventory: Inventory) -> tuple[str, ...]:
+    """Return the programs that an app host needs."""
+    return ("nft", "sudo", "visudo", "setpriv", "ss", "flock", *(("ssh-keygen", "tar") if inventory.admits else ()))
+
+
 def _shown(file: File, want: Footprint, key: str) -> str:
     """Return how `inspect.sh` shows the file. authorized_keys is always shown: setup lists the keys that it removes."""
     if file.path == want.keys:
@@ -140,7 +145,8 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
     """
     inventory = fleet.inventory
     if plan:
-        nft = any(file.needs in ("nft", "reconcile") for file in plan.files)
+        # The helper makes tables agree again, and removes what admission leaves when it is switched off.
+        nft = any(file.needs in ("nft", "reconcile") for file in plan.files) or bool(plan.absent)
         phase = Converge(
             packages=plan.packages,
             installer=found.installer,

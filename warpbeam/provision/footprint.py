@@ -23,11 +23,13 @@ from warpbeam.helper.program import (
     program,
     programs,
     record_file,
+    sudo_verbs,
 )
 from warpbeam.host.template import filled, shared, systemd_quoted
 from warpbeam.inventory.schema import SLOTS, Host, Inventory
 from warpbeam.network.redirect import MAINTENANCE, more_ports, redirect_rules
 from warpbeam.provision import unit
+from warpbeam.provision.admission import absent_files, admission_directories, admission_files, admission_names
 from warpbeam.provision.app_files import app_files, file_variables, settings_directory
 from warpbeam.provision.compiler import Kit, kit_of
 from warpbeam.provision.item import Directory, File, User
@@ -104,6 +106,7 @@ def footprint(
             Directory(programs(inventory), "755", "root", "root"),
             Directory("/var/lib/warpbeam", "755", "root", "root"),
             Directory(str(PurePosixPath(record_file(inventory)).parent), "755", "root", "root"),
+            *admission_directories(inventory),
         ]
     # The app's group can read releases. The set-group-ID bit (2) gives that group to all that deploy makes inside.
     directories.append(Directory(root, "2750", users.deploy, group))
@@ -131,7 +134,7 @@ def footprint(
         absent=(
             # By default sshd also reads authorized_keys2 (sshd_config(5), AuthorizedKeysFile).
             *((f"{keys}2",) if keys else ()),
-            *(former_programs(inventory) if is_app else ()),
+            *((*former_programs(inventory), *absent_files(inventory, etc(inventory))) if is_app else ()),
         ),
         keys=keys,
         ledger=f"{etc(inventory)}/.written" if is_app else "",
@@ -155,6 +158,8 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
         setting("app.env", _variables(inventory, f"Variables of {app}.", _quoted(own)), clear=tuple(own)),
         setting("secrets.env", secrets_text(inventory, secrets)),
         setting("cookie.env", cookie),
+        # Who may sign comes before the helper and the launcher, which then start nothing else.
+        *admission_files(inventory, where),
         File(f"{where}/eval.env", render("eval.env.j2", inventory, alone_settings=alone_settings()), "600"),
         # The launcher comes before the helper, which runs it.
         File(f"{programs(inventory)}/launch", _launcher(inventory), "755"),
@@ -303,6 +308,8 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         record=record_file(inventory),
         helper_version=HELPER_VERSION,
         helper_verbs=SUDO_VERBS,
+        sudo_verbs=sudo_verbs(inventory),
+        **admission_names(inventory, etc(inventory)),
         runtimes=RUNTIMES,
         # Each name once: kinds may share it.
         tmp_variables=[*dict.fromkeys(runtime.tmp for runtime in RUNTIMES.values())],

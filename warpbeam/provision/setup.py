@@ -14,12 +14,13 @@ from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.provision.admissible import check_live
 from warpbeam.provision.app_files import check_sources
 from warpbeam.provision.binding import check_bindings
 from warpbeam.provision.converge import converge, inspect
 from warpbeam.provision.cookie import Cookie, agreed_cookie, mint_cookie
 from warpbeam.provision.difference import Difference, HostState, difference, outdated
-from warpbeam.provision.footprint import Footprint, footprint
+from warpbeam.provision.footprint import Footprint, etc, footprint
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.lockout import check_lockout
 from warpbeam.provision.other_apps import check_other_apps
@@ -102,6 +103,7 @@ def set_up(
     inspections = _check_answers(inventory, found, emit, dry=dry)
     facts = {name: each.facts for name, each in inspections.items()}
     _check_facts(inventory, facts, take_over=take_over)
+    check_live(fleet, facts, etc(inventory), emit)
     cookie = Cookie(mint_cookie()) if rotate_cookie else agreed_cookie(facts, left_out=left_out)
     emit_owner(facts, inventory, cookie.value, emit)
     plans = [_plan_host(inventory, host, inspections[host.name], material, cookie) for host in inventory.hosts.values()]

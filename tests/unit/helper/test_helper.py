@@ -94,7 +94,9 @@ def test_the_parts_of_the_helper_are_bash_without_jinja() -> None:
 def answer(verb: str, script: str, line: str = "") -> HelperAnswer:
     """Return the answer of a verb whose programs are replaced by functions in `script`."""
     texts = "".join(map(shared, VERB_PARTS[verb]))
-    settings = "set -euo pipefail; export LC_ALL=C; VERSION=10 app=hello root=/opt/acme/hello ETC=/nowhere"
+    settings = (
+        "set -euo pipefail; export LC_ALL=C; VERSION=10 app=hello root=/opt/acme/hello ETC=/nowhere ADMITTED=/nowhere"
+    )
     settings += " VERSION_VARIABLE=RELEASE_VSN"
     done = subprocess.run(
         ["bash", "-c", f"{settings}\n{texts}\n{script}\nverb_{verb}"],
@@ -178,7 +180,9 @@ class Running:
         (self.root / "slots" / "a").symlink_to(f"../releases/{RELEASE}")
         parts = ("host/release_rules", "host/instance", "helper/process", "helper/instance")
         text = "".join(map(shared, parts)).replace("/run/warpbeam-$app", f"{place}/run")
-        self.settings = f"set -euo pipefail; export LC_ALL=C; app=x root={self.root}\n{text}\n"
+        self.settings = (
+            f"set -euo pipefail; export LC_ALL=C; app=x root={self.root} ADMITTED={self.root}.admitted\n{text}\n"
+        )
         self.file = place / "run" / "slot-a"
         self.process = subprocess.Popen(["sleep", "60"], cwd=self.root / within)
 

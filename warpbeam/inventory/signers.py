@@ -1,0 +1,94 @@
+"""Who may sign releases: the files that `deploy.allowed_signers` and `deploy.revoked_signers` name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from warpbeam.error import Misuse
+from warpbeam.inventory.finding import Finding, finding
+
+if TYPE_CHECKING:
+    from warpbeam.inventory.schema import Inventory
+
+# The largest file, in bytes: as much as a host answers of one that differs.
+MOST = 65536
+# A public key in a line of ssh-keygen(1): its type and its content.
+_KEY = re.compile(r"(?:^|\s)((?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+)\s+([A-Za-z0-9+/]+={0,2})(?=\s|$)")
+# The beginning of a line of ALLOWED SIGNERS: principals, then options, which may hold spaces in quotes.
+_OPTION = r'(?:cert-authority|(?:namespaces|valid-after|valid-before)="[^"]*")'
+_SIGNER = re.compile(rf'(?!(?:sk-)?(?:ssh|ecdsa)-)("[^"]+"|[^\s"]+)(?:\s+{_OPTION}(?:,{_OPTION})*)?\s*')
+
+
+def signer_findings(inventory: Inventory) -> Iterator[Finding]:
+    """Yield every conflict between the keys that name signers."""
+    deploy = inventory.deploy
+    if deploy.revoked_signers is not None and deploy.allowed_signers is None:
+        message = "expected deploy.allowed_signers beside deploy.revoked_signers, found none"
+        yield finding(message, "without it hosts check no signature", ("deploy", "revoked_signers"))
+
+
+def read_signers(inventory: Inventory) -> tuple[str, str]:
+    """Return the texts of both files; each is empty where the inventory names none.
+
+    Raises: Misuse, where a file cannot be read or has a line that ssh-keygen would not take.
+    """
+    deploy = inventory.deploy
+    allowed = revoked = ""
+    if deploy.allowed_signers is not None:
+        where = f"{inventory.file}: deploy.allowed_signers"
+        allowed = _text(where, deploy.allowed_signers)
+        _check_lines(f"{where}: {deploy.allowed_signers}", allowed, signers=True)
+    if deploy.revoked_signers is not None:
+        where = f"{inventory.file}: deploy.revoked_signers"
+        revoked = _text(where, deploy.revoked_signers)
+        _check_lines(f"{where}: {deploy.revoked_signers}", revoked, signers=False)
+    return allowed, revoked
+
+
+def _text(where: str, file: Path) -> str:
+    """Return the text of a plain file."""
+    try:
+        if not file.is_file():
+            raise Misuse(f"{where}: {file} is no file", "a relative path begins at the inventory's directory")
+        with file.open("rb") as opened:
+            content = opened.read(MOST + 1)
+        text = content.decode()
+    except OSError as error:
+        raise Misuse(f"{where}: {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        hint = "a binary KRL is not taken here: list the public keys themselves, a line each"
+        raise Misuse(f"{where}: expected text in {file}, found something else", hint) from None
+    if len(content) > MOST or "\0" in text:
+        raise Misuse(f"{where}: expected a text of at most {MOST} bytes in {file}")
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+def _check_lines(where: str, text: str, *, signers: bool) -> None:
+    """Check every line: one that ssh-keygen does not take makes it ignore those after it."""
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    if not lines:
+        what = "PRINCIPAL KEYTYPE KEY" if signers else "KEYTYPE KEY"
+        raise Misuse(f"{where}: expected a line `{what}`, found none", "nobody could sign: see docs/admission.md")
+    for number, line in lines:
+        key = _KEY.search(line)
+        before = line[: key.start()] if key else ""
+        fits = _SIGNER.fullmatch(before) if signers else not before.strip()
+        if key is None or not fits or not _is_key(key[1], key[2]):
+            what = "principals, options and a public key" if signers else "a public key"
+            hint = "ssh-keygen(1), ALLOWED SIGNERS, has the format" if signers else "one public key a line"
+            raise Misuse(f"{where}:{number}: expected {what}, found something else", hint)
+
+
+def _is_key(kind: str, content: str) -> bool:
+    """Return whether `content` is a public key of that type: it begins with the type's name (RFC 4253, 6.6)."""
+    try:
+        raw = base64.b64decode(content, validate=True)
+    except binascii.Error:
+        return False
+    return raw[4 : 4 + int.from_bytes(raw[:4], "big")] == kind.encode() and len(raw) > len(kind) + 8
