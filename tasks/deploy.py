@@ -19,11 +19,12 @@ HELP = {
 @task(
     default=True,
     auto_shortflags=False,
-    iterable=["skip"],
+    iterable=["skip", "artifact"],
     help={
         **HELP,
         "dirty": "deploy the working tree as it stands, uncommitted changes included",
-        "artifact": "put this one live and build nothing: a key, here or in the store, or the path of its file",
+        "artifact": "put this one live and build nothing: a key, here or in the store, or the path of its file; "
+        "once for each kind of host",
         "release": "`live`: what this machine put live last and the other hosts run, for one that joins them",
         **rolling.HELP,
     },
@@ -32,7 +33,7 @@ def deploy(
     c: Any,
     ref: str = "",
     release: str = "",
-    artifact: str | None = None,
+    artifact: Any = None,
     dirty: bool = False,
     force: bool = False,
     rebuild: bool = False,
@@ -47,6 +48,7 @@ def deploy(
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
+    from warpbeam.deploy.chosen import split_names
     from warpbeam.deploy.deploy import deploy as put_live
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.error import Misuse
@@ -57,7 +59,7 @@ def deploy(
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty or rebuild):
         raise Misuse("--release live and --ref, --dirty or --rebuild say two different things", "give one of them")
-    if artifact is not None and not artifact.strip():
+    if any(not name.strip() for name in artifact or ()):
         raise Misuse("--artifact: expected a key or the path of a file, found nothing", "is a variable empty?")
     if artifact and (ref or release or dirty or rebuild):
         two = "--artifact and --ref, --release, --dirty or --rebuild say two different things"
@@ -71,7 +73,7 @@ def deploy(
         live=bool(release),
         dirty=dirty,
         anew=rebuild,
-        artifact=artifact or "",
+        named=split_names(artifact or ()),
         shared=shared_store(here.fleet),
     )
     with rolling.explained(here, here.fleet):

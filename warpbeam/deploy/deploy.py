@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from warpbeam.build.artifact import Artifact
+from warpbeam.deploy.fitting import Artifacts
 from warpbeam.deploy.lock import holding
 from warpbeam.deploy.plan import Plan, emit_plan
 from warpbeam.deploy.plan_deploy import plan_deploy
@@ -29,10 +29,10 @@ def deploy(
     force: bool = False,
     migrate: bool = True,
 ) -> Plan:
-    """Put the artifact that was asked for live on the app hosts of `selection`.
+    """Put the artifacts that were asked for live on the app hosts of `selection`: on each the one that fits it.
 
     Parameters:
-        force: put it live again where it is live already.
+        force: put one live again where it is live already.
         migrate: run the migrations before any host is switched.
 
     Raises:
@@ -40,30 +40,31 @@ def deploy(
     """
     with connecting(fleet, selection):
         target = find_target(fleet, asked, selection, emit)
-    artifact, label = target.artifact, target.artifact.label
+    artifacts, label = target.artifacts, target.artifacts.label
     with (
-        Uploader(artifact) as uploader,
+        Uploader(artifacts) as uploader,
         holding(fleet, selection, "deploy", emit, version=label, claim=uploader.claim) as lease,
     ):
         now = datetime.now(UTC)
-        plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=target.name)
+        plan = plan_deploy(fleet.inventory, lease.facts, artifacts, now, force=force, migrate=migrate, name=target.name)
         emit_plan(plan, emit)
         # Nothing less: a release that only an earlier version knows is uploaded anew.
-        known = dict.fromkeys(lease.facts, digests(artifact)[:1])
+        known = {name: digests(artifacts.of(name))[:1] for name in lease.facts}
         roll_out(fleet, plan, policy, lease, uploader, emit, known=known)
         if target.store is not None:
-            note_live(target.store, fleet.inventory.name, _put_live(plan, artifact))
+            note_live(target.store, fleet.inventory.name, _put_live(plan, artifacts))
     if target.store is not None and asked.shared is not None:
         share_live(target.store.last_live(fleet.inventory.name), asked.shared, fleet.inventory.name, emit)
     _emit_nothing_done(fleet, plan, emit, migrate=migrate)
     return plan
 
 
-def _put_live(plan: Plan, artifact: Artifact) -> PutLive:
+def _put_live(plan: Plan, artifacts: Artifacts) -> PutLive:
     """Return what `plan` has put live; the release's name is that of most hosts."""
     names = [step.release for step in plan.hosts]
-    made = artifact.manifest
-    return PutLive(made.sha256, made.commit, made.subject, made.dirty, max(names, key=names.count))
+    made, *others = {(it := artifacts.of(step.host.name).manifest).sha256: it for step in plan.hosts}.values()
+    digests = tuple(it.sha256 for it in others)
+    return PutLive(made.sha256, made.commit, made.subject, made.dirty, max(names, key=names.count), digests)
 
 
 def _emit_nothing_done(fleet: Fleet, plan: Plan, emit: Emit, *, migrate: bool) -> None:

@@ -31,6 +31,8 @@ def built_row(key: str, artifact: Artifact) -> dict[str, Any]:
         "dirty": made.dirty,
         "sha256": made.sha256,
         "size": made.size,
+        "cpu": made.toolchain.cpu,
+        "libc": made.toolchain.libc,
         "tarball": str(artifact.tarball),
         "manifest": str(artifact.tarball.with_name(f"{key}.json")),
     }
@@ -93,9 +95,10 @@ def live_digests(
             continue
     found: dict[str, list[str]] = {}
     for environment, live in records:
-        names = found.setdefault(live.sha256, [])
-        if environment not in names:
-            names.append(environment)
+        for sha256 in live.digests:
+            names = found.setdefault(sha256, [])
+            if environment not in names:
+                names.append(environment)
     return found
 
 
