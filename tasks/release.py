@@ -57,12 +57,14 @@ def rollback(
 def plan(c: Any, ref: str = "HEAD", dirty: bool = False, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
+    from warpbeam.deploy.builds import builders_to_show
     from warpbeam.deploy.preview import preview_deploy
     from warpbeam.deploy.target import source_to_plan
 
     here = session(c)
     source = source_to_plan(here.fleet, here.project, ref, here.emit, dirty=dirty)
-    here.report.plan(preview_deploy(here.fleet, source), as_json=json)
+    found = preview_deploy(here.fleet, source, builders_to_show(here.fleet, source))
+    here.report.plan(found, as_json=json)
 
 
 @task(auto_shortflags=False, help={"json": "print JSON on standard output"})

@@ -9,9 +9,11 @@ import msgspec
 
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.download import download
+from warpbeam.build.hex import fetch_access
 from warpbeam.build.recipe import Recipe, ask_recipe, install_tools
 from warpbeam.build.release import describe, make_release
 from warpbeam.build.sbom import sbom
+from warpbeam.build.secrets import fetch_asset_secrets
 from warpbeam.build.source import Source, files_to_leave_out
 from warpbeam.build.stopwatch import Stopwatch
 from warpbeam.build.working_tree import tree_of_working_tree
@@ -53,16 +55,19 @@ def find_or_build(
         Failed: a build failed, or a version could not be installed; its last lines are in the details.
     """
     found: dict[str, tuple[str, Artifact]] = {}
-    for name, recipe in recipes.items():
+    # Two build hosts of the same kind may have the same recipe: it is built once.
+    once = {recipe.key: name for name, recipe in [*recipes.items()][::-1]}
+    different = {name: recipe for name, recipe in recipes.items() if once[recipe.key] == name}
+    for name, recipe in different.items():
         kept = None if anew else find_stored(recipe, store, shared, emit)
         if kept is not None and not with_tests:
             emit_kept(kept, emit)
             found[name] = recipe.key, kept
-    missing = {name: recipe for name, recipe in recipes.items() if name not in found}
+    missing = {name: recipe for name, recipe in different.items() if name not in found}
     if missing:
         check()
         found |= build_recipes(fleet, missing, store, emit, with_tests=with_tests, anew=anew)
-    return {name: found[name] for name in recipes}
+    return {name: found[once[recipe.key]] for name, recipe in recipes.items()}
 
 
 def build_hosts(inventory: Inventory) -> tuple[Host, ...]:
@@ -153,6 +158,10 @@ def build_recipes(
     build comes to its end, and a problem has the details of all that failed.
     """
     hosts = [fleet.inventory.all_hosts[name] for name in recipes]
+    if len(hosts) > 1:
+        # Once, before all of them need the values at the same time: a person may have to touch a key.
+        fetch_asset_secrets(fleet.inventory)
+        fetch_access(fleet.inventory)
     commits = {name: {"COMMIT": recipe.source.commit} for name, recipe in recipes.items()}
     with around(fleet, "build", hosts, emit, commits) as about:
         made = _all_made(

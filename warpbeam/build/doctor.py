@@ -36,14 +36,17 @@ def examine_tools(fleet: Fleet, project: Path, others: Sequence[Finding]) -> lis
     def ask(host: Host) -> BuildTools:
         return fleet.run(host, ask_toolchain(tools, asked), silent)
 
-    return [_finding(host, answer, asked, unread) for host, answer in _paired(hosts, fleet.everywhere(hosts, ask))]
+    several = len(fleet.inventory.build_hosts) > 1
+    answers = _paired(hosts, fleet.everywhere(hosts, ask))
+    return [_finding(host, answer, asked, unread, several=several) for host, answer in answers]
 
 
 def _paired(hosts: list[Host], answers: dict[str, BuildTools | Problem]) -> list[tuple[str, BuildTools | Problem]]:
     return [(host.name, answers[host.name]) for host in hosts]
 
 
-def _finding(host: str, answer: BuildTools | Problem, asked: AskedTools, unread: str) -> Finding:
+def _finding(host: str, answer: BuildTools | Problem, asked: AskedTools, unread: str, *, several: bool) -> Finding:
+    """Return the finding about one build host; of `several`, it says for which hosts it builds."""
     if isinstance(answer, Problem):
         return Finding(host, CHECK, False, answer.reason, answer.hint)
     wanted = {"Elixir": asked.elixir, "Erlang": asked.erlang, "Node.js": asked.nodejs}
@@ -53,7 +56,9 @@ def _finding(host: str, answer: BuildTools | Problem, asked: AskedTools, unread:
         beside = f"not compared with the source: {unread}"
     if answer.missing:
         beside += f"; the next build installs {', '.join(answer.missing)} by {answer.tools}"
-    return Finding(host, CHECK, True, f"{_has(answer)} ({answer.tools}); {beside}")
+    chain = answer.toolchain
+    kind = f"; builds for hosts with {chain.cpu} and {chain.libc} or newer" if several else ""
+    return Finding(host, CHECK, True, f"{_has(answer)} ({answer.tools}); {beside}{kind}")
 
 
 def _has(answer: BuildTools) -> str:

@@ -77,11 +77,22 @@ def needed_recipes(fleet: Fleet, source: Source, emit: Emit) -> dict[str, Recipe
     return {name: answer for name, answer in answers.items() if isinstance(answer, Recipe)}
 
 
+def builders_to_show(fleet: Fleet, source: Source) -> dict[str, str]:
+    """Return which build host would build for each app host, by its name; empty where one alone builds for all.
+
+    Raises: as `choose_builds`.
+    """
+    selection = HostSelection()
+    if len(_candidates(fleet, selection.hosts(fleet.inventory))) < 2:
+        return {}
+    return dict(choose_builds(fleet, selection, source, silent).by_host)
+
+
 def _candidates(fleet: Fleet, hosts: Sequence[Host]) -> list[Host]:
     """Return the build hosts that may build for `hosts`: those that hosts name, and all where one names none."""
     inventory = fleet.inventory
     named = dict.fromkeys(host.build for host in hosts if host.build)
-    others = () if all(host.build for host in hosts) else build_hosts(inventory)
+    others = () if hosts and all(host.build for host in hosts) else build_hosts(inventory)
     known = {host.name: host for host in (*others, *(inventory.all_hosts[name] for name in named))}
     return list(known.values())
 
@@ -111,9 +122,6 @@ def fitting_builds(
     pins = {name: pin for name in facts if (pin := hosts[name].build)}
     _check_answers(answers, offers, facts, pins, emit)
     by_host = fit(offers, facts, pins)
-    # Two hosts of the same kind may both be named; the same key is not built twice.
-    first = {recipe.key: name for name, recipe in reversed(recipes.items())}
-    by_host = {name: first[recipes[builder].key] for name, builder in by_host.items()}
     needed = {name: recipe for name, recipe in recipes.items() if name in by_host.values()}
     _emit_builds(by_host, needed, emit)
     return Builds(by_host, needed, {name: platform_of(have) for name, have in facts.items()})

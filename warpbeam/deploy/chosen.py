@@ -40,15 +40,15 @@ def chosen_artifacts(
     """Return which of the artifacts that a person names goes to which host; one alone goes to all.
 
     Raises:
-        Refused: they are of different commits, or none fits a host; as `chosen_artifact`. Misuse: as that.
+        Refused: they are of different sources, or none fits a host; as `chosen_artifact`. Misuse: as that.
     """
     found = {name: chosen_artifact(name, fleet.inventory, here, shared, emit) for name in named}
     hosts = selection.hosts(fleet.inventory)
     if len({artifact.manifest.sha256 for artifact in found.values()}) == 1:
         return to_all(next(iter(found.values())), [host.name for host in hosts])
-    if len({(it.manifest.version, it.manifest.commit, it.manifest.tree) for it in found.values()}) > 1:
+    if len({(it.manifest.version, it.manifest.tree) for it in found.values()}) > 1:
         each = "; ".join(f"{name} is {artifact.label}" for name, artifact in found.items())
-        raise Refused(f"--artifact names different commits: {each}", "one deploy puts one commit live on all hosts")
+        raise Refused(f"--artifact names different sources: {each}", "one deploy puts one commit live on all hosts")
     answers = look(fleet, hosts, silent)
     selection.check(answers)
     facts = {name: have for name, have in answers.items() if isinstance(have, HostFacts)}
@@ -59,7 +59,9 @@ def chosen_artifacts(
         names = ", ".join(host for host, chosen in choice.items() if chosen == name)
         emit(Note("", f"{name} ({platform_of(made[name].toolchain)}) goes to {names or 'no host'}"))
     platforms = {host: platform_of(have) for host, have in facts.items()}
-    return Artifacts({host: found[name] for host, name in choice.items()}, platforms)
+    artifacts = Artifacts({host: found[name] for host, name in choice.items()}, platforms)
+    first = made[named[0]]
+    return artifacts.as_of(first.commit, first.subject, dirty=first.dirty)
 
 
 def chosen_artifact(

@@ -75,6 +75,14 @@ class Artifacts(msgspec.Struct, frozen=True):
         """The version and the short commit, for messages."""
         return self.each[0].label
 
+    def as_of(self, commit: str, subject: str, *, dirty: bool) -> Artifacts:
+        """Return the same artifacts, described by that commit: one source tree can belong to several."""
+        by_host = {}
+        for host, artifact in self.by_host.items():
+            made = msgspec.structs.replace(artifact.manifest, commit=commit, subject=subject, dirty=dirty)
+            by_host[host] = Artifact(artifact.tarball, made)
+        return Artifacts(by_host, self.platforms)
+
     def check(self, host: str, have: HostFacts) -> None:
         """Check that a host still is of the kind for which its artifact was chosen. Raises: Refused, where it is not.
 

@@ -16,10 +16,15 @@ from warpbeam.fleet.selection import HostSelection
 from warpbeam.host.facts import About, HostFacts
 
 
-def preview_deploy(fleet: Fleet, source: Source) -> list[dict[str, Any]]:
-    """Return what a deploy of `source` would do to each app host, as `preview_rows`, which the hosts are asked for."""
+def preview_deploy(fleet: Fleet, source: Source, builders: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what a deploy of `source` would do to each app host, as `preview_rows`, which the hosts are asked for.
+
+    Parameters:
+        builders: the build host of each app host, by name; empty where one alone builds for all.
+    """
     facts = look(fleet, HostSelection().hosts(fleet.inventory), silent)
-    return preview_rows(facts, source, fleet.inventory.release_name)
+    rows = preview_rows(facts, source, fleet.inventory.release_name)
+    return [{**row, "built_on": builders[row["host"]]} if builders else row for row in rows]
 
 
 def preview_rows(facts: Mapping[str, HostFacts | Problem], source: Source, release: str = "") -> list[dict[str, Any]]:
@@ -96,6 +101,12 @@ def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{hosts}: this goes back: {_counted(back, 'is taken out', 'are taken out')}"
         yield from (f"  {line}" for line in back)
         yield from (f"  migration {name}: what it did stays, nothing undoes it" for name in lost)
+    where: dict[str, list[str]] = {}
+    for row in rows:
+        where.setdefault(row.get("built_on", ""), []).append(row["host"])
+    if builders := [builder for builder in where if builder]:
+        yield ""
+        yield from (f"{', '.join(where[builder])}: built on {builder}" for builder in builders)
     if locked := [row for row in rows if row["locked"]]:
         yield ""
         yield from (f"{row['host']}: locked by {row['locked']}" for row in locked)

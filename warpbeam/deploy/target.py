@@ -148,16 +148,7 @@ def live_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, em
         source = source_of(fleet, asked.project, ours.commit)
         artifacts = built_artifacts(fleet, source, asked, selection, store, emit)
     name = ours.release if any(release.name == ours.release for release in others.values()) else ""
-    return Target(_described(artifacts, ours), name, store)
-
-
-def _described(artifacts: Artifacts, ours: PutLive) -> Artifacts:
-    """Describe artifacts by the commit that the hosts run: one source tree can belong to several commits."""
-    by_host = {}
-    for host, artifact in artifacts.by_host.items():
-        made = msgspec.structs.replace(artifact.manifest, commit=ours.commit, subject=ours.subject, dirty=ours.dirty)
-        by_host[host] = Artifact(artifact.tarball, made)
-    return msgspec.structs.replace(artifacts, by_host=by_host)
+    return Target(artifacts.as_of(ours.commit, ours.subject, dirty=ours.dirty), name, store)
 
 
 def _still_kept(
@@ -172,7 +163,7 @@ def _still_kept(
     found = [
         _kept_artifact(store, sha256) or _shared_artifact(fleet, store, shared, sha256, emit) for sha256 in ours.digests
     ]
-    kept = {f"{artifact.manifest.sha256[:16]}": artifact for artifact in found if artifact is not None}
+    kept = {artifact.manifest.sha256[:16]: artifact for artifact in found if artifact is not None}
     if len(kept) == 1 and (len(fleet.inventory.build_hosts) < 2 or ours.dirty):
         return to_all(next(iter(kept.values())), joining)
     offers = [Offer(name, platform_of(it.manifest.toolchain), it.manifest.libcrypto) for name, it in kept.items()]
