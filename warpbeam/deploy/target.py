@@ -144,7 +144,8 @@ def live_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, em
         label = next(iter(others.values())).label
         if ours.dirty:
             raise Refused(f"{label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
-        emit(Note("", f"{label} is not kept on this machine: building its commit again"))
+        kind = " for these hosts" if len(fleet.inventory.build_hosts) > 1 else ""
+        emit(Note("", f"{label} is not kept on this machine{kind}: building its commit again"))
         source = source_of(fleet, asked.project, ours.commit)
         artifacts = built_artifacts(fleet, source, asked, selection, store, emit)
     name = ours.release if any(release.name == ours.release for release in others.values()) else ""

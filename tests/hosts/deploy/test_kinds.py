@@ -18,7 +18,7 @@ HOSTS = (
     HostSpec(OLD),
     HostSpec(NEW, suite="trixie"),
 )
-# What each kind of host has, as messages say it.
+# The kinds of host, as messages say them.
 BOOKWORM = "x86_64, glibc 2.36 (Debian GNU/Linux 12 (bookworm))"
 TRIXIE = "x86_64, glibc 2.41 (Debian GNU/Linux 13 (trixie))"
 BUILD_HOSTS = {"build1": {"roles": ["build"]}, "build2": {"roles": ["build"]}}

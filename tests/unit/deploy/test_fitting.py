@@ -140,7 +140,7 @@ def test_all_kinds_get_a_release_of_one_name_and_one_label() -> None:
     assert plan.migrate_on is not None and plan.migrate_on.name == "web2"
 
 
-def test_a_host_of_another_kind_that_joins_gets_the_name_and_the_commit_of_the_others() -> None:
+def test_a_host_of_another_kind_that_joins_gets_the_name_and_commit_of_the_others() -> None:
     there = release("1", "2.0")
     there = msgspec.structs.replace(there, artifact=msgspec.structs.replace(there.artifact, commit="e" * 40))
     plan = plan_deploy(INVENTORY, {**BOTH, "web1": facts(there)}, artifacts(), NOW, force=False, migrate=False)
@@ -159,7 +159,7 @@ def test_a_host_that_answers_something_else_than_before_is_refused() -> None:
         plan_deploy(INVENTORY, moved, artifacts(), NOW, force=False, migrate=False)
 
 
-def test_an_artifact_that_fits_some_hosts_only_is_refused_with_the_names_of_the_others() -> None:
+def test_an_artifact_that_fits_some_hosts_only_is_refused_and_the_others_are_named() -> None:
     with pytest.raises(
         Refused, match=r"web1: its C library is glibc 2\.36 .* \(and 1 more: web2\); nothing was changed"
     ):
@@ -173,7 +173,7 @@ def test_a_host_that_was_left_out_of_the_choice_counts_as_out_of_reach() -> None
         artifacts().of("web3")
 
 
-# What is recorded as live.
+# The record of what is live.
 
 
 def put(digest: str, *others: str, release: str = "R1", commit: str = "c") -> PutLive:
@@ -214,7 +214,7 @@ def test_a_rollback_of_two_kinds_records_the_artifacts_of_both() -> None:
     assert live is not None and live.digests == ("sum of 2.0", "sum of the new kind")
 
 
-# Which builds are needed.
+# The builds that are needed.
 
 HOSTS = {
     "web1": Host(name="web1"),
@@ -242,7 +242,7 @@ def fleet_of(hosts: dict[str, Host], *only: str) -> Fleet:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What the hosts answer, and the names of those that were asked."""
+    """Answers of the hosts, and the names of those that were asked."""
     found = SimpleNamespace(facts=dict[str, Any](BOTH), recipes=dict(RECIPES), asked=[])
 
     def look(fleet: Fleet, hosts: Sequence[Host], emit: object) -> dict[str, Any]:
