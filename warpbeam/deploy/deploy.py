@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from warpbeam.deploy.fitting import Artifacts
@@ -48,9 +49,7 @@ def deploy(
         now = datetime.now(UTC)
         plan = plan_deploy(fleet.inventory, lease.facts, artifacts, now, force=force, migrate=migrate, name=target.name)
         emit_plan(plan, emit)
-        # Nothing less: a release that only an earlier version knows is uploaded anew.
-        known = {name: digests(artifacts.of(name))[:1] for name in lease.facts}
-        roll_out(fleet, plan, policy, lease, uploader, emit, known=known)
+        roll_out(fleet, plan, policy, lease, uploader, emit, known=_known_digests(artifacts, lease.facts))
         if target.store is not None:
             note_live(target.store, fleet.inventory.name, _put_live(plan, artifacts))
     if target.store is not None and asked.shared is not None:
@@ -59,12 +58,20 @@ def deploy(
     return plan
 
 
+def _known_digests(artifacts: Artifacts, hosts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the digest that each host's release may have, by the host's name."""
+    # Nothing less: a release that only an earlier version knows is uploaded anew.
+    each = {artifact.manifest.sha256: digests(artifact)[:1] for artifact in artifacts.each}
+    return {name: each[artifacts.of(name).manifest.sha256] for name in hosts}
+
+
 def _put_live(plan: Plan, artifacts: Artifacts) -> PutLive:
     """Return what `plan` has put live; the release's name is that of most hosts."""
     names = [step.release for step in plan.hosts]
-    made, *others = {(it := artifacts.of(step.host.name).manifest).sha256: it for step in plan.hosts}.values()
-    digests = tuple(it.sha256 for it in others)
-    return PutLive(made.sha256, made.commit, made.subject, made.dirty, max(names, key=names.count), digests)
+    made = artifacts.of(plan.hosts[0].host.name).manifest
+    _, *others = dict.fromkeys(artifacts.of(step.host.name).manifest.sha256 for step in plan.hosts)
+    release = max(names, key=names.count)
+    return PutLive(made.sha256, made.commit, made.subject, made.dirty, release, tuple(others))
 
 
 def _emit_nothing_done(fleet: Fleet, plan: Plan, emit: Emit, *, migrate: bool) -> None:

@@ -77,10 +77,11 @@ class Artifacts(msgspec.Struct, frozen=True):
 
     def as_of(self, commit: str, subject: str, *, dirty: bool) -> Artifacts:
         """Return the same artifacts, described by that commit: one source tree can belong to several."""
-        by_host = {}
-        for host, artifact in self.by_host.items():
+        described = {}
+        for artifact in self.each:
             made = msgspec.structs.replace(artifact.manifest, commit=commit, subject=subject, dirty=dirty)
-            by_host[host] = Artifact(artifact.tarball, made)
+            described[made.sha256] = Artifact(artifact.tarball, made)
+        by_host = {host: described[artifact.manifest.sha256] for host, artifact in self.by_host.items()}
         return Artifacts(by_host, self.platforms)
 
     def check(self, host: str, have: HostFacts) -> None:

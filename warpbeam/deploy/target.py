@@ -84,7 +84,8 @@ def find_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, em
 
     Raises:
         Misuse: there is no such source, or no host has the role build.
-        Refused: the hosts of `selection` are not ready for a rollout, before a build; as `build` and `live_target`.
+        Refused: the hosts of `selection` are not ready for a rollout, before a build; as `choose_builds`,
+            `find_or_build`, `chosen_artifacts` and `live_target`.
         Failed: the build failed.
     """
     if asked.live:
@@ -219,11 +220,12 @@ def rolled_back(plan: Plan) -> PutLive | None:
 
     A host's word: it is enough to keep artifacts from being pruned, and decides nothing else.
     """
-    found = {(it.commit, it.subject, it.dirty, step.release) for step in plan.hosts for it in (step.about,)}
+    abouts = [step.about for step in plan.hosts]
+    found = {(step.about.commit, step.about.subject, step.about.dirty, step.release) for step in plan.hosts}
     if len(found) != 1:
         return None
-    digest, *others = dict.fromkeys(step.about.sha256 for step in plan.hosts)
-    return PutLive(digest, *found.pop(), tuple(others))
+    digest, *others = dict.fromkeys(about.sha256 for about in abouts)
+    return PutLive(digest, abouts[0].commit, abouts[0].subject, abouts[0].dirty, plan.hosts[0].release, tuple(others))
 
 
 def share_live(live: PutLive | None, shared: SharedStore, environment: str, emit: Emit) -> None:
