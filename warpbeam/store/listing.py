@@ -68,9 +68,15 @@ def artifact_rows(here: DirectoryStore, shared: SharedStore | None, inventory: I
 def described(manifest: Manifest | None) -> dict[str, Any]:
     """Return the columns of a manifest; empty where it cannot be read."""
     if manifest is None:
-        return {"version": "", "commit": "", "subject": "", "size": 0}
+        return {"version": "", "commit": "", "subject": "", "kind": "", "size": 0}
     commit = f"{manifest.commit[:8]}{', dirty' if manifest.dirty else ''}"
-    return {"version": manifest.version, "commit": commit, "subject": manifest.subject[:60], "size": manifest.size}
+    return {
+        "version": manifest.version,
+        "commit": commit,
+        "subject": manifest.subject[:60],
+        "kind": f"{manifest.toolchain.cpu}, {manifest.toolchain.libc}",
+        "size": manifest.size,
+    }
 
 
 def manifests_in(files: Mapping[str, StoredFile]) -> dict[str, int]:
