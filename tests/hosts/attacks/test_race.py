@@ -140,8 +140,8 @@ def test_no_link_leads_setup_out_of_the_deploy_users_own(environment: LabEnviron
     keys = "/home/deploy/.ssh"
     links = {keys: bait, f"{keys}/authorized_keys": "/home/deploy/pipe"}
     links |= {f"{ROOT}/{name}": f"{bait}/{name}" for name in ("activation", "releases", "slots")}
-    # A user whose keys are removed may not log in meanwhile: usermod writes a new /etc/shadow in its place. Each file of
-    # that user's becomes a new one, and root keeps a list of the releases that had been there.
+    # A user whose keys are removed may not log in meanwhile: usermod writes a new /etc/shadow in its place. Each of
+    # that user's files becomes a new one, and root keeps a list of the releases that had been there.
     evicted = "/home/deploy(/|$)|/etc$|/etc/shadow-?$|/var/lib/warpbeam/hello(/suspects)?$"
     own = f" ({ROOT}|{evicted}|/etc/acme/hello/.written|/etc/acme/hello$)|{INSTANCES}"
 
