@@ -32,10 +32,11 @@ def build_on_host(
     json: bool = False,
 ) -> None:
     """Build the release of a commit on the build host, and keep it here."""
-    from warpbeam.build.build import build
+    from warpbeam.build.build import find_or_build
     from warpbeam.build.clean import clean as remove_kept
     from warpbeam.build.signature import trust_of
     from warpbeam.cli.session import session
+    from warpbeam.deploy.builds import needed_recipes
     from warpbeam.deploy.target import source_of, store_of
     from warpbeam.event import Note
     from warpbeam.store.listing import built_row
@@ -51,13 +52,18 @@ def build_on_host(
     source, store = source_of(fleet, asking.project, ref, dirty=dirty), store_of(fleet, asking.project)
     if clean:
         remove_kept(fleet, asking.emit)
-    key, artifact = build(fleet, source, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
+    recipes = needed_recipes(fleet, source, asking.emit)
+    made = find_or_build(fleet, recipes, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
+    artifacts = dict(made.values())
     if push and shared is not None:
-        push_artifact(key, store, shared, asking.emit)
+        for key in artifacts:
+            push_artifact(key, store, shared, asking.emit)
     if json:
-        asking.report.table([built_row(key, artifact, trust_of(asking.inventory))], as_json=True)
+        trust = trust_of(asking.inventory)
+        rows = [built_row(key, artifact, trust) for key, artifact in artifacts.items()]
+        asking.report.table(rows, as_json=True)
     else:
-        asking.emit(Note("", f"`fab ENV deploy --artifact {key}` puts it live without a build"))
+        asking.emit(Note("", f"`fab ENV deploy --artifact {','.join(artifacts)}` puts it live without a build"))
 
 
 TASKS = (build_on_host,)

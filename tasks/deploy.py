@@ -20,11 +20,11 @@ ARTIFACT = "put this one live and build nothing: a key, here or in the store, or
 @task(
     default=True,
     auto_shortflags=False,
-    iterable=["skip"],
+    iterable=["skip", "artifact"],
     help={
         **HELP,
         "dirty": "deploy the working tree as it stands, uncommitted changes included",
-        "artifact": ARTIFACT,
+        "artifact": f"{ARTIFACT}; once for each kind of host",
         "release": "`live`: what this machine put live last and the other hosts run, for one that joins them",
         **rolling.HELP,
     },
@@ -33,7 +33,7 @@ def deploy(
     c: Any,
     ref: str = "",
     release: str = "",
-    artifact: str | None = None,
+    artifact: Any = None,
     dirty: bool = False,
     force: bool = False,
     rebuild: bool = False,
@@ -48,7 +48,7 @@ def deploy(
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.chosen import check_artifact_alone
+    from warpbeam.deploy.chosen import check_artifacts_alone, split_names
     from warpbeam.deploy.deploy import deploy as put_live
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.error import Misuse
@@ -59,7 +59,7 @@ def deploy(
         raise Misuse(f"--release {release}: expected `live`", "to go back to an earlier release: rollback --to")
     if release and (ref or dirty or rebuild):
         raise Misuse("--release live and --ref, --dirty or --rebuild say two different things", "give one of them")
-    check_artifact_alone(artifact, ref, release, dirty, rebuild)
+    check_artifacts_alone(artifact or (), ref, release, dirty, rebuild)
     here.fleet.set_jobs(jobs)
     policy = rolling.policy_of(here.fleet, batch, pause, on_failure)
     selection = rolling.selection_of(skip, skip_unreachable, wait)
@@ -69,7 +69,7 @@ def deploy(
         live=bool(release),
         dirty=dirty,
         anew=rebuild,
-        artifact=artifact or "",
+        named=split_names(artifact or ()),
         shared=shared_store(here.fleet),
     )
     with rolling.explained(here, here.fleet):
@@ -87,7 +87,7 @@ def local(
 ) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.chosen import check_artifact_alone
+    from warpbeam.deploy.chosen import check_artifacts_alone, split_names
     from warpbeam.deploy.deploy import deploy as put_live
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.store.place import shared_store
@@ -95,13 +95,14 @@ def local(
     here = session(c)
     fleet = here.local_fleet
     policy = rolling.policy_of(fleet, "", "", "")
-    check_artifact_alone(artifact, ref, rebuild)
+    named = () if artifact is None else (artifact,)
+    check_artifacts_alone(named, ref, rebuild)
     asked = TargetRequest(
         here.project,
         ref or "HEAD",
         anew=rebuild,
         noted=False,
-        artifact=artifact or "",
+        named=split_names(named),
         shared=shared_store(here.fleet),
     )
     with rolling.explained(here, fleet):

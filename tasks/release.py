@@ -58,20 +58,21 @@ def rollback(
 def plan(c: Any, ref: str = "", dirty: bool = False, artifact: str | None = None, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.chosen import check_artifact_alone, chosen_manifest
+    from warpbeam.deploy.builds import builders_to_show
+    from warpbeam.deploy.chosen import check_artifacts_alone, chosen_manifest
     from warpbeam.deploy.preview import preview_artifact, preview_deploy
     from warpbeam.deploy.target import source_of_artifact, source_to_plan, store_of
     from warpbeam.store.place import shared_store
 
     here = session(c)
     store = store_of(here.fleet, here.project)
-    check_artifact_alone(artifact, ref, dirty)
+    check_artifacts_alone(() if artifact is None else (artifact,), ref, dirty)
     if artifact:
         made = chosen_manifest(artifact, here.inventory, store, shared_store(here.fleet))
         found = preview_artifact(here.fleet, made, source_of_artifact(here.fleet, here.project, made))
     else:
         source = source_to_plan(here.fleet, here.project, ref or "HEAD", here.emit, dirty=dirty)
-        found = preview_deploy(here.fleet, source, store)
+        found = preview_deploy(here.fleet, source, store, builders_to_show(here.fleet, source))
     here.report.plan(found, as_json=json)
 
 

@@ -1,7 +1,8 @@
-"""Building: turn a source into an artifact, on the build host (or, for `deploy.local`, on this machine)."""
+"""Building: turn a source into artifacts, on build hosts (or, for `deploy.local`, on this machine)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 import msgspec
@@ -9,16 +10,19 @@ import msgspec
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.carry import carry
 from warpbeam.build.download import download
+from warpbeam.build.hex import fetch_access
 from warpbeam.build.recipe import Recipe, ask_recipe, install_tools
 from warpbeam.build.release import describe, make_release
 from warpbeam.build.sbom import sbom
+from warpbeam.build.secrets import fetch_asset_secrets
 from warpbeam.build.signing import check_key, sign_kept, sign_made
 from warpbeam.build.source import Source
 from warpbeam.build.stopwatch import Stopwatch
-from warpbeam.error import Misuse
+from warpbeam.error import Misuse, Problem, restated
 from warpbeam.event import Emit, Note, Settled, Warn
 from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.work import gravest_problem
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.runtime.kinds import RUNTIMES
 from warpbeam.size import size
@@ -28,45 +32,59 @@ from warpbeam.store.store import Store
 from warpbeam.store.transfer import pull
 
 
-def build(
+def find_or_build(
     fleet: Fleet,
-    source: Source,
+    recipes: Mapping[str, Recipe],
     store: DirectoryStore,
     emit: Emit,
     *,
     with_tests: bool = False,
     anew: bool = False,
     shared: SharedStore | None = None,
-) -> tuple[str, Artifact]:
-    """Return the artifact of `source` and its key: from a store, or built on the build host and downloaded.
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, tuple[str, Artifact]]:
+    """Return key and artifact of each recipe, by its build host: from a store, or built there and downloaded.
 
     Parameters:
         shared: the store to look in where `store` does not have the artifact, or None.
         with_tests: run `mix test` first; to run them, build even when the store has the artifact.
         anew: build from scratch even when the store has the artifact, and replace that.
+        check: raises a problem that a build would be in vain for; called only before a build.
 
     Raises:
-        Misuse: no host has the role build.
-        Refused: the build host's tools are not what the source asks for, or another build runs there.
-        Failed: the build failed, or a version could not be installed; its last lines are in the details.
+        Refused: another build runs on a build host.
+        Failed: a build failed, or a version could not be installed; its last lines are in the details.
     """
-    recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
-    kept = None if anew else find_stored(recipe, store, shared, emit)
-    if kept is not None and not with_tests:
-        emit_kept(kept, emit)
-        sign_kept(kept, fleet.inventory, store, emit)
-        return recipe.key, kept
-    return build_recipe(fleet, recipe, store, emit, with_tests=with_tests, anew=anew)
+    found: dict[str, tuple[str, Artifact]] = {}
+    # Two build hosts of the same kind may have the same recipe: it is built once.
+    once = {recipe.key: name for name, recipe in [*recipes.items()][::-1]}
+    different = {name: recipe for name, recipe in recipes.items() if once[recipe.key] == name}
+    for name, recipe in different.items():
+        kept = None if anew else find_stored(recipe, store, shared, emit)
+        if kept is not None and not with_tests:
+            emit_kept(kept, emit)
+            sign_kept(kept, fleet.inventory, store, emit)
+            found[name] = recipe.key, kept
+    missing = {name: recipe for name, recipe in different.items() if name not in found}
+    if missing:
+        check()
+        found |= build_recipes(fleet, missing, store, emit, with_tests=with_tests, anew=anew)
+    return {name: found[once[recipe.key]] for name, recipe in recipes.items()}
 
 
-def build_host(inventory: Inventory) -> Host:
-    """Return the environment's build host. Raises: Misuse, where no host has the role build."""
-    if inventory.build_host is None:
+def build_hosts(inventory: Inventory) -> tuple[Host, ...]:
+    """Return the environment's build hosts. Raises: Misuse, where no host has the role build."""
+    if not inventory.build_hosts:
         raise Misuse(
             f"{inventory.file}: no host has the role build",
             "give one `roles: [build]`, and leave it in when you narrow with -H",
         )
-    return inventory.build_host
+    return inventory.build_hosts
+
+
+def ask_recipes(fleet: Fleet, hosts: Sequence[Host], source: Source, emit: Emit) -> dict[str, Recipe | Problem]:
+    """Return the recipe of `source` on each build host, or why that has none: its tools are not those asked for."""
+    return fleet.everywhere(hosts, lambda host: ask_recipe(fleet.shell(host), fleet.inventory, source, emit))
 
 
 def find_kept(recipe: Recipe, store: Store, emit: Emit) -> Artifact | None:
@@ -127,24 +145,54 @@ def emit_kept(artifact: Artifact, emit: Emit) -> None:
     _emit_node(artifact, emit)
 
 
-def build_recipe(
-    fleet: Fleet, recipe: Recipe, store: Store, emit: Emit, *, with_tests: bool = False, anew: bool = False
-) -> tuple[str, Artifact]:
-    """Build the artifact of `recipe` on the build host, with the hooks of a build; return it with its key.
+def build_recipes(
+    fleet: Fleet,
+    recipes: Mapping[str, Recipe],
+    store: Store,
+    emit: Emit,
+    *,
+    with_tests: bool = False,
+    anew: bool = False,
+) -> dict[str, tuple[str, Artifact]]:
+    """Build on all build hosts of `recipes` at once, with the hooks of a build; return keys and artifacts by host.
 
-    The key is another than the recipe's where tools had to be installed. Parameters and errors as `build`.
+    A key is another than the recipe's where tools had to be installed. Parameters and errors as `find_or_build`; every
+    build comes to its end, and a problem has the details of all that failed.
     """
-    plan = fleet.inventory.build
-    if plan.sign is not None:
-        check_key(plan.sign.key)
-    host = build_host(fleet.inventory)
-    with around(fleet, "build", [host], emit, {host.name: {"COMMIT": recipe.source.commit}}) as about:
-        key, artifact = _make(fleet, host, recipe, store, emit, with_tests=with_tests, anew=anew)
-        about["VERSION"] = artifact.manifest.version
-    emit(Settled(host.name, f"built {recipe.inventory.app} {artifact.label}, {size(artifact.manifest.size)}"))
-    _emit_node(artifact, emit)
-    sign_made(artifact, fleet.inventory, store, emit)
-    return key, artifact
+    if fleet.inventory.build.sign is not None:
+        check_key(fleet.inventory.build.sign.key)
+    hosts = [fleet.inventory.all_hosts[name] for name in recipes]
+    if len(hosts) > 1:
+        # Once, before all of them need the values at the same time: a person may have to touch a key.
+        fetch_asset_secrets(fleet.inventory)
+        fetch_access(fleet.inventory)
+    commits = {name: {"COMMIT": recipe.source.commit} for name, recipe in recipes.items()}
+    with around(fleet, "build", hosts, emit, commits) as about:
+        made = _all_made(
+            fleet.everywhere(
+                hosts,
+                lambda host: _make(fleet, host, recipes[host.name], store, emit, with_tests=with_tests, anew=anew),
+            )
+        )
+        about["VERSION"] = next(iter(made.values()))[1].manifest.version
+    for name, (_, artifact) in made.items():
+        emit(Settled(name, f"built {fleet.inventory.app} {artifact.label}, {size(artifact.manifest.size)}"))
+        _emit_node(artifact, emit)
+        sign_made(artifact, fleet.inventory, store, emit)
+    return made
+
+
+def _all_made(results: Mapping[str, tuple[str, Artifact] | Problem]) -> dict[str, tuple[str, Artifact]]:
+    """Return the results of all builds. Raises: the gravest problem of those that failed, with the others' details."""
+    gravest = gravest_problem(results)
+    if gravest is None:
+        return {name: result for name, result in results.items() if not isinstance(result, Problem)}
+    others = {name: it for name, it in results.items() if isinstance(it, Problem) and it is not gravest}
+    if not others:
+        raise gravest
+    said = tuple(line for problem in others.values() for line in (*problem.details, problem.message))
+    more = f" (and {len(others)} more: {', '.join(others)})"
+    raise restated(gravest, type(gravest), more, details=(*said, *gravest.details))
 
 
 def _make(

@@ -1,14 +1,20 @@
-"""The artifact that a person names (`deploy --artifact`): by its key, here or in the shared store, or by a file."""
+"""Artifacts that a person names (`deploy --artifact`): by a key, here or in the shared store, or by a file."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.signature import Unsound, read_signature
+from warpbeam.deploy.fitting import Artifacts, Offer, fit, platform_of, to_all
+from warpbeam.deploy.lock import look
 from warpbeam.error import Misuse, Refused
-from warpbeam.event import Emit, Note, Warn
+from warpbeam.event import Emit, Note, Warn, silent
+from warpbeam.fleet.fleet import Fleet
+from warpbeam.fleet.selection import HostSelection
+from warpbeam.host.facts import HostFacts
 from warpbeam.inventory.schema import Inventory
 from warpbeam.store.directory import KEY, DirectoryStore
 from warpbeam.store.manifest import read_manifest
@@ -16,6 +22,47 @@ from warpbeam.store.shared import MOST_MANIFEST, PIECE, Absent, SharedStore, Sin
 from warpbeam.store.transfer import pull, take_in
 
 TARBALL = re.compile(r"(?P<key>.+?)(?:-[0-9a-f]{16})?\.tar\.gz")
+
+
+def split_names(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the artifacts that `--artifact` names: each time one, or several keys with commas between."""
+    parts = (word.split(",") if all(map(KEY.fullmatch, word.split(","))) else [word] for word in words)
+    return tuple(dict.fromkeys(name for names in parts for name in names))
+
+
+def chosen_artifacts(
+    named: Sequence[str],
+    fleet: Fleet,
+    selection: HostSelection,
+    here: DirectoryStore,
+    shared: SharedStore | None,
+    emit: Emit,
+) -> Artifacts:
+    """Return which of the artifacts that a person names goes to which host; one alone goes to all.
+
+    Raises:
+        Refused: they are of different sources, or none fits a host; as `chosen_artifact`. Misuse: as that.
+    """
+    found = {name: chosen_artifact(name, fleet.inventory, here, shared, emit) for name in named}
+    hosts = selection.hosts(fleet.inventory)
+    if len({artifact.manifest.sha256 for artifact in found.values()}) == 1:
+        return to_all(next(iter(found.values())), [host.name for host in hosts])
+    if len({(it.manifest.version, it.manifest.tree) for it in found.values()}) > 1:
+        each = "; ".join(f"{name} is {artifact.label}" for name, artifact in found.items())
+        raise Refused(f"--artifact names different sources: {each}", "one deploy puts one commit live on all hosts")
+    answers = look(fleet, hosts, silent)
+    selection.check(answers)
+    facts = {name: have for name, have in answers.items() if isinstance(have, HostFacts)}
+    made = {name: artifact.manifest for name, artifact in found.items()}
+    offers = [Offer(name, platform_of(it.toolchain), it.libcrypto) for name, it in made.items()]
+    choice = fit(offers, facts, what="artifact")
+    for name in found:
+        names = ", ".join(host for host, chosen in choice.items() if chosen == name)
+        emit(Note("", f"{name} ({platform_of(made[name].toolchain)}) goes to {names or 'no host'}"))
+    platforms = {host: platform_of(have) for host, have in facts.items()}
+    artifacts = Artifacts({host: found[name] for host, name in choice.items()}, platforms)
+    first = made[named[0]]
+    return artifacts.as_of(first.commit, first.subject, dirty=first.dirty)
 
 
 def chosen_artifact(
@@ -32,14 +79,14 @@ def chosen_artifact(
     return _by_file(_file(named), inventory, here, emit)
 
 
-def check_artifact_alone(artifact: str | None, *others: object) -> None:
-    """Check the word after `--artifact`, beside which no option may say what else to build.
+def check_artifacts_alone(named: Sequence[str], *others: object) -> None:
+    """Check the words after each `--artifact`, beside which no option may say what else to build.
 
-    Raises: Misuse, where it is empty or one of `others` was given.
+    Raises: Misuse, where one is empty or one of `others` was given.
     """
-    if artifact is not None and not artifact.strip():
+    if any(not name.strip() for name in named):
         raise Misuse("--artifact: expected a key or the path of a file, found nothing", "is a variable empty?")
-    if artifact and any(others):
+    if named and any(others):
         two = "--artifact and --ref, --release, --dirty or --rebuild say two different things"
         raise Misuse(two, "give one of them: an artifact is built already")
 

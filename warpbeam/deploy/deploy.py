@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from warpbeam.build.artifact import Artifact
 from warpbeam.build.digest import digests
+from warpbeam.deploy.fitting import Artifacts
 from warpbeam.deploy.lock import holding
 from warpbeam.deploy.plan import Plan, emit_plan
 from warpbeam.deploy.plan_deploy import plan_deploy
 from warpbeam.deploy.policy import Policy
 from warpbeam.deploy.rollout import roll_out
-from warpbeam.deploy.signatures import check_signature, place_signatures
+from warpbeam.deploy.signatures import check_signatures, place_signatures
 from warpbeam.deploy.target import TargetRequest, find_target, note_live, share_live, store_of
 from warpbeam.deploy.upload import Uploader
 from warpbeam.event import Emit, Settled, Warn
@@ -31,10 +32,10 @@ def deploy(
     force: bool = False,
     migrate: bool = True,
 ) -> Plan:
-    """Put the artifact that was asked for live on the app hosts of `selection`.
+    """Put the artifacts that were asked for live on the app hosts of `selection`: on each the one that fits it.
 
     Parameters:
-        force: put it live again where it is live already.
+        force: put one live again where it is live already.
         migrate: run the migrations before any host is switched.
 
     Raises:
@@ -43,32 +44,39 @@ def deploy(
     with connecting(fleet, selection):
         target = find_target(fleet, asked, selection, emit)
     store = store_of(fleet, asked.project)
-    signature = check_signature(target.artifact, fleet.inventory, store, asked.shared, emit)
-    artifact, label = target.artifact, target.artifact.label
+    artifacts, label = target.artifacts, target.artifacts.label
+    signatures = check_signatures(artifacts.each, fleet.inventory, store, asked.shared, emit)
     with (
-        Uploader(artifact, signature) as uploader,
+        Uploader(artifacts, signatures) as uploader,
         holding(fleet, selection, "deploy", emit, version=label, claim=uploader.claim) as lease,
     ):
         now = datetime.now(UTC)
-        plan = plan_deploy(fleet.inventory, lease.facts, artifact, now, force=force, migrate=migrate, name=target.name)
+        plan = plan_deploy(fleet.inventory, lease.facts, artifacts, now, force=force, migrate=migrate, name=target.name)
         emit_plan(plan, emit)
         place_signatures(fleet, lease, store, emit)
-        # Nothing less: a release that only an earlier version knows is uploaded anew.
-        known = dict.fromkeys(lease.facts, digests(artifact)[:1])
-        roll_out(fleet, plan, policy, lease, uploader, emit, known=known)
+        roll_out(fleet, plan, policy, lease, uploader, emit, known=_known_digests(artifacts, lease.facts))
         if target.store is not None:
-            note_live(target.store, fleet.inventory.name, _put_live(plan, artifact))
+            note_live(target.store, fleet.inventory.name, _put_live(plan, artifacts))
     if target.store is not None and asked.shared is not None:
         share_live(target.store.last_live(fleet.inventory.name), asked.shared, fleet.inventory.name, emit)
     _emit_nothing_done(fleet, plan, emit, migrate=migrate)
     return plan
 
 
-def _put_live(plan: Plan, artifact: Artifact) -> PutLive:
+def _known_digests(artifacts: Artifacts, hosts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the digest that each host's release may have, by the host's name."""
+    # Nothing less: a release that only an earlier version knows is uploaded anew.
+    each = {artifact.manifest.sha256: digests(artifact)[:1] for artifact in artifacts.each}
+    return {name: each[artifacts.of(name).manifest.sha256] for name in hosts}
+
+
+def _put_live(plan: Plan, artifacts: Artifacts) -> PutLive:
     """Return what `plan` has put live; the release's name is that of most hosts."""
     names = [step.release for step in plan.hosts]
-    made = artifact.manifest
-    return PutLive(made.sha256, made.commit, made.subject, made.dirty, max(names, key=names.count))
+    made = artifacts.of(plan.hosts[0].host.name).manifest
+    _, *others = dict.fromkeys(artifacts.of(step.host.name).manifest.sha256 for step in plan.hosts)
+    release = max(names, key=names.count)
+    return PutLive(made.sha256, made.commit, made.subject, made.dirty, release, tuple(others))
 
 
 def _emit_nothing_done(fleet: Fleet, plan: Plan, emit: Emit, *, migrate: bool) -> None:

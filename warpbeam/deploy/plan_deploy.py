@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 import msgspec
 
 from warpbeam.build.artifact import Artifact
+from warpbeam.deploy.fitting import Artifacts
 from warpbeam.deploy.plan import NAME, Plan, check_memory_of, plan_host
 from warpbeam.deploy.preflight import check_compatibility
-from warpbeam.error import Refused
+from warpbeam.error import Problem, Refused, untouched
 from warpbeam.host.facts import About, HostFacts, Release, about
 from warpbeam.inventory.schema import Inventory
 
@@ -18,35 +19,34 @@ from warpbeam.inventory.schema import Inventory
 def plan_deploy(
     inventory: Inventory,
     facts: Mapping[str, HostFacts],
-    artifact: Artifact,
+    artifacts: Artifacts,
     now: datetime,
     *,
     force: bool,
     migrate: bool,
     name: str = "",
 ) -> Plan:
-    """Return the plan that puts `artifact` live. Pure.
+    """Return the plan that puts each host's artifact live. Pure.
 
     Parameters:
         now: UTC; becomes the release's name, unless a host has a newer one (a clock may have been ahead).
-        force: put the artifact live again where it is live already.
+        force: put an artifact live again where it is live already.
         name: the release's name on hosts that are not in `facts`, or empty.
 
     Raises:
-        Refused: a host cannot run the artifact, or has no room for it.
+        Refused: a host cannot run its artifact, has no room for it, or is of another kind than when it was chosen.
     """
-    for host_name, have in facts.items():
-        check_compatibility(host_name, have, artifact)
-    same = {host_name: _live_of(have, artifact) for host_name, have in facts.items()}
+    _check_each(facts, artifacts)
+    same = {host_name: _live_of(have, artifacts.of(host_name)) for host_name, have in facts.items()}
     # A host that was left out of an earlier, broken deploy gets the name that the other hosts have. A host that runs
     # the artifact already keeps its release, under any name.
     names = {found for found in (*same.values(), name) if found}
     newest = _newest(facts, now)
     fresh = max(now.strftime(NAME), _after(newest)) if newest else now.strftime(NAME)
     shared = max(names, default="")
-    asked = about(artifact)
+    asked = {host_name: about(artifacts.of(host_name)) for host_name in facts}
     # One source may belong to several commits. All hosts get the commit that the hosts with this release have.
-    kept = next((it for have in facts.values() if (it := _said_of(have, shared)) and _same(it, asked)), asked)
+    kept = _kept(facts, shared, asked)
     steps = []
     hosts = [host for host in inventory.app_hosts if host.name in facts]
     for host in hosts:
@@ -55,18 +55,44 @@ def plan_deploy(
         release = fresh
         if not force and same[host.name]:
             release = same[host.name]
-        elif not force and shared and _may_take(have, shared, artifact):
+        elif not force and shared and _may_take(have, shared, artifacts.of(host.name)):
             release = shared
         there = have.find(release)
-        going = there or Release(release, "new", kept if release == shared else asked)
+        going = there or Release(release, "new", _as_kept(asked[host.name], kept if release == shared else None))
         activate = force or live is None or live.name != release or not have.serving
         step = plan_host(host, have, going, upload=there is None, activate=activate)
-        steps.append(msgspec.structs.replace(step, label=step.label + same_source(going.artifact, asked)))
+        steps.append(msgspec.structs.replace(step, label=step.label + same_source(going.artifact, asked[host.name])))
     runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
     target = next((host for host in hosts if host == inventory.migrate_host), hosts[0]) if runs else None
     check_memory_of(inventory, facts, steps)
     labels = {step.label for step in steps}
-    return Plan("deploy", labels.pop() if len(labels) == 1 else artifact.label, tuple(steps), migrate_on=target)
+    return Plan("deploy", labels.pop() if len(labels) == 1 else artifacts.label, tuple(steps), migrate_on=target)
+
+
+def _check_each(facts: Mapping[str, HostFacts], artifacts: Artifacts) -> None:
+    """Check that each host can run its artifact. Raises: Refused, which names all hosts that cannot."""
+    problems: dict[str, Problem] = {}
+    for name, have in facts.items():
+        try:
+            artifacts.check(name, have)
+            check_compatibility(name, have, artifacts.of(name))
+        except Problem as problem:
+            problems[name] = problem
+    if problems:
+        raise next(iter(problems.values())) if len(problems) == 1 else untouched(problems)
+
+
+def _kept(facts: Mapping[str, HostFacts], name: str, asked: Mapping[str, About]) -> About | None:
+    """Return what a host says of its release `name`, where that is what the host is to get, under any commit."""
+    said = {host: there for host, have in facts.items() if (there := _said_of(have, name))}
+    return next((there for host, there in said.items() if _same(there, asked[host])), None)
+
+
+def _as_kept(asked: About, kept: About | None) -> About:
+    """Return `asked` as of the commit of `kept`, where another host keeps that; its files may be of another kind."""
+    if kept is None:
+        return asked
+    return msgspec.structs.replace(asked, commit=kept.commit, subject=kept.subject, dirty=kept.dirty)
 
 
 def same_source(kept: About, asked: About) -> str:

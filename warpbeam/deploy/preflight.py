@@ -51,7 +51,7 @@ def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
         raise Refused(
             f"its CPU is {have.cpu}; the release was built for {made.cpu}", "build on a host like it", host=name
         )
-    if _version(have.libc) < _version(made.libc) or have.libc.split()[0] != made.libc.split()[0]:
+    if not fits_libc(have.libc, made.libc):
         raise Refused(
             f"its C library is {have.libc} ({have.os}); the release was built with {made.libc} ({made.os})",
             "build on a host whose C library is no newer",
@@ -82,6 +82,11 @@ def check_compatibility(name: str, have: HostFacts, artifact: Artifact) -> None:
         raise Refused(f"{have.inodes} inodes are free; expected {len(have.lacks) + 500}", "make room", host=name)
 
 
-def _version(text: str) -> tuple[int, ...]:
-    """Return the numbers of a text such as `glibc 2.36`."""
+def fits_libc(have: str, made: str) -> bool:
+    """Whether a release that was built with the C library `made` runs with `have`: of the same family, no older."""
+    return have.split(maxsplit=1)[0] == made.split(maxsplit=1)[0] and version_of(have) >= version_of(made)
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Return the numbers of a text such as `glibc 2.36`; none where it has none, as musl's."""
     return tuple(int(part) for part in text.rsplit(maxsplit=1)[-1].split(".") if part.isdigit())

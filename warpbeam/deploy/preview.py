@@ -21,15 +21,22 @@ from warpbeam.host.facts import About, HostFacts
 from warpbeam.store.directory import DirectoryStore
 
 
-def preview_deploy(fleet: Fleet, source: Source, store: DirectoryStore) -> list[dict[str, Any]]:
+def preview_deploy(
+    fleet: Fleet, source: Source, store: DirectoryStore, builders: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Return what a deploy of `source` would do to each app host, as `preview_rows`, which the hosts are asked for.
 
     With allowed signers, `signer` says who signed the artifact of `source` that `store` has.
+
+    Parameters:
+        builders: the build host of each app host, by name, for `built_on`; empty where one alone builds for all.
     """
     facts = look(fleet, HostSelection().hosts(fleet.inventory), silent)
-    rows = preview_rows(facts, source, fleet.inventory.release_name)
     signer = signer_of(source, fleet.inventory, store)
-    return [{**row, "signer": signer} for row in rows] if signer else rows
+    rows = preview_rows(facts, source, fleet.inventory.release_name)
+    if signer:
+        rows = [{**row, "signer": signer} for row in rows]
+    return [{**row, "built_on": builders[row["host"]]} for row in rows] if builders else rows
 
 
 def preview_artifact(fleet: Fleet, made: Manifest, source: Source | None) -> list[dict[str, Any]]:
@@ -139,6 +146,12 @@ def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if signers := {str(row["signer"]) for row in rows if row.get("signer")}:
         yield ""
         yield f"signed by {', '.join(signers)}"
+    where: dict[str, list[str]] = {}
+    for row in rows:
+        where.setdefault(row.get("built_on", ""), []).append(row["host"])
+    if builders := [builder for builder in where if builder]:
+        yield ""
+        yield from (f"{', '.join(where[builder])}: built on {builder}" for builder in builders)
     if locked := [row for row in rows if row["locked"]]:
         yield ""
         yield from (f"{row['host']}: locked by {row['locked']}" for row in locked)

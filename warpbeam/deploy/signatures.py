@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -35,6 +35,17 @@ class PlaceSignatures(LockedPhase[Placed], frozen=True, kw_only=True):
     parts: ClassVar[tuple[str, ...]] = PARTS
     answer: ClassVar[type] = Placed
     signatures: tuple[str, ...]
+
+
+def check_signatures(
+    artifacts: Sequence[Artifact],
+    inventory: Inventory,
+    store: DirectoryStore,
+    shared: SharedStore | None,
+    emit: Emit,
+) -> dict[str, str]:
+    """Return the text of each artifact's signature, by the digest of its tarball. Raises: as `check_signature`."""
+    return {it.manifest.sha256: check_signature(it, inventory, store, shared, emit) for it in artifacts}
 
 
 def check_signature(

@@ -1,4 +1,4 @@
-"""The target of a deploy: the artifact that is to go live, and where it comes from: a source, the store, or hosts."""
+"""The target of a deploy: the artifacts that are to go live, and where they come from: a source, a store, or hosts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.build.artifact import Artifact, Manifest
-from warpbeam.build.build import build, build_host, build_recipe, emit_kept, find_stored
-from warpbeam.build.recipe import ask_recipe
+from warpbeam.build.build import find_or_build
 from warpbeam.build.signing import sign_kept
 from warpbeam.build.source import Source, changed_files, find_source
-from warpbeam.deploy.chosen import chosen_artifact
+from warpbeam.deploy.builds import choose_builds
+from warpbeam.deploy.chosen import chosen_artifacts
+from warpbeam.deploy.fitting import Artifacts, Offer, fit, platform_of, to_all
 from warpbeam.deploy.lock import check_reachable, look
 from warpbeam.deploy.plan import Plan
 from warpbeam.error import Failed, Problem, Refused, restated
 from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
-from warpbeam.host.facts import Release
+from warpbeam.host.facts import HostFacts, Release
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.shared import Absent, SharedStore, Unavailable, key_with
 from warpbeam.store.store import PutLive, Store
@@ -27,11 +28,11 @@ from warpbeam.store.transfer import pull, push_live
 
 
 class TargetRequest(msgspec.Struct, frozen=True):
-    """The artifact that a user asks for: that of the source at `ref` or, with `live`, the one that the hosts run.
+    """The artifacts that a user asks for: those of the source at `ref` or, with `live`, what the hosts run.
 
-    `project` is the directory of fabfile.py. `dirty`: the working tree as it stands. `anew`: build it although it is
-    kept. `noted`: note on this machine that it is live in the environment. `artifact` is the key or the file of one
-    that exists, or empty; `shared` is the shared store, or None.
+    `project` is the directory of fabfile.py. `dirty`: the working tree as it stands. `anew`: build although they are
+    kept. `noted`: note on this machine that they are live in the environment. `named` are the keys or the files of
+    artifacts that exist, or none; `shared` is the shared store, or None.
     """
 
     project: Path
@@ -40,17 +41,17 @@ class TargetRequest(msgspec.Struct, frozen=True):
     dirty: bool = False
     anew: bool = False
     noted: bool = True
-    artifact: str = ""
+    named: tuple[str, ...] = ()
     shared: SharedStore | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
-    """An artifact to put live; `name` is its release's name on other hosts that run it, or empty.
+    """The artifacts to put live; `name` is the name of their release on other hosts that run it, or empty.
 
     `store` is the store that notes what this machine has put live, or None.
     """
 
-    artifact: Artifact
+    artifacts: Artifacts
     name: str = ""
     store: DirectoryStore | None = None
 
@@ -92,32 +93,48 @@ def find_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, em
 
     Raises:
         Misuse: there is no such source, or no host has the role build.
-        Refused: the hosts of `selection` are not ready for a rollout, before a build; as `build` and `live_target`.
+        Refused: the hosts of `selection` are not ready for a rollout, before a build; as `choose_builds`,
+            `find_or_build`, `chosen_artifacts` and `live_target`.
         Failed: the build failed.
     """
     if asked.live:
-        return live_target(fleet, asked.project, emit, asked.shared)
+        return live_target(fleet, asked, selection, emit)
     store = store_of(fleet, asked.project)
     noting = store if asked.noted else None
-    if asked.artifact:
-        chosen = chosen_artifact(asked.artifact, fleet.inventory, store, asked.shared, emit)
-        sign_kept(chosen, fleet.inventory, store, emit)
+    if asked.named:
+        chosen = chosen_artifacts(asked.named, fleet, selection, store, asked.shared, emit)
+        _sign_each(chosen, fleet, store, emit)
         return Target(chosen, store=noting)
     source = source_of(fleet, asked.project, asked.ref, dirty=asked.dirty)
-    recipe = ask_recipe(fleet.shell(build_host(fleet.inventory)), fleet.inventory, source, emit)
-    artifact = None if asked.anew else find_stored(recipe, store, asked.shared, emit)
-    if artifact is not None:
-        emit_kept(artifact, emit)
-        sign_kept(artifact, fleet.inventory, store, emit)
-    else:
+    return Target(built_artifacts(fleet, source, asked, selection, store, emit), store=noting)
+
+
+def built_artifacts(
+    fleet: Fleet, source: Source, asked: TargetRequest, selection: HostSelection, store: DirectoryStore, emit: Emit
+) -> Artifacts:
+    """Return the artifact of `source` for each host, of a store or built now. Raises: as `find_target`."""
+    builds = choose_builds(fleet, selection, source, emit)
+    made = find_or_build(
+        fleet,
+        builds.recipes,
+        store,
+        emit,
+        anew=asked.anew,
+        shared=asked.shared,
         # A build takes minutes, which would be in vain if a host is not ready.
-        check_reachable(fleet, selection)
-        _, artifact = build_recipe(fleet, recipe, store, emit, anew=asked.anew)
-    return Target(artifact, store=noting)
+        check=lambda: check_reachable(fleet, selection),
+    )
+    return builds.artifacts(made)
 
 
-def live_target(fleet: Fleet, project: Path, emit: Emit, shared: SharedStore | None = None) -> Target:
-    """Return the artifact that the environment's hosts run, for a host that joins them (`deploy --release live`).
+def _sign_each(artifacts: Artifacts, fleet: Fleet, store: DirectoryStore, emit: Emit) -> None:
+    """Sign those of the artifacts, kept on this machine, that have no signature yet."""
+    for artifact in artifacts.each:
+        sign_kept(artifact, fleet.inventory, store, emit)
+
+
+def live_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, emit: Emit) -> Target:
+    """Return what the environment's hosts run, for a host that joins them (`deploy --release live`).
 
     A host's answer alone decides nothing: the release that the others report must be what this machine put live last.
 
@@ -127,47 +144,73 @@ def live_target(fleet: Fleet, project: Path, emit: Emit, shared: SharedStore | N
     chosen = set(fleet.inventory.hosts)
     facts = look(fleet, fleet.inventory.all_app_hosts, emit)
     live: dict[str, Release] = {}
+    joining: dict[str, HostFacts] = {}
     for name, found in facts.items():
         if isinstance(found, Problem):
             if name in chosen:
                 raise found
             continue
+        if name in chosen:
+            joining[name] = found
         if found.live_release is not None:
             live[name] = found.live_release
     others = {name: release for name, release in live.items() if name not in chosen} or live
-    store = store_of(fleet, project)
+    store = store_of(fleet, asked.project)
     ours = _agreed_live(others, store.last_live(fleet.inventory.name))
-    artifact = _kept_artifact(store, ours.sha256) or _shared_artifact(fleet, store, shared, ours.sha256, emit)
-    if artifact is None:
+    artifacts = _still_kept(fleet, store, asked.shared, ours, joining, emit)
+    if artifacts is None:
         label = next(iter(others.values())).label
         if ours.dirty:
             raise Refused(f"{label} was built from a dirty tree and is not kept on this machine", "deploy a commit")
-        emit(Note("", f"{label} is not kept on this machine: building its commit again"))
-        _, artifact = build(fleet, source_of(fleet, project, ours.commit), store, emit)
-    sign_kept(artifact, fleet.inventory, store, emit)
-    # One source tree can belong to several commits: name the commit that the hosts run.
-    manifest = msgspec.structs.replace(artifact.manifest, commit=ours.commit, subject=ours.subject, dirty=ours.dirty)
+        kind = " for these hosts" if len(fleet.inventory.build_hosts) > 1 else ""
+        emit(Note("", f"{label} is not kept on this machine{kind}: building its commit again"))
+        source = source_of(fleet, asked.project, ours.commit)
+        artifacts = built_artifacts(fleet, source, asked, selection, store, emit)
+    _sign_each(artifacts, fleet, store, emit)
     name = ours.release if any(release.name == ours.release for release in others.values()) else ""
-    return Target(Artifact(artifact.tarball, manifest), name, store)
+    return Target(artifacts.as_of(ours.commit, ours.subject, dirty=ours.dirty), name, store)
+
+
+def _still_kept(
+    fleet: Fleet,
+    store: DirectoryStore,
+    shared: SharedStore | None,
+    ours: PutLive,
+    joining: Mapping[str, HostFacts],
+    emit: Emit,
+) -> Artifacts | None:
+    """Return which of the artifacts that are live each joining host gets, from a store; None where a host gets none."""
+    found = [
+        _kept_artifact(store, sha256) or _shared_artifact(fleet, store, shared, sha256, emit) for sha256 in ours.digests
+    ]
+    kept = {artifact.manifest.sha256[:16]: artifact for artifact in found if artifact is not None}
+    if len(kept) == 1 and (len(fleet.inventory.build_hosts) < 2 or ours.dirty):
+        return to_all(next(iter(kept.values())), joining)
+    offers = [Offer(name, platform_of(it.manifest.toolchain), it.manifest.libcrypto) for name, it in kept.items()]
+    if not all(any(offer.runs_on(have) for offer in offers) for have in joining.values()):
+        return None
+    choice = fit(offers, joining, what="artifact")
+    platforms = {name: platform_of(have) for name, have in joining.items()}
+    return Artifacts({host: kept[name] for host, name in choice.items()}, platforms)
 
 
 def _agreed_live(others: Mapping[str, Release], ours: PutLive | None) -> PutLive:
     """Return what this machine put live last, when the hosts report that they run it. Raises: Refused, where not."""
     digests = {release.artifact.sha256 for release in others.values()}
+    if ours is not None and digests and digests <= set(ours.digests):
+        return ours
     if not digests:
         raise Refused("no host runs anything yet", "deploy without --release")
     summary = ", ".join(f"{name} {release.name} {release.label}" for name, release in others.items())
     if len(digests) > 1:
         raise Refused(f"hosts run different releases: {summary}", "deploy a commit with --ref")
-    if ours is None or digests != {ours.sha256}:
-        was = f"it put {ours.release} ({ours.commit[:8]}) live last" if ours else "it put none live, as far as it knows"
-        (release, *_) = others.values()
-        raise Refused(
-            f"what the hosts say they run ({summary}) is not known on this machine: {was}",
-            f"what to run is your word, not a host's: look at that commit, then `fab ENV deploy --ref "
-            f"{release.artifact.commit or 'COMMIT'}`, with the same -H",
-        )
-    return ours
+    was = f"it put {ours.release} ({ours.commit[:8]}) live last" if ours else "it put none live, as far as it knows"
+    (release, *_) = others.values()
+    raise Refused(
+        f"what the hosts say they run ({summary}) is not known on this machine: {was}",
+        f"what to run is your word, not a host's: look at that commit, then `fab ENV deploy --ref "
+        f"{release.artifact.commit or 'COMMIT'}`, with the same -H",
+    )
 
 
 def _kept_artifact(store: Store, sha256: str) -> Artifact | None:
@@ -193,13 +236,14 @@ def _shared_artifact(
 def rolled_back(plan: Plan) -> PutLive | None:
     """Return what the hosts of a rollback say they have gone back to; None where they say different things.
 
-    A host's word: it is enough to keep an artifact from being pruned, and decides nothing else.
+    A host's word: it is enough to keep artifacts from being pruned, and decides nothing else.
     """
-    found = {
-        PutLive(step.about.sha256, step.about.commit, step.about.subject, step.about.dirty, step.release)
-        for step in plan.hosts
-    }
-    return found.pop() if len(found) == 1 else None
+    abouts = [step.about for step in plan.hosts]
+    found = {(step.about.commit, step.about.subject, step.about.dirty, step.release) for step in plan.hosts}
+    if len(found) != 1:
+        return None
+    digest, *others = dict.fromkeys(about.sha256 for about in abouts)
+    return PutLive(digest, abouts[0].commit, abouts[0].subject, abouts[0].dirty, plan.hosts[0].release, tuple(others))
 
 
 def share_live(live: PutLive | None, shared: SharedStore, environment: str, emit: Emit) -> None:
@@ -214,12 +258,19 @@ def share_live(live: PutLive | None, shared: SharedStore, environment: str, emit
 
 
 def note_live(store: Store, environment: str, live: PutLive) -> None:
-    """Note in `store` what was put live in `environment`."""
+    """Note in `store` what was put live in `environment`, beside what is live there of the same release already."""
     before = store.last_live(environment)
-    if before is not None and (before.sha256, before.release) == (live.sha256, live.release):
+    if before is not None and before.release == live.release and _is_more_of(live, before):
         # Also when another commit has the same source: hosts keep the commit that it was first deployed as.
+        live = msgspec.structs.replace(before, others=tuple(dict.fromkeys((*before.digests, *live.digests)))[1:])
+    if live == before:
         return
     try:
         store.note_live(environment, live)
     except Failed as failed:
         raise restated(failed, Failed, "; the release is live, and this machine has not noted that") from None
+
+
+def _is_more_of(live: PutLive, before: PutLive) -> bool:
+    """Whether `live` is what was live `before`, or the same commit for another kind of host."""
+    return live.commit == before.commit or not set(live.digests).isdisjoint(before.digests)

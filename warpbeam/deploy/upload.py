@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ import msgspec
 from warpbeam.build.artifact import PIECE, Artifact
 from warpbeam.build.digest import file_lines, kind_of, links_of
 from warpbeam.build.tarball import Unlike, pick
+from warpbeam.deploy.fitting import Artifacts
 from warpbeam.deploy.history import HistoryWriter, note
 from warpbeam.deploy.lock import PARTS, Claim, LockedPhase, locked_parameters
 from warpbeam.deploy.plan import HostPlan
@@ -62,17 +63,17 @@ def check_lacks(host: str, facts: HostFacts, files: int) -> None:
 
 
 class Uploader:
-    """The upload of one artifact to many hosts. As a context manager it removes its temporary files at the end.
+    """The upload of artifacts to many hosts. As a context manager it removes its temporary files at the end.
 
     Parameters:
-        signature: the text of the artifact's signature, or empty.
+        signatures: the text of each artifact's signature, by the digest of its tarball; empty where there is none.
     """
 
-    def __init__(self, artifact: Artifact, signature: str = "") -> None:
-        self.artifact = artifact
-        self.signature = signature
-        self._manifest = file_lines(artifact)
-        self._streams: dict[tuple[int, ...], Path] = {}
+    def __init__(self, artifacts: Artifacts, signatures: Mapping[str, str]) -> None:
+        self.artifacts = artifacts
+        self.signatures = signatures
+        self._manifests = {each.manifest.sha256: file_lines(each) for each in artifacts.each}
+        self._streams: dict[tuple[str, tuple[int, ...]], Path] = {}
         self._guard = Lock()
         self._scratch = ExitStack()
 
@@ -83,14 +84,15 @@ class Uploader:
         self._scratch.close()
 
     def claim(self, fleet: Fleet, host: Host, phase: Claim, emit: Emit) -> HostFacts:
-        """Run `phase` with the artifact's manifest; compress what the host lacks while others are still asked.
+        """Run `phase` with the manifest of the host's artifact; compress what it lacks while others are still asked.
 
         Raises: Failed, where the host lacks files that there are not; what `fleet.run` raises.
         """
-        facts = fleet.run(host, phase, emit, (self._manifest,))
-        check_lacks(host.name, facts, len(self.artifact.files))
+        artifact = self.artifacts.of(host.name)
+        facts = fleet.run(host, phase, emit, (self._manifests[artifact.manifest.sha256],))
+        check_lacks(host.name, facts, len(artifact.files))
         if facts.lacks:
-            self._stream(facts.lacks)
+            self._stream(artifact, facts.lacks)
         return facts
 
     def upload(
@@ -110,51 +112,50 @@ class Uploader:
 
         Raises what `phase.run` raises; nothing of a failed upload stays.
         """
-        inventory = fleet.inventory
+        inventory, ours = fleet.inventory, self.artifacts.of(host.name)
         phase = Upload(
             **locked_parameters(inventory, token),
             release=release,
             base=base,
             artifact=msgspec.json.encode(about).decode(),
             group=inventory.app_user,
-            runtime=kind_of(self.artifact),
-            links=links_of(self.artifact),
-            directories=self.artifact.manifest.directories,
+            runtime=kind_of(ours),
+            links=links_of(ours),
+            directories=ours.manifest.directories,
             suspects=suspects_file(inventory),
-            signature=self.signature,
+            signature=self.signatures.get(ours.manifest.sha256, ""),
         )
         try:
-            return fleet.run(host, phase, emit, _pieces(self._stream(lacks), host.name, emit))
+            return fleet.run(host, phase, emit, _pieces(self._stream(ours, lacks), host.name, emit))
         except Damaged as damaged:
             if not base:
                 raise
             found = "; ".join(damaged.details) or damaged.reason
             emit(Warn(host.name, f"{base} is not as it was deployed, so everything is sent: {found}"))
         whole = msgspec.structs.replace(phase, base="")
-        return fleet.run(host, whole, emit, _pieces(self.artifact.tarball, host.name, emit))
+        return fleet.run(host, whole, emit, _pieces(ours.tarball, host.name, emit))
 
-    def _stream(self, lacks: tuple[int, ...]) -> Path:
-        """Return a gzip'd tar file of what a host lacks; the artifact itself when that is everything."""
-        files = self.artifact.files
+    def _stream(self, artifact: Artifact, lacks: tuple[int, ...]) -> Path:
+        """Return a gzip'd tar file of what a host lacks of `artifact`; its own tarball when that is everything."""
+        files = artifact.files
         if len(lacks) == len(files):
-            return self.artifact.tarball
+            return artifact.tarball
         with self._guard:
-            if lacks not in self._streams:
-                self._streams[lacks] = self._pack({files[index].path for index in lacks})
-            return self._streams[lacks]
+            key = (artifact.manifest.sha256, lacks)
+            if key not in self._streams:
+                self._streams[key] = self._pack(artifact, {files[index].path for index in lacks})
+            return self._streams[key]
 
-    def _pack(self, wanted: set[str]) -> Path:
+    def _pack(self, artifact: Artifact, wanted: set[str]) -> Path:
         scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="warpbeam-")))
         # Links weigh nothing, so all of them go.
-        left = wanted | {item.path for item in self.artifact.manifest.files if item.link}
+        left = wanted | {item.path for item in artifact.manifest.files if item.link}
         packed = scratch / "delta.tar.gz"
         try:
-            pick(self.artifact.tarball, self.artifact.manifest.files, left, packed)
+            pick(artifact.tarball, artifact.manifest.files, left, packed)
         except Unlike as unlike:
             what = f"the artifact that is kept on this machine is not what its manifest says: {unlike}"
-            raise Failed(
-                what, f"remove {self.artifact.tarball} and run the same command again: it is built anew"
-            ) from None
+            raise Failed(what, f"remove {artifact.tarball} and run the same command again: it is built anew") from None
         return packed
 
 

@@ -38,8 +38,9 @@ def examine_tools(fleet: Fleet, project: Path, others: Sequence[Finding]) -> lis
     def ask(host: Host) -> tuple[BuildTools, str]:
         return _ask_in_container(fleet, host, asked) or (fleet.run(host, ask_toolchain(tools, asked), silent), "")
 
+    several = len(fleet.inventory.build_hosts) > 1
     answers = fleet.everywhere(hosts, ask)
-    return [_finding(host.name, answers[host.name], asked, unread) for host in hosts]
+    return [_finding(host.name, answers[host.name], asked, unread, several=several) for host in hosts]
 
 
 def _ask_in_container(fleet: Fleet, host: Host, asked: AskedTools) -> tuple[BuildTools, str] | None:
@@ -60,7 +61,10 @@ def _ask_in_container(fleet: Fleet, host: Host, asked: AskedTools) -> tuple[Buil
     return answer, f", in the image {image} ({answer.toolchain.os})"
 
 
-def _finding(host: str, said: tuple[BuildTools, str] | Problem, asked: AskedTools, unread: str) -> Finding:
+def _finding(
+    host: str, said: tuple[BuildTools, str] | Problem, asked: AskedTools, unread: str, *, several: bool
+) -> Finding:
+    """Return the finding about one build host; of `several`, it says for which hosts it builds."""
     if isinstance(said, Problem):
         return Finding(host, CHECK, False, said.reason, said.hint)
     answer, image = said
@@ -71,7 +75,9 @@ def _finding(host: str, said: tuple[BuildTools, str] | Problem, asked: AskedTool
         beside = f"not compared with the source: {unread}"
     if answer.missing:
         beside += f"; the next build installs {', '.join(answer.missing)} by {answer.tools}"
-    return Finding(host, CHECK, True, f"{_has(answer)} ({answer.tools}){image}; {beside}")
+    chain = answer.toolchain
+    kind = f"; builds for hosts with {chain.cpu} and {chain.libc} or newer" if several else ""
+    return Finding(host, CHECK, True, f"{_has(answer)} ({answer.tools}){image}; {beside}{kind}")
 
 
 def _has(answer: BuildTools) -> str:

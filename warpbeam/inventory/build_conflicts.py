@@ -20,6 +20,7 @@ def build_findings(inventory: Inventory) -> Iterator[Finding]:
     yield from _access(inventory.build)
     yield from _store(inventory.build)
     yield from _container(inventory.build)
+    yield from _pins(inventory)
 
 
 def _variables(build: Build) -> Iterator[Finding]:
@@ -53,6 +54,20 @@ def _store(build: Build) -> Iterator[Finding]:
     if build.store_endpoint and not (build.store or "").startswith("s3://"):
         message = f"expected a store s3://BUCKET/PREFIX beside build.store_endpoint, found {build.store or 'none'}"
         yield finding(message, "only S3 has an endpoint", ("build", "store_endpoint"), ("build", "store"))
+
+
+def _pins(inventory: Inventory) -> Iterator[Finding]:
+    known = [name for name, host in inventory.hosts.items() if "build" in host.roles]
+    for name, host in inventory.hosts.items():
+        key = ("hosts", name, "build")
+        if host.build is None:
+            continue
+        if "app" not in host.roles:
+            message = "expected a build host for a host with role app, found one for a host that runs no app"
+            yield finding(message, "remove it", key, ("hosts", name, "roles"))
+        elif host.build not in known:
+            message = f'expected a host with role "build", found "{host.build}"'
+            yield finding(message, f"those with it: {', '.join(known) or 'none'}", key)
 
 
 def _container(build: Build) -> Iterator[Finding]:

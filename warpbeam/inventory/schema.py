@@ -56,12 +56,16 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Host(Value, frozen=True):
-    """One machine. `name` is its key under `hosts:`; without an `address`, ssh looks up the name."""
+    """One machine. `name` is its key under `hosts:`; without an `address`, ssh looks up the name.
+
+    `build` names the build host whose releases it gets; without one, that is the build host that fits.
+    """
 
     name: Annotated[HostName, DERIVED] = ""
     address: Address | None = None
     port: Port | None = None
     roles: Roles = ("app",)
+    build: HostName | None = None
 
 
 class Users(Value, frozen=True):
@@ -234,10 +238,10 @@ class Inventory(Value, frozen=True):
         return tuple(host for host in self.all_hosts.values() if "app" in host.roles)
 
     @property
-    def build_host(self) -> Host | None:
-        """The first host with role `build`: of the chosen hosts, else of all, since -H is about where to deploy."""
-        both = (*self.hosts.values(), *self.all_hosts.values())
-        return next((host for host in both if "build" in host.roles), None)
+    def build_hosts(self) -> tuple[Host, ...]:
+        """The hosts with role `build`: the chosen ones, else all, since -H is about where to deploy."""
+        chosen = tuple(host for host in self.hosts.values() if "build" in host.roles)
+        return chosen or tuple(host for host in self.all_hosts.values() if "build" in host.roles)
 
     @property
     def migrate_host(self) -> Host | None:

@@ -46,7 +46,7 @@ UNDECIDED = -1
 # How many hosts get new names in /etc/hosts at once.
 NAMED_AT_ONCE = 8
 
-Layers = Mapping[Kind, tuple[str, ...]]
+Layers = Mapping[tuple[Suite | None, Kind], tuple[str, ...]]
 
 
 class HostStatus(msgspec.Struct, frozen=True):
@@ -153,16 +153,19 @@ def merge(before: Sequence[Member], hosts: Sequence[HostSpec], layers: Layers) -
     """Return the hosts of a lab that had `before` and gets `hosts` too; existing hosts stay as they are.
 
     Raises:
-        Misuse: there would be too many hosts, or one would change its kind.
+        Misuse: there would be too many hosts, or one would change its kind or its Debian.
     """
     members = {member.name: member for member in before}
     for spec in hosts:
         had = members.get(spec.name)
         if had is None:
             number = max((member.number for member in members.values()), default=FIRST - 1) + 1
-            members[spec.name] = Member(spec.name, spec.kind, number, uuid.uuid4().hex, layers[spec.kind])
+            layer = layers[spec.suite, spec.kind]
+            members[spec.name] = Member(spec.name, spec.kind, spec.suite, number, uuid.uuid4().hex, layer)
         elif had.kind != spec.kind:
             raise Misuse(f"{spec.name} is a {had.kind} host, not a {spec.kind} host", "take it down first")
+        elif had.suite != spec.suite:
+            raise Misuse(f"{spec.name} does not run {spec.suite or 'the Debian of its lab'}", "take it down first")
     if len(members) > MOST:
         raise Misuse(f"a lab has at most {MOST} hosts, not {len(members)}", "make another lab with --name")
     return tuple(members.values())
@@ -176,10 +179,10 @@ def _settle(lab: Lab, hosts: Sequence[HostSpec], emit: Emit) -> Lab:
         machine.crash(lab, member)
         remove_tree(lab.home(member))
     kept = [member for member in lab.members if member not in stale]
-    wanted = (*(HostSpec(member.name, member.kind) for member in stale), *hosts)
+    wanted = (*(HostSpec(member.name, member.kind, member.suite) for member in stale), *hosts)
     had = {member.name for member in kept}
-    kinds = {spec.kind for spec in wanted if spec.name not in had}
-    layers = {kind: rootfs.layers(lab.suite, kind, emit) for kind in sorted(kinds)}
+    new = dict.fromkeys((spec.suite, spec.kind) for spec in wanted if spec.name not in had)
+    layers = {(suite, kind): rootfs.layers(suite or lab.suite, kind, emit) for suite, kind in new}
     members = merge(kept, wanted, layers)
     with locked(network_lock()):
         network = choose_network() if lab.network == UNDECIDED else lab.network

@@ -28,10 +28,14 @@ Kind = Literal["host", "build"]
 
 
 class HostSpec(msgspec.Struct, frozen=True):
-    """A host that a caller wants. A `build` host also has Elixir, Erlang, git and Python."""
+    """A host that a caller wants. A `build` host also has Elixir, Erlang, git and Python.
+
+    `suite` is its Debian, where that is not the lab's.
+    """
 
     name: str
     kind: Kind = "host"
+    suite: Suite | None = None
 
 
 class Member(HostSpec, frozen=True):

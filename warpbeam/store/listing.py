@@ -43,6 +43,8 @@ def built_row(key: str, artifact: Artifact, trust: Trust) -> dict[str, Any]:
         "dirty": made.dirty,
         "sha256": made.sha256,
         "size": made.size,
+        "cpu": made.toolchain.cpu,
+        "libc": made.toolchain.libc,
         "tarball": str(artifact.tarball),
         "manifest": str(artifact.tarball.with_name(f"{key}.json")),
         "signature": str(artifact.signature_file) if artifact.signature_file.exists() else "",
@@ -92,9 +94,15 @@ def signed(verdict: Verdict) -> str:
 def described(manifest: Manifest | None) -> dict[str, Any]:
     """Return the columns of a manifest; empty where it cannot be read."""
     if manifest is None:
-        return {"version": "", "commit": "", "subject": "", "size": 0}
+        return {"version": "", "commit": "", "subject": "", "kind": "", "size": 0}
     commit = f"{manifest.commit[:8]}{', dirty' if manifest.dirty else ''}"
-    return {"version": manifest.version, "commit": commit, "subject": manifest.subject[:60], "size": manifest.size}
+    return {
+        "version": manifest.version,
+        "commit": commit,
+        "subject": manifest.subject[:60],
+        "kind": f"{manifest.toolchain.cpu}, {manifest.toolchain.libc}",
+        "size": manifest.size,
+    }
 
 
 def manifests_in(files: Mapping[str, StoredFile]) -> dict[str, int]:
@@ -119,9 +127,10 @@ def live_digests(
             continue
     found: dict[str, list[str]] = {}
     for environment, live in records:
-        names = found.setdefault(live.sha256, [])
-        if environment not in names:
-            names.append(environment)
+        for sha256 in live.digests:
+            names = found.setdefault(sha256, [])
+            if environment not in names:
+                names.append(environment)
     return found
 
 

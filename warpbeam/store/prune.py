@@ -33,7 +33,7 @@ def choose(times: Mapping[str, int], live: frozenset[str], keep: int) -> Pruned:
 def prune_here(here: DirectoryStore, keep: int) -> Pruned:
     """Remove old artifacts of this machine; return which."""
     digests = {key: found.manifest.sha256 for key in here.kept() if (found := here.find(key))}
-    recorded = {live.sha256 for live in here.all_live().values()}
+    recorded = {sha256 for live in here.all_live().values() for sha256 in live.digests}
     live = frozenset(key for key, sha256 in digests.items() if sha256 in recorded)
     chosen = choose(here.kept(), live, keep)
     for key in chosen.removed:

@@ -10,14 +10,23 @@ import msgspec
 from warpbeam.build.artifact import Artifact, Manifest
 
 
-class PutLive(msgspec.Struct, frozen=True):
-    """The artifact that is live in an environment, as the machine recorded it that put it there."""
+class PutLive(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The release that is live in an environment, as the machine recorded it that put it there.
+
+    `sha256` is the digest of its artifact; `others` are those of its artifacts for other kinds of host.
+    """
 
     sha256: str
     commit: str
     subject: str
     dirty: bool
     release: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests of all artifacts that are live."""
+        return (self.sha256, *self.others)
 
 
 class Store(Protocol):

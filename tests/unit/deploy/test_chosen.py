@@ -5,12 +5,24 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from tests.unit.deploy.test_fitting import BOTH, BUILT_NEW, BUILT_OLD, fleet_of
 from tests.unit.store.test_shared_stores import APP, INVENTORY, KEY, keep, manifest
-from warpbeam.deploy.chosen import check_artifact_alone, chosen_artifact, chosen_manifest
+from warpbeam.build.artifact import Artifact
+from warpbeam.deploy import chosen
+from warpbeam.deploy.chosen import (
+    check_artifacts_alone,
+    chosen_artifact,
+    chosen_artifacts,
+    chosen_manifest,
+    split_names,
+)
 from warpbeam.error import Misuse, Refused
 from warpbeam.event import silent
+from warpbeam.fleet.selection import HostSelection
+from warpbeam.inventory.schema import Host
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.shared_directory import SharedDirectory
 from warpbeam.store.transfer import push
@@ -62,12 +74,12 @@ def test_a_plan_reads_the_manifest_alone(tmp_path: Path, here: DirectoryStore, f
 
 @pytest.mark.parametrize("others", [("main", False), ("", True)])
 def test_an_artifact_and_a_commit_are_two_different_things(others: tuple[str, bool]) -> None:
-    check_artifact_alone(None, *others)
-    check_artifact_alone(KEY, "", False)
+    check_artifacts_alone((), *others)
+    check_artifacts_alone((KEY,), "", False)
     with pytest.raises(Misuse, match="say two different things"):
-        check_artifact_alone(KEY, *others)
+        check_artifacts_alone((KEY,), *others)
     with pytest.raises(Misuse, match="expected a key or the path of a file"):
-        check_artifact_alone("")
+        check_artifacts_alone(("",))
 
 
 def test_what_was_changed_here_is_taken_from_the_store(tmp_path: Path, here: DirectoryStore) -> None:
@@ -122,3 +134,40 @@ def test_a_file_that_is_missing_or_was_changed_is_refused(files: Path, here: Dir
     with pytest.raises(Misuse, match=r"there is no .* beside it"):
         chosen_artifact(str(files / f"{KEY}.json"), INVENTORY, here, None, silent)
     assert here.kept() == {}
+
+
+def test_several_keys_may_stand_in_one_word_and_a_file_may_have_a_comma() -> None:
+    one, two = "a" * 20, "b" * 20
+    assert split_names([f"{one},{two}", one, "out,1/KEY.json"]) == (one, two, "out,1/KEY.json")
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, Artifact]:
+    """The artifacts of each name, for hosts of two kinds."""
+    found = {"old": BUILT_OLD, "new": BUILT_NEW}
+    monkeypatch.setattr(chosen, "chosen_artifact", lambda name, *args: found[name])
+    monkeypatch.setattr(chosen, "look", lambda fleet, hosts, emit: {host.name: BOTH[host.name] for host in hosts})
+    return found
+
+
+def choose(here: DirectoryStore, *names: str) -> dict[str, str]:
+    fleet = fleet_of({"web1": Host(name="web1"), "web2": Host(name="web2")})
+    artifacts = chosen_artifacts(names, fleet, HostSelection(), here, None, silent)
+    assert len({artifact.manifest.commit for artifact in artifacts.each}) == 1
+    return {host: artifacts.of(host).manifest.toolchain.libc for host in ("web1", "web2")}
+
+
+def test_of_several_artifacts_each_host_gets_the_one_that_fits(here: DirectoryStore, made: dict[str, Artifact]) -> None:
+    # One source tree can belong to several commits: the hosts get the commit of the first.
+    other = msgspec.structs.replace(BUILT_NEW.manifest, commit="e" * 40)
+    made["new"] = Artifact(BUILT_NEW.tarball, other)
+
+    assert choose(here, "new", "old") == {"web1": "glibc 2.36", "web2": "glibc 2.41"}
+    # One alone goes to all: the plan refuses it under the lock, with the names of hosts that it does not fit.
+    assert choose(here, "new") == {"web1": "glibc 2.41", "web2": "glibc 2.41"}
+
+
+def test_artifacts_of_different_sources_do_not_go_out_together(here: DirectoryStore, made: dict[str, Artifact]) -> None:
+    made["new"] = Artifact(BUILT_NEW.tarball, msgspec.structs.replace(BUILT_NEW.manifest, tree="u" * 40))
+    with pytest.raises(Refused, match=r"names different sources: old is 2\.0 .*; new is 2\.0"):
+        choose(here, "old", "new")

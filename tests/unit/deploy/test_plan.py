@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
+from warpbeam.deploy.fitting import to_all
 from warpbeam.deploy.plan_deploy import plan_deploy
 from warpbeam.deploy.plan_rollback import plan_restart, plan_rollback
 from warpbeam.error import Refused
@@ -91,7 +92,7 @@ def deploy(
     hosts: dict[str, HostFacts], *, force: bool = False, migrate: bool = True
 ) -> dict[str, tuple[str, bool, bool]]:
     """Return for each host: the release, whether it is uploaded, whether it is activated."""
-    plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=force, migrate=migrate)
+    plan = plan_deploy(INVENTORY, hosts, to_all(artifact(), hosts), NOW, force=force, migrate=migrate)
     return {step.host.name: (step.release, step.upload, step.activate) for step in plan.hosts}
 
 
@@ -123,7 +124,7 @@ def test_a_host_that_joins_takes_the_name_that_hosts_have_which_are_not_asked() 
 
     def joins(have: HostFacts) -> str:
         hosts = {"web2": have}
-        plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=False, name=name)
+        plan = plan_deploy(INVENTORY, hosts, to_all(artifact(), hosts), NOW, force=False, migrate=False, name=name)
         return plan.hosts[0].release
 
     assert joins(facts()) == name
@@ -134,7 +135,7 @@ def test_a_host_that_joins_takes_the_name_that_hosts_have_which_are_not_asked() 
 def test_what_runs_until_something_is_switched_is_reported_once_for_hosts_that_agree() -> None:
     def unchanged(*lives: Release) -> str:
         hosts = {f"web{number}": facts(live) for number, live in enumerate(lives, 1)}
-        return plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=False).unchanged
+        return plan_deploy(INVENTORY, hosts, to_all(artifact(), hosts), NOW, force=False, migrate=False).unchanged
 
     one, two = release("0", "1.0"), release("1", "1.0")
     assert unchanged(one, one) == f"as before, web1, web2: {one.name} {one.label}"
@@ -150,12 +151,12 @@ def test_what_is_live_but_stopped_is_started() -> None:
 def test_the_same_source_keeps_the_commit_that_hosts_have_on_a_new_host_too() -> None:
     hosts = {"web1": facts(release("0", "1.0"), release("1", "2.0")), "web2": facts(release("0", "1.0"))}
 
-    plan = plan_deploy(INVENTORY, hosts, artifact(commit="b" * 40), NOW, force=False, migrate=False)
+    plan = plan_deploy(INVENTORY, hosts, to_all(artifact(commit="b" * 40), hosts), NOW, force=False, migrate=False)
 
     assert {step.label for step in plan.hosts} == {"2.0 (2.000000), same source as bbbbbbbb"}
     assert plan.label == "2.0 (2.000000), same source as bbbbbbbb"
     assert {step.about.commit for step in plan.hosts} == {f"{'2.0':0<40}"}
-    again = plan_deploy(INVENTORY, hosts, artifact(commit="b" * 40), NOW, force=True, migrate=False)
+    again = plan_deploy(INVENTORY, hosts, to_all(artifact(commit="b" * 40), hosts), NOW, force=True, migrate=False)
     assert {(step.label, step.about.commit) for step in again.hosts} == {("2.0 (bbbbbbbb)", "b" * 40)}
 
 
@@ -167,7 +168,7 @@ def test_a_clock_that_was_ahead_does_not_make_a_new_release_older_than_the_old()
 
 def test_migrations_run_once_on_their_host_and_not_when_nothing_changes() -> None:
     def migrates(hosts: dict[str, HostFacts], *, migrate: bool = True) -> str | None:
-        plan = plan_deploy(INVENTORY, hosts, artifact(), NOW, force=False, migrate=migrate)
+        plan = plan_deploy(INVENTORY, hosts, to_all(artifact(), hosts), NOW, force=False, migrate=migrate)
         return plan.migrate_on.name if plan.migrate_on else None
 
     assert migrates({"web1": facts(), "web2": facts()}) == "web2"
@@ -219,7 +220,7 @@ def test_two_instances_side_by_side_need_memory_for_both_whatever_begins_them() 
     hosts = {name: full(old, new, previous="20261120T000000Z") for name in ("web1", "web2")}
 
     with pytest.raises(Refused, match="web1: 10 B of memory are free"):
-        plan_deploy(side_by_side(), hosts, artifact("3.0"), NOW, force=False, migrate=False)
+        plan_deploy(side_by_side(), hosts, to_all(artifact("3.0"), hosts), NOW, force=False, migrate=False)
     with pytest.raises(Refused, match="a second instance beside the live one would take 102"):
         plan_rollback(side_by_side(), hosts, "")
     with pytest.raises(Refused, match="a second instance"):
@@ -229,7 +230,7 @@ def test_two_instances_side_by_side_need_memory_for_both_whatever_begins_them() 
 def test_where_nothing_is_started_no_memory_is_asked_for() -> None:
     hosts = {name: full(release("0", "2.0")) for name in ("web1", "web2")}
 
-    assert plan_deploy(side_by_side(), hosts, artifact("2.0"), NOW, force=False, migrate=False).idle
+    assert plan_deploy(side_by_side(), hosts, to_all(artifact("2.0"), hosts), NOW, force=False, migrate=False).idle
     # The strategy `restart` never runs two instances at once.
     assert not plan_restart(INVENTORY, hosts).idle
 

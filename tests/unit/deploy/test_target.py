@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
 import pytest
 
 from tests.unit.deploy.test_plan import artifact
+from warpbeam.build import build
 from warpbeam.build.artifact import Artifact
-from warpbeam.deploy import target
+from warpbeam.build.recipe import Recipe
+from warpbeam.build.source import Source
+from warpbeam.deploy import builds, target
 from warpbeam.deploy.target import TargetRequest, find_target
 from warpbeam.error import Misuse, Refused
 from warpbeam.event import silent
@@ -18,6 +21,8 @@ from warpbeam.fleet.selection import HostSelection
 from warpbeam.inventory.schema import Host, Inventory
 
 MADE = artifact()
+SOURCE = Source(Path(), Path(), "", "c" * 40, "t" * 40, "subject")
+RECIPE = Recipe(SOURCE, Inventory(org="o", app="a", hosts={}), MADE.manifest.toolchain, "", "", "key")
 
 
 def fleet_with(*roles: str) -> Fleet:
@@ -30,44 +35,44 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace what asks hosts and git; return the names of these steps, in the order in which they are taken."""
     taken: list[str] = []
 
-    def step(name: str, result: object = None) -> None:
+    def step(module: ModuleType, name: str, result: object = None) -> None:
         def take(*args: object, **kwargs: object) -> object:
             taken.append(name)
             return result
 
-        monkeypatch.setattr(target, name, take)
+        monkeypatch.setattr(module, name, take)
 
-    step("source_of")
-    step("ask_recipe", SimpleNamespace(key="key"))
-    step("find_stored")
-    step("check_reachable")
-    step("build_recipe", ("key", MADE))
+    step(target, "source_of")
+    step(builds, "ask_recipes", {"host1": RECIPE})
+    step(build, "find_stored")
+    step(target, "check_reachable")
+    step(build, "build_recipes", {"host1": ("key", MADE)})
     return taken
 
 
 def find(asked: TargetRequest, *roles: str) -> Artifact:
-    return find_target(fleet_with(*(roles or ("app", "build"))), asked, HostSelection(), silent).artifact
+    return find_target(fleet_with(*(roles or ("app", "build"))), asked, HostSelection(), silent).artifacts.of("host1")
 
 
 def test_what_is_not_kept_is_built_once_the_hosts_are_ready(steps: list[str], tmp_path: Path) -> None:
     assert find(TargetRequest(tmp_path)) is MADE
-    assert steps == ["source_of", "ask_recipe", "find_stored", "check_reachable", "build_recipe"]
+    assert steps == ["source_of", "ask_recipes", "find_stored", "check_reachable", "build_recipes"]
 
 
 def test_what_is_kept_is_taken_without_a_further_look_at_the_hosts(
     steps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = artifact("3.0")
-    monkeypatch.setattr(target, "find_stored", lambda *args: kept)
+    monkeypatch.setattr(build, "find_stored", lambda *args: kept)
 
     assert find(TargetRequest(tmp_path)) is kept
-    assert steps == ["source_of", "ask_recipe"]
+    assert steps == ["source_of", "ask_recipes"]
 
 
 def test_a_rebuild_does_not_ask_what_is_kept(steps: list[str], tmp_path: Path) -> None:
     find(TargetRequest(tmp_path, anew=True))
 
-    assert steps == ["source_of", "ask_recipe", "check_reachable", "build_recipe"]
+    assert steps == ["source_of", "ask_recipes", "check_reachable", "build_recipes"]
 
 
 def test_nothing_is_built_where_a_host_is_not_ready(
@@ -80,7 +85,7 @@ def test_nothing_is_built_where_a_host_is_not_ready(
 
     with pytest.raises(Refused, match="it is not set up"):
         find(TargetRequest(tmp_path))
-    assert "build_recipe" not in steps
+    assert "build_recipes" not in steps
 
 
 def test_without_a_build_host_nothing_is_asked(steps: list[str], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
+from warpbeam.deploy.fitting import to_all
 from warpbeam.deploy.upload import Uploader
 from warpbeam.error import FAILED, Failed, Misuse, Problem, Refused
 from warpbeam.fleet.fleet import Fleet
@@ -172,7 +173,8 @@ def an_artifact(directory: Path, sizes: tuple[int, ...]) -> Artifact:
 
 
 def upload(uploader: Uploader, fleet: Fleet, host: Host, lacks: tuple[int, ...]) -> None:
-    uploader.upload(fleet, host, "token", "release", about(uploader.artifact), "base", lacks, lambda event: None)
+    described = about(uploader.artifacts.of(host.name))
+    uploader.upload(fleet, host, "token", "release", described, "base", lacks, lambda event: None)
 
 
 @pytest.mark.parametrize("lacks", [(0, 1, 2), (1, 2)], ids=["the whole", "a part"])
@@ -185,7 +187,7 @@ def test_memory_of_an_upload_does_not_grow_with_the_artifact_or_the_hosts(
 
     tracemalloc.start()
     try:
-        with Uploader(artifact) as uploader:
+        with Uploader(to_all(artifact, [host.name for host in hosts]), {}) as uploader:
             fleet.everywhere(hosts, lambda host: upload(uploader, fleet, host, lacks))
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -204,12 +206,12 @@ def test_what_several_hosts_lack_is_compressed_once(tmp_path: Path, monkeypatch:
     packed: list[set[str]] = []
     pack = Uploader._pack
 
-    def counted(self: Uploader, wanted: set[str]) -> Path:
+    def counted(self: Uploader, which: Artifact, wanted: set[str]) -> Path:
         packed.append(wanted)
-        return pack(self, wanted)
+        return pack(self, which, wanted)
 
     monkeypatch.setattr(Uploader, "_pack", counted)
-    with Uploader(artifact) as uploader:
+    with Uploader(to_all(artifact, [host.name for host in hosts]), {}) as uploader:
         fleet.everywhere(hosts, lambda host: upload(uploader, fleet, host, (1,)))
 
     assert packed == [{"file1"}]

@@ -20,6 +20,7 @@ from warpbeam.build.artifact import Item, Toolchain
 from warpbeam.build.release import Built
 from warpbeam.deploy.cancel import Ending
 from warpbeam.deploy.finish import Finished
+from warpbeam.deploy.fitting import to_all
 from warpbeam.deploy.follow import Activated
 from warpbeam.deploy.freeze import Locked
 from warpbeam.deploy.history import Entry
@@ -572,7 +573,7 @@ def test_one_hosts_release_of_days_ahead_names_no_other_hosts(name: str) -> None
     have = {"web1": facts(old), "web2": facts(old, Release(name, "new", About()))}
 
     with pytest.raises(Refused, match=f"web2: its newest release is {name}, more than a day ahead"):
-        plan_deploy(INVENTORY, have, artifact(), NOW, force=False, migrate=False)
+        plan_deploy(INVENTORY, have, to_all(artifact(), have), NOW, force=False, migrate=False)
 
 
 @pytest.mark.parametrize("name", ["20250230T000000Z", "99991231T235959Z"])
@@ -580,7 +581,7 @@ def test_a_release_after_which_no_time_can_come_is_that_hosts_problem(name: str)
     have = {"web1": facts(), "web2": facts(Release(name, "new", About()), live=None)}
 
     with pytest.raises(Refused, match=f"web2: its newest release is called {name}"):
-        plan_deploy(INVENTORY, have, artifact(), NOW, force=False, migrate=False)
+        plan_deploy(INVENTORY, have, to_all(artifact(), have), NOW, force=False, migrate=False)
 
 
 def test_a_host_goes_back_to_nothing_that_it_does_not_say_it_has() -> None:
@@ -595,7 +596,7 @@ def test_one_hosts_word_about_a_release_is_not_written_beside_those_of_others() 
     said = msgspec.structs.replace(_about(asked), version="6.6.6", commit="e" * 40)
     have = {"web1": facts(Release("20261120T000000Z", "healthy", said)), "web2": facts()}
 
-    plan = plan_deploy(INVENTORY, have, asked, NOW, force=False, migrate=False)
+    plan = plan_deploy(INVENTORY, have, to_all(asked, have), NOW, force=False, migrate=False)
 
     assert {step.host.name: step.about.version for step in plan.hosts}["web2"] == "2.0"
 

@@ -182,7 +182,7 @@ def test_the_smallest_inventory_has_every_default(here: Path) -> None:
     assert (inventory.port("a"), inventory.port("b")) == (4001, 4002)
     assert (inventory.dist_port("a"), inventory.dist_port("b")) == (9001, 9002)
     assert inventory.unit("a") == "hello@a.service"
-    assert inventory.build_host is None
+    assert inventory.build_hosts == ()
 
 
 def test_names_that_differ_from_the_app_are_taken(here: Path) -> None:
@@ -283,7 +283,7 @@ def test_without_names_every_host_is_chosen(here: Path) -> None:
     inventory = read(FLEET)
     assert [*inventory.hosts] == ["web1", "web2", "web3", "build1", "build2"]
     assert [host.name for host in inventory.app_hosts] == ["web1", "web2", "web3"]
-    assert inventory.build_host is inventory.hosts["build1"]
+    assert [host.name for host in inventory.build_hosts] == ["build1", "build2"]
     assert inventory.migrate_host is inventory.hosts["web2"]
 
 
@@ -293,11 +293,9 @@ def test_names_narrow_the_hosts_in_the_files_order(here: Path) -> None:
     assert [*inventory.all_hosts] == ["web1", "web2", "web3", "build1", "build2"]
 
 
-def test_a_narrowed_inventory_still_builds_on_the_build_host(here: Path) -> None:
-    for only, expected in (("web1", "build1"), ("build2", "build2")):
-        build = read(FLEET, only).build_host
-        assert build is not None
-        assert build.name == expected
+def test_a_narrowed_inventory_still_builds_on_the_build_hosts(here: Path) -> None:
+    for only, expected in (("web1", ["build1", "build2"]), ("build2", ["build2"])):
+        assert [host.name for host in read(FLEET, only).build_hosts] == expected
 
 
 def test_migrations_run_on_a_chosen_host_even_where_the_named_one_is_left_out(here: Path) -> None:
@@ -379,7 +377,7 @@ def test_what_the_example_shows_to_begin_with_is_an_environment(here: Path) -> N
     begun = read_inventory(here / "begun.yml")
 
     assert [host.name for host in begun.app_hosts] == ["web1"]
-    assert begun.build_host is not None and begun.migrate_host is not None
+    assert begun.build_hosts and begun.migrate_host is not None
 
 
 def test_the_walk_notices_a_key_too_few_and_one_too_many() -> None:

@@ -13,7 +13,11 @@ from warpbeam.lab import lifetime, state
 from warpbeam.lab.lifetime import merge
 from warpbeam.lab.state import HostSpec, Lab, Member, check_names, check_suite, default_hosts, locked
 
-LAYERS: lifetime.Layers = {"host": ("/cache/host",), "build": ("/cache/build", "/cache/host")}
+LAYERS: lifetime.Layers = {
+    (None, "host"): ("/cache/host",),
+    (None, "build"): ("/cache/build", "/cache/host"),
+    ("trixie", "host"): ("/cache/trixie",),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +59,7 @@ def test_an_unknown_suite_is_refused_with_the_known_ones() -> None:
 
 
 def test_what_is_written_down_is_read_back() -> None:
-    lab = Lab("demo", "trixie", 3, 64, (Member("web1", "host", 10, "ab", ("/cache/host",)),))
+    lab = Lab("demo", "trixie", 3, 64, (Member("web1", "host", None, 10, "ab", ("/cache/host",)),))
     state.write_lab(lab)
     assert state.read_lab("demo") == lab
     assert state.known_labs() == ("demo",)
@@ -76,12 +80,21 @@ def test_hosts_that_are_there_keep_their_numbers_and_new_ones_come_after() -> No
     assert second[:2] == first
     assert [member.number for member in second] == [10, 11, 12]
     assert len({member.machine_id for member in second}) == 3
-    assert second[1].layers == LAYERS["build"]
+    assert second[1].layers == LAYERS[None, "build"]
 
 
 def test_a_host_that_is_there_does_not_change_its_kind() -> None:
     with pytest.raises(Misuse, match="web1 is a host host"):
         merge(merge((), (HostSpec("web1"),), LAYERS), (HostSpec("web1", "build"),), LAYERS)
+
+
+def test_a_host_may_have_another_debian_than_its_lab_and_keeps_it() -> None:
+    first = merge((), (HostSpec("web1"), HostSpec("web2", suite="trixie")), LAYERS)
+    assert [member.layers for member in first] == [("/cache/host",), ("/cache/trixie",)]
+    with pytest.raises(Misuse, match="web1 does not run trixie"):
+        merge(first, (HostSpec("web1", suite="trixie"),), LAYERS)
+    with pytest.raises(Misuse, match="web2 does not run the Debian of its lab"):
+        merge(first, (HostSpec("web2"),), LAYERS)
 
 
 def test_a_lab_does_not_outgrow_its_subnet() -> None:
