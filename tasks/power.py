@@ -23,7 +23,7 @@ def restart(
 ) -> None:
     """Restart the live release as a new instance on every host, host after host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.rollback import restart as restart_everywhere
+    from warpbeam.deploy.restart import restart as restart_everywhere
     from warpbeam.deploy.target import store_of
 
     here = session(c)

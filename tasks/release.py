@@ -32,8 +32,9 @@ def rollback(
 ) -> None:
     """Roll every host back to its previous release."""
     from warpbeam.cli.session import session
+    from warpbeam.deploy.put_live import rolled_back, share_live
     from warpbeam.deploy.rollback import roll_back
-    from warpbeam.deploy.target import rolled_back, share_live, store_of
+    from warpbeam.deploy.target import store_of
     from warpbeam.store.place import shared_store
 
     here = session(c)

@@ -17,7 +17,7 @@ def push(c: Any, restart: bool = False) -> None:
     """Fetch the secrets of the inventory and write them on every app host (as admin)."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.lock import check_free
-    from warpbeam.deploy.rollback import restart_changed
+    from warpbeam.deploy.restart import restart_changed
     from warpbeam.provision.secret_file import push, warn_stale
 
     here = session(c)

@@ -50,7 +50,7 @@ def set_up_hosts(
     elif check:
         raise Exit(code=AMISS)
     elif again:
-        from warpbeam.deploy.rollback import restart_changed
+        from warpbeam.deploy.restart import restart_changed
 
         policy = rolling.policy_of(fleet, "", "", "")
         restart_changed(fleet, outcome.restart, "setup is done", policy, here.emit)

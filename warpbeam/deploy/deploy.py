@@ -11,9 +11,10 @@ from warpbeam.deploy.lock import holding
 from warpbeam.deploy.plan import Plan, emit_plan
 from warpbeam.deploy.plan_deploy import plan_deploy
 from warpbeam.deploy.policy import Policy
+from warpbeam.deploy.put_live import note_live, share_live
 from warpbeam.deploy.rollout import roll_out
 from warpbeam.deploy.signatures import check_signatures, place_signatures
-from warpbeam.deploy.target import TargetRequest, find_target, note_live, share_live, store_of
+from warpbeam.deploy.target import TargetRequest, find_target, store_of
 from warpbeam.deploy.upload import Uploader
 from warpbeam.event import Emit, Settled, Warn
 from warpbeam.fleet.connecting import connecting

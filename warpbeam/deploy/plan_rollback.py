@@ -96,20 +96,3 @@ def _named(have: HostFacts, to: str, host: str) -> str:
         raise Refused(f"there is no release {to!r}", f"it has: {known}", host=host)
     # A version or commit may have been deployed more than once: prefer what was live and was not rolled back from.
     return max(fits, key=lambda release: (*(release.mark == mark for mark in BEEN_LIVE), release.name)).name
-
-
-def plan_restart(inventory: Inventory, facts: Mapping[str, HostFacts]) -> Plan:
-    """Return the plan that restarts what is live on every host. Pure.
-
-    Raises:
-        Refused: nothing is live on a host, or it has another privileged helper.
-    """
-    steps = []
-    for host in (host for host in inventory.app_hosts if host.name in facts):
-        check_helper(host.name, facts[host.name])
-        live = facts[host.name].live_release
-        if live is None:
-            raise Refused("nothing is live", "deploy first", host=host.name)
-        steps.append(plan_host(host, facts[host.name], live))
-    check_memory_of(inventory, facts, steps)
-    return Plan("restart", steps[0].label, tuple(steps))

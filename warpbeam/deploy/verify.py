@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from warpbeam.build.digest import digests
 from warpbeam.deploy.plan import Plan
 from warpbeam.error import Failed, Problem, untouched
 from warpbeam.event import Emit, Warn
@@ -15,6 +16,7 @@ from warpbeam.helper.program import record_file
 from warpbeam.host.answer import FEW, Count, ReleaseName, Sha256, Text
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.inventory.schema import Host
+from warpbeam.store.directory import DirectoryStore
 
 # Seconds beyond `ssh: answer_timeout` in which a host reads all files of its releases.
 READING = 300.0
@@ -143,3 +145,15 @@ def verify_releases(
     uploads = {step.host.name: known[step.host.name][0] for step in plan.hosts if step.upload}
     releases = {step.host.name: step.release for step in there}
     return uploads | check_releases(fleet, [step.host for step in there], releases, known, emit, force=force)
+
+
+def known_digests(store: DirectoryStore | None, plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return the digests that the releases of `plan` may have, by the host's name, where this machine has the artifact.
+
+    A host's answer about its release decides only with which artifact the release is compared.
+    """
+    if store is None:
+        return {}
+    releases = {step.host.name: step.about for step in plan.hosts if step.activate}
+    artifacts = {sha256: store.with_sha256(sha256) for sha256 in {it.sha256 for it in releases.values() if it.sha256}}
+    return {name: digests(found) for name, it in releases.items() if (found := artifacts.get(it.sha256))}

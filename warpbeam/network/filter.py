@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from warpbeam.inventory.firewall import refill_seconds, source_matches
 from warpbeam.inventory.schema import Host, Inventory
-from warpbeam.provision.footprint import render
+from warpbeam.provision.app_template import render
 
 
 def filter_rules(inventory: Inventory, host: Host) -> str:

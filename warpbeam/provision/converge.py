@@ -13,9 +13,11 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import HELPER_VERSION, helper, suspects_file
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.provision.app_template import etc
 from warpbeam.provision.compiler import asked_packages
 from warpbeam.provision.difference import Difference, HostState, difference
-from warpbeam.provision.footprint import COOKIE_MARK, Footprint, etc
+from warpbeam.provision.environment_files import COOKIE_MARK
+from warpbeam.provision.footprint import Footprint
 from warpbeam.provision.item import File
 from warpbeam.runtime.kinds import COOKIE
 

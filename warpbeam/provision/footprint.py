@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 import msgspec
 
-from warpbeam.error import Refused
 from warpbeam.helper.program import (
-    FIND_AND_EVALUATE,
-    HELPER_VERSION,
-    MOST_EXPRESSION,
-    READ_AND_EVALUATE,
-    READ_AND_REQUIRE,
-    SUDO_VERBS,
     former_programs,
     helper,
     program,
     programs,
     record_file,
-    sudo_verbs,
 )
-from warpbeam.host.template import filled, shared, systemd_quoted
+from warpbeam.host.template import shared
 from warpbeam.inventory.schema import SLOTS, Host, Inventory
-from warpbeam.network.redirect import MAINTENANCE, more_ports, redirect_rules
+from warpbeam.network.redirect import MAINTENANCE, redirect_rules
 from warpbeam.provision import unit
-from warpbeam.provision.admission import absent_files, admission_directories, admission_files, admission_names
-from warpbeam.provision.app_files import app_files, file_variables, settings_directory
+from warpbeam.provision.admission import absent_files, admission_directories, admission_files
+from warpbeam.provision.app_files import app_files, settings_directory
+from warpbeam.provision.app_template import etc, render
 from warpbeam.provision.compiler import Kit, kit_of
+from warpbeam.provision.environment_files import cookie_text, own_variables, quoted, secrets_text, variables_text
 from warpbeam.provision.item import Directory, File, User
 from warpbeam.runtime.kinds import COOKIE, RUNTIMES, UNNAMED, alone_settings
 
-# A plain word, or a text in double quotes with every quote in it escaped (`template.systemd_quoted`).
-_VALUE = re.compile(r'[A-Za-z0-9_@.-]*|"(?:[^\\"`$\0]|\\[\\"`$])*"')
 # The user that serves every app's maintenance page; it owns no files.
 PAGE_USER = "warpbeam-page"
-# A mark in the cookie's file since version 8 of the privileged helper. Before, every process list showed the cookie.
-COOKIE_MARK = "in no process's arguments"
 
 
 class Footprint(msgspec.Struct, frozen=True):
@@ -59,11 +45,6 @@ class Footprint(msgspec.Struct, frozen=True):
     absent: tuple[str, ...] = ()
     keys: str = ""
     ledger: str = ""
-
-
-def etc(inventory: Inventory) -> str:
-    """Return the directory of the app's settings, which only root can read."""
-    return f"/etc/{inventory.org}/{inventory.app}"
 
 
 def environment_file(inventory: Inventory) -> str:
@@ -97,7 +78,7 @@ def footprint(
     if is_app:
         people.append(User(inventory.app_user, f"/var/lib/{inventory.app}", login=False))
         people.append(User(PAGE_USER, "/nonexistent", login=False))
-        files += _app_files(inventory, host, secrets, _cookie_text(inventory, cookie, shown=cookie_shown))
+        files += _app_files(inventory, host, secrets, cookie_text(inventory, cookie, shown=cookie_shown))
         units += [f"{inventory.app}{suffix}.service" for suffix in ("", "-firewall", "-filter")]
         directories += [
             Directory(f"/etc/{inventory.org}", "755", "root", "root"),
@@ -143,7 +124,7 @@ def footprint(
 
 def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie: str) -> list[File]:
     where, app = etc(inventory), inventory.app
-    own = _own_variables(inventory)
+    own = own_variables(inventory)
     # The bindings come after the inventory's directives, so that those cannot remove them.
     directives = render("service.conf.j2", inventory, open_files=unit.OPEN_FILES)
     service = unit.overridden(directives, inventory.service) + unit.bindings(inventory)
@@ -155,7 +136,7 @@ def _app_files(inventory: Inventory, host: Host, secrets: dict[str, str], cookie
     files = [
         # This file comes first: a host whose setup stopped half way belongs to the environment that began it.
         File(environment_file(inventory), f"{inventory.name}\n"),
-        setting("app.env", _variables(inventory, f"Variables of {app}.", _quoted(own)), clear=tuple(own)),
+        setting("app.env", variables_text(inventory, f"Variables of {app}.", quoted(own)), clear=tuple(own)),
         setting("secrets.env", secrets_text(inventory, secrets)),
         setting("cookie.env", cookie),
         # Who may sign comes before the helper and the launcher, which then start nothing else.
@@ -245,18 +226,8 @@ def _guard(inventory: Inventory) -> str:
     )
 
 
-def _cookie_text(inventory: Inventory, cookie: str, *, shown: bool) -> str:
-    title = f"The cookie of {inventory.app}'s nodes{'' if shown else f', {COOKIE_MARK}'}."
-    # The cookie has no quotes: it is alphanumeric, and `warpbeam/provision/inspect.sh` reads it as it is.
-    return _variables(inventory, title, {COOKIE: cookie})
-
-
 def _nodes_rules(inventory: Inventory) -> str:
     return render("nodes.nft.j2", inventory, peers=unit.peers(inventory), callees=unit.callees(inventory))
-
-
-def _own_variables(inventory: Inventory) -> dict[str, str]:
-    return {"LANG": "C.UTF-8", "MIX_ENV": inventory.build.mix_env, **file_variables(inventory), **inventory.env}
 
 
 def redirect_files(inventory: Inventory) -> tuple[File, ...]:
@@ -264,70 +235,4 @@ def redirect_files(inventory: Inventory) -> tuple[File, ...]:
     texts = {where: redirect_rules(inventory, where) for where in (*SLOTS, MAINTENANCE)}
     return tuple(
         File(f"{etc(inventory)}/redirect-{where}.nft", text, "600", needs="nft") for where, text in texts.items()
-    )
-
-
-def secrets_text(inventory: Inventory, secrets: dict[str, str]) -> str:
-    """Return the text of the app's secrets file."""
-    return _variables(inventory, f"Secrets of {inventory.app}.", _quoted(secrets))
-
-
-def _variables(inventory: Inventory, title: str, values: Mapping[str, str]) -> str:
-    """Return an environment file (systemd.exec(5)); `values` appear in it as they are.
-
-    Raises: Refused, where a value would add more to the file than its own variable, wherever it comes from.
-    """
-    for name, value in values.items():
-        if not _VALUE.fullmatch(value):
-            raise Refused(
-                f"the value of {name} cannot stand in an environment file: it holds more than one plain word",
-                "nothing was written; see where it comes from: the inventory, a secret, a host's cookie",
-            )
-    return render("variables.env.j2", inventory, title=title, variables=[*values.items()])
-
-
-def _quoted(values: Mapping[str, str]) -> dict[str, str]:
-    """Return `values` quoted so that an environment file passes them on byte for byte."""
-    return {name: systemd_quoted(value) for name, value in values.items()}
-
-
-def render(template: str, inventory: Inventory, **more: Any) -> str:
-    """Return the text of a template for this environment."""
-    return filled(
-        template,
-        environment=inventory.name,
-        org=inventory.org,
-        app=inventory.app,
-        release_name=inventory.release_name,
-        deploy_user=inventory.users.deploy,
-        app_user=inventory.app_user,
-        root=str(inventory.root),
-        etc=etc(inventory),
-        helper=helper(inventory),
-        launch=f"{programs(inventory)}/launch",
-        record=record_file(inventory),
-        helper_version=HELPER_VERSION,
-        helper_verbs=SUDO_VERBS,
-        sudo_verbs=sudo_verbs(inventory),
-        **admission_names(inventory, etc(inventory)),
-        runtimes=RUNTIMES,
-        # Each name once: kinds may share it.
-        tmp_variables=[*dict.fromkeys(runtime.tmp for runtime in RUNTIMES.values())],
-        version_variables=[*dict.fromkeys(runtime.version for runtime in RUNTIMES.values())],
-        shared_variables=[*dict.fromkeys(name for runtime in RUNTIMES.values() for name in runtime.shared)],
-        most_expression=MOST_EXPRESSION,
-        read_and_evaluate=READ_AND_EVALUATE,
-        find_and_evaluate=FIND_AND_EVALUATE,
-        read_and_require=READ_AND_REQUIRE,
-        public_ports=[*inventory.leads("a")],
-        more_ports={slot: more_ports(inventory, slot) for slot in SLOTS},
-        tracked=inventory.firewall.tracked,
-        maintenance_port=inventory.http.maintenance,
-        ports={slot: [*inventory.leads(slot).values()] for slot in SLOTS},
-        port={slot: inventory.port(slot) for slot in SLOTS},
-        dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
-        # The VM's own drain, and five seconds for the VM to notice.
-        stop_seconds=math.ceil(inventory.deploy.drain) + 5,
-        drain_seconds=f"{inventory.deploy.drain:g}",
-        **more,
     )

@@ -15,7 +15,8 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import LongText
 from warpbeam.host.app import AppPhase, app_parameters
-from warpbeam.provision.footprint import etc, secrets_text
+from warpbeam.provision.app_template import etc
+from warpbeam.provision.environment_files import secrets_text
 from warpbeam.provision.secrets import fetch_secrets
 
 _ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=\(hidden, ([0-9a-f]+)\)")

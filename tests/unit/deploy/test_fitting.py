@@ -19,7 +19,7 @@ from warpbeam.deploy import builds
 from warpbeam.deploy.builds import Builds, choose_builds, needed_recipes
 from warpbeam.deploy.fitting import Artifacts, Offer, Platform, fit, platform_of, to_all
 from warpbeam.deploy.plan_deploy import plan_deploy
-from warpbeam.deploy.target import note_live, rolled_back
+from warpbeam.deploy.put_live import note_live, rolled_back
 from warpbeam.error import Failed, Problem, Refused, Unreachable
 from warpbeam.event import Event, Warn, silent
 from warpbeam.fleet.fleet import Fleet

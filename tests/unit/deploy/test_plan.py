@@ -11,7 +11,8 @@ import pytest
 from warpbeam.build.artifact import Artifact, Item, Manifest, Toolchain
 from warpbeam.deploy.fitting import to_all
 from warpbeam.deploy.plan_deploy import plan_deploy
-from warpbeam.deploy.plan_rollback import plan_restart, plan_rollback
+from warpbeam.deploy.plan_restart import plan_restart
+from warpbeam.deploy.plan_rollback import plan_rollback
 from warpbeam.error import Refused
 from warpbeam.helper.program import HELPER_VERSION
 from warpbeam.host.facts import HelperAnswer, HostFacts, Mark, Release, about

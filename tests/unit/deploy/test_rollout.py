@@ -18,7 +18,7 @@ from warpbeam.deploy.history import HistoryWriter
 from warpbeam.deploy.lock import Lease
 from warpbeam.deploy.outcome import CheckFailure, HostOutcome, Rollout, hosts_to_bring_back, rollout_problem
 from warpbeam.deploy.plan import Plan
-from warpbeam.deploy.plan_rollback import plan_restart
+from warpbeam.deploy.plan_restart import plan_restart
 from warpbeam.deploy.policy import Policy
 from warpbeam.deploy.rollout import activate_in_batches
 from warpbeam.error import Failed, Lost, Refused

@@ -45,7 +45,7 @@ from warpbeam.operate.power import Powered
 from warpbeam.operate.reboot import Booted, Serving
 from warpbeam.operate.status import AppStatus, ReadStatus
 from warpbeam.provision.difference import HostState, PathState, UserState
-from warpbeam.provision.footprint import _variables, secrets_text
+from warpbeam.provision.environment_files import secrets_text, variables_text
 from warpbeam.provision.secret_file import SecretsState
 from warpbeam.ssh.channel import Process
 from warpbeam.store.directory import DirectoryStore
@@ -667,7 +667,7 @@ def test_what_this_machine_put_live_last_is_what_a_host_that_joins_gets(tmp_path
 )
 def test_no_environment_file_is_rendered_with_more_than_a_value(value: str) -> None:
     with pytest.raises(Refused, match="the value of RELEASE_COOKIE cannot stand in an environment file"):
-        _variables(INVENTORY, "x", {"RELEASE_COOKIE": value})
+        variables_text(INVENTORY, "x", {"RELEASE_COOKIE": value})
 
 
 def test_any_secret_can_stand_in_an_environment_file() -> None:

@@ -25,7 +25,8 @@ from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.filter import filter_rules
 from warpbeam.network.firewall import Table, table_sentence, together
 from warpbeam.network.firewall_rows import expected_leads, table_rows
-from warpbeam.provision.footprint import redirect_files, render
+from warpbeam.provision.app_template import render
+from warpbeam.provision.footprint import redirect_files
 
 HOST = Host(name="web1", port=2222)
 NOTHING = Firewall()

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Misuse, Refused
 from warpbeam.helper.program import HELPER_VERSION, SUDO_VERBS
+from warpbeam.host.template import systemd_quoted
 from warpbeam.inventory.build import Build
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.compiler import COMPILER, asked_packages
 from warpbeam.provision.cookie import COOKIE_LENGTH, Cookie, agreed_cookie, mint_cookie
 from warpbeam.provision.difference import HostState, PathState, UserState, difference, outdated
-from warpbeam.provision.footprint import COOKIE_MARK, Footprint, footprint, systemd_quoted
+from warpbeam.provision.environment_files import COOKIE_MARK
+from warpbeam.provision.footprint import Footprint, footprint
 from warpbeam.provision.keys import described, read_deploy_keys
 
 PROJECT = Path(__file__).parents[3]

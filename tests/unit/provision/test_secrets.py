@@ -19,7 +19,8 @@ from warpbeam.inventory.build import Build
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.inventory.secret import Secret
 from warpbeam.provision import secrets
-from warpbeam.provision.footprint import footprint, secrets_text
+from warpbeam.provision.environment_files import secrets_text
+from warpbeam.provision.footprint import footprint
 from warpbeam.provision.secret_file import SecretsState, digests, rows
 from warpbeam.provision.secrets import MAX_BYTES, fetch_secrets
 from warpbeam.provision.text_diff import masked
