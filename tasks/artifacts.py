@@ -36,7 +36,7 @@ def push(c: Any, key: str, json: bool = False) -> None:
 
     here = session(c)
     store = store_of(here.fleet, here.project)
-    push_artifact(_checked(key), store, needed_store(here.fleet), here.emit)
+    push_artifact(_checked(key), store, needed_store(here.fleet), trust_of(here.inventory), here.emit)
     if json and (pushed := store.find(key)) is not None:
         here.report.table([built_row(key, pushed, trust_of(here.inventory))], as_json=True)
 

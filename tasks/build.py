@@ -57,7 +57,7 @@ def build_on_host(
     artifacts = dict(made.values())
     if push and shared is not None:
         for key in artifacts:
-            push_artifact(key, store, shared, asking.emit)
+            push_artifact(key, store, shared, trust_of(asking.inventory), asking.emit)
     if json:
         trust = trust_of(asking.inventory)
         rows = [built_row(key, artifact, trust) for key, artifact in artifacts.items()]

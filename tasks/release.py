@@ -49,31 +49,37 @@ def rollback(
 
 @task(
     auto_shortflags=False,
+    iterable=["artifact"],
     help={
         "ref": "the commit, branch or tag that would be deployed (default HEAD)",
         "dirty": "the working tree as it stands",
-        "artifact": "this one instead: a key, here or in the store, or the path of its file",
+        "artifact": "this one instead: a key, here or in the store, or a file; once for each kind of host",
         "json": "print JSON on standard output",
     },
 )
-def plan(c: Any, ref: str = "", dirty: bool = False, artifact: str | None = None, json: bool = False) -> None:
+def plan(c: Any, ref: str = "", dirty: bool = False, artifact: Any = None, json: bool = False) -> None:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.builds import builders_to_show
-    from warpbeam.deploy.chosen import check_artifacts_alone, chosen_manifest
-    from warpbeam.deploy.preview import preview_artifact, preview_deploy
+    from warpbeam.deploy.chosen import check_artifacts_alone, check_one_source, chosen_manifest, split_names
+    from warpbeam.deploy.preview import preview_artifacts, preview_deploy
+    from warpbeam.deploy.signatures import signers_of_named
     from warpbeam.deploy.target import source_of_artifact, source_to_plan, store_of
     from warpbeam.store.place import shared_store
 
     here = session(c)
-    store = store_of(here.fleet, here.project)
-    check_artifacts_alone(() if artifact is None else (artifact,), ref, dirty)
+    fleet, store = here.fleet, store_of(here.fleet, here.project)
+    check_artifacts_alone(artifact or (), ref, dirty)
     if artifact:
-        made = chosen_manifest(artifact, here.inventory, store, shared_store(here.fleet))
-        found = preview_artifact(here.fleet, made, source_of_artifact(here.fleet, here.project, made))
+        shared = shared_store(fleet)
+        made = {name: chosen_manifest(name, here.inventory, store, shared) for name in split_names(artifact)}
+        check_one_source(made)
+        signers = signers_of_named(made, here.inventory, store, shared, here.emit)
+        source = source_of_artifact(fleet, here.project, next(iter(made.values())))
+        found = preview_artifacts(fleet, made, source, signers)
     else:
-        source = source_to_plan(here.fleet, here.project, ref or "HEAD", here.emit, dirty=dirty)
-        found = preview_deploy(here.fleet, source, store, builders_to_show(here.fleet, source))
+        source = source_to_plan(fleet, here.project, ref or "HEAD", here.emit, dirty=dirty)
+        found = preview_deploy(fleet, source, store, builders_to_show(fleet, source))
     here.report.plan(found, as_json=json)
 
 

@@ -15,6 +15,7 @@ from warpbeam.build.recipe import Recipe, ask_recipe, install_tools
 from warpbeam.build.release import describe, make_release
 from warpbeam.build.sbom import sbom
 from warpbeam.build.secrets import fetch_asset_secrets
+from warpbeam.build.signature import trust_of
 from warpbeam.build.signing import check_key, sign_kept, sign_made
 from warpbeam.build.source import Source
 from warpbeam.build.stopwatch import Stopwatch
@@ -82,9 +83,11 @@ def build_hosts(inventory: Inventory) -> tuple[Host, ...]:
     return inventory.build_hosts
 
 
-def ask_recipes(fleet: Fleet, hosts: Sequence[Host], source: Source, emit: Emit) -> dict[str, Recipe | Problem]:
+def ask_recipes(
+    fleet: Fleet, hosts: Sequence[Host], source: Source, emit: Emit, *, pull: str | None = None
+) -> dict[str, Recipe | Problem]:
     """Return the recipe of `source` on each build host, or why that has none: its tools are not those asked for."""
-    return fleet.everywhere(hosts, lambda host: ask_recipe(fleet.shell(host), fleet.inventory, source, emit))
+    return fleet.everywhere(hosts, lambda host: ask_recipe(fleet.shell(host), fleet.inventory, source, emit, pull=pull))
 
 
 def find_kept(recipe: Recipe, store: Store, emit: Emit) -> Artifact | None:
@@ -159,6 +162,8 @@ def build_recipes(
     A key is another than the recipe's where tools had to be installed. Parameters and errors as `find_or_build`; every
     build comes to its end, and a problem has the details of all that failed.
     """
+    # Before minutes go into a build.
+    trust_of(fleet.inventory)
     if fleet.inventory.build.sign is not None:
         check_key(fleet.inventory.build.sign.key)
     hosts = [fleet.inventory.all_hosts[name] for name in recipes]

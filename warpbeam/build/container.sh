@@ -16,25 +16,26 @@
 # shellcheck disable=SC2016 # the image's shell
 INSIDE='
   for program in bash cp find tar xargs sort grep sed awk gzip sha256sum stat diff; do
-    command -v "$program" >/dev/null || { echo "$program" >"$HOME/missing"; exit 94; }
+    command -v "$program" >/dev/null || { echo "$program" >"$HOME/MISSING"; exit 94; }
   done
   for program in cp find xargs sort; do
-    "$program" --version >/dev/null 2>&1 || { echo "the $program of GNU" >"$HOME/missing"; exit 94; }
+    "$program" --version >/dev/null 2>&1 || { echo "the $program of GNU" >"$HOME/MISSING"; exit 94; }
   done
   export WARPBEAM_IMAGE_PATH="$PATH"
   exec '
 
-# make_directories: makes what the container mounts. Older images are forgotten: three are kept.
+# make_directories: makes what the container mounts.
 make_directories() {
   [[ -d $root/build && -w $root/build ]] ||
     refuse "$root/build is not there or not writable by $(id -un)" 'run setup: this host has the role build'
   mkdir -p -- "$own/build" "$own/home"
   touch -- "$own"
-  rm -f -- "$own/home/missing"
-  said=$own/engine.log
+  # A question may run beside a build, in the same image.
+  said=$own/engine.$name.log
 }
 
-# lock_builds: takes the lock of builds on this host, and removes what a build that was killed has left.
+# lock_builds: takes the lock of builds on this host, and removes what a build that was killed has left. Three images of
+# earlier builds are kept.
 lock_builds() {
   local -a left
   exec 8>"$root/build/lock"
@@ -42,7 +43,19 @@ lock_builds() {
   mapfile -t left < <(exec "${call[@]}" ps --all --quiet --filter "label=warpbeam=$root" 2>/dev/null)
   if ((${#left[@]})); then "${call[@]}" rm --force -- "${left[@]}" >/dev/null 2>&1 || true; fi
   find "${own%/*}" -mindepth 1 -maxdepth 1 -printf '%T@ %p\0' | sort -z -r -n | tail -z -n +4 |
-    cut -z -d ' ' -f 2- | xargs -0r rm -rf -- || true
+    cut -z -d ' ' -f 2- | forget_images
+}
+
+# forget_images: removes the directories of images on standard input, but those that somebody else may be copying a tree
+# to, or an artifact from.
+forget_images() {
+  local image
+  while IFS= read -r -d '' image; do
+    if [[ -z $(exec find "$image/build" -mindepth 1 -maxdepth 1 \( -name 'carried.*' -o -name '*.tar.gz' \) \
+      -mmin -1440 -print -quit 2>/dev/null) ]]; then
+      rm -rf -- "$image" || true
+    fi
+  done
 }
 
 # has_init: whether the engine has the small program that becomes the first process of a container.
@@ -75,8 +88,10 @@ choose_user() {
     ((uid == 0)) || printf 'root:x:0:0:root:/root:/bin/sh\n'
     printf '%s:x:%s:%s::%s:/bin/sh\n' "$(id -un)" "$uid" "$gid" "$own/home"
     printf 'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n'
-  } >"$own/passwd"
-  chmod 644 -- "$own/passwd"
+  } >"$own/passwd.$name"
+  chmod 644 -- "$own/passwd.$name"
+  # Another container may have mounted the file that is there.
+  mv -fT -- "$own/passwd.$name" "$own/passwd"
   arguments+=("--user=$uid:$gid" "--volume=$own/passwd:/etc/passwd:ro")
   if [[ $engine == podman && $rootless == true ]]; then arguments+=(--userns=keep-id); fi
 }
@@ -119,7 +134,8 @@ choose_arguments() {
   fi
   choose_user
   mount_settings
-  arguments+=("${options[@]}" "--env=HOME=$own/home" --entrypoint=sh -- "$digest" -c "$INSIDE$reader")
+  arguments+=("${options[@]}" "--env=HOME=$own/home" --entrypoint=sh -- "$digest")
+  arguments+=(-c "${INSIDE//MISSING/missing.$name}$reader")
 }
 
 # watch: removes the container when this script has ended without doing so, or the connection that it came over. It runs
@@ -139,6 +155,7 @@ end_container() {
   trap '' TERM HUP INT
   if [[ -n $running ]]; then "${call[@]}" rm --force -- "$name" >/dev/null 2>&1 || true; fi
   if [[ -n $watcher ]]; then kill -- "-$watcher" 2>/dev/null || true; fi
+  rm -f -- "$said" "$own/home/missing.$name"
 }
 
 # explain STATUS: refuses where it was the engine or the image that failed, and not the script in the container.
@@ -146,7 +163,7 @@ explain() {
   local errors
   case $1 in
     94)
-      refuse "the image $image has no $(<"$own/home/missing"), which the scripts of a build need" \
+      refuse "the image $image has no $(<"$own/home/missing.$name"), which the scripts of a build need" \
         'a build needs bash and what GNU has: coreutils, findutils, tar, grep, sed, gawk, gzip, diffutils' ;;
   esac
   # A script in the container may end with the same statuses.

@@ -49,15 +49,18 @@ class Recipe(msgspec.Struct, frozen=True):
         return root_of(self.inventory, self.found)
 
 
-def ask_recipe(shell: Shell, inventory: Inventory, source: Source, emit: Emit) -> Recipe:
+def ask_recipe(shell: Shell, inventory: Inventory, source: Source, emit: Emit, *, pull: str | None = None) -> Recipe:
     """Return the recipe of `source` on the build host of `shell`, whose tools it asks for.
+
+    Parameters:
+        pull: whether the image of a container is pulled, in place of the inventory's own word.
 
     Raises:
         Refused: the build host's tools are not what the source asks for.
     """
     inventory = with_flavor(inventory, source)
     container = inventory.build.container
-    found = find_image(shell, container, emit) if container else None
+    found = find_image(shell, container, emit, pull=pull) if container else None
     asked = asked_tools(source, inventory.build.tools)
     return _ask(shell, inventory, source, asked, inventory.build.tools, found, emit)
 

@@ -93,7 +93,7 @@ def sign_kept(artifact: Artifact, inventory: Inventory, store: DirectoryStore, e
         return
     if origin := store.origin(artifact.key):
         what = f"{artifact.key} has no signature, and is not signed by itself, because it was not built here: {origin}"
-        emit(Warn("", f"{what}; `fab ENV artifacts.sign {artifact.key}` signs it, --rebuild builds it anew"))
+        emit(Warn("", f"{what}; `fab ENV artifacts.sign {artifact.key}` signs it"))
         return
     sign_with(artifact, inventory.build.sign.key, trust_of(inventory), store, emit)
 

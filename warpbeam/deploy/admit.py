@@ -8,7 +8,7 @@ import msgspec
 
 from warpbeam.deploy.history import HistoryWriter, note
 from warpbeam.deploy.lock import PARTS, LockedPhase, locked_parameters
-from warpbeam.error import Problem, untouched
+from warpbeam.error import Failed, Problem, Refused, restated, untouched
 from warpbeam.event import Emit
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
@@ -60,4 +60,7 @@ def admit_releases(fleet: Fleet, writer: HistoryWriter, emit: Emit) -> None:
     fleet.everywhere(
         failing, lambda host: note(fleet, writer, steps[host.name], "failed", problems[host.name].message, emit)
     )
+    uploaded = any(step.upload for step in steps.values())
+    if uploaded or not all(isinstance(problem, Refused) for problem in problems.values()):
+        raise restated(next(iter(problems.values())), Failed, "; nothing was switched on any host")
     raise untouched(problems)

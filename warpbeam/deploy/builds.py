@@ -37,8 +37,13 @@ class Builds(msgspec.Struct, frozen=True):
         return Artifacts(by_host, self.platforms)
 
 
-def choose_builds(fleet: Fleet, selection: HostSelection, source: Source, emit: Emit) -> Builds:
+def choose_builds(
+    fleet: Fleet, selection: HostSelection, source: Source, emit: Emit, *, pull: str | None = None
+) -> Builds:
     """Return which build host makes what for each app host of `selection`. Only several build hosts make it ask those.
+
+    Parameters:
+        pull: whether images of containers are pulled, in place of the inventory's own word.
 
     Raises:
         Misuse: no host has the role build.
@@ -51,7 +56,7 @@ def choose_builds(fleet: Fleet, selection: HostSelection, source: Source, emit: 
     found = look(fleet, hosts, silent)
     selection.check(found)
     facts = {name: have for name, have in found.items() if isinstance(have, HostFacts)}
-    return fitting_builds(fleet, builders, facts, source, emit)
+    return fitting_builds(fleet, builders, facts, source, emit, pull=pull)
 
 
 def needed_recipes(fleet: Fleet, source: Source, emit: Emit) -> dict[str, Recipe]:
@@ -83,9 +88,10 @@ def builders_to_show(fleet: Fleet, source: Source) -> dict[str, str]:
     Raises: as `choose_builds`.
     """
     selection = HostSelection()
-    if len(_candidates(fleet, selection.hosts(fleet.inventory))) < 2:
+    # A CI inventory may have no build host: a plan builds nothing.
+    if not fleet.inventory.build_hosts or len(_candidates(fleet, selection.hosts(fleet.inventory))) < 2:
         return {}
-    return dict(choose_builds(fleet, selection, source, silent).by_host)
+    return dict(choose_builds(fleet, selection, source, silent, pull="never").by_host)
 
 
 def _candidates(fleet: Fleet, hosts: Sequence[Host]) -> list[Host]:
@@ -109,13 +115,19 @@ def only_builder(fleet: Fleet, builder: Host, hosts: Sequence[str], source: Sour
 
 
 def fitting_builds(
-    fleet: Fleet, builders: Sequence[Host], facts: Mapping[str, HostFacts], source: Source, emit: Emit
+    fleet: Fleet,
+    builders: Sequence[Host],
+    facts: Mapping[str, HostFacts],
+    source: Source,
+    emit: Emit,
+    *,
+    pull: str | None = None,
 ) -> Builds:
     """Return the builds for the hosts of `facts`, each by the build host that fits it.
 
-    Raises: Refused, as `choose_builds`.
+    Parameters and errors as `choose_builds`.
     """
-    answers = ask_recipes(fleet, builders, source, emit)
+    answers = ask_recipes(fleet, builders, source, emit, pull=pull)
     recipes = {name: answer for name, answer in answers.items() if isinstance(answer, Recipe)}
     offers = [Offer(name, platform_of(recipe.toolchain)) for name, recipe in recipes.items()]
     hosts = fleet.inventory.all_hosts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from warpbeam.build.artifact import Artifact, Manifest
@@ -26,8 +26,11 @@ TARBALL = re.compile(r"(?P<key>.+?)(?:-[0-9a-f]{16})?\.tar\.gz")
 
 def split_names(words: Sequence[str]) -> tuple[str, ...]:
     """Return the artifacts that `--artifact` names: each time one, or several keys with commas between."""
-    parts = (word.split(",") if all(map(KEY.fullmatch, word.split(","))) else [word] for word in words)
-    return tuple(dict.fromkeys(name for names in parts for name in names))
+    named: dict[str, None] = {}
+    for word in words:
+        parts = [part.strip() for part in word.split(",")]
+        named |= dict.fromkeys(parts if all(map(KEY.fullmatch, parts)) else [word])
+    return tuple(named)
 
 
 def chosen_artifacts(
@@ -47,15 +50,12 @@ def chosen_artifacts(
     hosts = selection.hosts(fleet.inventory)
     if len({artifact.manifest.sha256 for artifact in found.values()}) == 1:
         return to_all(next(iter(found.values())), [host.name for host in hosts])
-    if len({(it.manifest.version, it.manifest.tree) for it in found.values()}) > 1:
-        each = "; ".join(f"{name} is {artifact.label}" for name, artifact in found.items())
-        raise Refused(f"--artifact names different sources: {each}", "one deploy puts one commit live on all hosts")
+    made = {name: artifact.manifest for name, artifact in found.items()}
+    check_one_source(made)
     answers = look(fleet, hosts, silent)
     selection.check(answers)
     facts = {name: have for name, have in answers.items() if isinstance(have, HostFacts)}
-    made = {name: artifact.manifest for name, artifact in found.items()}
-    offers = [Offer(name, platform_of(it.toolchain), it.libcrypto) for name, it in made.items()]
-    choice = fit(offers, facts, what="artifact")
+    choice = choose(made, facts)
     for name in found:
         names = ", ".join(host for host, chosen in choice.items() if chosen == name)
         emit(Note("", f"{name} ({platform_of(made[name].toolchain)}) goes to {names or 'no host'}"))
@@ -63,6 +63,21 @@ def chosen_artifacts(
     artifacts = Artifacts({host: found[name] for host, name in choice.items()}, platforms)
     first = made[named[0]]
     return artifacts.as_of(first.commit, first.subject, dirty=first.dirty)
+
+
+def check_one_source(made: Mapping[str, Manifest]) -> None:
+    """Check that the artifacts that a person names are of one source. Raises: Refused, where they are not."""
+    if len({(manifest.version, manifest.tree) for manifest in made.values()}) > 1:
+        each = "; ".join(f"{name} is {Artifact(Path(), manifest).label}" for name, manifest in made.items())
+        raise Refused(f"--artifact names different sources: {each}", "one deploy puts one commit live on all hosts")
+
+
+def choose(made: Mapping[str, Manifest], facts: Mapping[str, HostFacts]) -> dict[str, str]:
+    """Return which of the artifacts each host gets, by names; one alone goes to all. Raises: Refused, as `fit`."""
+    if len({manifest.sha256 for manifest in made.values()}) == 1:
+        return dict.fromkeys(facts, next(iter(made)))
+    offers = [Offer(name, platform_of(manifest.toolchain), manifest.libcrypto) for name, manifest in made.items()]
+    return fit(offers, facts, what="artifact")
 
 
 def chosen_artifact(

@@ -134,7 +134,7 @@ def _best(offers: Sequence[Offer], host: str, have: HostFacts, pin: str, what: s
     if not fitting:
         reason = f"no {what or 'build host'} fits it: it has {platform_of(have)}; {_listed(offers)}"
         more = "give a host like it `roles: [build]`" if not what else "build on a host like it"
-        return Refused(reason, f"{rule}: {more}, or leave it out with `--skip {host}`", host=host)
+        return Refused(reason, f"{rule}: {more}, or leave it out of the deploy (`--skip {host}`)", host=host)
     newest = max(version_of(offer.platform.libc) for offer in fitting)
     best = [offer for offer in fitting if version_of(offer.platform.libc) == newest]
     if len(best) > 1:

@@ -9,10 +9,11 @@ from typing import Any
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.revisions import commits_since, migrations_added, migrations_lost
 from warpbeam.build.source import Source
+from warpbeam.deploy.chosen import choose
 from warpbeam.deploy.lock import look
 from warpbeam.deploy.plan_deploy import same_source
 from warpbeam.deploy.preflight import check_compatibility
-from warpbeam.deploy.signatures import signer_of
+from warpbeam.deploy.signatures import signers_of
 from warpbeam.error import Problem
 from warpbeam.event import silent
 from warpbeam.fleet.fleet import Fleet
@@ -32,30 +33,40 @@ def preview_deploy(
         builders: the build host of each app host, by name, for `built_on`; empty where one alone builds for all.
     """
     facts = look(fleet, HostSelection().hosts(fleet.inventory), silent)
-    signer = signer_of(source, fleet.inventory, store)
+    signer = signers_of(source, fleet.inventory, store)
     rows = preview_rows(facts, source, fleet.inventory.release_name)
     if signer:
         rows = [{**row, "signer": signer} for row in rows]
     return [{**row, "built_on": builders[row["host"]]} for row in rows] if builders else rows
 
 
-def preview_artifact(fleet: Fleet, made: Manifest, source: Source | None) -> list[dict[str, Any]]:
-    """Return what a deploy of an artifact would do to each app host, as `preview_rows`.
+def preview_artifacts(
+    fleet: Fleet, named: Mapping[str, Manifest], source: Source | None, signers: str
+) -> list[dict[str, Any]]:
+    """Return what a deploy of these artifacts would do to each app host, as `preview_rows`; several are of one source.
 
     Parameters:
-        source: the artifact's source on this machine, or None where no repository here has its commit.
+        named: the manifests, by the names that a person gave.
+        source: their source on this machine, or None where no repository here has its commit.
+        signers: who signed them; empty where nothing is checked.
 
-    Raises: Refused, where a host cannot run the artifact.
+    Raises: Refused, where a host cannot run the artifact, or none of them fits it.
     """
     facts = look(fleet, HostSelection().hosts(fleet.inventory), silent)
-    for name, found in facts.items():
-        if not isinstance(found, Problem):
-            check_compatibility(name, found, Artifact(Path(), made))
-    return preview_rows(facts, source, fleet.inventory.release_name, made)
+    answers = {name: found for name, found in facts.items() if isinstance(found, HostFacts)}
+    choice = choose(named, answers)
+    for name, found in answers.items():
+        check_compatibility(name, found, Artifact(Path(), named[choice[name]]))
+    made = {name: named[choice[name]] for name in answers}
+    rows = preview_rows(facts, source, fleet.inventory.release_name, made)
+    return [{**row, "signer": signers} for row in rows] if signers else rows
 
 
 def preview_rows(
-    facts: Mapping[str, HostFacts | Problem], source: Source | None, release: str = "", made: Manifest | None = None
+    facts: Mapping[str, HostFacts | Problem],
+    source: Source | None,
+    release: str = "",
+    made: Mapping[str, Manifest] | None = None,
 ) -> list[dict[str, Any]]:
     """Return for each host from what to what, and which commits and migrations would go out. Raises: a host's Problem.
 
@@ -63,13 +74,13 @@ def preview_rows(
     `migrations_lost` the migrations of the latter. `commits` is None, and `note` says why, where they are unknown.
 
     Parameters:
-        made: the manifest of the artifact to deploy; None: that of `source`.
+        made: the manifest of the artifact to deploy, by host; None: that of `source`.
     """
     rows = []
     for name, found in facts.items():
         if isinstance(found, Problem):
             raise found
-        rows.append({"host": name, **_preview(found, source, release, made)})
+        rows.append({"host": name, **_preview(found, source, release, made[name] if made else None)})
     return rows
 
 

@@ -37,11 +37,15 @@ def share_live(live: PutLive | None, shared: SharedStore, environment: str, emit
 
 
 def note_live(store: Store, environment: str, live: PutLive) -> None:
-    """Note in `store` what was put live in `environment`, beside what is live there of the same release already."""
+    """Note in `store` what was put live in `environment`, beside what is live there of the same commit already."""
     before = store.last_live(environment)
     if before is not None and before.release == live.release and _is_more_of(live, before):
         # Also when another commit has the same source: hosts keep the commit that it was first deployed as.
         live = msgspec.structs.replace(before, others=tuple(dict.fromkeys((*before.digests, *live.digests)))[1:])
+    elif before is not None and before.commit == live.commit and not (before.dirty or live.dirty):
+        # Another -H may have put it live on hosts of another kind: their artifacts are still needed.
+        others = dict.fromkeys((*live.digests, *before.digests))
+        live = msgspec.structs.replace(live, others=tuple(others)[1:])
     if live == before:
         return
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from warpbeam.build.signature import trust_of
 from warpbeam.build.signing import check_key, sign_with
-from warpbeam.deploy.chosen import chosen_artifact, signature_beside
+from warpbeam.deploy.chosen import chosen_artifact, signature_beside, split_names
 from warpbeam.error import Misuse
 from warpbeam.event import Emit, Note, Settled
 from warpbeam.inventory.schema import Inventory
@@ -37,8 +37,7 @@ def sign_artifacts(
     """
     signing_key = _signing_key(key, inventory)
     check_key(signing_key)
-    keys = [each.strip() for each in named.split(",")]
-    for each in keys if all(map(KEY.fullmatch, keys)) else [named]:
+    for each in split_names([named]):
         artifact = chosen_artifact(each, inventory, here, shared, emit)
         if origin := here.origin(artifact.key):
             emit(Note("", f"{artifact.key} was not built on this machine: {origin}"))
@@ -46,7 +45,7 @@ def sign_artifacts(
         if not KEY.fullmatch(each):
             _write_beside(signature_beside(Path(each).expanduser()), artifact.signature_file.read_bytes())
         if push and shared is not None:
-            push_artifact(artifact.key, here, shared, emit)
+            push_artifact(artifact.key, here, shared, trust_of(inventory), emit)
         emit(Settled("", f"signed {artifact.key}, {inventory.app} {artifact.label}"))
 
 

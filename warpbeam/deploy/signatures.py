@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 
-from warpbeam.build.artifact import Artifact
-from warpbeam.build.signature import Trust, Unsound, Verdict, check, check_file, read_signature, trust_of
+from warpbeam.build.artifact import Artifact, Manifest
+from warpbeam.build.signature import Signature, Trust, Unsound, Verdict, check, check_file, read_signature, trust_of
 from warpbeam.build.source import Source
+from warpbeam.deploy.chosen import signature_beside
 from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
 from warpbeam.error import Problem, Refused, untouched
 from warpbeam.event import Emit, Note, Warn
@@ -17,7 +19,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Count
 from warpbeam.host.facts import HostFacts
 from warpbeam.inventory.schema import Inventory
-from warpbeam.store.directory import DirectoryStore
+from warpbeam.store.directory import KEY, DirectoryStore
 from warpbeam.store.shared import SharedStore, Unavailable
 from warpbeam.store.signatures import pull_signature
 
@@ -44,49 +46,97 @@ def check_signatures(
     shared: SharedStore | None,
     emit: Emit,
 ) -> dict[str, str]:
-    """Return the text of each artifact's signature, by the digest of its tarball. Raises: as `check_signature`."""
-    return {it.manifest.sha256: check_signature(it, inventory, store, shared, emit) for it in artifacts}
-
-
-def check_signature(
-    artifact: Artifact, inventory: Inventory, store: DirectoryStore, shared: SharedStore | None, emit: Emit
-) -> str:
-    """Return the text of the artifact's signature; without allowed signers it may be any, or none (empty).
+    """Return the text of each artifact's signature, by the digest of its tarball; empty where it has none.
 
     Where this machine's does not count, the shared store may have a newer one, which is kept.
 
-    Raises: Refused, where the inventory names allowed signers and none of them signed it. Misuse: as `check`.
+    Raises: Refused, where the inventory names allowed signers and none of them signed an artifact. Misuse: as `check`.
     """
     trust = trust_of(inventory)
-    if trust.allowed is None:
-        return _text(artifact, emit)
+    if trust.allowed is not None:
+        verdicts = {it.key: verdict_on(it, trust, store, shared, emit) for it in artifacts}
+        if any(verdict.problem for verdict in verdicts.values()):
+            raise _unsigned(artifacts, verdicts, inventory)
+        for verdict in dict.fromkeys(verdicts.values()):
+            emit(Note("", f"signed by {verdict}"))
+    return {it.manifest.sha256: _text(it, emit) for it in artifacts}
+
+
+def verdict_on(
+    artifact: Artifact, trust: Trust, store: DirectoryStore, shared: SharedStore | None, emit: Emit
+) -> Verdict:
+    """Return who signed an artifact of this machine; where that does not count, the shared store may have more."""
     verdict = check_file(artifact, trust)
     if verdict.problem and shared is not None:
-        verdict = _look_in(shared, artifact, trust, store, emit) or verdict
-    if verdict.problem:
-        raise Refused(
-            f"{inventory.app} {artifact.label}, the artifact {artifact.key}, may not go live: {verdict.problem}",
-            f"`fab ENV artifacts.sign {artifact.key}`, with a key that {trust.allowed} allows, signs it (anew); then "
-            f"`fab ENV deploy --artifact {artifact.key}`",
-            nothing_changed=True,
-        )
-    emit(Note("", f"signed by {verdict}"))
-    return _text(artifact, emit)
+        return _look_in(shared, artifact, trust, store, emit) or verdict
+    return verdict
 
 
-def signer_of(source: Source, inventory: Inventory, store: DirectoryStore) -> str:
-    """Return who signed the artifact of `source` that this machine has, or why none counts; empty where all count."""
+def _unsigned(artifacts: Sequence[Artifact], verdicts: Mapping[str, Verdict], inventory: Inventory) -> Refused:
+    """Return the refusal of artifacts, some of which no allowed signer has signed."""
+    wrong = {key: verdict.problem for key, verdict in verdicts.items() if verdict.problem}
+    label = artifacts[0].label
+    what = "; ".join(f"the artifact {key}: {problem}" for key, problem in wrong.items())
+    again = ",".join(verdicts)
+    return Refused(
+        f"{inventory.app} {label} may not go live: {what}",
+        f"`fab ENV artifacts.sign {','.join(wrong)}`, with a key that {inventory.deploy.allowed_signers} allows, signs "
+        f"it (anew); then `fab ENV deploy --artifact {again}`",
+        nothing_changed=True,
+    )
+
+
+def signers_of(source: Source, inventory: Inventory, store: DirectoryStore) -> str:
+    """Return who signed the artifacts of `source` that this machine has, or why one does not count.
+
+    Of each kind of host, the newest is looked at. Empty where everything counts.
+    """
     trust = trust_of(inventory)
     if trust.allowed is None:
         return ""
     wanted = (source.tree, source.dirty, inventory.release_name)
     newest_first = sorted(store.kept().items(), key=lambda each: -each[1])
     found = (artifact for key, _ in newest_first if (artifact := store.find(key)))
-    made = next((it for it in found if (it.manifest.tree, it.manifest.dirty, it.manifest.release) == wanted), None)
-    if made is None:
+    made: dict[tuple[str, str], Artifact] = {}
+    for it in found:
+        if (it.manifest.tree, it.manifest.dirty, it.manifest.release) == wanted:
+            made.setdefault((it.manifest.toolchain.cpu, it.manifest.toolchain.libc), it)
+    if not made:
         return "nobody yet: this machine has no artifact of this source"
-    verdict = check_file(made, trust)
-    return f"nobody: {verdict.problem} ({made.key})" if verdict.problem else str(verdict)
+    return said_of({it.key: check_file(it, trust) for it in made.values()})
+
+
+def signers_of_named(
+    named: Mapping[str, Manifest], inventory: Inventory, store: DirectoryStore, shared: SharedStore | None, emit: Emit
+) -> str:
+    """Return who signed the artifacts that a person names, here or in the shared store; the rest as `signers_of`."""
+    trust = trust_of(inventory)
+    if trust.allowed is None:
+        return ""
+    verdicts = {}
+    for name, manifest in named.items():
+        kept = store.find(name) if KEY.fullmatch(name) else None
+        verdict = check(_signature_of(name, kept), kept or Artifact(Path(), manifest), trust)
+        if verdict.problem and shared is not None and KEY.fullmatch(name):
+            there = pull_signature(name, manifest, shared, emit)
+            verdict = verdict if there is None else check(there, Artifact(Path(), manifest), trust)
+        verdicts[name] = verdict
+    return said_of(verdicts)
+
+
+def _signature_of(name: str, kept: Artifact | None) -> Signature | None:
+    """Return the signature of an artifact that is kept here, or beside the file that a person names."""
+    if KEY.fullmatch(name):
+        return read_signature(kept.signature_file) if kept else None
+    return read_signature(signature_beside(Path(name).expanduser()))
+
+
+def said_of(verdicts: Mapping[str, Verdict]) -> str:
+    """Return in words who signed these artifacts, or the first that counts as unsigned."""
+    for key, verdict in verdicts.items():
+        if verdict.problem:
+            return f"nobody: {verdict.problem} ({key})"
+    return ", ".join(dict.fromkeys(str(verdict) for verdict in verdicts.values()))
 
 
 def _text(artifact: Artifact, emit: Emit) -> str:

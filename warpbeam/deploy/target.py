@@ -140,7 +140,7 @@ def live_target(fleet: Fleet, asked: TargetRequest, selection: HostSelection, em
     Raises:
         Refused: the hosts run different releases, or none, or another than this machine put live last.
     """
-    chosen = set(fleet.inventory.hosts)
+    chosen = {host.name for host in selection.hosts(fleet.inventory)}
     facts = look(fleet, fleet.inventory.all_app_hosts, emit)
     live: dict[str, Release] = {}
     joining: dict[str, HostFacts] = {}

@@ -33,10 +33,14 @@ class HostSelection(msgspec.Struct, frozen=True):
         return left
 
     def check(self, found: Mapping[str, object]) -> None:
-        """Check `found`, each host's answer or problem. Raises: Refused, where a problem stops the whole rollout."""
+        """Check `found`, each host's answer or problem. Raises: Refused, where a problem stops the whole rollout.
+
+        A rollout needs one host: where all are unreachable, `skip_unreachable` leaves none of them out.
+        """
         problems = {name: result for name, result in found.items() if isinstance(result, Problem)}
-        if self.skip_unreachable:
-            problems = {name: problem for name, problem in problems.items() if not isinstance(problem, Unreachable)}
+        stopping = {name: problem for name, problem in problems.items() if not isinstance(problem, Unreachable)}
+        if self.skip_unreachable and (stopping or len(problems) < len(found)):
+            problems = stopping
         if problems:
             raise untouched(problems)
 

@@ -20,7 +20,9 @@ MOST = 65536
 # A public key in a line of ssh-keygen(1): its type and its content.
 _KEY = re.compile(r"(?:^|\s)((?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+)\s+([A-Za-z0-9+/]+={0,2})(?=\s|$)")
 # The beginning of a line of ALLOWED SIGNERS: principals, then options, which may hold spaces in quotes.
-_OPTION = r'(?:cert-authority|(?:namespaces|valid-after|valid-before)="[^"]*")'
+# A time is a day, or has hours and minutes, or seconds too (sshd(8), TIMESTAMPS); `Z`: UTC.
+_TIME = r'"(?:\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?Z?)"'
+_OPTION = rf'(?:cert-authority|namespaces="[^"]*"|valid-(?:after|before)={_TIME})'
 _SIGNER = re.compile(rf'(?!(?:sk-)?(?:ssh|ecdsa)-)("[^"]+"|[^\s"]+)(?:\s+{_OPTION}(?:,{_OPTION})*)?\s*')
 
 
@@ -69,20 +71,34 @@ def _text(where: str, file: Path) -> str:
 
 
 def _check_lines(where: str, text: str, *, signers: bool) -> None:
-    """Check every line: one that ssh-keygen does not take makes it ignore those after it."""
+    """Check every line: one that ssh-keygen does not take is left out without a word."""
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if not lines:
         what = "PRINCIPAL KEYTYPE KEY" if signers else "KEYTYPE KEY"
         raise Misuse(f"{where}: expected a line `{what}`, found none", "nobody could sign: see docs/admission.md")
+    seen: dict[str, int] = {}
     for number, line in lines:
         key = _KEY.search(line)
         before = line[: key.start()] if key else ""
-        fits = _SIGNER.fullmatch(before) if signers else not before.strip()
+        fits = _is_signer(before) if signers else not before.strip()
         if key is None or not fits or not _is_key(key[1], key[2]):
             what = "principals, options and a public key" if signers else "a public key"
             hint = "ssh-keygen(1), ALLOWED SIGNERS, has the format" if signers else "one public key a line"
             raise Misuse(f"{where}:{number}: expected {what}, found something else", hint)
+        if signers and seen.setdefault(key[2], number) != number:
+            hint = "ssh-keygen looks at the first line with a key alone: put all names and options there"
+            raise Misuse(f"{where}:{number}: expected another key than in line {seen[key[2]]}, found the same", hint)
+
+
+def _is_signer(text: str) -> bool:
+    """Return whether `text`, before a key, is principals and options as ssh-keygen takes them: each option once."""
+    if not _SIGNER.fullmatch(text):
+        return False
+    times = re.findall(rf"(?:^|[ ,])valid-(after|before)=({_TIME})", text)
+    words = re.findall(r"(?:^|[ ,])(cert-authority|namespaces|valid-after|valid-before)(?==|[ ,]|$)", text)
+    begin, end = (next((time for name, time in times if name == which), "") for which in ("after", "before"))
+    return len(set(words)) == len(words) and not (begin and end and begin.strip('"Z') >= end.strip('"Z'))
 
 
 def _is_key(kind: str, content: str) -> bool:

@@ -110,9 +110,12 @@ class DirectoryStore:
                 "run the same command again",
             )
         tarball = self.directory / f"{key}.tar.gz"
+        before = self.find(key)
         self._incoming(key).replace(tarball)
         self.sbom_file(key).unlink(missing_ok=True)
-        self.signature_file(key).unlink(missing_ok=True)
+        # A signature is over what the manifest says of the release's files.
+        if before is None or before.manifest != manifest:
+            self.signature_file(key).unlink(missing_ok=True)
         self.origin_file(key).unlink(missing_ok=True)
         if origin:
             self._write(self.origin_file(key).name, f"{origin}\n".encode())

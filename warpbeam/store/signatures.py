@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from warpbeam.build.artifact import Artifact, Manifest
-from warpbeam.build.signature import MOST_SIGNATURE, Signature, Unsound, parse_signature, read_signature
+from warpbeam.build.signature import MOST_SIGNATURE, Signature, Trust, Unsound, check, parse_signature, read_signature
 from warpbeam.error import Failed, Refused
 from warpbeam.event import Emit, Note, Warn
 from warpbeam.store.shared import Absent, SharedStore, Unavailable, read_text, signature_name
 
 
-def push_signature(artifact: Artifact, shared: SharedStore, emit: Emit) -> None:
+def push_signature(artifact: Artifact, shared: SharedStore, trust: Trust, emit: Emit) -> None:
     """Copy the artifact's signature, where there is one, in place of the one that the shared store has.
+
+    One that counts by `trust` is not replaced by one that does not: another machine may have signed it anew meanwhile.
 
     Raises: Refused, where the file is no signature.
     """
@@ -27,9 +29,21 @@ def push_signature(artifact: Artifact, shared: SharedStore, emit: Emit) -> None:
     except (Absent, Refused):
         there = b""
     if there != signature.text:
+        if there and trust.allowed and _counts_less(signature, there, artifact, trust):
+            emit(Warn("", f"{artifact.key}: the store's signature counts and this machine's does not: that one stays"))
+            return
         shared.write(name, artifact.signature_file, lambda count: None)
         what = "its new signature replaces the one there" if there else "signed"
         emit(Note("", f"{artifact.key}: {what}, by the key {signature.fingerprint}"))
+
+
+def _counts_less(signature: Signature, there: bytes, artifact: Artifact, trust: Trust) -> bool:
+    """Whether the signature does not count and that of the shared store, `there`, does."""
+    try:
+        other = parse_signature(there)
+    except Unsound:
+        return False
+    return bool(check(signature, artifact, trust).problem) and not check(other, artifact, trust).problem
 
 
 def signature_in(shared: SharedStore, key: str, sha256: str) -> Signature | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from warpbeam.build.artifact import Artifact, Manifest
+from warpbeam.build.signature import Trust
 from warpbeam.build.tarball import difference
 from warpbeam.error import Refused
 from warpbeam.event import Emit, Note, Progress, Settled
@@ -32,7 +33,7 @@ from warpbeam.store.store import PutLive
 Reader = Callable[[Manifest, Sink], None]
 
 
-def push(key: str, here: DirectoryStore, shared: SharedStore, emit: Emit) -> bool:
+def push(key: str, here: DirectoryStore, shared: SharedStore, trust: Trust, emit: Emit) -> bool:
     """Copy an artifact of this machine to the shared store; return False where that has the same one already.
 
     The manifest comes last: an interrupted push leaves no artifact there. Of two pushes at once, either is whole.
@@ -47,7 +48,7 @@ def push(key: str, here: DirectoryStore, shared: SharedStore, emit: Emit) -> boo
         raise Refused(f"the artifact {key} on this machine was changed since it was built", "build it again")
     manifest, described = artifact.manifest, here.manifest_file(key)
     if _has_the_same(key, described, manifest, shared):
-        push_signature(artifact, shared, emit)
+        push_signature(artifact, shared, trust, emit)
         # Its time says how old it is, by which a prune goes.
         shared.write(f"{key}.json", described, lambda count: None)
         emit(Note("", f"{key} is in the store {shared.label} already"))
@@ -62,7 +63,7 @@ def push(key: str, here: DirectoryStore, shared: SharedStore, emit: Emit) -> boo
     shared.write(tarball_name(key, manifest.sha256), artifact.tarball, on_sent)
     if (sbom := here.sbom_file(key)).exists():
         shared.write(sbom_name(key, manifest.sha256), sbom, lambda count: None)
-    push_signature(artifact, shared, emit)
+    push_signature(artifact, shared, trust, emit)
     shared.write(f"{key}.json", described, lambda count: None)
     emit(Settled("", f"pushed {key}, {manifest.app} {artifact.label}, to {shared.label}"))
     return True

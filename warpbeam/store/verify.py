@@ -69,8 +69,12 @@ def _verified(key: str, shared: SharedStore, trust: Trust) -> dict[str, Any]:
         wrong = _wrong(artifact)
     try:
         verdict = check(signature_in(shared, key, manifest.sha256), artifact, trust)
-    except (Unsound, Refused, Failed) as unsound:
+    except Unavailable:
+        raise
+    except Unsound as unsound:
         verdict = Verdict(problem=f"its signature {unsound}")
+    except (Refused, Failed) as wrong_text:
+        verdict = Verdict(problem=wrong_text.message)
     return _row(key, artifact, wrong, verdict)
 
 

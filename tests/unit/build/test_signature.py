@@ -31,7 +31,7 @@ from warpbeam.build.signature import (
 from warpbeam.build.signing import check_key, sign, sign_kept
 from warpbeam.deploy.chosen import chosen_artifact
 from warpbeam.deploy.sign import sign_artifacts
-from warpbeam.deploy.signatures import check_signature
+from warpbeam.deploy.signatures import check_signatures
 from warpbeam.error import Failed, Misuse, Refused
 from warpbeam.event import Ask, Event, Note, Warn, silent
 from warpbeam.inventory.build import Build, Sign
@@ -42,6 +42,7 @@ from warpbeam.store.shared import signature_name
 from warpbeam.store.shared_directory import SharedDirectory
 from warpbeam.store.transfer import pull, push
 
+TRUST = Trust("acme", "hello")
 ALICE = "alice@acme.example"
 BEFORE, LATER = "20200101Z", "20990101Z"
 
@@ -439,7 +440,7 @@ def test_an_artifact_from_elsewhere_is_signed_only_by_a_persons_word(
 ) -> None:
     (tmp_path / "store").mkdir()
     shared = SharedDirectory(tmp_path / "store", APP)
-    push(KEY, here, shared, silent)
+    push(KEY, here, shared, TRUST, silent)
     manager, trust = DirectoryStore(tmp_path / "manager"), allow()
     pulled, events = pull(KEY, manager, shared, INVENTORY, silent), list[Event]()
 
@@ -447,8 +448,8 @@ def test_an_artifact_from_elsewhere_is_signed_only_by_a_persons_word(
 
     assert read_signature(pulled.signature_file) is None
     assert any(isinstance(event, Warn) and "was not built here" in event.text for event in events)
-    with pytest.raises(Refused, match=f"the artifact {KEY}, may not go live: it is not signed") as refused:
-        check_signature(pulled, inventory(trust), manager, shared, silent)
+    with pytest.raises(Refused, match=f"may not go live: the artifact {KEY}: it is not signed") as refused:
+        check_signatures([pulled], inventory(trust), manager, shared, silent)
     assert f"artifacts.sign {KEY}" in refused.value.hint
     assert refused.value.nothing_changed
 
@@ -458,8 +459,8 @@ def test_an_artifact_from_elsewhere_is_signed_only_by_a_persons_word(
     # The machine that built it has no signature: the store's counts, and is kept.
     found = here.find(KEY)
     assert found is not None
-    text = check_signature(found, inventory(trust), here, shared, silent)
-    assert text == found.signature_file.read_text() == pulled.signature_file.read_text()
+    text = check_signatures([found], inventory(trust), here, shared, silent)
+    assert text[found.manifest.sha256] == found.signature_file.read_text() == pulled.signature_file.read_text()
 
 
 def test_a_signature_is_replaced_after_a_rotation_and_refused_before(
@@ -472,13 +473,13 @@ def test_a_signature_is_replaced_after_a_rotation_and_refused_before(
     assert [event for event in warned if isinstance(event, Warn) and "no deploy takes it: its key" in event.text]
     signed(artifact, key)
     trust = allow(f"{ALICE} {{key}}\n{ALICE} {public(new)}", revoked=Path(f"{key}.pub").read_bytes())
-    with pytest.raises(Refused, match=f"may not go live: its key SHA256:.* of {ALICE} is revoked"):
-        check_signature(artifact, inventory(trust), here, None, silent)
+    with pytest.raises(Refused, match=f"may not go live: the artifact {KEY}: its key SHA256:.* of {ALICE} is revoked"):
+        check_signatures([artifact], inventory(trust), here, None, silent)
 
     sign_artifacts(KEY, str(new), inventory(trust), here, None, silent, push=False)
 
     events: list[Event] = []
-    assert check_signature(artifact, inventory(trust), here, None, events.append)
+    assert check_signatures([artifact], inventory(trust), here, None, events.append)
     assert [event for event in events if isinstance(event, Note) and f"signed by {ALICE} (SHA256:" in event.text]
 
 

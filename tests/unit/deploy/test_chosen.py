@@ -11,6 +11,7 @@ import pytest
 from tests.unit.deploy.test_fitting import BOTH, BUILT_NEW, BUILT_OLD, fleet_of
 from tests.unit.store.test_shared_stores import APP, INVENTORY, KEY, keep, manifest
 from warpbeam.build.artifact import Artifact
+from warpbeam.build.signature import Trust
 from warpbeam.deploy import chosen
 from warpbeam.deploy.chosen import (
     check_artifacts_alone,
@@ -26,6 +27,8 @@ from warpbeam.inventory.schema import Host
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.shared_directory import SharedDirectory
 from warpbeam.store.transfer import push
+
+TRUST = Trust("acme", "hello")
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_a_key_is_looked_up_here_and_then_in_the_store(tmp_path: Path, here: Dir
         chosen_artifact(KEY, INVENTORY, here, shared, silent)
     other = DirectoryStore(tmp_path / "other")
     made = keep(other, KEY)
-    push(KEY, other, shared, silent)
+    push(KEY, other, shared, TRUST, silent)
 
     assert chosen_artifact(KEY, INVENTORY, here, shared, silent).manifest == made
     shutil.rmtree(tmp_path / "store")
@@ -64,7 +67,7 @@ def test_a_plan_reads_the_manifest_alone(tmp_path: Path, here: DirectoryStore, f
         chosen_manifest(KEY, INVENTORY, here, shared)
     other = DirectoryStore(tmp_path / "other")
     made = keep(other, KEY)
-    push(KEY, other, shared, silent)
+    push(KEY, other, shared, TRUST, silent)
 
     assert chosen_manifest(KEY, INVENTORY, here, shared) == made
     assert chosen_manifest(str(files / f"{KEY}.tar.gz"), INVENTORY, here, None) == made
@@ -86,7 +89,7 @@ def test_what_was_changed_here_is_taken_from_the_store(tmp_path: Path, here: Dir
     (tmp_path / "store").mkdir()
     shared = SharedDirectory(tmp_path / "store", APP)
     keep(here, KEY)
-    push(KEY, here, shared, silent)
+    push(KEY, here, shared, TRUST, silent)
     file = here.directory / f"{KEY}.tar.gz"
     file.write_bytes(b"x" * file.stat().st_size)
 
@@ -106,7 +109,7 @@ def test_a_file_is_named_by_its_manifest_or_its_tarball(name: str, files: Path, 
 
 def test_files_as_a_shared_directory_has_them_are_found_too(tmp_path: Path, here: DirectoryStore, files: Path) -> None:
     (tmp_path / "store").mkdir()
-    push(KEY, DirectoryStore(files), SharedDirectory(tmp_path / "store", APP), silent)
+    push(KEY, DirectoryStore(files), SharedDirectory(tmp_path / "store", APP), TRUST, silent)
     (tarball,) = (tmp_path / "store" / APP).glob("*.tar.gz")
 
     for file in (tarball, tmp_path / "store" / APP / f"{KEY}.json"):

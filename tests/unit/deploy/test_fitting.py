@@ -16,7 +16,7 @@ from warpbeam.build import build
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.recipe import Recipe
 from warpbeam.deploy import builds
-from warpbeam.deploy.builds import Builds, choose_builds, needed_recipes
+from warpbeam.deploy.builds import Builds, builders_to_show, choose_builds, needed_recipes
 from warpbeam.deploy.fitting import Artifacts, Offer, Platform, fit, platform_of, to_all
 from warpbeam.deploy.plan_deploy import plan_deploy
 from warpbeam.deploy.put_live import note_live, rolled_back
@@ -189,6 +189,8 @@ def put(digest: str, *others: str, release: str = "R1", commit: str = "c") -> Pu
         # Another commit of the same source keeps the first; another release replaces all.
         (put("a", "b"), put("a", "b", commit="d"), put("a", "b")),
         (put("a", "b"), put("a", "b", release="R2"), put("a", "b", release="R2")),
+        # Another -H, and so another name.
+        (put("a"), put("b", release="R2"), put("b", "a", release="R2")),
         (put("a", "b"), put("x", commit="d"), put("x", commit="d")),
     ],
 )
@@ -249,7 +251,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         found.asked += [it.name for it in hosts]
         return {it.name: found.facts[it.name] for it in hosts}
 
-    def ask(fleet: Fleet, hosts: Sequence[Host], source: object, emit: object) -> dict[str, Any]:
+    def ask(fleet: Fleet, hosts: Sequence[Host], source: object, emit: object, pull: str | None = None) -> Any:
         found.asked += [it.name for it in hosts]
         return {it.name: found.recipes[it.name] for it in hosts}
 
@@ -317,6 +319,18 @@ def test_build_on_host_builds_what_is_needed_or_on_the_hosts_that_are_named(worl
     # A CI runner may not reach the app hosts.
     world.facts["web1"] = Unreachable("no answer", host="web1")
     assert needed() == ["build1", "build2"]
+
+
+def test_where_no_app_host_answers_none_of_them_can_be_left_out(world: SimpleNamespace) -> None:
+    world.facts["web1"] = Unreachable("no answer", host="web1")
+    with pytest.raises(Refused, match="web1: no answer"):
+        choose_builds(fleet_of(HOSTS, "web1"), HostSelection(skip_unreachable=True), RECIPE.source, silent)
+
+
+def test_a_plan_needs_no_build_host(world: SimpleNamespace) -> None:
+    alone = {name: it for name, it in HOSTS.items() if name.startswith("web")}
+    assert builders_to_show(fleet_of(alone), RECIPE.source) == {}
+    assert builders_to_show(fleet_of(HOSTS), RECIPE.source) == {"web1": "build1", "web2": "build2"}
 
 
 def test_all_failed_builds_are_told() -> None:

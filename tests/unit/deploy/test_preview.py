@@ -79,12 +79,12 @@ def test_an_artifact_is_compared_by_its_digest_and_its_commit_where_it_is_known(
     made = msgspec.structs.replace(artifact().manifest, commit=way[-1].commit, subject="three", sha256="a" * 64)
     hosts = {"web1": running(way[0], sha256="b" * 64), "web2": running(way[-1], sha256="a" * 64)}
 
-    first, second = preview_rows(hosts, way[-1], "hello", made)
+    first, second = preview_rows(hosts, way[-1], "hello", dict.fromkeys(hosts, made))
     assert (first["to"], first["change"]) == (f"{way[-1].commit[:8]} three", "a new release")
     assert len(first["commits"]) == 2
     assert second["change"] == "nothing: it runs this source already"
     # A machine without the repository, such as a CI runner.
-    (alone, _) = preview_rows(hosts, None, "hello", made)
+    (alone, _) = preview_rows(hosts, None, "hello", dict.fromkeys(hosts, made))
     assert alone["commits"] is None
     assert f"no repository on this machine has the commit {way[-1].commit[:8]}" in alone["note"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.test_shared_stores import APP, INVENTORY, KEY, keep, tarball
+from warpbeam.build.signature import Trust
 from warpbeam.cli.problem_text import full_disk
 from warpbeam.error import Failed
 from warpbeam.event import silent
@@ -20,6 +21,7 @@ from warpbeam.store.shared_directory import SharedDirectory
 from warpbeam.store.store import PutLive
 from warpbeam.store.transfer import pull, push
 
+TRUST = Trust("acme", "hello")
 LIVE = PutLive("a" * 64, "c" * 40, "s", False, "20261120T000000Z")
 
 
@@ -39,7 +41,7 @@ def test_a_full_disk_is_one_message_that_names_the_directory_and_nothing_is_left
     (tmp_path / "store").mkdir()
     shared = SharedDirectory(tmp_path / "store", APP)
     made = keep(there, KEY, os.urandom(3000))
-    push(KEY, there, shared, silent)
+    push(KEY, there, shared, TRUST, silent)
 
     with no_room(2000), pytest.raises(Failed, match=f"{here.directory} of this machine cannot be written: ") as pulled:
         pull(KEY, here, shared, INVENTORY, silent)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.store.test_incoming import no_room
 from tests.unit.store.test_shared_stores import APP, KEY, keep
+from warpbeam.build.signature import Trust
 from warpbeam.event import silent
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.s3 import S3Bucket
@@ -19,6 +20,7 @@ from warpbeam.store.shared import Unavailable
 from warpbeam.store.shared_directory import SharedDirectory
 from warpbeam.store.transfer import push
 
+TRUST = Trust("acme", "hello")
 CODES = ("AccessDenied", "InvalidAccessKeyId", "ExpiredToken", "NoSuchBucket")
 
 
@@ -68,8 +70,8 @@ def test_a_directory_that_is_full_says_so_and_keeps_no_half(tmp_path: Path) -> N
     shared = SharedDirectory(tmp_path / "store", APP)
 
     with no_room(2000), pytest.raises(Unavailable, match=r"the store .*/store cannot be used: ") as full:
-        push(KEY, here, shared, silent)
+        push(KEY, here, shared, TRUST, silent)
 
     assert "look at its room" in full.value.hint
     assert [*(tmp_path / "store" / APP).iterdir()] == []
-    assert push(KEY, here, shared, silent)
+    assert push(KEY, here, shared, TRUST, silent)

@@ -145,7 +145,7 @@ def test_a_push_and_a_pull_move_the_same_bytes(
     made = keep(here, KEY)
     here.keep_sbom(KEY, b"{}")
 
-    assert push(KEY, here, shared, silent)
+    assert push(KEY, here, shared, TRUST, silent)
     pulled = pull(KEY, there, shared, INVENTORY, silent)
 
     assert pulled.manifest == made
@@ -155,7 +155,7 @@ def test_a_push_and_a_pull_move_the_same_bytes(
         [f"{KEY}.json", tarball_name(KEY, made.sha256), f"{KEY}-{made.sha256[:16]}.cdx.json"]
     )
     assert key_with(shared, made.sha256) == KEY
-    assert not push(KEY, here, shared, silent), "it is there already"
+    assert not push(KEY, here, shared, TRUST, silent), "it is there already"
 
 
 def test_a_store_without_the_artifact_says_so(shared: SharedStore, here: DirectoryStore) -> None:
@@ -163,7 +163,7 @@ def test_a_store_without_the_artifact_says_so(shared: SharedStore, here: Directo
         pull(KEY, here, shared, INVENTORY, silent)
     assert shared.files() == {}
     with pytest.raises(Refused, match=f"no artifact {KEY} on this machine"):
-        push(KEY, here, shared, silent)
+        push(KEY, here, shared, TRUST, silent)
 
 
 FORGED: dict[str, tuple[Callable[[Manifest], bytes], Callable[[Manifest], bytes], str]] = {
@@ -245,10 +245,10 @@ def test_an_interrupted_push_leaves_nothing_under_its_name(shared: SharedStore, 
         raise Stop
 
     with pytest.raises(Stop):
-        push(KEY, here, shared, stop)
+        push(KEY, here, shared, TRUST, stop)
     # The bucket may have the tarball, which no manifest names.
     assert [name for name in shared.files() if name.endswith(".json")] == []
-    assert push(KEY, here, shared, silent)
+    assert push(KEY, here, shared, TRUST, silent)
 
 
 def test_two_pushes_of_one_key_at_once_leave_a_whole_artifact(shared: SharedStore, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_prune_keeps_the_newest_and_what_is_live_in_any_environment(
     keys = [f"{number:020x}" for number in range(4)]
     for number, key in enumerate(keys):
         keep(here, key, f"release {number}".encode())
-        push(key, here, shared, silent)
+        push(key, here, shared, TRUST, silent)
         os.utime(here.manifest_file(key), (number, number))
     oldest = here.find(keys[0])
     assert oldest is not None
@@ -302,7 +302,7 @@ def test_the_list_says_where_each_artifact_is_and_where_it_is_live(
 ) -> None:
     made = keep(here, KEY)
     keep(there, OTHER, b"another")
-    push(OTHER, there, shared, silent)
+    push(OTHER, there, shared, TRUST, silent)
     here.note_live("production", PutLive(made.sha256, made.commit, "s", False, "20261123T120000Z"))
 
     rows = {row["key"]: row for row in artifact_rows(here, shared, INVENTORY)}
@@ -400,13 +400,13 @@ def test_a_signature_goes_with_its_artifact_and_a_new_one_replaces_it(
     shared: SharedStore, here: DirectoryStore, there: DirectoryStore, tmp_path: Path
 ) -> None:
     made = keep(here, KEY)
-    push(KEY, here, shared, silent)
+    push(KEY, here, shared, TRUST, silent)
     pull(KEY, there, shared, INVENTORY, silent)
     assert not there.signature_file(KEY).exists()
 
     for name in ("first", "second"):
         key = signed(here, KEY, tmp_path, name)
-        assert not push(KEY, here, shared, silent), "the artifact is there already"
+        assert not push(KEY, here, shared, TRUST, silent), "the artifact is there already"
         pull(KEY, there, shared, INVENTORY, silent)
         assert there.signature_file(KEY).read_bytes() == here.signature_file(KEY).read_bytes()
         assert artifact_rows(there, shared, INVENTORY)[0]["signed"] == key
@@ -424,7 +424,7 @@ def test_a_pruned_artifact_takes_its_signature_along(shared: SharedStore, here: 
     for key in (KEY, OTHER):
         keep(here, key, key.encode())
         signed(here, key, tmp_path)
-        push(key, here, shared, silent)
+        push(key, here, shared, TRUST, silent)
 
     (gone,) = prune_shared(here, shared, 1).removed
 
@@ -437,7 +437,7 @@ def test_what_a_store_sends_in_place_of_a_signature_is_left_out(
     forged: bytes, shared: SharedStore, here: DirectoryStore, there: DirectoryStore, tmp_path: Path
 ) -> None:
     made = keep(here, KEY)
-    push(KEY, here, shared, silent)
+    push(KEY, here, shared, TRUST, silent)
     put(shared, tmp_path, signature_name(KEY, made.sha256), forged)
     events: list[Event] = []
 
@@ -457,7 +457,7 @@ def test_verify_finds_what_no_allowed_key_signed_here_and_in_the_store(
         keep(here, key, key.encode())
     signed(here, KEY, tmp_path)
     for key in (KEY, OTHER):
-        push(key, here, shared, silent)
+        push(key, here, shared, TRUST, silent)
     allowed = tmp_path / "allowed_signers"
     allowed.write_text(f"alice@acme.example {(tmp_path / 'release.pub').read_text()}")
     trust = Trust("acme", "hello", allowed)
@@ -477,5 +477,5 @@ def test_a_push_refuses_a_file_that_is_no_signature(shared: SharedStore, here: D
     here.signature_file(KEY).write_text("nonsense")
 
     with pytest.raises(Refused, match=r"\.sig is no signature of ssh-keygen's") as refused:
-        push(KEY, here, shared, silent)
+        push(KEY, here, shared, TRUST, silent)
     assert f"artifacts.sign {KEY}" in refused.value.hint
