@@ -17,6 +17,7 @@ from warpbeam.build.signature import (
     NAMESPACE,
     Trust,
     Unsound,
+    check,
     check_age,
     check_file,
     keygen_command,
@@ -101,10 +102,17 @@ def sign_kept(artifact: Artifact, inventory: Inventory, store: DirectoryStore, e
 def sign_with(artifact: Artifact, key: Path, trust: Trust, store: Store, emit: Emit) -> None:
     """Sign an artifact of this machine's store, in place of an earlier signature; warn where that will not count.
 
-    Raises: as `sign`.
+    Raises: Refused, where the earlier one counts and the new one does not. Otherwise as `sign`.
     """
-    store.keep_signature(artifact.key, sign(artifact, key, trust, emit))
-    verdict = check_file(artifact, trust)
+    text = sign(artifact, key, trust, emit)
+    verdict = check(parse_signature(text), artifact, trust)
+    if verdict.problem and trust.allowed is not None and (before := check_file(artifact, trust)).signer:
+        raise Refused(
+            f"{artifact.key} is signed by {before}, and a signature with {key} would not count: {verdict.problem}",
+            f"sign with a key that {trust.allowed} allows; the signature that there is stays",
+            nothing_changed=True,
+        )
+    store.keep_signature(artifact.key, text)
     if verdict.problem:
         emit(Warn("", f"{artifact.key} is signed, but no deploy takes it: {verdict.problem}"))
 

@@ -156,7 +156,7 @@ def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield from (f"  migration {name}: what it did stays, nothing undoes it" for name in lost)
     if signers := {str(row["signer"]) for row in rows if row.get("signer")}:
         yield ""
-        yield f"signed by {', '.join(signers)}"
+        yield from (_signed(signer) for signer in signers)
     where: dict[str, list[str]] = {}
     for row in rows:
         where.setdefault(row.get("built_on", ""), []).append(row["host"])
@@ -166,6 +166,12 @@ def preview_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if locked := [row for row in rows if row["locked"]]:
         yield ""
         yield from (f"{row['host']}: locked by {row['locked']}" for row in locked)
+
+
+def _signed(signer: str) -> str:
+    """Return in words who signed the artifact, or that a deploy would refuse it."""
+    _, nobody, why = signer.partition("nobody: ")
+    return f"a deploy would be refused: {why}" if nobody else f"signed by {signer}"
 
 
 def _counted(commits: Sequence[str], one: str, several: str) -> str:

@@ -80,8 +80,8 @@ def _unsigned(artifacts: Sequence[Artifact], verdicts: Mapping[str, Verdict], in
     again = ",".join(verdicts)
     return Refused(
         f"{inventory.app} {label} may not go live: {what}",
-        f"`fab ENV artifacts.sign {','.join(wrong)}`, with a key that {inventory.deploy.allowed_signers} allows, signs "
-        f"it (anew); then `fab ENV deploy --artifact {again}`",
+        f"`fab ENV artifacts.sign {','.join(wrong)}` signs it (anew), with a key that "
+        f"{inventory.deploy.allowed_signers} allows: --key, or build.sign; then `fab ENV deploy --artifact {again}`",
         nothing_changed=True,
     )
 

@@ -14,6 +14,7 @@ from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.inventory.signers import read_signers
 from warpbeam.provision.admissible import check_live
 from warpbeam.provision.app_files import check_sources
 from warpbeam.provision.app_template import etc
@@ -93,6 +94,8 @@ def set_up(
     """
     inventory = fleet.inventory
     check_sources(inventory)
+    # Before any host is asked, and a person for secrets: a file of this machine that is missing or wrong.
+    read_signers(inventory)
     material = Material(fetch_secrets(inventory), read_deploy_keys(inventory))
     left_out = [host.name for host in inventory.all_app_hosts if host.name not in inventory.hosts]
     if rotate_cookie:

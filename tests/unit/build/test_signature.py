@@ -468,6 +468,11 @@ def test_a_signature_is_replaced_after_a_rotation_and_refused_before(
 ) -> None:
     signed(artifact, key)
     new = made_key(tmp_path / "new")
+    # A wrong key takes nothing away; where there was no signature, its own stays.
+    with pytest.raises(Refused, match="would not count: its key"):
+        sign_artifacts(KEY, str(new), inventory(allow()), here, None, silent, push=False)
+    assert check_file(artifact, allow()).signer == ALICE
+    artifact.signature_file.unlink()
     warned: list[Event] = []
     sign_artifacts(KEY, str(new), inventory(allow()), here, None, warned.append, push=False)
     assert [event for event in warned if isinstance(event, Warn) and "no deploy takes it: its key" in event.text]

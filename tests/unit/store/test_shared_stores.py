@@ -254,7 +254,7 @@ def test_an_interrupted_push_leaves_nothing_under_its_name(shared: SharedStore, 
 def test_two_pushes_of_one_key_at_once_leave_a_whole_artifact(shared: SharedStore, tmp_path: Path) -> None:
     runners = [DirectoryStore(tmp_path / name) for name in "ab"]
     made = [keep(store, KEY, os.urandom(1 << 18)) for store in runners]
-    threads = [threading.Thread(target=push, args=(KEY, store, shared, silent)) for store in runners]
+    threads = [threading.Thread(target=push, args=(KEY, store, shared, TRUST, silent)) for store in runners]
     for thread in threads:
         thread.start()
     for thread in threads:
