@@ -9,14 +9,17 @@ import msgspec
 from warpbeam.deploy.history import HistoryWriter, note
 from warpbeam.deploy.lock import PARTS, LockedPhase, locked_parameters
 from warpbeam.error import Failed, Problem, Refused, restated, untouched
-from warpbeam.event import Emit
+from warpbeam.event import Emit, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import Word
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """The answer of an admission: `admitted`, or `known` where the host had admitted the release before."""
+    """The answer of an admission: `admitted`, or `known` where the host had admitted the release before.
+
+    `off`: this host checks no signatures, because no `setup` has switched that on.
+    """
 
     admitted: Word
 
@@ -36,7 +39,7 @@ def admit_releases(fleet: Fleet, writer: HistoryWriter, emit: Emit) -> None:
 
     Does nothing where the inventory has no `deploy.allowed_signers`.
 
-    Raises: Refused; nothing was switched on any host.
+    Raises: Refused, or Failed after an upload; nothing was switched on any host.
     """
     if not fleet.inventory.admits:
         return
@@ -53,6 +56,9 @@ def admit_releases(fleet: Fleet, writer: HistoryWriter, emit: Emit) -> None:
             emit,
         ),
     )
+    for name, result in results.items():
+        if isinstance(result, Admitted) and result.admitted == "off":
+            emit(Warn(name, "this host does not check signatures yet: `fab ENV setup` switches that on"))
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     if not problems:
         return
