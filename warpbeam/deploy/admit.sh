@@ -26,7 +26,12 @@ main() {
   IFS= read -r -d '' -n 4096 word <"$problems" || true
   word=${word%$'\n'}
   if [[ $status != 0 ]]; then
-    word=${word##*warpbeam-helper: }
+    # Only where the helper ended by itself is its last line the reason.
+    if [[ $status == 2 ]]; then
+      word=${word##*warpbeam-helper: }
+    else
+      word="the privileged helper ended with status $status: ${word##*$'\n'}"
+    fi
     refuse "${word:-the privileged helper did not answer about $release}" \
       'nothing was switched; docs/admission.md says what each refusal means'
   fi

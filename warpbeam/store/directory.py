@@ -111,14 +111,16 @@ class DirectoryStore:
             )
         tarball = self.directory / f"{key}.tar.gz"
         before = self.find(key)
+        # First: what came from elsewhere never counts as built here, wherever this stops.
+        if origin:
+            self._write(self.origin_file(key).name, f"{origin}\n".encode())
         self._incoming(key).replace(tarball)
         self.sbom_file(key).unlink(missing_ok=True)
         # A signature is over what the manifest says of the release's files.
         if before is None or before.manifest != manifest:
             self.signature_file(key).unlink(missing_ok=True)
-        self.origin_file(key).unlink(missing_ok=True)
-        if origin:
-            self._write(self.origin_file(key).name, f"{origin}\n".encode())
+        if not origin:
+            self.origin_file(key).unlink(missing_ok=True)
         self._write(f"{key}.json", text or msgspec.json.format(msgspec.json.encode(manifest), indent=0))
         return Artifact(tarball, manifest)
 
@@ -134,8 +136,10 @@ class DirectoryStore:
         """Return where the artifact of that key came from, in words; empty where it was built for this machine."""
         try:
             return self.origin_file(key).read_text("utf-8", "replace").strip()
-        except OSError:
+        except FileNotFoundError:
             return ""
+        except OSError as error:
+            return f"the file that says where it came from cannot be read: {error.strerror}"
 
     def manifest_file(self, key: str) -> Path:
         """Return the path of the manifest of that key, whether it is there or not."""
