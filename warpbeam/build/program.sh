@@ -69,6 +69,7 @@ hint_at_room() {
 
 # recognise TEXT: puts the hint for a program's output into REPLY; empty where there is none.
 recognise() {
+  local unreachable='can the build host reach what mix.exs and mix.lock name?'
   case $1 in
     *[Nn]'o space left on device'* | *'isk quota exceeded'* | *enospc* | *edquot* | *ENOSPC*)
       if ! find_full; then REPLY=$build; fi
@@ -109,14 +110,16 @@ recognise() {
       REPLY='the build host does not trust the certificate of that server: are ca-certificates, and its own authority,'
       REPLY+=' installed there?'
       ;;
+    *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *failed_connect* | *'Could not resolve host'* | \
+      *'Failed to connect'* | *'onnection refused'* | *'onnection timed out'* | *'Network is unreachable'* | \
+      *'No route to host'*)
+      REPLY=$unreachable ;;
     *'could not download metadata at '*hex-*.csv* | *'could not download metadata at '*rebar-*.csv*)
       REPLY="does it have \`installs/\`, as hex.pm and its mirrors do? Else install Hex and rebar3 on the build host as"
       REPLY+=" $(id -un): mix archive.install FILE, mix local.rebar rebar3 FILE"
       ;;
-    *nxdomain* | *econnrefused* | *ehostunreach* | *enetunreach* | *'Could not resolve host'* | \
-      *'Failed to connect'* | *'onnection refused'* | *'onnection timed out'* | *'Network is unreachable'* | \
-      *'No route to host'* | *'Could not install Hex'* | *'Failed to fetch record'* | *'httpc request failed'*)
-      REPLY='can the build host reach what mix.exs and mix.lock name?' ;;
+    *'Could not install Hex'* | *'Failed to fetch record'* | *'httpc request failed'*)
+      REPLY=$unreachable ;;
     *'fatal error: '*.h*': No such file'*)
       REPLY='is the package of that header (its name ends in -dev) missing on the build host?' ;;
     *'command not found'* | *': not found'* | *'could not find executable'* | *'could not find program'* | \

@@ -124,7 +124,7 @@ def test_what_an_image_does_not_have_is_one_message(app: LabEnvironment) -> None
 
     assert f"error: build1: the image {IMAGE} has no bash, which the scripts of a build need" in hidden("/usr/bin/bash")
     assert f"error: build1: the image {IMAGE} has no tar" in hidden("/usr/bin/tar")
-    assert "error: build1: there is no mix for deploy (tools: system)" in without
+    assert "error: build1: there is no mix for deploy on this build host" in without
     assert f"hint: the build runs in the image {IMAGE} (podman)" in without
     foreign = hidden("/usr/bin/dash", "/home/deploy/foreign")
     assert f"error: build1: the image {IMAGE} is for another CPU than this host's (x86_64)" in foreign
