@@ -118,7 +118,12 @@ def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
         emit(Step(host.name, "examine"))
         return _look(fleet, host, want(host), key)
 
-    looks = {name: look for name, look in fleet.everywhere(hosts, one).items() if isinstance(look, Checkup)}
+    looks: dict[str, Checkup] = {}
+    for name, checkup in fleet.everywhere(hosts, one).items():
+        if isinstance(checkup, Problem):
+            # A problem of the inventory: those of a host are in its checkup.
+            raise checkup
+        looks[name] = checkup
     seen = {
         host.name: result for host in inventory.app_hosts if isinstance(result := looks[host.name].seen, Examination)
     }
