@@ -20,7 +20,8 @@ def list_(c: Any, json: bool = False) -> None:
     from warpbeam.store.place import shared_store
 
     here = session(c)
-    found = artifact_rows(store_of(here.fleet, here.project), shared_store(here.fleet), here.inventory)
+    store, shared = store_of(here.fleet, here.project), shared_store(here.fleet)
+    found = artifact_rows(store, shared, here.inventory, here.emit)
     here.report.table(found, as_json=json)
 
 
@@ -68,8 +69,8 @@ def pull(c: Any, key: str, json: bool = False) -> None:
     positional=["artifact"],
     auto_shortflags=False,
     help={
-        "artifact": "a key, here or in the store, several with commas between them, or the path of a file",
-        "key": "the file of the key, in place of `build.sign`; a public one where the ssh agent has the private one",
+        "artifact": "the artifact: its key in `artifacts.list`, several with commas between them, or a file's path",
+        "key": "the file of your ssh key, in place of `build.sign`; the public half where the ssh agent has the other",
         "push": "copy it with its signature to the store of the inventory (`build.store`) afterwards",
     },
 )

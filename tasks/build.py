@@ -32,6 +32,8 @@ def build_on_host(
     json: bool = False,
 ) -> None:
     """Build the release of a commit on the build host, and keep it here."""
+    from contextlib import nullcontext
+
     from warpbeam.build.build import find_or_build
     from warpbeam.build.clean import clean as remove_kept
     from warpbeam.build.signature import trust_of
@@ -39,6 +41,7 @@ def build_on_host(
     from warpbeam.deploy.builds import needed_recipes
     from warpbeam.deploy.target import source_of, store_of
     from warpbeam.event import Note
+    from warpbeam.fleet.here import named_here
     from warpbeam.store.listing import built_row
     from warpbeam.store.place import needed_store, shared_store
     from warpbeam.store.transfer import push as push_artifact
@@ -50,10 +53,11 @@ def build_on_host(
         asking.here_fleet.make_root()
     fleet = asking.here_fleet if here else asking.fleet
     source, store = source_of(fleet, asking.project, ref, dirty=dirty), store_of(fleet, asking.project)
-    if clean:
-        remove_kept(fleet, asking.emit)
-    recipes = needed_recipes(fleet, source, asking.emit)
-    made = find_or_build(fleet, recipes, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
+    with named_here() if here else nullcontext():
+        if clean:
+            remove_kept(fleet, asking.emit)
+        recipes = needed_recipes(fleet, source, asking.emit)
+        made = find_or_build(fleet, recipes, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
     artifacts = dict(made.values())
     if push and shared is not None:
         for key in artifacts:

@@ -21,6 +21,7 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     from warpbeam.cli.screen import print_lines, room_on
     from warpbeam.cli.session import session
     from warpbeam.doctor.doctor import examine, rows
+    from warpbeam.doctor.finding import addressed_findings
     from warpbeam.doctor.tools import examine_tools
     from warpbeam.error import AMISS
     from warpbeam.event import Settled
@@ -30,6 +31,7 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     fleet = here.local_fleet if local else here.fleet
     findings = examine(fleet, here.emit)
     findings += examine_tools(fleet, here.project, findings)
+    findings = addressed_findings(findings, here.inventory.name)
     wrong = sum(not finding.good for finding in findings)
     if json:
         here.report.table(rows(findings), as_json=True)

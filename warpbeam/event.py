@@ -28,9 +28,13 @@ class Progress(Event, frozen=True):
 
 
 class Line(Event, frozen=True):
-    """A line of another program's output (a compiler, a journal), meant to be read as it is."""
+    """A line of another program's output (a compiler, a journal), meant to be read as it is.
+
+    With `folds` it is a line of a file that is only shown: it may be folded between words.
+    """
 
     text: str
+    folds: bool = False
 
 
 class Note(Event, frozen=True):

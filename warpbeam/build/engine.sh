@@ -7,7 +7,7 @@
 # find_engine: puts the engine into `engine`, and the words that begin each of its commands into `call`.
 find_engine() {
   local found hint
-  hint="on Debian: sudo apt-get install podman uidmap slirp4netns catatonit; or build.install: true, and setup"
+  hint="on Debian: sudo apt-get install podman crun uidmap slirp4netns catatonit; or build.install: true, and setup"
   case $engine in
     auto) found=podman; type -P podman >/dev/null || found=docker ;;
     *) found=$engine ;;

@@ -32,8 +32,8 @@ def line_of(event: Event, addressed: Callable[[str], str] = str) -> EventLine | 
             return _line(host, addressed(name))
         case Progress(host=host, name=name, done=done, total=total):
             return _line(host, addressed(f"{name} {size(total)}")) if done == total else None
-        case Line(host=host, text=text):
-            return _line(host, addressed(f"│ {text}"), "dim", whole=True)
+        case Line(host=host, text=text, folds=folds):
+            return _line(host, addressed(f"│ {text}"), "dim", whole=not folds)
         case Note(host=host, text=text):
             return _line(host, addressed(text))
         case Warn(host=host, text=text):

@@ -128,7 +128,8 @@ class Report:
         text = line.prefix + line.text
         if self.console.is_terminal:
             room = self.console.width
-            text = unpadded(text, room) if line.whole else folded(text, room)
+            indent = "│   " if text.startswith("│ ") else "  "
+            text = unpadded(text, room) if line.whole else folded(text, room, indent)
         shown = Text(text, style=line.style)
         shown.stylize("bold not dim", 0, len(line.prefix))
         self.console.print(shown, soft_wrap=True)

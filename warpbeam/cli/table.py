@@ -50,7 +50,7 @@ def _problem_line(row: dict[str, Any]) -> str:
 def packed(widths: Sequence[int], room: int) -> list[list[int]]:
     """Return the columns, by index, of each line of a row, so that a narrow screen shows all of them.
 
-    Only the last column may be cut at the screen's edge, to `LEAST` characters: it holds sentences.
+    Only the last column may be wider than its room, of `LEAST` characters at least: it holds sentences.
     """
     groups: list[list[int]] = [[]]
     used = 0
@@ -67,8 +67,12 @@ def packed(widths: Sequence[int], room: int) -> list[list[int]]:
 def _lines(cells: Sequence[str], widths: Sequence[int], groups: Sequence[Sequence[int]], room: int) -> Iterator[str]:
     for number, group in enumerate(groups):
         indent = " " * INDENT if number else ""
-        padded = (cells[index] + " " * (widths[index] - width(cells[index])) for index in group)
-        yield cut((indent + (" " * GAP).join(padded)).rstrip(), room)
+        *before, last = (cells[index] + " " * (widths[index] - width(cells[index])) for index in group)
+        head = indent + "".join(cell + " " * GAP for cell in before)
+        # The last cell may be a sentence: it has as many lines as it needs.
+        for part in folded(last.rstrip(), max(room - width(head), 1), "").split("\n"):
+            yield cut((head + part).rstrip(), room)
+            head = " " * width(head)
 
 
 def _cell(name: str, value: Any) -> str:

@@ -61,10 +61,28 @@ def converged(
         units.append(f"systemd has not read what changed in {', '.join(seen.reload)}")
         mend = f"{mend}; `systemctl daemon-reload` on the host has it read again"
     yield finding(host, "units", units, "as their templates say", mend)
-    late = [path.rsplit("/", 1)[1] for path in outdated(want, found)]
-    text = [f"the running app was started before {', '.join(late)} changed"] if late else []
+    yield _settings(host, want, found, env)
+
+
+def _settings(host: str, want: Footprint, found: HostState, env: str) -> Finding:
+    """Return the finding on whether the app was started after the last change of what it runs with.
+
+    What only `setup` would change counts in `files` and `units`: a restart before that would change nothing.
+    """
+    kept = {file.path: found.paths.get(file.path) for file in want.files}
+    due = {file.path for file in want.files if (there := kept[file.path]) is None or there.sha256 != file.sha256}
+    outdated_paths = outdated(want, found)
+    late = [path for path in outdated_paths if (there := kept[path]) and there.changed > found.started]
+    text = [f"the running app was started before {_names(late)} changed"] if late else []
     well = "the app runs with what is there" if found.started else "no app runs; its next start is with what is there"
-    yield finding(host, "settings", text, well, f"`fab {env} restart`")
+    if outdated_paths:
+        well += f"; `setup` would change {_names(outdated_paths)}"
+    mend = f"`fab {env} setup --restart`" if due.intersection(late) else f"`fab {env} restart`"
+    return finding(host, "settings", text, well, mend)
+
+
+def _names(paths: Sequence[str]) -> str:
+    return ", ".join(path.rsplit("/", 1)[1] for path in paths)
 
 
 def live(host: str, inventory: Inventory, state: AppStatus | Problem | None, seen: Examination) -> Finding:
@@ -164,7 +182,7 @@ def contents(host: str, verdicts: Mapping[str, Verdict] | Problem) -> Finding:
         host,
         "content",
         wrong,
-        f"{len(verdicts)} releases as they were deployed"
+        ("1 release as it was deployed" if len(verdicts) == 1 else f"{len(verdicts)} releases as they were deployed")
         + (f"; {unknown} compared with their own manifests alone" if unknown else ""),
         "somebody changed it on the host: `fab ENV deploy --force` sends the release anew; `restart`, `rollback` and "
         "`start` refuse one that differs",

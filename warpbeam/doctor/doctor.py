@@ -23,6 +23,7 @@ from warpbeam.host.answer import Text
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host
+from warpbeam.inventory.signers import read_signers
 from warpbeam.network.cluster import mates, node_ports
 from warpbeam.operate.status import AppStatus, read_status
 from warpbeam.provision.app_template import etc
@@ -101,9 +102,10 @@ class Checkup(msgspec.Struct, frozen=True):
 def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
     """Return one finding for each check of each chosen host, in the inventory's order; change nothing, fetch no secret.
 
-    Raises: Misuse, where `deploy_keys` cannot be read.
+    Raises: Misuse, where `deploy_keys` or a file of signers cannot be read.
     """
     inventory = fleet.inventory
+    allowed, _ = read_signers(inventory)
     hosts = list(inventory.hosts.values())
     keys = read_deploy_keys(inventory)
     # The key is new in each run, so that digests show which hosts agree and nothing else.
@@ -116,7 +118,12 @@ def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
         emit(Step(host.name, "examine"))
         return _look(fleet, host, want(host), key)
 
-    looks = {name: look for name, look in fleet.everywhere(hosts, one).items() if isinstance(look, Checkup)}
+    looks: dict[str, Checkup] = {}
+    for name, checkup in fleet.everywhere(hosts, one).items():
+        if isinstance(checkup, Problem):
+            # A problem of the inventory: those of a host are in its checkup.
+            raise checkup
+        looks[name] = checkup
     seen = {
         host.name: result for host in inventory.app_hosts if isinstance(result := looks[host.name].seen, Examination)
     }
@@ -128,6 +135,8 @@ def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
         look = looks[host.name]
         cookie = look.found.cookie if isinstance(look.found, HostState) else ""
         findings += [*_findings(fleet, host, want(host, cookie), look), *agreed[host.name]]
+        if look.admitted is not None and not isinstance(look.seen, Problem):
+            findings.append(signers(host.name, inventory, look.admitted, look.found, look.seen, allowed))
     return findings
 
 
@@ -207,8 +216,6 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Itera
         yield diagnosis.live(name, inventory, look.state, look.seen)
         yield from app_needs(name, inventory, look.seen)
         yield diagnosis.contents(name, look.verdicts)
-        if look.admitted is not None:
-            yield signers(name, inventory.name, look.admitted)
     apps = look.found.others if isinstance(look.found, HostState) else ()
     yield diagnosis.logins(host, inventory, look.seen, apps)
 

@@ -98,3 +98,5 @@ class Examination(msgspec.Struct, frozen=True):
     links: Links = ()
     finds: bool = True
     calls: Annotated[tuple[Call, ...], MANY] = ()
+    # The signature of root's copy that the live slot starts; empty where releases are not admitted.
+    signature: LongText = ""

@@ -48,6 +48,13 @@ look_at_releases() {
   fi
 }
 
+# look_at_signature: root's own link says what the live slot starts; the app and the deploy user cannot change either.
+look_at_signature() {
+  local file=$root.admitted/${live:-none}/.warpbeam/signature
+  signature=''
+  if [[ -n $etc && -f $file ]]; then signature=$(head -c 16384 -- "$file" | tr -d '\0'); fi
+}
+
 look_at_limits() {
   local opened may_open tracked may_track
   shown=false
@@ -252,6 +259,7 @@ main() {
   look_at_logins
   look_at_secrets
   look_at_units
+  look_at_signature
   runs=false
   if ((pid > 0)); then runs=true; fi
   # The clock is read last, so that little time passes until it is compared.
@@ -259,7 +267,7 @@ main() {
     tables: "$tables_json" restarts: "$restarts_json" logins: "$logins_json" proc "$proc" \
     me "${SUDO_USER:-$(id -un)}" secrets: "$secrets" uid: "${app_uid:-0}" binds: "$binds" cookie: "$cookie" \
     shown: "$shown" reload: "$reload_json" live "$live" runs: "$runs" links: "$links_json" finds: "$finds" \
-    calls: "$calls_json" clock "$(date +%s.%N)"
+    calls: "$calls_json" signature "$signature" clock "$(date +%s.%N)"
 }
 
 main

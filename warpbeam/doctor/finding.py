@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from warpbeam.error import addressed
+
 
 class Finding(msgspec.Struct, frozen=True):
     """The result of one check on a host; `mend` says what to do when it is not `good`."""
@@ -15,6 +17,14 @@ class Finding(msgspec.Struct, frozen=True):
     good: bool
     found: str
     mend: str = ""
+
+
+def addressed_findings(findings: Sequence[Finding], environment: str) -> list[Finding]:
+    """Return findings with the environment's name in their commands, in place of the ENV of `fab ENV`."""
+    return [
+        msgspec.structs.replace(each, found=addressed(each.found, environment), mend=addressed(each.mend, environment))
+        for each in findings
+    ]
 
 
 def finding(host: str, check: str, wrong: Sequence[str], well: str, mend: str) -> Finding:

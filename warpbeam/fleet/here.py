@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from warpbeam.environ import for_shell
-from warpbeam.error import Failed, Refused
+from warpbeam.error import Failed, Problem, Refused
 from warpbeam.event import Emit
 from warpbeam.fleet.fleet import LocalFleet
 from warpbeam.fleet.shells import Identity
@@ -20,6 +22,20 @@ from warpbeam.shell import Shell
 
 # The last lines of rsync that a message shows.
 LAST_LINES = 10
+
+
+@contextmanager
+def named_here() -> Iterator[None]:
+    """Name this machine in the problems of builds: their scripts speak of a build host, wherever they run."""
+    try:
+        yield
+    except Problem as problem:
+        problem.reason, problem.hint = _of_here(problem.reason), _of_here(problem.hint)
+        raise
+
+
+def _of_here(text: str) -> str:
+    return re.sub(r"\b(the|this|a) build host\b", "this machine", text)
 
 
 class HereFleet(LocalFleet):

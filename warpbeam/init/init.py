@@ -62,7 +62,7 @@ def _show(app: App, plan: FilePlan, emit: Emit) -> None:
     for new in plan.new:
         emit(Note("", f"{seen(new.file)}, {'these lines at its end' if new.added else 'new'}:"))
         for line in new.text.splitlines():
-            emit(Line("", line))
+            emit(Line("", line, folds=True))
 
 
 def _show_rest(steps: Sequence[str], emit: Emit) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,34 @@ def read_signers(inventory: Inventory) -> tuple[str, str]:
         revoked = _text(where, deploy.revoked_signers)
         _check_lines(f"{where}: {deploy.revoked_signers}", revoked, signers=False)
     return allowed, revoked
+
+
+def expiry_of(fingerprint: str, allowed: str) -> datetime | None:
+    """Return the `valid-before` of the key with that fingerprint among allowed signers; None where there is none.
+
+    A time without `Z` is each machine's own; here it counts as UTC.
+    """
+    for line in allowed.splitlines():
+        key = _KEY.search(line)
+        if key is None or line.lstrip().startswith("#") or fingerprint != _fingerprint(key[2]):
+            continue
+        found = re.search(rf"(?:^|[ ,])valid-before=({_TIME})", line[: key.start()])
+        return _moment(found[1].strip('"Z')) if found else None
+    return None
+
+
+def _moment(digits: str) -> datetime | None:
+    try:
+        return datetime.strptime(digits.ljust(14, "0"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        # Such as the 31st of February.
+        return None
+
+
+def _fingerprint(content: str) -> str:
+    """Return the fingerprint of a key, as ssh-keygen shows it."""
+    digest = hashlib.sha256(base64.b64decode(content)).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 
 def _text(where: str, file: Path) -> str:

@@ -81,7 +81,8 @@ def not_let_in(settings: Settings, keys: Keys) -> Problem:
         )
     return Refused(
         reason,
-        f"is the public key in {settings.user}'s ~/.ssh/authorized_keys there, and does its sshd_config let it in "
+        "has `fab ENV setup` run, which makes the deploy user? Is the public key in "
+        f"{settings.user}'s ~/.ssh/authorized_keys there, and does its sshd_config let it in "
         "(AllowUsers, AllowGroups)? `ssh-add -l` lists your agent's keys",
         host=settings.name,
         place=settings.label,

@@ -13,7 +13,7 @@ from warpbeam.bound import MEGABYTE
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.signature import Trust, Verdict, check, check_file, trust_of
 from warpbeam.error import Refused
-from warpbeam.event import silent
+from warpbeam.event import Emit, Warn, silent
 from warpbeam.inventory.schema import Inventory
 from warpbeam.store.directory import DirectoryStore
 from warpbeam.store.manifest import read_manifest
@@ -23,6 +23,7 @@ from warpbeam.store.shared import (
     Absent,
     SharedStore,
     StoredFile,
+    Unavailable,
     read_text,
     signature_name,
 )
@@ -52,12 +53,20 @@ def built_row(key: str, artifact: Artifact, trust: Trust) -> dict[str, Any]:
     }
 
 
-def artifact_rows(here: DirectoryStore, shared: SharedStore | None, inventory: Inventory) -> list[dict[str, Any]]:
+def artifact_rows(
+    here: DirectoryStore, shared: SharedStore | None, inventory: Inventory, emit: Emit
+) -> list[dict[str, Any]]:
     """Return a row for each artifact that this machine or the shared store has, newest first.
 
-    Raises: Unavailable, where the shared store cannot be reached.
+    A shared store that cannot be used is left out, with a warning.
     """
-    kept, files = here.kept(), shared.files() if shared else {}
+    kept, files = here.kept(), {}
+    if shared is not None:
+        try:
+            files = shared.files()
+        except Unavailable as away:
+            emit(Warn("", f"{away.message} ({away.hint}): only what this machine has is listed"))
+            shared = None
     there = manifests_in(files)
     live = live_digests(here, shared, files)
     trust = trust_of(inventory)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from warpbeam.cli.report import Report
 from warpbeam.cli.screen import folded, room_on
+from warpbeam.cli.table import table_lines
 from warpbeam.event import Line, Note, Progress, Settled, Step
 
 HINT = "  hint: `--skip web1` goes on without it; is the host up, its address right? `fab shop status --json` shows it"
@@ -54,6 +55,25 @@ def test_on_a_terminal_sentences_keep_within_the_edge_and_journals_are_left_alon
 
     assert max(len(line) for line in told if "x" not in line) <= 80
     assert f"web1: │ {journal}".rstrip() in [line.rstrip() for line in told]
+
+
+def test_a_file_that_is_only_shown_is_folded_between_words() -> None:
+    told = shown(Line("", f"  key: {'word ' * 20}", folds=True)).splitlines()
+
+    assert max(map(len, told)) <= 80
+    assert told[0].startswith("│   key: word word")
+    assert told[1].startswith("│   word")
+
+
+def test_the_last_column_of_a_table_is_folded_between_words() -> None:
+    rows = [{"host": "web1", "subject": "one two three four five six seven"}, {"host": "web2", "subject": "x" * 40}]
+
+    assert list(table_lines(rows, 30)) == [
+        "host  subject",
+        "web1  one two three four five",
+        "      six seven",
+        f"web2  {'x' * 23}…",
+    ]
 
 
 def test_on_a_terminal_a_problem_of_a_row_keeps_within_the_edge(

@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from warpbeam.doctor.admitted import AdmittedCopy, AdmittedState, signers
 from warpbeam.host.template import shared
 from warpbeam.inventory.schema import Deploy, Health, Host, Inventory
 from warpbeam.provision.footprint import Footprint, footprint
@@ -149,18 +148,3 @@ def test_signed_lists_become_what_the_copy_is_compared_with(tmp_path: Path) -> N
     assert (lists / "entries").read_text() == "f bin/a\nf lib/x y/b\nl lib/l\x01../bin/a\n"
     assert (lists / "parents").read_text() == "bin\nlib/x y\nlib\n"
     assert (lists / "sums").read_text() == f"{SUM} *./bin/a\n{SUM} *./lib/x y/b\n"
-
-
-def test_doctor_names_a_live_release_whose_signer_may_not_sign_any_more() -> None:
-    def said(reason: str, *names: str, live: str = NEW) -> tuple[bool, str]:
-        copies = (AdmittedCopy(NEW, "a", reason),)
-        found = signers("web1", "stage", AdmittedState(copies, live, names))
-        return found.good, found.found
-
-    assert said("", NEW) == (True, "1 releases are admitted")
-    assert said("", NEW, OLD) == (True, f"1 releases are admitted; not admitted: {OLD}")
-    assert said("its key is revoked", NEW) == (
-        False,
-        f"the signer of the live release {NEW} may not sign any more: its key is revoked",
-    )
-    assert said("", NEW, OLD, live=OLD)[0] is False

@@ -305,10 +305,24 @@ def test_the_list_says_where_each_artifact_is_and_where_it_is_live(
     push(OTHER, there, shared, TRUST, silent)
     here.note_live("production", PutLive(made.sha256, made.commit, "s", False, "20261123T120000Z"))
 
-    rows = {row["key"]: row for row in artifact_rows(here, shared, INVENTORY)}
+    rows = {row["key"]: row for row in artifact_rows(here, shared, INVENTORY, silent)}
 
     assert (rows[KEY]["here"], rows[KEY]["store"], rows[KEY]["live"]) == (True, False, ["production"])
     assert (rows[OTHER]["here"], rows[OTHER]["store"], rows[OTHER]["version"]) == (False, True, "1.0")
+
+
+def test_the_list_of_a_store_that_is_missing_has_what_is_here_and_a_warning(
+    here: DirectoryStore, tmp_path: Path
+) -> None:
+    keep(here, KEY)
+    events: list[Event] = []
+
+    (row,) = artifact_rows(here, SharedDirectory(tmp_path / "missing", "acme-hello"), INVENTORY, events.append)
+
+    assert (row["key"], row["here"], "store" in row) == (KEY, True, False)
+    (warning,) = events
+    assert isinstance(warning, Warn)
+    assert "missing is no directory of this machine (make it, or mount it): only what this machine" in warning.text
 
 
 def test_verify_finds_what_was_changed_on_this_machine(here: DirectoryStore) -> None:
@@ -409,8 +423,8 @@ def test_a_signature_goes_with_its_artifact_and_a_new_one_replaces_it(
         assert not push(KEY, here, shared, TRUST, silent), "the artifact is there already"
         pull(KEY, there, shared, INVENTORY, silent)
         assert there.signature_file(KEY).read_bytes() == here.signature_file(KEY).read_bytes()
-        assert artifact_rows(there, shared, INVENTORY)[0]["signed"] == key
-        (row,) = artifact_rows(DirectoryStore(tmp_path / "none"), shared, INVENTORY)
+        assert artifact_rows(there, shared, INVENTORY, silent)[0]["signed"] == key
+        (row,) = artifact_rows(DirectoryStore(tmp_path / "none"), shared, INVENTORY, silent)
         assert row["signed"] == key
 
     assert signature_name(KEY, made.sha256) in shared.files()
