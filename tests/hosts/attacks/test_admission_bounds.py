@@ -87,7 +87,7 @@ def test_no_admission_makes_more_copies_than_the_bound(admission: Admission, job
     assert "is ahead of this host's clock" in ahead
     assert (ended[-1], "20991231T000000Z" in found) == (["admitted"], False)
     assert len(found - {release}) <= KEPT + 2 + 1
-    # What is gone from the deploy user's tree goes, also while an activation runs.
+    # A copy whose release is gone is removed, also while an activation runs.
     assert not [name for name in left if name.startswith("20200101")]
 
 
@@ -125,12 +125,13 @@ def test_a_reader_that_is_stopped_holds_no_lock_while_the_live_release_is_admitt
     admission.as_root(f"rm $A/{slot}")
     admission.as_deploy(f"""
         ln -sfn ../releases/{THIRD} $R/slots/{slot}
-        (while :; do pkill -STOP -x tar; done) >/dev/null 2>&1 </dev/null & echo $! >$R/activation/stops
+        (while :; do pkill -STOP -x tar || true; done) >/dev/null 2>&1 </dev/null & echo $! >$R/activation/stops
         sudo -n $H reconcile >/dev/null 2>&1 </dev/null &
         sleep 3""")
     took = admission.as_deploy(f"SECONDS=0; sudo -n $H switch <<<{slot}; echo $SECONDS", check=False)
-    end = f"kill $(cat $R/activation/stops); pkill -KILL -x tar || true; ln -sfn ../releases/{release} $R/slots/{slot}"
-    admission.as_deploy(end)
+    admission.as_deploy(f"""
+        kill $(cat $R/activation/stops) || true; pkill -KILL -x tar || true
+        ln -sfn ../releases/{release} $R/slots/{slot}""")
     admission.as_root("$H reconcile", check=False)
 
     assert took.returncode == 0, took.stderr
@@ -139,7 +140,7 @@ def test_a_reader_that_is_stopped_holds_no_lock_while_the_live_release_is_admitt
 
 
 def test_setup_gives_the_live_release_its_copy_and_fails_where_it_cannot(admission: Admission) -> None:
-    """As after a setup that was cut off: the signers are there, and root has no copy."""
+    """A setup that was cut off has written the signers, and root has no copy."""
     before = admission.live()
     release = before.rpartition("/")[2]
     slot = admission.environment.status()[HOST]["slot"]
@@ -153,4 +154,6 @@ def test_setup_gives_the_live_release_its_copy_and_fails_where_it_cannot(admissi
 
     assert f"not as it should be after setup: the live release {release} admitted" in failed.stderr
     assert f"the live release {release} admitted (root has no copy)" in mended.stderr + mended.stdout
-    assert admission.as_root(f"readlink $A/{slot}; rm -rf $A/.aside; $H admitted") == f"{release}\n{release} {slot} \n"
+    linked, *copies = admission.as_root(f"readlink $A/{slot}; rm -rf $A/.aside; $H admitted").splitlines()
+    assert linked == release
+    assert [line.split(" ")[2] for line in copies if line.startswith(release)] == [""]
