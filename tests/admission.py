@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.environment import LabEnvironment
@@ -97,3 +99,29 @@ class Admission:
     def admitted(self) -> set[str]:
         """The names in root's tree."""
         return set(self.as_root("ls -A $A").split()) - {"a", "b"}
+
+    def run_job(self, script: str) -> None:
+        """Have the activation's unit run a script of the attacker's, and go on while it runs."""
+        self.as_deploy(f"""
+            cd $R/activation; [ -e job.was ] || mv job job.was; printf '%s\\n' {shlex.quote(script)} >job
+            sudo -n $H activate </dev/null >/dev/null 2>&1 &
+            until [ -e /run/hello-activate ]; do sleep 0.1; done""")
+
+    def end_job(self) -> None:
+        """End what `run_job` began, and put the job back."""
+        self.as_root("systemctl kill --signal=KILL hello-activate; systemctl stop hello-activate", check=False)
+        self.as_deploy("cd $R/activation; mv -f job.was job", check=False)
+
+
+def switched_on(environment: LabEnvironment, directory: Path, **deploy: object) -> Iterator[Admission]:
+    """Yield a host that admits what alice signs, once; its live release is hers. Switches admission off again."""
+    made = Admission(environment, directory)
+    made.settings["deploy"] = {**made.settings["deploy"], **deploy}
+    made.as_root("rm -f /opt/full; rm -rf $R/releases/20200101*")
+    made.sign(made.live().rpartition("/")[2], made.alice)
+    made.write(made.alice.allowed())
+    environment.fab("setup", "--restart")
+    yield made
+    made.as_deploy("rm -rf $R/releases/20200101*")
+    environment.write()
+    environment.fab("setup", "--restart")

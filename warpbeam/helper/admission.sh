@@ -4,7 +4,7 @@
 #
 # $ADMITTED/a and $ADMITTED/b are root's own links: from them the slots start. The deploy user's links in $root/slots
 # are wishes, which `approve` follows or refuses. So a boot and a start after a crash need no signature: what a slot
-# starts was accepted when root's link was made.
+# starts was accepted when root's link was made, and `discard` removes what does not count any more.
 
 # is_admitted RELEASE: whether there is an admitted copy.
 is_admitted() { [[ -n $1 && -d $ADMITTED/$1/.warpbeam && ! -L $ADMITTED/$1 ]]; }
@@ -15,91 +15,89 @@ approved() {
   if ! is_release "$REPLY" || ! is_admitted "$REPLY"; then REPLY=''; fi
 }
 
-# approve SLOT RELEASE: has the slot start RELEASE from now on. What one of the slots starts already needs no further
-# signature (an undo, a restart); for everything else the signature must count now. Else false, and `reason` says why.
+# counts RELEASE: whether the signature of an admitted copy counts now. 1: it does not; 2: that could not be found out.
+# Then `reason` says why.
+counts() {
+  local sums
+  reason='its sums could not be read'
+  sums=$(cd -- "$ADMITTED/$1/.warpbeam" && exec sha256sum -- manifest links runtime) || return 2
+  # The same as `digest_of`, but a program that could not run gives no digest.
+  sums=$(exec sha256sum <<<"$sums") || return 2
+  is_accepted "$ADMITTED/$1/.warpbeam" "${sums%% *}"
+}
+
+# running_in SLOT: puts the release that runs in the slot in REPLY; empty where the slot does not run.
+running_in() {
+  local pid birth
+  remember_instance "$1"
+  REPLY=''
+  [[ $pid =~ ^[1-9][0-9]*$ ]] || return 0
+  release_of "$1" "$pid"
+  [[ -n $REPLY ]] || approved "$1"
+}
+
+# find_spared: finds the one release that needs no signature any more: what runs in the live slot; where that does not
+# run, what runs in the other one; where neither runs (a boot, a crash), what root's link of the live slot names. Sets
+# `spared`, its slot `spared_slot`, and the links (read_links).
+find_spared() {
+  read_links
+  for spared_slot in $live a b; do
+    running_in "$spared_slot"
+    spared=$REPLY
+    [[ -z $spared ]] || return 0
+  done
+  spared_slot=$live
+  if [[ -n $live ]]; then
+    approved "$live"
+    spared=$REPLY
+  fi
+}
+
+# approve SLOT RELEASE: has the slot start RELEASE from now on, if its signature counts now, or it is what goes on
+# running without (an undo, a restart). Else false, and `reason` says why.
 approve() {
-  local slot=$1 release=$2 other
+  local slot=$1 release=$2 live release_a release_b live_release spared spared_slot
   reason="slot $slot leads to no release"
   is_release "$release" || return 1
   reason="$release is not admitted: \`fab $ENVIRONMENT deploy\` admits what it deploys"
   is_admitted "$release" || return 1
+  find_spared
+  if [[ $spared != "$release" ]] && ! counts "$release"; then
+    reason="$release is not accepted any more: $reason"
+    return 1
+  fi
   approved "$slot"
   if [[ $REPLY == "$release" ]]; then return 0; fi
-  if [[ $slot == a ]]; then other=b; else other=a; fi
-  approved "$other"
-  if [[ $REPLY != "$release" ]]; then
-    digest_of "$ADMITTED/$release/.warpbeam"
-    is_accepted "$ADMITTED/$release/.warpbeam" "$REPLY" || {
-      reason="$release is not accepted any more: $reason"
-      return 1
-    }
-  fi
+  reason="$ADMITTED/$slot could not lead to $release: is the disk full?"
   ln -sfn -- "$release" "$ADMITTED/.$slot" && mv -fT -- "$ADMITTED/.$slot" "$ADMITTED/$slot" && sync -- "$ADMITTED"
 }
 
-# find_entered: puts the admitted releases in which a process is, or whose program it runs, into `used`, an associative
-# array of the caller's.
+# find_entered: puts the admitted releases in which a process of the app is, or whose program it runs, into `used`, an
+# associative array of the caller's. A user can give a directory such a name, in a namespace of its own: so the
+# directory itself counts, and not the kernel's text about it.
 find_entered() {
-  local target
-  while IFS= read -r target; do
+  local link target
+  while IFS= read -r -d '' link && IFS= read -r -d '' target; do
+    [[ $link -ef $target ]] || continue
     target=${target#"$ADMITTED/"}
-    target=${target%%[/ ]*}
+    target=${target%%/*}
     if is_release "$target"; then used[$target]=1; fi
-  done < <(find /proc/[0-9]*/cwd /proc/[0-9]*/exe -maxdepth 0 -lname "$ADMITTED/*" -printf '%l\n' 2>/dev/null)
+  done < <(find /proc/[0-9]*/cwd /proc/[0-9]*/exe -maxdepth 0 -user "$APP_USER" -lname "$ADMITTED/*" \
+    -printf '%p\0%l\0' 2>/dev/null)
 }
 
-# find_used: does the same with all releases from which a process runs; and where no slot runs, that of the live slot.
+# find_used: does the same with what the slots run, what root's links name, and what the deploy user's links name, which
+# an activation is about to start. Call find_spared before.
 find_used() {
-  local slot pid runs=no
+  local slot
   used=()
   find_entered
   for slot in a b; do
-    pid=$(property "$app@$slot.service" MainPID)
-    if ((pid > 0)); then
-      runs=yes
-      release_of "$slot" "$pid"
-      if [[ -n $REPLY ]]; then used[$REPLY]=1; fi
-    fi
+    running_in "$slot"
+    [[ -z $REPLY ]] || used[$REPLY]=1
+    approved "$slot"
+    [[ -z $REPLY ]] || used[$REPLY]=1
+    linked_release "$slot"
+    [[ -z $REPLY ]] || used[$REPLY]=1
   done
-  if [[ $runs == no ]]; then
-    read_links
-    if [[ -n $live ]]; then approved "$live"; fi
-    if [[ -n $live && -n $REPLY ]]; then used[$REPLY]=1; fi
-  fi
-}
-
-# discard [RELEASE]: removes the admitted copies (but RELEASE) that no process runs from and whose signature does not
-# count now, so that nobody can start them; then those whose release is gone from $root/releases and that no slot
-# starts, and the oldest ones beyond $MOST_ADMITTED. Every copy can be admitted again.
-discard() {
-  local -A used=()
-  local directory release why copies=() slot_a slot_b status
-  find_used
-  approved a
-  slot_a=$REPLY
-  approved b
-  slot_b=$REPLY
-  for directory in "$ADMITTED"/*Z; do
-    release=${directory##*/} why=''
-    if ! is_release "$release" || [[ $release == "${1-}" || -n ${used[$release]-} ]]; then continue; fi
-    digest_of "$directory/.warpbeam"
-    if ! is_accepted "$directory/.warpbeam" "$REPLY"; then
-      why="$reason"
-    elif [[ $release != "$slot_a" && $release != "$slot_b" ]]; then
-      status=0
-      as_deploy test -d "$releases/$release" || status=$?
-      if ((status == 1)); then why='its release is gone'; else copies+=("$release"); fi
-    fi
-    [[ -z $why ]] || drop "$release" "$why"
-  done
-  while ((${#copies[@]} > MOST_ADMITTED)); do
-    drop "${copies[0]}" "there are more than $MOST_ADMITTED"
-    copies=("${copies[@]:1}")
-  done
-}
-
-# drop RELEASE REASON: removes an admitted copy; after a crash in between, the next admission removes what is left.
-drop() {
-  printf 'warpbeam-helper: the admitted copy of %s is removed: %s\n' "$1" "$2" >&2
-  mv -T -- "$ADMITTED/$1" "$ADMITTED/.$1.gone" && rm -rf -- "$ADMITTED/.$1.gone"
 }

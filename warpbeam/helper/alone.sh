@@ -8,8 +8,7 @@ check_runnable() {
     as_deploy test -d "$home" -a ! -L "$home" || die "the release $1 is not on this host"
   else
     is_admitted "$1" || die "the release $1 is not admitted on this host"
-    digest_of "$ADMITTED/$1/.warpbeam"
-    if [[ $verb == migrate ]] && ! is_accepted "$ADMITTED/$1/.warpbeam" "$REPLY"; then
+    if [[ $verb == migrate ]] && ! counts "$1"; then
       die "the release $1 is not accepted: $reason"
     fi
   fi

@@ -3,21 +3,26 @@
 # stream may hold anything. So it can write nowhere but in $ADMITTED/.new, and the copy is compared with the signed
 # manifest when no process of the deploy user's has any part in it.
 
-# The most files of a release, its most links and empty directories, and its most bytes (warpbeam/build/content.py).
+# The most files of a release, its most links, and its most bytes (warpbeam/build/content.py).
 readonly MOST_FILES=200000 MOST_LINKS=10000 MOST_BYTES=17179869184
 # Bytes that stay free on the disk.
 readonly SPARE_BYTES=67108864
+# The seconds that the deploy user's tar may take.
+COPY_SECONDS=300
 
 # receive RELEASE: copies the signed files and the signature into $lists, read as the deploy user.
 receive() {
-  local name most
+  local name most ended
   for name in manifest links runtime signature; do
     most=67108864
     case $name in runtime) most=256 ;; signature) most=$MOST_SIGNATURE ;; esac
     # `nonblock`: a pipe in the place of a file must not block. A file that is too long ends one byte beyond the bound.
+    ended=(0 0)
     as_deploy dd "if=$releases/$1/.warpbeam/$name" iflag=nonblock,nofollow bs=64k status=none 2>/dev/null |
-      head -c "$((most + 1))" >"$lists/$name" || true
-    [[ $hindered == no ]] || cannot "$1 could not be read as $DEPLOY_USER: run the same command again"
+      head -c "$((most + 1))" >"$lists/$name" || ended=("${PIPESTATUS[@]}")
+    # A file that is not there, or too long, is found below.
+    ((ended[0] != 137)) || cannot "$1 could not be read as $DEPLOY_USER: run the same command again"
+    ((ended[1] == 0)) || cannot "$ADMITTED is on a full disk: make room there"
     (($(stat --format=%s -- "$lists/$name") <= most)) || cannot "$1: .warpbeam/$name has more than $most bytes"
     # ssh-keygen reads the signature as nobody.
     chmod 644 -- "$lists/$name"
@@ -82,20 +87,16 @@ read_manifest() {
   [[ -z $odd ]] || cannot "the signed manifest has ${odd:0:200}, which no release may have: build it again"
 }
 
-# copy_files RELEASE: copies the files, links and empty directories into $new. The deploy user reads, and a process
-# that can write nowhere else and has none of root's powers unpacks.
+# copy_files RELEASE: copies the files and links into $new, and no empty directories: nobody has signed those, and their
+# names alone may decide what runs (a migration, a version in lib/). The deploy user reads, and a process that can write
+# nowhere else and has none of root's powers unpacks.
 copy_files() {
-  local patience=300 free most said=''
+  local patience=$COPY_SECONDS free most said=''
   { read -r _; read -r free; } < <(exec df --output=avail -B1 -- "$ADMITTED")
   most=$((free - SPARE_BYTES))
   ((most > 0)) || cannot "$ADMITTED is on a full disk: $((free / 1048576)) MB are free: make room there"
   ((most < MOST_BYTES)) || most=$MOST_BYTES
-  {
-    tr '\n' '\0' <"$lists/files"
-    # The manifest names no empty directory. Libraries may have some.
-    as_deploy find "$releases/$1/lib" -mindepth 1 -type d -empty -printf './lib/%P\0' 2>/dev/null |
-      head -c 1048576 || true
-  } |
+  tr '\n' '\0' <"$lists/files" |
     as_deploy tar --create --file=- --format=gnu --no-recursion "--directory=$releases/$1" --null --files-from=- \
       2>/dev/null |
     head -c "$most" |
@@ -111,19 +112,19 @@ copy_files() {
 }
 
 # compare_copy RELEASE: checks that the copy is the signed manifest's: the same files and links, by names, kinds and
-# content, and nothing else but the directories for them, and empty ones below lib/. Gives all of it to root.
+# content, and nothing else but the directories for them. Gives all of it to root.
 compare_copy() {
   local odd
   cd -- "$new"
   odd=$(exec find . -mindepth 1 \( -name '*[[:cntrl:]]*' -o ! -type f ! -type d ! -type l -o -type f -links +1 \
     -o ! -uid 0 -o ! -type l -perm /7000 \) -printf '%P' -quit)
   [[ -z $odd ]] || differs "holds ${odd@Q}, which is no plain file, directory or link" "$1"
-  odd=$(comm -3 -- <(exec sort -- "$lists/entries") \
-    <(find . -mindepth 1 \( -type f -printf 'f %P\n' -o -type l -printf 'l %P\001%l\n' \) | sort) | head -n 1)
-  [[ -z $odd ]] || differs "differs in ${odd@Q}" "$1"
-  odd=$(comm -3 -- <(exec sort -u -- "$lists/parents") <(find . -mindepth 1 -type d -printf '%P\n' | sort) |
-    grep -Evm 1 $'^\tlib/') || true
-  [[ -z $odd ]] || differs "differs in the directory ${odd@Q}" "$1"
+  find . -mindepth 1 \( -type f -printf 'f %P\n' -o -type l -printf 'l %P\001%l\n' \) >"$lists/found"
+  compare_lists entries found
+  [[ -z $REPLY ]] || differs "differs in ${REPLY@Q}" "$1"
+  find . -mindepth 1 -type d -printf '%P\n' >"$lists/found"
+  compare_lists parents found
+  [[ -z $REPLY ]] || differs "differs in the directory ${REPLY@Q}" "$1"
   chown -R -h -- "root:$APP_USER" .
   find . \( -type d -exec chmod 750 {} + \) -o \( -type f -exec chmod 640 {} + \)
   xargs -r -d '\n' -a "$lists/runnable" chmod 750 --
@@ -138,6 +139,14 @@ compare_copy() {
     fi
   fi
   cd /
+}
+
+# compare_lists WANTED FOUND: puts the first line that only one of the two files in $lists has in REPLY.
+compare_lists() {
+  sort -u -o "$lists/$1" -- "$lists/$1"
+  sort -u -o "$lists/$2" -- "$lists/$2"
+  comm -3 -- "$lists/$1" "$lists/$2" >"$lists/odd"
+  REPLY=$(sed -n 1p -- "$lists/odd")
 }
 
 # differs WHAT RELEASE: refuses a copy.

@@ -29,7 +29,8 @@ mend_current() {
         mend_link "slots/$slot" "../releases/$release" || return 1
       fi
     fi
-    was_live "$release" || continue
+    # A mark is the deploy user's: a release that cannot run is not chosen for it.
+    if ! was_live "$release" || ! is_usable "$release"; then continue; fi
     if [[ "$((pid > 0)) $release" > $rank ]]; then best=$slot rank="$((pid > 0)) $release"; fi
   done
   if [[ -z $best && $runs == no ]]; then

@@ -40,8 +40,8 @@ _TABLES = ("helper/state", "host/listeners", "helper/tables")
 _RELEASES = ("helper/user", "host/release_rules", "helper/releases")
 _LIVE = ("helper/state", *_RELEASES, "helper/live")
 _INSTANCE = (*_RELEASES, "host/instance", "helper/process", "helper/instance")
-_SIGNATURE = ("host/digest", "helper/signature", "helper/admission")
-_ADMISSION = ("helper/state", *_INSTANCE, *_SIGNATURE, "helper/copy", "helper/admit")
+_SIGNATURE = ("helper/signature", "helper/admission")
+_ADMISSION = (*_INSTANCE, *_SIGNATURE, "host/digest", "helper/discard", "helper/copy", "helper/admit")
 _RECONCILE = ("helper/input", *_TABLES, *_ADMISSION, "helper/lock", "helper/mend", "helper/reconcile")
 _BESIDE = (*_LIVE, *_INSTANCE, *_SIGNATURE, "host/listeners", "helper/sandboxed", "helper/beside")
 _ALONE = (
@@ -63,7 +63,7 @@ VERB_PARTS: Mapping[str, tuple[str, ...]] = {
     "reconcile": _RECONCILE,
     "start": ("helper/input", *_TABLES, *_INSTANCE, *_SIGNATURE, "helper/start"),
     "admit": ("helper/input", *_ADMISSION),
-    "admitted": ("helper/state", *_INSTANCE, *_SIGNATURE, "helper/admitted"),
+    "admitted": (*_INSTANCE, *_SIGNATURE, "helper/admitted"),
     "stop": ("helper/input", "helper/lock", "helper/stop"),
     "abandon": ("helper/input", "helper/state", *_RELEASES, "helper/abandon"),
     "switch": ("helper/input", *_TABLES, "helper/lock", "helper/switch"),

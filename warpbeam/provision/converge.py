@@ -44,6 +44,7 @@ class Inspect(Phase[HostState], frozen=True, kw_only=True):
     root: str
     helper: str
     deploy: str
+    admitted: str
 
     @property
     def looks(self) -> bool:
@@ -113,6 +114,7 @@ def inspect(fleet: Fleet, host: Host, want: Footprint, emit: Emit, *, key: str =
         root=str(inventory.root),
         helper=helper(inventory) if is_app else "",
         deploy=inventory.users.deploy,
+        admitted=str(inventory.admitted) if is_app and inventory.admits else "",
     )
     found = fleet.run(host, phase, emit, identity="admin")
     if found.missing:
@@ -147,8 +149,6 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
     """
     inventory = fleet.inventory
     if plan:
-        # The helper makes tables agree again, and removes what admission leaves when it is switched off.
-        nft = any(file.needs in ("nft", "reconcile") for file in plan.files) or bool(plan.absent)
         phase = Converge(
             packages=plan.packages,
             installer=found.installer,
@@ -171,7 +171,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
             units=plan.units,
             overrides=tuple(inventory.service),
             ledger=want.ledger,
-            reconcile=helper(inventory) if "app" in host.roles and nft else "",
+            reconcile=helper(inventory) if "app" in host.roles and _reconciles(inventory, plan) else "",
             root=str(inventory.root) if "app" in host.roles else "",
             suspects=suspects_file(inventory),
         )
@@ -181,6 +181,14 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
     problems = [*difference(want, found, host.name).sentences(), *_helper_problem(fleet, host, found)]
     if problems:
         raise Failed(f"not as it should be after setup: {'; '.join(problems)}", host=host.name)
+
+
+def _reconciles(inventory: Inventory, plan: Difference) -> bool:
+    """Return whether the helper must make tables and copies agree again, or remove what admission has left."""
+    needs = any(file.needs in ("nft", "reconcile") for file in plan.files)
+    # A setup that was cut off may have written the signers, and not have come to the helper.
+    programs = inventory.admits and bool(plan.files)
+    return needs or programs or bool(plan.absent or plan.unadmitted or plan.discounted)
 
 
 def _helper_problem(fleet: Fleet, host: Host, found: HostState) -> Iterator[str]:

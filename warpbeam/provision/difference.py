@@ -102,6 +102,10 @@ class HostState(msgspec.Struct, frozen=True):
     allowed: Annotated[tuple[Label, ...], FEW] = ()
     binds: bool = True
     cookie_shown: bool = False
+    # Only where admission is on (docs/admission.md): the live release, if root has no copy of it to start, and the
+    # copies that must not start any more, because their signatures do not count.
+    unadmitted: Word = ""
+    discounted: Annotated[tuple[Word, ...], FEW] = ()
     others: Annotated[tuple[OtherApp, ...], FEW] = ()
 
 
@@ -120,11 +124,14 @@ class Difference(msgspec.Struct, frozen=True):
     units: tuple[str, ...] = ()
     keys_added: tuple[str, ...] = ()
     keys_removed: tuple[str, ...] = ()
+    unadmitted: str = ""
+    discounted: tuple[str, ...] = ()
     reasons: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
         people = (self.users, self.closed, self.opened, self.unmanaged)
-        return any((self.packages, *people, self.directories, self.files, self.absent, self.units))
+        admission = (self.unadmitted, self.discounted)
+        return any((self.packages, *people, self.directories, self.files, self.absent, self.units, *admission))
 
     def sentences(self) -> list[str]:
         """Return one line for each change, for people."""
@@ -141,6 +148,8 @@ class Difference(msgspec.Struct, frozen=True):
             *(f"deploy key added: {described(line)}" for line in self.keys_added),
             *(f"deploy key removed: {described(line)}" for line in self.keys_removed),
             *(f"unit {unit} enabled" for unit in self.units),
+            *([f"the live release {self.unadmitted} admitted (root has no copy)"] if self.unadmitted else ()),
+            *(f"the admitted copy of {name} removed (its signature does not count)" for name in self.discounted),
         ]
 
     def _made(self, item: Directory | File) -> str:
@@ -186,6 +195,8 @@ def difference(want: Footprint, found: HostState, name: str) -> Difference:
         files=tuple(file for file in want.files if reasons[file.path]),
         absent=tuple(path for path in want.absent if path in found.paths),
         units=tuple(unit for unit in want.units if unit not in found.enabled),
+        unadmitted=found.unadmitted,
+        discounted=found.discounted,
         reasons={path: reason for path, reason in reasons.items() if reason},
         **_keys(want, found),
     )

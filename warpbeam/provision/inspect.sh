@@ -7,10 +7,11 @@
 # only the values of NAMEs may be seen), key (of the digests that replace hidden values), units, cookie_file,
 # cookie_variable (the cookie's name in that file), cookie_mark (a text in that file, unless other users could read the
 # cookie), ledger (the checksums of what setup last wrote), programs (that setup needs), packages, app, app_user, root,
-# helper, deploy (the user that may call the helper). A value that a host does not have is empty.
+# helper, deploy (the user that may call the helper), admitted (root's tree, where admission is on). A value that a host
+# does not have is empty.
 : "${users[@]-}" "${paths[@]-}" "${files[@]-}" "${units[@]-}" "${programs[@]-}" "${packages[@]-}" "${cookie_file?}"
 : "${cookie_variable?}" "${cookie_mark?}" "${key?}" "${ledger?}" "${app?}" "${app_user?}" "${root?}" "${helper?}"
-: "${deploy?}"
+: "${deploy?}" "${admitted?}"
 
 # Bytes of a text that is answered: whole, or not at all.
 limit=65536
@@ -231,6 +232,25 @@ find_ports() {
   fi
 }
 
+# find_admission: puts the live release into `unadmitted`, where root has no copy that its slot starts, and the copies
+# whose signatures do not count, other than what the live slot starts, into `discounted`.
+find_admission() {
+  local slot='' release slots reason
+  unadmitted='' discounted=()
+  if [[ -z $admitted ]]; then return 0; fi
+  case $(readlink -- "$root/current" 2>/dev/null || true) in slots/a) slot=a ;; slots/b) slot=b ;; esac
+  if [[ -n $slot && ! -d $admitted/$slot/.warpbeam ]]; then
+    unadmitted=$(readlink -- "$root/slots/$slot" 2>/dev/null || true)
+    unadmitted=${unadmitted##*/}
+    [[ $unadmitted =~ ^[0-9]{8}T[0-9]{6}Z$ ]] || unadmitted=''
+  fi
+  if [[ -d $admitted && -x $helper ]]; then
+    while read -r release slots reason; do
+      if [[ -n $reason && (-z $slot || $slots != *$slot*) ]]; then discounted+=("$release"); fi
+    done < <("$helper" admitted </dev/null 2>/dev/null)
+  fi
+}
+
 main() {
   check_host
   find_missing
@@ -247,7 +267,9 @@ main() {
   find_rights
   ssh_port; port=$REPLY
   find_ports
+  find_admission
   find_other_apps
+  array "${discounted[@]}"; discounted_json=$REPLY
   array "${bound[@]}"; bound_json=$REPLY
   array "${allowed[@]}"; allowed_json=$REPLY
   array "${rights[@]}"; rights_json=$REPLY
@@ -258,7 +280,8 @@ main() {
   answer missing: "$missing_json" users: "{$found_users}" paths: "{$found_paths}" enabled: "$enabled_json" \
     cookie "$cookie" uninstalled: "$uninstalled_json" installer "$installer" started: "$started" helper "$version" \
     belongs "$belongs" rights: "$rights_json" shared: "$shared_json" ssh: "${port:-0}" bound: "$bound_json" \
-    allowed: "$allowed_json" binds: "$binds" cookie_shown: "$cookie_shown" others: "[$other_apps]"
+    allowed: "$allowed_json" binds: "$binds" cookie_shown: "$cookie_shown" unadmitted "$unadmitted" \
+    discounted: "$discounted_json" others: "[$other_apps]"
 }
 
 main

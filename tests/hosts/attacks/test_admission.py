@@ -6,25 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.admission import ADMITTED, HELPER, HOST, ROOT, Admission
+from tests.admission import ADMITTED, HELPER, HOST, ROOT, Admission, switched_on
 from tests.background import eventually
 from tests.environment import LabEnvironment
 
-PLANTED = "20991231T000000Z"
+PLANTED = "20200101T000000Z"
 
 
 @pytest.fixture(scope="module")
 def admission(environment: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admission]:
     """A host that admits what alice signs, once; its live release is hers."""
-    made = Admission(environment, tmp_path_factory.mktemp("signers"))
-    made.as_root("rm -f /opt/full; rm -rf $R/releases/20991231*")
-    made.sign(made.live().rpartition("/")[2], made.alice)
-    made.write(made.alice.allowed())
-    environment.fab("setup", "--restart")
-    yield made
-    made.as_deploy("rm -rf $R/releases/20991231*")
-    environment.write()
-    environment.fab("setup", "--restart")
+    yield from switched_on(environment, tmp_path_factory.mktemp("signers"))
 
 
 @pytest.fixture
@@ -90,7 +82,6 @@ TAMPERED = {
     "rm bin/hello": "could not be copied",
     "rm bin/hello; ln -s /etc/shadow bin/hello": "differs in",
     "rm bin/hello; mkfifo bin/hello": "holds 'bin/hello', which is no plain file",
-    "mkdir $'lib/a\\nb'": "which is no plain file, directory or link",
     'f=$(tail -n 1 .warpbeam/manifest | cut -c 71-); ln -f bin/hello "$f"': "which is no plain file",
 }
 
@@ -114,13 +105,14 @@ def test_files_that_nobody_signed_are_left_out_of_what_is_admitted(admission: Ad
     release = admission.live().rpartition("/")[2]
     admission.as_deploy(f"""
         cd $R/releases; rm -rf {PLANTED}; cp -a {release} {PLANTED}; cd {PLANTED}; chmod -R u+w .
-        mkfifo lib/pipe; echo >vm.args; ln -s /etc/passwd releases/mine; mv lib mine; ln -s mine lib
+        mkdir lib/elixir-99 $'lib/a\\nb' priv; mkfifo lib/pipe; echo >vm.args
+        ln -s /etc/passwd releases/mine; mv lib mine; ln -s mine lib
         chmod 4755 bin/hello""")
 
     assert admission.call("admit", f"{PLANTED}\n").stdout.split()[-1] == "admitted"
     found = admission.as_root(
         f"""
-        cd $A/{PLANTED}; ls -d lib/pipe vm.args releases/mine mine 2>/dev/null
+        cd $A/{PLANTED}; ls -d lib/elixir-99 priv lib/pipe vm.args releases/mine mine 2>/dev/null
         find . ! -user root -o -type f ! -perm 640 ! -perm 750 ! -name signature -o -type d ! -perm 750
         diff -r --exclude=.warpbeam . ../{release}; rm -rf $A/{PLANTED}""",
         check=False,
@@ -176,7 +168,7 @@ def test_files_that_change_during_an_admission_never_get_into_roots_tree(admissi
 
 def test_an_interrupted_admission_and_a_full_disk_leave_nothing_half_made(admission: Admission) -> None:
     release = admission.live().rpartition("/")[2]
-    copy = "20991231T000001Z"
+    copy = "20200101T000001Z"
     admission.as_deploy(f"cp -a $R/releases/{release} $R/releases/{copy}; sync")
 
     admission.as_root("fallocate -l $(($(df --output=avail -B1 /opt | tail -1) - 70000000)) /opt/full")

@@ -192,6 +192,23 @@ def test_a_mended_current_leads_to_the_newest_good_release(root: Path) -> None:
     assert "current led nowhere; it leads to slots/a again" in done.stderr
 
 
+def test_a_mended_current_leads_to_no_slot_whose_release_is_not_admitted(root: Path, tmp_path: Path) -> None:
+    """The marks are the deploy user's, and so is the name that makes a release the newest."""
+    good = next(name(number) for number, marks in enumerate(COMBINATIONS) if set(marks) in GOOD)
+    forged = root / "releases" / AFTER_ALL / ".warpbeam"
+    forged.mkdir(parents=True)
+    for mark in ("manifest", "was_live"):
+        (forged / mark).touch()
+    (root / "slots" / "a").symlink_to(f"../releases/{good}")
+    (root / "slots" / "b").symlink_to(f"../releases/{AFTER_ALL}")
+    (tmp_path / "admitted" / good).mkdir(parents=True)
+
+    script = f"""root={root} app=x\n{HELPER}\nADMISSION=yes ADMITTED={tmp_path}/admitted
+    property() {{ echo 0; }}; mend_current 2>/dev/null; echo $live_release"""
+
+    assert bash(script) == f"{good}\n"
+
+
 def test_phases_and_helper_contain_the_same_file() -> None:
     assert (PACKAGE / "host" / "release_rules.sh").exists()
     assert "host/release_rules" in with_contained(("host/layout",))

@@ -100,6 +100,19 @@ def test_a_user_that_runs_the_app_is_closed_where_its_account_has_not_expired() 
     assert left.sentences() == ["user hello closed (ssh would let it in)"]
 
 
+def test_a_live_release_without_a_copy_and_a_copy_that_does_not_count_are_changes() -> None:
+    wanted = want()
+    found = as_found(wanted)
+
+    left = difference(wanted, msgspec.structs.replace(found, unadmitted="R2", discounted=("R1",)), "web1")
+
+    assert bool(left)
+    assert left.sentences() == [
+        "the live release R2 admitted (root has no copy)",
+        "the admitted copy of R1 removed (its signature does not count)",
+    ]
+
+
 def test_for_a_user_that_logs_in_systemd_is_kept_from_starting_a_manager() -> None:
     wanted = want()
     found = as_found(wanted)
