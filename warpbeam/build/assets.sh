@@ -157,11 +157,17 @@ has_static() {
 # recognise_assets TEXT: puts the hint for the output of npm or of a task into REPLY.
 recognise_assets() {
   case $1 in
-    *E401* | *E403* | *ENEEDAUTH* | *'Failed to replace env in config'*)
+    *E401* | *ENEEDAUTH* | *'Failed to replace env in config'*)
       REPLY='does build.secrets give the token, under the name that .npmrc has in ${…}?' ;;
+    *E403*) REPLY='may the token that build.secrets gives read that package?' ;;
     *E404*) REPLY='a private package looks missing without its token: see build.secrets, and .npmrc' ;;
     *ENOTFOUND* | *EAI_AGAIN* | *ECONNREFUSED* | *ECONNRESET* | *ETIMEDOUT* | *EHOSTUNREACH* | *ENETUNREACH*)
       REPLY='can the build host reach the registry that .npmrc and package-lock.json name?' ;;
+    *'code SELF_SIGNED_CERT_IN_CHAIN'* | *'code DEPTH_ZERO_SELF_SIGNED_CERT'* | \
+      *'code UNABLE_TO_VERIFY_LEAF_SIGNATURE'* | *'code UNABLE_TO_GET_ISSUER_CERT'*)
+      REPLY='Node.js does not trust the certificate of that server: `cafile` in .npmrc, or NODE_EXTRA_CA_CERTS in'
+      REPLY+=' build.env, names a file with its authority on the build host'
+      ;;
     *'npm error code EUSAGE'* | *'npm ERR! code EUSAGE'*)
       REPLY='run `npm install` in that directory, commit package-lock.json, and build again' ;;
     *EINTEGRITY*) REPLY='a package is not the one that package-lock.json was made with' ;;

@@ -181,6 +181,9 @@ def test_node_modules_stays_only_where_npm_would_make_the_same(app: Path) -> Non
 # Real output of npm, and a part of the hint for it.
 HINTS = [
     ("npm error code E401\nnpm error Incorrect or missing password.", "does build.secrets give the token"),
+    ("npm error code E403\nnpm error 403 403 Forbidden - GET", "may the token that build.secrets gives read"),
+    ("npm error code SELF_SIGNED_CERT_IN_CHAIN\nnpm error errno SELF_SIGNED", "`cafile` in .npmrc"),
+    ("npm error code UNABLE_TO_VERIFY_LEAF_SIGNATURE\nnpm error errno UNABLE", "`cafile` in .npmrc"),
     ("npm error code E404\nnpm error 404 Not Found - GET", "a private package looks missing"),
     ("npm error code ENOTFOUND\nnpm error syscall getaddrinfo", "can the build host reach the registry"),
     ("npm ERR! code ECONNREFUSED\nnpm ERR! FetchError: request to", "can the build host reach the registry"),
