@@ -110,10 +110,17 @@ def test_a_port_where_nobody_listens_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
+    async def end_after_a_failure(client: Client) -> None:
+        while not client.counters.failed:
+            await asyncio.sleep(0.01)
+        client.ended.set()
+
     async def ask() -> Counters:
         client = Client(one(fresh=1))
-        asyncio.get_running_loop().call_later(0.05, client.ended.set)
-        return await client.run_on(port)
+        ending = asyncio.create_task(end_after_a_failure(client))
+        counters = await client.run_on(port)
+        await ending
+        return counters
 
     counters = asyncio.run(ask())
     assert counters.failed.keys() == {"refused"}
