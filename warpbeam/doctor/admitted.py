@@ -20,7 +20,7 @@ from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.inventory.signers import expiry_of
 from warpbeam.provision.admission import signers_file
 from warpbeam.provision.app_template import etc
-from warpbeam.provision.difference import HostState
+from warpbeam.provision.host_state import HostState
 
 # Seconds before the end of a signer's time from which on that is to be mended.
 SOON = 30 * 24 * 3600

@@ -12,8 +12,9 @@ from warpbeam.error import Problem
 from warpbeam.helper.program import HELPER_VERSION, helper
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.operate.status import AppStatus
-from warpbeam.provision.difference import Difference, HostState, outdated
+from warpbeam.provision.difference import Difference, outdated
 from warpbeam.provision.footprint import Footprint
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.other_apps import OtherApp
 from warpbeam.provision.rights import excess, has_password, together
 from warpbeam.provision.secret_file import digests

@@ -28,8 +28,9 @@ from warpbeam.network.cluster import mates, node_ports
 from warpbeam.operate.status import AppStatus, read_status
 from warpbeam.provision.app_template import etc
 from warpbeam.provision.converge import inspect
-from warpbeam.provision.difference import HostState, difference
+from warpbeam.provision.difference import difference
 from warpbeam.provision.footprint import Footprint, footprint
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.other_apps import check_other_apps
 from warpbeam.provision.owner import check_belonging

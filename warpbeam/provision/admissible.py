@@ -15,7 +15,7 @@ from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.inventory.signers import read_signers
 from warpbeam.provision.admission import admission_files, revoked_file, signers_file
-from warpbeam.provision.difference import HostState
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.item import File
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import Inventory
-from warpbeam.provision.difference import HostState
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.unit import bindings
 
 

@@ -15,9 +15,10 @@ from warpbeam.host.phase import Phase
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.app_template import etc
 from warpbeam.provision.compiler import asked_packages
-from warpbeam.provision.difference import Difference, HostState, difference
+from warpbeam.provision.difference import Difference, difference
 from warpbeam.provision.environment_files import COOKIE_MARK
 from warpbeam.provision.footprint import Footprint
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.item import File
 from warpbeam.runtime.kinds import COOKIE
 

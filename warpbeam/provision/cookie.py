@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from warpbeam.error import Refused
-from warpbeam.provision.difference import HostState
+from warpbeam.provision.host_state import HostState
 
 # 43 characters of 62 are 256 bits. Characters other than letters and digits break boot scripts and rpc (seen in the
 # field).

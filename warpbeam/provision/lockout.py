@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import SLOTS, Inventory
-from warpbeam.provision.difference import HostState
+from warpbeam.provision.host_state import HostState
 
 
 def taken_ports(inventory: Inventory) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from warpbeam.error import Refused
 from warpbeam.inventory.schema import Inventory
-from warpbeam.provision.difference import HostState
+from warpbeam.provision.host_state import HostState
 
 
 def check_belonging(inventory: Inventory, found: Mapping[str, HostState]) -> None:

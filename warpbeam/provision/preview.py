@@ -8,7 +8,8 @@ from warpbeam.event import Emit, Line, Note, Warn
 from warpbeam.inventory.schema import Inventory
 from warpbeam.provision.binding import unnamed
 from warpbeam.provision.cookie import Cookie
-from warpbeam.provision.difference import Difference, HostState
+from warpbeam.provision.difference import Difference
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.rights import has_password
 from warpbeam.provision.text_diff import compared
 

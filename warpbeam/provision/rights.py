@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from warpbeam.error import Refused
 from warpbeam.helper.program import former_programs, helper
 from warpbeam.inventory.schema import Inventory
-from warpbeam.provision.difference import HostState
+from warpbeam.provision.host_state import HostState
 
 # Groups whose members can become root or read every app's logs (Debian's and Fedora's names).
 STRONG = (

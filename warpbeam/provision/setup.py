@@ -21,8 +21,9 @@ from warpbeam.provision.app_template import etc
 from warpbeam.provision.binding import check_bindings
 from warpbeam.provision.converge import converge, inspect
 from warpbeam.provision.cookie import Cookie, agreed_cookie, mint_cookie
-from warpbeam.provision.difference import Difference, HostState, difference, outdated
+from warpbeam.provision.difference import Difference, difference, outdated
 from warpbeam.provision.footprint import Footprint, footprint
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.keys import read_deploy_keys
 from warpbeam.provision.lockout import check_lockout
 from warpbeam.provision.other_apps import check_other_apps

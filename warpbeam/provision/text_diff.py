@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from warpbeam.provision.difference import HostState
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.item import File
 
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)

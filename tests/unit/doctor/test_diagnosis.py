@@ -19,8 +19,9 @@ from warpbeam.host.facts import About, HelperAnswer, Instance, Release
 from warpbeam.inventory.schema import Host, Inventory, Users
 from warpbeam.inventory.secret import Secret
 from warpbeam.operate.status import AppStatus
-from warpbeam.provision.difference import Difference, HostState
+from warpbeam.provision.difference import Difference
 from warpbeam.provision.footprint import footprint
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.other_apps import OtherApp
 from warpbeam.version import VERSION
 

@@ -19,8 +19,9 @@ from warpbeam.event import silent
 from warpbeam.fleet.fleet import LocalFleet
 from warpbeam.inventory.schema import Deploy
 from warpbeam.inventory.signers import expiry_of
-from warpbeam.provision.difference import Difference, HostState, PathState
+from warpbeam.provision.difference import Difference
 from warpbeam.provision.footprint import footprint
+from warpbeam.provision.host_state import HostState, PathState
 
 OLD, NEW = "20260101T000000Z", "20260102T000000Z"
 FILE = PathState("regular file", "644", "root", "root", "")

@@ -44,8 +44,8 @@ from warpbeam.operate.maintenance import Shown
 from warpbeam.operate.power import Powered
 from warpbeam.operate.reboot import Booted, Serving
 from warpbeam.operate.status import AppStatus, ReadStatus
-from warpbeam.provision.difference import HostState, PathState, UserState
 from warpbeam.provision.environment_files import secrets_text, variables_text
+from warpbeam.provision.host_state import HostState, PathState, UserState
 from warpbeam.provision.secret_file import SecretsState
 from warpbeam.ssh.channel import Process
 from warpbeam.store.directory import DirectoryStore

@@ -21,9 +21,10 @@ from warpbeam.inventory.build import Build
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.provision.compiler import COMPILER, asked_packages
 from warpbeam.provision.cookie import COOKIE_LENGTH, Cookie, agreed_cookie, mint_cookie
-from warpbeam.provision.difference import HostState, PathState, UserState, difference, outdated
+from warpbeam.provision.difference import difference, outdated
 from warpbeam.provision.environment_files import COOKIE_MARK
 from warpbeam.provision.footprint import Footprint, footprint
+from warpbeam.provision.host_state import HostState, PathState, UserState
 from warpbeam.provision.keys import described, read_deploy_keys
 
 PROJECT = Path(__file__).parents[3]

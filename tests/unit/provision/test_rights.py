@@ -10,7 +10,7 @@ import pytest
 from warpbeam.error import Refused
 from warpbeam.helper.program import SUDO_VERBS, helper
 from warpbeam.inventory.schema import Host, Inventory, PublicPort
-from warpbeam.provision.difference import HostState, UserState
+from warpbeam.provision.host_state import HostState, UserState
 from warpbeam.provision.lockout import check_lockout, taken_ports
 from warpbeam.provision.rights import check_rights, deploys_another, excess, has_password
 

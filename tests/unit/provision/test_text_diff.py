@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from warpbeam.host.script import PACKAGE
 from warpbeam.host.template import systemd_quoted
-from warpbeam.provision.difference import HostState, PathState
+from warpbeam.provision.host_state import HostState, PathState
 from warpbeam.provision.item import File
 from warpbeam.provision.text_diff import compared, masked
 

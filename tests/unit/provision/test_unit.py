@@ -9,8 +9,8 @@ from warpbeam.error import Refused
 from warpbeam.inventory.firewall import PublicPort
 from warpbeam.inventory.schema import Host, Inventory, Vm
 from warpbeam.provision.binding import check_bindings, forbidden
-from warpbeam.provision.difference import HostState
 from warpbeam.provision.footprint import footprint
+from warpbeam.provision.host_state import HostState
 from warpbeam.provision.item import File
 from warpbeam.provision.unit import overridden, peers, properties, vm_flags
 
