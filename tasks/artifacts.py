@@ -36,10 +36,10 @@ def push(c: Any, key: str, json: bool = False) -> None:
     from warpbeam.store.transfer import push as push_artifact
 
     here = session(c)
-    store = store_of(here.fleet, here.project)
-    push_artifact(_checked(key), store, needed_store(here.fleet), trust_of(here.inventory), here.emit)
+    store, trust = store_of(here.fleet, here.project), trust_of(here.inventory)
+    push_artifact(_checked(key), store, needed_store(here.fleet), trust, here.emit)
     if json and (pushed := store.find(key)) is not None:
-        here.report.table([built_row(key, pushed, trust_of(here.inventory))], as_json=True)
+        here.report.table([built_row(key, pushed, trust)], as_json=True)
 
 
 @task(positional=["key"], auto_shortflags=False, help={"key": KEY, "json": JSON})

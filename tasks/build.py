@@ -58,12 +58,11 @@ def build_on_host(
             remove_kept(fleet, asking.emit)
         recipes = needed_recipes(fleet, source, asking.emit)
         made = find_or_build(fleet, recipes, store, asking.emit, with_tests=test, anew=rebuild, shared=shared)
-    artifacts = dict(made.values())
+    artifacts, trust = dict(made.values()), trust_of(asking.inventory)
     if push and shared is not None:
         for key in artifacts:
-            push_artifact(key, store, shared, trust_of(asking.inventory), asking.emit)
+            push_artifact(key, store, shared, trust, asking.emit)
     if json:
-        trust = trust_of(asking.inventory)
         rows = [built_row(key, artifact, trust) for key, artifact in artifacts.items()]
         asking.report.table(rows, as_json=True)
     else:

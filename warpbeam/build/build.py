@@ -42,7 +42,7 @@ def find_or_build(
     with_tests: bool = False,
     anew: bool = False,
     shared: SharedStore | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[], object] = lambda: None,
 ) -> dict[str, tuple[str, Artifact]]:
     """Return key and artifact of each recipe, by its build host: from a store, or built there and downloaded.
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from warpbeam.deploy.history import HistoryWriter, note
+from warpbeam.deploy.history import HistoryWriter, note_failures
 from warpbeam.deploy.lock import PARTS, LockedPhase, locked_parameters
 from warpbeam.error import Failed, Problem, Refused, restated, untouched
 from warpbeam.event import Emit, Warn
@@ -62,10 +62,7 @@ def admit_releases(fleet: Fleet, writer: HistoryWriter, emit: Emit) -> None:
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     if not problems:
         return
-    failing = [steps[name].host for name in problems]
-    fleet.everywhere(
-        failing, lambda host: note(fleet, writer, steps[host.name], "failed", problems[host.name].message, emit)
-    )
+    note_failures(fleet, writer, steps, problems, emit)
     uploaded = any(step.upload for step in steps.values())
     if uploaded or not all(isinstance(problem, Refused) for problem in problems.values()):
         raise restated(next(iter(problems.values())), Failed, "; nothing was switched on any host")

@@ -11,7 +11,7 @@ from warpbeam.build.build import ask_recipes, build_hosts
 from warpbeam.build.recipe import Recipe
 from warpbeam.build.source import Source
 from warpbeam.deploy.fitting import Artifacts, Offer, Platform, fit, platform_of
-from warpbeam.deploy.lock import look
+from warpbeam.deploy.lock import look, ready_facts
 from warpbeam.error import Problem, restated
 from warpbeam.event import Emit, Note, Warn, silent
 from warpbeam.fleet.fleet import Fleet
@@ -53,10 +53,7 @@ def choose_builds(
     builders = _candidates(fleet, hosts)
     if len(builders) == 1:
         return only_builder(fleet, builders[0], [host.name for host in hosts], source, emit)
-    found = look(fleet, hosts, silent)
-    selection.check(found)
-    facts = {name: have for name, have in found.items() if isinstance(have, HostFacts)}
-    return fitting_builds(fleet, builders, facts, source, emit, pull=pull)
+    return fitting_builds(fleet, builders, ready_facts(fleet, selection), source, emit, pull=pull)
 
 
 def needed_recipes(fleet: Fleet, source: Source, emit: Emit) -> dict[str, Recipe]:
@@ -77,6 +74,11 @@ def needed_recipes(fleet: Fleet, source: Source, emit: Emit) -> dict[str, Recipe
             return dict(fitting_builds(fleet, _candidates(fleet, hosts), facts, source, emit).recipes)
         why = f"{', '.join(away)} cannot be asked" if away else "no app host is chosen"
         emit(Note("", f"every build host builds: {why}"))
+    return _recipes_of(fleet, builders, source, emit)
+
+
+def _recipes_of(fleet: Fleet, builders: Sequence[Host], source: Source, emit: Emit) -> dict[str, Recipe]:
+    """Return the recipe of each build host. Raises: the gravest problem of one that has none."""
     answers = ask_recipes(fleet, builders, source, emit)
     raise_gravest(answers)
     return {name: answer for name, answer in answers.items() if isinstance(answer, Recipe)}
@@ -108,10 +110,7 @@ def only_builder(fleet: Fleet, builder: Host, hosts: Sequence[str], source: Sour
 
     Raises: Refused, where its tools are not what the source asks for.
     """
-    answers = ask_recipes(fleet, [builder], source, emit)
-    raise_gravest(answers)
-    recipes = {name: answer for name, answer in answers.items() if isinstance(answer, Recipe)}
-    return Builds(dict.fromkeys(hosts, builder.name), recipes)
+    return Builds(dict.fromkeys(hosts, builder.name), _recipes_of(fleet, [builder], source, emit))
 
 
 def fitting_builds(

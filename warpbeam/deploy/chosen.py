@@ -8,10 +8,10 @@ from pathlib import Path
 
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.signature import Unsound, read_signature
-from warpbeam.deploy.fitting import Artifacts, Offer, fit, platform_of, to_all
-from warpbeam.deploy.lock import look
+from warpbeam.deploy.fitting import Artifacts, assigned, fit, offers_of, platform_of, to_all
+from warpbeam.deploy.lock import ready_facts
 from warpbeam.error import Misuse, Refused
-from warpbeam.event import Emit, Note, Warn, silent
+from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.fleet.selection import HostSelection
 from warpbeam.host.facts import HostFacts
@@ -52,17 +52,13 @@ def chosen_artifacts(
         return to_all(next(iter(found.values())), [host.name for host in hosts])
     made = {name: artifact.manifest for name, artifact in found.items()}
     check_one_source(made)
-    answers = look(fleet, hosts, silent)
-    selection.check(answers)
-    facts = {name: have for name, have in answers.items() if isinstance(have, HostFacts)}
+    facts = ready_facts(fleet, selection)
     choice = choose(made, facts)
     for name in found:
         names = ", ".join(host for host, chosen in choice.items() if chosen == name)
         emit(Note("", f"{name} ({platform_of(made[name].toolchain)}) goes to {names or 'no host'}"))
-    platforms = {host: platform_of(have) for host, have in facts.items()}
-    artifacts = Artifacts({host: found[name] for host, name in choice.items()}, platforms)
     first = made[named[0]]
-    return artifacts.as_of(first.commit, first.subject, dirty=first.dirty)
+    return assigned(choice, found, facts).as_of(first.commit, first.subject, dirty=first.dirty)
 
 
 def check_one_source(made: Mapping[str, Manifest]) -> None:
@@ -76,8 +72,7 @@ def choose(made: Mapping[str, Manifest], facts: Mapping[str, HostFacts]) -> dict
     """Return which of the artifacts each host gets, by names; one alone goes to all. Raises: Refused, as `fit`."""
     if len({manifest.sha256 for manifest in made.values()}) == 1:
         return dict.fromkeys(facts, next(iter(made)))
-    offers = [Offer(name, platform_of(manifest.toolchain), manifest.libcrypto) for name, manifest in made.items()]
-    return fit(offers, facts, what="artifact")
+    return fit(offers_of(made), facts, what="artifact")
 
 
 def chosen_artifact(

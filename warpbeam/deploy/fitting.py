@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from warpbeam.build.artifact import Artifact, Toolchain
+from warpbeam.build.artifact import Artifact, Manifest, Toolchain
 from warpbeam.deploy.preflight import fits_libc, version_of
 from warpbeam.error import Refused, Unreachable, untouched
 from warpbeam.host.facts import HostFacts
@@ -101,6 +101,17 @@ class Artifacts(msgspec.Struct, frozen=True):
 def to_all(artifact: Artifact, hosts: Iterable[str]) -> Artifacts:
     """Return the choice that gives all `hosts` the same artifact."""
     return Artifacts(dict.fromkeys(hosts, artifact))
+
+
+def assigned(choice: Mapping[str, str], artifacts: Mapping[str, Artifact], facts: Mapping[str, HostFacts]) -> Artifacts:
+    """Return the artifacts that `choice` gives to hosts by their names, with what the hosts answered."""
+    platforms = {host: platform_of(have) for host, have in facts.items()}
+    return Artifacts({host: artifacts[name] for host, name in choice.items()}, platforms)
+
+
+def offers_of(made: Mapping[str, Manifest]) -> list[Offer]:
+    """Return the artifacts that there are, by their names, as offers."""
+    return [Offer(name, platform_of(it.toolchain), it.libcrypto) for name, it in made.items()]
 
 
 def fit(

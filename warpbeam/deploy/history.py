@@ -161,6 +161,16 @@ def note(fleet: Fleet, writer: HistoryWriter, step: HostPlan, outcome: str, prob
         fleet.run(step.host, phase, emit)
 
 
+def note_failures(
+    fleet: Fleet, writer: HistoryWriter, steps: Mapping[str, HostPlan], problems: Mapping[str, Problem], emit: Emit
+) -> None:
+    """Write a line in the history of each host that failed before it was switched; both are by the host's name."""
+    failing = [steps[name].host for name in problems]
+    fleet.everywhere(
+        failing, lambda host: note(fleet, writer, steps[host.name], "failed", problems[host.name].message, emit)
+    )
+
+
 class Entries(msgspec.Struct, frozen=True):
     """The answer of a host: entries as they were written."""
 

@@ -143,12 +143,14 @@ def look(fleet: Fleet, hosts: Sequence[Host], emit: Emit) -> dict[str, HostFacts
     return fleet.everywhere(hosts, lambda host: run_claim(fleet, host, _claim(fleet, "", None), emit))
 
 
-def check_reachable(fleet: Fleet, selection: HostSelection) -> None:
-    """Check that a rollout could begin on every app host of `selection`, before minutes go into a build.
+def ready_facts(fleet: Fleet, selection: HostSelection) -> dict[str, HostFacts]:
+    """Return the facts of the app hosts of `selection` on which a rollout could begin.
 
     Raises: Refused, where a host cannot be reached or is not set up.
     """
-    selection.check(look(fleet, selection.hosts(fleet.inventory), silent))
+    found = look(fleet, selection.hosts(fleet.inventory), silent)
+    selection.check(found)
+    return {name: have for name, have in found.items() if isinstance(have, HostFacts)}
 
 
 def check_free(fleet: Fleet) -> None:

@@ -37,15 +37,16 @@ def sign_artifacts(
     """
     signing_key = _signing_key(key, inventory)
     check_key(signing_key)
+    trust = trust_of(inventory)
     for each in split_names([named]):
         artifact = chosen_artifact(each, inventory, here, shared, emit)
         if origin := here.origin(artifact.key):
             emit(Note("", f"{artifact.key} was not built on this machine: {origin}"))
-        sign_with(artifact, signing_key, trust_of(inventory), here, emit)
+        sign_with(artifact, signing_key, trust, here, emit)
         if not KEY.fullmatch(each):
             _write_beside(signature_beside(Path(each).expanduser()), artifact.signature_file.read_bytes())
         if push and shared is not None:
-            push_artifact(artifact.key, here, shared, trust_of(inventory), emit)
+            push_artifact(artifact.key, here, shared, trust, emit)
         emit(Settled("", f"signed {artifact.key}, {inventory.app} {artifact.label}"))
 
 

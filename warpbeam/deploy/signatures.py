@@ -54,7 +54,7 @@ def check_signatures(
     """
     trust = trust_of(inventory)
     if trust.allowed is not None:
-        verdicts = {it.key: verdict_on(it, trust, store, shared, emit) for it in artifacts}
+        verdicts = {it.key: _verdict_on(it, trust, store, shared, emit) for it in artifacts}
         if any(verdict.problem for verdict in verdicts.values()):
             raise _unsigned(artifacts, verdicts, inventory)
         for verdict in dict.fromkeys(verdicts.values()):
@@ -62,14 +62,18 @@ def check_signatures(
     return {it.manifest.sha256: _text(it, emit) for it in artifacts}
 
 
-def verdict_on(
+def _verdict_on(
     artifact: Artifact, trust: Trust, store: DirectoryStore, shared: SharedStore | None, emit: Emit
 ) -> Verdict:
     """Return who signed an artifact of this machine; where that does not count, the shared store may have more."""
     verdict = check_file(artifact, trust)
-    if verdict.problem and shared is not None:
-        return _look_in(shared, artifact, trust, store, emit) or verdict
-    return verdict
+    if not verdict.problem or shared is None:
+        return verdict
+    newer, signature = _verdict_in(shared, artifact.key, artifact, trust, emit)
+    if signature is None or newer.problem:
+        return verdict
+    store.keep_signature(artifact.key, signature.text)
+    return newer
 
 
 def _unsigned(artifacts: Sequence[Artifact], verdicts: Mapping[str, Verdict], inventory: Inventory) -> Refused:
@@ -103,7 +107,7 @@ def signers_of(source: Source, inventory: Inventory, store: DirectoryStore) -> s
             made.setdefault((it.manifest.toolchain.cpu, it.manifest.toolchain.libc), it)
     if not made:
         return "nobody yet: this machine has no artifact of this source"
-    return said_of({it.key: check_file(it, trust) for it in made.values()})
+    return _said_of({it.key: check_file(it, trust) for it in made.values()})
 
 
 def signers_of_named(
@@ -115,23 +119,18 @@ def signers_of_named(
         return ""
     verdicts = {}
     for name, manifest in named.items():
-        kept = store.find(name) if KEY.fullmatch(name) else None
-        verdict = check(_signature_of(name, kept), kept or Artifact(Path(), manifest), trust)
+        # The tarball of an artifact names its signature; that of a key that only the shared store has is not read.
+        file = store.signature_file(name) if KEY.fullmatch(name) else signature_beside(Path(name).expanduser())
+        artifact = Artifact(file.with_suffix(".tar.gz"), manifest)
+        verdict = check_file(artifact, trust)
         if verdict.problem and shared is not None and KEY.fullmatch(name):
-            there = pull_signature(name, manifest, shared, emit)
-            verdict = verdict if there is None else check(there, Artifact(Path(), manifest), trust)
+            newer, signature = _verdict_in(shared, name, artifact, trust, emit)
+            verdict = verdict if signature is None else newer
         verdicts[name] = verdict
-    return said_of(verdicts)
+    return _said_of(verdicts)
 
 
-def _signature_of(name: str, kept: Artifact | None) -> Signature | None:
-    """Return the signature of an artifact that is kept here, or beside the file that a person names."""
-    if KEY.fullmatch(name):
-        return read_signature(kept.signature_file) if kept else None
-    return read_signature(signature_beside(Path(name).expanduser()))
-
-
-def said_of(verdicts: Mapping[str, Verdict]) -> str:
+def _said_of(verdicts: Mapping[str, Verdict]) -> str:
     """Return in words who signed these artifacts, or the first that counts as unsigned."""
     for key, verdict in verdicts.items():
         if verdict.problem:
@@ -148,22 +147,16 @@ def _text(artifact: Artifact, emit: Emit) -> str:
     return signature.text.decode("ascii") if signature else ""
 
 
-def _look_in(
-    shared: SharedStore, artifact: Artifact, trust: Trust, store: DirectoryStore, emit: Emit
-) -> Verdict | None:
-    """Return the verdict about the signature that the shared store has, where that one counts, and keep it."""
+def _verdict_in(
+    shared: SharedStore, key: str, artifact: Artifact, trust: Trust, emit: Emit
+) -> tuple[Verdict, Signature | None]:
+    """Return the verdict about the signature that the shared store has, and it; a store out of reach has none."""
     try:
-        signature = pull_signature(artifact.key, artifact.manifest, shared, emit)
+        signature = pull_signature(key, artifact.manifest, shared, emit)
     except Unavailable as away:
         emit(Warn("", f"{away.message}: going on without it"))
-        return None
-    if signature is None:
-        return None
-    verdict = check(signature, artifact, trust)
-    if verdict.problem:
-        return None
-    store.keep_signature(artifact.key, signature.text)
-    return verdict
+        signature = None
+    return check(signature, artifact, trust), signature
 
 
 def place_signatures(fleet: Fleet, lease: Lease, store: DirectoryStore | None, emit: Emit) -> None:

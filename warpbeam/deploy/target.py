@@ -13,8 +13,8 @@ from warpbeam.build.signing import sign_kept
 from warpbeam.build.source import Source, changed_files, find_source
 from warpbeam.deploy.builds import choose_builds
 from warpbeam.deploy.chosen import chosen_artifacts
-from warpbeam.deploy.fitting import Artifacts, Offer, fit, platform_of, to_all
-from warpbeam.deploy.lock import check_reachable, look
+from warpbeam.deploy.fitting import Artifacts, assigned, fit, offers_of, to_all
+from warpbeam.deploy.lock import look, ready_facts
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet
@@ -121,7 +121,7 @@ def built_artifacts(
         anew=asked.anew,
         shared=asked.shared,
         # A build takes minutes, which would be in vain if a host is not ready.
-        check=lambda: check_reachable(fleet, selection),
+        check=lambda: ready_facts(fleet, selection),
     )
     return builds.artifacts(made)
 
@@ -185,12 +185,10 @@ def _still_kept(
     kept = {artifact.manifest.sha256[:16]: artifact for artifact in found if artifact is not None}
     if len(kept) == 1 and (len(fleet.inventory.build_hosts) < 2 or ours.dirty):
         return to_all(next(iter(kept.values())), joining)
-    offers = [Offer(name, platform_of(it.manifest.toolchain), it.manifest.libcrypto) for name, it in kept.items()]
+    offers = offers_of({name: it.manifest for name, it in kept.items()})
     if not all(any(offer.runs_on(have) for offer in offers) for have in joining.values()):
         return None
-    choice = fit(offers, joining, what="artifact")
-    platforms = {name: platform_of(have) for name, have in joining.items()}
-    return Artifacts({host: kept[name] for host, name in choice.items()}, platforms)
+    return assigned(fit(offers, joining, what="artifact"), kept, joining)
 
 
 def _agreed_live(others: Mapping[str, Release], ours: PutLive | None) -> PutLive:

@@ -16,7 +16,7 @@ from warpbeam.build.artifact import PIECE, Artifact
 from warpbeam.build.digest import file_lines, kind_of, links_of
 from warpbeam.build.tarball import Unlike, pick
 from warpbeam.deploy.fitting import Artifacts
-from warpbeam.deploy.history import HistoryWriter, note
+from warpbeam.deploy.history import HistoryWriter, note_failures
 from warpbeam.deploy.lock import PARTS, Claim, LockedPhase, locked_parameters
 from warpbeam.deploy.plan import HostPlan
 from warpbeam.error import Damaged, Failed, Problem, restated
@@ -183,10 +183,7 @@ def upload_releases(fleet: Fleet, uploader: Uploader, writer: HistoryWriter, emi
     problems = {name: result for name, result in results.items() if isinstance(result, Problem)}
     if not problems:
         return
-    failing = [host for host in hosts if host.name in problems]
-    fleet.everywhere(
-        failing, lambda host: note(fleet, writer, steps[host.name], "failed", problems[host.name].message, emit)
-    )
+    note_failures(fleet, writer, steps, problems, emit)
     raise restated(next(iter(problems.values())), Failed, "; nothing was switched on any host")
 
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The digest of a release: one number for its files, links and kind. `digests` in deploy/upload.py computes the same.
+# The digest of a release: one number for its files, links and kind. `digests` in build/digest.py computes the same.
 
 # digest_of DIRECTORY: put the digest of `manifest`, `links` and `runtime` in DIRECTORY in REPLY. It is that of their
 # three sums, so that no line of one can be moved to another.

@@ -31,7 +31,7 @@ from warpbeam.build.signature import (
 from warpbeam.build.signing import check_key, sign, sign_kept
 from warpbeam.deploy.chosen import chosen_artifact
 from warpbeam.deploy.sign import sign_artifacts
-from warpbeam.deploy.signatures import check_signatures
+from warpbeam.deploy.signatures import check_signatures, signers_of_named
 from warpbeam.error import Failed, Misuse, Refused
 from warpbeam.event import Ask, Event, Note, Warn, silent
 from warpbeam.inventory.build import Build, Sign
@@ -433,6 +433,25 @@ def test_a_kept_artifact_is_signed_when_it_is_used_and_not_twice(
     # A new build of the same key has other bytes, so the signature goes.
     keep(here, KEY, b"another")
     assert read_signature(artifact.signature_file) is None
+
+
+def test_a_plan_says_who_signed_and_no_signature_and_no_store_stops_it(
+    artifact: Artifact, here: DirectoryStore, key: Path, allow: Allow, tmp_path: Path
+) -> None:
+    trust, events = inventory(allow()), list[Event]()
+    away = SharedDirectory(tmp_path / "missing", APP)
+    named = {KEY: artifact.manifest, str(artifact.tarball): artifact.manifest}
+
+    assert "it is not signed" in signers_of_named(named, trust, here, away, events.append)
+    assert [event for event in events if isinstance(event, Warn) and "going on without it" in event.text]
+    artifact.signature_file.write_text("no signature\n")
+    for name in named:
+        said = signers_of_named({name: artifact.manifest}, trust, here, away, silent)
+        assert said.startswith("nobody")
+        assert "its signature" in said
+    artifact.signature_file.unlink()
+    signed(artifact, key)
+    assert ALICE in signers_of_named(named, trust, here, None, silent)
 
 
 def test_an_artifact_from_elsewhere_is_signed_only_by_a_persons_word(

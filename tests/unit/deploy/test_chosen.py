@@ -12,7 +12,7 @@ from tests.unit.deploy.test_fitting import BOTH, BUILT_NEW, BUILT_OLD, fleet_of
 from tests.unit.store.test_shared_stores import APP, INVENTORY, KEY, keep, manifest
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.signature import Trust
-from warpbeam.deploy import chosen
+from warpbeam.deploy import chosen, lock
 from warpbeam.deploy.chosen import (
     check_artifacts_alone,
     chosen_artifact,
@@ -149,7 +149,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, Artifact]:
     """The artifacts of each name, for hosts of two kinds."""
     found = {"old": BUILT_OLD, "new": BUILT_NEW}
     monkeypatch.setattr(chosen, "chosen_artifact", lambda name, *args: found[name])
-    monkeypatch.setattr(chosen, "look", lambda fleet, hosts, emit: {host.name: BOTH[host.name] for host in hosts})
+    monkeypatch.setattr(lock, "look", lambda fleet, hosts, emit: {host.name: BOTH[host.name] for host in hosts})
     return found
 
 

@@ -15,7 +15,7 @@ from tests.unit.deploy.test_target import RECIPE
 from warpbeam.build import build
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.recipe import Recipe
-from warpbeam.deploy import builds
+from warpbeam.deploy import builds, lock
 from warpbeam.deploy.builds import Builds, builders_to_show, choose_builds, needed_recipes
 from warpbeam.deploy.fitting import Artifacts, Offer, Platform, fit, platform_of, to_all
 from warpbeam.deploy.plan_deploy import plan_deploy
@@ -256,6 +256,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return {it.name: found.recipes[it.name] for it in hosts}
 
     monkeypatch.setattr(builds, "look", look)
+    monkeypatch.setattr(lock, "look", look)
     monkeypatch.setattr(builds, "ask_recipes", ask)
     return found
 

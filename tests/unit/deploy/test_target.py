@@ -45,7 +45,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     step(target, "source_of")
     step(builds, "ask_recipes", {"host1": RECIPE})
     step(build, "find_stored")
-    step(target, "check_reachable")
+    step(target, "ready_facts")
     step(build, "build_recipes", {"host1": ("key", MADE)})
     return taken
 
@@ -56,7 +56,7 @@ def find(asked: TargetRequest, *roles: str) -> Artifact:
 
 def test_what_is_not_kept_is_built_once_the_hosts_are_ready(steps: list[str], tmp_path: Path) -> None:
     assert find(TargetRequest(tmp_path)) is MADE
-    assert steps == ["source_of", "ask_recipes", "find_stored", "check_reachable", "build_recipes"]
+    assert steps == ["source_of", "ask_recipes", "find_stored", "ready_facts", "build_recipes"]
 
 
 def test_what_is_kept_is_taken_without_a_further_look_at_the_hosts(
@@ -72,7 +72,7 @@ def test_what_is_kept_is_taken_without_a_further_look_at_the_hosts(
 def test_a_rebuild_does_not_ask_what_is_kept(steps: list[str], tmp_path: Path) -> None:
     find(TargetRequest(tmp_path, anew=True))
 
-    assert steps == ["source_of", "ask_recipes", "check_reachable", "build_recipes"]
+    assert steps == ["source_of", "ask_recipes", "ready_facts", "build_recipes"]
 
 
 def test_nothing_is_built_where_a_host_is_not_ready(
@@ -81,7 +81,7 @@ def test_nothing_is_built_where_a_host_is_not_ready(
     def refuse(*args: object) -> None:
         raise Refused("it is not set up")
 
-    monkeypatch.setattr(target, "check_reachable", refuse)
+    monkeypatch.setattr(target, "ready_facts", refuse)
 
     with pytest.raises(Refused, match="it is not set up"):
         find(TargetRequest(tmp_path))
