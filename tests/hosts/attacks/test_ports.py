@@ -64,16 +64,16 @@ def stopped(environment: LabEnvironment) -> Iterator[int]:
 
 
 def asked(address: str, port: int = 80, *, timeout: float = 3) -> str:
-    """The answer that a client gets there; empty if nothing comes for `timeout` seconds."""
+    """Return the answer that a client gets there; the error in its place if none comes for `timeout` seconds."""
+    said = b""
     try:
         with socket.create_connection((address, port), timeout=timeout) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            said = b""
             while piece := connection.recv(4096):
                 said += piece
-            return said.decode()
-    except OSError:
-        return ""
+    except OSError as error:
+        return f"{said.decode()}{address}: {error!r}"
+    return said.decode() or f"{address}: closed without an answer"
 
 
 def clients(environment: LabEnvironment, count: int = 100, *, timeout: float = 3) -> list[str]:

@@ -50,8 +50,8 @@ def test_path_status_and_interval_are_those_of_the_inventory(environment: LabEnv
     finally:
         environment.write()
 
-    # The output says what the command waits for.
-    said = rf"http://{re.escape(environment.lab.address('web1'))}:400[12]/ said 200; expected 204"
+    # The output says what the command waits for. On a busy machine the app does not answer in the first seconds.
+    said = rf"http://{re.escape(environment.lab.address('web1'))}:400[12]/ said (200|no answer); expected 204"
     assert re.search(f"web1: not healthy after 5 s, of at most 8: {said}", failed.stderr)
     assert re.search(f"not healthy within 8 s: {said}", failed.stderr)
     assert environment.status()["web1"]["health"] == "healthy"
