@@ -45,6 +45,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
     from . import (
         artifacts,
         build,
+        config,
         console,
         deploy,
         doctor,
@@ -64,7 +65,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
     )
 
     namespace = Collection()
-    for module in (setup, build, release, power, status, console, logs, doctor, version):
+    for module in (setup, build, release, power, status, console, logs, config, doctor, version):
         for task in module.TASKS:
             namespace.add_task(task)
     groups = {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # The options of a question to a node.
 HELP = {
     "expression": "an Elixir expression; `-` reads it from standard input",
-    "host": "the host to ask (default: the first app host)",
+    "host": "the hosts to ask: `web1,@GROUP`, also `web*` and `!web1` (default: the first app host)",
     "all": "ask every app host, all at once",
 }
 
@@ -22,7 +22,7 @@ HELP = {
     auto_shortflags=False,
     help={"host": "the host whose node it is (default: the first app host)"},
 )
-def remote_console(c: Any, host: str = "") -> None:
+def remote_console(c: Any, host: str | None = None) -> None:
     """Open IEx on the running node, as the app user; ends the chain of tasks."""
     import os
     import sys
@@ -41,7 +41,7 @@ def remote_console(c: Any, host: str = "") -> None:
     try:
         argv = console_argv(here.fleet, there)
     except Unreachable as away:
-        raise (away if host else with_other_host(away, here.inventory, [there])) from None
+        raise (away if host is not None else with_other_host(away, here.inventory, [there])) from None
     _say_where(here, there)
     here.close()
     sys.stdout.flush()
@@ -54,7 +54,7 @@ def remote_console(c: Any, host: str = "") -> None:
     positional=["expression"],
     help=HELP,
 )
-def rpc(c: Any, expression: str, host: str = "", all: bool = False) -> None:
+def rpc(c: Any, expression: str, host: str | None = None, all: bool = False) -> None:
     """Evaluate an Elixir expression on the running node, and print its value."""
     _evaluate(c, "rpc", expression, host, everyone=all)
 
@@ -65,12 +65,12 @@ def rpc(c: Any, expression: str, host: str = "", all: bool = False) -> None:
     positional=["expression"],
     help=HELP,
 )
-def evaluate(c: Any, expression: str, host: str = "", all: bool = False) -> None:
+def evaluate(c: Any, expression: str, host: str | None = None, all: bool = False) -> None:
     """Evaluate an Elixir expression in a VM of its own, with the service's environment, and print its value."""
     _evaluate(c, "eval", expression, host, everyone=all)
 
 
-def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) -> None:
+def _evaluate(c: Any, verb: str, expression: str, host: str | None, *, everyone: bool) -> None:
     import sys
 
     from warpbeam.cli.session import session
@@ -78,13 +78,14 @@ def _evaluate(c: Any, verb: str, expression: str, host: str, *, everyone: bool) 
 
     here = session(c)
     hosts = asking.hosts_to_ask(here.inventory, host, everyone=everyone)
-    if not everyone:
+    several = everyone or len(hosts) > 1
+    if not several:
         _say_where(here, *hosts)
-    _ask(here, verb, asking.read_expression(expression, sys.stdin.buffer), host, hosts, everyone=everyone)
+    _ask(here, verb, asking.read_expression(expression, sys.stdin.buffer), host, hosts, everyone=several)
 
 
-def _ask(here: Session, verb: str, text: str, host: str, hosts: list[Host], *, everyone: bool = False) -> None:
-    """Evaluate `text` on `hosts` and show what they print; `host` is the one that was asked for by name."""
+def _ask(here: Session, verb: str, text: str, host: str | None, hosts: list[Host], *, everyone: bool = False) -> None:
+    """Evaluate `text` on `hosts` and show what they print; `host` is what was chosen, if anything."""
     from warpbeam.error import Unreachable
     from warpbeam.operate import evaluate as asking
 
@@ -93,7 +94,7 @@ def _ask(here: Session, verb: str, text: str, host: str, hosts: list[Host], *, e
     try:
         asking.evaluate(here.fleet, hosts, verb, text, on_stdout, on_stderr)
     except Unreachable as away:
-        if host:
+        if host is not None:
             raise
         raise asking.with_other_host(away, here.inventory, hosts) from None
 

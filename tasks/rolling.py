@@ -20,7 +20,7 @@ HELP = {
     "batch": "in place of `deploy: batch` of the inventory",
     "pause": "in place of `deploy: pause` of the inventory",
     "on-failure": "in place of `deploy: on_failure` of the inventory",
-    "skip": "leave this host as it is; may be given more than once",
+    "skip": "leave these hosts as they are: `web1,@GROUP`, also `web*` and `!web1`; may be given more than once",
     "wait": "seconds to wait for somebody else's deploy lock (default: refuse at once)",
     "skip-unreachable": "leave out hosts that do not answer, and name them at the end",
 }
@@ -33,7 +33,7 @@ def selection_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "
 
     if wait and not (wait.isdigit() and len(wait) <= 6):
         raise Misuse(f"--wait: {wait!r} is no number of seconds")
-    return HostSelection(frozenset(skip or ()), skip_unreachable, float(wait or 0))
+    return HostSelection(",".join(skip) if skip else None, skip_unreachable, float(wait or 0))
 
 
 @contextmanager

@@ -78,12 +78,11 @@ class Executor(invoke.Executor):
         # Fabric loads the settings of collection and environment before each task; we need them before the first one.
         self.config.load_collection(self.collection.configuration())
         self.config.load_shell_env()
-        hosts = self._line[0].args.hosts.value or ""
         words = self.collection.tasks.values()
         return Session(
             environments={word.name: word.environment for word in words if hasattr(word, "environment")},
             project=Path(self.config.warpbeam.project),
-            only=frozenset(filter(None, hosts.split(","))),
+            only=self._line[0].args.hosts.value,
             default=self.config.environment or "",
             sudo_password=self.config.sudo.password or "",
         )

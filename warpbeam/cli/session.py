@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from warpbeam.event import Event
     from warpbeam.fleet.fleet import Fleet
     from warpbeam.fleet.here import HereFleet
+    from warpbeam.inventory.read import Reading
     from warpbeam.inventory.schema import Inventory
 
 
@@ -22,7 +23,7 @@ class Session:
     Parameters:
         environments: the inventory files, by environment name.
         project: the directory of fabfile.py; the default source of the app is the repository around it.
-        only: the hosts' inventory names given with -H; empty: all hosts.
+        only: the choice of hosts given with -H (warpbeam/inventory/choice.py); None: all hosts.
         default: the environment when no word of the command line names one, or empty.
         sudo_password: the password from `fab --prompt-for-sudo-password`, or empty.
     """
@@ -31,7 +32,7 @@ class Session:
         self,
         environments: dict[str, Path],
         project: Path,
-        only: frozenset[str] = frozenset(),
+        only: str | None = None,
         default: str = "",
         sudo_password: str = "",
     ) -> None:
@@ -40,7 +41,7 @@ class Session:
         self.only = only
         self.chosen = default
         self.sudo_password = sudo_password
-        self._inventories: dict[str, Inventory] = {}
+        self._readings: dict[str, Reading] = {}
         self._fleets: dict[str, Fleet] = {}
         self._local_fleets: dict[str, Fleet] = {}
         self._here_fleets: dict[str, HereFleet] = {}
@@ -81,12 +82,17 @@ class Session:
     @property
     def inventory(self) -> Inventory:
         """The inventory of the chosen environment, narrowed to the hosts of -H."""
-        from warpbeam.inventory.read import read_inventory
+        return self.reading.inventory
+
+    @property
+    def reading(self) -> Reading:
+        """The inventory, and where each of its values was written; it is read once."""
+        from warpbeam.inventory.read import read
 
         name = self.environment
-        if name not in self._inventories:
-            self._inventories[name] = read_inventory(self.environments[name], self.only)
-        return self._inventories[name]
+        if name not in self._readings:
+            self._readings[name] = read(self.environments[name], self.only)
+        return self._readings[name]
 
     @property
     def fleet(self) -> Fleet:

@@ -13,7 +13,7 @@ ENVIRONMENTS, OWN = "Environments", "Your own"
 # The titles of the groups in the order of a first day, and the tasks of each. A word with a dot at its end stands for
 # all tasks that begin with it. Tasks of a person's own fabfile are in no group here and come before these.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Begin": ("init", "init."),
+    "Begin": ("init", "init.", "config"),
     "Deploy": ("build-on-host", "deploy", "deploy.", "plan", "releases", "rollback", "history", "lock.", "artifacts."),
     "Operate": (
         *("status", "logs", "remote-console", "rpc", "eval"),

@@ -40,9 +40,9 @@ def restart_changed(fleet: Fleet, names: Collection[str], what: str, policy: Pol
 
     Raises: Failed, also where the restart is refused, because something was changed.
     """
-    others = frozenset(host.name for host in fleet.inventory.app_hosts if host.name not in names)
+    others = ",".join(host.name for host in fleet.inventory.app_hosts if host.name not in names)
     try:
-        restart(fleet, HostSelection(skip=others), policy, emit)
+        restart(fleet, HostSelection(skip=others or None), policy, emit)
     except Refused as refused:
         message = f"{what}, but the app still runs without that on {', '.join(sorted(names))}"
         raise Failed(f"{message}: {refused.sentence}", refused.hint, refused.details) from refused

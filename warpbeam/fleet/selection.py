@@ -1,4 +1,4 @@
-"""The selection of hosts: those of a rollout, or one by its name."""
+"""The selection of hosts: those of a rollout, or those that `--host` chooses."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from collections.abc import Mapping
 import msgspec
 
 from warpbeam.error import Misuse, Problem, Unreachable, untouched
+from warpbeam.inventory.choice import choose
 from warpbeam.inventory.schema import Host, Inventory
 
 
 class HostSelection(msgspec.Struct, frozen=True):
     """The app hosts of a rollout: all of the inventory (narrowed by -H), except skipped ones.
 
-    `skip_unreachable` leaves out hosts that do not answer, instead of refusing; `wait` is the seconds to wait for
-    somebody else's deploy lock.
+    `skip` is a choice of hosts (warpbeam/inventory/choice.py). `skip_unreachable` leaves out hosts that do not answer,
+    instead of refusing; `wait` is the seconds to wait for somebody else's deploy lock.
     """
 
-    skip: frozenset[str] = frozenset()
+    skip: str | None = None
     skip_unreachable: bool = False
     wait: float = 0
 
     def hosts(self, inventory: Inventory) -> list[Host]:
         """Return the hosts, in the inventory's order. Raises: Misuse, where a name is unknown or no host is left."""
         known = inventory.some_app_hosts()
-        names = {host.name for host in known}
-        if unknown := sorted(self.skip - names):
-            raise Misuse(f"--skip: there is no app host {', '.join(unknown)}", f"there is: {', '.join(sorted(names))}")
-        left = [host for host in known if host.name not in self.skip]
+        skipped = () if self.skip is None else _choose(known, self.skip, "--skip")
+        left = [host for host in known if host.name not in skipped]
         if not left:
             raise Misuse("--skip: every host is skipped", "leave one")
         return left
@@ -45,10 +44,23 @@ class HostSelection(msgspec.Struct, frozen=True):
             raise untouched(problems)
 
 
-def one_host(inventory: Inventory, name: str) -> Host:
-    """Return the app host of that name, or the first for an empty one. Raises: Misuse, where no app host has it."""
+def chosen_hosts(inventory: Inventory, chosen: str | None) -> list[Host]:
+    """Return the app hosts that `--host` chooses, or the first for None. Raises: Misuse, where it chooses none."""
     hosts = inventory.some_app_hosts()
-    for host in hosts:
-        if not name or host.name == name:
-            return host
-    raise Misuse(f"--host {name}: there is no such app host", f"there is: {', '.join(host.name for host in hosts)}")
+    if chosen is None:
+        return hosts[:1]
+    names = _choose(hosts, chosen, "--host")
+    return [host for host in hosts if host.name in names]
+
+
+def one_host(inventory: Inventory, chosen: str | None) -> Host:
+    """Return the one app host that `--host` chooses, or the first for None. Raises: Misuse, where it chooses others."""
+    first, *more = chosen_hosts(inventory, chosen)
+    if more:
+        found = ", ".join(host.name for host in (first, *more))
+        raise Misuse(f"--host: expected one host, found {found}", "name one of them")
+    return first
+
+
+def _choose(hosts: list[Host], chosen: str, option: str) -> tuple[str, ...]:
+    return choose(chosen, {host.name: host.group for host in hosts}, option, "app host")

@@ -140,6 +140,8 @@ def _fit_dict(node: Node, shape: Shape, position: Position) -> dict[str, Any]:
 
 
 def _fit_tuple(node: Node, shape: Shape, position: Position) -> tuple[Any, ...]:
+    if shape.alone and isinstance(node, Scalar) and node.value is not None:
+        node = Sequence(node.origin, (node,))
     if not isinstance(node, Sequence):
         _misfit(node, shape, position)
     inner = shape.inner * len(node.items) if shape.kind == "list" else shape.inner

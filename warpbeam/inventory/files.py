@@ -12,11 +12,14 @@ from warpbeam.error import Misuse
 def environments(directory: Path) -> dict[str, Path]:
     """Return the inventories of `directory` by name: each `NAME.yml` but example.yml, which only explains.
 
+    A file whose name begins with `_` is none, and neither is a file of a sub-directory: environments extend them. So
+    the list needs no look into the files, and a base without hosts is no word that fails.
+
     Raises:
         Misuse: the directory cannot be read, or a file's name cannot be a word of the command line.
     """
     try:
-        found = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
+        found = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith((".", "_")))
     except OSError as error:
         raise Misuse(
             f"{seen(directory)}: expected a directory of inventories, found none: {error.strerror}",

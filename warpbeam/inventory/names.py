@@ -52,6 +52,14 @@ HostName = Annotated[
         description="a host's name of letters, digits, dots, - and _, not beginning with a sign",
     ),
 ]
+# The name of a group of hosts; typed after @ where hosts are chosen.
+GroupName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}\Z",
+        description="a group's name of letters, digits, dots, - and _, not beginning with a sign",
+    ),
+]
 Address = Annotated[
     str,
     Meta(

@@ -1,4 +1,4 @@
-"""Narrowing: an environment restricted to the hosts that -H names."""
+"""Narrowing: an environment restricted to the hosts that -H chooses."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ from pathlib import Path
 
 import msgspec
 
-from warpbeam.error import Misuse
-from warpbeam.inventory.decode import nearest
+from warpbeam.inventory.choice import choose
 from warpbeam.inventory.files import seen
 from warpbeam.inventory.schema import Inventory
-from warpbeam.inventory.tree import quoted
 
 
-def narrow(inventory: Inventory, only: frozenset[str], file: Path) -> Inventory:
-    """Return `inventory` with the hosts that `only` names, in their order; with all of them where it names none.
+def narrow(inventory: Inventory, only: str | None, file: Path) -> Inventory:
+    """Return `inventory` with the hosts that `only` chooses, in their order; with all of them for None.
 
     Parameters:
         file: the environment's file as it was named, for the message.
 
     Raises:
-        Misuse: `only` names a host that the inventory does not have.
+        Misuse: `only` names a host that the inventory does not have, or chooses none.
     """
-    for name in sorted(only - inventory.all_hosts.keys()):
-        known = "its hosts are " + ", ".join(inventory.all_hosts)
-        raise Misuse(f"{seen(file)}: there is no host {quoted(name)}" + nearest(name, inventory.all_hosts), known)
-    chosen = {name: host for name, host in inventory.all_hosts.items() if not only or name in only}
-    return msgspec.structs.replace(inventory, hosts=chosen)
+    every = inventory.all_hosts
+    if only is None:
+        return msgspec.structs.replace(inventory, hosts=every)
+    names = choose(only, {name: host.group for name, host in every.items()}, f"{seen(file)}: -H")
+    return msgspec.structs.replace(inventory, hosts={name: every[name] for name in names})

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from warpbeam.inventory.conflicts import check_conflicts
 from warpbeam.inventory.decode import absolute, decode
+from warpbeam.inventory.extends import file_trees
 from warpbeam.inventory.merge import merge
 from warpbeam.inventory.names import is_public_key
 from warpbeam.inventory.narrow import narrow
 from warpbeam.inventory.schema import Inventory
-from warpbeam.inventory.source import sources
 from warpbeam.inventory.tree import ConfigError, Node, Scalar, find
 from warpbeam.version import VERSION, is_accepted
 
 
-def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
-    """Return the environment that `file` describes, narrowed to the hosts that `only` names, if any.
+class Reading(NamedTuple):
+    """An environment as it was read: its values, and the tree that knows where each was written."""
+
+    inventory: Inventory
+    tree: Node
+
+
+def read_inventory(file: Path, only: str | None = None) -> Inventory:
+    """Return the environment that `file` describes. Raises what `read` raises."""
+    return read(file, only).inventory
+
+
+def read(file: Path, only: str | None = None) -> Reading:
+    """Read the environment that `file` describes, narrowed to the hosts that `only` chooses, if that is given.
 
     Raises:
-        Misuse: a source is unreadable, no inventory or contradicts itself, or a host that `only` names is not in it.
+        Misuse: a source is unreadable, no inventory or contradicts itself, or `only` names a host that is not in it.
     """
-    trees = [source.read() for source in sources(file)]
+    trees = file_trees(file)
     for each in trees:
         check_version(each)
     tree = merge(trees)
@@ -31,7 +44,7 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
     check_conflicts(inventory, tree)
     inventory = add_names(inventory, file)
     inventory = add_key_paths(inventory, tree)
-    return narrow(inventory, only, file)
+    return Reading(narrow(inventory, only, file), tree)
 
 
 def check_version(tree: Node) -> None:

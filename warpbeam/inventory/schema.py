@@ -1,4 +1,4 @@
-"""An environment: an app and the hosts that it runs on, from one YAML file of `inventory/`.
+"""An environment: an app and the hosts that it runs on, from a YAML file of `inventory/` and those that it extends.
 
 `inventory/example.yml` explains every key; a test compares it with these types.
 """
@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from warpbeam.error import Misuse
 from warpbeam.inventory.build import Build
+from warpbeam.inventory.extends import Extends
 from warpbeam.inventory.firewall import Firewall, PublicPort
 from warpbeam.inventory.hooks import Hooked, Hooks
 from warpbeam.inventory.names import (
@@ -25,6 +26,7 @@ from warpbeam.inventory.names import (
     DirectiveValue,
     DrainSeconds,
     Expression,
+    GroupName,
     HostFile,
     HostName,
     NodePeer,
@@ -66,6 +68,7 @@ class Host(Value, frozen=True):
     port: Port | None = None
     roles: Roles = ("app",)
     build: HostName | None = None
+    group: GroupName | None = None
 
 
 class Users(Value, frozen=True):
@@ -173,6 +176,7 @@ class Inventory(Value, frozen=True):
     all_hosts: Annotated[dict[HostName, Host], DERIVED] = {}
     build_root: Annotated[str, DERIVED] = ""
     warpbeam: Requirement | None = None
+    extends: Extends = ()
     source: Path | None = None
     release: AppName | None = None
     users: Users = Users()

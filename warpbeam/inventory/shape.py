@@ -1,8 +1,8 @@
 """The shape of a type: what the values of an inventory must look like, as its annotations say.
 
-The `extra` of a type's `Meta` holds what msgspec has no field for: `derived`, `hidden`, `numeral` (text that may be
-written as a number), `short` (the one key of a Struct that may be written as a word in its place) and `hint` (what to
-do about a value that does not fit).
+The `extra` of a type's `Meta` holds what msgspec has no field for: `derived`, `hidden`, `alone` (a list whose one item
+may be written without a list), `numeral` (text that may be written as a number), `short` (the one key of a Struct that
+may be written as a word in its place) and `hint` (what to do about a value that does not fit).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from msgspec import Meta
 DERIVED = Meta(extra={"derived": True})
 # A value that is never shown: it may be a secret in the wrong place.
 HIDDEN = Meta(extra={"hidden": True})
+# A list whose one item may be written alone.
+ALONE = Meta(extra={"alone": True})
 
 
 class Shape(NamedTuple):
@@ -36,6 +38,7 @@ class Shape(NamedTuple):
     least: int
     derived: bool
     hidden: bool
+    alone: bool
     numeral: bool
     short: str
 
@@ -65,6 +68,7 @@ def shape_of(hint: Any) -> Shape:
         least=next((note.min_length for note in notes if note.min_length), 0),
         derived="derived" in said,
         hidden="hidden" in said,
+        alone="alone" in said,
         numeral="numeral" in said,
         short=said.get("short", ""),
     )

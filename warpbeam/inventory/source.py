@@ -12,7 +12,7 @@ from warpbeam.inventory.decode import nearest
 from warpbeam.inventory.files import seen
 from warpbeam.inventory.origin import FileLine
 from warpbeam.inventory.strict_yaml import parse
-from warpbeam.inventory.tree import ConfigError, Node
+from warpbeam.inventory.tree import ConfigError, Node, Place
 
 # An inventory of 200 hosts has 20 KB; anything longer is some other file, or a device that never ends.
 _LARGEST = 1 << 20
@@ -26,9 +26,10 @@ class Source(Protocol):
 
 
 class FileSource(msgspec.Struct, frozen=True):
-    """A YAML file, as it was named."""
+    """A YAML file, as it was named; `named` is the place that names it, if a file does."""
 
     file: Path
+    named: Place | None = None
 
     def read(self) -> Node:
         """Return the tree of the file.
@@ -36,12 +37,16 @@ class FileSource(msgspec.Struct, frozen=True):
         Raises:
             Misuse: it is missing, unreadable, no file, too large, not UTF-8 or not the YAML that we read.
         """
-        return parse(_text(self.file), self.file)
-
-
-def sources(file: Path) -> tuple[Source, ...]:
-    """Return the sources of the environment that `file` describes; a later one has the last word."""
-    return (FileSource(file),)
+        try:
+            text = _text(self.file)
+        except ConfigError:
+            raise
+        except Misuse as misuse:
+            if self.named is None:
+                raise
+            hint = f"a relative path begins at {seen(self.named.origin.directory)}; {misuse.hint}"
+            raise ConfigError(self.named.origin, self.named.key, misuse.reason, hint) from None
+        return parse(text, self.file)
 
 
 def _text(file: Path) -> str:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from warpbeam.error import Failed, Misuse, Problem, Unreachable, addressed
 from warpbeam.fleet.fleet import Fleet
-from warpbeam.fleet.selection import one_host
+from warpbeam.fleet.selection import chosen_hosts
 from warpbeam.fleet.work import gravest_problem
 from warpbeam.helper.program import MOST_EXPRESSION
 from warpbeam.inventory.schema import Host, Inventory
@@ -44,14 +44,14 @@ def _read(stdin: BinaryIO) -> str:
         raise Misuse(f"expected UTF-8 on standard input, found something else at byte {error.start}") from None
 
 
-def hosts_to_ask(inventory: Inventory, name: str, *, everyone: bool) -> list[Host]:
-    """Return all app hosts for `everyone`, else the one of that name, or the first.
+def hosts_to_ask(inventory: Inventory, chosen: str | None, *, everyone: bool) -> list[Host]:
+    """Return all app hosts for `everyone`, else those that `chosen` chooses, or the first for None.
 
-    Raises: Misuse, where a name and `everyone` are given, or no app host has the name.
+    Raises: Misuse, where both are given, or no app host is chosen.
     """
-    if everyone and name:
+    if everyone and chosen is not None:
         raise Misuse("--host and --all say two different things", "give one of them")
-    return inventory.some_app_hosts() if everyone else [one_host(inventory, name)]
+    return inventory.some_app_hosts() if everyone else chosen_hosts(inventory, chosen)
 
 
 def evaluate(

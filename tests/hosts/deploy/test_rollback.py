@@ -162,4 +162,4 @@ def test_where_only_releases_are_left_that_were_rolled_back_from_they_are_listed
 
 
 def test_a_host_to_skip_must_be_one(environment: LabEnvironment) -> None:
-    assert "there is no app host web9" in environment.fab("rollback", "--skip", "web9", expect=2).stderr
+    assert 'there is no app host "web9"' in environment.fab("rollback", "--skip", "web9", expect=2).stderr

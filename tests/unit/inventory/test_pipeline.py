@@ -1,25 +1,20 @@
-"""The steps from sources to an inventory: trees are merged, and each error names the source of its value."""
+"""The steps from trees to an inventory: they are merged, and each error names the source of its value."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpbeam.error import Misuse
-from warpbeam.inventory import read, source
 from warpbeam.inventory.conflicts import Conflict, conflicts
 from warpbeam.inventory.decode import decode
 from warpbeam.inventory.merge import merge
 from warpbeam.inventory.narrow import narrow
 from warpbeam.inventory.origin import FileLine, Origin
-from warpbeam.inventory.read import read_inventory
 from warpbeam.inventory.schema import Inventory
-from warpbeam.inventory.source import FileSource, Source, sources
 from warpbeam.inventory.strict_yaml import parse
 from warpbeam.inventory.tree import ConfigError, Key, Mapping, Node, Place, Scalar, Sequence, find
 
@@ -31,46 +26,6 @@ hosts:
   web1: {address: 10.0.0.1}
   web2: {address: 10.0.0.2}
 """
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory: messages then show a file in it by its name alone."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-class Pointer(msgspec.Struct, frozen=True):
-    """Another kind of origin: a command, and a JSON pointer into its output."""
-
-    command: str
-    pointer: str
-
-    def __str__(self) -> str:
-        return f"`{self.command}` at {self.pointer}"
-
-    @property
-    def source(self) -> str:
-        return f"`{self.command}`"
-
-    @property
-    def directory(self) -> Path:
-        return Path("/srv/inventory")
-
-
-class Command(msgspec.Struct, frozen=True):
-    """Another kind of source: the hosts that a command prints, by name and address."""
-
-    command: str
-    hosts: dict[str, str]
-
-    def read(self) -> Node:
-        hosts: dict[str, Node] = {}
-        for name, address in self.hosts.items():
-            at = Pointer(self.command, f"/{name}")
-            hosts[name] = Mapping(at, {"address": Scalar(Pointer(self.command, f"/{name}/address"), address, address)})
-        root = Pointer(self.command, "")
-        return Mapping(root, {"hosts": Mapping(root, hosts)})
 
 
 def merged(*texts: str) -> Node:
@@ -226,19 +181,6 @@ def test_a_conflict_has_the_places_of_all_values_that_were_written(more: str, pl
     assert [str(place) for place in first_conflict(merged(BASE, more)).places] == places
 
 
-def test_a_conflict_between_two_sources_names_both(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "base.yml").write_text(BASE)
-    (here / "x.yml").write_text("hosts:\n  web3: {address: 10.0.0.1}\n")
-    both: tuple[Source, ...] = (FileSource(Path("base.yml")), FileSource(Path("x.yml")))
-    monkeypatch.setattr(read, "sources", lambda file: both)
-    with pytest.raises(Misuse) as caught:
-        read_inventory(Path("x.yml"))
-    assert caught.value.message == (
-        "x.yml:2: hosts.web3.address: expected a machine once, found 10.0.0.1 port 22 as web1 and as web3; "
-        "see also base.yml:5: hosts.web1.address"
-    )
-
-
 def test_a_conflict_within_one_source_names_its_likeliest_place_alone() -> None:
     places = (Place(("http", "port"), FileLine(Path("x.yml"), 3)),)
     error = ConfigError(FileLine(Path("x.yml"), 9), ("ports", "A"), "expected one, found two", "choose", places)
@@ -246,67 +188,11 @@ def test_a_conflict_within_one_source_names_its_likeliest_place_alone() -> None:
     assert error.others == places
 
 
-# Sources
-
-
-def test_an_environment_has_one_source_its_file() -> None:
-    assert sources(Path("x.yml")) == (FileSource(Path("x.yml")),)
-
-
-def test_hosts_of_a_command_are_one_more_source(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "x.yml").write_text(BASE)
-    given = Command("list-hosts", {"web2": "10.0.0.3", "web9": "10.0.0.9"})
-    monkeypatch.setattr(read, "sources", lambda file: (*source.sources(file), given))
-    addresses = {name: host.address for name, host in read_inventory(Path("x.yml")).hosts.items()}
-    assert addresses == {"web1": "10.0.0.1", "web2": "10.0.0.3", "web9": "10.0.0.9"}
-
-
-@pytest.mark.parametrize(
-    ("hosts", "message"),
-    [
-        ({"web9": "-x"}, '`list-hosts` at /web9/address: hosts.web9.address: expected a host name or an IP address, '
-                         'found "-x"'),
-        ({"web9": "10.0.0.1"}, "`list-hosts` at /web9/address: hosts.web9.address: expected a machine once, found "
-                               "10.0.0.1 port 22 as web1 and as web9; see also x.yml:5: hosts.web1.address"),
-    ],
-)  # fmt: skip
-def test_an_error_in_what_a_command_printed_names_the_command_and_the_pointer(
-    here: Path, monkeypatch: pytest.MonkeyPatch, hosts: dict[str, str], message: str
-) -> None:
-    (here / "x.yml").write_text(BASE)
-    monkeypatch.setattr(read, "sources", lambda file: (*source.sources(file), Command("list-hosts", hosts)))
-    with pytest.raises(Misuse) as caught:
-        read_inventory(Path("x.yml"))
-    assert caught.value.message == message
-
-
-def test_relative_paths_begin_at_the_directory_of_their_own_source(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "common").mkdir()
-    (here / "common" / "base.yml").write_text(BASE + "ssh: {config: ssh_config}\ndeploy_keys: [a.pub]\n")
-    (here / "x.yml").write_text("source: app\n")
-    both = (FileSource(Path("common/base.yml")), FileSource(Path("x.yml")))
-    monkeypatch.setattr(read, "sources", lambda file: both)
-    inventory = read_inventory(Path("x.yml"))
-    assert inventory.ssh.config == here / "common" / "ssh_config"
-    assert inventory.deploy_keys == (str(here / "common" / "a.pub"),)
-    assert inventory.source == here / "app"
-    assert (inventory.name, inventory.file) == ("x", here / "x.yml")
-
-
-def test_each_source_may_ask_for_a_version_of_warpbeam(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "base.yml").write_text(BASE + 'warpbeam: ">=99"\n')
-    (here / "x.yml").write_text('warpbeam: ">=0.1"\n')
-    both = (FileSource(Path("base.yml")), FileSource(Path("x.yml")))
-    monkeypatch.setattr(read, "sources", lambda file: both)
-    with pytest.raises(Misuse, match=r"^base\.yml:7: warpbeam: expected Warpbeam >=99, found "):
-        read_inventory(Path("x.yml"))
-
-
 # Narrowing
 
 
 def test_narrowing_starts_from_all_hosts_however_narrow_an_inventory_is() -> None:
     inventory = decode(merged(BASE), Inventory)
-    one = narrow(inventory, frozenset({"web2"}), Path("x.yml"))
+    one = narrow(inventory, "web2", Path("x.yml"))
     assert [*one.hosts] == ["web2"]
-    assert [*narrow(one, frozenset(), Path("x.yml")).hosts] == ["web1", "web2"]
+    assert [*narrow(one, None, Path("x.yml")).hosts] == ["web1", "web2"]
