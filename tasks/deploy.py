@@ -25,6 +25,7 @@ ARTIFACT = "put this one live and build nothing: a key, here or in the store, or
         **HELP,
         "dirty": "deploy the working tree as it stands, uncommitted changes included",
         "artifact": f"{ARTIFACT}; once for each kind of host",
+        "setup-new": "first do what setup does, as admin, on app hosts that nothing has been set up on yet",
         "release": "`live`: what this machine put live last and the other hosts run, for one that joins them",
         **rolling.HELP,
     },
@@ -45,11 +46,13 @@ def deploy(
     skip_unreachable: bool = False,
     wait: str = "",
     jobs: str = "",
+    setup_new: bool = False,
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.chosen import check_artifacts_alone, split_names
     from warpbeam.deploy.deploy import deploy as put_live
+    from warpbeam.deploy.new_hosts import set_up_new
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.error import Misuse
     from warpbeam.store.place import shared_store
@@ -73,6 +76,8 @@ def deploy(
         shared=shared_store(here.fleet),
     )
     with rolling.explained(here, here.fleet):
+        if setup_new:
+            set_up_new(here.fleet, selection, here.emit)
         put_live(here.fleet, asked, selection, policy, here.emit, force=force, migrate=not no_migrate)
 
 

@@ -1,10 +1,23 @@
-"""The hosts themselves: their keys, their reboots."""
+"""The hosts themselves: which there are, their keys, their reboots."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from invoke import Collection, task
+
+
+@task(name="list", auto_shortflags=False, help={"json": "print JSON on standard output"})
+def list_hosts(c: Any, json: bool = False) -> None:
+    """Show the hosts of the environment, and where each is from: a file and a line, or a source of hosts."""
+    from warpbeam.cli.session import session
+    from warpbeam.inventory.host_rows import host_rows
+
+    here = session(c)
+    rows = host_rows(*here.reading)
+    if not json:
+        rows = [{key: "" if value is None else value for key, value in row.items()} for row in rows]
+    here.report.table(rows, as_json=json)
 
 
 @task(
@@ -40,4 +53,4 @@ def reboot(c: Any, timeout: int = 300) -> None:
     reboot(here.fleet, here.emit, timeout=timeout)
 
 
-namespace = Collection("hosts", trust, reboot)
+namespace = Collection("hosts", list_hosts, trust, reboot)

@@ -16,7 +16,10 @@ EXIT_CODES = {
     DONE: "done",
     FAULT: "a fault in Warpbeam, or `fab` itself did not understand its options",
     MISUSE: "the inventory, a word, an option or an argument is wrong; nothing ran",
-    REFUSED: "refused, nothing was changed: a lock, a host out of reach, no room, an unknown host key",
+    REFUSED: (
+        "refused, nothing was changed: a lock, a host out of reach, no room, an unknown host key, a source of hosts "
+        "that fails"
+    ),
     FAILED: "failed; hosts may have changed, and the message says what state each is in",
     AMISS: (
         "looked, and not all is well: `status` found an app down or unhealthy, `setup --check` something to change, "
@@ -112,6 +115,10 @@ class Unreachable(Refused):
     """A host does not answer: it is off, or the network to it is. (A host that answers wrongly raises Refused.)"""
 
 
+class Unready(Refused):
+    """A host does not know the deploy user or the app: `setup` has not run there, as far as it shows."""
+
+
 class Failed(Problem):
     """The work failed; hosts may have changed, and the message says what state each is in."""
 
@@ -161,5 +168,8 @@ def untouched(problems: Mapping[str, Problem]) -> Refused:
     different = [problem.message for problem in others if problem.reason != first.reason]
     kind = type(first) if isinstance(first, Refused) else Refused
     refused = restated(first, kind, more, details=(*different, *first.details))
+    if new := [name for name, problem in problems.items() if isinstance(problem, Unready)]:
+        setup = f"`fab ENV -H {','.join(new)} setup` sets up new hosts, and so does `deploy --setup-new`"
+        refused.hint = "; ".join(filter(None, (setup, refused.hint)))
     refused.nothing_changed = True
     return refused

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from warpbeam.event import Event
     from warpbeam.fleet.fleet import Fleet
     from warpbeam.fleet.here import HereFleet
+    from warpbeam.inventory.host_source import Answers
     from warpbeam.inventory.read import Reading
     from warpbeam.inventory.schema import Inventory
 
@@ -42,6 +43,8 @@ class Session:
         self.chosen = default
         self.sudo_password = sudo_password
         self._readings: dict[str, Reading] = {}
+        # Sources of hosts are asked once for a whole chain of tasks, whose environments may share them.
+        self._answers: Answers = {}
         self._fleets: dict[str, Fleet] = {}
         self._local_fleets: dict[str, Fleet] = {}
         self._here_fleets: dict[str, HereFleet] = {}
@@ -91,7 +94,7 @@ class Session:
 
         name = self.environment
         if name not in self._readings:
-            self._readings[name] = read(self.environments[name], self.only)
+            self._readings[name] = read(self.environments[name], self.only, self._answers)
         return self._readings[name]
 
     @property

@@ -35,7 +35,7 @@ ask_helper() {
 }
 
 step claim
-[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first'
+[[ -d $root/releases ]] || refuse "$root is not set up for $(id -un)" '`fab ENV setup` first' unready
 [[ -w $root/releases ]] || refuse "$root/releases is not writable by $(id -un)" 'is users.deploy right? run setup again'
 belongs_here
 # Before the lock: an activation that begins after this needs the lock, which then is not free.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,12 @@ class Fleet:
         An interrupt first ends the running command of every host, then propagates.
         """
         return everywhere(hosts, work, jobs=self.jobs, interrupt=self.interrupt)
+
+    def narrowed(self, hosts: Sequence[Host]) -> Fleet:
+        """Return this fleet with `hosts` as the chosen ones; it has the same connections, which this one closes."""
+        fleet = copy.copy(self)
+        fleet.inventory = msgspec.structs.replace(self.inventory, hosts={host.name: host for host in hosts})
+        return fleet
 
     def rsync(self, host: Host, directory: Path, target: str, leave_out: Sequence[str], emit: Emit) -> None:
         """Make `target` on `host` like `directory` of this machine, by rsync. Raises what `rsync.rsync` raises."""

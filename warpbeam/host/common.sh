@@ -27,7 +27,7 @@ progress() { object progress "$1" done: "$2" total: "$3"; record "$REPLY"; }
 answer() { object "$@"; record "{\"answer\":$REPLY}"; }
 
 # refuse MESSAGE [HINT [KIND]]: end the phase, which has changed nothing. KIND `held`: somebody else has the deploy
-# lock.
+# lock; `unready`: setup has not run.
 refuse() {
   object message "$1" hint "${2:-}" kind "${3:-}"
   record "{\"refused\":$REPLY}"

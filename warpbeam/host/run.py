@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from warpbeam.bound import MOST_DONE, MOST_LOOKED, MOST_RECORDS, Allowance, Breach, Complaints, Deadline
-from warpbeam.error import Damaged, Failed, Held, Lost, Problem, Refused
+from warpbeam.error import Damaged, Failed, Held, Lost, Problem, Refused, Unready
 from warpbeam.event import Emit, Warn
 from warpbeam.host.answer import LINES, explained
 from warpbeam.host.login_output import BEGUN, MOST_ECHOED, Beginning, not_begun
@@ -23,7 +23,7 @@ A = TypeVar("A")
 
 CONVERTING = Lock()
 # Error classes for the `kind` of a script's refusal or failure (`warpbeam/host/common.sh`).
-KINDS = {"held": Held, "damaged": Damaged}
+KINDS = {"held": Held, "damaged": Damaged, "unready": Unready}
 
 
 class Complaint(msgspec.Struct, frozen=True):

@@ -60,6 +60,11 @@ GroupName = Annotated[
         description="a group's name of letters, digits, dots, - and _, not beginning with a sign",
     ),
 ]
+Role = Literal["app", "build", "migrate"]
+Roles = Annotated[
+    tuple[Role, ...],
+    Meta(min_length=1, description='a list of at least one of the roles "app", "build" and "migrate"'),
+]
 Address = Annotated[
     str,
     Meta(

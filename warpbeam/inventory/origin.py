@@ -1,7 +1,7 @@
 """The origin of a value of an inventory, as messages name it.
 
-Today every value is from a line of a file. Another kind, such as a command and a JSON pointer into its output, is one
-more frozen Struct that is an `Origin`; nothing else needs to know it.
+A value is from a line of a file, or from a place in JSON that a source of hosts gave. Another kind is one more frozen
+Struct that is an `Origin`; nothing else needs to know it.
 """
 
 from __future__ import annotations
@@ -46,3 +46,19 @@ class FileLine(msgspec.Struct, frozen=True):
     def directory(self) -> Path:
         """The directory of the file."""
         return self.file.absolute().parent
+
+
+class JsonPointer(msgspec.Struct, frozen=True):
+    """A place in the JSON that a source gave, as RFC 6901 writes it; `directory` is that of the source's own place."""
+
+    source: str
+    pointer: str
+    directory: Path
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.pointer}" if self.pointer else self.source
+
+    def below(self, name: str) -> JsonPointer:
+        """Return the place of the entry `name`."""
+        escaped = name.replace("~", "~0").replace("/", "~1")
+        return JsonPointer(self.source, f"{self.pointer}/{escaped}", self.directory)

@@ -10,6 +10,7 @@ import msgspec
 from warpbeam.inventory.conflicts import check_conflicts
 from warpbeam.inventory.decode import absolute, decode
 from warpbeam.inventory.extends import file_trees
+from warpbeam.inventory.host_source import Answers, add_hosts
 from warpbeam.inventory.merge import merge
 from warpbeam.inventory.names import is_public_key
 from warpbeam.inventory.narrow import narrow
@@ -30,16 +31,20 @@ def read_inventory(file: Path, only: str | None = None) -> Inventory:
     return read(file, only).inventory
 
 
-def read(file: Path, only: str | None = None) -> Reading:
+def read(file: Path, only: str | None = None, answers: Answers | None = None) -> Reading:
     """Read the environment that `file` describes, narrowed to the hosts that `only` chooses, if that is given.
 
+    Parameters:
+        answers: what sources of hosts have answered before, in this process; theirs are added to it.
+
     Raises:
+        Refused: a source of hosts fails.
         Misuse: a source is unreadable, no inventory or contradicts itself, or `only` names a host that is not in it.
     """
     trees = file_trees(file)
     for each in trees:
         check_version(each)
-    tree = merge(trees)
+    tree = add_hosts(merge(trees), file, {} if answers is None else answers)
     inventory = decode(tree, Inventory)
     check_conflicts(inventory, tree)
     inventory = add_names(inventory, file)

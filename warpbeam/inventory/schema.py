@@ -16,6 +16,7 @@ from warpbeam.inventory.build import Build
 from warpbeam.inventory.extends import Extends
 from warpbeam.inventory.firewall import Firewall, PublicPort
 from warpbeam.inventory.hooks import Hooked, Hooks
+from warpbeam.inventory.hosts_from import HostsFrom
 from warpbeam.inventory.names import (
     Address,
     AppName,
@@ -35,6 +36,7 @@ from warpbeam.inventory.names import (
     Pause,
     Port,
     Requirement,
+    Roles,
     Seconds,
     UrlPath,
     UserName,
@@ -44,13 +46,8 @@ from warpbeam.inventory.names import (
 from warpbeam.inventory.secret import Secrets
 from warpbeam.inventory.shape import DERIVED, HIDDEN
 
-Role = Literal["app", "build", "migrate"]
 Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, Slot] = ("a", "b")
-Roles = Annotated[
-    tuple[Role, ...],
-    Meta(min_length=1, description='a list of at least one of the roles "app", "build" and "migrate"'),
-]
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,8 +161,8 @@ class Vm(Value, frozen=True):
 class Inventory(Value, frozen=True):
     """One environment. `file` is the file that it was read from, `name` the file's name without .yml.
 
-    `hosts` are those chosen with -H, or all; `all_hosts` are always all hosts of the file. `build_root` is where builds
-    are, where that is not below `root`: on this machine (`build-on-host --here`).
+    `hosts` are those chosen with -H, or all; `all_hosts` are always all of them, those of `hosts_from` too.
+    `build_root` is where builds are, where that is not below `root`: on this machine (`build-on-host --here`).
     """
 
     org: OrgName
@@ -177,6 +174,7 @@ class Inventory(Value, frozen=True):
     build_root: Annotated[str, DERIVED] = ""
     warpbeam: Requirement | None = None
     extends: Extends = ()
+    hosts_from: tuple[HostsFrom, ...] = ()
     source: Path | None = None
     release: AppName | None = None
     users: Users = Users()

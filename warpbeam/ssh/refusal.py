@@ -7,7 +7,7 @@ import socket
 
 import paramiko
 
-from warpbeam.error import Problem, Refused, Unreachable
+from warpbeam.error import Problem, Refused, Unreachable, Unready
 from warpbeam.ssh.attempt import Attempt, Cut, ProxyCommand
 from warpbeam.ssh.authentication import Keys
 from warpbeam.ssh.ssh_config import Settings
@@ -79,7 +79,7 @@ def not_let_in(settings: Settings, keys: Keys) -> Problem:
             host=settings.name,
             place=settings.label,
         )
-    return Refused(
+    return Unready(
         reason,
         "has `fab ENV setup` run, which makes the deploy user? Is the public key in "
         f"{settings.user}'s ~/.ssh/authorized_keys there, and does its sshd_config let it in "
