@@ -43,6 +43,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
     from warpbeam.inventory.files import environments
 
     from . import (
+        ansible,
         artifacts,
         build,
         config,
@@ -74,6 +75,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
         "firewall": firewall,
         "hosts": hosts,
         "init": init,
+        "inventory": ansible,
         "lab": lab,
         "lock": lock,
         "maintenance": maintenance,

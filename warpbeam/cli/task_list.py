@@ -19,7 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("status", "logs", "remote-console", "rpc", "eval"),
         *("restart", "start", "stop", "maintenance.", "version"),
     ),
-    "Hosts": ("hosts.", "setup", "doctor"),
+    "Hosts": ("hosts.", "setup", "doctor", "inventory."),
     "Security": ("secrets.", "firewall."),
     "Lab (throwaway hosts on this machine)": ("lab.",),
 }

@@ -16,7 +16,7 @@ from warpbeam.error import Refused
 
 # What `ansible-inventory --list` prints for 10,000 hosts with a few variables each has a tenth of this.
 MOST_BYTES = 64 << 20
-LAST_LINES = 10
+LAST_LINES = 20
 SHORTEST_NAP, LONGEST_NAP = 0.005, 0.1  # seconds
 
 

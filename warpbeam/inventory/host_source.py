@@ -86,7 +86,7 @@ class HostSource(msgspec.Struct, frozen=True):
         if asked.file is not None:
             return Answer(_content(asked.file, self.place))
         if asked.ansible is not None:
-            inventory = asked.ansible.inventory
+            inventory = path_of(asked.ansible.inventory, directory)
             if not inventory.exists():
                 raise ConfigError(
                     self.place.origin,
@@ -141,12 +141,17 @@ def add_hosts(tree: Node, file: Path, answers: Answers) -> Node:
     return merge((*(Mapping(hosts.origin, {"hosts": hosts}) for hosts in found), Mapping(tree.origin, written)))
 
 
+def path_of(text: str, directory: Path) -> Path:
+    """Return a path from `directory` or, where it begins with ~, from a home directory; links stay as they are."""
+    return Path(os.path.normpath(directory / os.path.expanduser(text)))  # noqa: PTH111 (raises nothing)
+
+
 def title_of(asked: HostsFrom) -> str:
     """Return a source in a few words: the beginning of its command, its file, its group of Ansible."""
     if asked.file is not None:
         return seen(asked.file)
     if asked.ansible is not None:
-        return f"{asked.ansible.group} of {seen(asked.ansible.inventory)}"
+        return f"{asked.ansible.group} of {Path(asked.ansible.inventory).name}"
     words = (asked.command or "").split()
     while words and _ASSIGNMENT.match(words[0]):
         words = words[1:]

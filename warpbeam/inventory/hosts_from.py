@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from warpbeam.inventory.names import Address, GroupName, HostName, Port, Roles, Seconds, ShellCommand
+from warpbeam.inventory.names import Address, GroupName, HostName, PathText, Port, Roles, Seconds, ShellCommand
 
 # Many more than one machine reaches by ssh (docs/scale.md): a filter of the source is missing.
 MOST_HOSTS = 10_000
@@ -22,9 +22,12 @@ AnsibleGroupName = Annotated[
 
 
 class AnsibleHosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The hosts of a group of Ansible's `inventory`: a file, a directory or a script."""
+    """The hosts of a group of Ansible's `inventory`: the path of a file, a directory or a script.
 
-    inventory: Path
+    It is no Path, which would be resolved when it is read: a script may look at the name of a link that leads to it.
+    """
+
+    inventory: PathText
     group: AnsibleGroupName = "all"
 
 

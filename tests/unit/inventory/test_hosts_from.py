@@ -161,6 +161,15 @@ def test_a_group_of_ansible_has_its_hosts_and_those_of_its_children(here: Path, 
     assert (here / "asked").read_text() == f"-i {here / 'hosts.ini'} --list\n"
 
 
+def test_a_link_to_ansibles_inventory_keeps_its_name(here: Path, monkeypatch: Any) -> None:
+    """A script may be an inventory of what the link is named after, as script/ansible-inventory is."""
+    as_ansible(here, monkeypatch)
+    (here / "link").symlink_to("hosts.ini")
+    (here / "a").mkdir()
+    assert reading("hosts_from: [{ansible: {inventory: a/../link, group: web}}]\n").inventory.hosts
+    assert (here / "asked").read_text() == f"-i {here / 'link'} --list\n"
+
+
 def test_a_group_that_ansible_does_not_have_lists_what_there_is(here: Path, monkeypatch: Any) -> None:
     as_ansible(here, monkeypatch)
     found = refusal("hosts_from: [{ansible: {inventory: hosts.ini, group: wbe}}]\n")
