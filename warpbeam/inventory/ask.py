@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 from warpbeam.error import Refused
 
-# What `ansible-inventory --list` prints for 10,000 hosts with a few variables each has a tenth of this.
+# A tenth of this is the output of `ansible-inventory --list` for 10,000 hosts with a few variables each.
 MOST_BYTES = 64 << 20
 LAST_LINES = 20
 SHORTEST_NAP, LONGEST_NAP = 0.005, 0.1  # seconds

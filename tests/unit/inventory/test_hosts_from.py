@@ -92,7 +92,7 @@ def test_nothing_after_hosts_does_not_take_the_hosts_of_a_source_away(here: Path
     assert [*of_file({"web1": "10.0.0.1"}, "hosts:\n").hosts] == ["web1"]
 
 
-def test_several_sources_are_merged_and_an_entry_gives_roles_and_a_group_to_its_hosts(here: Path) -> None:
+def test_sources_are_merged_and_an_entry_gives_roles_and_a_group_to_its_hosts(here: Path) -> None:
     (here / "a.json").write_text('{"web1": "10.0.0.1", "job1": {"address": "10.0.0.3", "group": "odd"}}')
     (here / "b.json").write_text('{"b1": null}')
     text = "hosts_from:\n  - {file: a.json, group: web}\n  - {command: cat b.json, roles: [build]}\n"
