@@ -48,8 +48,8 @@ def deploy(
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.chosen import check_artifacts_alone, split_names
     from warpbeam.deploy.deploy import deploy as put_live
+    from warpbeam.deploy.named_artifact import check_artifacts_alone, split_names
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.error import Misuse
     from warpbeam.store.place import shared_store
@@ -87,8 +87,8 @@ def local(
 ) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.chosen import check_artifacts_alone, split_names
     from warpbeam.deploy.deploy import deploy as put_live
+    from warpbeam.deploy.named_artifact import check_artifacts_alone, split_names
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.store.place import shared_store
 
