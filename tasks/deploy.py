@@ -50,8 +50,8 @@ def deploy(
 ) -> None:
     """Build if needed, and put the release live on every app host."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.chosen import check_artifacts_alone, split_names
     from warpbeam.deploy.deploy import deploy as put_live
+    from warpbeam.deploy.named_artifact import check_artifacts_alone, split_names
     from warpbeam.deploy.new_hosts import set_up_new
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.error import Misuse
@@ -92,8 +92,8 @@ def local(
 ) -> None:
     """Build on this machine and put the release live on this machine, without ssh."""
     from warpbeam.cli.session import session
-    from warpbeam.deploy.chosen import check_artifacts_alone, split_names
     from warpbeam.deploy.deploy import deploy as put_live
+    from warpbeam.deploy.named_artifact import check_artifacts_alone, split_names
     from warpbeam.deploy.target import TargetRequest
     from warpbeam.store.place import shared_store
 

@@ -61,7 +61,7 @@ def plan(c: Any, ref: str = "", dirty: bool = False, artifact: Any = None, json:
     """Show what `deploy` would do: commits and migrations, and per host from what to what."""
     from warpbeam.cli.session import session
     from warpbeam.deploy.builds import builders_to_show
-    from warpbeam.deploy.chosen import check_artifacts_alone, check_one_source, chosen_manifest, split_names
+    from warpbeam.deploy.named_artifact import check_artifacts_alone, check_one_source, chosen_manifest, split_names
     from warpbeam.deploy.preview import preview_artifacts, preview_deploy
     from warpbeam.deploy.signatures import signers_of_named
     from warpbeam.deploy.target import source_of_artifact, source_to_plan, store_of

@@ -40,7 +40,7 @@ def selection_of(skip: Any = None, skip_unreachable: bool = False, wait: str = "
 def explained(here: Session, fleet: Fleet) -> Iterator[None]:
     """Explain problems of work from host to host: the options for an unreachable host, the state after an interrupt."""
     from warpbeam.error import Unreachable
-    from warpbeam.operate.aftermath import emit_aftermath
+    from warpbeam.operate.after_interrupt import emit_after_interrupt
 
     try:
         yield
@@ -51,7 +51,7 @@ def explained(here: Session, fleet: Fleet) -> Iterator[None]:
         options = f"`--skip {away.host}` goes on without it, `--skip-unreachable` without any that does not answer"
         raise away.hinted(options) from away
     except KeyboardInterrupt:
-        emit_aftermath(fleet, here.emit)
+        emit_after_interrupt(fleet, here.emit)
         raise
 
 

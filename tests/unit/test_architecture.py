@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.file_index import HEADING, index
+
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "architecture.md").read_text()
 # A deploy must be followed in so many files (issue: a reader opened 40).
@@ -48,6 +50,13 @@ def test_every_file_that_the_page_names_is_there() -> None:
 
     assert len(named) > 30
     assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_the_page_says_what_every_file_holds() -> None:
+    said = PAGE.partition(HEADING)[2]
+
+    assert HEADING + said == index(), "run `python -m tests.file_index`"
+    assert re.findall(r"^\| `[^`]+` \| *\|$", said, re.MULTILINE) == []
 
 
 def test_every_package_is_in_the_tree_of_the_page() -> None:

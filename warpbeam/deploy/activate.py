@@ -31,7 +31,7 @@ JOB_PARTS = (
     "host/instance",
     "deploy/job/reserve",
     "deploy/job/await",
-    "deploy/job/app_lines",
+    "deploy/job/app_log",
     "deploy/job/slot",
     "deploy/job/traffic",
     "deploy/job/current",

@@ -9,8 +9,8 @@ from typing import Any
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.revisions import commits_since, migrations_added, migrations_lost
 from warpbeam.build.source import Source
-from warpbeam.deploy.chosen import choose
 from warpbeam.deploy.lock import look
+from warpbeam.deploy.named_artifact import choose
 from warpbeam.deploy.plan_deploy import same_source
 from warpbeam.deploy.preflight import check_compatibility
 from warpbeam.deploy.signatures import signers_of

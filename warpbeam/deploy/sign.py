@@ -6,7 +6,7 @@ from pathlib import Path
 
 from warpbeam.build.signature import trust_of
 from warpbeam.build.signing import check_key, sign_with
-from warpbeam.deploy.chosen import chosen_artifact, signature_beside, split_names
+from warpbeam.deploy.named_artifact import chosen_artifact, signature_beside, split_names
 from warpbeam.error import Misuse
 from warpbeam.event import Emit, Note, Settled
 from warpbeam.inventory.schema import Inventory

@@ -11,8 +11,8 @@ import msgspec
 from warpbeam.build.artifact import Artifact, Manifest
 from warpbeam.build.signature import Signature, Trust, Unsound, Verdict, check, check_file, read_signature, trust_of
 from warpbeam.build.source import Source
-from warpbeam.deploy.chosen import signature_beside
 from warpbeam.deploy.lock import PARTS, Lease, LockedPhase, locked_parameters
+from warpbeam.deploy.named_artifact import signature_beside
 from warpbeam.error import Problem, Refused, untouched
 from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet

@@ -12,9 +12,9 @@ from warpbeam.build.build import find_or_build
 from warpbeam.build.signing import sign_kept
 from warpbeam.build.source import Source, changed_files, find_source
 from warpbeam.deploy.builds import choose_builds
-from warpbeam.deploy.chosen import chosen_artifacts
 from warpbeam.deploy.fitting import Artifacts, assigned, fit, offers_of, to_all
 from warpbeam.deploy.lock import look, ready_facts
+from warpbeam.deploy.named_artifact import chosen_artifacts
 from warpbeam.error import Problem, Refused
 from warpbeam.event import Emit, Note, Warn
 from warpbeam.fleet.fleet import Fleet

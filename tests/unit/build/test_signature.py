@@ -29,7 +29,7 @@ from warpbeam.build.signature import (
     statement,
 )
 from warpbeam.build.signing import check_key, sign, sign_kept
-from warpbeam.deploy.chosen import chosen_artifact
+from warpbeam.deploy.named_artifact import chosen_artifact
 from warpbeam.deploy.sign import sign_artifacts
 from warpbeam.deploy.signatures import check_signatures, signers_of_named
 from warpbeam.error import Failed, Misuse, Refused

@@ -12,7 +12,7 @@ from warpbeam.host.facts import HostFacts
 CHANGING = frozenset({"migrate", "activate"})
 
 
-def emit_aftermath(fleet: Fleet, emit: Emit) -> None:
+def emit_after_interrupt(fleet: Fleet, emit: Emit) -> None:
     """Report after an interrupt, in one line for each host, what it runs, or that its activation goes on by itself.
 
     Only hosts are asked where a phase that could change them began, and where no `cancel` reported its end.
@@ -25,13 +25,13 @@ def emit_aftermath(fleet: Fleet, emit: Emit) -> None:
     hosts = list(fleet.inventory.app_hosts)
     asked = look(fleet, [host for host in hosts if host.name in touched - ended], silent)
     for name, found in asked.items():
-        emit(_aftermath(name, found))
+        emit(_after_interrupt(name, found))
     if others := [host.name for host in hosts if host.name not in touched]:
         emit(Note("", f"not touched: {', '.join(others)}"))
     emit(Note("", "next: `fab ENV status` shows what runs; the same command again goes on from there"))
 
 
-def _aftermath(name: str, found: HostFacts | Problem) -> Event:
+def _after_interrupt(name: str, found: HostFacts | Problem) -> Event:
     if isinstance(found, Problem):
         return Warn(name, f"what it runs now is unknown: {found.reason}")
     if found.activating:

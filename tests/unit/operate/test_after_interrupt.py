@@ -12,8 +12,8 @@ from warpbeam.event import Event, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.facts import About, HelperAnswer, HostFacts, Release
 from warpbeam.inventory.schema import Host, Inventory
-from warpbeam.operate import aftermath
-from warpbeam.operate.aftermath import emit_aftermath
+from warpbeam.operate import after_interrupt
+from warpbeam.operate.after_interrupt import emit_after_interrupt
 
 NO_HELPER = HelperAnswer(version="", activating=False, maintenance=False)
 LIVE = Release("20261123T120000Z", "healthy", About(version="0.2.0", commit="2a66cfce99"))
@@ -37,7 +37,7 @@ def test_where_nothing_had_begun_nobody_is_asked(fleet: Fleet) -> None:
     fleet.activity.phases = {("web1", "claim"): True, ("web1", "upload"): False}
     told: list[Event] = []
 
-    emit_aftermath(fleet, told.append)
+    emit_after_interrupt(fleet, told.append)
 
     assert told == [Note("", "nothing was switched on any host")]
 
@@ -47,7 +47,9 @@ def test_each_host_that_had_begun_is_reported_in_a_line_unless_it_did_so_itself(
 ) -> None:
     answers: dict[str, HostFacts | Problem] = {"web1": CALM, "web2": BUSY, "web3": AWAY}
     # Only the hosts' answers are faked: the test is about which hosts are asked, and the messages that follow.
-    monkeypatch.setattr(aftermath, "look", lambda fleet, hosts, emit: {host.name: answers[host.name] for host in hosts})
+    monkeypatch.setattr(
+        after_interrupt, "look", lambda fleet, hosts, emit: {host.name: answers[host.name] for host in hosts}
+    )
     fleet.activity.phases = {
         ("web1", "activate"): True,
         ("web2", "activate"): False,
@@ -56,7 +58,7 @@ def test_each_host_that_had_begun_is_reported_in_a_line_unless_it_did_so_itself(
     }
     told: list[Event] = []
 
-    emit_aftermath(fleet, told.append)
+    emit_after_interrupt(fleet, told.append)
 
     assert told == [
         Settled("web1", "runs 20261123T120000Z 0.2.0 (2a66cfce)"),
@@ -72,5 +74,5 @@ def test_each_host_that_had_begun_is_reported_in_a_line_unless_it_did_so_itself(
 
     fleet.activity.phases["web2", "cancel"] = True
     told.clear()
-    emit_aftermath(fleet, told.append)
+    emit_after_interrupt(fleet, told.append)
     assert [event.host for event in told] == ["web1", "web3", "", ""]

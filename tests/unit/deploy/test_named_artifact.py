@@ -12,8 +12,8 @@ from tests.unit.deploy.test_fitting import BOTH, BUILT_NEW, BUILT_OLD, fleet_of
 from tests.unit.store.test_shared_stores import APP, INVENTORY, KEY, keep, manifest
 from warpbeam.build.artifact import Artifact
 from warpbeam.build.signature import Trust
-from warpbeam.deploy import chosen, lock
-from warpbeam.deploy.chosen import (
+from warpbeam.deploy import lock, named_artifact
+from warpbeam.deploy.named_artifact import (
     check_artifacts_alone,
     chosen_artifact,
     chosen_artifacts,
@@ -148,7 +148,7 @@ def test_several_keys_may_stand_in_one_word_and_a_file_may_have_a_comma() -> Non
 def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, Artifact]:
     """The artifacts of each name, for hosts of two kinds."""
     found = {"old": BUILT_OLD, "new": BUILT_NEW}
-    monkeypatch.setattr(chosen, "chosen_artifact", lambda name, *args: found[name])
+    monkeypatch.setattr(named_artifact, "chosen_artifact", lambda name, *args: found[name])
     monkeypatch.setattr(lock, "look", lambda fleet, hosts, emit: {host.name: BOTH[host.name] for host in hosts})
     return found
 
