@@ -326,8 +326,17 @@ def test_output_without_end_fills_no_disk(here: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_command_reads_no_keyboard(here: Path) -> None:
-    text = "hosts_from: [{command: 'cat; echo {}; exit 1', timeout: 60}]\n"
-    assert "ended with status 1" in refusal(text, Refused).message
+    reads, writes = os.pipe()
+    own = os.dup(0)
+    os.dup2(reads, 0)
+    try:
+        # `cat` would wait for the end of our standard input, which does not come.
+        found = refusal("hosts_from: [{command: 'cat; echo {}; exit 1', timeout: 20}]\n", Refused)
+    finally:
+        os.dup2(own, 0)
+        for descriptor in (reads, writes, own):
+            os.close(descriptor)
+    assert "ended with status 1" in found.message
 
 
 def test_a_source_is_asked_once_for_one_command_and_all_of_its_environments(here: Path) -> None:
@@ -372,6 +381,7 @@ def test_a_source_is_read_as_any_other() -> None:
 def test_the_schema_in_docs_is_that_of_the_types() -> None:
     """`document_schema` of warpbeam/inventory/hosts_from.py makes it again."""
     assert SCHEMA.read_text() == document_schema()
+    jsonschema.Draft202012Validator.check_schema(json.loads(document_schema()))
 
 
 @pytest.mark.parametrize(
