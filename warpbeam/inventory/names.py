@@ -52,6 +52,13 @@ HostName = Annotated[
         description="a host's name of letters, digits, dots, - and _, not beginning with a sign",
     ),
 ]
+GroupName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z",
+        description="a group's name of letters, digits, dots, - and _, not beginning with a sign",
+    ),
+]
 Address = Annotated[
     str,
     Meta(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from warpbeam.inventory.conflicts import check_conflicts
+from warpbeam.inventory.conflicts import check_conflicts, check_own
 from warpbeam.inventory.decode import absolute, decode
+from warpbeam.inventory.group import add_own, own_environments
 from warpbeam.inventory.merge import merge
 from warpbeam.inventory.names import is_public_key
 from warpbeam.inventory.narrow import narrow
@@ -31,6 +32,10 @@ def read_inventory(file: Path, only: frozenset[str] = frozenset()) -> Inventory:
     check_conflicts(inventory, tree)
     inventory = add_names(inventory, file)
     inventory = add_key_paths(inventory, tree)
+    environments = own_environments(inventory, tree)
+    for own in environments:
+        check_own(inventory, tree, own)
+    inventory = add_own(inventory, environments)
     return narrow(inventory, only, file)
 
 

@@ -1,8 +1,8 @@
 """The shape of a type: what the values of an inventory must look like, as its annotations say.
 
 The `extra` of a type's `Meta` holds what msgspec has no field for: `derived`, `hidden`, `numeral` (text that may be
-written as a number), `short` (the one key of a Struct that may be written as a word in its place) and `hint` (what to
-do about a value that does not fit).
+written as a number), `short` (the one key of a Struct that may be written as a word in its place), `nothing` (the word
+for None, in place of an empty value) and `hint` (what to do about a value that does not fit).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Shape(NamedTuple):
     hidden: bool
     numeral: bool
     short: str
+    nothing: str
 
 
 @cache
@@ -67,11 +68,13 @@ def shape_of(hint: Any) -> Shape:
         hidden="hidden" in said,
         numeral="numeral" in said,
         short=said.get("short", ""),
+        nothing=said.get("nothing", ""),
     )
 
 
 @cache
 def fields(struct: Any) -> dict[str, Shape]:
-    """Return the shape of each field of `struct` that YAML may have."""
-    shapes = {name: shape_of(hint) for name, hint in hints_of(struct, include_extras=True).items()}
+    """Return the shape of each field of `struct` that YAML may have; its own come before those that it inherits."""
+    hints = hints_of(struct, include_extras=True)
+    shapes = {field.name: shape_of(hints[field.name]) for field in msgspec.structs.fields(struct)}
     return {name: shape for name, shape in shapes.items() if not shape.derived}
