@@ -22,7 +22,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.phase import Phase
-from warpbeam.inventory.schema import Host
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.inventory.signers import read_signers
 from warpbeam.network.cluster import mates, node_ports
 from warpbeam.operate.status import AppStatus, read_status
@@ -141,11 +141,13 @@ def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
     return findings
 
 
-def rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+def rows(findings: Sequence[Finding], inventory: Inventory) -> list[dict[str, Any]]:
     """Return findings for JSON, each with the version of Warpbeam that made it."""
+    groups = {name: host.group or "" for name, host in inventory.all_hosts.items()} if inventory.groups else {}
     return [
         {
             "host": each.host,
+            **({"group": groups[each.host]} if each.host in groups else {}),
             "check": each.check,
             "ok": each.good,
             "found": each.found,

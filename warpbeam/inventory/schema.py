@@ -173,6 +173,10 @@ class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             own=self.own,
         )
 
+    def labels(self) -> dict[str, str]:
+        """Return each host as people see it, by its name: `worker1 (worker)` where it has a group."""
+        return {name: f"{name} ({host.group})" if host.group else name for name, host in self.all_hosts.items()}
+
     @property
     def app_user(self) -> str:
         """The user that runs the app."""
