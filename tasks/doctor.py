@@ -34,10 +34,10 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
     findings = addressed_findings(findings, here.inventory.name)
     wrong = sum(not finding.good for finding in findings)
     if json:
-        here.report.table(rows(findings), as_json=True)
+        here.report.table(rows(findings, fleet.inventory), as_json=True)
     else:
         here.report.close()
-        print_lines(sys.stdout, *lines(findings, room_on(sys.stdout)))
+        print_lines(sys.stdout, *lines(findings, fleet.inventory.labels(), room_on(sys.stdout)))
     if wrong:
         here.emit(Settled("", f"{wrong} of {len(findings)} checks found something to mend", good=False))
         raise Exit(code=AMISS)

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "architecture.md"
 HEADING = "## Every file\n"
 FOLDERS = ("tasks", "warpbeam", "templates")
-# Text of a template before its sentence, and around the names in it.
+# The parts of a template before its sentence, and around the names in it.
 _NO_SENTENCE = re.compile(r"\A\{\{ app \}\}: |\AWritten by Warpbeam's setup[^.]*\. |\{\{ | \}\}")
 
 

@@ -167,7 +167,7 @@ def test_a_deadline_that_was_left_ends_nothing() -> None:
 
 @pytest.mark.parametrize("prefixed", [True, False])
 def test_a_line_without_an_end_is_shown_as_it_comes(prefixed: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    output = Output(prefixed=prefixed, error=False)
+    output = Output(prefixed=prefixed, error=False, labels={})
     text = "é" * LONGEST_LINE
 
     for start in range(0, 2 * LONGEST_LINE, 4099):

@@ -145,7 +145,7 @@ def show_all() -> None:
             Finding("web1", "ssh", good=False, found=FORGED, mend=FORGED),
             Finding("web1", "x" * 40, good=True, found=FORGED),
         ]
-        print_lines(sys.stdout, *lines(found, room))
+        print_lines(sys.stdout, *lines(found, {}, room))
 
 
 @pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}, {"NO_COLOR": "1"}], ids=str)

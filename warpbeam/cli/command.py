@@ -19,9 +19,10 @@ def run_command(fleet: Fleet, command: str, report: Report) -> None:
         Problem: a host cannot be reached.
     """
     hosts = list(fleet.inventory.hosts.values())
-    width = max(len(host.name) for host in hosts)
-    show = report.output(prefixed=len(hosts) > 1, width=width)
-    complain = report.output(prefixed=len(hosts) > 1, error=True, width=width)
+    labels = fleet.inventory.labels()
+    shown = {host.name: labels[host.name] for host in hosts}
+    show = report.output(prefixed=len(hosts) > 1, labels=shown)
+    complain = report.output(prefixed=len(hosts) > 1, error=True, labels=shown)
 
     def one(host: Host) -> int:
         # The login shell there runs the user's words unquoted, like `ssh HOST COMMAND`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from threading import Lock
 
 from warpbeam.cli.screen import print_lines, room_on, unpadded
@@ -19,24 +20,25 @@ class Output:
     no prefix).
 
     Parameters:
-        width: the length of the longest host's name.
+        labels: what to show in place of the name of a host; the longest decides the width of all.
         exact: False: a program gets the same as a terminal, for a log of many hosts, which is no host's data.
     """
 
-    def __init__(self, *, prefixed: bool, error: bool, width: int = 0, exact: bool = True) -> None:
+    def __init__(self, *, prefixed: bool, error: bool, labels: Mapping[str, str], exact: bool = True) -> None:
         self._prefixed = prefixed
         self._stream = sys.stderr if error else sys.stdout
         self._exact = exact and not self._stream.isatty()
         self._rest: dict[str, bytes] = {}
         self._guard = Lock()
-        self._width = width
+        self._labels = labels
+        self._width = max(map(len, self._labels.values()), default=0)
 
     def __call__(self, host: str, piece: bytes) -> None:
         with self._guard:
             if self._exact and not self._prefixed:
                 self._write(piece)
                 return
-            self._width = max(self._width, len(host))
+            self._width = max(self._width, len(self._labels.get(host, host)))
             *lines, self._rest[host] = (self._rest.get(host, b"") + piece).split(b"\n")
             for line in lines:
                 self._print(host, line)
@@ -64,7 +66,7 @@ class Output:
         return rest[cut:]
 
     def _print(self, host: str, line: bytes) -> None:
-        prefix = f"{host.ljust(self._width)} | " if self._prefixed else ""
+        prefix = f"{self._labels.get(host, host).ljust(self._width)} | " if self._prefixed else ""
         if self._exact:
             self._write(prefix.encode() + line + b"\n")
             return

@@ -160,10 +160,12 @@ class Report:
         for line in preview_lines(rows):
             print_lines(sys.stdout, *folded(line, room, "      ").split("\n"))
 
-    def output(self, *, prefixed: bool, error: bool = False, width: int = 0, exact: bool = True) -> Output:
+    def output(
+        self, *, prefixed: bool, error: bool = False, labels: Mapping[str, str] | None = None, exact: bool = True
+    ) -> Output:
         """Return a sink for the output of commands on hosts; `Output` explains the parameters."""
         self.close()
-        output = Output(prefixed=prefixed, error=error, width=width, exact=exact)
+        output = Output(prefixed=prefixed, error=error, labels=labels or {}, exact=exact)
         self._outputs.append(output)
         return output
 

@@ -117,7 +117,7 @@ def activate(
         Failed: the release did not become live; the message says what serves now.
         Lost: the host stopped answering, and the outcome could not be read back: the job goes on there.
     """
-    inventory = fleet.inventory
+    inventory = fleet.inventory.of(host)
     job = JOBS[inventory.deploy.strategy](
         **health_parameters(inventory),
         release=release,

@@ -1,4 +1,4 @@
-"""Batches of a rollout: `1,25%` changes one host first, then a quarter of the hosts at a time."""
+"""Batches of a rollout: `1,25%` changes one host first, then a quarter of the hosts at a time; group after group."""
 
 from __future__ import annotations
 
@@ -6,7 +6,27 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from warpbeam.deploy.plan import HostPlan
+from warpbeam.inventory.schema import Inventory
+
 T = TypeVar("T")
+
+
+def batches_of(inventory: Inventory, steps: Sequence[HostPlan], text: str) -> list[Sequence[HostPlan]]:
+    """Return `steps` in batches, group after group: as `deploy.order` says, then the others as `groups` lists them.
+
+    Hosts without a group come last.
+
+    Parameters:
+        text: the sizes for every group; empty: those that the inventory has for each.
+    """
+    order = dict.fromkeys((*inventory.deploy.order, *inventory.groups, None))
+    found: list[Sequence[HostPlan]] = []
+    for group in order:
+        members = [step for step in steps if step.host.group == group]
+        if members:
+            found += batches(members, text or inventory.of(members[0].host).deploy.batch)
+    return found
 
 
 def batches(items: Sequence[T], text: str) -> Iterator[Sequence[T]]:

@@ -87,6 +87,6 @@ def _emit_nothing_done(fleet: Fleet, plan: Plan, emit: Emit, *, migrate: bool) -
         every = [host.name for host in fleet.inventory.all_app_hosts]
         where = "every host" if set(asked) == set(every) else ", ".join(asked)
         emit(Settled("", f"{plan.label} is live on {where} already; --force puts it live again"))
-    elif fleet.inventory.deploy.migrate is not None and not migrate:
+    elif not migrate and fleet.inventory.migrate_hosts(fleet.inventory.app_hosts):
         left_out = "no migration was run (--no-migrate): the next release runs what is left, and so does --force"
         emit(Warn("", left_out))

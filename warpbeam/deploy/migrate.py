@@ -14,6 +14,7 @@ from warpbeam.fleet.around_phase import around
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import ExitStatus
+from warpbeam.inventory.schema import Host
 
 
 class Migrated(msgspec.Struct, frozen=True):
@@ -33,15 +34,14 @@ class Migrate(LockedPhase[Migrated], frozen=True, kw_only=True):
     expression: str
 
 
-def migrate(fleet: Fleet, writer: HistoryWriter, emit: Emit) -> None:
-    """Run the migrations where the writer's plan says, from the new release; note a failure in that host's history.
+def migrate(fleet: Fleet, host: Host, writer: HistoryWriter, emit: Emit) -> None:
+    """Run the migrations of `host` there, from the new release; note a failure in that host's history.
 
     Raises:
         Failed: the migrations failed, or a hook of theirs; nothing was switched.
     """
-    plan, inventory = writer.plan, fleet.inventory
-    host = plan.migrate_on
-    assert host is not None and inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)
+    plan, inventory = writer.plan, fleet.inventory.of(host)
+    assert inventory.deploy.migrate is not None  # noqa: S101 (the plan says so)
     step = next(step for step in plan.hosts if step.host == host)
     phase = Migrate(
         **locked_parameters(inventory, writer.lease.token),

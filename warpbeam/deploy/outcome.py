@@ -88,7 +88,7 @@ def emit_activated(inventory: Inventory, step: HostPlan, result: Activated, emit
     else:
         was = f"was {step.before}" if step.before_release else "the first here"
         ending = f"runs {step.release} {step.label} ({was}), slot {result.slot}"
-    emit(Settled(step.host.name, ending + maintained(inventory, on=result.maintenance)))
+    emit(Settled(step.host.name, ending + maintained(inventory.of(step.host), on=result.maintenance)))
     if result.cut:
         what = "1 connection was" if result.cut == 1 else f"{result.cut} connections were"
         # Not "cut": an app that stops in good order may still have finished the work on them. The kernel does not know

@@ -36,12 +36,12 @@ class HostPlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A rollout: `why` is a word for the history; `migrate_on` is the host of the migrations, or None."""
+    """A rollout: `why` is a word for the history; `migrate_on` are the hosts of the migrations."""
 
     why: Literal["deploy", "rollback", "restart"]
     label: str
     hosts: tuple[HostPlan, ...]
-    migrate_on: Host | None = None
+    migrate_on: tuple[Host, ...] = ()
     withdraw: bool = False
 
     @property

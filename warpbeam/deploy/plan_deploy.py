@@ -62,11 +62,12 @@ def plan_deploy(
         activate = force or live is None or live.name != release or not have.serving
         step = plan_host(host, have, going, upload=there is None, activate=activate)
         steps.append(msgspec.structs.replace(step, label=step.label + same_source(going.artifact, asked[host.name])))
-    runs = migrate and inventory.deploy.migrate is not None and any(step.activate for step in steps)
-    target = next((host for host in hosts if host == inventory.migrate_host), hosts[0]) if runs else None
+    # Only hosts that get the release have its migrations.
+    changed = [step.host for step in steps if step.activate]
+    migrate_on = inventory.migrate_hosts(hosts) if migrate and changed else ()
     check_memory_of(inventory, facts, steps)
     labels = {step.label for step in steps}
-    return Plan("deploy", labels.pop() if len(labels) == 1 else artifacts.label, tuple(steps), migrate_on=target)
+    return Plan("deploy", labels.pop() if len(labels) == 1 else artifacts.label, tuple(steps), migrate_on=migrate_on)
 
 
 def _check_each(facts: Mapping[str, HostFacts], artifacts: Artifacts) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from warpbeam.deploy.activate import activate
 from warpbeam.deploy.admit import admit_releases
-from warpbeam.deploy.batch_sizes import batches
+from warpbeam.deploy.batch_sizes import batches_of
 from warpbeam.deploy.cancel import cancel_begun
 from warpbeam.deploy.finish import finish_hosts
 from warpbeam.deploy.follow import Activated
@@ -68,8 +68,8 @@ def roll_out(
             if uploader is not None:
                 upload_releases(fleet, uploader, writer, emit)
             admit_releases(fleet, writer, emit)
-            if plan.migrate_on is not None:
-                migrate(fleet, writer, emit)
+            for host in plan.migrate_on:
+                migrate(fleet, host, writer, emit)
         _emit_unchanged(fleet, plan, lease, emit)
         rollout = activate_in_batches(fleet, policy, writer, digests, emit)
         rollout = bring_back(fleet, policy, rollout, writer, emit)
@@ -84,7 +84,7 @@ def activate_in_batches(
     fleet: Fleet, policy: Policy, writer: HistoryWriter, digests: Mapping[str, str], emit: Emit
 ) -> Rollout:
     """Activate batch by batch, until a host fails; between two batches, pause and check the hosts that changed."""
-    groups = list(batches([step for step in writer.plan.hosts if step.activate], policy.batch))
+    groups = batches_of(fleet.inventory, [step for step in writer.plan.hosts if step.activate], policy.batch)
     for step in (step for batch in groups[1:] for step in batch):
         emit(Step(step.host.name, "waits for its turn"))
     rollout = Rollout()
@@ -174,7 +174,7 @@ def activate_host(
 def check_changed(fleet: Fleet, rollout: Rollout, seconds: float, emit: Emit) -> tuple[CheckFailure, ...]:
     """Return which of the hosts that have changed are no longer healthy, or cannot be asked, `seconds` later."""
     hosts = [host for host in fleet.inventory.app_hosts if host.name in rollout.changed]
-    found = fleet.everywhere(hosts, lambda host: fleet.run(host, read_status(fleet), emit))
+    found = fleet.everywhere(hosts, lambda host: fleet.run(host, read_status(fleet, host), emit))
     failures = []
     for name, state in found.items():
         if isinstance(state, Problem):
@@ -248,7 +248,7 @@ def _emit_unchanged(fleet: Fleet, plan: Plan, lease: Lease, emit: Emit) -> None:
     """Emit which hosts run their release already."""
     for step in plan.hosts:
         if not step.activate:
-            more = maintained(fleet.inventory, on=lease.facts[step.host.name].helper.maintenance)
+            more = maintained(fleet.inventory.of(step.host), on=lease.facts[step.host.name].helper.maintenance)
             emit(Settled(step.host.name, f"runs already {step.release} {step.label}{more}"))
 
 

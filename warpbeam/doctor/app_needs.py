@@ -64,7 +64,7 @@ def firewall(host: str, inventory: Inventory, seen: Examination) -> Finding:
     if filters != any(table.table == f"inet warpbeam_{inventory.app}-filter" for table in seen.tables):
         rules.append("there is no filter yet" if filters else "there is a filter that the inventory does not ask for")
     if seen.live and not seen.tables:
-        rules.append(f"port {inventory.http.port} leads nowhere: there is no file to load")
+        rules.append(f"port {next(iter(inventory.leads('a')), 'none')} leads nowhere: there is no file to load")
     return finding(
         host,
         "firewall",
@@ -118,7 +118,7 @@ def _expected(inventory: Inventory, port: int, uid: int) -> tuple[tuple[str, int
     for slot in SLOTS:
         if port in (*inventory.slot_ports()[SLOTS.index(slot) :: 2], inventory.dist_port(slot)):
             return ((inventory.unit(slot), uid),)
-    if port == inventory.http.maintenance:
+    if port in inventory.page_ports():
         # systemd itself listens for the socket unit.
         return (("init.scope", 0),)
     return () if port in inventory.leads("a") else None

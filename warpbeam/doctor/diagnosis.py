@@ -11,6 +11,7 @@ from warpbeam.doctor.finding import Finding, finding
 from warpbeam.error import Problem
 from warpbeam.helper.program import HELPER_VERSION, helper
 from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.inventory.secret import Secret
 from warpbeam.operate.status import AppStatus
 from warpbeam.provision.difference import Difference, outdated
 from warpbeam.provision.footprint import Footprint
@@ -251,13 +252,25 @@ def agreement(inventory: Inventory, seen: Mapping[str, Examination]) -> Iterator
             ),
         )
         wrong = []
-        if absent := [secret for secret in inventory.secrets if secret not in secrets[name]]:
+        own = _secrets_of(inventory, name)
+        if absent := [secret for secret in own if secret not in secrets[name]]:
             wrong.append(f"missing: {', '.join(absent)}")
-        if extra := [secret for secret in secrets[name] if secret not in inventory.secrets]:
+        if extra := [secret for secret in secrets[name] if secret not in own]:
             wrong.append(f"not in the inventory: {', '.join(extra)}")
         for secret, digest in secrets[name].items():
-            differ = [other for other, have in secrets.items() if have.get(secret, digest) != digest]
+            # A group may have another value.
+            differ = [
+                other
+                for other, have in secrets.items()
+                if have.get(secret, digest) != digest and _secrets_of(inventory, other).get(secret) == own.get(secret)
+            ]
             if differ:
                 wrong.append(f"{secret} is not that of {', '.join(differ)}")
-        well = f"{len(inventory.secrets)} there, the same on all hosts" if inventory.secrets else "none asked for"
+        well = f"{len(own)} there, the same on all hosts" if own else "none asked for"
         yield finding(name, "secrets", wrong, well, f"`fab {env} secrets.push --restart`")
+
+
+def _secrets_of(inventory: Inventory, name: str) -> Mapping[str, Secret]:
+    """Return the secrets of the host of that name: another group may have another value."""
+    host = inventory.all_hosts.get(name)
+    return inventory.of(host).secrets if host else inventory.secrets

@@ -22,7 +22,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Text
 from warpbeam.host.app import AppPhase, app_parameters
 from warpbeam.host.phase import Phase
-from warpbeam.inventory.schema import Host
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.inventory.signers import read_signers
 from warpbeam.network.cluster import mates, node_ports
 from warpbeam.operate.status import AppStatus, read_status
@@ -141,11 +141,13 @@ def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
     return findings
 
 
-def rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+def rows(findings: Sequence[Finding], inventory: Inventory) -> list[dict[str, Any]]:
     """Return findings for JSON, each with the version of Warpbeam that made it."""
+    groups = {name: host.group or "" for name, host in inventory.all_hosts.items()} if inventory.groups else {}
     return [
         {
             "host": each.host,
+            **({"group": groups[each.host]} if each.host in groups else {}),
             "check": each.check,
             "ok": each.good,
             "found": each.found,
@@ -170,7 +172,7 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
             app_user=inventory.app_user if is_app else "",
             etc=etc(inventory) if is_app else "",
             key=key,
-            node_ports=node_ports(inventory) if is_app else (),
+            node_ports=node_ports(inventory.of(host)) if is_app else (),
             mates=tuple(mate.address or "" for mate in mates(inventory, host)) if is_app else (),
         )
         return fleet.run(host, phase, silent, identity="admin"), time.time()
@@ -182,7 +184,7 @@ def _look(fleet: Fleet, host: Host, want: Footprint, key: str) -> Checkup:
     found = seen if isinstance(seen, Problem) else _tried(lambda: inspect(fleet, host, want, silent))
     # If the deploy user cannot log in, that finding is enough: releases are not verified.
     verdicts = _tried(lambda: verify(fleet, host, (), silent)) if is_app and deployed is None else {}
-    state = _tried(lambda: fleet.run(host, read_status(fleet), silent)) if is_app and deployed is None else None
+    state = _tried(lambda: fleet.run(host, read_status(fleet, host), silent)) if is_app and deployed is None else None
     asks = inventory.admits and is_app and deployed is None
     admitted = _tried(lambda: read_admitted(fleet, host)) if asks else None
     # `examine.sh` reads the host's clock last, so `as_root` takes our time right after it.
@@ -215,7 +217,7 @@ def _findings(fleet: Fleet, host: Host, want: Footprint, look: Checkup) -> Itera
     yield from diagnosis.machine(name, look.seen, look.asked, look.received)
     if "app" in host.roles:
         yield diagnosis.live(name, inventory, look.state, look.seen)
-        yield from app_needs(name, inventory, look.seen)
+        yield from app_needs(name, inventory.of(host), look.seen)
         yield diagnosis.contents(name, look.verdicts)
     apps = look.found.others if isinstance(look.found, HostState) else ()
     yield diagnosis.logins(host, inventory, look.seen, apps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from warpbeam.error import Problem
+from warpbeam.error import Misuse, Problem
 from warpbeam.event import Emit
 from warpbeam.fleet.activity import Activity
 from warpbeam.fleet.jobs import allow_files, parse_jobs, usual_jobs
@@ -157,12 +158,34 @@ class Fleet:
         self.shells.close()
 
 
+def host_here(inventory: Inventory) -> Host | None:
+    """Return the host that this machine is, where hosts have settings of their own; None where none has.
+
+    It is the one that -H names, or the one that has this machine's name. Raises: Misuse, where that is none.
+    """
+    if not inventory.own:
+        return None
+    chosen = inventory.app_hosts
+    if len(chosen) == 1:
+        return chosen[0]
+    name = socket.gethostname()
+    for host in chosen:
+        if host.name in (name, name.partition(".")[0]):
+            return host
+    raise Misuse(
+        f"which of {', '.join(host.name for host in chosen)} is this machine ({name})? They have settings of their own",
+        "name it: `fab ENV -H NAME deploy.local`",
+    )
+
+
 class LocalFleet(Fleet):
     """This machine as the environment's only host, in every role; nothing goes over ssh."""
 
     def __init__(self, inventory: Inventory, sudo_password: str = "") -> None:
-        here = Host(name=HERE, roles=("app", "build", "migrate"))
-        alone = msgspec.structs.replace(inventory, hosts={HERE: here}, all_hosts={HERE: here})
+        stands_for = host_here(inventory)
+        here = Host(name=HERE, roles=("app", "build", "migrate"), group=stands_for.group if stands_for else None)
+        own = {HERE: inventory.of(stands_for)} if stands_for else {}
+        alone = msgspec.structs.replace(inventory, hosts={HERE: here}, all_hosts={HERE: here}, own=own)
         super().__init__(alone, sudo_password)
 
     @contextmanager

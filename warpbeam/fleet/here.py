@@ -42,7 +42,8 @@ class HereFleet(LocalFleet):
     """This machine as the only host, as the user of this process; builds are in that user's cache directory."""
 
     def __init__(self, inventory: Inventory) -> None:
-        super().__init__(msgspec.structs.replace(inventory, build_root=str(build_root(inventory))))
+        # A build is the same for every host.
+        super().__init__(msgspec.structs.replace(inventory, build_root=str(build_root(inventory)), own={}))
 
     def make_root(self) -> None:
         """Make the directory of builds. Raises: Refused, where that is not possible."""

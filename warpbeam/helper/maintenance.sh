@@ -6,6 +6,7 @@
 verb_maintenance() {
   local text round
   input 'on or off'
+  [[ -n $PAGE_PORT ]] || die 'this host serves no HTTP, so that it has no page'
   case $REPLY in
     on)
       text=$(head -c 1001 | tr -d '\0')

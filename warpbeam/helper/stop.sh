@@ -6,7 +6,7 @@
 verb_stop() {
   input_slot
   last_switch
-  if [[ -z $REPLY || ${REPLY%% *} == "$slot" ]]; then
+  if [[ -n ${PORTS[$slot]} && (-z $REPLY || ${REPLY%% *} == "$slot") ]]; then
     nft "add element inet warpbeam_${app}_guard stopping { ${PORTS[$slot]// /, } }" || true
   fi
   systemctl stop -- "$app@$slot.service"

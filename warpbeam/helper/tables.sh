@@ -28,7 +28,7 @@ redirect() {
     file=$ETC/redirect-maintenance.nft
     # Ask the kernel, because setup may have moved the port. A missing page is no reason to serve the app during
     # maintenance, and the guard lets no stranger answer in its place.
-    page_is_served || { systemctl restart -- "$app-maintenance.socket" && page_is_served; } ||
+    [[ -z $PAGE_PORT ]] || page_is_served || { systemctl restart -- "$app-maintenance.socket" && page_is_served; } ||
       printf 'warpbeam-helper: the maintenance page is not served: %s\n' "$REPLY" >&2
   elif [[ -z $1 ]]; then
     nft -f - <<<"table inet warpbeam_$app {}; delete table inet warpbeam_$app"

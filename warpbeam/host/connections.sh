@@ -2,12 +2,14 @@
 # Counts the clients of an instance.
 #
 # Parameters: ports (of the instances in slot a and b, in pairs).
-: "${ports?}"
+: "${ports[@]-}"
 
 # connections SLOT: the number of connections to the slot's instance, on any of its ports, open or opening, in REPLY.
 connections() {
   local i first=0 any='' lines
   [[ $1 == a ]] || first=1
+  REPLY=0
+  if ((${#ports[@]} == 0)); then return 0; fi
   for ((i = first; i < ${#ports[@]}; i += 2)); do any+="${any:+ or }sport = :${ports[i]}"; done
   mapfile -t lines < <(ss -Htn state established state syn-recv "( $any )")
   REPLY=${#lines[@]}

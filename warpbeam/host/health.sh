@@ -8,7 +8,7 @@
 # check), health_deadline (seconds until the instance must be healthy), health_settle (hundredths of a second for which
 # a new instance must stay healthy), health_pauses (seconds between checks, one after the other; the last is for all
 # that follow), helper (the privileged helper), app, app_user (the user who must own the listening sockets).
-: "${ports?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_pauses?}" "${health_timeout?}"
+: "${ports[@]-}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_pauses?}" "${health_timeout?}"
 : "${health_deadline?}" "${health_settle?}" "${helper?}" "${app?}" "${app_user?}"
 
 # port_of SLOT: the port of the slot's instance, in REPLY.

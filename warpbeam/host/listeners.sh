@@ -31,10 +31,12 @@ user_of() {
 strangers() {
   local user=$1 unit=$2 own filter='' address text number port
   shift 2
+  REPLY='' listening=0 places=()
+  if (($# == 0)); then return 0; fi
   for port; do filter+="${filter:+ or }sport = :$port"; done
   uid_of "$user"
   own=$REPLY
-  REPLY='' listening=0 places=()
+  REPLY=''
   while read -r _ _ address text; do
     listening=$((listening + 1)) port=${address##*:}
     places+=("$port ${address%:*}")

@@ -42,7 +42,7 @@ sent_from() {
 # says why no client reaches one of the ports (empty: some reach each), `narrow` which clients are refused, and
 # `asked_at` is the address at which to ask the first port. A port at which nothing listens is not judged.
 judge_reach() {
-  local port place address any4 any6 at4 at6 inside where first=$1
+  local port place address any4 any6 at4 at6 inside where first=${1-}
   [[ -n ${outward4+known} ]] || outward
   unreached='' narrow='' asked_at=${outward4:-${outward6:-127.0.0.1}}
   for port; do

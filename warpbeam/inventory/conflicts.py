@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from warpbeam.inventory import reserved
 from warpbeam.inventory.build_conflicts import build_findings
 from warpbeam.inventory.finding import Finding, finding
 from warpbeam.inventory.firewall import is_network
+from warpbeam.inventory.group import Own, cluster_findings, group_findings
+from warpbeam.inventory.settings_conflicts import SSH_PORT, settings_findings
 from warpbeam.inventory.signers import signer_findings
-from warpbeam.inventory.tree import ConfigError, Key, Node, Place, find
-from warpbeam.runtime.kinds import own_variable_user
+from warpbeam.inventory.tree import ConfigError, Key, Node, Place, find, path_of
 
 if TYPE_CHECKING:
     from warpbeam.inventory.schema import Inventory
-
-_SSH_PORT = 22
 
 
 class Conflict(NamedTuple):
@@ -31,7 +29,21 @@ class Conflict(NamedTuple):
 
 def check_conflicts(inventory: Inventory, tree: Node) -> None:
     """Refuse `inventory` if it has a conflict. Raises: ConfigError, with the places of the first one."""
-    for conflict in conflicts(inventory, tree):
+    _refuse_first(conflicts(inventory, tree))
+
+
+def check_own(inventory: Inventory, tree: Node, own: Own) -> None:
+    """Refuse the `own` settings of hosts if they have a conflict. Raises: ConfigError, as `check_conflicts`.
+
+    Parameters:
+        inventory, tree: the environment, and what it was decoded from.
+    """
+    found = (*settings_findings(own.inventory), *cluster_findings(inventory, own.inventory))
+    _refuse_first(Conflict(each.message, each.hint, _places(own.tree, each.keys, tree)) for each in found)
+
+
+def _refuse_first(found: Iterable[Conflict]) -> None:
+    for conflict in found:
         first, *others = conflict.places
         raise ConfigError(first.origin, first.key, conflict.message, conflict.hint, tuple(others))
 
@@ -42,34 +54,35 @@ def conflicts(inventory: Inventory, tree: Node) -> Iterator[Conflict]:
         yield Conflict(found.message, found.hint, _places(tree, found.keys))
 
 
-def _places(tree: Node, keys: tuple[Key, ...]) -> tuple[Place, ...]:
+def _places(tree: Node, keys: tuple[Key, ...], written: Node | None = None) -> tuple[Place, ...]:
     """Return the places of those `keys` that are written; where none is, the first key with the origin of the tree.
 
     A value may be a default, which has no place. A key that leads to one before it stands in for that one: a host
     without an address is at fault itself.
+
+    Parameters:
+        written: the tree as it was written, where `tree` has values of it at other keys.
     """
     places: list[Place] = []
     for key in keys:
         stands_in = any(place.key[: len(key)] == key for place in places)
         if not stands_in and (node := find(tree, key)):
-            places.append(Place(key, node.origin))
+            there = path_of(written, node) if written else None
+            places.append(Place(there or key, node.origin))
     return tuple(places) or (Place(keys[0], tree.origin),)
 
 
 def _findings(inventory: Inventory) -> Iterator[Finding]:
     yield from _names(inventory)
     yield from _users(inventory)
+    yield from group_findings(inventory)
     yield from _roles(inventory)
     yield from _machines(inventory)
-    yield from _ports(inventory)
     yield from _firewall(inventory)
-    yield from _health(inventory)
-    yield from _variables(inventory)
+    yield from settings_findings(inventory)
     yield from build_findings(inventory)
     yield from signer_findings(inventory)
     yield from _files(inventory)
-    yield from _service(inventory)
-    yield from _vm(inventory)
 
 
 def _names(inventory: Inventory) -> Iterator[Finding]:
@@ -120,11 +133,15 @@ def _roles(inventory: Inventory) -> Iterator[Finding]:
             message = 'expected "app" beside "migrate", found it missing'
             hint = "migrations run from the app's release: choose a host with role app"
             yield finding(message, hint, key)
-    migrate = [name for name, host in inventory.hosts.items() if "migrate" in host.roles]
-    if len(migrate) > 1:
-        message = f'expected one host with role "migrate", found {" and ".join(migrate)}'
-        hint = "keep it on one; where none has it, it is the first with role app"
-        yield finding(message, hint, ("hosts", migrate[1], "roles"), ("hosts", migrate[0], "roles"))
+    migrate: dict[str | None, str] = {}
+    for name, host in inventory.hosts.items():
+        if "migrate" in host.roles:
+            if first := migrate.get(host.group):
+                where = f"in the group {host.group}, " if host.group else ""
+                message = f'expected one host with role "migrate", {where}found {first} and {name}'
+                hint = "keep it on one; where none has it, it is the first with role app"
+                yield finding(message, hint, ("hosts", name, "roles"), ("hosts", first, "roles"))
+            migrate[host.group] = name
     if not any("app" in host.roles for host in inventory.hosts.values()):
         found = ", ".join(inventory.hosts) or "no host at all"
         message = f'expected at least one host with role "app", found {found}'
@@ -138,7 +155,7 @@ def _machines(inventory: Inventory) -> Iterator[Finding]:
         if host.address and ":" in host.address and not _is_ipv6(host.address):
             message = f'expected a host name or an IP address, found "{host.address}"'
             yield finding(message, "a port has a key of its own: `port`", key)
-        address, port = (host.address or name).lower(), host.port or _SSH_PORT
+        address, port = (host.address or name).lower(), host.port or SSH_PORT
         if first := seen.get((address, port)):
             both = f"{first} and as {name}"
             message = f"expected a machine once, found {address} port {port} as {both}"
@@ -153,35 +170,6 @@ def _is_ipv6(address: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _ports(inventory: Inventory) -> Iterator[Finding]:
-    http = inventory.http
-    parts: dict[Key, tuple[int, ...]] = {
-        ("http", "port"): (http.port,),
-        ("http", "slots"): http.slots,
-        ("http", "distribution"): http.distribution,
-        ("http", "maintenance"): (http.maintenance,),
-    }
-    for name, more in inventory.ports.items():
-        parts["ports", name, "public"] = (more.public,)
-        parts["ports", name, "slots"] = more.slots
-    taken: dict[int, Key] = {}
-    for key, ports in parts.items():
-        for port in ports:
-            if port in taken:
-                first = ".".join(taken[port])
-                uses = f"{first} and {'.'.join(key)}" if taken[port] != key else f"both of {first}"
-                message = f"expected a port for each use, found {port} for {uses}"
-                yield finding(message, "choose another port for one of them", key, taken[port])
-            taken.setdefault(port, key)
-    for name, host in inventory.hosts.items():
-        ssh = host.port or _SSH_PORT
-        if ssh in taken:
-            uses = f"{'.'.join(taken[ssh])} and ssh to {name}"
-            message = f"expected a port for each use, found {ssh} for {uses}"
-            hint = "the firewall would lock you out: choose another port for one of them"
-            yield finding(message, hint, ("hosts", name, "port"), taken[ssh])
 
 
 def _firewall(inventory: Inventory) -> Iterator[Finding]:
@@ -204,35 +192,6 @@ def _firewall(inventory: Inventory) -> Iterator[Finding]:
             )
 
 
-def _health(inventory: Inventory) -> Iterator[Finding]:
-    health = inventory.health
-    for name, value in (("interval", health.interval), ("timeout", health.timeout)):
-        if value > health.deadline:
-            limit = f"health.deadline ({health.deadline:g} s)"
-            message = f"expected health.{name} to be at most {limit}, found {value:g} s"
-            hint = f"shorten health.{name}, or raise health.deadline"
-            yield finding(message, hint, ("health", name), ("health", "deadline"))
-
-
-def _variables(inventory: Inventory) -> Iterator[Finding]:
-    parts = {"env": [*inventory.env], "secrets": [*inventory.secrets], "ports": [*inventory.ports]}
-    for part, names in parts.items():
-        for name in names:
-            own = own_variable_user(inventory.build.flavor, name)
-            if owner := reserved.variable_owner(name) or own:
-                message = f"expected a variable of the app's own, found one that is not: {owner}"
-                yield finding(message, "remove it", (part, name))
-    for name, value in inventory.env.items():
-        if name.startswith(("ERL_", "ELIXIR_ERL_")) and re.search("-(set|no)cookie", value):
-            message = "expected flags of the VM that set no cookie: every user of a host could read it"
-            yield finding(message, "remove it: `setup` makes the cookie", ("env", name))
-    for one, other in (("env", "secrets"), ("env", "ports"), ("secrets", "ports")):
-        for name in parts[other]:
-            if name in parts[one]:
-                message = f"expected a variable under {one} or under {other}, found it under both"
-                yield finding(message, "remove one of them", (other, name), (one, name))
-
-
 def _files(inventory: Inventory) -> Iterator[Finding]:
     directory = f"/etc/{inventory.org}/{inventory.app}"
     for path in inventory.files:
@@ -243,48 +202,3 @@ def _files(inventory: Inventory) -> Iterator[Finding]:
         elif name.endswith((".env", ".nft")):
             message = "expected a name that setup does not use itself (NAME.env and NAME.nft are its own)"
             yield finding(message, "choose another ending", ("files", path))
-
-
-def _service(inventory: Inventory) -> Iterator[Finding]:
-    for name in inventory.service:
-        if owner := reserved.directive_owner(name):
-            message = f"expected a directive that may be overridden, found one that may not: {owner}"
-            yield finding(message, "remove it", ("service", name))
-
-
-def _vm(inventory: Inventory) -> Iterator[Finding]:
-    vm = inventory.vm
-    flags = (vm.ports, vm.async_threads, vm.kernel_poll, vm.fullsweep_after)
-    if any(flag is not None for flag in flags):
-        for name in ("ERL_FLAGS", "ERL_ZFLAGS", "ERL_FULLSWEEP_AFTER"):
-            if name in inventory.env or name in inventory.secrets:
-                message = f"expected the VM's settings in one place, found {name} and `vm`"
-                hint = "say all of it under `vm`, or in the variable"
-                yield finding(message, hint, ("env", name), ("secrets", name), ("vm",))
-    for index, peer in enumerate(vm.peers):
-        if peer not in inventory.all_hosts and not _is_ipv4_network(peer):
-            message = f'expected a host of this inventory, an IPv4 address or a network, found "{peer}"'
-            yield finding(
-                message, "name hosts as they are named under `hosts`", ("vm", "peers", str(index)), ("vm", "peers")
-            )
-    if vm.peers:
-        for name, host in inventory.all_hosts.items():
-            if (name in vm.peers or "app" in host.roles) and not _is_ipv4_network(host.address or ""):
-                message = (
-                    f'expected an IPv4 address, since nodes are named by it (vm.peers), found "{host.address or name}"'
-                )
-                yield finding(
-                    message,
-                    "give the host an address that the others reach it at",
-                    ("hosts", name, "address"),
-                    ("hosts", name),
-                    ("vm", "peers"),
-                )
-
-
-def _is_ipv4_network(text: str) -> bool:
-    try:
-        ipaddress.IPv4Network(text)
-    except ValueError:
-        return False
-    return True

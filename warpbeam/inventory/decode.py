@@ -75,7 +75,7 @@ def _fit(node: Node, shape: Shape, position: Position) -> Any:
         position = position._replace(hidden=True)
     match shape.kind:
         case "optional":
-            fitted = None if _is_nothing(node) else _fit(node, shape.inner[0], position)
+            fitted = None if _is_nothing(node, shape.nothing) else _fit(node, _described(shape), position)
         case "choice":
             fitted = _fit_choice(node, shape, position)
         case "struct":
@@ -172,8 +172,15 @@ def _fit_path(node: Node, shape: Shape, position: Position) -> Path:
         raise ConfigError(node.origin, position.key, message, hint) from None
 
 
-def _is_nothing(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.value is None
+def _is_nothing(node: Node, word: str = "") -> bool:
+    """Return whether a node is empty, or has the `word` that the type has for that: then an empty one is a mistake."""
+    return isinstance(node, Scalar) and (node.text == word if word else node.value is None)
+
+
+def _described(shape: Shape) -> Shape:
+    """Return the shape of a value that is optional, with the description of both."""
+    inner = shape.inner[0]
+    return inner._replace(description=shape.description) if shape.description else inner
 
 
 def _fits(text: str, shape: Shape) -> bool:

@@ -56,7 +56,7 @@ HostName = Annotated[
 GroupName = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}\Z",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z",
         description="a group's name of letters, digits, dots, - and _, not beginning with a sign",
     ),
 ]

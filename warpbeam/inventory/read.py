@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from warpbeam.inventory.conflicts import check_conflicts
+from warpbeam.inventory.conflicts import check_conflicts, check_own
 from warpbeam.inventory.decode import absolute, decode
 from warpbeam.inventory.extends import file_trees
+from warpbeam.inventory.group import add_own, own_environments
 from warpbeam.inventory.host_source import Answers, add_hosts
 from warpbeam.inventory.merge import merge
 from warpbeam.inventory.names import is_public_key
@@ -49,6 +50,10 @@ def read(file: Path, only: str | None = None, answers: Answers | None = None) ->
     check_conflicts(inventory, tree)
     inventory = add_names(inventory, file)
     inventory = add_key_paths(inventory, tree)
+    environments = own_environments(inventory, tree)
+    for own in environments:
+        check_own(inventory, tree, own)
+    inventory = add_own(inventory, environments)
     return Reading(narrow(inventory, only, file), tree)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -17,10 +18,10 @@ from warpbeam.inventory.extends import Extends
 from warpbeam.inventory.firewall import Firewall, PublicPort
 from warpbeam.inventory.hooks import Hooked, Hooks
 from warpbeam.inventory.hosts_from import HostsFrom
+from warpbeam.inventory.instance import Group, Health, Http, ShortHttp, Value, Vm
 from warpbeam.inventory.names import (
     Address,
     AppName,
-    AppPort,
     Batch,
     DeployKey,
     DirectiveName,
@@ -30,7 +31,6 @@ from warpbeam.inventory.names import (
     GroupName,
     HostFile,
     HostName,
-    NodePeer,
     OrgName,
     PackageName,
     Pause,
@@ -38,7 +38,6 @@ from warpbeam.inventory.names import (
     Requirement,
     Roles,
     Seconds,
-    UrlPath,
     UserName,
     VariableName,
     VariableValue,
@@ -50,14 +49,11 @@ Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 
 
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of an inventory, in which unknown keys are errors."""
-
-
-class Host(Value, frozen=True):
+class Host(Group, frozen=True):
     """One machine. `name` is its key under `hosts:`; without an `address`, ssh looks up the name.
 
-    `build` names the build host whose releases it gets; without one, that is the build host that fits.
+    `build` names the build host whose releases it gets; without one, that is the build host that fits. `group` names
+    the group whose settings it has; its own come after those.
     """
 
     name: Annotated[HostName, DERIVED] = ""
@@ -86,30 +82,6 @@ class Ssh(Value, frozen=True):
     answer_timeout: Seconds = 60
 
 
-class Http(Value, frozen=True):
-    """Ports: clients connect to `port`; the instance of each slot listens on a port of its own."""
-
-    port: Port = 80
-    slots: tuple[AppPort, AppPort] = (4001, 4002)
-    distribution: tuple[AppPort, AppPort] = (9001, 9002)
-    maintenance: AppPort = 4003
-
-
-class Health(Value, frozen=True):
-    """The check of an instance: it is healthy when `path` on the slot's port answers `status`, or `rpc` is true.
-
-    Times are in seconds. A new instance must stay healthy for `settle` before it becomes live.
-    """
-
-    path: UrlPath = "/health"
-    status: Annotated[int, Meta(ge=100, le=599, description="an HTTP status from 100 to 599")] = 200
-    interval: Seconds = 0.2
-    rpc: Expression | None = None
-    timeout: Seconds = 5
-    deadline: Seconds = 60
-    settle: Pause = 3
-
-
 def overridden_by(option: str, value: str = "") -> Meta:
     """Return the note on a field that an option overrides: the option's text, and the word for its value.
 
@@ -127,6 +99,7 @@ class Deploy(Value, frozen=True):
     """Settings for replacing one release by another.
 
     `drain` is how long the old instance may take to finish, `pause` how long to wait between two batches, in seconds.
+    `order` names groups in the order in which they change.
     """
 
     strategy: Literal["restart", "blue-green"] = "restart"
@@ -136,33 +109,18 @@ class Deploy(Value, frozen=True):
     batch: Annotated[Batch, _BATCH] = "1,25%"
     pause: Annotated[Pause, _PAUSE] = 0
     on_failure: Annotated[Literal["stop", "rollback"], _ON_FAILURE] = "stop"
+    order: tuple[GroupName, ...] = ()
     migrate: Expression | None = None
     allowed_signers: Path | None = None
     revoked_signers: Path | None = None
 
 
-class Vm(Value, frozen=True):
-    """Settings of the Erlang VM; with None, the VM's default or the release's vm.args apply.
-
-    `crash_dump` is how large a dump may be, in MiB. `peers` may reach the nodes: hosts of the inventory, addresses or
-    networks; without any, nodes listen on loopback only.
-    """
-
-    ports: (
-        Annotated[int, Meta(ge=1024, le=134217727, description="a number of ports from 1024 to 134217727")] | None
-    ) = None
-    async_threads: Annotated[int, Meta(ge=0, le=1024, description="a number of threads from 0 to 1024")] | None = None
-    kernel_poll: Annotated[bool, Meta(description="true or false")] | None = None
-    fullsweep_after: Annotated[int, Meta(ge=0, le=65535, description="a number from 0 to 65535")] | None = None
-    crash_dump: Annotated[int, Meta(ge=0, le=65536, description="a number of MiB from 0 to 65536")] = 64
-    peers: tuple[NodePeer, ...] = ()
-
-
-class Inventory(Value, frozen=True):
+class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One environment. `file` is the file that it was read from, `name` the file's name without .yml.
 
     `hosts` are those chosen with -H, or all; `all_hosts` are always all of them, those of `hosts_from` too.
-    `build_root` is where builds are, where that is not below `root`: on this machine (`build-on-host --here`).
+    `build_root` is where builds are, where that is not below `root`: on this machine (`build-on-host --here`). `own` is
+    what the environment is for a host with a group or with settings of its own: ask `of`.
     """
 
     org: OrgName
@@ -172,6 +130,7 @@ class Inventory(Value, frozen=True):
     file: Annotated[Path, DERIVED] = Path()
     all_hosts: Annotated[dict[HostName, Host], DERIVED] = {}
     build_root: Annotated[str, DERIVED] = ""
+    own: Annotated[dict[HostName, Inventory], DERIVED] = {}
     warpbeam: Requirement | None = None
     extends: Extends = ()
     hosts_from: tuple[HostsFrom, ...] = ()
@@ -179,7 +138,8 @@ class Inventory(Value, frozen=True):
     release: AppName | None = None
     users: Users = Users()
     ssh: Ssh = Ssh()
-    http: Http = Http()
+    groups: dict[GroupName, Group] = {}
+    http: ShortHttp = Http()
     ports: dict[VariableName, PublicPort] = {}
     firewall: Firewall = Firewall()
     health: Health = Health()
@@ -197,6 +157,25 @@ class Inventory(Value, frozen=True):
     def __post_init__(self) -> None:
         if not self.all_hosts:
             msgspec.structs.force_setattr(self, "all_hosts", self.hosts)
+
+    def of(self, host: Host) -> Inventory:
+        """Return the environment as it is for `host`: with the settings of its group and its own."""
+        own = self.own.get(host.name)
+        if own is None:
+            return self
+        return msgspec.structs.replace(
+            own,
+            hosts=self.hosts,
+            all_hosts=self.all_hosts,
+            name=self.name,
+            file=self.file,
+            build_root=self.build_root,
+            own=self.own,
+        )
+
+    def labels(self) -> dict[str, str]:
+        """Return each host as people see it, by its name: `worker1 (worker)` where it has a group."""
+        return {name: f"{name} ({host.group})" if host.group else name for name, host in self.all_hosts.items()}
 
     @property
     def app_user(self) -> str:
@@ -245,32 +224,43 @@ class Inventory(Value, frozen=True):
         chosen = tuple(host for host in self.hosts.values() if "build" in host.roles)
         return chosen or tuple(host for host in self.all_hosts.values() if "build" in host.roles)
 
-    @property
-    def migrate_host(self) -> Host | None:
-        """The chosen host with role `migrate`, else the first chosen host that runs the app.
+    def migrate_hosts(self, hosts: Sequence[Host]) -> tuple[Host, ...]:
+        """Return the ones of `hosts` where migrations run: for each expression that they have, one host that has it.
 
-        It is a chosen host, because only those get the release that has the migrations.
+        It is the first with the role `migrate`, else the first.
         """
-        named = (host for host in self.app_hosts if "migrate" in host.roles)
-        return next(named, next(iter(self.app_hosts), None))
+        having: dict[str, Host] = {}
+        for host in hosts:
+            expression = self.of(host).deploy.migrate
+            if expression is not None:
+                first = having.setdefault(expression, host)
+                if "migrate" in host.roles and "migrate" not in first.roles:
+                    having[expression] = host
+        return tuple(having.values())
 
     @property
     def building(self) -> str:
         """Return the directory of the app's builds: this user's own (`--here`), else the one on the build host."""
         return self.build_root or str(self.root)
 
-    def port(self, slot: Slot) -> int:
-        """Return the port where the instance in `slot` serves HTTP."""
-        return self.http.slots[SLOTS.index(slot)]
+    def port(self, slot: Slot) -> int | None:
+        """Return the port where the instance in `slot` serves HTTP; None where it does not."""
+        return None if self.http.port is None else self.http.slots[SLOTS.index(slot)]
 
     def leads(self, slot: Slot) -> dict[int, int]:
         """Return the target of each public port while `slot` is live; the HTTP port comes first."""
         index = SLOTS.index(slot)
-        return {self.http.port: self.port(slot)} | {port.public: port.slots[index] for port in self.ports.values()}
+        http = {} if self.http.port is None else {self.http.port: self.http.slots[index]}
+        return http | {port.public: port.slots[index] for port in self.ports.values()}
 
     def slot_ports(self) -> tuple[int, ...]:
         """Return every port that an instance serves: for HTTP in slots a and b, then for the further public ports."""
-        return (*self.http.slots, *(port for each in self.ports.values() for port in each.slots))
+        http = () if self.http.port is None else self.http.slots
+        return (*http, *(port for each in self.ports.values() for port in each.slots))
+
+    def page_ports(self) -> tuple[int, ...]:
+        """Return the port of the maintenance page; none where there is no HTTP."""
+        return () if self.http.port is None else (self.http.maintenance,)
 
     def dist_port(self, slot: Slot) -> int:
         """Return the loopback port where the node in `slot` takes Erlang distribution."""

@@ -2,7 +2,8 @@
 
 The `extra` of a type's `Meta` holds what msgspec has no field for: `derived`, `hidden`, `alone` (a list whose one item
 may be written without a list), `numeral` (text that may be written as a number), `short` (the one key of a Struct that
-may be written as a word in its place) and `hint` (what to do about a value that does not fit).
+may be written as a word in its place), `nothing` (the word for None, in place of an empty value) and `hint` (what to do
+about a value that does not fit).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Shape(NamedTuple):
     alone: bool
     numeral: bool
     short: str
+    nothing: str
 
 
 @cache
@@ -71,11 +73,13 @@ def shape_of(hint: Any) -> Shape:
         alone="alone" in said,
         numeral="numeral" in said,
         short=said.get("short", ""),
+        nothing=said.get("nothing", ""),
     )
 
 
 @cache
 def fields(struct: Any) -> dict[str, Shape]:
-    """Return the shape of each field of `struct` that YAML may have."""
-    shapes = {name: shape_of(hint) for name, hint in hints_of(struct, include_extras=True).items()}
+    """Return the shape of each field of `struct` that YAML may have; its own come before those that it inherits."""
+    hints = hints_of(struct, include_extras=True)
+    shapes = {field.name: shape_of(hints[field.name]) for field in msgspec.structs.fields(struct)}
     return {name: shape for name, shape in shapes.items() if not shape.derived}

@@ -91,3 +91,13 @@ def find(tree: Node, key: Key) -> Node | None:
             return None
         tree = tree.entries[part]
     return tree
+
+
+def path_of(tree: Node, wanted: Node) -> Key | None:
+    """Return the path of keys that leads to this very node of `tree`, or None where it is not in it."""
+    if tree is wanted:
+        return ()
+    for name, node in tree.entries.items() if isinstance(tree, Mapping) else ():
+        if (below := path_of(node, wanted)) is not None:
+            return (name, *below)
+    return None

@@ -31,18 +31,23 @@ def node_ports(inventory: Inventory) -> tuple[int, ...]:
 
 def mates(inventory: Inventory, host: Host) -> tuple[Host, ...]:
     """Return the other app hosts whose nodes may connect with those of `host`, from either side."""
-    if not inventory.vm.peers:
+    own = inventory.of(host)
+    if not own.vm.peers:
         return ()
-    peers = [ipaddress.IPv4Network(each) for each in unit.peers(inventory)]
+    peers = [ipaddress.IPv4Network(each) for each in unit.peers(own)]
 
     def is_peer(each: Host) -> bool:
-        address = ipaddress.IPv4Address(unit.node_address(inventory, each))
+        address = ipaddress.IPv4Address(unit.node_address(own, each))
         return any(address in peer for peer in peers)
 
     return tuple(
         other
         for other in inventory.all_app_hosts
-        if other.name != host.name and (is_peer(host) or is_peer(other)) and host.address and other.address
+        if other.name != host.name
+        and inventory.of(other).vm.peers
+        and (is_peer(host) or is_peer(other))
+        and host.address
+        and other.address
     )
 
 

@@ -9,6 +9,7 @@ from warpbeam.provision.app_template import render
 
 def filter_rules(inventory: Inventory, host: Host) -> str:
     """Return the nftables table that filters on `host`; empty where the inventory asks for none."""
+    inventory = inventory.of(host)
     firewall = inventory.firewall
     if not (firewall.filter or firewall.limit):
         return ""

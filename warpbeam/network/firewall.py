@@ -101,13 +101,19 @@ def firewall(fleet: Fleet, verb: Literal["apply", "clear", "look"], emit: Emit) 
         if isinstance(result, Problem):
             continue
         tables[name] = result
+        own = inventory.of(inventory.hosts[name])
         if verb == "look":
             emit(Settled(name, f"firewall.clear would cut {_connections(result.connections)}"))
         else:
-            emit(Settled(name, table_sentence(result, inventory)))
+            emit(Settled(name, table_sentence(result, own)))
         if verb == "apply" and result.others:
             too = "filters too" if len(result.others) == 1 else "filter too"
-            emit(Warn(name, f"{', '.join(result.others)} {too}: {_others_hint(inventory, result)}"))
+            emit(
+                Warn(
+                    name,
+                    f"{', '.join(result.others)} {too}: {_others_hint(own, result)}",
+                )
+            )
     if len(tables) < len(results):
         raise together(results, spared, changes=verb != "look")
     return tables
@@ -135,14 +141,15 @@ def together(results: Mapping[str, Table | Problem], spared: Sequence[str], *, c
     return restated(worst, kind, ending, details=(*others.values(), *worst.details))
 
 
-def _phase(inventory: Inventory, host: Host, verb: str, token: str = "") -> Firewall:
+def _phase(environment: Inventory, host: Host, verb: str, token: str = "") -> Firewall:
+    inventory = environment.of(host)
     return Firewall(
         **app_parameters(inventory),
         helper=helper(inventory),
         verb=verb,
         files=tuple(part for file in redirect_files(inventory) for part in (file.path, file.content)),
         filter=filter_rules(inventory, host),
-        ports=(*inventory.slot_ports(), inventory.http.maintenance),
+        ports=(*inventory.slot_ports(), *inventory.page_ports()),
         seconds=inventory.firewall.confirm,
         token=token,
         taken=taken_ports(inventory),
@@ -207,7 +214,7 @@ def _connections(count: int) -> str:
 
 
 def _others_hint(inventory: Inventory, table: Table) -> str:
-    ports = ", ".join(map(str, (*inventory.slot_ports(), inventory.http.maintenance)))
+    ports = ", ".join(map(str, (*inventory.slot_ports(), *inventory.page_ports())))
     how = "they must accept"
     if "firewalld" in table.others:
         how = "`firewall-cmd --permanent --add-port=PORT/tcp`, then `firewall-cmd --reload`, for"
@@ -220,9 +227,11 @@ def _others_hint(inventory: Inventory, table: Table) -> str:
 
 def table_sentence(table: Table, inventory: Inventory) -> str:
     """Return in words what the tables do."""
-    public = inventory.http.port
+    public = inventory.http.port or next(iter(inventory.leads("a")), None)
     port = table.leads.get(str(public), "")
-    if not port:
+    if public is None:
+        said = "no public port leads to it (`http: none`)"
+    elif not port:
         said = f"port {public} leads nowhere"
         if table.maintenance:
             said += ", though maintenance is on"

@@ -9,7 +9,7 @@
 # redirect for each slot and for maintenance), filter (its table's text; empty: none), ports (that instances and the
 # maintenance page serve), seconds (of a trial), token (of the trial), taken (every port that the tables redirect or
 # close), environment (to which this host must belong).
-: "${environment?}" "${taken?}" "${app?}" "${root?}" "${helper?}" "${verb?}" "${files?}" "${filter?}" "${ports?}"
+: "${environment?}" "${taken?}" "${app?}" "${root?}" "${helper?}" "${verb?}" "${files?}" "${filter?}" "${ports[@]-}"
 : "${seconds?}" "${token?}"
 
 ((EUID == 0)) || refuse 'the firewall needs root here' 'give the admin sudo, or see users.admin in the inventory'
@@ -45,6 +45,10 @@ kept() { [[ -e $filter_file ]] && printf '%s' "$filter" | cmp -s - "$filter_file
 # connections: print the number of connections to the app's instances and to the maintenance page.
 connections() {
   local port any=''
+  if ((${#ports[@]} == 0)); then
+    echo 0
+    return 0
+  fi
   for port in "${ports[@]}"; do any+="${any:+ or }sport = :$port"; done
   ss -Htn state established "( $any )" | wc -l
 }

@@ -14,7 +14,7 @@ from warpbeam.network.firewall import Table
 def expected_leads(inventory: Inventory, table: Table) -> dict[str, str]:
     """Return where each public port should lead, by what is live and whether maintenance is on."""
     if table.maintenance:
-        return {str(inventory.http.port): str(inventory.http.maintenance)}
+        return {} if inventory.http.port is None else {str(inventory.http.port): str(inventory.http.maintenance)}
     for slot in SLOTS:
         if table.live == slot:
             return {str(public): str(to) for public, to in inventory.leads(slot).items()}
@@ -23,14 +23,15 @@ def expected_leads(inventory: Inventory, table: Table) -> dict[str, str]:
 
 def table_rows(fleet: Fleet, tables: dict[str, Table | Problem]) -> list[dict[str, Any]]:
     """Return a row for each host and public port, for a table or JSON; one row for a host that did not answer."""
-    inventory = fleet.inventory
     rows: list[dict[str, Any]] = []
     for name, table in tables.items():
         if isinstance(table, Problem):
             rows.append({"host": name, "problem": table.reason})
             continue
+        host = fleet.inventory.hosts[name]
+        inventory = fleet.inventory.of(host)
         want = expected_leads(inventory, table)
-        wrong = _wrong(inventory, inventory.hosts[name], table)
+        wrong = _wrong(inventory, host, table)
         for public in dict.fromkeys((*map(str, inventory.leads("a")), *table.leads)):
             leads = table.leads.get(public, "")
             problems = list(wrong)

@@ -15,9 +15,11 @@ PAGE_CONNECTIONS: Final = 64
 PAGE_PACE: Final = 30
 
 
-def more_ports(inventory: Inventory, slot: Slot) -> dict[str, int]:
-    """Return the ports that the instance in `slot` serves in addition to HTTP's, by the variable that it reads."""
-    return {name: port.slots[SLOTS.index(slot)] for name, port in inventory.ports.items()}
+def port_variables(inventory: Inventory, slot: Slot) -> dict[str, int]:
+    """Return the ports that the instance in `slot` serves, by the variable from which it reads each."""
+    http = inventory.port(slot)
+    more = {name: port.slots[SLOTS.index(slot)] for name, port in inventory.ports.items()}
+    return more if http is None else {"PORT": http, **more}
 
 
 def redirect_rules(inventory: Inventory, where: Slot | Literal["maintenance"]) -> str:
@@ -25,12 +27,15 @@ def redirect_rules(inventory: Inventory, where: Slot | Literal["maintenance"]) -
     http = inventory.http
     if where == MAINTENANCE:
         # The page is plain HTTP, so no other public port leads to it.
-        leads, closed = {http.port: http.maintenance}, [port.public for port in inventory.ports.values()]
+        leads = {} if http.port is None else {http.port: http.maintenance}
+        closed = [port.public for port in inventory.ports.values()]
         title = f"port {http.port} leads to the maintenance page"
     else:
         leads, closed = inventory.leads(where), []
         many = "ports" if len(leads) > 1 else "port"
         title = f"{many} {', '.join(map(str, leads))} {'lead' if len(leads) > 1 else 'leads'} to slot {where}"
+        if not leads:
+            title = "no port leads to it"
     return filled(
         "redirect.nft.j2",
         app=inventory.app,
@@ -38,8 +43,8 @@ def redirect_rules(inventory: Inventory, where: Slot | Literal["maintenance"]) -
         leads=list(leads.items()),
         closed=closed,
         public_ports=[*inventory.leads("a")],
-        inner_ports=(*inventory.slot_ports(), http.maintenance),
-        page_port=http.maintenance if where == MAINTENANCE else None,
+        inner_ports=(*inventory.slot_ports(), *inventory.page_ports()),
+        page_port=http.maintenance if where == MAINTENANCE and http.port is not None else None,
         page_connections=PAGE_CONNECTIONS,
         page_pace=PAGE_PACE,
         exempt_sources=source_matches(inventory.firewall.exempt),

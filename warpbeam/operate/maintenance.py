@@ -10,11 +10,12 @@ import msgspec
 from warpbeam.deploy.history import ACTION_PARTS, action_entry
 from warpbeam.deploy.lock import PARTS
 from warpbeam.error import Failed, Misuse, Problem, restated
-from warpbeam.event import SOCKETS, Emit, Settled, Warn
+from warpbeam.event import SOCKETS, Emit, Note, Settled, Warn
 from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import Count, HttpStatus, OnOff, ReleaseName
 from warpbeam.host.app import AppPhase, app_parameters
+from warpbeam.inventory.schema import Host
 
 DEFAULT_MESSAGE = "We are working on this site, and will be back in a few minutes."
 # Bytes of the longest message; the privileged helper checks the same limit.
@@ -81,34 +82,40 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
         Failed: a host could not do it, or serves something else all the same; the message names the others.
     """
     inventory = fleet.inventory
-    hosts = inventory.some_app_hosts()
-    phase = Maintain(
-        **app_parameters(inventory),
-        helper=helper(inventory),
-        verb=verb,
-        message=check_message(message or DEFAULT_MESSAGE) if verb == "on" else "",
-        keep=not message,
-        public=inventory.http.port,
-        ports=inventory.slot_ports(),
-        drain=math.ceil(inventory.deploy.drain),
-        entry=action_entry(f"maintenance.{verb}"),
-        environment=inventory.name,
-    )
+    public = _public_ports(fleet, emit)
+    text = check_message(message or DEFAULT_MESSAGE) if verb == "on" else ""
+    entry = action_entry(f"maintenance.{verb}")
+
+    def maintain_host(host: Host) -> Shown:
+        phase = Maintain(
+            **app_parameters(inventory),
+            helper=helper(inventory),
+            verb=verb,
+            message=text,
+            keep=not message,
+            public=public[host.name],
+            ports=inventory.of(host).slot_ports(),
+            drain=math.ceil(inventory.deploy.drain),
+            entry=entry,
+            environment=inventory.name,
+        )
+        return fleet.run(host, phase, emit)
+
     shown: dict[str, Shown] = {}
     problems: dict[str, Problem] = {}
-    for name, result in fleet.everywhere(hosts, lambda host: fleet.run(host, phase, emit)).items():
+    for name, result in fleet.everywhere([inventory.hosts[name] for name in public], maintain_host).items():
         if isinstance(result, Problem):
             problems[name] = result
             emit(Settled(name, result.reason, good=False))
             continue
         shown[name] = result
-        text, good = sentence(result, inventory.http.port)
-        emit(Settled(name, text, good=good))
+        said, good = sentence(result, public[name])
+        emit(Settled(name, said, good=good))
         if result.left:
             what = "1 connection is" if result.left == 1 else f"{result.left} connections are"
             emit(Warn(name, f"{what} still open to the app after {inventory.deploy.drain:g} s ({SOCKETS})"))
         if not good:
-            problems[name] = Failed(text, "`fab ENV firewall.status` shows where its public port leads", host=name)
+            problems[name] = Failed(said, "`fab ENV firewall.status` shows where its public port leads", host=name)
     if problems:
         first = next(iter(problems.values()))
         rest = [name for name in shown if name not in problems]
@@ -116,6 +123,18 @@ def maintain(fleet: Fleet, verb: Literal["on", "off"], emit: Emit, message: str 
             raise restated(first, Failed, f"; on {', '.join(rest)} maintenance is {verb}")
         raise first
     return shown
+
+
+def _public_ports(fleet: Fleet, emit: Emit) -> dict[str, int]:
+    """Return the public port of each app host that serves HTTP; the others have no page. Raises: Misuse."""
+    hosts = fleet.inventory.some_app_hosts()
+    ports = {host.name: port for host in hosts if (port := fleet.inventory.of(host).http.port) is not None}
+    for host in hosts:
+        if host.name not in ports:
+            emit(Note(host.name, "serves no HTTP (`http: none`), so that it has no maintenance page"))
+    if not ports:
+        raise Misuse("no chosen host serves HTTP, so that none has a maintenance page", "see -H, and `http: none`")
+    return ports
 
 
 def sentence(shown: Shown, public: int) -> tuple[str, bool]:

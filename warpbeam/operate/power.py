@@ -62,10 +62,11 @@ def _power(fleet: Fleet, verb: str, ending: str, emit: Emit, *, force: bool = Fa
         if verb == "start":
             live = {name: found.live_release.name for name, found in lease.facts.items() if found.live_release}
             check_releases(fleet, [host for host in hosts if host.name in live], live, {}, emit, force=force)
-        phase = Power(
-            **health_parameters(inventory), token=lease.token, lease=LEASE_SECONDS, verb=verb, entry=action_entry(verb)
-        )
+        entry = action_entry(verb)
         for index, host in enumerate(hosts):
+            phase = Power(
+                **health_parameters(inventory.of(host)), token=lease.token, lease=LEASE_SECONDS, verb=verb, entry=entry
+            )
             try:
                 answer = fleet.run(host, phase, emit)
             except Problem as problem:

@@ -104,7 +104,7 @@ def reboot(fleet: Fleet, emit: Emit, *, timeout: float = 300) -> None:
 
 def _reboot_one(fleet: Fleet, host: Host, lease: Lease | None, timeout: float, emit: Emit) -> None:
     began, entry = time.monotonic(), action_entry("hosts.reboot")
-    inventory = fleet.inventory
+    inventory = fleet.inventory.of(host)
     runs_app = "app" in host.roles
     phase = Reboot(
         **app_parameters(inventory),

@@ -4,7 +4,7 @@
 #
 # Parameters: root, app, helper (empty on a host that does not run the app), ports (of connections.sh), drain and
 # balancer_drain (seconds).
-: "${root?}" "${app?}" "${helper?}" "${ports?}" "${drain?}" "${balancer_drain?}"
+: "${root?}" "${app?}" "${helper?}" "${ports[@]-}" "${drain?}" "${balancer_drain?}"
 
 ((EUID == 0)) || refuse 'a reboot needs root here' 'give the admin sudo, or see users.admin in the inventory'
 live='' left=0

@@ -14,7 +14,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import FEW, MANY, LiveSlot, ReleaseName, SlotName, Text, Word
 from warpbeam.host.facts import HelperAnswer, Holder, Instance, Release, named, sifted
 from warpbeam.host.health import HEALTH_PARTS, HealthPhase, health_parameters
-from warpbeam.inventory.schema import Inventory
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.cluster import Links, node_ports
 
 # Seconds that an instance must have run since it last ended by itself, before it counts as healthy again.
@@ -100,19 +100,19 @@ class ReadStatus(HealthPhase[AppStatus], frozen=True, kw_only=True):
         return self.health_timeout
 
 
-def read_status(fleet: Fleet) -> ReadStatus:
+def read_status(fleet: Fleet, host: Host) -> ReadStatus:
     """Return the phase that asks a host of the fleet for its `AppStatus`."""
     return ReadStatus(
-        **health_parameters(fleet.inventory),
-        node_ports=node_ports(fleet.inventory),
+        **health_parameters(fleet.inventory.of(host)),
+        node_ports=node_ports(fleet.inventory.of(host)),
         environment=fleet.inventory.name,
     )
 
 
 def states(fleet: Fleet, emit: Emit) -> Mapping[str, AppStatus | Problem]:
     """Return what every app host runs, or the problem that kept us from learning it."""
-    phase = read_status(fleet)
-    return fleet.everywhere(fleet.inventory.some_app_hosts(), lambda host: fleet.run(host, phase, emit))
+    hosts = fleet.inventory.some_app_hosts()
+    return fleet.everywhere(hosts, lambda host: fleet.run(host, read_status(fleet, host), emit))
 
 
 def differing(found: Mapping[str, AppStatus | Problem]) -> str:

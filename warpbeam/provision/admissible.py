@@ -55,8 +55,13 @@ def check_live(fleet: Fleet, hosts: Mapping[str, HostState], settings: str, emit
         _note_switched_off(inventory, hosts, settings, emit)
         return
     allowed, revoked = read_signers(inventory)
-    files = {file.path: file for file in admission_files(inventory, settings)}
-    asked = [host for host in inventory.app_hosts if _changes(hosts[host.name], files, settings)]
+    asked = [
+        host
+        for host in inventory.app_hosts
+        if _changes(
+            hosts[host.name], {file.path: file for file in admission_files(inventory.of(host), settings)}, settings
+        )
+    ]
 
     def look(host: Host) -> Admissible:
         phase = CheckLive(**app_parameters(inventory), deploy=inventory.users.deploy, allowed=allowed, revoked=revoked)

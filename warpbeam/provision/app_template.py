@@ -19,7 +19,7 @@ from warpbeam.helper.program import (
 )
 from warpbeam.host.template import filled
 from warpbeam.inventory.schema import SLOTS, Inventory
-from warpbeam.network.redirect import more_ports
+from warpbeam.network.redirect import port_variables
 from warpbeam.provision.admission import admission_names
 from warpbeam.runtime.kinds import RUNTIMES
 
@@ -58,11 +58,11 @@ def render(template: str, inventory: Inventory, **more: Any) -> str:
         find_and_evaluate=FIND_AND_EVALUATE,
         read_and_require=READ_AND_REQUIRE,
         public_ports=[*inventory.leads("a")],
-        more_ports={slot: more_ports(inventory, slot) for slot in SLOTS},
+        port_variables={slot: port_variables(inventory, slot) for slot in SLOTS},
         tracked=inventory.firewall.tracked,
         maintenance_port=inventory.http.maintenance,
+        page_ports=inventory.page_ports(),
         ports={slot: [*inventory.leads(slot).values()] for slot in SLOTS},
-        port={slot: inventory.port(slot) for slot in SLOTS},
         dist_port={slot: inventory.dist_port(slot) for slot in SLOTS},
         # The VM's own drain, and five seconds for the VM to notice.
         stop_seconds=math.ceil(inventory.deploy.drain) + 5,

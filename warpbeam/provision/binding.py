@@ -43,8 +43,10 @@ def check_bindings(inventory: Inventory, found: Mapping[str, HostState]) -> None
         Refused: it does not allow one, on a host whose systemd enforces that.
     """
     for name, facts in found.items():
-        wrong, hint = unnamed(inventory, facts)
-        if wrong and facts.binds and name in inventory.hosts:
+        if name not in inventory.hosts:
+            continue
+        wrong, hint = unnamed(inventory.of(inventory.hosts[name]), facts)
+        if wrong and facts.binds:
             raise Refused(wrong, hint, host=name, nothing_changed=True)
 
 

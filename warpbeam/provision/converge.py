@@ -170,7 +170,7 @@ def converge(fleet: Fleet, host: Host, plan: Difference, found: HostState, want:
             ),
             absent=plan.absent,
             units=plan.units,
-            overrides=tuple(inventory.service),
+            overrides=tuple(inventory.of(host).service),
             ledger=want.ledger,
             reconcile=helper(inventory) if "app" in host.roles and _reconciles(inventory, plan) else "",
             root=str(inventory.root) if "app" in host.roles else "",

@@ -66,6 +66,7 @@ def footprint(
     If `deploy_keys` is None, the deploy user's keys on the host stay as they are. With `cookie_shown`, the cookie's
     file stays without `COOKIE_MARK`, because other users could read that cookie.
     """
+    inventory = inventory.of(host)
     users = inventory.users
     home = f"/home/{users.deploy}"
     root = str(inventory.root)
@@ -220,7 +221,7 @@ def _guard(inventory: Inventory) -> str:
     """Return the nftables table that decides which users may answer at the app's ports."""
     owners = [(f"slot_{slot}", [*inventory.leads(slot).values()], f'"{inventory.app_user}"') for slot in SLOTS]
     # systemd listens for the maintenance page.
-    owners.append(("page", [inventory.http.maintenance], "0"))
+    owners.append(("page", [*inventory.page_ports()], "0"))
     return render(
         "guard.nft.j2", inventory, owners=owners, guarded_ports=[port for _, ports, _ in owners for port in ports]
     )
@@ -231,7 +232,10 @@ def _nodes_rules(inventory: Inventory) -> str:
 
 
 def redirect_files(inventory: Inventory) -> tuple[File, ...]:
-    """Return the app's redirect tables: one for slot a live, one for slot b live, and one for maintenance."""
+    """Return the app's redirect tables: one for slot a live, one for slot b live, and one for maintenance.
+
+    Where no public port leads to the app, they lead nowhere, and so the helper does the same as everywhere.
+    """
     texts = {where: redirect_rules(inventory, where) for where in (*SLOTS, MAINTENANCE)}
     return tuple(
         File(f"{etc(inventory)}/redirect-{where}.nft", text, "600", needs="nft") for where, text in texts.items()

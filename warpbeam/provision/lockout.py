@@ -17,7 +17,7 @@ from warpbeam.provision.host_state import HostState
 def taken_ports(inventory: Inventory) -> tuple[int, ...]:
     """Return every port of a host that the app's tables redirect or close to the outside."""
     nodes = (inventory.dist_port(slot) for slot in SLOTS)
-    return (*inventory.leads("a"), *inventory.slot_ports(), inventory.http.maintenance, *nodes)
+    return (*inventory.leads("a"), *inventory.slot_ports(), *inventory.page_ports(), *nodes)
 
 
 def check_lockout(inventory: Inventory, found: Mapping[str, HostState]) -> None:
@@ -26,10 +26,9 @@ def check_lockout(inventory: Inventory, found: Mapping[str, HostState]) -> None:
     Raises:
         Refused: ssh to a host comes to one of the app's ports.
     """
-    taken = taken_ports(inventory)
-    apps = {host.name for host in inventory.app_hosts}
+    apps = {host.name: host for host in inventory.app_hosts}
     for name, facts in found.items():
-        if name in apps and facts.ssh in taken:
+        if name in apps and facts.ssh in taken_ports(inventory.of(apps[name])):
             raise Refused(
                 f"ssh comes to port {facts.ssh} of this host, which is one of the app's",
                 "the firewall would lock you out: choose another port under `http` or `ports` in the inventory",

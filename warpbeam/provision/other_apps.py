@@ -31,10 +31,11 @@ class OtherApp(msgspec.Struct, frozen=True):
 def port_keys(inventory: Inventory) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield each key of the inventory that has ports of a host, as a person writes it, with its ports."""
     http = inventory.http
-    yield "http.port", (http.port,)
-    yield "http.slots", http.slots
+    if http.port is not None:
+        yield "http.port", (http.port,)
+        yield "http.slots", http.slots
     yield "http.distribution", http.distribution
-    yield "http.maintenance", (http.maintenance,)
+    yield "http.maintenance", inventory.page_ports()
     for name, port in inventory.ports.items():
         yield f"ports.{name}.public", (port.public,)
         yield f"ports.{name}.slots", port.slots
@@ -54,7 +55,7 @@ def check_other_apps(inventory: Inventory, found: Mapping[str, tuple[OtherApp, .
     """
     for host in inventory.app_hosts:
         for other in found.get(host.name, ()):
-            keys = taken_keys(inventory, other)
+            keys = taken_keys(inventory.of(host), other)
             if keys:
                 ports = ", ".join(f"{' and '.join(map(str, ports))} ({key})" for key, ports in keys.items())
                 raise Refused(

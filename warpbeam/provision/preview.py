@@ -46,7 +46,7 @@ def emit_difference(name: str, plan: Difference, found: HostState, key: str, emi
 
 def emit_risks(name: str, inventory: Inventory, found: HostState, emit: Emit) -> None:
     """Warn about what setup leaves as it is on a host, and a person should mend."""
-    if any(wrong := unnamed(inventory, found)):
+    if any(wrong := unnamed(inventory.of(inventory.hosts[name]), found)):
         emit(Warn(name, f"{wrong[0]}, where systemd has BPF; here it has not: {wrong[1]}"))
     if has_password(inventory, found):
         deploy = inventory.users.deploy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets as entropy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -15,9 +15,11 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.helper.program import helper
 from warpbeam.host.answer import LongText
 from warpbeam.host.app import AppPhase, app_parameters
+from warpbeam.inventory.schema import Host, Inventory
+from warpbeam.inventory.secret import Secrets
 from warpbeam.provision.app_template import etc
 from warpbeam.provision.environment_files import secrets_text
-from warpbeam.provision.secrets import fetch_secrets
+from warpbeam.provision.secrets import fetch_host_secrets
 
 _ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=\(hidden, ([0-9a-f]+)\)")
 
@@ -75,9 +77,9 @@ def push(fleet: Fleet, emit: Emit) -> frozenset[str]:
     """
     inventory = fleet.inventory
     hosts = inventory.some_app_hosts()
-    phase = _phase(fleet, "push", secrets_text(inventory, fetch_secrets(inventory)))
-    results = fleet.everywhere(hosts, lambda host: fleet.run(host, phase, emit, identity="admin"))
-    count = f"{len(inventory.secrets)} secret{'' if len(inventory.secrets) == 1 else 's'}"
+    values = fetch_host_secrets(inventory)
+    phases = {name: _phase(fleet, "push", secrets_text(inventory, its)) for name, its in values.items()}
+    results = fleet.everywhere(hosts, lambda host: fleet.run(host, phases[host.name], emit, identity="admin"))
     stale = frozenset(name for name, kept in results.items() if isinstance(kept, SecretsState) and kept.stale)
     problems: dict[str, Problem] = {}
     for name, kept in results.items():
@@ -87,6 +89,7 @@ def push(fleet: Fleet, emit: Emit) -> frozenset[str]:
         else:
             gone = sorted(digests(kept.before or "").keys() - kept.digests)
             removed = f", removed: {', '.join(gone)}" if gone else ""
+            count = "1 secret" if len(values[name]) == 1 else f"{len(values[name])} secrets"
             emit(
                 Settled(name, f"{count} written{removed}" if kept.changed else f"has {count} already, as they are here")
             )
@@ -124,21 +127,39 @@ def compare(fleet: Fleet, emit: Emit, *, fetch: bool = False) -> list[dict[str, 
     # A host that did not answer is not a host without secrets.
     if len(problems) == len(found):
         raise untouched(problems)
+    names = {host.name: tuple(inventory.of(host).secrets) for host in hosts}
     wanted = None
     if fetch:
         from warpbeam.provision.text_diff import masked
 
-        wanted = digests(masked(secrets_text(inventory, fetch_secrets(inventory)), (), key))
-    return rows(tuple(inventory.secrets), found, wanted)
+        values = fetch_host_secrets(inventory)
+        wanted = {name: digests(masked(secrets_text(inventory, its), (), key)) for name, its in values.items()}
+    listed: list[dict[str, Any]] = []
+    for alike in _alike(inventory, hosts):
+        name = alike[0]
+        listed += rows(names[name], {each: found[each] for each in alike}, wanted[name] if wanted else None)
+    return listed
+
+
+def _alike(inventory: Inventory, hosts: Sequence[Host]) -> list[list[str]]:
+    """Return the names of `hosts`, those together that get the same secrets."""
+    together: list[tuple[Secrets, list[str]]] = []
+    for host in hosts:
+        secrets = inventory.of(host).secrets
+        names = next((names for others, names in together if others == secrets), None)
+        if names is None:
+            together.append((secrets, names := []))
+        names.append(host.name)
+    return [names for _, names in together]
 
 
 def rows(
     names: tuple[str, ...], found: Mapping[str, SecretsState | Problem], wanted: Mapping[str, str] | None
 ) -> list[dict[str, Any]]:
-    """Return the rows of `compare`. Pure.
+    """Return the rows of `compare` for hosts that get the same secrets. Pure.
 
     Parameters:
-        names: the inventory's secrets.
+        names: the inventory's secrets for these hosts.
         found: the answers, by host.
         wanted: the digests of the values fetched here; None where none were fetched.
     """

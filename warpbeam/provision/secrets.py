@@ -19,6 +19,11 @@ MAX_BYTES = 120_000
 MAX_TOTAL = 1_000_000
 
 
+def fetch_host_secrets(inventory: Inventory) -> dict[str, dict[str, str]]:
+    """Return the value of every secret of each chosen host, by the host's name. Raises: Misuse, as `fetch_secrets`."""
+    return {name: fetch_secrets(inventory.of(host)) for name, host in inventory.hosts.items()}
+
+
 def fetch_secrets(inventory: Inventory) -> dict[str, str]:
     """Return the value of every secret, by name; none where no chosen host runs the app.
 

@@ -30,7 +30,7 @@ from warpbeam.provision.other_apps import check_other_apps
 from warpbeam.provision.owner import check_belonging
 from warpbeam.provision.preview import emit_cookie, emit_difference, emit_owner, emit_risks
 from warpbeam.provision.rights import check_rights
-from warpbeam.provision.secrets import fetch_secrets
+from warpbeam.provision.secrets import fetch_host_secrets
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -41,9 +41,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Material(msgspec.Struct, frozen=True):
-    """The parts of footprints that come from outside of the inventory: secrets and deploy keys."""
+    """The parts of footprints that come from outside of the inventory: each chosen host's secrets, and deploy keys."""
 
-    secrets: dict[str, str]
+    secrets: dict[str, dict[str, str]]
     keys: tuple[str, ...] | None
 
 
@@ -97,7 +97,7 @@ def set_up(
     check_sources(inventory)
     # Before any host is asked, and a person for secrets: a file of this machine that is missing or wrong.
     read_signers(inventory)
-    material = Material(fetch_secrets(inventory), read_deploy_keys(inventory))
+    material = Material(fetch_host_secrets(inventory), read_deploy_keys(inventory))
     left_out = [host.name for host in inventory.all_app_hosts if host.name not in inventory.hosts]
     if rotate_cookie:
         _check_whole(left_out)
@@ -140,7 +140,7 @@ def _inspect_hosts(fleet: Fleet, material: Material, key: str, emit: Emit) -> di
 
     def inspect_host(host: Host) -> Inspection:
         began = time.monotonic()
-        want = footprint(inventory, host, material.secrets, "", material.keys)
+        want = footprint(inventory, host, material.secrets.get(host.name, {}), "", material.keys)
         facts = inspect(fleet, host, want, emit, key=key)
         return Inspection(facts, time.monotonic() - began)
 
@@ -195,7 +195,8 @@ def _plan_host(
     inventory: Inventory, host: Host, inspection: Inspection, material: Material, cookie: Cookie
 ) -> HostPlan:
     """Return what setup does on `host`. Pure. Raises: Refused, as `difference`."""
-    want = footprint(inventory, host, material.secrets, cookie.value, material.keys, cookie_shown=cookie.shown)
+    secrets = material.secrets[host.name]
+    want = footprint(inventory, host, secrets, cookie.value, material.keys, cookie_shown=cookie.shown)
     change = difference(want, inspection.facts, host.name)
     return HostPlan(host, inspection, want, change, outdated(want, inspection.facts))
 

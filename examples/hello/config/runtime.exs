@@ -19,6 +19,9 @@ if config_env() != :test do
     config :hello, more_port: number.("MORE_PORT", "", 1..65_535, "a port number from 1 to 65535")
   end
 
+  # A worker serves nothing.
+  if System.get_env("SERVER") == "off", do: config(:hello, server: false)
+
   # Listen on one address of this host instead of all.
   if listen = System.get_env("LISTEN") do
     case :inet.parse_strict_address(String.to_charlist(listen)) do

@@ -65,7 +65,7 @@ def settings(both: Both) -> Iterator[dict[str, Any]]:
 def test_ansible_reads_groups_addresses_and_users_from_the_script(both: Both, settings: dict[str, Any]) -> None:
     address = both.environment.lab.address("web2")
     hosts = {**settings["hosts"], "web2": {"roles": ["app"], "group": "job-runners", "address": address, "port": 22}}
-    both.environment.write(hosts=hosts)
+    both.environment.write(hosts=hosts, groups={"job-runners": None})
 
     listed = json.loads(both.ansible("ansible-inventory", "-i", str(both.script), "--list"))
 
@@ -112,6 +112,7 @@ def test_warpbeam_takes_its_hosts_from_a_group_of_ansible(both: Both, settings: 
     inventory = str(tmp_path / "hosts.ini")
     both.environment.write(
         hosts={"web1": {"roles": ["app", "migrate"]}},
+        groups={"eu": None},
         hosts_from=[
             {"ansible": {"inventory": inventory, "group": "web"}, "group": "eu"},
             {"ansible": {"inventory": inventory, "group": "builders"}, "roles": ["build"]},

@@ -79,7 +79,7 @@ def test_without_a_terminal_every_event_is_one_plain_line_on_standard_error(
 
 def test_hosts_output_is_whole_lines_each_with_its_host(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     report = Report()
-    show = report.output(prefixed=True, width=6)
+    show = report.output(prefixed=True, labels={"web1": "web1", "build1": "build1"})
 
     show("web1", b"a ")
     show("build1", b"one\ntwo")

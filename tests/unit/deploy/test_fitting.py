@@ -137,7 +137,7 @@ def test_all_kinds_get_a_release_of_one_name_and_one_label() -> None:
     assert len({(step.release, step.label) for step in plan.hosts}) == 1
     assert [step.about.sha256 for step in plan.hosts] == ["sum of 2.0", "sum of the new kind"]
     assert plan.label == BUILT_OLD.label
-    assert plan.migrate_on is not None and plan.migrate_on.name == "web2"
+    assert [host.name for host in plan.migrate_on] == ["web2"]
 
 
 def test_a_host_of_another_kind_that_joins_gets_the_name_and_commit_of_the_others() -> None:

@@ -170,7 +170,7 @@ def test_a_clock_that_was_ahead_does_not_make_a_new_release_older_than_the_old()
 def test_migrations_run_once_on_their_host_and_not_when_nothing_changes() -> None:
     def migrates(hosts: dict[str, HostFacts], *, migrate: bool = True) -> str | None:
         plan = plan_deploy(INVENTORY, hosts, to_all(artifact(), hosts), NOW, force=False, migrate=migrate)
-        return plan.migrate_on.name if plan.migrate_on else None
+        return ", ".join(host.name for host in plan.migrate_on) or None
 
     assert migrates({"web1": facts(), "web2": facts()}) == "web2"
     assert migrates({"web1": facts()}) == "web1"
@@ -270,7 +270,7 @@ def test_a_rollback_goes_to_the_release_before_the_live_one() -> None:
     assert [(step.release, step.upload, step.activate) for step in plan.hosts] == [
         ("20261120T000000Z", False, True)
     ] * 2
-    assert (plan.withdraw, plan.migrate_on) == (True, None)
+    assert (plan.withdraw, plan.migrate_on) == (True, ())
 
 
 def test_a_rollback_refuses_what_it_would_have_to_guess() -> None:

@@ -211,11 +211,12 @@ def test_hosts_with_other_cookies_or_secrets_are_reported_with_what_they_differ_
 def test_a_finding_is_one_line_for_people_and_one_object_for_programs() -> None:
     findings = [Finding("web1", "ssh", True, "fine"), Finding("longer", "firewall", False, "not fine", "mend it")]
 
-    assert lines(findings) == [
+    assert lines(findings, {}) == [
         "web1    ssh       ok     fine",
         "longer  firewall  WRONG  not fine -> mend it",
     ]
-    assert rows(findings)[1] == {
+    assert lines(findings, {"web1": "web1 (web)", "longer": "longer"})[0] == "web1 (web)  ssh       ok     fine"
+    assert rows(findings, INVENTORY)[1] == {
         "host": "longer",
         "check": "firewall",
         "ok": False,
@@ -232,7 +233,7 @@ def test_on_a_screen_a_finding_keeps_to_its_column_and_a_command_in_one_piece() 
         Finding("build1", "files", False, "/etc/acme/shop/app.env: it was changed by hand; and more", mend),
     ]
 
-    told = lines(findings, 60)
+    told = lines(findings, {}, 60)
 
     assert told == [
         "web1    files  ok     fine",
@@ -242,7 +243,7 @@ def test_on_a_screen_a_finding_keeps_to_its_column_and_a_command_in_one_piece() 
         "                         shows it, `fab shop setup` mends it",
     ]
     # A long host name must still leave room for the text.
-    far = lines([msgspec.structs.replace(findings[1], host="web-production-eu-central-1")], 60)
+    far = lines([msgspec.structs.replace(findings[1], host="web-production-eu-central-1")], {}, 60)
     assert max(map(len, far)) <= 60
     assert far[1].startswith("      ") and not far[1].startswith(" " * 7)
 

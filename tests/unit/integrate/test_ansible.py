@@ -19,6 +19,7 @@ PROJECT = Path(__file__).parents[3]
 TEXT = """\
 org: acme
 app: shop
+groups: {web: , job-runners: }
 users: {admin: ops}
 ssh: {config: ssh config, known_hosts: known, connect_timeout: 7}
 hosts:
@@ -122,6 +123,7 @@ def test_a_group_has_a_name_that_ansible_takes(name: str, fit: str) -> None:
 )
 def test_two_groups_of_one_name_in_ansible_are_refused(here: Path, one: str, other: str, message: str) -> None:
     text = TEXT.replace("group: web", f"group: {one}").replace("group: job-runners", f"group: {other}")
+    text = text.replace("groups: {web: , job-runners: }", f"groups: {{{one}: , {other}: }}")
     (here / "production-2.yml").write_text(text)
     with pytest.raises(Misuse) as caught:
         ansible_groups(read_inventory(here / "production-2.yml"))

@@ -81,7 +81,7 @@ def test_a_command_is_a_source_instead_of_hosts(here: Path) -> None:
 
 
 def test_files_have_the_last_word_about_hosts_from_elsewhere(here: Path) -> None:
-    hosts = "hosts:\n  build1: {roles: [build]}\n  web2: {group: late, port: 2222}\n"
+    hosts = "groups: {late: }\nhosts:\n  build1: {roles: [build]}\n  web2: {group: late, port: 2222}\n"
     inventory = of_file({"web1": "10.0.0.1", "web2": {"address": "10.0.0.2", "port": 22}}, hosts)
     assert [*inventory.hosts] == ["web1", "web2", "build1"]
     web2 = inventory.hosts["web2"]
@@ -96,6 +96,7 @@ def test_sources_are_merged_and_an_entry_gives_roles_and_a_group_to_its_hosts(he
     (here / "a.json").write_text('{"web1": "10.0.0.1", "job1": {"address": "10.0.0.3", "group": "odd"}}')
     (here / "b.json").write_text('{"b1": null}')
     text = "hosts_from:\n  - {file: a.json, group: web}\n  - {command: cat b.json, roles: [build]}\n"
+    text += "groups: {web: , odd: }\n"
     hosts = reading(text).inventory.hosts
     assert {name: host.group for name, host in hosts.items()} == {"web1": "web", "job1": "odd", "b1": None}
     assert hosts["b1"].roles == ("build",)
@@ -152,7 +153,8 @@ def as_ansible(here: Path, monkeypatch: pytest.MonkeyPatch, listed: Any = LISTED
 
 def test_a_group_of_ansible_has_its_hosts_and_those_of_its_children(here: Path, monkeypatch: Any) -> None:
     as_ansible(here, monkeypatch)
-    hosts = reading("hosts_from: [{ansible: {inventory: hosts.ini, group: web}, group: w}]\n").inventory.hosts
+    text = "hosts_from: [{ansible: {inventory: hosts.ini, group: web}, group: w}]\ngroups: {w: }\n"
+    hosts = reading(text).inventory.hosts
     assert {name: (host.address, host.port, host.group) for name, host in hosts.items()} == {
         "web1": ("10.0.0.1", 2222, "w"),
         "web2": ("10.0.0.2", 22, "w"),
@@ -233,11 +235,12 @@ ORIGIN = "hosts_from.0 (hosts.json)"
         ({"web1": {"secrets": {"A": {"command": "id"}}}}, f"{ORIGIN}: /web1/secrets: hosts.web1.secrets: an unknown"),
         ({"web1": {"name": "b"}}, f"{ORIGIN}: /web1/name: hosts.web1.name: an unknown key"),
         ({"b": {"roles": ["build"]}}, f'{ORIGIN}: hosts: expected at least one host with role "app", found b'),
+        ({"web1": {"group": "w"}}, f'{ORIGIN}: /web1/group: hosts.web1.group: expected a group of this environment'),
         ({}, f'{ORIGIN}: hosts: expected at least one host with role "app", found no host at all'),
         ({"a": "10.0.0.1", "b": "10.0.0.1"}, f"{ORIGIN}: /b: hosts.b.address: expected a machine once, found"),
         (dict.fromkeys(map(str, range(MOST_HOSTS + 1)), "a"), f"{ORIGIN}: expected at most {MOST_HOSTS} hosts, found"),
     ],
-    ids=range(27),
+    ids=range(28),
 )  # fmt: skip
 def test_an_answer_that_does_not_fit_names_the_source_and_the_place(here: Path, document: Any, message: str) -> None:
     with pytest.raises(Misuse) as caught:
@@ -400,7 +403,7 @@ def test_the_schema_in_docs_is_that_of_the_types() -> None:
 def test_the_schema_and_the_reader_take_the_same(here: Path, document: Any, is_fit: bool) -> None:
     schema = json.loads(SCHEMA.read_text())
     assert jsonschema.Draft202012Validator(schema).is_valid(document) == is_fit
-    hosts = "hosts: {b1: {roles: [build]}, web9: {}}\n"
+    hosts = "hosts: {b1: {roles: [build]}, web9: {}}\ngroups: {w: }\n"
     if is_fit:
         of_file(document, hosts)
     else:
@@ -425,6 +428,7 @@ def fab(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_list_of_tasks_and_completion_ask_nobody_and_hosts_list_asks_once(here: Path) -> None:
     (here / "h.json").write_text('{"web1": {"address": "10.0.0.1", "group": "w"}}')
     text = HEAD + "hosts_from: [{command: 'echo x >>asked; cat h.json'}]\nhosts:\n  build1: {roles: [build]}\n"
+    text += "groups: {w: }\n"
     (here / "production.yml").write_text(text)
     assert "production" in fab(here, "--list").stdout
     assert "production" in fab(here, "--complete", "--", "fab", "prod").stdout

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from warpbeam.error import Misuse
 from warpbeam.inventory.files import environments
+from warpbeam.inventory.instance import Group
 from warpbeam.inventory.origin import FileLine
 from warpbeam.inventory.read import read_inventory
-from warpbeam.inventory.schema import Inventory
+from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.inventory.secret import Secret
 from warpbeam.inventory.shape import Shape, fields, shape_of
 from warpbeam.inventory.strict_yaml import parse
@@ -280,11 +281,11 @@ def test_paths_are_from_the_inventory_file_on_or_from_the_home_directory(here: P
 
 
 def test_without_names_every_host_is_chosen(here: Path) -> None:
-    inventory = read(FLEET)
+    inventory = read(f"{FLEET}deploy: {{migrate: Hello.migrate()}}\n")
     assert [*inventory.hosts] == ["web1", "web2", "web3", "build1", "build2"]
     assert [host.name for host in inventory.app_hosts] == ["web1", "web2", "web3"]
     assert [host.name for host in inventory.build_hosts] == ["build1", "build2"]
-    assert inventory.migrate_host is inventory.hosts["web2"]
+    assert inventory.migrate_hosts(inventory.app_hosts) == (inventory.hosts["web2"],)
 
 
 def test_names_narrow_the_hosts_in_the_files_order(here: Path) -> None:
@@ -299,10 +300,9 @@ def test_a_narrowed_inventory_still_builds_on_the_build_hosts(here: Path) -> Non
 
 
 def test_migrations_run_on_a_chosen_host_even_where_the_named_one_is_left_out(here: Path) -> None:
-    migrate = read(FLEET, "web3").migrate_host
-    assert migrate is not None
-    assert migrate.name == "web3"
-    assert read(FLEET, "build1").migrate_host is None
+    chosen = read(f"{FLEET}deploy: {{migrate: Hello.migrate()}}\n", "web3")
+    assert [host.name for host in chosen.migrate_hosts(chosen.app_hosts)] == ["web3"]
+    assert chosen.migrate_hosts(()) == ()
 
 
 def test_an_unknown_host_is_refused_with_the_nearest_one_and_all_there_are(here: Path) -> None:
@@ -356,7 +356,10 @@ def walk(shape: Shape, node: Any, key: str = "") -> Iterator[str]:
     """Yield the keys that only one of the Struct and the example has."""
     if shape.kind == "dict" and shape.inner[1].kind == "struct":
         written = {name for entry in node.entries.values() for name in entry.entries}
-        for name in written ^ set(fields(shape.inner[1].bare)):
+        struct = shape.inner[1].bare
+        # The keys that a host shares with a group are explained there.
+        inherited = set(fields(Group)) if struct is Host else set()
+        for name in written ^ (set(fields(struct)) - inherited):
             yield f"{key}.*.{name}"
     elif shape.kind == "struct":
         known = fields(shape.bare)
@@ -377,7 +380,7 @@ def test_what_the_example_shows_to_begin_with_is_an_environment(here: Path) -> N
     begun = read_inventory(here / "begun.yml")
 
     assert [host.name for host in begun.app_hosts] == ["web1"]
-    assert begun.build_hosts and begun.migrate_host is not None
+    assert begun.build_hosts
 
 
 def test_the_walk_notices_a_key_too_few_and_one_too_many() -> None:
@@ -438,7 +441,7 @@ def test_the_example_explains_each_key_on_its_line() -> None:
     lines = text.splitlines()
     for name, node in tree.entries.items():
         assert "#" in lines[line(node) - 1], name
-        if isinstance(node, Mapping) and name not in ("hosts", "ports", "env", "secrets"):
+        if isinstance(node, Mapping) and name not in ("hosts", "groups", "ports", "env", "secrets"):
             for inner, each in node.entries.items():
                 assert "#" in lines[line(each) - 1], f"{name}.{inner}"
 

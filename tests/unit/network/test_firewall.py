@@ -21,12 +21,13 @@ from warpbeam.inventory.firewall import (
     refill_seconds,
     source_matches,
 )
+from warpbeam.inventory.instance import Http
 from warpbeam.inventory.schema import Host, Inventory
 from warpbeam.network.filter import filter_rules
 from warpbeam.network.firewall import Table, table_sentence, together
 from warpbeam.network.firewall_rows import expected_leads, table_rows
 from warpbeam.provision.app_template import render
-from warpbeam.provision.footprint import redirect_files
+from warpbeam.provision.footprint import footprint, redirect_files
 
 HOST = Host(name="web1", port=2222)
 NOTHING = Firewall()
@@ -105,9 +106,16 @@ def test_a_source_is_remembered_until_it_has_its_whole_burst_again() -> None:
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("nft") is None, reason="needs root and nft")
 @pytest.mark.parametrize("firewall", [Firewall(filter=True), Firewall(limit="5/minute"), EVERYTHING])
 @pytest.mark.parametrize("ports", [{}, PORTS])
-def test_the_kernel_takes_every_table(firewall: Firewall, ports: dict[str, PublicPort]) -> None:
-    here = inventory(firewall, ports=ports)
-    texts = [filter_rules(here, HOST), *(file.content for file in redirect_files(here))]
+@pytest.mark.parametrize("http", [Http(), Http(port=None)])
+def test_the_kernel_takes_every_table(firewall: Firewall, ports: dict[str, PublicPort], http: Http) -> None:
+    here = inventory(firewall, ports=ports, http=http)
+    made = footprint(here, HOST, {}, "C", ())
+    guards = {file.path.rpartition("/")[2]: file.content for file in made.files if file.path.endswith(".nft")}
+    # The file for an ended instance needs the sets of the guard.
+    guards = {name: text if "ended" not in name else guards["guard.nft"] + text for name, text in guards.items()}
+    texts = [filter_rules(here, HOST), *(file.content for file in redirect_files(here)), *guards.values()]
+    # This machine does not have the app's user.
+    texts = [text.replace(f'"{here.app_user}"', "64000") for text in texts]
     # Twice, because loading a table again replaces the old one.
     for text in (*texts, *texts):
         done = subprocess.run(

@@ -32,5 +32,5 @@ def test_a_host_that_cannot_be_reached_is_told_with_what_to_look_at(error: Excep
     problem = refusal(SETTINGS, error, attempt)
 
     assert isinstance(problem, Unreachable)
-    (line,) = lines([Finding("web1", "ssh", False, problem.reason, problem.hint)])
+    (line,) = lines([Finding("web1", "ssh", False, problem.reason, problem.hint)], {})
     assert f" -> {problem.hint}" in line

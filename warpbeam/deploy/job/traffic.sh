@@ -3,7 +3,7 @@
 #
 # Parameters: ports and those of health.sh, publics (for each pair of `ports`, the public port that leads there),
 # balancer_drain (seconds that the live instance answers 503 at its health path before anything is switched).
-: "${ports?}" "${publics?}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_timeout?}"
+: "${ports[@]-}" "${publics[@]-}" "${health_path?}" "${health_status?}" "${health_rpc?}" "${health_timeout?}"
 : "${balancer_drain?}"
 
 # leave_balancer: has load balancers that ask for health take this host out. Gives up when the new instance, where it

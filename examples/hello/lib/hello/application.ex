@@ -16,10 +16,8 @@ defmodule Hello.Application do
   end
 
   defp server do
-    case Hello.Fault.port(Application.fetch_env!(:hello, :port)) do
-      nil -> []
-      port -> [{Hello.Server, Keyword.put(settings(), :port, port)} | more()]
-    end
+    port = if Application.get_env(:hello, :server, true), do: Hello.Fault.port(Application.fetch_env!(:hello, :port))
+    if port, do: [{Hello.Server, Keyword.put(settings(), :port, port)} | more()], else: []
   end
 
   defp more do
