@@ -25,7 +25,7 @@ class HostSelection(msgspec.Struct, frozen=True):
     def hosts(self, inventory: Inventory) -> list[Host]:
         """Return the hosts, in the inventory's order. Raises: Misuse, where a name is unknown or no host is left."""
         known = inventory.some_app_hosts()
-        skipped = () if self.skip is None else _choose(known, self.skip, "--skip")
+        skipped = () if self.skip is None else _choose(inventory, known, self.skip, "--skip")
         left = [host for host in known if host.name not in skipped]
         if not left:
             raise Misuse("--skip: every host is skipped", "leave one")
@@ -49,7 +49,7 @@ def chosen_hosts(inventory: Inventory, chosen: str | None) -> list[Host]:
     hosts = inventory.some_app_hosts()
     if chosen is None:
         return hosts[:1]
-    names = _choose(hosts, chosen, "--host")
+    names = _choose(inventory, hosts, chosen, "--host")
     return [host for host in hosts if host.name in names]
 
 
@@ -62,5 +62,5 @@ def one_host(inventory: Inventory, chosen: str | None) -> Host:
     return first
 
 
-def _choose(hosts: list[Host], chosen: str, option: str) -> tuple[str, ...]:
-    return choose(chosen, {host.name: host.group for host in hosts}, option, "app host")
+def _choose(inventory: Inventory, hosts: list[Host], chosen: str, option: str) -> tuple[str, ...]:
+    return choose(chosen, {host.name: host.group for host in hosts}, option, "app host", inventory.groups)

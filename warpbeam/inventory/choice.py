@@ -14,7 +14,7 @@ MOST_LISTED = 20
 Groups = Mapping[str, str | None]
 
 
-def choose(text: str, hosts: Groups, said: str, kind: str = "host") -> tuple[str, ...]:
+def choose(text: str, hosts: Groups, said: str, kind: str = "host", declared: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the hosts that `text` chooses, in the order of `hosts`.
 
     A part of the text, between commas, is a name, a pattern (`*` stands for any characters, `?` for one), or a group
@@ -24,6 +24,7 @@ def choose(text: str, hosts: Groups, said: str, kind: str = "host") -> tuple[str
         hosts: the hosts that there are, each with its group, if any.
         said: what a message begins with: the option or the file.
         kind: what a message calls one of `hosts`.
+        declared: the groups that there are, also those without hosts.
 
     Raises:
         Misuse: a part names no host, or no host is left.
@@ -33,15 +34,15 @@ def choose(text: str, hosts: Groups, said: str, kind: str = "host") -> tuple[str
     unwanted = [part[1:] for part in parts if part.startswith("!")]
     if not parts:
         raise Misuse(f"{said}: expected the name of {_a(kind)}, found nothing", _known(hosts))
-    chosen = {name for part in wanted for name in _named(part, hosts, said, kind)} if wanted else {*hosts}
+    chosen = {name for part in wanted for name in _named(part, hosts, said, kind, declared)} if wanted else {*hosts}
     for part in unwanted:
-        chosen.difference_update(_named(part, hosts, said, kind))
+        chosen.difference_update(_named(part, hosts, said, kind, declared))
     if not chosen:
         raise Misuse(f"{said}: expected at least one {kind}, found none left of {quoted(text)}", _known(hosts))
     return tuple(name for name in hosts if name in chosen)
 
 
-def _named(part: str, hosts: Groups, said: str, kind: str) -> set[str]:
+def _named(part: str, hosts: Groups, said: str, kind: str, declared: Iterable[str]) -> set[str]:
     """Return the hosts that one part names, without its `!`. Raises: Misuse, where there is none."""
     if part.startswith("@"):
         groups = _groups(hosts)
@@ -51,6 +52,8 @@ def _named(part: str, hosts: Groups, said: str, kind: str) -> set[str]:
         groups = ()
         found = {name for name in hosts if _fits(name, part)}
         what, near = kind, nearest(part, hosts)
+    if not found and part.startswith("@") and part[1:] in declared:
+        raise Misuse(f"{said}: no {kind} is in the group {part[1:]}", _known(hosts))
     if not found:
         wanted = quoted(part.removeprefix("@"))
         missing = f"{what} like {wanted}" if _is_pattern(part) else f"{what} {wanted}{near}"

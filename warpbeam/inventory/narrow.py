@@ -23,5 +23,6 @@ def narrow(inventory: Inventory, only: str | None, file: Path) -> Inventory:
     every = inventory.all_hosts
     if only is None:
         return msgspec.structs.replace(inventory, hosts=every)
-    names = choose(only, {name: host.group for name, host in every.items()}, f"{seen(file)}: -H")
+    groups = {name: host.group for name, host in every.items()}
+    names = choose(only, groups, f"{seen(file)}: -H", declared=inventory.groups)
     return msgspec.structs.replace(inventory, hosts={name: every[name] for name in names})

@@ -44,6 +44,11 @@ def test_names_patterns_and_groups_add_and_exclamation_marks_take_away(text: str
     assert [*choose(text, HOSTS, "-H")] == names
 
 
+def test_a_group_without_hosts_is_no_unknown_group() -> None:
+    with pytest.raises(Misuse, match=r"^-H: no host is in the group idle$"):
+        choose("@idle", HOSTS, "-H", declared=("web", "idle"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
