@@ -46,6 +46,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
         ansible,
         artifacts,
         build,
+        codedeploy,
         config,
         console,
         deploy,
@@ -71,6 +72,7 @@ def assemble(project: Path, inventory: Path) -> Collection:
             namespace.add_task(task)
     groups = {
         "artifacts": artifacts,
+        "codedeploy": codedeploy,
         "deploy": deploy,
         "firewall": firewall,
         "hosts": hosts,

@@ -20,6 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("restart", "start", "stop", "maintenance.", "version"),
     ),
     "Hosts": ("hosts.", "setup", "doctor", "inventory."),
+    "Other tools": ("codedeploy.",),
     "Security": ("secrets.", "firewall."),
     "Lab (throwaway hosts on this machine)": ("lab.",),
 }
@@ -42,6 +43,7 @@ VALUES = {
     "name": "LAB",
     "opt-size": "MIB",
     "org": "NAME",
+    "output": "FILE",
     "reason": "TEXT",
     "ref": "COMMIT",
     "release": "live",

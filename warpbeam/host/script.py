@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,13 @@ def with_contained(parts: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for part in parts for name in (CONTAINED.get(part), part) if name)
 
 
-def text_of(phase: Phase[Any], *, comments: bool = False) -> str:
-    """Return the phase as one command for bash; without `comments`, hosts read a third less, several times over."""
-    lines = [_assignment(field, getattr(phase, field)) for field in phase.__struct_fields__]
+def text_of(phase: Phase[Any], *, comments: bool = False, later: Collection[str] = ()) -> str:
+    """Return the phase as one command for bash; without `comments`, hosts read a third less, several times over.
+
+    Parameters:
+        later: fields that the text leaves out: their assignments come before it, once somebody knows their values.
+    """
+    lines = [_assignment(field, getattr(phase, field)) for field in phase.__struct_fields__ if field not in later]
     texts = [_source(name, comments) for name in sources(phase)]
     # One group of commands: bash reads all of it before it runs any. So a text that is cut in the middle runs nothing,
     # and a text that runs from a file goes on unchanged when that file is overwritten. (bash would copy a function,

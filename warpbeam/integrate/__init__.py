@@ -1,1 +1,1 @@
-"""Other tools that know the same hosts."""
+"""Other tools that know the same hosts, or deploy to them, in their own formats."""

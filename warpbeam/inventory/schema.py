@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from warpbeam.error import Misuse
 from warpbeam.inventory.build import Build
+from warpbeam.inventory.codedeploy import CodeDeploy
 from warpbeam.inventory.extends import Extends
 from warpbeam.inventory.firewall import Firewall, PublicPort
 from warpbeam.inventory.hooks import Hooked, Hooks
@@ -153,6 +154,7 @@ class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     service: dict[DirectiveName, DirectiveValue] = {}
     vm: Vm = Vm()
     hooks: dict[Hooked, Hooks] = {}
+    codedeploy: CodeDeploy = CodeDeploy()
 
     def __post_init__(self) -> None:
         if not self.all_hosts:
