@@ -15,17 +15,16 @@ T = TypeVar("T")
 def batches_of(inventory: Inventory, steps: Sequence[HostPlan], text: str) -> list[Sequence[HostPlan]]:
     """Return `steps` in batches, group after group: as `deploy.order` says, then the others as `groups` lists them.
 
-    Hosts without a group come last.
+    Hosts without a group come last. Hosts of a group with sizes of their own change apart from the others.
 
     Parameters:
         text: the sizes for every group; empty: those that the inventory has for each.
     """
-    order = dict.fromkeys((*inventory.deploy.order, *inventory.groups, None))
     found: list[Sequence[HostPlan]] = []
-    for group in order:
-        members = [step for step in steps if step.host.group == group]
-        if members:
-            found += batches(members, text or inventory.of(members[0].host).deploy.batch)
+    for group in dict.fromkeys((*inventory.deploy.order, *inventory.groups, None)):
+        members = [(step, text or inventory.of(step.host).deploy.batch) for step in steps if step.host.group == group]
+        for sizes in dict.fromkeys(its for _, its in members):
+            found += batches([step for step, its in members if its == sizes], sizes)
     return found
 
 

@@ -174,7 +174,7 @@ def host_here(inventory: Inventory) -> Host | None:
             return host
     raise Misuse(
         f"which of {', '.join(host.name for host in chosen)} is this machine ({name})? They have settings of their own",
-        "name it: `fab ENV -H NAME deploy.local`",
+        "name it: `fab ENV -H NAME` before the task",
     )
 
 

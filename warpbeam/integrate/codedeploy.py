@@ -79,15 +79,22 @@ def bundle(fleet: Fleet, asked: TargetRequest, output: Path | None, emit: Emit) 
 def settings_of(inventory: Inventory) -> Inventory:
     """Return the environment as it is for the chosen app hosts. Raises: Misuse, where it is not the same for all."""
     hosts = inventory.app_hosts
-    if not hosts:
+    if not hosts and not inventory.own:
         return inventory
+    groups = [f"`-H @{group}`" for group in inventory.groups] or ["`-H` with the hosts that have the same"]
+    each = f"make a revision for each: {', '.join(groups)}"
+    if not hosts:
+        message = (
+            "no app host is chosen, hosts have settings of their own, and a revision is for instances with the same"
+        )
+        raise Misuse(message, each)
     # Hosts of one group share one value.
     own = inventory.own.get(hosts[0].name)
     other = next((host for host in hosts if inventory.own.get(host.name) is not own), None)
     if other is not None:
         raise Misuse(
             f"{hosts[0].name} and {other.name} have different settings, and a revision is for instances with the same",
-            f"make a revision for each: `fab {inventory.name} -H {hosts[0].name} codedeploy.bundle`",
+            each,
         )
     return inventory.of(hosts[0])
 

@@ -21,7 +21,7 @@ from warpbeam.inventory.tree import ConfigError, Key, Mapping, Node, Scalar, Seq
 
 T = TypeVar("T")
 
-_EXPLAINED = "inventory/example.yml explains every key"
+EXPLAINED = "inventory/example.yml explains every key"
 _SIMPLE = {str: "text", int: "a whole number", float: "a number"}
 
 
@@ -111,16 +111,16 @@ def _fit_struct(node: Node, shape: Shape, position: Position) -> Any:
         if name not in known:
             near = nearest(name, known) or _elsewhere(name, known)
             message = f"an unknown key{near or ';'} expected {one_of(known)}"
-            raise ConfigError(each.origin, here.key, message, _EXPLAINED)
+            raise ConfigError(each.origin, here.key, message, EXPLAINED)
         given[name] = _fit(each, known[name], here)
     for name in _needed(shape.bare):
         if name not in given:
             message = f"expected {_expected(known[name])}, found no such key"
-            raise ConfigError(node.origin, position.below(name).key, message, _EXPLAINED)
+            raise ConfigError(node.origin, position.below(name).key, message, EXPLAINED)
     try:
         return shape.bare(**given)
     except ValueError as error:
-        raise ConfigError(node.origin, position.key, str(error), shape.remedy or _EXPLAINED) from None
+        raise ConfigError(node.origin, position.key, str(error), shape.remedy or EXPLAINED) from None
 
 
 def _fit_dict(node: Node, shape: Shape, position: Position) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _fit_dict(node: Node, shape: Shape, position: Position) -> dict[str, Any]:
         here = position.below(name)
         if not _fits(name, names):
             message = f"expected {_expected(names)}, found {quoted(name)}"
-            raise ConfigError(each.origin, here.key, message, _EXPLAINED)
+            raise ConfigError(each.origin, here.key, message, EXPLAINED)
         fitted[name] = _fit(each, values, here)
     return fitted
 
@@ -209,7 +209,7 @@ def _remedy(node: Node, shape: Shape, hidden: bool) -> str:
             return "write the number without quotes"
         if shape.kind in ("list", "pair", "choice") and node.value is not None:
             return "write a list: [one, two], or a line that begins with - for each"
-    return shape.remedy or _EXPLAINED
+    return shape.remedy or EXPLAINED
 
 
 def _expected(shape: Shape) -> str:

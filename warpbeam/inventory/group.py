@@ -75,7 +75,12 @@ def _settings(tree: Node, key: Key) -> Mapping:
     node = find(tree, key)
     if not isinstance(node, Mapping):
         return Mapping(tree.origin, {})
-    placed = [_placed(name, value) for name, value in node.entries.items() if name in fields(Group)]
+    placed = [
+        _placed(name, value)
+        for name, value in node.entries.items()
+        # An empty `batch` is as if it were not written; an empty `migrate` is none.
+        if name in fields(Group) and not (name == "batch" and isinstance(value, Scalar) and value.value is None)
+    ]
     merged = merge([Mapping(node.origin, {}), *placed])
     assert isinstance(merged, Mapping)  # noqa: S101 (all of them are)
     return merged

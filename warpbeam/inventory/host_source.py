@@ -11,7 +11,7 @@ import msgspec
 from warpbeam.error import Refused
 from warpbeam.inventory.ansible_hosts import hosts_of_group
 from warpbeam.inventory.ask import MOST_BYTES, Answer, ask
-from warpbeam.inventory.decode import decode
+from warpbeam.inventory.decode import EXPLAINED, decode
 from warpbeam.inventory.files import seen
 from warpbeam.inventory.hosts_from import MOST_HOSTS, FoundHosts, HostsFrom
 from warpbeam.inventory.json_tree import parse_json
@@ -65,6 +65,8 @@ class HostSource(msgspec.Struct, frozen=True):
         except ConfigError as error:
             # The first program of a pipe may have failed: the shell sees the status of the last one only.
             error.details = answer.last_words
+            if error.hint == EXPLAINED:
+                error.hint = f"docs/hosts-from.md has the form of the JSON; the source is at {self.place}"
             raise
 
     def _hosts(self, printed: bytes) -> Node:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from warpbeam.inventory.names import Address, GroupName, HostName, PathText, Port, Roles, Seconds, ShellCommand
 
-# Many more than one machine reaches by ssh (docs/scale.md): a filter of the source is missing.
+# Many more than one machine reaches by ssh: a filter of the source is missing.
 MOST_HOSTS = 10_000
 AnsibleGroupName = Annotated[
     str,

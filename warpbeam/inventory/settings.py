@@ -43,8 +43,14 @@ def _settings(value: Any, shape: Shape, node: Node | None, key: Key) -> Iterator
     if isinstance(value, Secret):
         yield Setting(key, _source(value), origin)
     elif isinstance(value, msgspec.Struct):
+        # Parts of a group, or of a host, take the place of the environment's with what is written there alone.
+        written_alone = len(key) > 2 and key[0] in ("groups", "hosts")
         for name, part in fields(type(value)).items():
-            yield from _settings(getattr(value, name), part, _field(node, name, shape), (*key, name))
+            below = _field(node, name, shape)
+            if below is not None or not written_alone:
+                yield from _settings(getattr(value, name), part, below, (*key, name))
+    elif value == {} and isinstance(node, Scalar):
+        yield Setting(key, None, origin)
     elif isinstance(value, dict):
         for name, each in value.items():
             yield from _settings(each, shape.inner[1], _entry(node, name), (*key, name))

@@ -148,3 +148,13 @@ def test_this_machine_is_the_host_that_is_chosen_or_has_its_name(
     # Without groups it needs no name.
     plain = msgspec.structs.replace(read(tmp_path), own={})
     assert [*LocalFleet(plain).inventory.hosts] == [HERE]
+
+
+def test_hosts_with_a_batch_of_their_own_change_apart_from_their_group(tmp_path: Path) -> None:
+    text = FLEET.replace("web1: {", "web1: {batch: 1, ").replace("    batch: 50%\n", "    batch: \n")
+    more = "  web3: {address: 10.0.0.7, group: web}\n"
+    fleet = read(tmp_path, text + more)
+
+    found = batches_of(fleet, steps(fleet), "")
+
+    assert [[step.host.name for step in batch] for batch in found][:2] == [["web1"], ["web2", "web3"]]

@@ -120,3 +120,16 @@ def test_the_command_shows_a_table_or_json_and_leaves_bases_out_of_the_list(tmp_
     assert {"key": "http.port", "value": 8080, "origin": f"{tmp_path}/_base.yml:3"} in shown
     environments = fab(tmp_path, "--list").partition("\n\n")[0]
     assert "production" in environments and "base" not in environments
+
+
+def test_of_a_group_only_what_is_written_is_shown(tmp_path: Path) -> None:
+    groups = "groups:\n  worker: {http: none, health: {rpc: A.b()}, env: }\n"
+    (tmp_path / "x.yml").write_text(f"{BASE}{groups}")
+
+    found = {".".join(setting.key): setting.value for setting in settings(*read(tmp_path / "x.yml"))}
+
+    assert {key: value for key, value in found.items() if key.startswith("groups.")} == {
+        "groups.worker.env": None,
+        "groups.worker.http.port": None,
+        "groups.worker.health.rpc": "A.b()",
+    }
