@@ -163,9 +163,9 @@ def host_here(inventory: Inventory) -> Host | None:
 
     It is the one that -H names, or the one that has this machine's name. Raises: Misuse, where that is none.
     """
-    if not inventory.own:
-        return None
     chosen = inventory.app_hosts
+    if not inventory.own or not chosen:
+        return None
     if len(chosen) == 1:
         return chosen[0]
     name = socket.gethostname()

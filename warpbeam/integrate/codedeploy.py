@@ -26,6 +26,9 @@ from warpbeam.integrate.revision import write_revision
 from warpbeam.inventory.schema import Inventory
 from warpbeam.size import size
 
+# Seconds that the waits of a hook may take at most: the agent gives it an hour (`revision.py`).
+MOST_WAITED = 3000
+
 
 class Revision(msgspec.Struct, frozen=True):
     """A revision that was written: `file`, the release that it puts live, and of which artifact that is."""
@@ -51,6 +54,7 @@ def bundle(fleet: Fleet, asked: TargetRequest, output: Path | None, emit: Emit) 
     settings = settings_of(inventory)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise Misuse(f"--output {output}: expected a file in a directory that exists", "such as ./revision.tgz")
+    _check_times(settings)
     artifact = _artifact(fleet, asked, emit)
     signatures = check_signatures((artifact,), inventory, store_of(fleet, asked.project), asked.shared, emit)
     _warn_of_hooks(settings, emit)
@@ -58,6 +62,8 @@ def bundle(fleet: Fleet, asked: TargetRequest, output: Path | None, emit: Emit) 
     made = make_bundle(settings, artifact, release, signatures[artifact.manifest.sha256])
     if output is None:
         output = asked.project / ".warpbeam" / "codedeploy" / f"{inventory.name}-{inventory.app}-{release}.tgz"
+    if output.exists() and not output.is_file():
+        raise Misuse(f"--output: expected a file, found {output}", "name a file that is new, or that may be replaced")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=output.parent, prefix=".revision-", delete=False) as file:
@@ -88,15 +94,37 @@ def settings_of(inventory: Inventory) -> Inventory:
             "no app host is chosen, hosts have settings of their own, and a revision is for instances with the same"
         )
         raise Misuse(message, each)
-    # Hosts of one group share one value.
-    own = inventory.own.get(hosts[0].name)
-    other = next((host for host in hosts if inventory.own.get(host.name) is not own), None)
+    first = _of_an_instance(inventory.of(hosts[0]))
+    other = next((host for host in hosts if _of_an_instance(inventory.of(host)) != first), None)
     if other is not None:
         raise Misuse(
             f"{hosts[0].name} and {other.name} have different settings, and a revision is for instances with the same",
             each,
         )
     return inventory.of(hosts[0])
+
+
+def _check_times(inventory: Inventory) -> None:
+    """Check that the agent does not end a hook before its work is done. Raises: Misuse."""
+    deploy, health = inventory.deploy, inventory.health
+    switch = deploy.balancer_drain + deploy.drain + health.deadline + health.settle
+    for what, seconds in (
+        ("deploy.balancer_drain, deploy.drain, health.deadline and health.settle together", switch),
+        ("deploy.pause", deploy.pause),
+    ):
+        if seconds > MOST_WAITED:
+            raise Misuse(
+                f"{what} are {seconds:g} s; expected at most {MOST_WAITED}, since the agent ends a hook after an hour",
+                "shorten them for this environment",
+            )
+
+
+def _of_an_instance(inventory: Inventory) -> tuple[object, ...]:
+    """Return the settings that a revision has: what a group may set, but the size of its batches."""
+    return (
+        *(getattr(inventory, name) for name in ("env", "secrets", "http", "ports", "health", "vm", "service")),
+        inventory.deploy.migrate,
+    )
 
 
 def _artifact(fleet: Fleet, asked: TargetRequest, emit: Emit) -> Artifact:

@@ -19,6 +19,7 @@ write_deployment() {
   # Made anew, never emptied: somebody may hold a descriptor of the old file.
   rm -f -- "$deployment_file.new"
   for key in "${DEPLOYMENT_KEYS[@]}"; do printf '%s %s\n' "$key" "${!key-}"; done >"$deployment_file.new"
+  echo end >>"$deployment_file.new"
   mv -fT -- "$deployment_file.new" "$deployment_file"
 }
 
@@ -26,6 +27,9 @@ write_deployment() {
 read_deployment() {
   local line key
   text_of "$deployment_file" 65536 || return 1
+  # A file that was cut, by a full disk, has no end.
+  [[ $REPLY == *$'\nend\n' ]] || return 1
+  REPLY=${REPLY%end$'\n'}
   while read -r key line; do
     [[ " ${DEPLOYMENT_KEYS[*]} " == *" $key "* && $line != *[!A-Za-z0-9.:+_~-]* ]] || return 1
     printf -v "$key" '%s' "$line"

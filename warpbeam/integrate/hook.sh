@@ -26,6 +26,8 @@ new_id() {
 name_deployment() {
   deployment=${DEPLOYMENT_ID-} group=${DEPLOYMENT_GROUP_NAME-}
   deployment=${deployment//[!A-Za-z0-9_.-]/_}
+  # Compared as it is; in the lock and the history it is a plain word.
+  exact_group=$group
   group=${group//[!A-Za-z0-9 _.+=,@-]/_}
   who="CodeDeploy ${deployment:-by hand}${group:+ ($group)}"
   deployment=${deployment:-by-hand}
@@ -135,6 +137,10 @@ take_lock() {
       say "$message; waiting for it, $((wait - REPLY)) s at most"
     fi
     pause 2
+    if [[ $interrupted == true ]]; then
+      message='it was asked to end while it waited for the lock' hint='nothing was changed' texts=()
+      return 1
+    fi
   done
 }
 
@@ -207,7 +213,8 @@ migrates() {
     true) return 0 ;;
     false) return 1 ;;
   esac
-  [[ -z $migrate_group || $group == "$migrate_group" ]]
+  # `main` has refused any other word.
+  [[ -z $migrate_group || $exact_group == "$migrate_group" ]]
 }
 
 # switch_to RELEASE DIGEST SUCCESS WITHDRAW: activates the release; `known` are the fields of its history entry.
@@ -293,10 +300,18 @@ bring_back() {
   fi
 }
 
+# pause_unless_asked SECONDS: waits, or until this hook is asked to end.
+pause_unless_asked() {
+  local until
+  uptime_seconds
+  until=$((REPLY + ${1%.*}))
+  while uptime_seconds && ((REPLY < until)) && [[ $interrupted == false ]]; do pause 1; done
+}
+
 # validate: checks that the release still serves, and ends the deployment; otherwise brings the host back.
 validate() {
   local why_not shown
-  if [[ $activate == true ]]; then pause "$pause_before"; fi
+  if [[ $activate == true ]]; then pause_unless_asked "$pause_before"; fi
   if check_serving; then
     if ! finish; then
       complain
@@ -326,6 +341,13 @@ main() {
     leave 1
   fi
   name_deployment
+  case ${WARPBEAM_MIGRATE-} in
+    '' | true | false) ;;
+    *)
+      say "error: expected WARPBEAM_MIGRATE to be true or false, found ${WARPBEAM_MIGRATE@Q}"
+      leave 1
+      ;;
+  esac
   case ${1-} in
     preflight) preflight ;;
     upload)
@@ -343,7 +365,13 @@ main() {
       ;;
     *) say "error: expected preflight, upload, activate or validate" && leave 2 ;;
   esac
-  keep_lock || give_up
+  if ! keep_lock; then
+    if [[ $1 == activate && $activate == true ]]; then
+      message="$going is live, but the lock was lost: $message"
+      hint='deploy the same revision again: what is live already is left as it is'
+    fi
+    give_up
+  fi
   leave 0
 }
 

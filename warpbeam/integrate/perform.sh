@@ -37,7 +37,9 @@ perform() {
   wait "$phase_pid" || status=$?
   phase_pid=''
   exec {out}<&-
-  if [[ -z $ending ]]; then
+  # A phase may be ended between the answers of its parts.
+  if [[ -z $ending || ($ending == answer && $status != 0) ]]; then
+    ending=''
     message="the phase ended without an answer (status $status)" hint='`fab ENV status` reads back what is running'
   fi
   [[ $ending == answer ]]

@@ -18,6 +18,7 @@ from warpbeam.error import Refused
 MOST_BYTES = 64 << 20
 LAST_LINES = 20
 SHORTEST_NAP, LONGEST_NAP = 0.005, 0.1  # seconds
+GRACE = 3  # seconds between asking a program to end and ending it
 
 
 class Answer(NamedTuple):
@@ -56,7 +57,7 @@ def ask(
                 start_new_session=True,
             )
         except OSError as error:
-            name = argv.split(maxsplit=1)[0] if isinstance(argv, str) else argv[0]
+            name = "the command" if isinstance(argv, str) else argv[0]
             reason = f"{said}: {name} cannot be started: {error.strerror}"
             raise Refused(reason, f"is it installed here, and in PATH? It starts in {directory}") from None
         try:
@@ -79,7 +80,7 @@ def _ending(process: subprocess.Popen[bytes], printed: IO[bytes], complaints: IO
             return f"expected a list of hosts, found more than {MOST_BYTES >> 20} MiB"
         status = process.poll()
         if status is not None:
-            return f"expected a list of hosts, it ended with status {status}" if status else ""
+            return f"it failed with status {status}" if status else ""
         if time.monotonic() > until:
             return f"expected a list of hosts within {seconds:g} s (`timeout`), found none"
         time.sleep(nap)
@@ -94,11 +95,16 @@ def _naps() -> Iterator[float]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program that still runs, with all that it started."""
+    """End a program that still runs, with all of its process group.
+
+    A program that began a session of its own, such as `fab`, ends what it has started when it is asked to end.
+    """
     if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE if number == signal.SIGTERM else None)
 
 
 def _last_lines(complaints: IO[bytes]) -> tuple[str, ...]:

@@ -69,6 +69,9 @@ def _places(tree: Node, keys: tuple[Key, ...], written: Node | None = None) -> t
         if not stands_in and (node := find(tree, key)):
             there = path_of(written, node) if written else None
             places.append(Place(there or key, node.origin))
+    if written:
+        # The value of a group or of a host is at fault rather than the environment's, which is right for others.
+        places.sort(key=lambda place: place.key[:1] not in (("groups",), ("hosts",)))
     return tuple(places) or (Place(keys[0], tree.origin),)
 
 
@@ -79,7 +82,9 @@ def _findings(inventory: Inventory) -> Iterator[Finding]:
     yield from _roles(inventory)
     yield from _machines(inventory)
     yield from _firewall(inventory)
-    yield from settings_findings(inventory)
+    if any(host.group is None for host in inventory.hosts.values() if "app" in host.roles):
+        # Otherwise no host has the environment's settings as they are.
+        yield from settings_findings(inventory)
     yield from build_findings(inventory)
     yield from signer_findings(inventory)
     yield from _files(inventory)

@@ -33,7 +33,7 @@ class Own(msgspec.Struct, frozen=True):
 
 
 def own_environments(inventory: Inventory, tree: Node) -> list[Own]:
-    """Return what `inventory` is for each group that hosts have, and for each host with settings of its own.
+    """Return what `inventory` is for each group, and for each host with settings of its own.
 
     Raises: ConfigError, where values of a group and of the environment do not fit together.
     """
@@ -46,9 +46,10 @@ def own_environments(inventory: Inventory, tree: Node) -> list[Own]:
         elif host.group is not None:
             # Hundreds of hosts may have one group.
             shared.setdefault(host.group, []).append(name)
-    for names in shared.values():
-        host = inventory.hosts[names[0]]
-        found.append(_own(inventory, tree, host, _settings(tree, ("hosts", names[0])), tuple(names)))
+    # A group without hosts, too: a source of hosts may name one at any time.
+    for group in inventory.groups:
+        names = tuple(shared.get(group, ()))
+        found.append(_own(inventory, tree, Host(group=group), Mapping(tree.origin, {}), names))
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from hashlib import sha256
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -19,10 +20,13 @@ from warpbeam.inventory.merge import merge
 from warpbeam.inventory.tree import ConfigError, Key, Mapping, Node, Place, Scalar, Sequence, find
 
 KEY: Key = ("hosts_from",)
-# The environments' files, on the way to this process, that wait for the answer of a source.
+# The environments, on the way to this process, that wait for the answer of a source: digests of their files' paths.
 WAITING = "WARPBEAM_HOSTS_FROM"
-# A word that sets a variable for a command: it may be a secret.
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+MOST_WAITING = 8
+# A word that sets a variable for a command, without quotes: a quoted one may go on in the next word.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^'\"\\]*")
+# The name of a program as messages show it.
+_PROGRAM = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 # The answer of each source, by what it is: `fab` asks each of them once.
 Answers = dict[tuple[str, ...], Answer]
 
@@ -89,7 +93,7 @@ class HostSource(msgspec.Struct, frozen=True):
             return Answer(_content(asked.file, self.place))
         if asked.ansible is not None:
             inventory = path_of(asked.ansible.inventory, directory)
-            if not inventory.exists():
+            if not os.access(inventory, os.F_OK):
                 raise ConfigError(
                     self.place.origin,
                     self.place.key,
@@ -106,13 +110,14 @@ class HostSource(msgspec.Struct, frozen=True):
 
     def _variables(self, said: str) -> dict[str, str]:
         """Return the variables for a program. Raises: Refused, where it is this program that asks us."""
-        waiting = [name for name in os.environ.get(WAITING, "").split(os.pathsep) if name]
-        file = str(self.file.absolute())
-        if file in waiting:
+        # A digest, because a path may hold any separator.
+        file = sha256(os.fsencode(self.file.absolute())).hexdigest()
+        waiting = os.environ.get(WAITING, "").split()
+        if file in waiting or len(waiting) >= MOST_WAITING:
             hint = "its program runs `fab` for this environment: name another source there, or an inventory without it"
             raise Refused(f"{said}: expected another source, found a circle: it asks this environment itself", hint)
         # Otherwise Ansible prints an empty inventory for a file that it cannot read.
-        return {WAITING: os.pathsep.join((*waiting, file)), "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"}
+        return {WAITING: " ".join((*waiting, file)), "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"}
 
     def _completed(self, hosts: Mapping) -> Mapping:
         """Return the hosts with the roles and the group of the source's entry, where they have none."""
@@ -129,6 +134,9 @@ def add_hosts(tree: Node, file: Path, answers: Answers) -> Node:
     node = find(tree, KEY)
     if node is None or not isinstance(tree, Mapping):
         return tree
+    if _is_null(node):
+        # `hosts_from:` with nothing after it is an empty list.
+        return Mapping(tree.origin, {name: each for name, each in tree.entries.items() if name != KEY[0]})
     asking = decode(Mapping(tree.origin, {KEY[0]: node}), Asking).hosts_from
     nodes = node.items if isinstance(node, Sequence) else ()
     sources = [
@@ -137,10 +145,14 @@ def add_hosts(tree: Node, file: Path, answers: Answers) -> Node:
     ]
     if not sources:
         return tree
-    # `hosts:` with nothing after it would take all hosts away again.
-    written = {name: each for name, each in tree.entries.items() if name != "hosts" or isinstance(each, Mapping)}
+    # `hosts:` with nothing after it would take all hosts away again, and a host with nothing after it what is known.
+    written = {name: each for name, each in tree.entries.items() if name != "hosts" or not _is_null(each)}
+    hosts = written.get("hosts")
+    if isinstance(hosts, Mapping):
+        more = {name: Mapping(host.origin, {}) if _is_null(host) else host for name, host in hosts.entries.items()}
+        written["hosts"] = Mapping(hosts.origin, more)
     found = [source.read() for source in sources]
-    return merge((*(Mapping(hosts.origin, {"hosts": hosts}) for hosts in found), Mapping(tree.origin, written)))
+    return merge((*(Mapping(each.origin, {"hosts": each}) for each in found), Mapping(tree.origin, written)))
 
 
 def path_of(text: str, directory: Path) -> Path:
@@ -154,10 +166,15 @@ def title_of(asked: HostsFrom) -> str:
         return seen(asked.file)
     if asked.ansible is not None:
         return f"{asked.ansible.group} of {Path(asked.ansible.inventory).name}"
+    # No more than the program's name: a password may stand anywhere else, in a variable before it too.
     words = (asked.command or "").split()
-    while words and _ASSIGNMENT.match(words[0]):
+    while words and _VARIABLE.fullmatch(words[0]):
         words = words[1:]
-    return " ".join(words[:2]) + (" …" if len(words) > 2 else "")
+    first, *more = words or [""]
+    name = PurePath(first).name
+    if not _PROGRAM.fullmatch(name):
+        return "a command"
+    return f"{name} …" if more else name
 
 
 def _content(file: Path, place: Place) -> bytes:

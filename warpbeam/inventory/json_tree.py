@@ -43,8 +43,9 @@ def parse_json(text: str, source: str, directory: Path) -> Node:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Faulty(f"the key {quoted(next(name for name in names if names.count(name) > 1))} twice")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _Faulty(f"the key {quoted(twice)} twice")
     return found
 
 

@@ -56,7 +56,8 @@ class JsonPointer(msgspec.Struct, frozen=True):
     directory: Path
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.pointer}" if self.pointer else self.source
+        pointer = self.pointer if len(self.pointer) <= 120 else f"{self.pointer[:119]}…"
+        return f"{self.source}: {pointer}" if pointer else self.source
 
     def below(self, name: str) -> JsonPointer:
         """Return the place of the entry `name`."""

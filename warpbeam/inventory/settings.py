@@ -57,6 +57,9 @@ def _settings(value: Any, shape: Shape, node: Node | None, key: Key) -> Iterator
     elif isinstance(value, tuple) and any(isinstance(each, msgspec.Struct) for each in value):
         for index, each in enumerate(value):
             yield from _settings(each, shape.inner[0], _item(node, index), (*key, str(index)))
+    elif key[0] == "hosts_from" and key[-1] == "command" and value is not None:
+        # A password may stand in it.
+        yield Setting(key, "(a command)", origin)
     elif node is not None or value not in (None, ()):
         yield Setting(key, _plain(value), origin)
 

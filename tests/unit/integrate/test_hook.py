@@ -16,6 +16,7 @@ from warpbeam.host.script import text_of
 from warpbeam.integrate.phases import Hook
 
 ANSWER = """printf '\\036{"answer":{"going":"20261123T120000Z","upload":true,"activate":true,"why":"deploy"}}\\n'"""
+SAYS_MUCH = """printf '\\036{"failed":{"message":"m","hint":"","lines":["]","[1,","2] \\\\"]x",","]}}\\n'; exit 4"""
 REFUSED = (
     """printf '\\036{"refused":{"message":"no \\\\"room\\\\" here","hint":"make room","lines":["a","b"]}}\\n'; exit 3"""
 )
@@ -135,3 +136,58 @@ def test_what_does_not_serve_is_brought_back(tmp_path: Path) -> None:
     assert "runs 20261122T120000Z again" in said
     assert said.splitlines()[-2:] == ['error: no "room" here', "hint: make room"]
     assert phases(program)[-6:] == ["serves", "serves", "note", "verify", "activate", "finish"]
+
+
+def test_a_phase_that_ends_after_the_answer_of_a_part_has_not_answered(tmp_path: Path) -> None:
+    program = hook(tmp_path, claim_text=f"{ANSWER}; exit 9")
+
+    said = run(program, "preflight", expect=1)
+
+    assert "error: the phase ended without an answer (status 9)" in said
+    assert phases(program) == ["claim", "unlock"]
+
+
+def test_lines_of_a_failure_are_shown_whatever_is_in_them(tmp_path: Path) -> None:
+    program = hook(tmp_path, upload_text=SAYS_MUCH)
+
+    said = run(program, "preflight", "upload", expect=1)
+
+    assert said.splitlines() == ["  ]", "  [1,", '  2] "]x', "  ,", "error: m"]
+
+
+def test_a_long_line_is_cut_and_costs_no_time(tmp_path: Path) -> None:
+    long = """printf '\\036{"line":"%s"}\\n' "$(head -c 2000000 /dev/zero | tr '\\0' x)"; """
+    program = hook(tmp_path, upload_text=long + ANSWER)
+
+    said = run(program, "preflight", "upload")
+
+    assert said.splitlines()[0].startswith("  xxx") and len(said.splitlines()[0]) < 5000
+
+
+@pytest.mark.parametrize("word", ["no", "False", "0"])
+def test_another_word_for_migrations_is_refused(tmp_path: Path, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARPBEAM_MIGRATE", word)
+
+    assert "expected WARPBEAM_MIGRATE to be true or false" in run(hook(tmp_path), "preflight", expect=1)
+
+
+def test_a_file_between_hooks_that_was_cut_is_not_taken(tmp_path: Path) -> None:
+    program = hook(tmp_path)
+    run(program, "preflight")
+    kept = tmp_path / "activation" / "deployment"
+    kept.write_text("".join(kept.read_text().splitlines(keepends=True)[:4]))
+
+    assert "the hook BeforeInstall of d-1 has not run" in run(program, "activate", expect=1)
+
+
+def test_a_hook_that_is_stopped_while_it_waits_takes_no_lock(tmp_path: Path) -> None:
+    held = REFUSED.replace('"hint"', '"kind":"held","hint"')
+    program = msgspec.structs.replace(hook(tmp_path, claim_text=held), wait=600)
+    process = begin(program, "preflight")
+    assert eventually((Path(program.root) / "said").exists)
+
+    process.send_signal(signal.SIGTERM)
+
+    said, _ = process.communicate(timeout=LONG)
+    assert process.returncode == 1
+    assert "it was asked to end while it waited for the lock" in said

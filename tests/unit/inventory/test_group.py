@@ -14,6 +14,7 @@ from warpbeam.fleet.fleet import HERE, LocalFleet
 from warpbeam.host.facts import About
 from warpbeam.inventory.read import read_inventory
 from warpbeam.inventory.schema import Inventory
+from warpbeam.inventory.secret import Secret
 
 FLEET = """
 org: acme
@@ -158,3 +159,21 @@ def test_hosts_with_a_batch_of_their_own_change_apart_from_their_group(tmp_path:
     found = batches_of(fleet, steps(fleet), "")
 
     assert [[step.host.name for step in batch] for batch in found][:2] == [["web1"], ["web2", "web3"]]
+
+
+def test_a_secret_replaces_a_secret_and_is_no_mixture_of_both(tmp_path: Path) -> None:
+    fleet = read(tmp_path, FLEET.replace("KEY: {env: TWO}", "KEY: {command: pass show two}"))
+
+    assert fleet.of(fleet.hosts["worker1"]).secrets["KEY"] == Secret(command="pass show two")
+
+
+def test_a_group_without_hosts_is_checked_too(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match=r"fleet.yml:\d+: groups.idle.http: expected an expression"):
+        read(tmp_path, FLEET.replace("groups:\n", "groups:\n  idle: {http: none}\n"))
+
+
+def test_settings_that_no_host_has_are_not_checked(tmp_path: Path) -> None:
+    grouped = FLEET.replace("  lone: {address: 10.0.0.1}\n", "").replace("http: {port: 8080,", "http: {port: none,")
+    grouped = grouped.replace("  web:\n", "  web:\n    http: {port: 80}\n")
+
+    assert read(tmp_path, grouped).http.port is None
