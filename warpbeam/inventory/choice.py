@@ -75,7 +75,7 @@ def _groups(hosts: Groups) -> tuple[str, ...]:
 
 def _known(hosts: Groups) -> str:
     groups = _groups(hosts)
-    also = f"; the groups are {_listed(f'@{group}' for group in groups)}" if groups else "; there are no groups"
+    also = f"; the groups are {_listed(f'@{group}' for group in groups)}" if groups else ""
     return f"the hosts are {_listed(hosts)}{also}"
 
 

@@ -50,7 +50,7 @@ def test_an_unknown_host_of_h_is_an_error_that_names_the_known_ones(environment:
     done = environment.fab("-H", "web1,wbe2", "status", expect=2)
 
     assert 'there is no host "wbe2"; did you mean "web2"?' in done.stderr
-    assert "its hosts are web1, web2, build1" in done.stderr
+    assert "the hosts are web1, web2, build1" in done.stderr
 
 
 def test_dry_is_refused_since_it_would_not_be(environment: LabEnvironment) -> None:

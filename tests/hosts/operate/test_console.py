@@ -116,7 +116,7 @@ def test_a_console_of_a_host_that_does_not_answer_says_which_other_can_be_asked(
 
 def test_a_console_needs_a_node_that_runs(environment: LabEnvironment) -> None:
     unknown = environment.fab("remote-console", "--host", "web9", expect=2)
-    assert "--host web9: there is no such app host" in unknown.stderr
+    assert '--host: there is no app host "web9"' in unknown.stderr
     assert "web1, web2" in unknown.stderr
 
     environment.fab("-H", "web2", "stop")

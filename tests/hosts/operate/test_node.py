@@ -89,7 +89,7 @@ def test_what_rpc_prints_is_heard_while_it_runs(environment: LabEnvironment) -> 
 
 def test_rpc_and_eval_refuse_what_says_two_things(environment: LabEnvironment) -> None:
     assert "give one of them" in environment.fab("rpc", "1", "--all", "--host", "web1", expect=2).stderr
-    assert "there is: web1, web2" in environment.fab("eval", "1", "--host", "web3", expect=2).stderr
+    assert "the hosts are web1, web2" in environment.fab("eval", "1", "--host", "web3", expect=2).stderr
 
 
 def test_eval_has_the_services_environment_even_while_the_app_is_stopped(

@@ -309,7 +309,7 @@ def test_an_unknown_host_is_refused_with_the_nearest_one_and_all_there_are(here:
     with pytest.raises(Misuse) as caught:
         read(FLEET, "web1", "wbe2")
     assert caught.value.message == 'x.yml: -H: there is no host "wbe2"; did you mean "web2"?'
-    assert caught.value.hint == "the hosts are web1, web2, web3, build1, build2; there are no groups"
+    assert caught.value.hint == "the hosts are web1, web2, web3, build1, build2"
 
 
 # Finding environments
