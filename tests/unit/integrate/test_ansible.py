@@ -160,3 +160,21 @@ def test_the_script_prints_the_same_from_anywhere_for_a_link_or_the_only_environ
     assert json.loads(found[2].stdout)["ansible_host"] == "192.0.2.1"
     assert "there is no environment 'staging'" in found[3].stderr
     assert "expected --list or --host NAME" in found[4].stderr
+
+
+@pytest.mark.parametrize("name", ["deploy", "setup.yml", "--help"])
+def test_a_link_of_the_script_names_an_environment_and_never_a_task(tmp_path: Path, name: str) -> None:
+    (tmp_path / "script").mkdir()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    script, fab = tmp_path / "script" / "ansible-inventory", tmp_path / ".venv" / "bin" / "fab"
+    script.write_text((PROJECT / "script" / "ansible-inventory").read_text())
+    fab.write_text('#!/bin/sh\necho "$FABRIC_ENVIRONMENT: $*"\n')
+    for program in (script, fab):
+        program.chmod(0o755)
+    link = tmp_path / name
+    link.symlink_to(script)
+
+    done = subprocess.run([link, "--list"], capture_output=True, text=True, check=True)
+
+    said = f"{Path(name).stem}: --search-root={tmp_path} inventory.ansible --list"
+    assert done.stdout.strip() == said

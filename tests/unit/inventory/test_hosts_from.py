@@ -353,6 +353,22 @@ def test_a_source_is_asked_once_for_one_command_and_all_of_its_environments(here
     assert (here / "asked").read_text() == "x\nx\n"
 
 
+def test_a_circle_is_seen_whatever_the_path_of_the_environment_holds(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = here / "a:b c"
+    directory.mkdir()
+    file = directory / "x.yml"
+    file.write_text(
+        f"{HEAD}hosts_from: [{{command: 'echo $WARPBEAM_HOSTS_FROM >>asked; echo {{}}'}}]\nhosts: {{w: }}\n"
+    )
+    read(file)
+    monkeypatch.setenv(WAITING, (directory / "asked").read_text().strip())
+
+    with pytest.raises(Refused, match="found a circle"):
+        read(file)
+
+
 def test_a_source_that_asks_the_environment_itself_is_a_circle(here: Path) -> None:
     again = f'{sys.executable} -c \'import sys; sys.path.insert(0, "{PROJECT}"); from pathlib import Path; '
     again += 'from warpbeam.inventory.read import read; read(Path("x.yml"))\''
