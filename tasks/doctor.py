@@ -37,7 +37,8 @@ def doctor(c: Any, json: bool = False, local: bool = False) -> None:
         here.report.table(rows(findings, fleet.inventory), as_json=True)
     else:
         here.report.close()
-        print_lines(sys.stdout, *lines(findings, fleet.inventory.labels(), room_on(sys.stdout)))
+        labels = {name: host.label for name, host in fleet.inventory.all_hosts.items()}
+        print_lines(sys.stdout, *lines(findings, labels, room_on(sys.stdout)))
     if wrong:
         here.emit(Settled("", f"{wrong} of {len(findings)} checks found something to mend", good=False))
         raise Exit(code=AMISS)

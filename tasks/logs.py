@@ -28,10 +28,9 @@ def logs(c: Any, follow: bool = False, lines: str = "", since: str = "", grep: s
 
     here = session(c)
     query = parse_query(lines=lines, since=since, grep=grep, slot=slot, follow=follow)
-    labels = here.inventory.labels()
-    shown = {host.name: labels[host.name] for host in here.inventory.app_hosts}
+    labels = {host.name: host.label for host in here.inventory.app_hosts}
     try:
-        show_logs(here.fleet, query, here.report.output(prefixed=True, labels=shown, exact=False), here.emit)
+        show_logs(here.fleet, query, here.report.output(prefixed=True, labels=labels, exact=False), here.emit)
     except KeyboardInterrupt:
         if not follow:
             raise

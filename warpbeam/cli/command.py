@@ -19,10 +19,9 @@ def run_command(fleet: Fleet, command: str, report: Report) -> None:
         Problem: a host cannot be reached.
     """
     hosts = list(fleet.inventory.hosts.values())
-    labels = fleet.inventory.labels()
-    shown = {host.name: labels[host.name] for host in hosts}
-    show = report.output(prefixed=len(hosts) > 1, labels=shown)
-    complain = report.output(prefixed=len(hosts) > 1, error=True, labels=shown)
+    labels = {host.name: host.label for host in hosts}
+    show = report.output(prefixed=len(hosts) > 1, labels=labels)
+    complain = report.output(prefixed=len(hosts) > 1, error=True, labels=labels)
 
     def one(host: Host) -> int:
         # The login shell there runs the user's words unquoted, like `ssh HOST COMMAND`.

@@ -143,7 +143,7 @@ def examine(fleet: Fleet, emit: Emit) -> list[Finding]:
 
 def rows(findings: Sequence[Finding], inventory: Inventory) -> list[dict[str, Any]]:
     """Return findings for JSON, each with the version of Warpbeam that made it."""
-    groups = {name: host.group or "" for name, host in inventory.all_hosts.items()} if inventory.groups else {}
+    groups = inventory.group_column()
     return [
         {
             "host": each.host,

@@ -23,6 +23,7 @@ from warpbeam.fleet.fleet import Fleet
 from warpbeam.host.answer import Count, ReleaseName, Sha256, Version, Word
 from warpbeam.integrate.bundle import make_bundle
 from warpbeam.integrate.revision import write_revision
+from warpbeam.inventory.group import group_parts
 from warpbeam.inventory.schema import Inventory
 from warpbeam.size import size
 
@@ -52,8 +53,8 @@ def bundle(fleet: Fleet, asked: TargetRequest, output: Path | None, emit: Emit) 
     """
     inventory = fleet.inventory
     settings = settings_of(inventory)
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        raise Misuse(f"--output {output}: expected a file in a directory that exists", "such as ./revision.tgz")
+    if output is not None:
+        _check_output(output)
     _check_times(settings)
     artifact = _artifact(fleet, asked, emit)
     signatures = check_signatures((artifact,), inventory, store_of(fleet, asked.project), asked.shared, emit)
@@ -62,8 +63,6 @@ def bundle(fleet: Fleet, asked: TargetRequest, output: Path | None, emit: Emit) 
     made = make_bundle(settings, artifact, release, signatures[artifact.manifest.sha256])
     if output is None:
         output = asked.project / ".warpbeam" / "codedeploy" / f"{inventory.name}-{inventory.app}-{release}.tgz"
-    if output.exists() and not output.is_file():
-        raise Misuse(f"--output: expected a file, found {output}", "name a file that is new, or that may be replaced")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=output.parent, prefix=".revision-", delete=False) as file:
@@ -80,6 +79,14 @@ def bundle(fleet: Fleet, asked: TargetRequest, output: Path | None, emit: Emit) 
     emit(Settled("", f"{output}: {inventory.app} {artifact.label} as {release}, {size(length)}"))
     manifest = artifact.manifest
     return Revision(os.fspath(output), length, release, manifest.version, manifest.commit, manifest.sha256)
+
+
+def _check_output(output: Path) -> None:
+    """Check that `output` may be written, before a build that takes minutes. Raises: Misuse."""
+    if output.is_dir() or not output.parent.is_dir():
+        raise Misuse(f"--output {output}: expected a file in a directory that exists", "such as ./revision.tgz")
+    if output.exists() and not output.is_file():
+        raise Misuse(f"--output: expected a file, found {output}", "name a file that is new, or that may be replaced")
 
 
 def settings_of(inventory: Inventory) -> Inventory:
@@ -121,10 +128,8 @@ def _check_times(inventory: Inventory) -> None:
 
 def _of_an_instance(inventory: Inventory) -> tuple[object, ...]:
     """Return the settings that a revision has: what a group may set, but the size of its batches."""
-    return (
-        *(getattr(inventory, name) for name in ("env", "secrets", "http", "ports", "health", "vm", "service")),
-        inventory.deploy.migrate,
-    )
+    parts = (getattr(inventory, part) for part in group_parts() if part != "deploy")
+    return (*parts, inventory.deploy.migrate)
 
 
 def _artifact(fleet: Fleet, asked: TargetRequest, emit: Emit) -> Artifact:

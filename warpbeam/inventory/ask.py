@@ -46,7 +46,7 @@ def ask(
     """
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as complaints:
         try:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603 (the command is the inventory author's own)
                 argv,
                 shell=isinstance(argv, str),
                 cwd=directory,

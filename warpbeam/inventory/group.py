@@ -7,6 +7,7 @@ source takes the place of an earlier one (`warpbeam/inventory/merge.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,11 @@ class Own(msgspec.Struct, frozen=True):
     inventory: Inventory
     tree: Node
     hosts: tuple[str, ...]
+
+
+def group_parts() -> tuple[str, ...]:
+    """Return the parts of an environment that the keys of a group are about."""
+    return tuple(dict.fromkeys(_PARTS.get(name, name) for name in fields(Group)))
 
 
 def own_environments(inventory: Inventory, tree: Node) -> list[Own]:
@@ -61,14 +67,14 @@ def add_own(inventory: Inventory, own: list[Own]) -> Inventory:
 def _own(inventory: Inventory, tree: Node, host: Host, own: Mapping, names: tuple[str, ...]) -> Own:
     group = () if host.group is None else (_settings(tree, ("groups", host.group)),)
     merged = merge([tree, *group, own])
-    parts = tuple(dict.fromkeys(_PARTS.get(name, name) for name in fields(Group)))
+    parts = group_parts()
     assert isinstance(merged, Mapping)  # noqa: S101 (`inventory` was decoded from it)
     entries = {name: node for name, node in merged.entries.items() if name in (*parts, *_NEEDED)}
     # Not the hosts: to decode them again for each host would take the square of their number.
     settings = decode(Mapping(merged.origin, {**entries, "hosts": Mapping(merged.origin, {})}), Inventory)
-    changed = msgspec.structs.replace(inventory, **{part: getattr(settings, part) for part in parts})
+    changed: dict[str, Any] = {part: getattr(settings, part) for part in parts}
     hosts = {name: inventory.hosts[name] for name in names}
-    return Own(msgspec.structs.replace(changed, hosts=hosts), merged, names)
+    return Own(msgspec.structs.replace(inventory, **changed, hosts=hosts), merged, names)
 
 
 def _settings(tree: Node, key: Key) -> Mapping:

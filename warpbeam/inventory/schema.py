@@ -64,6 +64,11 @@ class Host(Group, frozen=True):
     build: HostName | None = None
     group: GroupName | None = None
 
+    @property
+    def label(self) -> str:
+        """The host as people see it: `worker1 (worker)` where it has a group."""
+        return f"{self.name} ({self.group})" if self.group else self.name
+
 
 class Users(Value, frozen=True):
     """The three users of a host. With `admin: null`, ssh's own configuration decides who logs in."""
@@ -175,9 +180,9 @@ class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             own=self.own,
         )
 
-    def labels(self) -> dict[str, str]:
-        """Return each host as people see it, by its name: `worker1 (worker)` where it has a group."""
-        return {name: f"{name} ({host.group})" if host.group else name for name, host in self.all_hosts.items()}
+    def group_column(self) -> dict[str, str]:
+        """Return the group of each host, by its name, as rows show it; empty where the environment has no groups."""
+        return {name: host.group or "" for name, host in self.all_hosts.items()} if self.groups else {}
 
     @property
     def app_user(self) -> str:

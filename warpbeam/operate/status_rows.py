@@ -29,9 +29,9 @@ def status_rows(inventory: Inventory, found: Mapping[str, AppStatus | Problem]) 
             rows.append({"host": host, "problem": "nothing is live: deploy first"})
         rows += [_row(host, state, slot, slots[slot]) for slot in shown]
     _add_sight(inventory, found, rows)
-    if not inventory.groups:
+    groups = inventory.group_column()
+    if not groups:
         return rows
-    groups = {name: host.group or "" for name, host in inventory.all_hosts.items()}
     return [{"host": row["host"], "group": groups.get(row["host"], ""), **row} for row in rows]
 
 
